@@ -1,0 +1,32 @@
+"""From fitness to order and weights, with ties treated as ties."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.seeding import derive_key, generator
+
+
+def best_first(fitness: NDArray[np.float64], seed: int, generation: int) -> NDArray[np.int64]:
+    """Member ids from best to worst, (population_size,); members of equal fitness in an order drawn by seed."""
+    draw = generator(derive_key(seed, "ties", generation)).permutation(fitness.size)
+    return np.lexsort((draw, -fitness))
+
+
+def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weight of every member: ``weights[k]`` for the one of rank k, the average of their weights for tied ones.
+
+    Args:
+        fitness: (population_size,), higher is better.
+        weights: (population_size,) by rank, best first.
+    """
+    order = np.argsort(-fitness, kind="stable")
+    ranked = fitness[order]
+    first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+    group = np.cumsum(first) - 1
+    sums = np.bincount(group, weights)
+    averaged = np.where(np.bincount(group)[group] > 1, sums[group] / np.bincount(group)[group], weights)
+    result = np.empty_like(averaged)
+    result[order] = averaged
+    return result

@@ -1,0 +1,73 @@
+"""The contract between a search method and the engine."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.pool import Population
+
+State = dict[str, NDArray[Any]]
+
+
+class Strategy(Protocol):
+    """A search method: ``ask`` for a population, ``tell`` its fitness, again and again.
+
+    A strategy is deterministic: what it asks is a function of its seed, its state and what it was told. It never sees a
+    rank. Restoring the state of another strategy of the same settings makes the two equal bit for bit.
+    """
+
+    generation: int
+    """Number of generations told so far."""
+
+    population_size: int
+
+    def ask(self) -> Candidates:
+        """The next population, described compactly. Asking twice gives the same population."""
+
+    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+        """Learn from a generation.
+
+        Args:
+            candidates: what `ask` gave.
+            fitness: (population_size,) float64, higher is better; minus infinity where the member failed. Not modified.
+            population: sums over the members, computed by all ranks.
+
+        Raises:
+            ValueError: the results are of another generation or of another size.
+        """
+
+    def should_stop(self) -> str | None:
+        """Why the search is over, or None."""
+
+    def parameters(self) -> NDArray[np.floating]:
+        """The parameters to use now, (dimension,): the distribution's mean, or the re-evaluated best elite."""
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers for the generation's row of metrics, ``sigma`` among them."""
+
+    def state(self) -> State:
+        """Everything that `restore` needs, as plain arrays."""
+
+    def restore(self, state: State) -> None:
+        """Become the strategy that gave ``state``."""
+
+
+def check_results(strategy: Strategy, candidates: Candidates, fitness: NDArray[np.float64]) -> None:
+    """Refuse results that are not this generation's.
+
+    Raises:
+        ValueError: of another generation, another size, or not a number.
+    """
+    if candidates.generation != strategy.generation + 1:
+        raise ValueError(
+            f"tell expects generation {strategy.generation + 1}, got generation {candidates.generation}; "
+            "pass what the last ask returned"
+        )
+    if fitness.shape != (strategy.population_size,):
+        raise ValueError(f"fitness must have shape ({strategy.population_size},), got {fitness.shape}")
+    if np.isnan(fitness).any():
+        raise ValueError("fitness must not be NaN; a failed member has minus infinity")

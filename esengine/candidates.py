@@ -1,0 +1,300 @@
+"""Populations described compactly: what a strategy asks to be evaluated, without one dense member.
+
+Each class is both ends of one message: `publish` gives what travels once to every node, `receive` rebuilds the population
+there, and `rows` makes the parameters of a run of members from the node's noise. `chunks` fixes the unit of all work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine import kernels
+from esengine.noise import NoiseTable
+from esengine.seeding import derive_key
+
+Message = tuple[dict[str, Any], dict[str, NDArray[Any]]]
+
+
+def chunk_size(population_size: int) -> int:
+    """Members of a chunk, a function of the population alone, never of the ranks.
+
+    Single members while the population is small, so that thousands of ranks stay busy; growing with the population, so that
+    the number of messages stays bounded.
+    """
+    return max(1, min(256, population_size // 4096))
+
+
+def chunks(population_size: int, size: int) -> list[tuple[int, int]]:
+    """Bounds ``(start, stop)`` of consecutive chunks; the last may be short."""
+    return [(start, min(start + size, population_size)) for start in range(0, population_size, size)]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What every population has.
+
+    Attributes:
+        seed: the run's seed, the first part of every noise address.
+        generation: number of the generation, counted from 1.
+        population_size: number of members, ids 0 to population_size - 1.
+    """
+
+    seed: int
+    generation: int
+    population_size: int
+
+    episode_purpose: ClassVar[str] = "episode"
+
+    @property
+    def dimension(self) -> int:
+        """Number of parameters of a member."""
+        raise NotImplementedError
+
+    def shared(self) -> Message:
+        """Header and arrays of the whole population, which the ranks of a node map."""
+        raise NotImplementedError
+
+    def publish(self, previous: Candidates | None) -> Message:
+        """Header and arrays that travel once to every node, where ``previous`` is the population before this one."""
+        return self.shared()
+
+    @classmethod
+    def receive(
+        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: NoiseTable
+    ) -> Self:
+        """The population rebuilt from what `publish` or `shared` gave."""
+        fields: dict[str, Any] = {**header, **arrays}
+        return cls(**fields)
+
+    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+        """Parameters of the members of one chunk, (stop - start, dimension)."""
+        raise NotImplementedError
+
+    def row(self, noise: NoiseTable, member: int) -> NDArray[np.floating]:
+        """Parameters of one member, (dimension,), the same bits as in its chunk."""
+        size = chunk_size(self.population_size)
+        start = member // size * size
+        chunk = self.rows(noise, start, min(start + size, self.population_size))
+        row: NDArray[np.floating] = chunk[member - start]
+        return row
+
+    def num_episodes(self, member: int) -> int | None:
+        """Episodes that this member must run, or None for the problem's setting."""
+        return None
+
+
+@dataclass(frozen=True)
+class Genomes:
+    """Rows as chains of noise addresses: an initial row and, for each genome, its mutations from oldest to newest.
+
+    Attributes:
+        root: (dimension,) the row that all chains start from.
+        generations: (num_links,) int64 generation of each link, all genomes after one another.
+        members: (num_links,) int64 member of each link.
+        sigmas: (num_links,) float64 step size of each link.
+        offsets: (num_genomes + 1,) int64 where each genome's links begin.
+    """
+
+    root: NDArray[np.floating]
+    generations: NDArray[np.int64]
+    members: NDArray[np.int64]
+    sigmas: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def rows(self, noise: NoiseTable, seed: int) -> NDArray[np.floating]:
+        """Dense rows of all genomes, (num_genomes, dimension), in the precision of ``root``."""
+        starts = np.empty(self.members.size, np.int64)
+        for generation in np.unique(self.generations):
+            here = self.generations == generation
+            starts[here] = noise.starts(seed, int(generation), self.members[here])
+        rows = np.empty((self.offsets.size - 1, self.root.size), self.root.dtype)
+        scales = self.sigmas.astype(self.root.dtype)
+        for i, row in enumerate(rows):
+            links = slice(self.offsets[i], self.offsets[i + 1])
+            kernels.apply_chain(self.root, noise.table, starts[links], scales[links], row)
+        return rows
+
+
+@dataclass(frozen=True)
+class MutatedParents(Candidates):
+    """Parents mutated once each: member = parent + sigma * noise(seed, generation, member).
+
+    The first ``num_unchanged`` members are rows carried over without a mutation, to be evaluated again. The others draw
+    their parent uniformly from the remaining rows.
+
+    Attributes:
+        sigma: step size of this generation's mutations.
+        num_rows: number of rows, those carried over and the parents.
+        num_unchanged: leading members (and rows) that are not mutated.
+        unchanged_episodes: episodes that each of those runs.
+        genomes: gives the rows as chains of noise addresses, enough to rebuild them anywhere.
+        selected: (num_rows,) int64 members of the previous generation whose parameters are the rows, or None.
+        parents: (num_rows, dimension) the rows, once a node has built them, or given by the strategy.
+    """
+
+    sigma: float
+    num_rows: int = 1
+    num_unchanged: int = 0
+    unchanged_episodes: int = 1
+    genomes: Callable[[], Genomes] | None = None
+    selected: NDArray[np.int64] | None = None
+    parents: NDArray[np.floating] | None = field(default=None, repr=False)
+
+    @property
+    def dimension(self) -> int:
+        assert self.parents is not None
+        return int(self.parents.shape[1])
+
+    def publish(self, previous: Candidates | None) -> Message:
+        follows = previous is not None and (previous.seed, previous.generation + 1) == (self.seed, self.generation)
+        if self.parents is not None:
+            arrays: dict[str, NDArray[Any]] = {"parents": self.parents}
+        elif self.selected is not None and follows:
+            arrays = {"selected": self.selected}
+        else:
+            assert self.genomes is not None
+            arrays = self.genomes().arrays()
+        return self._header(), arrays
+
+    @classmethod
+    def receive(
+        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: NoiseTable
+    ) -> MutatedParents:
+        if "parents" in arrays:
+            parents = arrays["parents"]
+        elif "selected" in arrays:
+            assert isinstance(previous, MutatedParents)
+            parents = previous.members(noise, arrays["selected"])
+        else:
+            parents = Genomes(**arrays).rows(noise, header["seed"])
+        return cls(**header, parents=parents)
+
+    def shared(self) -> Message:
+        assert self.parents is not None
+        return self._header(), {"parents": self.parents}
+
+    def parent_indices(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row that each member is a copy or a mutation of, (num_members,) int64."""
+        key = np.uint64(derive_key(self.seed, "parent", self.generation))
+        drawn = self.num_unchanged + kernels.parent_indices(key, members, self.num_rows - self.num_unchanged)
+        return np.where(members < self.num_unchanged, members, drawn)
+
+    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+        return self.members(noise, np.arange(start, stop))
+
+    def members(self, noise: NoiseTable, members: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Parameters of any members, (num_members, dimension)."""
+        assert self.parents is not None
+        rows = np.empty((members.size, self.dimension), self.parents.dtype)
+        scale = self.parents.dtype.type(self.sigma)
+        sources, starts = self.parent_indices(members), noise.starts(self.seed, self.generation, members)
+        for row, member, source, start in zip(rows, members, sources, starts, strict=True):
+            if member < self.num_unchanged:
+                row[:] = self.parents[source]
+            else:
+                kernels.perturb(self.parents[source], noise.table, start, scale, row)
+        return rows
+
+    def num_episodes(self, member: int) -> int | None:
+        return self.unchanged_episodes if member < self.num_unchanged else None
+
+    def _header(self) -> dict[str, Any]:
+        names = ("seed", "generation", "population_size", "sigma", "num_rows", "num_unchanged", "unchanged_episodes")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class GaussianSamples(Candidates):
+    """Members drawn from a normal distribution: mean + sigma * A z with z = noise(seed, generation, member).
+
+    Attributes:
+        sigma: step size.
+        mean: (dimension,) float64.
+        transform: (dimension, dimension) float64 A with A A^T = C, or (0, 0) for the identity.
+    """
+
+    sigma: float
+    mean: NDArray[np.float64]
+    transform: NDArray[np.float64]
+
+    @property
+    def dimension(self) -> int:
+        return int(self.mean.size)
+
+    def shared(self) -> Message:
+        header = {name: getattr(self, name) for name in ("seed", "generation", "population_size", "sigma")}
+        return header, {"mean": self.mean, "transform": self.transform}
+
+    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.float64]:
+        padded = chunk_size(self.population_size)
+        steps, _ = self._steps(noise, start, stop, padded)
+        return self.mean + self.sigma * steps[: stop - start]
+
+    def moment_chunk_size(self) -> int:
+        """Members of a chunk of `moments`: enough that one partial covariance costs less to send than to compute."""
+        return max(32, self.dimension, -(-self.population_size // 256))
+
+    def moments(
+        self, noise: NoiseTable, weights: NDArray[np.float64], start: int, stop: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weighted sums over a chunk of members: sum of w+ y, (n,), and sum of w' y y^T, (n, n).
+
+        y = (x - mean) / sigma. The first sum takes the positive weights only, since they alone move the mean. In the second
+        a negative weight is rescaled by n / |C^(-1/2) y|^2, which bounds its effect (arXiv 1604.00772, eq. 46).
+        """
+        steps, normals = self._steps(noise, start, stop, self.moment_chunk_size())
+        chunk = np.zeros(len(steps))
+        chunk[: stop - start] = weights[start:stop]
+        lengths = np.sqrt(np.sum(normals**2, axis=1))
+        rescaled = np.where(chunk < 0, chunk * self.dimension / (lengths + 1e-9) ** 2, chunk)
+        return np.maximum(chunk, 0) @ steps, (rescaled[:, None] * steps).T @ steps
+
+    def _steps(self, noise: NoiseTable, start: int, stop: int, padded: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """y = A z and z of a chunk, both (padded, n); the rows past the chunk's end are zero."""
+        normals = np.zeros((padded, self.dimension))
+        starts = noise.starts(self.seed, self.generation, np.arange(start, stop))
+        for row, first in zip(normals, starts, strict=False):
+            row[:] = noise.table[first : first + self.dimension]
+        return (normals @ self.transform.T if self.transform.size else normals.copy()), normals
+
+
+@dataclass(frozen=True)
+class PolicyEpisodes(Candidates):
+    """One policy run for many episodes, an episode a member: evaluation on starts that training never sees.
+
+    Attributes:
+        parameters: (dimension,) the policy.
+        purpose: names the stream of start states; the same purpose and seed give the same starts.
+    """
+
+    parameters: NDArray[np.floating]
+    purpose: str = "evaluation"
+
+    @property
+    def episode_purpose(self) -> str:  # type: ignore[override]
+        return self.purpose
+
+    @property
+    def dimension(self) -> int:
+        return int(self.parameters.size)
+
+    def shared(self) -> Message:
+        names = ("seed", "generation", "population_size", "purpose")
+        return {name: getattr(self, name) for name in names}, {"parameters": self.parameters}
+
+    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+        return np.broadcast_to(self.parameters, (stop - start, self.dimension))
+
+    def num_episodes(self, member: int) -> int | None:
+        return 1
+
+
+KINDS: dict[str, type[Candidates]] = {kind.__name__: kind for kind in (MutatedParents, GaussianSamples, PolicyEpisodes)}

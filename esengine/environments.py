@@ -1,0 +1,61 @@
+"""Gymnasium environments by name, with errors that say what to do."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+
+from esengine.errors import UserError, listed
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """An environment as a file can name it.
+
+    Attributes:
+        env_id: what `gymnasium.make` takes, ``module:EnvId`` included.
+        arguments: keyword arguments of the environment.
+    """
+
+    env_id: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """A new environment.
+
+        Raises:
+            UserError: the id is unknown (close names are told), its package is missing, or its arguments are wrong.
+        """
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        arguments = dict(self.arguments)
+        if render_mode is not None:
+            arguments["render_mode"] = render_mode
+        try:
+            return gymnasium.make(self.env_id, disable_env_checker=True, **arguments)
+        except gymnasium.error.UnregisteredEnv as error:
+            raise UserError(self._unknown()) from error
+        except gymnasium.error.DependencyNotInstalled as error:
+            extra = "; pip install 'esengine[mujoco]'" if "mujoco" in str(error).lower() else ""
+            raise UserError(f"--env-id {self.env_id} needs a package that is missing: {error}{extra}") from error
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"--env-id {self.env_id} must name a module that can be imported, got {error}; "
+                "modules are found from the current folder and PYTHONPATH"
+            ) from error
+        except (TypeError, gymnasium.error.Error) as error:
+            raise UserError(f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: {error}") from error
+
+    def _unknown(self) -> str:
+        known = sorted(gymnasium.registry)
+        close = difflib.get_close_matches(self.env_id, known, n=3, cutoff=0.5)
+        hint = f"close names: {listed(close)}" if close else "gymnasium.pprint_registry() lists them"
+        return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
+
+
+def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the environment runs on MuJoCo, which decides the default policy."""
+    return any(base.__name__ == "MujocoEnv" for base in type(env.unwrapped).__mro__)

@@ -1,0 +1,84 @@
+"""Running mean and variance of observations in float64, merged in chunk order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+@njit(cache=True)
+def accumulate(moments: NDArray[np.float64], observation: NDArray[np.float32]) -> None:
+    """Add one observation to packed moments (Welford 1962).
+
+    Args:
+        moments: (1 + 2 * obs_dim,) float64: count, mean, M2 (sum of squared deviations); updated in place.
+        observation: (obs_dim,) float32.
+    """
+    size = observation.size
+    moments[0] += 1.0
+    inverse = 1.0 / moments[0]
+    mean = moments[1 : 1 + size]
+    m2 = moments[1 + size : 1 + 2 * size]
+    for k in range(size):
+        delta = observation[k] - mean[k]
+        mean[k] += delta * inverse
+        m2[k] += delta * (observation[k] - mean[k])
+
+
+def accumulate_reference(moments: NDArray[np.float64], observation: NDArray[np.float32]) -> None:
+    """NumPy twin of `accumulate`."""
+    size = observation.size
+    moments[0] += 1.0
+    delta = observation - moments[1 : 1 + size]
+    moments[1 : 1 + size] += delta * (1.0 / moments[0])
+    moments[1 + size :] += delta * (observation - moments[1 : 1 + size])
+
+
+@dataclass
+class RunningStatistics:
+    """Count, mean and sum of squared deviations of all observations merged so far.
+
+    Attributes:
+        count: number of observations.
+        mean: (obs_dim,) float64.
+        m2: (obs_dim,) float64, sum of squared deviations from the mean.
+    """
+
+    count: float
+    mean: NDArray[np.float64]
+    m2: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls, observation_dim: int) -> RunningStatistics:
+        return cls(0.0, np.zeros(observation_dim), np.zeros(observation_dim))
+
+    def merge(self, moments: NDArray[np.float64]) -> None:
+        """Add packed moments of a chunk (Chan, Golub, LeVeque 1983). The caller keeps the order of chunks."""
+        size = self.mean.size
+        other_count, other_mean, other_m2 = moments[0], moments[1 : 1 + size], moments[1 + size :]
+        if other_count == 0:
+            return
+        total = self.count + other_count
+        delta = other_mean - self.mean
+        self.mean = self.mean + delta * (other_count / total)
+        self.m2 = self.m2 + other_m2 + delta * delta * (self.count * other_count / total)
+        self.count = total
+
+    def pack(self) -> NDArray[np.float64]:
+        """Packed moments, (1 + 2 * obs_dim,) float64: the form that `accumulate` fills and `merge` takes."""
+        return np.concatenate([[self.count], self.mean, self.m2])
+
+    def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The float32 (mean, 1 / std) that a policy applies; a coordinate that never varied keeps scale 0.
+
+        A coordinate whose variance is below 1e-8 of its scale carries no signal and would explode (Mania 2018, V2).
+        """
+        if self.count < 2:
+            return np.zeros(self.mean.size, np.float32), np.ones(self.mean.size, np.float32)
+        variance = self.m2 / (self.count - 1)
+        varies = variance > 1e-8 * np.maximum(1.0, self.mean**2)
+        inverse_std = np.where(varies, 1.0 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
+        return self.mean.astype(np.float32), inverse_std.astype(np.float32)

@@ -1,0 +1,64 @@
+"""Opening a run on all ranks: shared memory, the noise table and compiled kernels, each made once a node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from esengine import kernels
+from esengine.candidates import Genomes, MutatedParents
+from esengine.node_memory import NodeMemory, create_folder
+from esengine.noise import NoiseTable, create_table, reserve
+from esengine.normalizer import accumulate
+from esengine.pool import Desk
+from esengine.problems import EnvironmentProblem, Problem
+from esengine.world import World
+
+FOLDER_VARIABLE = "ESENGINE_NODE_FOLDER"
+"""Names the folder that a local launcher made, and removes, for its ranks."""
+
+
+def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk:
+    """A rank's desk, with the node's noise table filled by all of its ranks. Every rank calls it together.
+
+    Raises:
+        UserError: on every rank, when a node's shared memory has no room.
+    """
+    memory = None
+    if world.size > 1:
+        given = os.environ.get(FOLDER_VARIABLE)
+        folder = world.node_broadcast(given or (str(create_folder()) if world.node_rank == 0 else None))
+        memory = NodeMemory(Path(folder), owner=world.node_rank == 0 and given is None)
+        shared = memory
+
+        def reserve_table() -> None:
+            if world.node_rank == 0:
+                reserve(shared, log2_size, problem.dimension)
+
+        try:
+            world.agree(reserve_table)
+        except Exception:
+            memory.close()
+            raise
+    noise = create_table(seed, log2_size, problem.dimension, memory, world.node_rank, world.node_size)
+    if world.node_rank == 0:
+        compile_kernels(noise, problem)
+    world.node_barrier()
+    return Desk(noise, problem, memory)
+
+
+def compile_kernels(noise: NoiseTable, problem: Problem) -> None:
+    """Compile, or load from the cache, every kernel that this problem uses, so that the node's other ranks only load."""
+    row = np.zeros(problem.dimension, problem.dtype)
+    none = np.empty(0, np.int64)
+    genomes = Genomes(row, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1), np.array([0, 1]))
+    parents = genomes.rows(noise, 0)
+    MutatedParents(0, 1, 1, 1.0, parents=parents).rows(noise, 0, 1)
+    kernels.weighted_noise_sum(np.empty(0, problem.dtype), noise.table, none, 0, row)
+    if isinstance(problem, EnvironmentProblem):
+        problem.set_context(problem.context())
+        observation = np.zeros(problem.observations.dim, np.float32)
+        problem.actor.act(observation)
+        accumulate(np.zeros(1 + 2 * observation.size), observation)

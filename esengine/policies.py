@@ -1,0 +1,270 @@
+"""Policies as one flat float32 vector, acting in compiled code at a batch of one.
+
+Layout of the vector: for each layer its weights, (inputs, outputs) row by row, then its biases; a sampled box policy ends
+with one log standard deviation an action. Rows by input let the inner loop run over outputs without reordering a sum.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.errors import UserError
+from esengine.seeding import draw_unit, generator
+from esengine.spaces import ActionSpec
+
+_BOX, _DISCRETE, _MULTI_BINARY = 0, 1, 2
+_OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """The architecture of a policy.
+
+    Attributes:
+        observation_dim: length of the flat observation.
+        action: the head.
+        hidden_sizes: units of each tanh layer; empty for a linear policy.
+        sampled: draw actions from the policy's distribution instead of taking its mode.
+    """
+
+    observation_dim: int
+    action: ActionSpec
+    hidden_sizes: tuple[int, ...] = ()
+    sampled: bool = False
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        return (self.observation_dim, *self.hidden_sizes, self.action.num_outputs)
+
+    @property
+    def num_parameters(self) -> int:
+        sizes = self.layer_sizes
+        weights = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+        return weights + (self.num_log_stds if self.sampled else 0)
+
+    @property
+    def num_log_stds(self) -> int:
+        return self.action.num_outputs if self.action.kind == "box" else 0
+
+    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
+        """A start for the search, (num_parameters,) float32: zero for a linear policy, else scaled normal weights.
+
+        Hidden weights have standard deviation 1 / sqrt(inputs), biases and the output layer are zero.
+        """
+        parameters = np.zeros(self.num_parameters, np.float32)
+        random = generator(seed)
+        offset, sizes = 0, self.layer_sizes
+        for inputs, outputs in itertools.pairwise(sizes[:-1]):
+            weights = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
+            parameters[offset : offset + weights.size] = weights
+            offset += (inputs + 1) * outputs
+        return parameters
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> PolicySpec:
+        action: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data["action"].items()
+        }
+        return cls(int(data["observation_dim"]), ActionSpec(**action), tuple(data["hidden_sizes"]), bool(data["sampled"]))
+
+
+@dataclass
+class Actor:
+    """A policy with its parameters and observation scaling, ready to act.
+
+    Args:
+        spec: the architecture.
+        parameters: (num_parameters,) float32; a view is kept, so the caller may refill it in place.
+        observation_mean, observation_inverse_std: (observation_dim,) float32.
+    """
+
+    spec: PolicySpec
+    parameters: NDArray[np.float32]
+    observation_mean: NDArray[np.float32]
+    observation_inverse_std: NDArray[np.float32]
+    _sizes: NDArray[np.int64] = field(init=False, repr=False)
+    _hidden: NDArray[np.float32] = field(init=False, repr=False)
+    _head: tuple[Any, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        action = self.spec.action
+        if self.parameters.shape != (self.spec.num_parameters,):
+            raise UserError(
+                f"a policy of layers {self.spec.layer_sizes} must have {self.spec.num_parameters} parameters, "
+                f"got {self.parameters.shape}; use the policy file's own architecture"
+            )
+        self._sizes = np.array(self.spec.layer_sizes, np.int64)
+        self._hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
+        kind = {"box": _BOX, "multi-binary": _MULTI_BINARY}.get(action.kind, _DISCRETE)
+        low = np.array(action.low or [0.0], np.float64)
+        high = np.array(action.high or [0.0], np.float64)
+        bounded = np.isfinite(low) & np.isfinite(high)
+        center = np.where(bounded, (low + high) / 2, 0.0)
+        reach = np.where(bounded, (high - low) / 2, 1.0)
+        self._head = (kind, np.array(action.sizes, np.int64), low, high, center, reach)
+        self._decoded = np.zeros(len(action.sizes))
+
+    def act(self, observation: NDArray[np.float32], key: int = 0, step: int = 0) -> Any:
+        """The action for one flat observation.
+
+        Args:
+            observation: (observation_dim,) float32.
+            key: stream of the sampled actions; unused when the policy is deterministic.
+            step: number of the step in its episode, the draw's counter.
+
+        Returns:
+            An int for a discrete space, else an array of the action's shape and dtype.
+        """
+        act(
+            self.parameters,
+            self._sizes,
+            observation,
+            self.observation_mean,
+            self.observation_inverse_std,
+            self._hidden,
+            self._head,
+            self.spec.sampled,
+            np.uint64(key),
+            np.uint64(step),
+            self._decoded,
+        )
+        action = self.spec.action
+        if action.kind == "discrete":
+            return int(self._decoded[0]) + action.starts[0]
+        values = self._decoded.astype(action.dtype)
+        if action.starts:
+            values += np.array(action.starts, values.dtype)
+        return values.reshape(action.shape)
+
+
+@njit(cache=True, inline="always")
+def fast_tanh(x: np.float32) -> np.float32:
+    """tanh to 4e-7, a rational function in x^2 fitted on [-8, 8] with relative error 7e-9 before rounding."""
+    x = min(max(x, np.float32(-7.99)), np.float32(7.99))
+    y = x * x
+    p = np.float32(2.1907722839387134e-05) + y * np.float32(1.525037873761903e-08)
+    p = np.float32(1.0) + y * (np.float32(0.134451225399971) + y * (np.float32(0.003572351299226284) + y * p))
+    q = np.float32(0.0003412549558561295) + y * np.float32(8.530182640242856e-07)
+    q = np.float32(1.0) + y * (np.float32(0.46778449416160583) + y * (np.float32(0.02616727538406849) + y * q))
+    return x * p / q
+
+
+@njit(cache=True)
+def forward(
+    parameters: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    observation: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    hidden: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], int]:
+    """Outputs of the network as a view into ``hidden``, and the number of parameters read.
+
+    Args:
+        parameters: flat, see the module's layout.
+        sizes: (num_layers + 1,) units of each layer, the observation first.
+        observation, mean, inverse_std: (sizes[0],).
+        hidden: (2, max(sizes)) working memory.
+    """
+    inputs = hidden[0][: sizes[0]]
+    for k in range(sizes[0]):
+        scaled = (observation[k] - mean[k]) * inverse_std[k]
+        inputs[k] = min(max(scaled, -_OBSERVATION_CLIP), _OBSERVATION_CLIP)
+    offset = 0
+    last = sizes.size - 2
+    for layer in range(last + 1):
+        width = sizes[layer + 1]
+        outputs = hidden[(layer + 1) % 2][:width]
+        bias = parameters[offset + sizes[layer] * width : offset + (sizes[layer] + 1) * width]
+        for j in range(width):
+            outputs[j] = bias[j]
+        for i in range(sizes[layer]):
+            value = inputs[i]
+            row = parameters[offset + i * width : offset + (i + 1) * width]
+            for j in range(width):
+                outputs[j] += value * row[j]
+        if layer < last:
+            for j in range(width):
+                outputs[j] = fast_tanh(outputs[j])
+        offset += (sizes[layer] + 1) * width
+        inputs = outputs
+    return inputs, offset
+
+
+def forward_reference(
+    parameters: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    observation: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """NumPy twin of `forward`, with the library's tanh."""
+    values: NDArray[np.float32] = np.clip((observation - mean) * inverse_std, -_OBSERVATION_CLIP, _OBSERVATION_CLIP)
+    offset = 0
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        weights = parameters[offset : offset + inputs * outputs].reshape(inputs, outputs)
+        offset += inputs * outputs
+        values = values @ weights + parameters[offset : offset + outputs]
+        offset += outputs
+        if layer < sizes.size - 2:
+            values = np.tanh(values)
+    return values
+
+
+@njit(cache=True)
+def act(
+    parameters: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    observation: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    hidden: NDArray[np.float32],
+    head: tuple[Any, ...],
+    sampled: bool,
+    key: np.uint64,
+    step: np.uint64,
+    action: NDArray[np.float64],
+) -> None:
+    """Write the action that the policy takes into ``action``, one number a choice.
+
+    A box output of -1 .. 1 spans the space's bounds and is clipped to them; an unbounded coordinate is taken as it is. A
+    discrete choice takes its largest output, the first of equal ones; sampled, it draws from the softmax (Gumbel's trick).
+    """
+    outputs, offset = forward(parameters, sizes, observation, mean, inverse_std, hidden)
+    kind, choice_sizes, low, high, center, reach = head
+    counter = step * np.uint64(2 * outputs.size)
+    if kind == _BOX:
+        for k in range(action.size):
+            value = np.float64(outputs[k])
+            if sampled:
+                radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter + np.uint64(2 * k))))
+                angle = 2.0 * np.pi * draw_unit(key, counter + np.uint64(2 * k + 1))
+                value += np.exp(np.float64(parameters[offset + k])) * radius * np.cos(angle)  # Box-Muller
+            action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
+    elif kind == _MULTI_BINARY:
+        for k in range(action.size):
+            value = np.float64(outputs[k])
+            if sampled:
+                value = 1.0 / (1.0 + np.exp(-value)) - draw_unit(key, counter + np.uint64(k))
+            action[k] = 1.0 if value > 0.0 else 0.0
+    else:
+        first = 0
+        for choice in range(action.size):
+            best, best_value = 0, -np.inf
+            for k in range(choice_sizes[choice]):
+                value = np.float64(outputs[first + k])
+                if sampled:
+                    value -= np.log(-np.log(draw_unit(key, counter + np.uint64(first + k)) + 1e-300))
+                if value > best_value:
+                    best, best_value = k, value
+            action[choice] = best
+            first += choice_sizes[choice]

@@ -1,0 +1,105 @@
+"""Policy files: parameters, observation scaling and architecture in one safetensors file, no code."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError
+from esengine.policies import Actor, PolicySpec
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained policy: ``policy.act(observation)`` gives an action for its environment.
+
+    Attributes:
+        spec: the architecture.
+        parameters: (num_parameters,) float32.
+        observation_mean, observation_inverse_std: (observation_dim,) float32 scaling.
+        environment: where it was trained.
+    """
+
+    spec: PolicySpec
+    parameters: NDArray[np.float32]
+    observation_mean: NDArray[np.float32]
+    observation_inverse_std: NDArray[np.float32]
+    environment: EnvironmentSpec
+
+    def actor(self) -> Actor:
+        """A fast actor with working memory of its own."""
+        return Actor(self.spec, self.parameters, self.observation_mean, self.observation_inverse_std)
+
+    def act(self, observation: Any, key: int = 0, step: int = 0) -> Any:
+        """The action for one observation, as `Actor.act`; flattens what is not a vector yet."""
+        flat = np.ascontiguousarray(observation, np.float32).ravel()
+        return self.actor().act(flat, key, step)
+
+
+def save_policy(path: Path, policy: Policy) -> None:
+    """Write the file aside and rename it, so that a reader never sees half of it."""
+    metadata = {
+        "format": FORMAT,
+        "policy": json.dumps(policy.spec.as_json()),
+        "env_id": policy.environment.env_id,
+        "env_arguments": json.dumps(policy.environment.arguments),
+    }
+    arrays = {
+        "parameters": policy.parameters,
+        "observation_mean": policy.observation_mean,
+        "observation_inverse_std": policy.observation_inverse_std,
+    }
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+    aside.rename(path)
+
+
+def load_policy(path: str | Path) -> Policy:
+    """Read a policy file, or the policy of a run directory.
+
+    Raises:
+        UserError: there is no such file, or it is damaged or of another kind.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "policy.safetensors"
+    if not path.is_file():
+        raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise UserError(f"{path} must be a policy of format {FORMAT}, got {metadata.get('format', 'none')}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        spec = PolicySpec.from_json(json.loads(metadata["policy"]))
+        environment = EnvironmentSpec(metadata["env_id"], json.loads(metadata["env_arguments"]))
+        policy = Policy(spec, **arrays, environment=environment)
+        _check(policy)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"{path} must be a whole policy file, but: {error}") from error
+    return policy
+
+
+def _check(policy: Policy) -> None:
+    expected = {
+        "parameters": policy.spec.num_parameters,
+        "observation_mean": policy.spec.observation_dim,
+        "observation_inverse_std": policy.spec.observation_dim,
+    }
+    for name, size in expected.items():
+        array = getattr(policy, name)
+        if array.shape != (size,) or array.dtype != np.float32:
+            raise ValueError(f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite")

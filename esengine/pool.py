@@ -1,0 +1,432 @@
+"""The pool: the master's end, which hands out units of work, and the worker's end, which does them.
+
+A unit is a chunk of members to evaluate, a slice of coordinates of a weighted noise sum, or a chunk of members of a
+covariance sum. Its bounds never depend on the ranks, and results are merged in the order of units, so neither the number of
+ranks nor the order of arrival can change a bit. Units go to whoever is free, two in flight a worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine import kernels, messages
+from esengine.candidates import KINDS, Candidates, GaussianSamples, MutatedParents, PolicyEpisodes, chunk_size, chunks
+from esengine.errors import Interrupted, WorkerError
+from esengine.interrupts import Abandoned, StopRequest
+from esengine.messages import Task
+from esengine.node_memory import NodeMemory, map_bundle, pack, unpack
+from esengine.noise import NoiseTable
+from esengine.problems import FAILED, MEMBER, Problem
+from esengine.world import Backoff, World
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+_IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
+_GRACE_S = 3.0  # time that busy workers get to answer a stop
+_ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
+
+
+class Kind(IntEnum):
+    """What a task asks for."""
+
+    EVALUATE = 0
+    NOISE_SUM = 1
+    MOMENTS = 2
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """A generation's results, in the order of members.
+
+    Attributes:
+        records: (population_size,) of `problems.MEMBER`.
+        busy_s: seconds that workers spent evaluating, all together.
+        wall_s: seconds that the master waited for them.
+    """
+
+    records: NDArray[Any]
+    busy_s: float
+    wall_s: float
+
+    @property
+    def fitness(self) -> NDArray[np.float64]:
+        """(population_size,) float64; minus infinity for a failed member, so that it ranks last."""
+        return np.where(self.records["status"] == FAILED, -np.inf, self.records["fitness"])
+
+
+class Desk:
+    """What a rank works on: the noise, the problem and the published state. Master and workers each have one.
+
+    Args:
+        noise: the node's table.
+        problem: the rank's copy of the problem.
+        memory: the node's shared folder, or None when the process is alone.
+    """
+
+    def __init__(self, noise: NoiseTable, problem: Problem, memory: NodeMemory | None) -> None:
+        self.noise, self.problem, self.memory = noise, problem, memory
+        self.candidates: dict[str, Candidates] = {}
+        self.weights: NDArray[np.floating] = np.empty(0)
+        self._versions: dict[str, int] = {}
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.memory is not None:
+            self.memory.close()
+
+    def publish(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders only."""
+        if "kind" in header:
+            own, context = _split(arrays)
+            built = KINDS[header["kind"]].receive(header["candidates"], own, self.previous(header["kind"]), self.noise)
+            shared_header, own = built.shared()
+            header = {**header, "candidates": shared_header}
+            arrays = {**{f"candidates/{name}": array for name, array in own.items()}, **context}
+        if self.memory is None:
+            self._install(version, header, arrays)
+            return
+        replaced = self._versions.get(_channel(header))
+        self.memory.write(str(version), header, arrays)
+        self.load(version)
+        if replaced is not None:
+            self.memory.remove(str(replaced))
+
+    def load(self, version: int) -> None:
+        """Map what the node's leader laid out, unless it is in use already."""
+        if version not in self._versions.values():
+            assert self.memory is not None
+            header, arrays = map_bundle(self.memory.folder / str(version))
+            if "of" in header:  # weights refer to a population, of which this rank may not have evaluated any member
+                self.load(header["of"])
+            self._install(version, header, arrays)
+
+    def execute(self, task: Task) -> bytes:
+        """Do one unit and return its result as bytes."""
+        match task.kind:
+            case Kind.EVALUATE:
+                candidates = self._evaluated
+                records, statistics = self.problem.evaluate(
+                    candidates, task.start, candidates.rows(self.noise, task.start, task.stop)
+                )
+                return records.tobytes() + statistics.tobytes()
+            case Kind.NOISE_SUM:
+                out = np.empty(task.stop - task.start, self.weights.dtype)
+                candidates = self.candidates["search"]
+                weights, starts = weighted_starts(candidates, self.noise, self.weights)
+                kernels.weighted_noise_sum(weights, self.noise.table, starts, task.start, out)
+                return out.tobytes()
+            case Kind.MOMENTS:
+                samples = self.candidates["search"]
+                assert isinstance(samples, GaussianSamples)
+                first, second = samples.moments(self.noise, self.weights.astype(np.float64), task.start, task.stop)
+                return np.concatenate([first, second.ravel()]).tobytes()
+        raise AssertionError(task)
+
+    @property
+    def search_version(self) -> int:
+        """Version of the population that strategies search with."""
+        return self._versions["search"]
+
+    def previous(self, kind: str) -> Candidates | None:
+        """The population that a publication of this kind follows."""
+        return None if KINDS[kind] is PolicyEpisodes else self.candidates.get("search")
+
+    def _install(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._versions[_channel(header)] = version
+        if "kind" in header:
+            own, context = _split(arrays)
+            self._evaluated = KINDS[header["kind"]].receive(header["candidates"], own, None, self.noise)
+            self.candidates[_channel(header)] = self._evaluated
+            self.problem.set_context({name.removeprefix("context/"): array for name, array in context.items()})
+        else:
+            self.weights = arrays["weights"]
+
+
+class Pool:
+    """The master's end.
+
+    Args:
+        world: the ranks.
+        desk: the master's own desk; it leads its node and does small sums alone.
+        stop: asked between messages whether to stop.
+    """
+
+    def __init__(self, world: World, desk: Desk, stop: StopRequest | None = None) -> None:
+        self.world, self.desk = world, desk
+        self._stop = stop or StopRequest()
+        self._version = 0
+        self._workers = list(range(1, world.size))
+
+    def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None) -> Evaluations:
+        """Evaluate a population.
+
+        Args:
+            candidates: the population.
+            finished: results by unit that are there already, from a checkpoint; filled with those that arrive, so that it
+                holds what is done when this raises.
+
+        Raises:
+            Interrupted: a signal asked to stop; ``finished`` holds the completed chunks.
+            WorkerError: a member raised an exception.
+        """
+        began = time.monotonic()
+        version = self._publish(candidates)
+        bounds = chunks(candidates.population_size, chunk_size(candidates.population_size))
+        tasks = [Task(version, Kind.EVALUATE, unit, *bound) for unit, bound in enumerate(bounds)]
+        finished = {} if finished is None else finished
+        busy_s = self._run(tasks, finished)
+        records = []
+        for unit, (start, stop) in enumerate(bounds):
+            split = (stop - start) * MEMBER.itemsize
+            records.append(np.frombuffer(finished[unit][:split], MEMBER))
+            self.desk.problem.merge(np.frombuffer(finished[unit][split:], np.float64))
+        return Evaluations(np.concatenate(records), busy_s, time.monotonic() - began)
+
+    def population(self) -> Population:
+        """What can be computed over the last evaluated search population without moving its members."""
+        return Population(self)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Send every worker home; the world is no longer in order if one of them does not answer in time."""
+        comm = self.world.comm
+        if comm is None:
+            return
+        from mpi4py import MPI
+
+        requests = [messages.send_stop(comm, worker) for worker in self._workers]
+        waiting, status, backoff, began = set(self._workers), MPI.Status(), Backoff(), time.monotonic()
+        while waiting and time.monotonic() - began < _GRACE_S:
+            if messages.poll(comm, MPI.ANY_SOURCE, status) is None:
+                backoff.pause()
+            elif status.tag == messages.STOP_TAG:
+                waiting.discard(status.source)
+        self.world.in_order = not waiting
+        if not waiting:
+            MPI.Request.Waitall(requests)
+
+    def _publish(self, candidates: Candidates) -> int:
+        header, own = candidates.publish(self.desk.previous(type(candidates).__name__))
+        arrays = {f"candidates/{name}": array for name, array in own.items()}
+        arrays |= {f"context/{name}": array for name, array in self.desk.problem.context().items()}
+        return self._send({"kind": type(candidates).__name__, "candidates": header}, arrays)
+
+    def _publish_weights(self, weights: NDArray[np.floating]) -> int:
+        return self._send({"of": self.desk.search_version}, {"weights": weights})
+
+    def _send(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
+        """One copy to every node; returns when all nodes have it."""
+        self._version += 1
+        leaders = self.world.leaders[1:]
+        if leaders:
+            assert self.world.comm is not None
+            image = pack(header, arrays)
+            for leader in leaders:
+                messages.send_publication(self.world.comm, leader, self._version, image)
+        self.desk.publish(self._version, header, arrays)
+        waiting = set(leaders)
+        backoff = Backoff()
+        while waiting:
+            body, status = self._poll()
+            if body is None:
+                backoff.pause()
+            elif status.tag == messages.READY_TAG:
+                waiting.discard(status.source)
+        return self._version
+
+    def _run(self, tasks: list[Task], finished: dict[int, bytes]) -> float:
+        """Do all units that are not finished; returns the seconds that workers were busy."""
+        todo = deque(task for task in tasks if task.unit not in finished)
+        if self.world.comm is None:
+            return self._run_alone(todo, finished)
+        comm, busy_s, backoff = self.world.comm, 0.0, Backoff()
+        for _ in range(_IN_FLIGHT):
+            for worker in self._workers:
+                if todo:
+                    messages.send_task(comm, worker, todo.popleft())
+        while len(finished) < len(tasks):
+            if self._stop:
+                raise Interrupted(self._stop.received)
+            body, status = self._poll()
+            if body is None:
+                backoff.pause()
+                continue
+            backoff.reset()
+            if status.tag == messages.RESULT_TAG:
+                result = messages.decode_result(body, status.source)
+                finished[result.unit] = result.payload
+                busy_s += result.busy_s
+                if todo:
+                    messages.send_task(comm, result.worker, todo.popleft())
+        return busy_s
+
+    def _run_alone(self, todo: Iterable[Task], finished: dict[int, bytes]) -> float:
+        began = time.monotonic()
+        try:
+            for task in todo:
+                with self._stop.abandonable():
+                    finished[task.unit] = self.desk.execute(task)
+        except Abandoned:
+            raise Interrupted(self._stop.received) from None
+        return time.monotonic() - began
+
+    def _poll(self) -> tuple[NDArray[np.uint8] | None, MPI.Status]:
+        """The next message, if any. Raises WorkerError for one that reports an exception."""
+        from mpi4py import MPI
+
+        assert self.world.comm is not None
+        status = MPI.Status()
+        body = messages.poll(self.world.comm, MPI.ANY_SOURCE, status)
+        if body is not None and status.tag == messages.ERROR_TAG:
+            details = messages.decode_error(body)
+            raise WorkerError(f"worker of rank {status.source} on {details['host']}: {details['text']}")
+        return body, status
+
+
+class Population:
+    """The last evaluated search population, for sums that no single rank should do alone.
+
+    A strategy gets it in ``tell``; it hides where the members' noise is and who adds it up.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool, self._desk = pool, pool.desk
+        self._candidates = pool.desk.candidates["search"]
+
+    def row(self, member: int) -> NDArray[np.floating]:
+        """Parameters of one member, (dimension,)."""
+        return np.array(self._candidates.row(self._desk.noise, member))
+
+    def weighted_noise(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+        """sum_i weights[i] * noise_i over mutated members in member order, (dimension,), in the problem's precision.
+
+        Args:
+            weights: (population_size,); members of weight 0 cost nothing.
+        """
+        dimension = self._candidates.dimension
+        weights = np.asarray(weights, self._desk.problem.dtype)
+        slices = chunks(dimension, max(4096, -(-dimension // 256)))
+        alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
+        return np.concatenate(self._sum(Kind.NOISE_SUM, slices, weights, alone, weights.dtype.type))
+
+    def moments(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weighted first and second moments of a Gaussian population's steps, see `GaussianSamples.moments`."""
+        samples = self._candidates
+        assert isinstance(samples, GaussianSamples)
+        n = samples.dimension
+        alone = samples.population_size * n * n < _ALONE_WORK
+        parts = self._sum(
+            Kind.MOMENTS, chunks(samples.population_size, samples.moment_chunk_size()), weights, alone, np.float64
+        )
+        total = parts[0].copy()
+        for part in parts[1:]:
+            total += part
+        return total[:n], total[n:].reshape(n, n)
+
+    def _sum(
+        self,
+        kind: Kind,
+        bounds: list[tuple[int, int]],
+        weights: NDArray[np.floating],
+        alone: bool,
+        dtype: type[np.generic],
+    ) -> list[NDArray[Any]]:
+        """The units' results in order, computed here or by all ranks: the same bits either way."""
+        if alone or self._pool.world.size == 1:
+            self._desk.weights = weights
+            tasks = [Task(0, kind, unit, *bound) for unit, bound in enumerate(bounds)]
+            return [np.frombuffer(self._desk.execute(task), dtype) for task in tasks]
+        version = self._pool._publish_weights(weights)
+        tasks = [Task(version, kind, unit, *bound) for unit, bound in enumerate(bounds)]
+        results: dict[int, bytes] = {}
+        self._pool._run(tasks, results)
+        return [np.frombuffer(results[unit], dtype) for unit in range(len(tasks))]
+
+
+def serve(world: World, desk: Desk, stop: StopRequest | None = None) -> None:
+    """The worker's end: do tasks until the master says stop."""
+    from mpi4py import MPI
+
+    assert world.comm is not None
+    comm, status, backoff = world.comm, MPI.Status(), Backoff()
+    stop = stop or StopRequest()
+    idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
+    while True:
+        body = messages.poll(comm, 0, status)
+        if body is None:
+            backoff.pause()
+            continue
+        backoff.reset()
+        match status.tag:
+            case messages.STOP_TAG:
+                messages.send_stop(comm, 0).Wait()
+                return
+            case messages.PUBLISH_TAG:
+                version, image = messages.decode_publication(body)
+                desk.publish(version, *unpack(image))
+                messages.send_ready(comm)
+            case messages.TASK_TAG if not idle:
+                idle = not _work(comm, world.host, desk, messages.decode_task(body), stop)
+
+
+def _work(comm: MPI.Comm, host: str, desk: Desk, task: Task, stop: StopRequest) -> bool:
+    """Do one task and answer it; False if it was abandoned or failed."""
+    began = time.perf_counter()
+    try:
+        with stop.abandonable():
+            desk.load(task.version)
+            payload = desk.execute(task)
+    except Abandoned:
+        return False
+    except (Exception, SystemExit) as error:
+        messages.send_error(comm, {"host": host, "text": _report(error)})
+        return False
+    messages.send_result(comm, task, time.perf_counter() - began, payload)
+    return True
+
+
+def _report(error: BaseException) -> str:
+    if isinstance(error, WorkerError):
+        return str(error)
+    import traceback
+
+    return "".join(traceback.format_exception(error))
+
+
+def weighted_starts(
+    candidates: Candidates, noise: NoiseTable, weights: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Non-zero weights and the window starts of their members, in member order; unchanged members have no noise."""
+    members = np.flatnonzero(weights)
+    if isinstance(candidates, MutatedParents):
+        members = members[members >= candidates.num_unchanged]
+    return weights[members], noise.starts(candidates.seed, candidates.generation, members)
+
+
+def _split(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    own = {name.removeprefix("candidates/"): array for name, array in arrays.items() if name.startswith("candidates/")}
+    context = {name: array for name, array in arrays.items() if name.startswith("context/")}
+    return own, context
+
+
+def _channel(header: Mapping[str, Any]) -> str:
+    """Publications of one channel replace each other: the search's population, an evaluated policy, weights."""
+    if "kind" not in header:
+        return "weights"
+    return "evaluation" if KINDS[header["kind"]] is PolicyEpisodes else "search"

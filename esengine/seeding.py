@@ -1,0 +1,66 @@
+"""Random numbers as functions of (seed, purpose, generation, member): no hidden generator, no rank.
+
+A *key* is a 64-bit number derived from the seed, a purpose in words and a generation. The draws below a key are counted:
+draw ``i`` of a key is ``mix(key + i * GOLDEN)``, so any rank can compute any draw without the ones before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numba import njit
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014)
+
+
+def derive_key(seed: int, purpose: str, generation: int = 0) -> int:
+    """The 64-bit key of a stream.
+
+    Args:
+        seed: the run's seed, any Python integer.
+        purpose: what the numbers are for, for example ``"noise"``; streams of different purposes are unrelated.
+        generation: number of the generation, or 0 for what belongs to the whole run.
+    """
+    text = f"{seed}/{purpose}/{generation}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def derive_seed(key: int, *counters: int) -> int:
+    """A seed in [0, 2^63) for a library's generator, from a key and counters such as (member, episode)."""
+    value = key
+    for counter in counters:
+        value = _mix((value + (counter + 1) * _GOLDEN) & _MASK)
+    return value >> 1
+
+
+def generator(key: int, *counters: int) -> np.random.Generator:
+    """A NumPy generator that depends on nothing but the key and the counters."""
+    return np.random.Generator(np.random.Philox(key=derive_seed(key, *counters)))
+
+
+def _mix(value: int) -> int:
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+@njit(cache=True, inline="always")
+def mix64(value: np.uint64) -> np.uint64:
+    """SplitMix64's finaliser: a bijection of 64-bit numbers with good avalanche."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@njit(cache=True, inline="always")
+def draw64(key: np.uint64, counter: np.uint64) -> np.uint64:
+    """Draw number ``counter`` of a key, uniform on 64 bits."""
+    return mix64(key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+
+
+@njit(cache=True, inline="always")
+def draw_unit(key: np.uint64, counter: np.uint64) -> float:
+    """Draw number ``counter`` of a key, uniform on [0, 1) with 53 bits."""
+    return (draw64(key, counter) >> np.uint64(11)) * (1.0 / 9007199254740992.0)

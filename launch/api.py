@@ -1,0 +1,163 @@
+"""The same from Python: `minimize`, `train`, `evaluate` and `run_search`.
+
+Alone, each runs in the calling process. In a script under ``mpirun`` every rank calls it together: workers serve until the
+master is done, and every rank gets the result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.errors import UserError, WorkerError, listed
+from esengine.interrupts import StopRequest
+from esengine.launch.config import RunConfig, TrainSettings, settings_of
+from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
+from esengine.launch.local_mpi import must_launch
+from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.start import DONE, prepare, start
+from esengine.launch.training import Callback, RunResult, run
+from esengine.noise import table_log2
+from esengine.opening import open_desk
+from esengine.policy_file import load_policy
+from esengine.pool import Pool, serve
+from esengine.problems import Problem
+from esengine.world import World
+
+T = TypeVar("T")
+
+
+def minimize(
+    objective: Callable[[NDArray[np.float64]], float],
+    dimension: int,
+    method: str = "cma-es",
+    callbacks: Sequence[Callback] = (),
+    **settings: Any,
+) -> RunResult:
+    """Minimise a function.
+
+    Args:
+        objective: maps (dimension,) float64 to a cost; raising ends the search with that error.
+        dimension: number of parameters.
+        method: as on the command line.
+        callbacks: called with the row of metrics after every generation, on the master.
+        **settings: any flags, with underscores: ``sigma``, ``population_size``, ``seed``, ``target_return``, ...
+
+    Returns:
+        The result; ``best_point`` and ``best_value`` are the best that was evaluated, ``parameters`` the final mean.
+
+    Raises:
+        UserError: a setting is unknown or out of range.
+        WorkerError: the objective raised.
+    """
+    config = _config(method, {"objective": "<function>", "dimension": dimension, "minimize": True, **settings})
+    config.check()
+    world = World()
+    return world.broadcast(run(world, config, None, None, tuple(callbacks), objective))
+
+
+def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> RunResult:
+    """Train as ``esengine train METHOD`` does, and keep the run in its directory.
+
+    Args:
+        method: as on the command line.
+        callbacks: called with the row of metrics after every generation, on the master.
+        **settings: any flags, with underscores: ``env_id``, ``population_size``, ``seed``, ``run_dir``, ``ranks``, ...
+            ``ranks`` is 1 unless given, which stays in this process.
+
+    Raises:
+        UserError: a setting is unknown or out of range, or the run directory is in use.
+        WorkerError: a member raised.
+    """
+    config = _config(method, {"ranks": 1, "quiet": True, **settings})
+    path = config.train.run_dir or default_path(config)
+    if must_launch(config.train.ranks or 1):
+        if callbacks:
+            raise UserError("callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead")
+        return _train_on_local_ranks(config, path)
+    world = World()
+    directory = world.agree(lambda: prepare(config, path) if world.is_master else None)
+    if directory is None:
+        return world.broadcast(run(world, config, None))
+    directory.acquire()
+    directory.add_start(world.size)
+    outcome = "failed"
+    try:
+        result = run(world, config, directory, None, tuple(callbacks))
+        outcome = "done"
+    finally:
+        directory.end_start(outcome)
+        directory.release()
+    return world.broadcast(result)
+
+
+def evaluate(policy: str | Path, episodes: int = 100, seed: int = 0, trust_modules: bool = False) -> Evaluation:
+    """Evaluate a run's policy, or a policy file, on fresh starts.
+
+    Raises:
+        UserError: there is no such policy.
+    """
+    settings = EvaluateSettings(episodes=episodes, seed=seed, trust_modules=trust_modules)
+    settings.check()
+    world = World()
+    return world.broadcast(evaluate_on(world, Path(policy), settings))
+
+
+def run_search(search: Callable[[Pool], T], problem: Problem, seed: int = 0, noise_table_size: int | None = None) -> T:
+    """Run an ask/tell loop of one's own on all ranks.
+
+    Args:
+        search: called on the master with the pool; what it returns is the result on every rank.
+        problem: what members are evaluated on, the same on every rank.
+        seed: of the noise table, the one that the strategy uses.
+        noise_table_size: numbers in the table, a power of two.
+    """
+    world = World()
+    desk = world.agree(lambda: open_desk(world, problem, seed, table_log2(noise_table_size, problem.dimension, 1)))
+    result = None
+    with desk:
+        if world.is_master:
+            with Pool(world, desk) as pool:
+                result = search(pool)
+        else:
+            serve(world, desk)
+    return world.broadcast(result)
+
+
+def _config(method: str, settings: dict[str, Any]) -> RunConfig:
+    kind = settings_of(method)
+    search_names = {field.name for field in fields(kind)}
+    train_names = {field.name for field in fields(TrainSettings)}
+    unknown = sorted(set(settings) - search_names - train_names)
+    if unknown:
+        raise UserError(
+            f"settings of {method} must be among {listed(sorted(search_names | train_names))}, got {listed(unknown)}"
+        )
+    search = kind(**{name: value for name, value in settings.items() if name in search_names})
+    shared = {name: value for name, value in settings.items() if name in train_names}
+    if shared.get("run_dir") is not None:
+        shared["run_dir"] = Path(shared["run_dir"])
+    return RunConfig(method, TrainSettings(**shared), search)
+
+
+def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
+    config = config.with_train(run_dir=path)
+    status = start(config, StopRequest())
+    if status != DONE:
+        raise WorkerError(f"the run in {path} ended with status {status}; its ranks' messages are on standard error")
+    directory = RunDirectory.open(path)
+    done = directory.done() or {}
+    value, point = None, None
+    if config.train.objective is not None:
+        best = json.loads((path / "best.json").read_text())
+        value, point = best["value"], np.array(best["point"])
+        parameters: NDArray[np.floating] = point
+    else:
+        parameters = load_policy(path).parameters
+    return RunResult(True, done["reason"], done["generations"], parameters, value, point, done["final_return"], directory)

@@ -1,0 +1,109 @@
+"""From settings to the objects of a run: problem, initial row, strategy."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.errors import UserError
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.policies import PolicySpec
+from esengine.policy_file import Policy, load_policy
+from esengine.problems import EnvironmentProblem, ObjectiveProblem
+from esengine.spaces import describe
+
+AnyProblem = EnvironmentProblem | ObjectiveProblem
+
+
+def find_modules_here() -> None:
+    """Let modules be imported from the current folder, as ``python -m`` does and a console script does not."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None) -> AnyProblem:
+    """The problem that the settings describe.
+
+    Args:
+        config: checked settings.
+        objective: the function itself, when it comes from Python instead of by name.
+
+    Raises:
+        UserError: the environment or the objective cannot be made, or has spaces that policies cannot act in.
+    """
+    train = config.train
+    if train.env_id is None:
+        assert train.dimension is not None
+        return ObjectiveProblem(objective or _import_function(train.objective or ""), train.dimension, train.minimize)
+    environment = EnvironmentSpec(train.env_id, train.env_arguments())
+    env = environment.make()
+    try:
+        observations, action = describe(env)
+        linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
+    finally:
+        env.close()
+    if train.init_policy is not None:
+        policy = load_policy(train.init_policy).spec
+        if (policy.observation_dim, policy.action) != (observations.dim, action):
+            raise UserError(
+                f"--init-policy must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
+                f"got {train.init_policy} with {policy.observation_dim} observations and a {policy.action.kind} action"
+            )
+    else:
+        policy = PolicySpec(observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions)
+    return EnvironmentProblem(
+        environment,
+        observations,
+        policy,
+        train.seed,
+        train.episodes_per_member,
+        train.episode_seeds,
+        train.normalize_observations,
+        train.max_episode_steps,
+        train.fresh_env,
+    )
+
+
+def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floating]:
+    """The parameters that the search starts from, (dimension,), and the observation scaling that belongs to them."""
+    if isinstance(problem, ObjectiveProblem):
+        return np.full(problem.dimension, train.initial_mean, np.float64)
+    if train.init_policy is not None:
+        policy = load_policy(train.init_policy)
+        problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
+        return policy.parameters
+    return problem.policy.initial_parameters(train.seed)
+
+
+def trained_policy(problem: EnvironmentProblem, parameters: NDArray[np.floating]) -> Policy:
+    """The policy to save: parameters with the scaling that they were evaluated under."""
+    mean, inverse_std = problem.scaling()
+    return Policy(problem.policy, np.asarray(parameters, np.float32), mean, inverse_std, problem.environment)
+
+
+def _import_function(name: str) -> Callable[..., Any]:
+    module_name, separator, attribute = name.partition(":")
+    if not separator or not module_name or not attribute:
+        raise UserError(f"--objective must be module:function, got {name!r}; for example mypackage.sim:cost")
+    find_modules_here()
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(
+            f"--objective must name a module that can be imported, got {name!r}: {error}; "
+            "modules are found from the current folder and PYTHONPATH"
+        ) from error
+    except Exception as error:
+        raise UserError(f"--objective {name!r} must import cleanly, but raised {type(error).__name__}: {error}") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        found = "no such name" if function is None else f"a {type(function).__name__}"
+        raise UserError(f"--objective must name a function of {module_name}, got {found} for {attribute!r}")
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,196 @@
+"""The settings of a run, each defined once: a field here is a flag of ``esengine train`` and a key of ``config.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.strategy import Strategy
+from esengine.algorithms.truncation_es import RecombiningES, TruncationES, TruncationESSettings
+from esengine.errors import UserError, listed
+
+T = TypeVar("T")
+
+MethodSettings = TruncationESSettings | CMAESSettings
+
+METHODS: dict[str, type[MethodSettings]] = {"truncation-es": TruncationESSettings, "cma-es": CMAESSettings}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What every method shares."""
+
+    env_id: str | None = None
+    """Gymnasium environment to evolve a policy for, module:EnvId included."""
+    env_arg: tuple[str, ...] = ()
+    """Arguments of the environment, each name=value with a JSON value or a plain word."""
+    objective: str | None = None
+    """Plain function to optimise instead of an environment, as module:function."""
+    dimension: int | None = None
+    """Number of parameters of the objective."""
+    minimize: bool = False
+    """The objective is a cost: lower is better."""
+
+    seed: int = 0
+    """Every random number is a function of it; the number of ranks is not."""
+    generations: int | None = None
+    """Stop after so many; default 100 in an environment, 10000 for an objective."""
+    max_env_steps: int | None = None
+    """Stop after the generation in which training has used so many environment steps."""
+    max_evaluations: int | None = None
+    """Stop after the generation in which training has used so many episodes or function values."""
+    max_time: float | None = None
+    """Stop after the generation in which training has lasted so many seconds, earlier starts included."""
+    target_return: float | None = None
+    """Stop when an evaluation reaches it; with an objective, when the best value does."""
+
+    policy: Literal["auto", "linear", "mlp"] = "auto"
+    """Architecture: auto is linear for MuJoCo tasks and mlp elsewhere."""
+    hidden_sizes: tuple[int, ...] = (16,)
+    """Units of each tanh layer of an mlp."""
+    sampled_actions: bool = False
+    """Draw actions from the policy's distribution instead of taking its mode."""
+    normalize_observations: bool = True
+    """Scale observations by their running mean and standard deviation."""
+    initial_mean: float = 0.0
+    """Start of every parameter of an objective."""
+    init_policy: Path | None = None
+    """Start from this policy file, or from the policy of this run directory."""
+
+    episodes_per_member: int = 1
+    """Episodes that a member's fitness is the mean of."""
+    episode_seeds: Literal["pair", "generation", "member"] = "pair"
+    """Who meets the same start states within a generation."""
+    max_episode_steps: int | None = None
+    """Cut episodes after so many steps."""
+    fresh_env: bool = False
+    """Make the environment anew for every episode, for one whose reset does not forget."""
+
+    eval_every: int = 10
+    """Evaluate the policy every so many generations; 0 only at the end."""
+    eval_episodes: int = 10
+    """Episodes of an evaluation, always from the same starts."""
+    final_episodes: int = 20
+    """Episodes of the evaluation that ends the run, from starts that nothing was chosen by."""
+
+    run_dir: Path | None = None
+    """Where the run is kept; default runs/<method>-<environment>-<seed>-<time>."""
+    ranks: int | None = None
+    """Workers to start on this machine; default all cores. 1 stays in this process."""
+    noise_table_size: int | None = None
+    """Numbers in the noise table, a power of two; default by need, at least 2^24 (64 MB a node)."""
+    checkpoint_every: int = 10
+    """Generations between checkpoints; 0 only at the end."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints to keep."""
+    trust_modules: bool = False
+    """Import modules that a file names."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    def check(self) -> None:
+        """Raises UserError for values that no run can have."""
+        if (self.env_id is None) == (self.objective is None):
+            given = "both" if self.env_id else "none"
+            raise UserError(f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1")
+        if self.objective is not None and (self.dimension is None or self.dimension < 1):
+            raise UserError(f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters")
+        if self.env_id is not None and (self.dimension is not None or self.minimize):
+            raise UserError("--dimension and --minimize belong to --objective, got --env-id; drop them")
+        least_one = ("generations", "max_env_steps", "max_evaluations", "ranks", "max_episode_steps", "episodes_per_member")
+        for name in (*least_one, "eval_episodes", "final_episodes", "keep_checkpoints"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("seed", "eval_every", "checkpoint_every"):
+            _at_least(name, getattr(self, name), 0)
+        if self.max_time is not None and not self.max_time > 0:
+            raise UserError(f"--max-time must be positive seconds, got {self.max_time}; leave it out for no limit")
+        if any(size < 1 for size in self.hidden_sizes):
+            raise UserError(
+                f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use --policy linear for none"
+            )
+        if not math.isfinite(self.initial_mean):
+            raise UserError(f"--initial-mean must be finite, got {self.initial_mean}; 0 is the default")
+
+    @property
+    def max_generations(self) -> int:
+        return self.generations or (100 if self.env_id is not None else 10_000)
+
+    def env_arguments(self) -> dict[str, Any]:
+        """The environment's keyword arguments. Raises UserError for one that is not name=value."""
+        arguments = {}
+        for text in self.env_arg:
+            name, separator, value = text.partition("=")
+            if not separator or not name.isidentifier():
+                raise UserError(f"--env-arg must be name=value, got {text!r}; for example forward_reward_weight=2.0")
+            try:
+                arguments[name] = json.loads(value)
+            except ValueError:
+                arguments[name] = value
+        return arguments
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: the method, its settings and the shared ones."""
+
+    method: str
+    train: TrainSettings
+    search: MethodSettings
+
+    def check(self) -> None:
+        self.train.check()
+        self.search.check()
+
+    def strategy(self, initial: Any) -> Strategy:
+        """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
+        seed = self.train.seed
+        match self.search:
+            case CMAESSettings():
+                return CMAES(self.search, initial, seed)
+            case TruncationESSettings(recombination="none"):
+                return TruncationES(self.search, initial, seed)
+            case TruncationESSettings():
+                return RecombiningES(self.search, initial, seed)
+
+    def to_json(self) -> dict[str, Any]:
+        train = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.train).items()}
+        return {"method": self.method, "train": train, "search": asdict(self.search)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunConfig:
+        """Raises UserError for an unknown method or setting."""
+        method = str(data["method"])
+        return cls(method, settings_from(TrainSettings, data["train"]), settings_from(settings_of(method), data["search"]))
+
+    def with_train(self, **changes: Any) -> RunConfig:
+        """The same run with some shared settings changed."""
+        return replace(self, train=replace(self.train, **changes))
+
+
+def settings_of(method: str) -> type[MethodSettings]:
+    """The settings class of a method. Raises UserError for an unknown one, with the known ones."""
+    if method not in METHODS:
+        raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}; see esengine train --help")
+    return METHODS[method]
+
+
+def settings_from(kind: type[T], values: dict[str, Any]) -> T:
+    """Settings from JSON or TOML values. Raises UserError for an unknown name."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)}")
+    converted: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    for name in ("run_dir", "init_policy"):
+        if converted.get(name) is not None:
+            converted[name] = Path(str(converted[name]))
+    return kind(**converted)
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")

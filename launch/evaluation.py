@@ -1,0 +1,133 @@
+"""Evaluating a policy on fresh starts, on all ranks."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import PolicyEpisodes
+from esengine.errors import UserError
+from esengine.interrupts import StopRequest
+from esengine.launch.local_mpi import find_mpirun, must_launch, run_ranks
+from esengine.launch.start import DONE
+from esengine.noise import table_log2
+from esengine.opening import open_desk
+from esengine.policy_file import load_policy
+from esengine.pool import Pool, serve
+from esengine.problems import EnvironmentProblem
+from esengine.spaces import describe
+from esengine.world import World, available_cores
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How a policy is evaluated."""
+
+    episodes: int = 100
+    """Number of episodes, each from a fresh start."""
+    seed: int = 0
+    """Start states and sampled actions are a function of it."""
+    ranks: int | None = None
+    """Workers to start on this machine; default all cores."""
+    json: Path | None = None
+    """Write mean_return, standard_error, episodes and returns to this file."""
+    trust_modules: bool = False
+    """Import the module that the policy's file names."""
+
+    def check(self) -> None:
+        """Raises UserError for values that no evaluation can have."""
+        for name, least in (("episodes", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more")
+        if self.ranks is not None and self.ranks < 1:
+            raise UserError(f"--ranks must be at least 1, got {self.ranks}; use 1 or more")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns of a policy's episodes."""
+
+    returns: tuple[float, ...]
+
+    @property
+    def mean_return(self) -> float:
+        return float(np.mean(self.returns))
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean; 0 for a single episode."""
+        n = len(self.returns)
+        return float(np.std(self.returns, ddof=1) / math.sqrt(n)) if n > 1 else 0.0
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "mean_return": self.mean_return,
+            "standard_error": self.standard_error,
+            "episodes": len(self.returns),
+            "returns": list(self.returns),
+        }
+
+
+def evaluate_command(path: Path, settings: EvaluateSettings, arguments: list[str], stop: StopRequest) -> int:
+    """Evaluate a policy and print the result; returns the exit status.
+
+    Raises:
+        UserError: there is no such policy, or it names a module that is not trusted.
+    """
+    settings.check()
+    ranks = min(settings.ranks or available_cores(), settings.episodes)
+    if must_launch(ranks):
+        policy_problem(path, settings.seed, settings.trust_modules)
+        find_mpirun()
+        return run_ranks(ranks, ["evaluate", *arguments], stop)
+    world = World()
+    evaluation = evaluate_on(world, path, settings, stop)
+    if evaluation is not None:
+        if settings.json is not None:
+            settings.json.write_text(json.dumps(evaluation.to_json(), indent=1) + "\n")
+        print(
+            f"mean return {evaluation.mean_return:.4f}, standard error {evaluation.standard_error:.4f}, "
+            f"over {len(evaluation.returns)} episodes",
+            flush=True,
+        )
+    return DONE
+
+
+def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None) -> Evaluation | None:
+    """Evaluate a policy on all ranks; None on workers."""
+    problem, parameters = world.agree(lambda: policy_problem(path, settings.seed, settings.trust_modules))
+    desk = open_desk(world, problem, settings.seed, table_log2(1 << 10, 1, 1))
+    with desk:
+        if not world.is_master:
+            serve(world, desk, stop)
+            return None
+        with Pool(world, desk, stop) as pool:
+            candidates = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
+            fitness = pool.evaluate(candidates).records["fitness"]
+    return Evaluation(tuple(float(value) for value in fitness))
+
+
+def policy_problem(path: Path, seed: int, trusted: bool) -> tuple[EnvironmentProblem, NDArray[np.float32]]:
+    """The problem that a policy file was trained on, with its scaling, and its parameters."""
+    policy = load_policy(path)
+    if ":" in policy.environment.env_id and not trusted:
+        raise UserError(
+            f"{path} names the module of {policy.environment.env_id!r}, whose code would run; "
+            "add --trust-modules if you trust whoever wrote it"
+        )
+    env = policy.environment.make()
+    observations, action = describe(env)
+    env.close()
+    if (observations.dim, action) != (policy.spec.observation_dim, policy.spec.action):
+        raise UserError(
+            f"{path} must fit {policy.environment.env_id}, which has {observations.dim} observations and a {action.kind} "
+            f"action, got {policy.spec.observation_dim} and {policy.spec.action.kind}; use the version that wrote it"
+        )
+    problem = EnvironmentProblem(policy.environment, observations, policy.spec, seed)
+    problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
+    return problem, policy.parameters

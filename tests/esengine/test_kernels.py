@@ -1,0 +1,89 @@
+"""Each kernel against its NumPy twin, and against itself on other cuts of the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from esengine import kernels
+from numpy.typing import NDArray
+
+DTYPES = [np.float32, np.float64]
+
+
+@pytest.fixture(scope="module")
+def table() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(1 << 17).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 7, 1000, 40_000])
+def test_perturb_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], size: int) -> None:
+    parent = np.random.default_rng(1).standard_normal(size).astype(dtype)
+    out, expected = np.empty_like(parent), np.empty_like(parent)
+    kernels.perturb(parent, table, 48, dtype(0.3), out)
+    kernels.perturb_reference(parent, table, 48, dtype(0.3), expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num_members", [0, 1, 8, 13, 31])
+def test_weighted_noise_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
+    random = np.random.default_rng(2)
+    weights = random.standard_normal(num_members).astype(dtype)
+    starts = random.integers(0, 1000, num_members) * kernels.ALIGNMENT
+    out, expected = np.empty(33_000, dtype), np.empty(33_000, dtype)
+    kernels.weighted_noise_sum(weights, table, starts, 5, out)
+    kernels.weighted_noise_sum_reference(weights, table, starts, 5, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("cuts", [[1], [100, 16_384, 16_385], list(range(1000, 50_000, 777))])
+def test_any_slicing_of_a_sum_gives_the_same_bits(table: NDArray[np.float32], cuts: list[int]) -> None:
+    random = np.random.default_rng(3)
+    weights = random.standard_normal(21).astype(np.float32)
+    starts = random.integers(0, 4000, 21) * kernels.ALIGNMENT
+    whole = np.empty(50_000, np.float32)
+    kernels.weighted_noise_sum(weights, table, starts, 0, whole)
+    for first, stop in zip([0, *cuts], [*cuts, whole.size], strict=True):
+        piece = np.empty(stop - first, np.float32)
+        kernels.weighted_noise_sum(weights, table, starts, first, piece)
+        np.testing.assert_array_equal(piece, whole[first:stop])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_chain_equals_one_perturbation_a_link(table: NDArray[np.float32], dtype: type[Any]) -> None:
+    random = np.random.default_rng(4)
+    root = random.standard_normal(20_000).astype(dtype)
+    starts = random.integers(0, 4000, 11) * kernels.ALIGNMENT
+    scales = random.uniform(0.01, 0.1, 11).astype(dtype)
+    out, expected, step_by_step = np.empty_like(root), np.empty_like(root), root.copy()
+    kernels.apply_chain(root, table, starts, scales, out)
+    kernels.apply_chain_reference(root, table, starts, scales, expected)
+    for start, scale in zip(starts, scales, strict=True):
+        kernels.perturb(step_by_step, table, start, scale, step_by_step)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(out, step_by_step)
+
+
+@pytest.mark.parametrize("log2_slots", [6, 11, 16])
+@pytest.mark.parametrize("key", [0, 1, 2**64 - 1, 0x123456789ABCDEF])
+def test_no_two_members_share_a_window_start(log2_slots: int, key: int) -> None:
+    starts = kernels.window_starts(np.uint64(key), np.arange(1 << log2_slots), log2_slots)
+    assert np.unique(starts).size == 1 << log2_slots
+    assert (starts % kernels.ALIGNMENT == 0).all()
+    assert starts.max() == ((1 << log2_slots) - 1) * kernels.ALIGNMENT
+
+
+def test_window_starts_of_neighbours_have_no_fixed_distance() -> None:
+    starts = kernels.window_starts(np.uint64(7), np.arange(4096), 20)
+    distances = np.unique(np.diff(starts))
+    assert distances.size > 4000
+
+
+def test_parents_are_drawn_uniformly() -> None:
+    parents = kernels.parent_indices(np.uint64(9), np.arange(100_000), 10)
+    counts = np.bincount(parents, minlength=10)
+    assert counts.min() > 10_000 - 5 * 95
+    assert counts.max() < 10_000 + 5 * 95

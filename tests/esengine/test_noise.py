@@ -1,0 +1,93 @@
+"""The noise table: its contents, its size, and the errors about it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from esengine.errors import UserError
+from esengine.node_memory import NodeMemory, create_folder
+from esengine.noise import NoiseTable, create_table, reserve, table_log2, wrap
+
+
+@pytest.fixture(scope="module")
+def table() -> NoiseTable:
+    return create_table(3, 20, 5000, None)
+
+
+def test_the_table_is_standard_normal(table: NoiseTable) -> None:
+    numbers = table.table[: 1 << 20].astype(np.float64)
+    error = 1 / np.sqrt(numbers.size)
+    assert abs(numbers.mean()) < 4 * error
+    assert abs(numbers.var() - 1) < 4 * np.sqrt(2) * error
+    assert abs((numbers**4).mean() - 3) < 4 * np.sqrt(96) * error
+
+
+def test_windows_wrap_around(table: NoiseTable) -> None:
+    assert table.table.size == (1 << 20) + wrap(5000)
+    np.testing.assert_array_equal(table.table[1 << 20 :], table.table[: wrap(5000)])
+
+
+def test_a_table_smaller_than_a_block_wraps_too() -> None:
+    small = create_table(0, 10, 3000, None).table
+    np.testing.assert_array_equal(small[1024:2048], small[:1024])
+    np.testing.assert_array_equal(small[2048:3072], small[:1024])
+
+
+@pytest.mark.parametrize("num_parts", [2, 3, 7])
+def test_the_table_is_the_same_whoever_fills_it(table: NoiseTable, num_parts: int) -> None:
+    folder = create_folder()
+    memory = NodeMemory(folder, owner=True)
+    try:
+        reserve(memory, 20, 5000)
+        for part in reversed(range(num_parts)):
+            shared = create_table(3, 20, 5000, memory, part, num_parts)
+        np.testing.assert_array_equal(shared.table, table.table)
+    finally:
+        memory.close()
+
+
+def test_another_seed_gives_another_table(table: NoiseTable) -> None:
+    other = create_table(4, 20, 5000, None).table
+    assert abs(np.corrcoef(other, table.table)[0, 1]) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("requested", "dimension", "population", "words"),
+    [
+        (1000, 1, 1, "power of two from 1024 on, got 1000; use 1024"),
+        (1025, 1, 1, "power of two from 1024 on, got 1025; use 2048"),
+        (1 << 20, 1 << 19, 10, "at least 4 x parameters and 16 x population = 2097152, got 1048576; use 2097152"),
+        (1 << 20, 10, 1 << 17, "16 x population = 2097152"),
+        (None, 1 << 27, 10, "at least 4 x parameters"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(requested: int | None, dimension: int, population: int, words: str) -> None:
+    with pytest.raises(UserError, match=words.replace("+", r"\+")):
+        table_log2(requested, dimension, population)
+
+
+@pytest.mark.parametrize(("dimension", "population", "log2"), [(10, 10, 24), (10, 10**6, 25), (1 << 22, 10, 25)])
+def test_the_default_size_grows_with_the_need(dimension: int, population: int, log2: int) -> None:
+    assert table_log2(None, dimension, population) == log2
+
+
+def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    script = (
+        "from esengine.node_memory import *; from esengine.noise import reserve\n"
+        "memory = NodeMemory(create_folder(), owner=True)\n"
+        "try: reserve(memory, 24, 100)\n"
+        "except ValueError as error: print(error)\n"
+        "finally: memory.close()\n"
+    )
+    small = tmp_path / "shm"
+    small.mkdir()
+    command = f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} {sys.executable} -c '{script}'"
+    result = subprocess.run(["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "must have 64 MB free for noise, has 8 MB" in result.stdout
+    assert "shrink it with --noise-table-size (now 16777216" in result.stdout

@@ -1,0 +1,129 @@
+"""Small environments and objectives that the tests name as ``worlds:...``."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+Box = spaces.Box
+
+
+class Target(gymnasium.Env[Any, Any]):
+    """Rewards actions by how near they are to the observation; ten steps."""
+
+    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+        self.observation_space, self.action_space = observation_space, action_space
+        self._steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.observation_space.seed(int(self.np_random.integers(2**31)))
+        self._steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), (self.action_space, action)
+        self._steps += 1
+        value = float(np.sum(np.asarray(action, float)))
+        return self.observation_space.sample(), -abs(value - 1.0), False, self._steps == 10, {}
+
+
+class Forgetful(Target):
+    """An environment that raises, exits, sleeps or returns NaN, as its ``fault`` says."""
+
+    def __init__(self, fault: str = "raise") -> None:
+        super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
+        self.fault = fault
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.fault == "raise":
+            raise ZeroDivisionError("the simulator diverged")
+        if self.fault == "sleep":
+            time.sleep(0.05)
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, float("nan") if self.fault == "nan" else reward, terminated, truncated, info
+
+
+class Remembering(Target):
+    """An environment whose reset does not forget: rewards drift with every episode it has lived through."""
+
+    def __init__(self) -> None:
+        super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
+        self.episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.episodes += 1
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward + 0.01 * self.episodes, terminated, truncated, info
+
+
+_THREE = Box(-1, 1, (3,), np.float32)
+_SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
+    "TestBox-v0": (_THREE, Box(np.array([-2.0, 0.0]), np.array([2.0, 1.0]), dtype=np.float32)),
+    "TestUnbounded-v0": (_THREE, Box(-np.inf, np.inf, (2,), np.float64)),
+    "TestDiscrete-v0": (_THREE, spaces.Discrete(3, start=-1)),
+    "TestMultiDiscrete-v0": (_THREE, spaces.MultiDiscrete([2, 4])),
+    "TestMultiBinary-v0": (_THREE, spaces.MultiBinary(3)),
+    "TestMatrix-v0": (Box(0, 255, (2, 3), np.uint8), Box(-1, 1, (2, 2), np.float32)),
+    "TestDict-v0": (spaces.Dict({"a": _THREE, "b": spaces.Discrete(4)}), spaces.Discrete(2)),
+    "TestTuple-v0": (spaces.Tuple((_THREE, spaces.MultiBinary(2))), spaces.Discrete(2)),
+    "TestSequence-v0": (spaces.Sequence(_THREE), spaces.Discrete(2)),
+    "TestText-v0": (_THREE, spaces.Text(5)),
+}
+SPACE_IDS = [name for name in _SPACES if name not in ("TestSequence-v0", "TestText-v0")]
+
+for _name, (_observation, _action) in _SPACES.items():
+    gymnasium.register(_name, Target, kwargs={"observation_space": _observation, "action_space": _action})
+gymnasium.register("TestForgetful-v0", Forgetful)
+gymnasium.register("TestRemembering-v0", Remembering)
+
+
+def sphere(x: NDArray[np.float64]) -> float:
+    """Minimum 0 at 1, 1, ..."""
+    return float(np.sum((x - 1) ** 2))
+
+
+def ellipsoid(x: NDArray[np.float64]) -> float:
+    """Condition 10^6, minimum 0 away from the start."""
+    scales = 10 ** (6 * np.arange(x.size) / (x.size - 1))
+    return float(np.sum(scales * (x - np.linspace(-2, 2, x.size)) ** 2))
+
+
+def slow_sphere(x: NDArray[np.float64]) -> float:
+    """A sphere that takes 20 milliseconds."""
+    time.sleep(0.02)
+    return sphere(x)
+
+
+def failing(x: NDArray[np.float64]) -> float:
+    """Raises for some members."""
+    if x[0] > 0.3:
+        raise ZeroDivisionError("the simulator diverged")
+    return sphere(x)
+
+
+def partly_nan(x: NDArray[np.float64]) -> float:
+    """Not a number for some members."""
+    return float("nan") if x[0] > 0.5 else sphere(x)
+
+
+def exiting(x: NDArray[np.float64]) -> float:
+    """Ends its process by `sys.exit`, as careless simulators do."""
+    raise SystemExit(3)
+
+
+def environment_of_rank(x: NDArray[np.float64]) -> float:
+    """How many threads the rank may use, as a cost."""
+    return float(os.environ["OMP_NUM_THREADS"]) + 0 * x[0]
+
+
+not_a_function = 3
