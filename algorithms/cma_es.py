@@ -26,7 +26,7 @@ class CMAESSettings:
 
     population_size: int | None = None
     """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
-    sigma: float = 0.5
+    sigma: float = 1.0
     """Initial standard deviation of every parameter."""
     active: bool = True
     """Let the worse half of the population shrink the covariance matrix (negative weights)."""

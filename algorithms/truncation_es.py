@@ -28,7 +28,7 @@ class TruncationESSettings:
 
     population_size: int = 256
     """Members of a generation, those that are re-evaluated included."""
-    sigma: float = 0.1
+    sigma: float = 0.5
     """Standard deviation of a mutation."""
     parent_fraction: float = 0.2
     """Fraction of the population that may have offspring."""

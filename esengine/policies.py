@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.seeding import draw_unit, generator
+from esengine.seeding import derive_key, draw_unit, generator
 from esengine.spaces import ActionSpec
 
 _BOX, _DISCRETE, _MULTI_BINARY = 0, 1, 2
@@ -58,7 +58,7 @@ class PolicySpec:
         Hidden weights have standard deviation 1 / sqrt(inputs), biases and the output layer are zero.
         """
         parameters = np.zeros(self.num_parameters, np.float32)
-        random = generator(seed)
+        random = generator(derive_key(seed, "initial parameters"))
         offset, sizes = 0, self.layer_sizes
         for inputs, outputs in itertools.pairwise(sizes[:-1]):
             weights = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
@@ -108,8 +108,9 @@ class Actor:
         low = np.array(action.low or [0.0], np.float64)
         high = np.array(action.high or [0.0], np.float64)
         bounded = np.isfinite(low) & np.isfinite(high)
-        center = np.where(bounded, (low + high) / 2, 0.0)
-        reach = np.where(bounded, (high - low) / 2, 1.0)
+        center, reach = np.zeros(low.size), np.ones(low.size)
+        center[bounded] = (low[bounded] + high[bounded]) / 2
+        reach[bounded] = (high[bounded] - low[bounded]) / 2
         self._head = (kind, np.array(action.sizes, np.int64), low, high, center, reach)
         self._decoded = np.zeros(len(action.sizes))
 

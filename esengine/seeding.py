@@ -29,7 +29,7 @@ def derive_key(seed: int, purpose: str, generation: int = 0) -> int:
 
 def derive_seed(key: int, *counters: int) -> int:
     """A seed in [0, 2^63) for a library's generator, from a key and counters such as (member, episode)."""
-    value = key
+    value = _mix(key)
     for counter in counters:
         value = _mix((value + (counter + 1) * _GOLDEN) & _MASK)
     return value >> 1

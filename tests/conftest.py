@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from esengine.node_memory import ROOT
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from esengine import kernels
 from numpy.typing import NDArray
+
+from esengine import kernels
 
 DTYPES = [np.float32, np.float64]
 

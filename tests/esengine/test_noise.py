@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from esengine.errors import UserError
 from esengine.node_memory import NodeMemory, create_folder
 from esengine.noise import NoiseTable, create_table, reserve, table_log2, wrap

@@ -1,0 +1,139 @@
+"""CMA-ES against the ``cma`` package, coefficient by coefficient and step by step."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esengine.algorithms.cma_es import CMAES, CMAESSettings, Coefficients, expected_length
+from esengine.candidates import chunk_size, chunks
+from esengine.errors import UserError
+from esengine.noise import create_table
+from esengine.pool import Desk, Pool
+from esengine.problems import ObjectiveProblem
+from esengine.world import World
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import cma
+
+NOISE = create_table(0, 20, 256, None)
+
+
+def reference(n: int, population_size: int, sigma: float, start: float = 0.0) -> Any:
+    options = {"popsize": population_size, "verbose": -9, "seed": 1, "CMA_active": True}
+    return cma.CMAEvolutionStrategy(np.full(n, start), sigma, options)
+
+
+@pytest.mark.parametrize(
+    ("n", "population_size"), [(2, 4), (3, 5), (5, 8), (10, 10), (20, 12), (20, 200), (40, 1600), (100, 17)]
+)
+def test_coefficients_are_those_of_cma(n: int, population_size: int) -> None:
+    ours = Coefficients.default(n, population_size, active=True)
+    es = reference(n, population_size, 1.0)
+    es.adapt_sigma.initialize(es)
+    np.testing.assert_allclose(ours.weights, np.asarray(es.sp.weights), rtol=1e-12)
+    np.testing.assert_allclose(ours.mu_eff, es.sp.weights.mueff, rtol=1e-12)
+    rates = es.sm.parameters(mueff=es.sp.weights.mueff, lam=population_size)
+    np.testing.assert_allclose((ours.c_1, ours.c_mu), (rates["c1"], rates["cmu"]), rtol=1e-12)
+    np.testing.assert_allclose(ours.c_c, es.sp.cc, rtol=1e-12)
+    np.testing.assert_allclose((ours.c_sigma, ours.d_sigma), (es.adapt_sigma.cs, es.adapt_sigma.damps), rtol=1e-12)
+
+
+def test_without_active_weights_only_the_better_half_counts() -> None:
+    ours = Coefficients.default(10, 20, active=False)
+    assert (ours.weights[:10] > 0).all()
+    assert (ours.weights[10:] == 0).all()
+
+
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_expected_length_is_the_mean_length_of_normal_vectors(n: int) -> None:
+    lengths = np.linalg.norm(np.random.default_rng(0).standard_normal((100_000, n)), axis=1)
+    assert expected_length(n) == pytest.approx(lengths.mean(), rel=5e-3)
+
+
+def ellipsoid(x: np.ndarray) -> float:
+    return float(np.sum(10 ** (6 * np.arange(x.size) / (x.size - 1)) * (x - 1) ** 2))
+
+
+@pytest.mark.parametrize(("n", "population_size", "generations"), [(5, 8, 12), (20, 12, 10), (10, 60, 10)])
+def test_steps_are_those_of_cma_on_the_same_samples(n: int, population_size: int, generations: int) -> None:
+    ours = CMAES(CMAESSettings(population_size=population_size, sigma=0.7), np.zeros(n), 0)
+    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, n, minimize=True), None))
+    theirs = reference(n, population_size, 0.7)
+    theirs.sm.C, theirs.sm.B, theirs.sm.D = np.eye(n), np.eye(n), np.ones(n)  # cma shakes its first C by 1e-4
+    for _ in range(generations):
+        candidates = ours.ask()
+        bounds = chunks(population_size, chunk_size(population_size))
+        rows = np.concatenate([candidates.rows(NOISE, *bound) for bound in bounds])
+        fitness = pool.evaluate(candidates).fitness
+        ours.tell(candidates, fitness, pool.population())
+        theirs.ask()  # advances its lazy decomposition; its own samples are not used
+        theirs.tell([row.copy() for row in rows], list(-fitness), check_points=False)  # or it shortens long steps
+        theirs.sm.update_now()
+        np.testing.assert_allclose(ours.mean, theirs.mean, rtol=1e-10, atol=1e-12)
+        assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-10)
+        np.testing.assert_allclose(ours.C, theirs.sm.covariance_matrix, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(ours.p_c, theirs.pc, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(ours.D**2, np.linalg.eigvalsh(ours.C), rtol=1e-9)
+
+
+def test_the_worst_ellipsoid_is_minimised_to_1e_9() -> None:
+    ours = CMAES(CMAESSettings(), np.zeros(20), 0)
+    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, 20, minimize=True), None))
+    while ours.should_stop() is None:
+        candidates = ours.ask()
+        ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+    assert ellipsoid(ours.parameters()) < 1e-9
+    assert ours.generation * ours.population_size < 20_000
+
+
+class Rotated:
+    """The ellipsoid seen in another basis."""
+
+    def __init__(self, view: np.ndarray) -> None:
+        self.view = view
+
+    def __call__(self, x: np.ndarray) -> float:
+        return ellipsoid(self.view @ x)
+
+
+def test_rotating_the_space_changes_nothing_but_the_view() -> None:
+    rotation, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))
+    values = []
+    for view in (np.eye(6), rotation):
+        ours = CMAES(CMAESSettings(population_size=30), view.T @ np.full(6, 2.0), 3)
+        ours.B = view.T.copy()  # the first samples are rotated too
+        pool = Pool(World(), Desk(NOISE, ObjectiveProblem(Rotated(view), 6, minimize=True), None))
+        candidates = ours.ask()
+        values.append(np.sort(pool.evaluate(candidates).fitness))
+        ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+        values.append(view @ ours.mean)
+    np.testing.assert_allclose(values[0], values[2], rtol=1e-9)
+    np.testing.assert_allclose(values[1], values[3], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sigma": -1.0}, "--sigma must be positive, got -1.0"),
+        ({"sigma": float("nan")}, "--sigma must be positive"),
+        ({"population_size": 3}, "--population-size must be at least 4"),
+        ({"tolerance_fun": -1.0}, "must not be negative"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        CMAES(CMAESSettings(**settings), np.zeros(3), 0)
+
+
+def test_a_flat_function_ends_the_search_with_the_reason() -> None:
+    ours = CMAES(CMAESSettings(), np.zeros(4), 0)
+    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(lambda x: 1.0, 4), None))
+    while ours.should_stop() is None and ours.generation < 200:
+        candidates = ours.ask()
+        ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+    assert "--tolerance-fun" in str(ours.should_stop())

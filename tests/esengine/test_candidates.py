@@ -1,0 +1,129 @@
+"""Populations: messages survive the trip, and every way to build a row gives the same bits."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from esengine.candidates import (
+    Candidates,
+    GaussianSamples,
+    Genomes,
+    MutatedParents,
+    PolicyEpisodes,
+    chunk_size,
+    chunks,
+)
+from esengine.node_memory import pack, unpack
+from esengine.noise import NoiseTable, create_table
+
+NOISE = create_table(1, 16, 2000, None)
+DTYPES = [np.float32, np.float64]
+
+
+def parents_of(dtype: type[Any], num_rows: int = 5, dimension: int = 40) -> NDArray[Any]:
+    return np.random.default_rng(0).standard_normal((num_rows, dimension)).astype(dtype)
+
+
+def gaussian(population_size: int = 300, n: int = 6) -> GaussianSamples:
+    random = np.random.default_rng(1)
+    return GaussianSamples(7, 3, population_size, 0.5, random.standard_normal(n), random.standard_normal((n, n)))
+
+
+@given(st.integers(1, 10**4), st.integers(1, 300))
+def test_chunks_cover_the_population_in_order(population_size: int, size: int) -> None:
+    bounds = chunks(population_size, size)
+    assert bounds[0][0] == 0
+    assert bounds[-1][1] == population_size
+    assert all(stop - start == size for start, stop in bounds[:-1])
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(bounds))
+
+
+def test_small_populations_are_handed_out_member_by_member() -> None:
+    assert chunk_size(10_000) <= 2
+    assert len(chunks(10**6, chunk_size(10**6))) < 5000
+
+
+@pytest.mark.parametrize(
+    "candidates", [gaussian(), PolicyEpisodes(1, 2, 9, np.arange(4, dtype=np.float32), "final")], ids=["g", "p"]
+)
+def test_a_population_survives_its_message(candidates: Candidates) -> None:
+    header, arrays = unpack(pack(*candidates.publish(None)))
+    received = type(candidates).receive(header, arrays, None, NOISE)
+    np.testing.assert_array_equal(received.rows(NOISE, 2, 4), candidates.rows(NOISE, 2, 4))
+    assert received.episode_purpose == candidates.episode_purpose
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_selected_row_and_its_genome_have_the_same_bits(dtype: type[Any]) -> None:
+    root = np.random.default_rng(3).standard_normal(1500).astype(dtype)
+    first = MutatedParents(5, 1, 20, 0.1, parents=root[None, :])
+    selected = np.array([3, 3, 17, 0])
+    genomes = Genomes(root, np.ones(4, np.int64), selected, np.full(4, 0.1), np.arange(5))
+    second = MutatedParents(5, 2, 20, 0.2, num_rows=4, num_unchanged=2, genomes=lambda: genomes, selected=selected)
+    by_message = MutatedParents.receive(*unpack(pack(*second.publish(first))), first, NOISE)
+    by_genome = MutatedParents.receive(*unpack(pack(*second.publish(None))), None, NOISE)
+    assert by_message.parents is not None
+    assert by_genome.parents is not None
+    np.testing.assert_array_equal(by_message.parents, by_genome.parents)
+    np.testing.assert_array_equal(by_message.rows(NOISE, 0, 20), by_genome.rows(NOISE, 0, 20))
+    assert by_message.parents.dtype == dtype
+
+
+def test_what_is_published_does_not_grow_with_the_parameters() -> None:
+    sizes = []
+    for dimension in (100, 2000):
+        root = np.zeros(dimension, np.float32)
+        first = MutatedParents(5, 1, 20, 0.1, parents=root[None, :])
+        second = MutatedParents(5, 2, 20, 0.1, num_rows=4, selected=np.array([1, 2, 3, 4]))
+        sizes.append(len(pack(*second.publish(first))))
+    assert sizes[0] == sizes[1]
+
+
+def test_unchanged_members_are_rows_and_the_others_mutations_of_the_rest() -> None:
+    parents = parents_of(np.float64)
+    candidates = MutatedParents(2, 4, 30, 0.3, num_rows=5, num_unchanged=2, unchanged_episodes=7, parents=parents)
+    rows = candidates.rows(NOISE, 0, 30)
+    np.testing.assert_array_equal(rows[:2], parents[:2])
+    sources = candidates.parent_indices(np.arange(30))
+    assert set(sources[2:]) <= {2, 3, 4}
+    starts = NOISE.starts(2, 4, np.arange(30))
+    for member in range(2, 30):
+        expected = parents[sources[member]] + 0.3 * NOISE.table[starts[member] : starts[member] + 40]
+        np.testing.assert_allclose(rows[member], expected, rtol=1e-6, atol=1e-6)
+    assert [candidates.num_episodes(member) for member in (0, 1, 2)] == [7, 7, None]
+
+
+@pytest.mark.parametrize("candidates", [gaussian(9000), MutatedParents(2, 4, 9000, 0.3, parents=parents_of(np.float32, 1))])
+def test_one_row_has_the_bits_of_its_chunk(candidates: Candidates) -> None:
+    size = chunk_size(9000)
+    whole = np.concatenate([candidates.rows(NOISE, *bounds) for bounds in chunks(9000, size)])
+    for member in (0, 1, 4567, 8999):
+        np.testing.assert_array_equal(candidates.row(NOISE, member), whole[member])
+
+
+def test_gaussian_moments_are_the_weighted_sums_of_the_steps() -> None:
+    samples = gaussian(100)
+    weights = np.random.default_rng(4).standard_normal(100)
+    steps = (np.concatenate([samples.rows(NOISE, i, i + 1) for i in range(100)]) - samples.mean) / samples.sigma
+    normals = np.linalg.solve(samples.transform, steps.T).T
+    lengths = np.sqrt((normals**2).sum(1))
+    rescaled = np.where(weights < 0, weights * 6 / lengths**2, weights)
+    parts = [samples.moments(NOISE, weights, *bounds) for bounds in chunks(100, samples.moment_chunk_size())]
+    np.testing.assert_allclose(sum(first for first, _ in parts), np.maximum(weights, 0) @ steps, rtol=1e-9)
+    np.testing.assert_allclose(sum(second for _, second in parts), (rescaled[:, None] * steps).T @ steps, rtol=1e-7)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**63), st.integers(1, 10**6))
+def test_generations_use_different_noise(seed: int, generation: int) -> None:
+    noise: NoiseTable = NOISE
+    members = np.arange(256)
+    shared = np.intersect1d(noise.starts(seed, generation, members), noise.starts(seed, generation + 1, members))
+    assert shared.size < 60  # 16 of 4096 slots would coincide by chance

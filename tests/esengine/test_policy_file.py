@@ -1,0 +1,85 @@
+"""Policy files from friends and strangers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError
+from esengine.policies import PolicySpec
+from esengine.policy_file import Policy, load_policy, save_policy
+from esengine.spaces import ActionSpec
+
+
+def policy() -> Policy:
+    spec = PolicySpec(4, ActionSpec.of(gymnasium.spaces.Discrete(2)), (3,))
+    parameters = np.random.default_rng(0).standard_normal(spec.num_parameters).astype(np.float32)
+    return Policy(
+        spec,
+        parameters,
+        np.full(4, 0.5, np.float32),
+        np.full(4, 2, np.float32),
+        EnvironmentSpec("CartPole-v1", {"sutton_barto_reward": True}),
+    )
+
+
+def test_a_policy_comes_back_and_acts_the_same(tmp_path: Path) -> None:
+    original = policy()
+    save_policy(tmp_path / "policy.safetensors", original)
+    loaded = load_policy(tmp_path)
+    assert (loaded.spec, loaded.environment) == (original.spec, original.environment)
+    env = loaded.environment.make()
+    observation, _ = env.reset(seed=0)
+    for _ in range(20):
+        assert loaded.act(observation) == original.act(observation)
+        observation, *_ = env.step(loaded.act(observation))
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="which does not exist"):
+        load_policy(tmp_path / "nothing")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("policies") / "p.safetensors"
+    save_policy(path, policy())
+    image = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(image) - 1))
+        image[position] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(image[: data.draw(st.integers(0, len(image)))]))
+    try:
+        loaded = load_policy(path)
+    except UserError:
+        return
+    assert loaded.parameters.shape == (loaded.spec.num_parameters,)
+    assert np.isfinite(loaded.parameters).all()
+
+
+def test_another_kind_of_safetensors_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "policy.safetensors").write_bytes(save({"weight": np.zeros(3)}))
+    with pytest.raises(UserError, match="must be a policy of format 1, got none"):
+        load_policy(tmp_path)
+
+
+def test_parameters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    original = policy()
+    wrong = Policy(
+        original.spec,
+        original.parameters[:-1],
+        original.observation_mean,
+        original.observation_inverse_std,
+        original.environment,
+    )
+    save_policy(tmp_path / "policy.safetensors", wrong)
+    with pytest.raises(UserError, match=r"parameters must be float32 of shape \(23,\), got float32 of shape \(22,\)"):
+        load_policy(tmp_path)
