@@ -67,7 +67,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             "finished/lengths": np.array([len(payload) for payload in payloads], np.int64),
             "finished/bytes": np.frombuffer(b"".join(payloads), np.uint8),
         }
-        image = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        image = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         state = {
             "format": FORMAT,
             "generation": checkpoint.generation,

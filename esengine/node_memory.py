@@ -57,11 +57,7 @@ class NodeMemory:
             os.posix_fallocate(descriptor, 0, num_bytes)
         except OSError as error:
             os.unlink(path)
-            free = os.statvfs(self.folder)
-            raise UserError(
-                f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {name}, "
-                f"has {_megabytes(free.f_bavail * free.f_frsize)}; shrink it with {flag} or enlarge {ROOT}"
-            ) from error
+            raise UserError(_no_room(name, num_bytes, flag)) from error
         finally:
             os.close(descriptor)
         return path
@@ -83,6 +79,18 @@ class NodeMemory:
         os.close(self._alive)
         if self._owner:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_room(name: str, num_bytes: int, flag: str) -> None:
+    """Raises UserError if the node has no room for a file that is still to be made."""
+    if free_bytes() < num_bytes:
+        raise UserError(_no_room(name, num_bytes, flag))
+
+
+def free_bytes() -> int:
+    """Free bytes in the node's shared memory."""
+    status = os.statvfs(ROOT)
+    return status.f_bavail * status.f_frsize
 
 
 def create_folder() -> Path:
@@ -151,6 +159,13 @@ def unpack(image: memoryview | bytes) -> tuple[dict[str, Any], dict[str, NDArray
         for name, dtype, shape, offset in text["arrays"]
     }
     return text["header"], arrays
+
+
+def _no_room(name: str, num_bytes: int, flag: str) -> str:
+    return (
+        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {name}, has {_megabytes(free_bytes())}; "
+        f"shrink it with {flag} or enlarge {ROOT}"
+    )
 
 
 def _megabytes(num_bytes: int) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine import kernels
 from esengine.errors import UserError
-from esengine.node_memory import NodeMemory, map_array
+from esengine.node_memory import NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
 _BLOCK = 1 << 16  # numbers a counter-based stream fills; a block is the unit that ranks divide among themselves
@@ -110,8 +110,12 @@ def reserve(memory: NodeMemory, log2_size: int, dimension: int) -> Path:
     Raises:
         UserError: ``/dev/shm`` is too small; says by how much and which flag shrinks the table.
     """
-    num_bytes = 4 * ((1 << log2_size) + wrap(dimension))
-    return memory.allocate("noise", num_bytes, f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes)")
+    return memory.allocate("noise", _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
+
+
+def check_table_room(log2_size: int, dimension: int) -> None:
+    """Raises UserError as `reserve` would, before anything is started."""
+    check_room("noise", _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
 
 
 def fill_block(table: NDArray[np.float32], key: int, block: int, size: int) -> None:
@@ -130,6 +134,14 @@ def fill_block(table: NDArray[np.float32], key: int, block: int, size: int) -> N
 def wrap(dimension: int) -> int:
     """Length of the repeated beginning that lets the last window run past the end."""
     return -(-dimension // 1024) * 1024
+
+
+def _table_bytes(log2_size: int, dimension: int) -> int:
+    return 4 * ((1 << log2_size) + wrap(dimension))
+
+
+def _shrinking_flag(log2_size: int) -> str:
+    return f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes)"
 
 
 def _next_power(value: int) -> int:

@@ -17,7 +17,8 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec
 
-FORMAT = "1"
+FORMAT = 1
+_KEY = "esengine"
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ class Policy:
 
 def save_policy(path: Path, policy: Policy) -> None:
     """Write the file aside and rename it, so that a reader never sees half of it."""
-    metadata = {
+    described = {
         "format": FORMAT,
-        "policy": json.dumps(policy.spec.as_json()),
+        "policy": policy.spec.as_json(),
         "env_id": policy.environment.env_id,
-        "env_arguments": json.dumps(policy.environment.arguments),
+        "env_arguments": policy.environment.arguments,
     }
+    metadata = {
+        _KEY: json.dumps(described)
+    }  # one key, since the order of several is not fixed, and equal runs give equal bytes
     arrays = {
         "parameters": policy.parameters,
         "observation_mean": policy.observation_mean,
@@ -78,12 +82,12 @@ def load_policy(path: str | Path) -> Policy:
         raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
     try:
         with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise UserError(f"{path} must be a policy of format {FORMAT}, got {metadata.get('format', 'none')}")
+            described = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            if not isinstance(described, dict) or described.get("format") != FORMAT:
+                raise UserError(f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        spec = PolicySpec.from_json(json.loads(metadata["policy"]))
-        environment = EnvironmentSpec(metadata["env_id"], json.loads(metadata["env_arguments"]))
+        spec = PolicySpec.from_json(described["policy"])
+        environment = EnvironmentSpec(str(described["env_id"]), dict(described["env_arguments"]))
         policy = Policy(spec, **arrays, environment=environment)
         _check(policy)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:

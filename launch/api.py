@@ -82,7 +82,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
             raise UserError("callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead")
         return _train_on_local_ranks(config, path)
     world = World()
-    directory = world.agree(lambda: prepare(config, path) if world.is_master else None)
+    directory = world.agree(lambda: prepare(config, path, world.size > 1) if world.is_master else None)
     if directory is None:
         return world.broadcast(run(world, config, None))
     directory.acquire()

@@ -75,7 +75,13 @@ def run_process() -> None:
     sys.stdout.flush()
     if World.current is not None:
         World.current.leave(status)
-    sys.exit(status)
+    sys.exit(0 if _launched() else status)  # the launcher reads the records; mpirun would only add words to a status
+
+
+def _launched() -> bool:
+    from esengine.launch.local_mpi import launched_by_us
+
+    return launched_by_us()
 
 
 def _is_worker() -> bool:

@@ -16,7 +16,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
 from esengine.launch.run_directory import versions
-from esengine.node_memory import ROOT, remove_abandoned
+from esengine.node_memory import ROOT, free_bytes, remove_abandoned
 from esengine.policies import Actor, PolicySpec
 from esengine.rollouts import run_episode
 from esengine.spaces import describe
@@ -96,12 +96,12 @@ def _software() -> list[Finding]:
 
 def _machine() -> list[Finding]:
     threads = {name: os.environ.get(name, "unset") for name in _THREAD_VARIABLES}
-    free = os.statvfs(ROOT)
+    free = free_bytes()
     removed = remove_abandoned()
-    memory = f"{free.f_bavail * free.f_frsize / 2**20:,.0f} MB free in {ROOT}"
+    memory = f"{free / 2**20:,.0f} MB free in {ROOT}"
     if removed:
         memory += f"; removed {len(removed)} folder(s) that killed runs had left"
-    small = free.f_bavail * free.f_frsize < 2**27
+    small = free < 2**27
     return [
         Finding("cores", f"{available_cores()} available to this process"),
         Finding("threads", ", ".join(f"{k}={v}" for k, v in threads.items()) + " (local ranks get 1 each)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.launch.local_mpi import find_mpirun, must_launch, run_ranks
-from esengine.launch.start import DONE
+from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.start import DONE, FAILED
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
@@ -84,18 +85,32 @@ def evaluate_command(path: Path, settings: EvaluateSettings, arguments: list[str
     if must_launch(ranks):
         policy_problem(path, settings.seed, settings.trust_modules)
         find_mpirun()
-        return run_ranks(ranks, ["evaluate", *arguments], stop)
-    world = World()
-    evaluation = evaluate_on(world, path, settings, stop)
-    if evaluation is not None:
-        if settings.json is not None:
-            settings.json.write_text(json.dumps(evaluation.to_json(), indent=1) + "\n")
+        evaluation = _evaluate_on_local_ranks(ranks, arguments, stop)
+        if evaluation is None:
+            return FAILED
+    else:
+        world = World()
+        here = evaluate_on(world, path, settings, stop)
+        if here is None:
+            return DONE
+        evaluation = here
+    if settings.json is not None:
+        settings.json.write_text(json.dumps(evaluation.to_json(), indent=1) + "\n")
+    if not launched_by_us():
         print(
             f"mean return {evaluation.mean_return:.4f}, standard error {evaluation.standard_error:.4f}, "
             f"over {len(evaluation.returns)} episodes",
             flush=True,
         )
     return DONE
+
+
+def _evaluate_on_local_ranks(ranks: int, arguments: list[str], stop: StopRequest) -> Evaluation | None:
+    """The evaluation that local ranks made, or None if they failed and said why."""
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        file = Path(folder) / "evaluation.json"
+        run_ranks(ranks, ["evaluate", *arguments, "--json", str(file)], stop)
+        return Evaluation(tuple(json.loads(file.read_text())["returns"])) if file.exists() else None
 
 
 def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None) -> Evaluation | None:

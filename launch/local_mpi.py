@@ -55,6 +55,11 @@ def must_launch(ranks: int) -> bool:
     return ranks > 1 and launched_size() == 1
 
 
+def launched_by_us() -> bool:
+    """Whether this process is a rank of a local launcher, which judges the run by its records and prints the result."""
+    return FOLDER_VARIABLE in os.environ
+
+
 def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callable[[], None] | None = None) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
 

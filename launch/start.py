@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -15,15 +14,14 @@ from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display, Follower
-from esengine.launch.local_mpi import find_mpirun, must_launch, run_ranks
+from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
-from esengine.noise import table_log2
-from esengine.opening import FOLDER_VARIABLE
+from esengine.noise import check_table_room, table_log2
 from esengine.world import World, available_cores
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
-OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED}
+OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED, "refused": BAD_INPUT}
 
 
 def start(config: RunConfig, stop: StopRequest) -> int:
@@ -36,9 +34,9 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     ranks = config.train.ranks or available_cores()
     if must_launch(ranks):
         find_mpirun()
-        return _launch(prepare(config, path), ranks, stop)
+        return _launch(prepare(config, path, shared_memory=True), ranks, stop)
     world = World()
-    directory = world.agree(lambda: prepare(config, path) if world.is_master else None)
+    directory = world.agree(lambda: prepare(config, path, world.size > 1) if world.is_master else None)
     return _run_here(world, directory, config, stop)
 
 
@@ -59,12 +57,23 @@ def resume(path: Path, changes: dict[str, object], trusted: bool, stop: StopRequ
     return _run_here(world, directory, directory.config() if directory is not None else None, stop)
 
 
-def prepare(config: RunConfig, path: Path) -> RunDirectory:
-    """Check everything that can be checked before ranks start, and make the run's folder."""
+def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
+    """Check everything that can be checked before ranks start, and make the run's folder.
+
+    Args:
+        config: the settings.
+        path: the folder to make.
+        shared_memory: whether the noise table will lie in this node's shared memory.
+
+    Raises:
+        UserError: something is no good; nothing has been made.
+    """
     config.check()
     problem = build_problem(config)
     strategy = config.strategy(initial_row(config.train, problem))
-    table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
+    log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
+    if shared_memory:
+        check_table_room(log2, problem.dimension)
     directory = RunDirectory.create(path, config)
     if config.train.init_policy is not None:  # the run must not depend on a file elsewhere
         source = config.train.init_policy
@@ -129,24 +138,25 @@ def _run_here(world: World, directory: RunDirectory | None, config: RunConfig | 
     if not world.is_master or directory is None:
         run(world, config, None, stop)
         return DONE
-    launched_by_us = FOLDER_VARIABLE in os.environ
     directory.acquire()
     directory.add_start(world.size)
     outcome = "failed"
     try:
-        if launched_by_us:
+        if launched_by_us():
             result = run(world, config, directory, stop)
         else:
             with Display(config, directory.path) as display:
                 result = run(world, config, directory, stop, (display,))
         assert result is not None
         outcome = "done" if result.finished else "stopped"
+    except UserError:
+        outcome = "refused"
+        raise
     finally:
         directory.end_start(outcome)
         directory.release()
-    if launched_by_us:
-        return DONE  # the launcher reads the outcome; mpirun would only add words to another status
-    (_print_done if result.finished else _print_stopped)(directory, config.train.quiet)
+    if not launched_by_us():  # else the launcher prints
+        (_print_done if result.finished else _print_stopped)(directory, config.train.quiet)
     return OUTCOMES[outcome]
 
 

@@ -26,7 +26,7 @@ def test_a_checkpoint_comes_back_exactly(tmp_path: Path) -> None:
     assert (loaded.generation, loaded.counters, loaded.finished) == (3, original.counters, original.finished)
     for name, array in original.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
-        assert loaded.arrays[name].dtype == array.dtype
+        assert (loaded.arrays[name].dtype, loaded.arrays[name].shape) == (array.dtype, array.shape)
 
 
 def test_the_newest_are_kept(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec, fast_tanh, forward, forward_reference
 from esengine.spaces import ActionSpec
 
-BOX = spaces.Box(np.array([-2.0, 0.0]), np.array([2.0, 1.0]), dtype=np.float32)
+BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
 
 
 def actor_for(space: spaces.Space[Any], hidden: tuple[int, ...] = (8, 6), sampled: bool = False, seed: int = 0) -> Actor:

@@ -39,7 +39,9 @@ def test_a_policy_comes_back_and_acts_the_same(tmp_path: Path) -> None:
     observation, _ = env.reset(seed=0)
     for _ in range(20):
         assert loaded.act(observation) == original.act(observation)
-        observation, *_ = env.step(loaded.act(observation))
+        observation, _, terminated, *_ = env.step(loaded.act(observation))
+        if terminated:
+            observation, _ = env.reset()
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactor
 
 def test_another_kind_of_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "policy.safetensors").write_bytes(save({"weight": np.zeros(3)}))
-    with pytest.raises(UserError, match="must be a policy of format 1, got none"):
+    with pytest.raises(UserError, match="must be a policy of format 1; it is another file"):
         load_policy(tmp_path)
 
 

@@ -68,7 +68,7 @@ class Remembering(Target):
 
 _THREE = Box(-1, 1, (3,), np.float32)
 _SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
-    "TestBox-v0": (_THREE, Box(np.array([-2.0, 0.0]), np.array([2.0, 1.0]), dtype=np.float32)),
+    "TestBox-v0": (_THREE, Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))),
     "TestUnbounded-v0": (_THREE, Box(-np.inf, np.inf, (2,), np.float64)),
     "TestDiscrete-v0": (_THREE, spaces.Discrete(3, start=-1)),
     "TestMultiDiscrete-v0": (_THREE, spaces.MultiDiscrete([2, 4])),
