@@ -93,6 +93,12 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.match(path.name))
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed writer left half written. Only the run's one writer may call it."""
+    for aside in folder.glob(".*") if folder.is_dir() else ():
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def load_newest(folder: Path) -> Checkpoint | None:
     """The furthest checkpoint that is whole; a damaged one is passed over with a warning. None if there is none.
 

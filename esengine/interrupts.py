@@ -28,15 +28,19 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.received is not None
 
-    @contextmanager
-    def installed(self) -> Iterator[StopRequest]:
-        """Handle the signals within the block; the handlers from before return afterwards."""
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    @property
+    def is_final(self) -> bool:
+        """Whether the ranks are being ended from outside, so that MPI cannot be relied on any more.
+
+        SIGUSR1 asks politely; SIGTERM reaches the launcher's own processes as well, and SIGKILL follows.
+        """
+        return self.received in ("SIGTERM", "SIGINT")
+
+    def install(self) -> StopRequest:
+        """Handle the signals from now on, for the rest of this process."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+        return self
 
     @contextmanager
     def abandonable(self) -> Iterator[None]:

@@ -27,6 +27,10 @@ from esengine.errors import UserError
 Arrays = Mapping[str, NDArray[Any]]
 
 ROOT = Path(os.environ.get("ESENGINE_SHM_ROOT", "/dev/shm"))
+FOLDER_VARIABLE = "ESENGINE_NODE_FOLDER"
+"""Names the folder that a local launcher made, and removes, for its ranks."""
+READY = "ready"
+"""File in that folder which says that every rank has started and handles signals."""
 _PREFIX = "esengine-"
 _ALIGNMENT = 64
 

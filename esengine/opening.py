@@ -9,15 +9,12 @@ import numpy as np
 
 from esengine import kernels
 from esengine.candidates import Genomes, MutatedParents
-from esengine.node_memory import NodeMemory, create_folder
+from esengine.node_memory import FOLDER_VARIABLE, NodeMemory, create_folder
 from esengine.noise import NoiseTable, create_table, reserve
 from esengine.normalizer import accumulate
 from esengine.pool import Desk
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
-
-FOLDER_VARIABLE = "ESENGINE_NODE_FOLDER"
-"""Names the folder that a local launcher made, and removes, for its ranks."""
 
 
 def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk:

@@ -164,7 +164,7 @@ class Pool:
 
     def __init__(self, world: World, desk: Desk, stop: StopRequest | None = None) -> None:
         self.world, self.desk = world, desk
-        self._stop = stop or StopRequest()
+        self._stop = StopRequest() if stop is None else stop
         self._version = 0
         self._workers = list(range(1, world.size))
 
@@ -204,9 +204,12 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Send every worker home; the world is no longer in order if one of them does not answer in time."""
+        """Send every worker home; if one of them does not answer in time, the ranks will have to be aborted."""
         comm = self.world.comm
         if comm is None:
+            return
+        if self._stop.is_final:
+            self.world.end = "exit"
             return
         from mpi4py import MPI
 
@@ -217,8 +220,9 @@ class Pool:
                 backoff.pause()
             elif status.tag == messages.STOP_TAG:
                 waiting.discard(status.source)
-        self.world.in_order = not waiting
-        if not waiting:
+        if waiting:
+            self.world.end = "abort"
+        else:
             MPI.Request.Waitall(requests)
 
     def _publish(self, candidates: Candidates) -> int:
@@ -365,9 +369,12 @@ def serve(world: World, desk: Desk, stop: StopRequest | None = None) -> None:
 
     assert world.comm is not None
     comm, status, backoff = world.comm, MPI.Status(), Backoff()
-    stop = stop or StopRequest()
+    stop = StopRequest() if stop is None else stop
     idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
     while True:
+        if stop.is_final:
+            world.end = "exit"
+            raise Interrupted(stop.received)
         body = messages.poll(comm, 0, status)
         if body is None:
             backoff.pause()

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from esengine.errors import UserError
+from esengine.node_memory import FOLDER_VARIABLE, READY
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -55,7 +56,8 @@ class World:
         node_rank: this rank's index among the ranks of its node; 0 leads the node.
         node_size: number of ranks on the node.
         leaders: ranks that lead a node, the master first.
-        in_order: whether all messages have been received, so that MPI may be finalised; else other ranks are still busy.
+        end: how this rank will leave MPI: ``finalize`` if all messages were received, ``abort`` if other ranks are still busy
+            and must be ended, ``exit`` without a word to MPI if the launcher is ending all ranks already.
     """
 
     current: World | None = None
@@ -75,7 +77,7 @@ class World:
         self.host = socket.gethostname()
         self.rank, self.size, self.node_rank, self.node_size = 0, 1, 0, 1
         self.leaders = [0]
-        self.in_order = True
+        self.end: Literal["finalize", "abort", "exit"] = "finalize"
         self._node: MPI.Comm | None = None
         if self.comm is not None:
             from mpi4py import MPI
@@ -84,6 +86,9 @@ class World:
             self._node = self.comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank)
             self.node_rank, self.node_size = self._node.rank, self._node.size
             self.leaders = [rank for rank, leads in enumerate(self.comm.allgather(self.node_rank == 0)) if leads]
+
+        if self.is_master and FOLDER_VARIABLE in os.environ:
+            Path(os.environ[FOLDER_VARIABLE], READY).touch()
 
     @property
     def is_master(self) -> bool:
@@ -123,7 +128,7 @@ class World:
                 backoff.pause()
 
     def leave(self, status: int) -> None:
-        """Leave MPI, as the last thing that a rank does: in order if all messages were received, else by force.
+        """Leave MPI, as the last thing that a rank does, in the way that `end` says.
 
         Args:
             status: exit status that a forced end reports.
@@ -134,7 +139,11 @@ class World:
 
         if MPI.Is_finalized():
             return
-        if not self.in_order:
+        sys.stdout.flush()
+        if self.end == "exit":
+            _remove_own_segments()
+            os._exit(status)
+        if self.end == "abort":
             self.comm.Abort(status)
         MPI.Finalize()
 
@@ -144,12 +153,11 @@ def _end_together() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         assert World.current is not None
-        World.current.in_order = False
+        World.current.end = "abort"
         sys.__excepthook__(kind, error, trace)
 
     def leave() -> None:
         assert World.current is not None
-        sys.stdout.flush()
         World.current.leave(1)
 
     sys.excepthook = hook
@@ -197,7 +205,7 @@ def _world_comm() -> Any:
 
 
 def _remove_own_segments() -> None:
-    """Unlink the shared segments of a world of one, which Open MPI 5 leaves behind even after MPI_Finalize."""
+    """Unlink Open MPI's shared segments that this rank maps: a world of one, or one that skips MPI_Finalize, leaves them."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.split(maxsplit=5)[-1]
         if "/sm_segment." in path:

@@ -39,13 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if argv[0] == "--version":
         print(f"esengine {__version__}")
         return 0
-    stop = StopRequest()
+    stop = StopRequest().install()
     try:
-        with stop.installed():
-            command = COMMANDS.get(argv[0])
-            if command is None:
-                raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}; see esengine --help")
-            return command(argv[1:], stop)
+        command = COMMANDS.get(argv[0])
+        if command is None:
+            raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}; see esengine --help")
+        return command(argv[1:], stop)
     except UserError as error:
         return _fail(str(error), 2)
     except WorkerError as error:
@@ -70,7 +69,7 @@ def run_process() -> None:
     except BaseException:
         traceback.print_exc()
         if World.current is not None:
-            World.current.in_order = False
+            World.current.end = "abort"
         status = 1
     sys.stdout.flush()
     if World.current is not None:

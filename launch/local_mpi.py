@@ -14,13 +14,12 @@ from pathlib import Path
 
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.node_memory import NodeMemory, create_folder
-from esengine.opening import FOLDER_VARIABLE
+from esengine.node_memory import FOLDER_VARIABLE, READY, NodeMemory, create_folder
 from esengine.world import launched_size
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
 _POLL_S = 0.05
-_REPEAT_S = 1.0  # a stop request is repeated, since a rank that is still starting ignores it
+_REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 
 _THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
@@ -29,6 +28,7 @@ _OPEN_MPI = {
     "OMPI_MCA_mtl": "^ofi",
     "OMPI_MCA_osc": "^ucx",
     "OMPI_MCA_mpi_yield_when_idle": "1",
+    "PRTE_MCA_odls_base_sigkill_timeout": "10",  # seconds for a checkpoint between SIGTERM and SIGKILL
 }
 
 
@@ -83,8 +83,10 @@ def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callabl
             if poll is not None:
                 poll()
             now = time.monotonic()
-            if stop and now - repeated > _REPEAT_S:
-                asked, repeated = asked or now, now
+            if stop and not asked:
+                asked = now
+            if asked and now - repeated > _REPEAT_S and (folder / READY).exists():
+                repeated = now
                 process.send_signal(signal.SIGUSR1)
             if asked and now - asked > _PATIENCE_S:
                 process.terminate()
@@ -118,7 +120,6 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
 
 
 def _prepare_child() -> None:
-    """In the child: ignore SIGUSR1 until a handler is installed, and end when this launcher is killed."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    """In the child: end when this launcher is killed."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
-from esengine.checkpoint import Checkpoint, load_newest, save_checkpoint
+from esengine.checkpoint import Checkpoint, load_newest, remove_unfinished, save_checkpoint
 from esengine.errors import Interrupted
 from esengine.interrupts import StopRequest
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
@@ -243,6 +243,7 @@ class Training:
         """Go on from the newest whole checkpoint, if there is one."""
         if self.directory is None:
             return
+        remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
         self.directory.cut_metrics(checkpoint.generation if checkpoint else 0)
         self.directory.reopen()

@@ -127,3 +127,11 @@ def environment_of_rank(x: NDArray[np.float64]) -> float:
 
 
 not_a_function = 3
+
+
+def failing_or_sleeping(x: NDArray[np.float64]) -> float:
+    """Raises for some members and sleeps for the others."""
+    if x[0] > 0:
+        raise ZeroDivisionError("the simulator diverged")
+    time.sleep(60)
+    return 0.0

@@ -1,0 +1,167 @@
+"""Stopping by signal: a checkpoint, exit status 75, nothing left behind, and an exact continuation."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
+from tests.conftest import Run
+from tests.mpi.test_ranks import same_run
+
+ARGUMENTS = ("train", "truncation-es", "--env-id", "CartPole-v1", "--max-episode-steps", "100", "--population-size", "64")
+
+
+def living(mark: str) -> list[int]:
+    """Processes whose environment carries the mark."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark.encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def wait_for_rows(run: Path, process: subprocess.Popen[str], count: int) -> None:
+    path = run / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not path.exists() or path.read_text().count("\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def wait_for_the_end(mark: str) -> None:
+    deadline = time.monotonic() + 10
+    while living(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert living(mark) == []
+
+
+def stop_and_check(
+    process: subprocess.Popen[str], run: Path, number: signal.Signals, mark: str, expected_status: int = 75
+) -> str:
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == expected_status, (output, errors)
+    assert any((run / "checkpoints").iterdir())
+    assert not (run / "done.json").exists()
+    wait_for_the_end(mark)
+    assert "Traceback" not in errors
+    return output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("ranks", ["1", "3"])
+def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
+    esengine: Run, tmp_path: Path, environment: dict[str, str], number: signal.Signals, ranks: str
+) -> None:
+    mark = f"mark-{uuid.uuid4()}"
+    command = [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "60", "--ranks", ranks, "--run-dir", "run"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**environment, "MARK": mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_rows(tmp_path / "run", process, 2)
+    output = stop_and_check(process, tmp_path / "run", number, mark)
+    assert "stopped with a checkpoint; go on with: esengine resume run" in output
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"] == "stopped"
+    assert esengine("resume", "run", "--ranks", "2").returncode == 0
+    assert esengine(*ARGUMENTS, "--generations", "60", "--ranks", "1", "--run-dir", "straight").returncode == 0
+    same_run(tmp_path / "straight", tmp_path / "run")
+
+
+def test_a_generation_that_was_stopped_halfway_keeps_its_finished_chunks(
+    esengine: Run, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    arguments = ["train", "cma-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize"]
+    arguments += ["--population-size", "100", "--generations", "2"]
+    mark = f"mark-{uuid.uuid4()}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "esengine", *arguments, "--ranks", "2", "--run-dir", "run"],
+        cwd=tmp_path,
+        env={**environment, "MARK": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_rows(tmp_path / "run", process, 1)
+    time.sleep(0.3)
+    stop_and_check(process, tmp_path / "run", signal.SIGTERM, mark)
+    (newest,) = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert newest.startswith("000001+")
+    assert 0 < int(newest.split("+")[1]) < 100
+    assert esengine("resume", "run", "--trust-modules", "--ranks", "1").returncode == 0
+    assert esengine(*arguments, "--ranks", "1", "--run-dir", "straight").returncode == 0
+    same_run(tmp_path / "straight", tmp_path / "run")
+
+
+def test_a_signal_before_the_first_generation_can_be_resumed(
+    esengine: Run, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    mark = f"mark-{uuid.uuid4()}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "2", "--ranks", "2", "--run-dir", "run"],
+        cwd=tmp_path,
+        env={**environment, "MARK": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "run" / "config.json").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    stop_and_check(process, tmp_path / "run", signal.SIGINT, mark)
+    assert esengine("resume", "run", "--ranks", "1").returncode == 0
+    assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 2
+
+
+def test_the_users_own_mpirun_may_be_interrupted(esengine: Run, tmp_path: Path, environment: dict[str, str]) -> None:
+    mark = f"mark-{uuid.uuid4()}"
+    mpirun = [find_mpirun(), "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "3", sys.executable, "-m", "esengine"]
+    process = subprocess.Popen(
+        [*mpirun, *ARGUMENTS, "--generations", "60", "--run-dir", "run"],
+        cwd=tmp_path,
+        env={**environment_of_ranks(), "MARK": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_rows(tmp_path / "run", process, 2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    wait_for_the_end(mark)
+    generation = int(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6])
+    assert generation >= 2
+    result = esengine("resume", "run", "--generations", str(generation + 1), "--ranks", "1")
+    assert result.returncode == 0, result.stderr
+
+
+def test_killing_the_launcher_ends_its_ranks(esengine: Run, tmp_path: Path, environment: dict[str, str]) -> None:
+    mark = f"mark-{uuid.uuid4()}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "60", "--ranks", "2", "--run-dir", "run"],
+        cwd=tmp_path,
+        env={**environment, "MARK": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_rows(tmp_path / "run", process, 2)
+    process.kill()
+    process.communicate()
+    wait_for_the_end(mark)
+    result = esengine("resume", "run", "--generations", "3", "--ranks", "2")  # also clears shared memory
+    assert result.returncode == 0, result.stderr
+    assert os.path.exists(tmp_path / "run" / "done.json")
