@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -46,7 +47,9 @@ class Display:
         if not self.quiet:
             what = config.train.env_id or config.train.objective
             self.console.print(
-                f"[bold]{config.method}[/bold] on [bold]{what}[/bold], seed {config.train.seed}, in {path}", soft_wrap=True
+                f"[bold]{config.method}[/bold] on [bold]{escape(str(what))}[/bold], "
+                f"seed {config.train.seed}, in {escape(str(path))}",
+                soft_wrap=True,
             )
 
     def __enter__(self) -> Display:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from esengine.environments import EnvironmentSpec
@@ -58,7 +59,8 @@ def doctor(settings: DoctorSettings) -> int:
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = "[green]ok[/green]" if finding.advice is None else "[yellow]![/yellow]"
-        table.add_row(mark, finding.what, finding.value + (f"\n[yellow]{finding.advice}[/yellow]" if finding.advice else ""))
+        advice = f"\n[yellow]{escape(finding.advice)}[/yellow]" if finding.advice else ""
+        table.add_row(mark, escape(finding.what), escape(finding.value) + advice)
     Console(highlight=False).print(table)
     return 1 if any(finding.advice for finding in findings) else 0
 

@@ -120,7 +120,7 @@ def _launch(directory: RunDirectory, ranks: int, stop: StopRequest) -> int:
 def _judge_lost(directory: RunDirectory) -> int:
     """The ranks ended without a word: they were killed."""
     checkpoint = load_newest(directory.checkpoints)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     if checkpoint is None:
         console.print("esengine: the ranks ended before the first checkpoint; see their messages above", soft_wrap=True)
         return FAILED
@@ -164,19 +164,19 @@ def _print_done(directory: RunDirectory, quiet: bool) -> None:
     if quiet:
         return
     done = directory.done() or {}
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(f"finished: {done['reason']}", soft_wrap=True)
     if done["final_return"] is not None:
         episodes = directory.config().train.final_episodes
-        console.print(f"[bold]return {done['final_return']:.2f}[/bold] over {episodes} fresh episodes", soft_wrap=True)
+        console.print(f"return {done['final_return']:.2f} over {episodes} fresh episodes", soft_wrap=True)
     else:
         best = json.loads((directory.path / "best.json").read_text())
-        console.print(f"[bold]best value {best['value']:.6g}[/bold] in {directory.path / 'best.json'}", soft_wrap=True)
+        console.print(f"best value {best['value']:.6g} in {directory.path / 'best.json'}", soft_wrap=True)
     console.print(f"run directory {directory.path}", soft_wrap=True)
 
 
 def _print_stopped(directory: RunDirectory, quiet: bool) -> None:
     if not quiet:
-        Console(highlight=False).print(
+        Console(highlight=False, markup=False).print(
             f"stopped with a checkpoint; go on with: esengine resume {directory.path}", soft_wrap=True
         )

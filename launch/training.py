@@ -51,7 +51,7 @@ class RunResult:
     generations: int
     parameters: NDArray[np.floating]
     best_value: float | None
-    best_point: NDArray[np.floating] | None
+    best_point: NDArray[np.float64] | None
     final_return: float | None
     run: RunDirectory | None
 
@@ -105,7 +105,7 @@ class Training:
         self.problem: AnyProblem = pool.desk.problem  # type: ignore[assignment]
         self.directory, self.strategy, self.callbacks = directory, strategy, callbacks
         self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {"elapsed_s": 0.0, "best_fitness": None}
-        self.best_point: NDArray[np.floating] | None = None
+        self.best_point: NDArray[np.float64] | None = None
         self.row: Row | None = None  # of a generation that is told but not yet written
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
         self._elapsed_before = 0.0
@@ -160,7 +160,7 @@ class Training:
         if np.isfinite(fitness[member]) and (best is None or fitness[member] > best):
             self.counters["best_fitness"] = float(fitness[member])
             if isinstance(self.problem, ObjectiveProblem):
-                self.best_point = population.row(member)
+                self.best_point = population.row(member).astype(np.float64)
 
     def _begin_row(self, evaluations: Evaluations) -> Row:
         records = evaluations.records

