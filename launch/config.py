@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.recombining_es import RecombiningES
 from esengine.algorithms.strategy import Strategy
-from esengine.algorithms.truncation_es import RecombiningES, TruncationES, TruncationESSettings
+from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 from esengine.errors import UserError, listed
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ import pytest
 
 from esengine.algorithms.cma_es import CMAES, CMAESSettings, Coefficients, expected_length
 from esengine.candidates import chunk_size, chunks
+from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise import create_table
-from esengine.pool import Desk, Pool
+from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.world import World
 

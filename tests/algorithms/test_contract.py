@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import CMAES, CMAESSettings, RecombiningES, Strategy, TruncationES, TruncationESSettings
+from esengine.desk import Desk
 from esengine.noise import create_table
-from esengine.pool import Desk, Pool
+from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.world import World
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms.truncation_es import GenomeTree, RecombiningES, TruncationES, TruncationESSettings
+from esengine.algorithms.recombining_es import RecombiningES
+from esengine.algorithms.truncation_es import GenomeTree, TruncationES, TruncationESSettings
 from esengine.candidates import MutatedParents
+from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise import create_table
-from esengine.pool import Desk, Pool
+from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.world import World
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from esengine.candidates import PolicyEpisodes
+from esengine.desk import Desk
 from esengine.environments import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.launch.doctor import check_reset
 from esengine.noise import create_table
 from esengine.normalizer import RunningStatistics
 from esengine.policies import Actor, PolicySpec
-from esengine.pool import Desk, Pool
+from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.rollouts import Episode, run_episode
 from esengine.spaces import describe
