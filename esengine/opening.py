@@ -12,7 +12,6 @@ from esengine.candidates import Genomes, MutatedParents
 from esengine.desk import Desk
 from esengine.node_memory import FOLDER_VARIABLE, NodeMemory, create_folder
 from esengine.noise import NoiseTable, create_table, reserve
-from esengine.normalizer import accumulate
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
 
@@ -56,6 +55,4 @@ def compile_kernels(noise: NoiseTable, problem: Problem) -> None:
     kernels.weighted_noise_sum(np.empty(0, problem.dtype), noise.table, none, 0, row)
     if isinstance(problem, EnvironmentProblem):
         problem.set_context(problem.context())
-        observation = np.zeros(problem.observations.dim, np.float32)
-        problem.actor.act(observation)
-        accumulate(np.zeros(1 + 2 * observation.size), observation)
+        problem.simulator().run(problem.actor, 0, np.zeros(1 + 2 * problem.observations.dim), max_steps=1)

@@ -114,6 +114,12 @@ class Actor:
         self._head = (kind, np.array(action.sizes, np.int64), low, high, center, reach)
         self._decoded = np.zeros(len(action.sizes))
 
+    @property
+    def compiled_arguments(self) -> tuple[Any, ...]:
+        """What compiled rollouts need to call the kernel `act`."""
+        scaling = (self.observation_mean, self.observation_inverse_std)
+        return (self.parameters, self._sizes, *scaling, self._hidden, self._head, self.spec.sampled, self._decoded)
+
     def act(self, observation: NDArray[np.float32], key: int = 0, step: int = 0) -> Any:
         """The action for one flat observation.
 

@@ -21,8 +21,8 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import WorkerError
 from esengine.normalizer import RunningStatistics
 from esengine.policies import Actor, PolicySpec
-from esengine.rollouts import run_episode
 from esengine.seeding import derive_key, derive_seed
+from esengine.simulators import EnvBackend, Simulator, make_simulator
 from esengine.spaces import ObservationSpec
 
 OK, FAILED = 0, 1
@@ -77,6 +77,7 @@ class EnvironmentProblem:
         normalize_observations: scale observations by running mean and standard deviation.
         max_episode_steps: cut episodes, or None.
         fresh_env: make the environment anew for every episode, for environments whose reset does not forget.
+        env_backend: step through gymnasium, or in compiled code where that exists.
         antithetic: whether members 2k and 2k + 1 are a pair.
     """
 
@@ -89,6 +90,7 @@ class EnvironmentProblem:
     normalize_observations: bool = True
     max_episode_steps: int | None = None
     fresh_env: bool = False
+    env_backend: EnvBackend = "auto"
     antithetic: bool = False
 
     dtype = np.float32
@@ -96,7 +98,7 @@ class EnvironmentProblem:
     def __post_init__(self) -> None:
         self.statistics = RunningStatistics.empty(self.observations.dim)
         self._adopted: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        self._env: Any = None
+        self._simulator: Simulator | None = None
         mean, inverse_std = self.scaling()
         self.actor = Actor(self.policy, np.zeros(self.dimension, np.float32), mean, inverse_std)
 
@@ -169,7 +171,7 @@ class EnvironmentProblem:
         for episode in range(num_episodes):
             seed = derive_seed(key, self._seed_group(candidates, member), episode)
             try:
-                outcome = run_episode(self._make_env(), self.observations, self.actor, seed, moments, self.max_episode_steps)
+                outcome = self.simulator().run(self.actor, seed, moments, self.max_episode_steps)
             except Exception as error:
                 raise _member_error(error, candidates, member, seed) from error
             returns[episode] = outcome.episode_return
@@ -191,12 +193,13 @@ class EnvironmentProblem:
                 return 1 + member // 2
         return 1 + member
 
-    def _make_env(self) -> Any:
-        if self._env is None or self.fresh_env:
-            if self._env is not None:
-                self._env.close()
-            self._env = self.environment.make()
-        return self._env
+    def simulator(self) -> Simulator:
+        """The rank's simulator, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        if self._simulator is None or self.fresh_env:
+            if self._simulator is not None:
+                self._simulator.close()
+            self._simulator = make_simulator(self.environment, self.observations, self.env_backend)
+        return self._simulator
 
 
 @dataclass

@@ -17,6 +17,7 @@ from esengine.launch.config import RunConfig, TrainSettings
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
+from esengine.simulators import has_compiled
 from esengine.spaces import describe
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
@@ -46,6 +47,11 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     env = environment.make()
     try:
         observations, action = describe(env)
+        if train.env_backend == "compiled" and not has_compiled(env):
+            raise UserError(
+                "--env-backend compiled must be used with an environment that has compiled rollouts, "
+                f"got {train.env_id}; use --env-backend auto"
+            )
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     finally:
         env.close()
@@ -68,6 +74,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.normalize_observations,
         train.max_episode_steps,
         train.fresh_env,
+        train.env_backend,
     )
 
 

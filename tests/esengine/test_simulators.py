@@ -1,0 +1,137 @@
+"""Compiled rollouts against gymnasium, step by step over random episodes: the same starts, observations, rewards, ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from esengine import classic_kernels, mujoco_kernels
+from esengine.environments import EnvironmentSpec
+from esengine.policies import Actor, PolicySpec
+from esengine.simulators import ClassicSimulator, GymnasiumSimulator, MujocoSimulator, has_compiled, make_simulator
+from esengine.spaces import describe
+
+CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
+MUJOCO = [
+    "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Swimmer-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5",
+    "InvertedDoublePendulum-v5", "Reacher-v5",
+]  # fmt: skip
+
+
+def actor_for(env_id: str, hidden: tuple[int, ...] = (8,), sampled: bool = False, seed: int = 0) -> Actor:
+    observations, action = describe(EnvironmentSpec(env_id).make())
+    spec = PolicySpec(observations.dim, action, hidden, sampled)
+    parameters = np.random.default_rng(seed).standard_normal(spec.num_parameters).astype(np.float32) * 0.3
+    mean = np.zeros(observations.dim, np.float32)
+    return Actor(spec, parameters, mean, np.ones_like(mean))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 987654321987, 2**63 - 1])
+def test_starts_come_from_numpys_own_bit_stream(seed: int) -> None:
+    drawn = np.empty(9)
+    classic_kernels.uniforms(np.uint64(seed), drawn)
+    expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).random(9)
+    np.testing.assert_array_equal(drawn, expected)
+
+
+@pytest.mark.parametrize("env_id", CLASSIC)
+def test_every_step_of_classic_control_is_gymnasiums(env_id: str) -> None:
+    env = gymnasium.make(env_id)
+    task: Any = env.unwrapped
+    number = classic_kernels.CLASSES[type(task).__name__]
+    constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
+    random, state, flat = np.random.default_rng(0), np.empty(4), np.empty(env.observation_space.shape or (), np.float32)
+    for seed in range(8):
+        observation, _ = env.reset(seed=seed)
+        classic_kernels.reset(number, np.uint64(seed), state)
+        size = len(task.state)
+        np.testing.assert_array_equal(state[:size], np.array(task.state))
+        over, first = False, True
+        while not over:
+            classic_kernels.observe(number, state, flat)
+            np.testing.assert_allclose(flat, observation, rtol=1e-6, atol=1e-7)
+            action = _random_action(env, random)
+            value = float(np.asarray(action).ravel()[0])
+            reward, terminated = classic_kernels.step(number, state, value, constant, first)
+            observation, expected_reward, expected_end, truncated, _ = env.step(action)
+            assert reward == pytest.approx(float(expected_reward), abs=1e-9)
+            assert terminated == expected_end
+            np.testing.assert_allclose(state[:size], np.array(task.state, float), rtol=1e-13, atol=1e-14)
+            state[:size] = task.state
+            over, first = expected_end or truncated, False
+
+
+def _random_action(env: gymnasium.Env[Any, Any], random: np.random.Generator) -> Any:
+    space = env.action_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return int(random.integers(space.n))
+    assert isinstance(space, gymnasium.spaces.Box)
+    return random.uniform(space.low, space.high).astype(np.float32)
+
+
+@pytest.mark.parametrize("env_id", MUJOCO)
+def test_every_step_of_a_mujoco_task_is_gymnasiums_to_the_last_bit(env_id: str) -> None:
+    reference = gymnasium.make(env_id)
+    simulator = MujocoSimulator(gymnasium.make(env_id))
+    random = np.random.default_rng(0)
+    for seed in range(2):
+        observation, _ = reference.reset(seed=seed)
+        simulator.env.reset(seed=seed)
+        for _ in range(300):
+            np.testing.assert_array_equal(simulator.observe(), observation)
+            action = _random_action(reference, random)
+            reward, terminated = mujoco_kernels.step(*simulator.step_arguments, action)
+            observation, expected_reward, expected_end, truncated, _ = reference.step(action)
+            if env_id == "Reacher-v5":  # NumPy's norm of a vector goes through BLAS
+                assert reward == pytest.approx(float(expected_reward), rel=1e-14)
+            else:
+                assert reward == expected_reward
+            assert terminated == expected_end
+            if expected_end or truncated:
+                break
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("env_id", [*CLASSIC, *MUJOCO])
+def test_whole_episodes_are_gymnasiums(env_id: str, sampled: bool) -> None:
+    observations, _ = describe(EnvironmentSpec(env_id).make())
+    spec, actor = EnvironmentSpec(env_id), actor_for(env_id, sampled=sampled)
+    results = []
+    for backend in ("gymnasium", "compiled"):
+        simulator = make_simulator(spec, observations, backend)
+        moments = np.zeros(1 + 2 * observations.dim)
+        episodes = [simulator.run(actor, seed, moments, max_steps=150) for seed in (1, 2)]
+        simulator.close()
+        results.append((episodes, moments))
+    for plain, compiled in zip(results[0][0], results[1][0], strict=True):
+        assert compiled.num_steps == plain.num_steps
+        assert compiled.episode_return == pytest.approx(plain.episode_return, rel=1e-7, abs=1e-7)
+    np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_task_as_it_stands_is_compiled_and_nothing_else() -> None:
+    assert has_compiled(gymnasium.make("CartPole-v1"))
+    assert has_compiled(gymnasium.make("Hopper-v5", healthy_reward=0.0, terminate_when_unhealthy=False))
+    assert not has_compiled(gymnasium.make("CartPole-v1", sutton_barto_reward=True))
+    assert not has_compiled(gymnasium.make("Ant-v5", include_cfrc_ext_in_observation=False))
+    assert not has_compiled(gymnasium.make("Ant-v5", exclude_current_positions_from_observation=False))
+    assert not has_compiled(gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), lambda reward: reward))
+    assert not has_compiled(gymnasium.make("FrozenLake-v1"))
+
+
+def test_arguments_of_a_task_reach_its_compiled_form() -> None:
+    spec = EnvironmentSpec("Hopper-v5", {"healthy_reward": 3.0, "forward_reward_weight": 0.5, "healthy_z_range": [0.9, 2.0]})
+    observations, _ = describe(spec.make())
+    actor = actor_for("Hopper-v5", seed=3)
+    episodes = [make_simulator(spec, observations, backend).run(actor, 4) for backend in ("gymnasium", "compiled")]
+    assert episodes[0] == episodes[1]
+
+
+def test_auto_takes_the_compiled_form_and_gymnasium_does_not() -> None:
+    spec = EnvironmentSpec("CartPole-v1")
+    observations, _ = describe(spec.make())
+    assert isinstance(make_simulator(spec, observations, "auto"), ClassicSimulator)
+    assert isinstance(make_simulator(spec, observations, "gymnasium"), GymnasiumSimulator)
