@@ -161,8 +161,8 @@ class CMAES:
             return f"fitness spans less than {settings.tolerance_fun:.1e} over {window} generations (--tolerance-fun)"
         if self.D[-1] > 1e7 * self.D[0]:
             return "the covariance matrix has condition 1e14"
-        if self.sigma * self.D[-1] > 1e4 * settings.sigma and self.D[-1] > 1e3:
-            return "the distribution grows without bound; start with a larger --sigma"
+        if not self.sigma * self.D[-1] < 1e12 * settings.sigma:
+            return f"the distribution grew to {self.sigma * self.D[-1]:.1e}: the search runs away; bound the objective"
         return None
 
     def parameters(self) -> NDArray[np.floating]:

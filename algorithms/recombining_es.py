@@ -59,6 +59,8 @@ class RecombiningES:
     def should_stop(self) -> str | None:
         if self.sigma < 1e-12:
             return f"sigma fell to {self.sigma:.1e}"
+        if not self.sigma < 1e12 * self.settings.sigma:
+            return f"sigma grew to {self.sigma:.1e}: the search runs away; bound the objective"
         return None
 
     def parameters(self) -> NDArray[np.floating]:

@@ -7,6 +7,7 @@ its later episodes. Weighted recombination is in `recombining_es`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,8 @@ from esengine.algorithms.strategy import State, check_results
 from esengine.candidates import Candidates, Genomes, MutatedParents
 from esengine.errors import UserError
 from esengine.pool import Population
+
+_LINEAGES = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class TruncationES:
         self.settings, self.seed = settings, seed
         self.population_size = settings.population_size
         self.generation = 0
+        self._lineage = next(_LINEAGES)
         self._tree = GenomeTree(initial)
         self._rows = np.zeros(1, np.int64)  # the tree's nodes of the contenders and then the parents
         self._num_contenders = 0
@@ -97,6 +101,7 @@ class TruncationES:
             self.generation + 1,
             self.population_size,
             self.sigma,
+            lineage=self._lineage,
             num_rows=self._rows.size,
             num_unchanged=self._num_contenders,
             unchanged_episodes=self.settings.elite_episodes,
@@ -195,8 +200,8 @@ class GenomeTree:
         sigma: float,
     ) -> NDArray[np.int64]:
         """Nodes of the selected members: a new one for each different mutation, the parent's own for an unchanged copy."""
-        fresh, inverse = np.unique(members[mutated], return_index=False, return_inverse=True)
-        first = np.array([np.flatnonzero(members == member)[0] for member in fresh], np.int64)
+        fresh, index, inverse = np.unique(members[mutated], return_index=True, return_inverse=True)
+        first = np.flatnonzero(mutated)[index]
         nodes = parents.copy()
         nodes[mutated] = self.parents.size + inverse
         self.parents = np.concatenate([self.parents, parents[first]])

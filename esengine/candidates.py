@@ -132,6 +132,7 @@ class MutatedParents(Candidates):
 
     Attributes:
         sigma: step size of this generation's mutations.
+        lineage: number of the strategy that asks, since ``selected`` refers to its own previous generation.
         num_rows: number of rows, those carried over and the parents.
         num_unchanged: leading members (and rows) that are not mutated.
         unchanged_episodes: episodes that each of those runs.
@@ -141,6 +142,7 @@ class MutatedParents(Candidates):
     """
 
     sigma: float
+    lineage: int = 0
     num_rows: int = 1
     num_unchanged: int = 0
     unchanged_episodes: int = 1
@@ -154,7 +156,9 @@ class MutatedParents(Candidates):
         return int(self.parents.shape[1])
 
     def publish(self, previous: Candidates | None) -> Message:
-        follows = previous is not None and (previous.seed, previous.generation + 1) == (self.seed, self.generation)
+        follows = isinstance(previous, MutatedParents) and (
+            (previous.seed, previous.lineage, previous.generation + 1) == (self.seed, self.lineage, self.generation)
+        )
         if self.parents is not None:
             arrays: dict[str, NDArray[Any]] = {"parents": self.parents}
         elif self.selected is not None and follows:
@@ -207,7 +211,7 @@ class MutatedParents(Candidates):
         return self.unchanged_episodes if member < self.num_unchanged else None
 
     def _header(self) -> dict[str, Any]:
-        names = ("seed", "generation", "population_size", "sigma", "num_rows", "num_unchanged", "unchanged_episodes")
+        names = ("seed", "generation", "population_size", "sigma", "lineage", "num_rows", "num_unchanged", "unchanged_episodes")
         return {name: getattr(self, name) for name in names}
 
 

@@ -55,8 +55,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         OSError: the disk is full or read-only; older checkpoints are untouched.
     """
     final = folder / checkpoint.name
-    if final.exists():
-        return final
     aside = folder / f".{checkpoint.name}.{os.getpid()}"
     aside.mkdir(parents=True)
     try:
@@ -76,7 +74,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         }
         _write_flushed(aside / "state.safetensors", image)
         _write_flushed(aside / "state.json", json.dumps(state, indent=1).encode())
+        replaced = folder / f".replaced.{checkpoint.name}.{os.getpid()}"
+        if final.exists():
+            final.rename(replaced)
         aside.rename(final)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -90,7 +92,7 @@ def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints by name, the furthest last."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _NAME.match(path.name))
+    return sorted((path for path in folder.iterdir() if _NAME.match(path.name)), key=_progress)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -101,6 +103,8 @@ def remove_unfinished(folder: Path) -> None:
 
 def load_newest(folder: Path) -> Checkpoint | None:
     """The furthest checkpoint that is whole; a damaged one is passed over with a warning. None if there is none.
+
+    Damaged ones are left as they are; the run's one writer removes them with `remove_after`.
 
     Raises:
         UserError: the newest is of a format that this version does not know.
@@ -135,6 +139,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
     ends = np.cumsum(lengths)
     finished = {int(unit): joined[end - length : end].tobytes() for unit, length, end in zip(units, lengths, ends, strict=True)}
     return Checkpoint(int(state["generation"]), arrays, dict(state["counters"]), finished)
+
+
+def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
+    """Remove what claims to be further than the checkpoint that was loaded: it is damaged, and would crowd out good ones."""
+    for path in reversed(checkpoints(folder)):
+        if checkpoint is not None and path.name == checkpoint.name:
+            return
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _progress(path: Path) -> tuple[int, int]:
+    generation, _, chunks = path.name.partition("+")
+    return int(generation), int(chunks or 0)
 
 
 def _write_flushed(path: Path, image: bytes) -> None:

@@ -31,7 +31,7 @@ _U32, _U64 = np.uint32, np.uint64
 _PCG_HIGH, _PCG_LOW = _U64(2549297995355413924), _U64(4865540595714422341)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _hash_word(value: np.uint32, constant: np.uint32, multiplier: np.uint32) -> tuple[np.uint32, np.uint32]:
     value = _U32(value ^ constant)
     constant = _U32(constant * multiplier)
@@ -39,7 +39,7 @@ def _hash_word(value: np.uint32, constant: np.uint32, multiplier: np.uint32) -> 
     return _U32(value ^ (value >> _U32(16))), constant
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _seed_words(seed: np.uint64) -> NDArray[np.uint64]:
     """np.random.SeedSequence(seed).generate_state(4, np.uint64)."""
     pool = np.zeros(4, np.uint32)
@@ -62,7 +62,7 @@ def _seed_words(seed: np.uint64) -> NDArray[np.uint64]:
     return words
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
     """Upper 64 bits of the product."""
     mask = _U64(0xFFFFFFFF)
@@ -72,7 +72,7 @@ def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
     return a_high * b_high + (cross >> _U64(32)) + (lower >> _U64(32))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _advance(high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.uint64) -> tuple[np.uint64, np.uint64]:
     """One step of the 128-bit linear congruential generator."""
     new_low = low * _PCG_LOW
@@ -81,7 +81,7 @@ def _advance(high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.u
     return new_high + inc_high + (_U64(1) if total < new_low else _U64(0)), total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
     """np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).random(out.size), bit for bit."""
     words = _seed_words(seed)
@@ -98,7 +98,7 @@ def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
         out[k] = (value >> _U64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
     """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,) float64."""
     uniforms(seed, state)
@@ -115,7 +115,7 @@ def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
         state[0], state[1] = -0.6 + (-0.4 - -0.6) * state[0], 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def observe(task: int, state: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write the observation of a state into ``out``, (obs_dim,) float32."""
     if task == PENDULUM:
@@ -129,7 +129,7 @@ def observe(task: int, state: NDArray[np.float64], out: NDArray[np.float32]) -> 
             out[k] = state[k]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _step_cartpole(state: NDArray[np.float64], action: float) -> tuple[float, bool]:
     x, x_dot, theta, theta_dot = state[0], state[1], state[2], state[3]
     total_mass, polemass_length = 0.1 + 1.0, 0.1 * 0.5
@@ -144,7 +144,7 @@ def _step_cartpole(state: NDArray[np.float64], action: float) -> tuple[float, bo
     return 1.0, bool(state[0] < -2.4 or state[0] > 2.4 or state[2] < -limit or state[2] > limit)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _step_pendulum(state: NDArray[np.float64], action: float, gravity: float) -> tuple[float, bool]:
     theta, theta_dot = state[0], state[1]
     u = min(max(np.float32(action), np.float32(-2.0)), np.float32(2.0))
@@ -157,7 +157,7 @@ def _step_pendulum(state: NDArray[np.float64], action: float, gravity: float) ->
     return -cost, False
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _acrobot_rates(s: NDArray[np.float64], torque: float, out: NDArray[np.float64]) -> None:
     """The book's equations of motion for unit masses and lengths."""
     cos2, sin2 = math.cos(s[1]), math.sin(s[1])
@@ -171,7 +171,7 @@ def _acrobot_rates(s: NDArray[np.float64], torque: float, out: NDArray[np.float6
     out[2], out[3] = -(d2 * acceleration2 + phi1) / d1, acceleration2
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, bool]:
     """One Runge-Kutta step of 0.2 s."""
     torque = action - 1.0
@@ -193,7 +193,7 @@ def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, boo
     return (0.0 if terminated else -1.0), terminated
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _step_mountain_car(state: NDArray[np.float64], action: float, goal_velocity: float) -> tuple[float, bool]:
     velocity = state[1] + ((action - 1.0) * 0.001 + math.cos(3 * state[0]) * -0.0025)
     velocity = min(max(velocity, -0.07), 0.07)
@@ -204,7 +204,7 @@ def _step_mountain_car(state: NDArray[np.float64], action: float, goal_velocity:
     return -1.0, bool(position >= 0.5 and velocity >= goal_velocity)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _step_mountain_car_continuous(
     state: NDArray[np.float64], action: float, goal_velocity: float, first: bool
 ) -> tuple[float, bool]:
@@ -226,7 +226,7 @@ def _step_mountain_car_continuous(
     return (100.0 if terminated else 0.0) - np.float64(f(action)) ** 2 * 0.1, terminated
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def step(task: int, state: NDArray[np.float64], action: float, constant: float, first: bool) -> tuple[float, bool]:
     """Advance ``state`` in place; returns reward and termination.
 
@@ -248,7 +248,7 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
     return _step_mountain_car_continuous(state, action, constant, first)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rollout(
     task: int,
     constant: float,

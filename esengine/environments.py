@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,8 @@ class EnvironmentSpec:
         arguments = dict(self.arguments)
         if render_mode is not None:
             arguments["render_mode"] = render_mode
+        if ":" in self.env_id:
+            find_modules_here()
         try:
             return gymnasium.make(self.env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
@@ -46,14 +49,22 @@ class EnvironmentSpec:
                 f"--env-id {self.env_id} must name a module that can be imported, got {error}; "
                 "modules are found from the current folder and PYTHONPATH"
             ) from error
-        except (TypeError, gymnasium.error.Error) as error:
-            raise UserError(f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: {error}") from error
+        except Exception as error:  # whatever a stranger's constructor raises
+            raise UserError(
+                f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: {type(error).__name__}: {error}"
+            ) from error
 
     def _unknown(self) -> str:
         known = sorted(gymnasium.registry)
         close = difflib.get_close_matches(self.env_id, known, n=3, cutoff=0.5)
         hint = f"close names: {listed(close)}" if close else "gymnasium.pprint_registry() lists them"
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
+
+
+def find_modules_here() -> None:
+    """Let modules be imported from the current folder, after all others, so that no file there shadows one."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:

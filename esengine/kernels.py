@@ -17,7 +17,7 @@ ALIGNMENT = 16  # floats; noise windows start on 64-byte boundaries, since unali
 _TILE = 16384  # outputs of a population sum that stay in the first-level caches while all members pass over them
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -> NDArray[np.int64]:
     """Starts of the members' noise windows in the table.
 
@@ -43,7 +43,7 @@ def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -
     return starts
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def parent_indices(key: np.uint64, members: NDArray[np.int64], num_parents: int) -> NDArray[np.int64]:
     """The parent that each member mutates, (num_members,) int64, drawn uniformly from ``num_parents``."""
     parents = np.empty(members.size, np.int64)
@@ -53,7 +53,7 @@ def parent_indices(key: np.uint64, members: NDArray[np.int64], num_parents: int)
     return parents
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def perturb(
     parent: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -87,7 +87,7 @@ def perturb_reference(
     out[:] = parent + np.asarray(scale, parent.dtype) * noise
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def weighted_noise_sum(
     weights: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -154,7 +154,7 @@ def weighted_noise_sum_reference(
         out += weight * table[start + first : start + first + out.size].astype(out.dtype)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def apply_chain(
     root: NDArray[np.floating],
     table: NDArray[np.float32],

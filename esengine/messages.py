@@ -4,7 +4,8 @@
 |---|---|---|
 | task | master, worker | one `TASK` record: which unit of which published work |
 | result | worker, master | one `RESULT` record and the unit's bytes |
-| publish | master, node leader | name and a packed bundle, see `node_memory.pack` |
+| publish | master, node leader | version and a packed bundle, see `node_memory.pack` |
+| ready | node leader, master | nothing: the node's ranks may map what was published |
 | stop | master, worker | nothing |
 | error | worker, master | the text of an exception |
 
@@ -33,7 +34,7 @@ class Task(NamedTuple):
 
     Attributes:
         version: of the published bundle that it refers to.
-        kind: what to do, see `pool.Kind`.
+        kind: what to do, see `desk.Kind`.
         unit: index in the work list, which is the order that results are merged in.
         start, stop: members, or coordinates, of the unit.
     """

@@ -64,7 +64,7 @@ def _call_on_model_and_data(typing_context: Any, function: Any, model: Any, data
     return signature, generate
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
     """np.sum(np.square(values)) in NumPy's pairwise order (blocks of up to 128 elements), in the precision of ``values``."""
     zero = values[0] - values[0]
@@ -92,21 +92,21 @@ def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _append(out: NDArray[np.float64], offset: int, values: NDArray[np.float64]) -> int:
     for k in range(values.size):
         out[offset + k] = values[k]
     return offset + values.size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _append_clipped(out: NDArray[np.float64], offset: int, values: NDArray[np.float64], low: float, high: float) -> int:
     for k in range(values.size):
         out[offset + k] = min(max(values[k], low), high)
     return offset + values.size
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def observe(
     task: int, data: Any, constants: NDArray[np.float64], fingertip: int, target: int, out: NDArray[np.float64]
 ) -> None:
@@ -158,7 +158,7 @@ def observe(
         out[offset + 1] = xpos[fingertip, 1] - xpos[target, 1]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def place(task: int, data: Any, body_mass: NDArray[np.float64], main_body: int) -> float:
     """The forward coordinate whose speed the task rewards; 0 where it rewards none."""
     qpos, _, _, xpos, xipos, _, _, _, _, _, _ = data
@@ -174,7 +174,7 @@ def place(task: int, data: Any, body_mass: NDArray[np.float64], main_body: int) 
     return 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _is_healthy(task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64], c: NDArray[np.float64]) -> bool:
     if task == HOPPER:
         for k in range(2, qpos.size):
@@ -192,7 +192,7 @@ def _is_healthy(task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64],
     return bool(c[_Z_LOW] < qpos[2] < c[_Z_HIGH])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def reward(
     task: int, data: Any, c: NDArray[np.float64], action: NDArray[np.float32], speed: float, fingertip: int, target: int
 ) -> tuple[float, bool]:
@@ -228,7 +228,7 @@ def reward(
     return (c[_FORWARD] * speed + survival) - cost, (not healthy) and c[_TERMINATES] != 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def step(
     task: int,
     functions: tuple[int, int],
@@ -266,7 +266,7 @@ def step(
     return reward(task, data, constants, action, speed, fingertip, target)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def rollout(
     task: int,
     functions: tuple[int, int],

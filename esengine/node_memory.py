@@ -39,9 +39,18 @@ class NodeMemory:
     """One run's folder of shared files on this node.
 
     Args:
-        folder: the folder, made by one rank of the node with `create_folder`.
+        folder: the folder, made by one rank of the node with `create`.
         owner: whether this rank removes the folder when it closes.
     """
+
+    @classmethod
+    def create(cls) -> NodeMemory:
+        """A new folder, locked before it has its name, after removing those whose ranks are all gone."""
+        remove_abandoned()
+        memory = cls(Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=ROOT)), owner=True)
+        final = memory.folder.with_name(memory.folder.name[1:])
+        memory.folder = memory.folder.rename(final)
+        return memory
 
     def __init__(self, folder: Path, owner: bool) -> None:
         self.folder = folder
@@ -95,12 +104,6 @@ def free_bytes() -> int:
     """Free bytes in the node's shared memory."""
     status = os.statvfs(ROOT)
     return status.f_bavail * status.f_frsize
-
-
-def create_folder() -> Path:
-    """A new folder in the node's shared memory, after removing those whose ranks are all gone."""
-    remove_abandoned()
-    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=ROOT))
 
 
 def remove_abandoned() -> list[Path]:

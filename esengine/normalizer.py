@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def accumulate(moments: NDArray[np.float64], observation: NDArray[np.float32]) -> None:
     """Add one observation to packed moments (Welford 1962).
 

@@ -10,7 +10,7 @@ import numpy as np
 from esengine import kernels
 from esengine.candidates import Genomes, MutatedParents
 from esengine.desk import Desk
-from esengine.node_memory import FOLDER_VARIABLE, NodeMemory, create_folder
+from esengine.node_memory import FOLDER_VARIABLE, NodeMemory
 from esengine.noise import NoiseTable, create_table, reserve
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
@@ -25,8 +25,11 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk
     memory = None
     if world.size > 1:
         given = os.environ.get(FOLDER_VARIABLE)
-        folder = world.node_broadcast(given or (str(create_folder()) if world.node_rank == 0 else None))
-        memory = NodeMemory(Path(folder), owner=world.node_rank == 0 and given is None)
+        if given is None and world.node_rank == 0:
+            memory = NodeMemory.create()
+        folder = world.node_broadcast(str(memory.folder) if memory is not None else given)
+        if memory is None:
+            memory = NodeMemory(Path(folder), owner=False)
         shared = memory
 
         def reserve_table() -> None:
@@ -40,19 +43,27 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk
             raise
     noise = create_table(seed, log2_size, problem.dimension, memory, world.node_rank, world.node_size)
     if world.node_rank == 0:
-        compile_kernels(noise, problem)
+        compile_kernels(noise, problem, mapped=memory is not None)
     world.node_barrier()
     return Desk(noise, problem, memory)
 
 
-def compile_kernels(noise: NoiseTable, problem: Problem) -> None:
-    """Compile, or load from the cache, every kernel that this problem uses, so that the node's other ranks only load."""
+def compile_kernels(noise: NoiseTable, problem: Problem, mapped: bool) -> None:
+    """Compile, or load from the cache, every kernel that this problem uses, so that the node's other ranks only load.
+
+    Args:
+        noise: the node's table.
+        problem: what members are evaluated on.
+        mapped: whether published arrays will be mapped, and so read-only, which is another type to the compiler.
+    """
     row = np.zeros(problem.dimension, problem.dtype)
     none = np.empty(0, np.int64)
     genomes = Genomes(row, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1), np.array([0, 1]))
     parents = genomes.rows(noise, 0)
+    parents.setflags(write=not mapped)
+    weights = np.empty(0, problem.dtype)
     MutatedParents(0, 1, 1, 1.0, parents=parents).rows(noise, 0, 1)
-    kernels.weighted_noise_sum(np.empty(0, problem.dtype), noise.table, none, 0, row)
+    kernels.weighted_noise_sum(weights, noise.table, none, 0, row)
     if isinstance(problem, EnvironmentProblem):
         problem.set_context(problem.context())
         problem.simulator().run(problem.actor, 0, np.zeros(1 + 2 * problem.observations.dim), max_steps=1)

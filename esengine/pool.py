@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine import messages
-from esengine.candidates import Candidates, GaussianSamples, chunk_size, chunks
+from esengine.candidates import Candidates, GaussianSamples, PolicyEpisodes, chunk_size, chunks
 from esengine.desk import Desk, Kind
-from esengine.errors import Interrupted, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import Abandoned, StopRequest
 from esengine.messages import Task
 from esengine.node_memory import pack, unpack
@@ -40,11 +40,13 @@ class Evaluations:
 
     Attributes:
         records: (population_size,) of `problems.MEMBER`.
+        statistics: partial statistics of each chunk, see `Problem`.
         busy_s: seconds that workers spent evaluating, all together.
         wall_s: seconds that the master waited for them.
     """
 
     records: NDArray[Any]
+    statistics: list[NDArray[np.float64]]
     busy_s: float
     wall_s: float
 
@@ -67,32 +69,49 @@ class Pool:
         self.world, self.desk = world, desk
         self._stop = StopRequest() if stop is None else stop
         self._version = 0
+        self._ended = False
         self._workers = list(range(1, world.size))
 
-    def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None) -> Evaluations:
+    def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True) -> Evaluations:
         """Evaluate a population.
 
         Args:
             candidates: the population.
             finished: results by unit that are there already, from a checkpoint; filled with those that arrive, so that it
                 holds what is done when this raises.
+            merge: add the chunks' statistics to the problem's; otherwise `merge` does it later.
 
         Raises:
             Interrupted: a signal asked to stop; ``finished`` holds the completed chunks.
-            WorkerError: a member raised an exception.
+            WorkerError: a member raised an exception. The pool can do no more after either.
+            UserError: the population has more members than the noise table has window starts.
         """
+        if candidates.population_size > 1 << self.desk.noise.log2_slots and not isinstance(candidates, PolicyEpisodes):
+            raise UserError(
+                f"the noise table must have a window start for each member, has {1 << self.desk.noise.log2_slots} for "
+                f"{candidates.population_size}; use a noise table of "
+                f"{1 << (candidates.population_size * 16 - 1).bit_length()} numbers"
+            )
         began = time.monotonic()
         version = self._publish(candidates)
         bounds = chunks(candidates.population_size, chunk_size(candidates.population_size))
         tasks = [Task(version, Kind.EVALUATE, unit, *bound) for unit, bound in enumerate(bounds)]
         finished = {} if finished is None else finished
         busy_s = self._run(tasks, finished)
-        records = []
+        records, statistics = [], []
         for unit, (start, stop) in enumerate(bounds):
             split = (stop - start) * MEMBER.itemsize
             records.append(np.frombuffer(finished[unit][:split], MEMBER))
-            self.desk.problem.merge(np.frombuffer(finished[unit][split:], np.float64))
-        return Evaluations(np.concatenate(records), busy_s, time.monotonic() - began)
+            statistics.append(np.frombuffer(finished[unit][split:], np.float64))
+        evaluations = Evaluations(np.concatenate(records), statistics, busy_s, time.monotonic() - began)
+        if merge:
+            self.merge(evaluations)
+        return evaluations
+
+    def merge(self, evaluations: Evaluations) -> None:
+        """Add an evaluation's statistics to the problem's, in the order of chunks."""
+        for statistics in evaluations.statistics:
+            self.desk.problem.merge(statistics)
 
     def population(self) -> Population:
         """What can be computed over the last evaluated search population without moving its members."""
@@ -148,6 +167,8 @@ class Pool:
         waiting = set(leaders)
         backoff = Backoff()
         while waiting:
+            if self._stop.is_final:
+                raise Interrupted(self._stop.received)
             body, status = self._poll()
             if body is None:
                 backoff.pause()
@@ -158,8 +179,16 @@ class Pool:
     def _run(self, tasks: list[Task], finished: dict[int, bytes]) -> float:
         """Do all units that are not finished; returns the seconds that workers were busy."""
         todo = deque(task for task in tasks if task.unit not in finished)
-        if self.world.comm is None:
-            return self._run_alone(todo, finished)
+        if self._ended:
+            raise RuntimeError("the pool ended with a member's exception or a stop; open another one")
+        self._ended = True  # until all units are done
+        busy_s = self._run_alone(todo, finished) if self.world.comm is None else self._dispatch(todo, tasks, finished)
+        self._ended = False
+        return busy_s
+
+    def _dispatch(self, todo: deque[Task], tasks: list[Task], finished: dict[int, bytes]) -> float:
+        """Hand units to whoever is free until all of them are finished."""
+        assert self.world.comm is not None
         comm, busy_s, backoff = self.world.comm, 0.0, Backoff()
         for _ in range(_IN_FLIGHT):
             for worker in self._workers:
@@ -175,6 +204,7 @@ class Pool:
             backoff.reset()
             if status.tag == messages.RESULT_TAG:
                 result = messages.decode_result(body, status.source)
+                assert result.version == tasks[0].version
                 finished[result.unit] = result.payload
                 busy_s += result.busy_s
                 if todo:
@@ -285,12 +315,22 @@ def serve(world: World, desk: Desk, stop: StopRequest | None = None) -> None:
             case messages.STOP_TAG:
                 messages.send_stop(comm, 0).Wait()
                 return
-            case messages.PUBLISH_TAG:
-                version, image = messages.decode_publication(body)
-                desk.publish(version, *unpack(image))
-                messages.send_ready(comm)
+            case messages.PUBLISH_TAG if not idle:
+                idle = not _lay_out(comm, world.host, desk, body)
             case messages.TASK_TAG if not idle:
                 idle = not _work(comm, world.host, desk, messages.decode_task(body), stop)
+
+
+def _lay_out(comm: MPI.Comm, host: str, desk: Desk, body: NDArray[np.uint8]) -> bool:
+    """A leader's part in publishing; False if it failed, of which the master is told."""
+    try:
+        version, image = messages.decode_publication(body)
+        desk.publish(version, *unpack(image))
+    except Exception as error:
+        messages.send_error(comm, {"host": host, "text": _report(error)})
+        return False
+    messages.send_ready(comm)
+    return True
 
 
 def _work(comm: MPI.Comm, host: str, desk: Desk, task: Task, stop: StopRequest) -> bool:
@@ -310,7 +350,7 @@ def _work(comm: MPI.Comm, host: str, desk: Desk, task: Task, stop: StopRequest) 
 
 
 def _report(error: BaseException) -> str:
-    if isinstance(error, WorkerError):
+    if isinstance(error, WorkerError | UserError):
         return str(error)
     import traceback
 

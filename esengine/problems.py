@@ -153,8 +153,8 @@ class EnvironmentProblem:
         return {"observation_mean": mean, "observation_inverse_std": inverse_std}
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.actor.observation_mean = arrays["observation_mean"]
-        self.actor.observation_inverse_std = arrays["observation_inverse_std"]
+        self.actor.observation_mean = np.array(arrays["observation_mean"])  # copies: a mapped array is another type to Numba
+        self.actor.observation_inverse_std = np.array(arrays["observation_inverse_std"])
 
     def _run_member(
         self,
@@ -167,7 +167,7 @@ class EnvironmentProblem:
         key = derive_key(candidates.seed, candidates.episode_purpose, candidates.generation)
         num_episodes = candidates.num_episodes(member) or self.episodes_per_member
         returns, steps = np.zeros(num_episodes), 0
-        self.actor.parameters = np.ascontiguousarray(row, np.float32)
+        self.actor.parameters = np.array(row, np.float32)
         for episode in range(num_episodes):
             seed = derive_seed(key, self._seed_group(candidates, member), episode)
             try:

@@ -44,6 +44,8 @@ def run_episode(
     episode_return, num_steps = 0.0, 0
     while True:
         flat = np.asarray(observation, np.float32).ravel() if direct else observations.flat(space, observation)
+        if flat.size != observations.dim:
+            raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {flat.size}")
         if moments is not None:
             accumulate(moments, flat)
         observation, reward, terminated, truncated, _ = step(act(flat, seed, num_steps))

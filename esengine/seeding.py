@@ -46,7 +46,7 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, error_model="numpy", inline="always")
 def mix64(value: np.uint64) -> np.uint64:
     """SplitMix64's finaliser: a bijection of 64-bit numbers with good avalanche."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -54,13 +54,13 @@ def mix64(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, error_model="numpy", inline="always")
 def draw64(key: np.uint64, counter: np.uint64) -> np.uint64:
     """Draw number ``counter`` of a key, uniform on 64 bits."""
     return mix64(key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, error_model="numpy", inline="always")
 def draw_unit(key: np.uint64, counter: np.uint64) -> float:
     """Draw number ``counter`` of a key, uniform on [0, 1) with 53 bits."""
     return (draw64(key, counter) >> np.uint64(11)) * (1.0 / 9007199254740992.0)

@@ -66,10 +66,12 @@ class World:
     def __init__(self, comm: MPI.Comm | None = None) -> None:
         """The ranks of ``comm``; without one, those of the MPI launch that this process belongs to, if any.
 
+        Limits this process's BLAS to one thread for good, since the bits of a matrix product depend on their number.
+
         Raises:
             UserError: the process is one of N copies that MPI did not connect.
         """
-        threadpool_limits(1)  # the bits of a matrix product depend on the number of threads
+        threadpool_limits(1)
         self.comm = _world_comm() if comm is None else comm
         if World.current is None and self.comm is not None:
             _end_together()
@@ -162,6 +164,11 @@ def _end_together() -> None:
 
     sys.excepthook = hook
     atexit.register(leave)
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process as a rank, be it the only one."""
+    return any(os.environ.get(name, "").isdigit() for name in _SIZE_VARIABLES)
 
 
 def launched_size() -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
-from esengine.launch.config import RunConfig, TrainSettings, settings_of
+from esengine.launch.config import RunConfig, TrainSettings, settings_from, settings_of
 from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.local_mpi import must_launch
 from esengine.launch.run_directory import RunDirectory, default_path
@@ -56,6 +56,11 @@ def minimize(
         UserError: a setting is unknown or out of range.
         WorkerError: the objective raised.
     """
+    kept = {"run_dir", "ranks", "env_id", "objective"} & set(settings)
+    if kept:
+        raise UserError(
+            f"minimize works in memory on the ranks it finds, got {listed(sorted(kept))}; use esengine.train for a run"
+        )
     config = _config(method, {"objective": "<function>", "dimension": dimension, "minimize": True, **settings})
     config.check()
     world = World()
@@ -82,10 +87,9 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
             raise UserError("callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead")
         return _train_on_local_ranks(config, path)
     world = World()
-    directory = world.agree(lambda: prepare(config, path, world.size > 1) if world.is_master else None)
+    directory = world.agree(lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None)
     if directory is None:
         return world.broadcast(run(world, config, None))
-    directory.acquire()
     directory.add_start(world.size)
     outcome = "failed"
     try:
@@ -139,11 +143,9 @@ def _config(method: str, settings: dict[str, Any]) -> RunConfig:
         raise UserError(
             f"settings of {method} must be among {listed(sorted(search_names | train_names))}, got {listed(unknown)}"
         )
-    search = kind(**{name: value for name, value in settings.items() if name in search_names})
-    shared = {name: value for name, value in settings.items() if name in train_names}
-    if shared.get("run_dir") is not None:
-        shared["run_dir"] = Path(shared["run_dir"])
-    return RunConfig(method, TrainSettings(**shared), search)
+    search = settings_from(kind, {name: value for name, value in settings.items() if name in search_names})
+    shared = settings_from(TrainSettings, {name: value for name, value in settings.items() if name in train_names})
+    return RunConfig(method, shared, search)
 
 
 def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
@@ -157,7 +159,7 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     if config.train.objective is not None:
         best = json.loads((path / "best.json").read_text())
         value, point = best["value"], np.array(best["point"])
-        parameters: NDArray[np.floating] = point
+        parameters: NDArray[np.floating] = np.array(best["parameters"])
     else:
         parameters = load_policy(path).parameters
     return RunResult(True, done["reason"], done["generations"], parameters, value, point, done["final_return"], directory)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.environments import EnvironmentSpec, find_modules_here, is_mujoco
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.policies import PolicySpec
@@ -21,12 +19,6 @@ from esengine.simulators import has_compiled
 from esengine.spaces import describe
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
-
-
-def find_modules_here() -> None:
-    """Let modules be imported from the current folder, as ``python -m`` does and a console script does not."""
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
 
 
 def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None) -> AnyProblem:
@@ -92,7 +84,9 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
 def trained_policy(problem: EnvironmentProblem, parameters: NDArray[np.floating]) -> Policy:
     """The policy to save: parameters with the scaling that they were evaluated under."""
     mean, inverse_std = problem.scaling()
-    return Policy(problem.policy, np.asarray(parameters, np.float32), mean, inverse_std, problem.environment)
+    row = np.asarray(parameters, np.float32)
+    limits = (problem.max_episode_steps, problem.fresh_env)
+    return Policy(problem.policy, row, mean, inverse_std, problem.environment, *limits)
 
 
 def _import_function(name: str) -> Callable[..., Any]:

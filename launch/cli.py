@@ -103,13 +103,20 @@ def _train(argv: list[str], stop: StopRequest) -> int:
         return 0 if argv else 2
     settings = settings_of(argv[0])
     rest, values = _without_config_file(argv[1:])
+    from_file = dict(values)
     command = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
     default = command(_take(settings, values), _take(TrainSettings, values))
+    if "trust_modules" in from_file:
+        raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
     if values:
         raise UserError(
             f"--config must hold flags of {argv[0]}, got {listed(sorted(values))}; see esengine train {argv[0]} --help"
         )
     parsed: Any = _parse(command, rest, f"esengine train {argv[0]}", default, settings.__doc__)
+    for name in ("objective", "env_id"):
+        named = getattr(parsed.train, name)
+        if named is not None and ":" in named and named == from_file.get(name) and not parsed.train.trust_modules:
+            raise UserError(f"--config names the module {named!r}, whose code would run; add --trust-modules if you trust it")
     return start(RunConfig(argv[0], parsed.train, parsed.search), stop)
 
 
@@ -166,7 +173,7 @@ def _resume(argv: list[str], stop: StopRequest) -> int:
     parsed = _parse(ResumeSettings, argv, "esengine resume")
     names = ("generations", "max_env_steps", "max_evaluations", "max_time", "target_return", "ranks")
     changes = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
-    return resume(parsed.run, changes | ({"quiet": True} if parsed.quiet else {}), parsed.trust_modules, stop)
+    return resume(parsed.run, changes, parsed.quiet, parsed.trust_modules, stop)
 
 
 def _evaluate(argv: list[str], stop: StopRequest) -> int:
@@ -181,7 +188,7 @@ def _evaluate(argv: list[str], stop: StopRequest) -> int:
         frozen=True,
     )
     parsed: Any = _parse(command, argv, "esengine evaluate", description=EvaluateSettings.__doc__)
-    return evaluate_command(parsed.policy, parsed.how, argv, stop)
+    return evaluate_command(parsed.policy, parsed.how, stop)
 
 
 def _doctor(argv: list[str], stop: StopRequest) -> int:

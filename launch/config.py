@@ -6,7 +6,8 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.recombining_es import RecombiningES
@@ -65,7 +66,7 @@ class TrainSettings:
     episodes_per_member: int = 1
     """Episodes that a member's fitness is the mean of."""
     episode_seeds: Literal["pair", "generation", "member"] = "pair"
-    """Who meets the same start states within a generation."""
+    """Who meets the same start states in a generation: the signs of an antithetic pair (methods without pairs: nobody)."""
     max_episode_steps: int | None = None
     """Cut episodes after so many steps."""
     fresh_env: bool = False
@@ -109,6 +110,8 @@ class TrainSettings:
             _at_least(name, getattr(self, name), 1)
         for name in ("seed", "eval_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 0)
+        if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
+            raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
             raise UserError(f"--max-time must be positive seconds, got {self.max_time}; leave it out for no limit")
         if any(size < 1 for size in self.hidden_sizes):
@@ -187,11 +190,28 @@ def settings_from(kind: type[T], values: dict[str, Any]) -> T:
     unknown = sorted(set(values) - known)
     if unknown:
         raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)}")
-    converted: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    for name in ("run_dir", "init_policy"):
-        if converted.get(name) is not None:
-            converted[name] = Path(str(converted[name]))
-    return kind(**converted)
+    hints = get_type_hints(kind)
+    return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    """The value as its setting's type, converted where nothing is lost. Raises UserError for another type."""
+    choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for choice in choices:
+        origin = get_origin(choice)
+        if origin is Literal and value in get_args(choice):
+            return value
+        if origin is tuple and isinstance(value, list | tuple):
+            return tuple(_typed(name, get_args(choice)[0], item) for item in value)
+        if choice is Path and isinstance(value, str | Path):
+            return Path(value)
+        if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
+        if plain and not (choice is int and isinstance(value, bool)):
+            return value
+    wanted = " or ".join(getattr(choice, "__name__", str(choice)).replace("NoneType", "nothing") for choice in choices)
+    raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r}")
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

@@ -92,7 +92,7 @@ def _software() -> list[Finding]:
     found = versions()
     lines = [Finding("versions", ", ".join(f"{name} {version}" for name, version in found.items() if version != "none"))]
     if found["mujoco"] == "none":
-        lines.append(Finding("mujoco", "not installed", "pip install 'esengine[mujoco]' for MuJoCo tasks"))
+        lines.append(Finding("mujoco", "not installed; pip install 'esengine[mujoco]' for MuJoCo tasks"))
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ class EvaluateSettings:
         for name, least in (("episodes", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more")
+        if self.json is not None and not os.access(self.json.parent, os.W_OK):
+            raise UserError(f"--json must lie in a folder that can be written, got {self.json}; make the folder first")
         if self.ranks is not None and self.ranks < 1:
             raise UserError(f"--ranks must be at least 1, got {self.ranks}; use 1 or more")
 
@@ -74,7 +77,7 @@ class Evaluation:
         }
 
 
-def evaluate_command(path: Path, settings: EvaluateSettings, arguments: list[str], stop: StopRequest) -> int:
+def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) -> int:
     """Evaluate a policy and print the result; returns the exit status.
 
     Raises:
@@ -85,7 +88,7 @@ def evaluate_command(path: Path, settings: EvaluateSettings, arguments: list[str
     if must_launch(ranks):
         policy_problem(path, settings.seed, settings.trust_modules)
         find_mpirun()
-        evaluation = _evaluate_on_local_ranks(ranks, arguments, stop)
+        evaluation = _evaluate_on_local_ranks(path, settings, ranks, stop)
         if evaluation is None:
             return FAILED
     else:
@@ -94,22 +97,23 @@ def evaluate_command(path: Path, settings: EvaluateSettings, arguments: list[str
         if here is None:
             return DONE
         evaluation = here
-    if settings.json is not None:
-        settings.json.write_text(json.dumps(evaluation.to_json(), indent=1) + "\n")
     if not launched_by_us():
         print(
             f"mean return {evaluation.mean_return:.4f}, standard error {evaluation.standard_error:.4f}, "
             f"over {len(evaluation.returns)} episodes",
             flush=True,
         )
+    if settings.json is not None:
+        settings.json.write_text(json.dumps(evaluation.to_json(), indent=1) + "\n")
     return DONE
 
 
-def _evaluate_on_local_ranks(ranks: int, arguments: list[str], stop: StopRequest) -> Evaluation | None:
+def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest) -> Evaluation | None:
     """The evaluation that local ranks made, or None if they failed and said why."""
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / "evaluation.json"
-        run_ranks(ranks, ["evaluate", *arguments, "--json", str(file)], stop)
+        arguments = ["evaluate", str(path.resolve()), "--trust-modules", "--json", str(file)]
+        run_ranks(ranks, [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)], stop)
         return Evaluation(tuple(json.loads(file.read_text())["returns"])) if file.exists() else None
 
 
@@ -143,6 +147,13 @@ def policy_problem(path: Path, seed: int, trusted: bool) -> tuple[EnvironmentPro
             f"{path} must fit {policy.environment.env_id}, which has {observations.dim} observations and a {action.kind} "
             f"action, got {policy.spec.observation_dim} and {policy.spec.action.kind}; use the version that wrote it"
         )
-    problem = EnvironmentProblem(policy.environment, observations, policy.spec, seed)
+    problem = EnvironmentProblem(
+        policy.environment,
+        observations,
+        policy.spec,
+        seed,
+        max_episode_steps=policy.max_episode_steps,
+        fresh_env=policy.fresh_env,
+    )
     problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
     return problem, policy.parameters

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import esengine
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.node_memory import FOLDER_VARIABLE, READY, NodeMemory, create_folder
-from esengine.world import launched_size
+from esengine.node_memory import FOLDER_VARIABLE, READY, NodeMemory
+from esengine.world import is_launched
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
 _POLL_S = 0.05
@@ -28,7 +29,6 @@ _OPEN_MPI = {
     "OMPI_MCA_mtl": "^ofi",
     "OMPI_MCA_osc": "^ucx",
     "OMPI_MCA_mpi_yield_when_idle": "1",
-    "PRTE_MCA_odls_base_sigkill_timeout": "10",  # seconds for a checkpoint between SIGTERM and SIGKILL
 }
 
 
@@ -51,8 +51,8 @@ def find_mpirun() -> str:
 
 
 def must_launch(ranks: int) -> bool:
-    """Whether this process has to start ranks itself: more than one is wanted and nobody launched any."""
-    return ranks > 1 and launched_size() == 1
+    """Whether this process has to start ranks itself: more than one is wanted and it is not part of a launch."""
+    return ranks > 1 and not is_launched()
 
 
 def launched_by_us() -> bool:
@@ -73,29 +73,36 @@ def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callabl
         mpirun's exit status, which tells less than the run's own records.
     """
     mpirun = find_mpirun()
-    folder = create_folder()
-    memory = NodeMemory(folder, owner=True)
+    memory = NodeMemory.create()
+    folder = memory.folder
     try:
-        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-m", "esengine", *arguments]
+        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", "esengine", *arguments]
         process = subprocess.Popen(command, env=environment_of_ranks(folder), start_new_session=True, preexec_fn=_prepare_child)
-        asked, repeated = 0.0, 0.0
-        while process.poll() is None:
-            if poll is not None:
-                poll()
-            now = time.monotonic()
-            if stop and not asked:
-                asked = now
-            if asked and now - repeated > _REPEAT_S and (folder / READY).exists():
-                repeated = now
-                process.send_signal(signal.SIGUSR1)
-            if asked and now - asked > _PATIENCE_S:
-                process.terminate()
-            time.sleep(_POLL_S)
+        try:
+            while process.poll() is None and not stop:
+                if poll is not None:
+                    poll()
+                time.sleep(_POLL_S)
+        finally:  # also when a callback raised: the ranks must end before their memory goes
+            _end(process, folder)
         if poll is not None:
             poll()
         return process.returncode
     finally:
         memory.close()
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Ask the ranks to stop, again and again until they have ended, and kill them when patience is over."""
+    began, repeated = time.monotonic(), 0.0
+    while process.poll() is None:
+        now = time.monotonic()
+        if now - began > _PATIENCE_S:
+            process.kill()  # its ranks follow, since they lose their daemon
+        elif now - repeated > _REPEAT_S and (folder / READY).exists():
+            repeated = now
+            process.send_signal(signal.SIGUSR1)
+        time.sleep(_POLL_S)
 
 
 def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
@@ -109,6 +116,8 @@ def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
 def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     """The environment that local ranks start in: one thread each, no probing of fabrics, segments in ``folder``."""
     environment = {**os.environ, **_THREADS}
+    home = str(Path(esengine.__file__).resolve().parent.parent)  # ranks start with -P, so that no file here shadows a module
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), home]))
     for name, value in _OPEN_MPI.items():
         environment.setdefault(name, value)
     if folder is not None:
@@ -120,6 +129,6 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
 
 
 def _prepare_child() -> None:
-    """In the child: end when this launcher is killed."""
+    """In the child: have the ranks stop with a checkpoint when this launcher is killed."""
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGUSR1)

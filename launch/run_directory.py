@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +18,7 @@ from esengine.errors import UserError
 from esengine.launch.config import RunConfig
 
 FORMAT = 1
+_INIT_POLICY = "init_policy.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -74,12 +76,20 @@ class RunDirectory:
                 "use the version of esengine that wrote it"
             )
         try:
-            return RunConfig.from_json(record["config"])
+            config = RunConfig.from_json(record["config"])
         except (KeyError, TypeError) as error:
             raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
+        if config.train.init_policy is None:
+            return config
+        return config.with_train(init_policy=self.path / config.train.init_policy.name)  # wherever the run has moved to
 
     def change_config(self, config: RunConfig) -> None:
         self._write_json("config.json", self._record() | {"config": config.to_json()})
+
+    def adopt_policy(self, source: Path) -> None:
+        """Copy the policy that the run starts from, so that the run depends on no other file."""
+        shutil.copyfile(source / "policy.safetensors" if source.is_dir() else source, self.path / _INIT_POLICY)
+        self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
 
     def add_start(self, num_ranks: int) -> None:
         """Note that the run is started, once more, and on what."""
@@ -107,13 +117,18 @@ class RunDirectory:
         starts: list[dict[str, Any]] = self._record()["starts"]
         return starts
 
-    def acquire(self) -> None:
-        """Become the one writer.
+    def acquire(self) -> RunDirectory:
+        """Become the one writer, and return this directory.
 
         Raises:
-            UserError: another living process writes here.
+            UserError: another living process writes here, or nobody can.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"a run directory must be writable, got {self.path}: {error.strerror}; copy it elsewhere"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,10 +137,17 @@ class RunDirectory:
             raise UserError(
                 f"a run directory has one writer, and {self.path} is held by {_owner_words(owner)}; wait for it or stop it"
             ) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise UserError(
+                f"a run directory must be on a file system with flock, got {self.path}: {error.strerror}; "
+                "mount it with flock, or use another folder"
+            ) from error
         record = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(record).encode(), 0)
         self._lock = descriptor
+        return self
 
     def release(self) -> None:
         """Give up writing."""
@@ -133,11 +155,6 @@ class RunDirectory:
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
-
-    def check_free(self) -> None:
-        """Raises UserError if another living process writes here."""
-        self.acquire()
-        self.release()
 
     def cut_metrics(self, generation: int) -> None:
         """Keep the rows up to a generation, which is where the run goes on from."""
@@ -191,8 +208,8 @@ class RunDirectory:
             record = json.loads((self.path / "config.json").read_text())
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path}/config.json must be readable JSON, but: {error}") from error
-        if not isinstance(record, dict):
-            raise UserError(f"{self.path}/config.json must be a JSON object, got {type(record).__name__}")
+        if not isinstance(record, dict) or not isinstance(record.get("starts"), list):
+            raise UserError(f"{self.path}/config.json must be a JSON object with a list of starts; restore it from a copy")
         return record
 
     def _write_json(self, name: str, value: Any) -> None:
@@ -234,10 +251,11 @@ def _commit() -> str | None:
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
-    result = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--verify", "-q", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return result.stdout.strip() or None
+    command = ["git", "-C", str(root), "rev-parse", "--verify", "-q", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    except OSError:
+        return None  # no git on this machine
 
 
 def _owner_words(owner: str) -> str:

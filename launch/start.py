@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+import shlex
+import sys
 from pathlib import Path
-
-from rich.console import Console
 
 from esengine.checkpoint import checkpoints, load_newest
 from esengine.errors import UserError
@@ -34,27 +33,36 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     ranks = config.train.ranks or available_cores()
     if must_launch(ranks):
         find_mpirun()
-        return _launch(prepare(config, path, shared_memory=True), ranks, stop)
+        return _launch(prepare(config, path, shared_memory=True), config, ranks, stop)
     world = World()
-    directory = world.agree(lambda: prepare(config, path, world.size > 1) if world.is_master else None)
+    directory = world.agree(lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None)
     return _run_here(world, directory, config, stop)
 
 
-def resume(path: Path, changes: dict[str, object], trusted: bool, stop: StopRequest) -> int:
+def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, stop: StopRequest) -> int:
     """Go on with a run, with some shared settings changed; returns the exit status.
+
+    Args:
+        path: the run directory.
+        changes: shared settings to change for good.
+        quiet: print nothing but errors, this time.
+        trusted: import modules that the run's files name.
+        stop: tells of signals.
 
     Raises:
         UserError: the folder is no run, another process writes there, or the run names a module that is not trusted.
     """
     world = World()
     directory = world.agree(lambda: _reopen(path, changes, trusted) if world.is_master else None)
-    if world.size == 1 and directory is not None:
-        config = directory.config()
-        ranks = config.train.ranks or available_cores()
-        if must_launch(ranks):
-            find_mpirun()
-            return _launch(directory, ranks, stop)
-    return _run_here(world, directory, directory.config() if directory is not None else None, stop)
+    if directory is None:
+        return _run_here(world, None, None, stop)
+    config = directory.config().with_train(quiet=quiet)
+    ranks = config.train.ranks or available_cores()
+    if must_launch(ranks):
+        find_mpirun()
+        directory.release()
+        return _launch(directory, config, ranks, stop)
+    return _run_here(world, directory, config, stop)
 
 
 def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
@@ -76,16 +84,12 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
         check_table_room(log2, problem.dimension)
     directory = RunDirectory.create(path, config)
     if config.train.init_policy is not None:  # the run must not depend on a file elsewhere
-        source = config.train.init_policy
-        copy = path / "init_policy.safetensors"
-        shutil.copyfile(source / "policy.safetensors" if source.is_dir() else source, copy)
-        directory.change_config(config.with_train(init_policy=copy))
+        directory.adopt_policy(config.train.init_policy)
     return directory
 
 
 def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
-    directory = RunDirectory.open(path)
-    directory.check_free()
+    directory = RunDirectory.open(path).acquire()
     config = directory.config().with_train(**changes)
     config.check()
     for name in (config.train.objective, config.train.env_id):
@@ -97,19 +101,18 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
     return directory
 
 
-def _launch(directory: RunDirectory, ranks: int, stop: StopRequest) -> int:
+def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRequest) -> int:
     """Start local ranks that carry the run out, show its progress, and judge it by its records."""
-    config = directory.config()
     num_starts = len(directory.starts())
     newest = checkpoints(directory.checkpoints)
     shown = int(newest[-1].name.split("+")[0]) if newest else 0
-    arguments = ["resume", str(directory.path), "--trust-modules"]
+    arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
     with Display(config, directory.path) as display:
         run_ranks(ranks, arguments, stop, Follower(directory.path, display, shown))
     starts = directory.starts()
     outcome = starts[-1].get("outcome") if len(starts) > num_starts else None
     if outcome is None:
-        return _judge_lost(directory)
+        return _judge_lost(directory, started=len(starts) > num_starts)
     if outcome == "done":
         _print_done(directory, config.train.quiet)
     elif outcome == "stopped":
@@ -117,17 +120,17 @@ def _launch(directory: RunDirectory, ranks: int, stop: StopRequest) -> int:
     return OUTCOMES[outcome]
 
 
-def _judge_lost(directory: RunDirectory) -> int:
-    """The ranks ended without a word: they were killed."""
-    checkpoint = load_newest(directory.checkpoints)
-    console = Console(stderr=True, highlight=False, markup=False)
+def _judge_lost(directory: RunDirectory, started: bool) -> int:
+    """The ranks ended without a word: they never started, or were killed."""
+    checkpoint = load_newest(directory.checkpoints) if started else None
     if checkpoint is None:
-        console.print("esengine: the ranks ended before the first checkpoint; see their messages above", soft_wrap=True)
+        when = "before the first checkpoint" if started else "before they had started"
+        print(f"esengine: the ranks ended {when}; see their messages above", file=sys.stderr)
         return FAILED
-    console.print(
-        f"esengine: the ranks ended early; a checkpoint of generation {checkpoint.generation} is whole: "
-        f"esengine resume {directory.path}",
-        soft_wrap=True,
+    print(
+        f"esengine: the ranks ended early; a checkpoint of generation {checkpoint.generation} is whole; go on with: "
+        f"esengine resume {shlex.quote(str(directory.path))}",
+        file=sys.stderr,
     )
     return STOPPED
 
@@ -138,7 +141,6 @@ def _run_here(world: World, directory: RunDirectory | None, config: RunConfig | 
     if not world.is_master or directory is None:
         run(world, config, None, stop)
         return DONE
-    directory.acquire()
     directory.add_start(world.size)
     outcome = "failed"
     try:
@@ -164,19 +166,15 @@ def _print_done(directory: RunDirectory, quiet: bool) -> None:
     if quiet:
         return
     done = directory.done() or {}
-    console = Console(highlight=False, markup=False)
-    console.print(f"finished: {done['reason']}", soft_wrap=True)
+    print(f"finished: {done['reason']}")
     if done["final_return"] is not None:
-        episodes = directory.config().train.final_episodes
-        console.print(f"return {done['final_return']:.2f} over {episodes} fresh episodes", soft_wrap=True)
+        print(f"return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes")
     else:
         best = json.loads((directory.path / "best.json").read_text())
-        console.print(f"best value {best['value']:.6g} in {directory.path / 'best.json'}", soft_wrap=True)
-    console.print(f"run directory {directory.path}", soft_wrap=True)
+        print(f"best value {best['value']:.6g} in {directory.path / 'best.json'}")
+    print(f"run directory {directory.path}", flush=True)
 
 
 def _print_stopped(directory: RunDirectory, quiet: bool) -> None:
     if not quiet:
-        Console(highlight=False, markup=False).print(
-            f"stopped with a checkpoint; go on with: esengine resume {directory.path}", soft_wrap=True
-        )
+        print(f"stopped with a checkpoint; go on with: esengine resume {shlex.quote(str(directory.path))}", flush=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
-from esengine.checkpoint import Checkpoint, load_newest, remove_unfinished, save_checkpoint
-from esengine.errors import Interrupted
+from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished, save_checkpoint
+from esengine.errors import Interrupted, WorkerError
 from esengine.interrupts import StopRequest
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.config import RunConfig
@@ -108,6 +108,7 @@ class Training:
         self.best_point: NDArray[np.float64] | None = None
         self.row: Row | None = None  # of a generation that is told but not yet written
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
+        self._saved: str | None = None  # name of the checkpoint that holds the state as it is
         self._elapsed_before = 0.0
         self._began = time.monotonic()
 
@@ -144,11 +145,14 @@ class Training:
     def _generation(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
         candidates = self.strategy.ask()
-        evaluations = self.pool.evaluate(candidates, self._finished)
+        evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
+        if not np.isfinite(evaluations.fitness).any():
+            raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
         population = self.pool.population()
-        self._finished = {}
-        self._keep_best(evaluations, population)
         self.strategy.tell(candidates, evaluations.fitness, population)
+        self._finished = {}  # nothing below can be interrupted: a generation is kept whole or not at all
+        self.pool.merge(evaluations)
+        self._keep_best(evaluations, population)
         self.counters["env_steps"] += int(evaluations.records["steps"].sum())
         self.counters["evaluations"] += int(evaluations.records["episodes"].sum())
         self.row = self._begin_row(evaluations)
@@ -245,6 +249,7 @@ class Training:
             return
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
+        remove_after(self.directory.checkpoints, checkpoint)
         self.directory.cut_metrics(checkpoint.generation if checkpoint else 0)
         self.directory.reopen()
         if checkpoint is None:
@@ -259,6 +264,8 @@ class Training:
         self.best_point = groups["best"].get("point")
         self.counters = checkpoint.counters
         self.row = self.counters.pop("row", None)
+        if self.row is not None:  # it was not written yet, or would be written twice
+            self.directory.cut_metrics(checkpoint.generation - 1)
         self._finished = checkpoint.finished
         self._elapsed_before = self.counters["elapsed_s"]
 
@@ -271,14 +278,16 @@ class Training:
             save_policy(self.directory.policy, trained_policy(self.problem, self.strategy.parameters()))
         elif self.best_point is not None:
             arrays["best/point"] = self.best_point
-            self.directory.write_best({"value": self._best_value(), "point": self.best_point.tolist()})
+            parameters = self.strategy.parameters().tolist()
+            self.directory.write_best(
+                {"value": self._best_value(), "point": self.best_point.tolist(), "parameters": parameters}
+            )
         counters = self.counters | ({"row": self.row} if self.row is not None else {})
-        self.directory.flush_metrics()
-        save_checkpoint(
-            self.directory.checkpoints,
-            Checkpoint(self.strategy.generation, arrays, counters, self._finished),
-            self.train.keep_checkpoints,
-        )
+        checkpoint = Checkpoint(self.strategy.generation, arrays, counters, self._finished)
+        if checkpoint.name != self._saved:
+            self.directory.flush_metrics()
+            save_checkpoint(self.directory.checkpoints, checkpoint, self.train.keep_checkpoints)
+            self._saved = checkpoint.name if self.row is None else None
 
     def _best_value(self) -> float | None:
         best: float | None = self.counters["best_fitness"]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from esengine.node_memory import ROOT, NodeMemory, create_folder, map_bundle, pack, remove_abandoned, unpack
+from esengine.node_memory import ROOT, NodeMemory, map_bundle, pack, remove_abandoned, unpack
 
 
 @given(
@@ -34,7 +34,7 @@ def test_a_bundle_survives_packing(header: dict[str, object], arrays: dict[str, 
 
 
 def test_a_written_bundle_is_mapped_without_a_copy() -> None:
-    memory = NodeMemory(create_folder(), owner=True)
+    memory = NodeMemory.create()
     try:
         path = memory.write("7", {"sigma": 0.5}, {"rows": np.arange(12.0).reshape(3, 4)})
         header, arrays = map_bundle(path)
@@ -50,7 +50,7 @@ def test_a_written_bundle_is_mapped_without_a_copy() -> None:
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
     script = (
-        "import sys, time; from esengine.node_memory import *; memory = NodeMemory(create_folder(), owner=True)\n"
+        "import sys, time; from esengine.node_memory import *; memory = NodeMemory.create()\n"
         "memory.allocate('noise', 1 << 20, '--flag'); print(memory.folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.node_memory import NodeMemory, create_folder
+from esengine.node_memory import NodeMemory
 from esengine.noise import NoiseTable, create_table, reserve, table_log2, wrap
 
 
@@ -40,8 +40,7 @@ def test_a_table_smaller_than_a_block_wraps_too() -> None:
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7])
 def test_the_table_is_the_same_whoever_fills_it(table: NoiseTable, num_parts: int) -> None:
-    folder = create_folder()
-    memory = NodeMemory(folder, owner=True)
+    memory = NodeMemory.create()
     try:
         reserve(memory, 20, 5000)
         for part in reversed(range(num_parts)):
@@ -81,7 +80,7 @@ def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
         pytest.skip("needs the right to mount a small file system")
     script = (
         "from esengine.node_memory import *; from esengine.noise import reserve\n"
-        "memory = NodeMemory(create_folder(), owner=True)\n"
+        "memory = NodeMemory.create()\n"
         "try: reserve(memory, 24, 100)\n"
         "except ValueError as error: print(error)\n"
         "finally: memory.close()\n"

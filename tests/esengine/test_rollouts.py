@@ -11,7 +11,8 @@ import pytest
 from esengine.candidates import PolicyEpisodes
 from esengine.desk import Desk
 from esengine.environments import EnvironmentSpec, is_mujoco
-from esengine.errors import UserError
+from esengine.errors import UserError, WorkerError
+from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
 from esengine.noise import create_table
 from esengine.normalizer import RunningStatistics
@@ -19,6 +20,7 @@ from esengine.policies import Actor, PolicySpec
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.rollouts import Episode, run_episode
+from esengine.simulators import GymnasiumSimulator
 from esengine.spaces import describe
 from esengine.world import World
 from tests.support import worlds
@@ -133,3 +135,25 @@ def test_unknown_names_list_close_ones() -> None:
         EnvironmentSpec("Humanoidd-v5").make()
     with pytest.raises(UserError, match="lists them"):
         EnvironmentSpec("Zzzzzzzzzz").make()
+
+
+def test_an_observation_shorter_than_declared_is_an_error() -> None:
+    problem = problem_for(f"{WORLDS}:TestShort-v0")
+    candidates = PolicyEpisodes(0, 1, 1, np.zeros(problem.dimension, np.float32), "evaluation")
+    with pytest.raises(WorkerError, match="an observation must have 200 numbers"):
+        problem.evaluate(candidates, 0, candidates.rows(create_table(0, 10, 100, None), 0, 1))
+
+
+@pytest.mark.parametrize("env_id", ["FrozenLake-v1", "Blackjack-v1", "CartPole-v1"])
+def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
+    problem = problem_for(env_id)
+    parameters = np.random.default_rng(0).standard_normal(problem.dimension).astype(np.float32)
+    policy = trained_policy(problem, parameters)
+    env = problem.environment.make()
+    observation, _ = env.reset(seed=3)
+    total, steps, over = 0.0, 0, False
+    while not over:
+        observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
+        total, steps, over = total + float(reward), steps + 1, terminated or truncated
+    plain = GymnasiumSimulator(problem.environment.make(), problem.observations)
+    assert plain.run(policy.actor(), 3) == (total, steps)

@@ -49,6 +49,13 @@ def test_unknown_settings_and_methods_list_the_known_ones() -> None:
         esengine.minimize(sphere, 3, method="adam")
 
 
+def test_settings_have_types_and_minimize_keeps_no_run() -> None:
+    with pytest.raises(UserError, match="--population-size must be int or nothing, got '8'"):
+        esengine.minimize(sphere, 3, population_size="8")
+    with pytest.raises(UserError, match="minimize works in memory"):
+        esengine.minimize(sphere, 3, run_dir="somewhere")
+
+
 def test_an_objective_that_raises_ends_the_search_with_its_traceback() -> None:
     with pytest.raises(WorkerError, match="ZeroDivisionError: the simulator diverged"):
         esengine.minimize(failing, 3)
@@ -72,7 +79,9 @@ def test_train_evaluate_and_load_a_policy(tmp_path: Path, ranks: int) -> None:
 def test_a_policy_starts_another_run_where_it_ended(tmp_path: Path) -> None:
     common: dict[str, Any] = {"env_id": "CartPole-v1", "population_size": 16, "seed": 1}
     esengine.train("truncation-es", **common, generations=6, run_dir=tmp_path / "first")
-    esengine.train("cma-es", **common, init_policy=tmp_path / "first", sigma=1e-9, generations=1, run_dir=tmp_path / "second")
+    esengine.train(
+        "cma-es", **common, init_policy=str(tmp_path / "first"), sigma=1e-9, generations=1, run_dir=tmp_path / "second"
+    )
     first, second = (esengine.evaluate(tmp_path / name, episodes=10) for name in ("first", "second"))
     assert second.returns == first.returns
     with pytest.raises(UserError, match="--init-policy must fit Pendulum-v1"):

@@ -44,6 +44,10 @@ CASES = {
         "the method must be one of truncation-es, cma-es, got 'gradient-descent'",
     ),
     "unknown command": (("trian",), "the command must be one of train, resume, evaluate, doctor, got 'trian'"),
+    "no compiled form": (
+        (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),
+        "--env-backend compiled must be used with an environment that has compiled rollouts, got FrozenLake-v1",
+    ),
     "zero generations": ((*TRUNCATION, "CartPole-v1", "--generations", "0"), "--generations must be at least 1, got 0"),
     "odd noise table": ((*TRUNCATION, "CartPole-v1", "--noise-table-size", "1000"), "must be a power of two from 1024 on"),
     "resume of nothing": (("resume", "missing"), "a run directory must hold config.json, got missing"),
@@ -203,3 +207,80 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
     assert "shrink it with --noise-table-size (now 16777216" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout.rstrip().endswith("\n0")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('population_size = "abc"', "--population-size must be int or nothing, got 'abc'"),
+        ("dimension = 2.5", "--dimension must be int or nothing, got 2.5"),
+        ("generations = [1, 2]", "--generations must be int or nothing, got [1, 2]"),
+        ("sigma = true", "--sigma must be float, got True"),
+        ('minimize = "no"', "--minimize must be bool, got 'no'"),
+        ('objective = "worlds:sphere"', "--config names the module 'worlds:sphere', whose code would run; add --trust-modules"),
+        ("trust_modules = true", "--trust-modules must be given on the command line"),
+    ],
+)
+def test_a_config_file_is_checked_like_flags(esengine: Run, tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "flags.toml").write_text(line + "\n")
+    result = esengine("train", "cma-es", "--config", "flags.toml")
+    assert result.returncode == 2, result.stderr
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_modules_are_found_in_the_current_folder_and_shadow_nothing(esengine: Run, tmp_path: Path) -> None:
+    (tmp_path / "secrets.py").write_text("raise RuntimeError('shadowed')")
+    (tmp_path / "mine.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:CartPoleEnv')"
+    )
+    arguments = ("--env-id", "mine:Mine-v0", "--max-episode-steps", "20", "--generations", "1", "--population-size", "8")
+    assert esengine("train", "truncation-es", *arguments, "--ranks", "2", "--run-dir", "run").returncode == 0
+    result = esengine("evaluate", "run", "--episodes", "3", "--trust-modules", "--ranks", "1")
+    assert result.returncode == 0, result.stderr
+    assert "over 3 episodes" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["two words", "it's", 'a "b"', "new\nline", "ünï✓", "[bold]", ":smile:", "-odd", "$HOME;ls"])
+def test_hostile_folder_names_reach_the_run_unharmed(esengine: Run, tmp_path: Path, name: str) -> None:
+    arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2")
+    result = esengine(*arguments, "--ranks", "2", f"--run-dir={name}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / name / "done.json").exists()
+    assert f"run directory {name}" in result.stdout
+
+
+def test_quiet_holds_for_one_start(esengine: Run) -> None:
+    arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations")
+    assert esengine(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
+    loud = esengine("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules")
+    assert "finished: 3 generations" in loud.stdout
+
+
+def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine: Run, tmp_path: Path) -> None:
+    arguments = (
+        "train",
+        "truncation-es",
+        "--env-id",
+        "CartPole-v1",
+        "--population-size",
+        "8",
+        "--generations",
+        "1",
+        "--ranks",
+        "1",
+    )
+    assert esengine(*arguments, "--run-dir", "first").returncode == 0
+    assert esengine(*arguments, "--init-policy", "first", "--run-dir", "second").returncode == 0
+    (tmp_path / "first").rename(tmp_path / "gone")
+    (tmp_path / "second").rename(tmp_path / "moved")
+    result = esengine("resume", "moved", "--generations", "2", "--ranks", "1")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_search_that_runs_away_says_so(esengine: Run, tmp_path: Path) -> None:
+    arguments = ("--objective", "worlds:linear", "--dimension", "1", "--minimize", "--ranks", "1")
+    for method in (("cma-es",), ("truncation-es", "--recombination", "weighted")):
+        result = esengine("train", *method, *arguments, "--run-dir", method[0])
+        assert result.returncode == 0, result.stderr
+        assert "runs away" in result.stdout

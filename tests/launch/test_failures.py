@@ -59,10 +59,8 @@ def test_members_that_are_not_a_number_are_counted_and_ranked_last(esengine: Run
     assert all(row["cost_min"] is not None for row in rows)
 
 
-def test_an_episode_that_returns_nan_is_a_failed_member(esengine: Run, tmp_path: Path) -> None:
-    arguments = ("--env-id", "worlds:TestForgetful-v0", "--env-arg", "fault=nan", "--ranks", "1", "--generations", "2")
+def test_a_generation_without_one_valid_member_ends_the_run(esengine: Run) -> None:
+    arguments = ("--env-id", "worlds:TestForgetful-v0", "--env-arg", "fault=nan", "--ranks", "2", "--generations", "2")
     result = esengine("train", "truncation-es", *arguments, "--population-size", "8", "--run-dir", "run")
-    assert result.returncode == 0, result.stderr
-    row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
-    assert row["failed_members"] == 8
-    assert row["fitness_mean"] is None
+    assert result.returncode == 1
+    assert result.stderr == "esengine: every member of generation 1 failed: no fitness was finite\n"

@@ -17,7 +17,8 @@ from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 
-ARGUMENTS = ("train", "truncation-es", "--env-id", "CartPole-v1", "--max-episode-steps", "100", "--population-size", "64")
+TASK = ("--env-id", "CartPole-v1", "--env-backend", "gymnasium", "--max-episode-steps", "100")
+ARGUMENTS = ("train", "truncation-es", *TASK, "--population-size", "64")
 
 
 def living(mark: str) -> list[int]:

@@ -22,10 +22,14 @@ METHODS = {
 }
 TASKS = {
     "CartPole-v1": ("--env-id", "CartPole-v1", "--hidden-sizes", "4"),
+    "CartPole-v1 stepped": ("--env-id", "CartPole-v1", "--env-backend", "gymnasium", "--max-episode-steps", "100"),
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }
-CASES = [(method, task) for method in METHODS for task in ("CartPole-v1", "InvertedPendulum-v5")] + [("cma-es", "Swimmer-v5")]
+CASES = [(method, task) for method in METHODS for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
+    ("cma-es", "Swimmer-v5"),
+    ("truncation-es", "CartPole-v1 stepped"),
+]
 BUDGET = ("--generations", "4", "--eval-every", "2", "--checkpoint-every", "2")
 
 
@@ -91,10 +95,16 @@ def test_sums_that_all_ranks_share_give_the_bits_of_one(esengine: Run, tmp_path:
 def test_the_users_own_mpirun_is_used_as_found(esengine: Run, tmp_path: Path, environment: dict[str, str]) -> None:
     arguments = (*METHODS["truncation-es"], *TASKS["CartPole-v1"], *BUDGET)
     assert esengine(*arguments, "--ranks", "1", "--run-dir", "alone").returncode == 0
-    mpirun = [find_mpirun(), "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "4", sys.executable]
+    for ranks in ("1", "4"):
+        mpirun = [find_mpirun(), "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", ranks, sys.executable]
+        run_under(mpirun, arguments, tmp_path, ranks)
+        same_run(tmp_path / "alone", tmp_path / ranks)
+
+
+def run_under(mpirun: list[str], arguments: tuple[str, ...], tmp_path: Path, ranks: str) -> None:
     variables = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT)}
     result = subprocess.run(
-        [*mpirun, "-m", "esengine", *arguments, "--run-dir", "four"],
+        [*mpirun, "-m", "esengine", *arguments, "--run-dir", ranks],
         cwd=tmp_path,
         env=variables,
         capture_output=True,
@@ -104,9 +114,8 @@ def test_the_users_own_mpirun_is_used_as_found(esengine: Run, tmp_path: Path, en
     )
     assert result.returncode == 0, result.stderr
     assert "4 generations" in result.stdout
-    assert result.stdout.count("run directory four") == 1
-    same_run(tmp_path / "alone", tmp_path / "four")
-    assert json.loads((tmp_path / "four" / "config.json").read_text())["starts"][0]["ranks"] == 4
+    assert result.stdout.count(f"run directory {ranks}") == 1
+    assert json.loads((tmp_path / ranks / "config.json").read_text())["starts"][0]["ranks"] == int(ranks)
 
 
 def test_an_ask_tell_script_gives_the_same_on_one_and_on_four_ranks(tmp_path: Path) -> None:

@@ -66,6 +66,17 @@ class Remembering(Target):
         return observation, reward + 0.01 * self.episodes, terminated, truncated, info
 
 
+class Short(Target):
+    """Gives fewer numbers than it declares."""
+
+    def __init__(self) -> None:
+        super().__init__(Box(-1, 1, (200,)), spaces.Discrete(2))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = super().reset(seed=seed, options=options)
+        return observation[:3], info
+
+
 _THREE = Box(-1, 1, (3,), np.float32)
 _SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
     "TestBox-v0": (_THREE, Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))),
@@ -83,6 +94,7 @@ SPACE_IDS = [name for name in _SPACES if name not in ("TestSequence-v0", "TestTe
 
 for _name, (_observation, _action) in _SPACES.items():
     gymnasium.register(_name, cast(Any, Target), kwargs={"observation_space": _observation, "action_space": _action})
+gymnasium.register("TestShort-v0", cast(Any, Short))
 gymnasium.register("TestForgetful-v0", cast(Any, Forgetful))
 gymnasium.register("TestRemembering-v0", cast(Any, Remembering))
 
@@ -96,6 +108,11 @@ def ellipsoid(x: NDArray[np.float64]) -> float:
     """Condition 10^6, minimum 0 away from the start."""
     scales = 10 ** (6 * np.arange(x.size) / (x.size - 1))
     return float(np.sum(scales * (x - np.linspace(-2, 2, x.size)) ** 2))
+
+
+def linear(x: NDArray[np.float64]) -> float:
+    """No minimum."""
+    return float(x[0])
 
 
 def slow_sphere(x: NDArray[np.float64]) -> float:

@@ -1,0 +1,70 @@
+"""The pool in one process: its rules about order, size and failure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from esengine.algorithms import CMAES, CMAESSettings, TruncationES, TruncationESSettings
+from esengine.desk import Desk
+from esengine.errors import UserError, WorkerError
+from esengine.noise import create_table
+from esengine.pool import Pool
+from esengine.problems import ObjectiveProblem
+from esengine.world import World
+
+NOISE = create_table(0, 14, 64, None)
+
+
+def pool_for(function: object) -> Pool:
+    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, 3), None))  # type: ignore[arg-type]
+
+
+def sphere(x: np.ndarray) -> float:
+    return -float(np.sum(x**2))
+
+
+def test_a_pool_whose_member_raised_does_no_more() -> None:
+    pool = pool_for(lambda x: 1 / 0)
+    strategy = CMAES(CMAESSettings(), np.zeros(3), 0)
+    with pytest.raises(WorkerError, match="generation 1, member 0, seed 0 raised"):
+        pool.evaluate(strategy.ask())
+    with pytest.raises(RuntimeError, match="open another one"):
+        pool.evaluate(strategy.ask())
+
+
+def test_two_strategies_of_one_seed_may_share_a_pool() -> None:
+    def search(together: bool) -> list[np.ndarray]:
+        settings = TruncationESSettings(population_size=20)
+        strategies = [TruncationES(settings, np.full(3, start), 0) for start in (1.0, -2.0)]
+        pools = [pool_for(sphere)] * 2 if together else [pool_for(sphere), pool_for(sphere)]
+        for _ in range(4):
+            for strategy, pool in zip(strategies, pools, strict=True):
+                candidates = strategy.ask()
+                strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+        return [strategy.parameters() for strategy in strategies]
+
+    for alone, shared in zip(search(together=False), search(together=True), strict=True):
+        np.testing.assert_array_equal(shared, alone)
+
+
+def test_more_members_than_window_starts_are_refused() -> None:
+    strategy = CMAES(CMAESSettings(population_size=2000), np.zeros(3), 0)
+    with pytest.raises(UserError, match="has 1024 for 2000; use a noise table of 32768 numbers"):
+        pool_for(sphere).evaluate(strategy.ask())
+
+
+def test_finished_chunks_are_not_evaluated_again() -> None:
+    calls = 0
+
+    def counting(x: np.ndarray) -> float:
+        nonlocal calls
+        calls += 1
+        return sphere(x)
+
+    candidates = CMAES(CMAESSettings(population_size=8), np.zeros(3), 0).ask()
+    finished: dict[int, bytes] = {}
+    first = pool_for(counting).evaluate(candidates, finished)
+    again = pool_for(counting).evaluate(candidates, {unit: finished[unit] for unit in (0, 2, 5)})
+    np.testing.assert_array_equal(first.fitness, again.fitness)
+    assert calls == 8 + 5

@@ -1,0 +1,112 @@
+"""The master's loop at awkward moments: what is interrupted is kept whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esengine.algorithms import CMAESSettings
+from esengine.checkpoint import checkpoints
+from esengine.errors import Interrupted
+from esengine.launch.build import build_problem, initial_row
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.run_directory import RunDirectory
+from esengine.launch.training import RunResult, Training
+from esengine.noise import create_table
+from esengine.opening import open_desk
+from esengine.pool import Pool
+from esengine.world import World
+from tests.mpi.test_ranks import rows, same_run
+
+CONFIG = RunConfig(
+    "cma-es",
+    TrainSettings(env_id="CartPole-v1", generations=4, eval_every=2, checkpoint_every=2, hidden_sizes=(4,), keep_checkpoints=1),
+    CMAESSettings(population_size=6),
+)
+
+
+def training(path: Path, patch: dict[str, Any] | None = None) -> Training:
+    """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or of its strategy."""
+    directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, CONFIG)
+    problem = build_problem(CONFIG)
+    strategy = CONFIG.strategy(initial_row(CONFIG.train, problem))
+    pool = Pool(World(), open_desk(World(), problem, 0, 16))
+    loop = Training(pool, CONFIG, directory, strategy, ())
+    for name, value in (patch or {}).items():
+        owner: Any = loop.strategy if hasattr(strategy, name) else loop
+        setattr(owner, name, value(getattr(owner, name)))
+    return loop
+
+
+def interrupted_at(call: int) -> Any:
+    """Makes a method raise `Interrupted` at its n-th call."""
+
+    def wrap(method: Any) -> Any:
+        count = 0
+
+        def wrapped(*arguments: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == call:
+                raise Interrupted("SIGTERM")
+            return method(*arguments)
+
+        return wrapped
+
+    return wrap
+
+
+@pytest.fixture
+def straight(tmp_path: Path) -> Path:
+    assert training(tmp_path / "straight").run().finished
+    return tmp_path / "straight"
+
+
+@pytest.mark.parametrize("generation", [1, 3])
+def test_a_stop_inside_tell_keeps_the_generation_open_with_all_its_results(
+    tmp_path: Path, straight: Path, generation: int
+) -> None:
+    stopped = training(tmp_path / "run", {"tell": interrupted_at(generation)}).run()
+    assert (stopped.finished, stopped.generations) == (False, generation - 1)
+    assert checkpoints(tmp_path / "run" / "checkpoints")[-1].name == f"{generation - 1:06d}+000006"
+    assert training(tmp_path / "run").run().finished
+    same_run(straight, tmp_path / "run")
+
+
+@pytest.mark.parametrize("evaluation", [1, 2, 3])
+def test_a_stop_inside_an_evaluation_writes_no_row_twice(tmp_path: Path, straight: Path, evaluation: int) -> None:
+    for _ in range(2):  # stopped at the same evaluation twice
+        result: RunResult = training(tmp_path / "run", {"_policy_returns": interrupted_at(evaluation)}).run()
+        evaluation = 1
+        assert not result.finished
+    assert training(tmp_path / "run").run().finished
+    assert [row["generation"] for row in rows(tmp_path / "run")] == [1, 2, 3, 4]
+    same_run(straight, tmp_path / "run")
+
+
+def test_a_damaged_newest_checkpoint_makes_room_for_whole_ones(tmp_path: Path, straight: Path) -> None:
+    (newest,) = checkpoints(straight / "checkpoints")
+    (newest / "state.safetensors").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert training(straight).run().finished
+    (rebuilt,) = checkpoints(straight / "checkpoints")
+    assert rebuilt.name == newest.name
+    assert training(tmp_path / "again").run().finished
+    same_run(straight, tmp_path / "again")
+
+
+def test_a_finished_run_that_is_resumed_changes_nothing(straight: Path) -> None:
+    before = {path.name: path.read_bytes() for path in straight.iterdir() if path.is_file() and path.name != "config.json"}
+    assert training(straight).run().finished
+    after = {path.name: path.read_bytes() for path in straight.iterdir() if path.is_file() and path.name != "config.json"}
+    assert before == after
+
+
+def test_the_table_of_a_desk_holds_the_runs_seed() -> None:
+    problem = build_problem(CONFIG)
+    np.testing.assert_array_equal(
+        open_desk(World(), problem, 0, 16).noise.table, create_table(0, 16, problem.dimension, None).table
+    )
