@@ -25,6 +25,7 @@ USAGE = """usage: esengine COMMAND ...
   resume RUN        go on with a run that was stopped or killed, exactly
   evaluate RUN      mean return of a run's policy, or of a policy file, on fresh episodes
   doctor            what this installation has, and what it lacks
+  bench SUBJECT     how fast the engine is on this machine; SUBJECT is kernels or rollouts
 
 esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones.
 """
@@ -210,9 +211,19 @@ def _parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, 
     return parsed
 
 
+def _bench(argv: list[str], stop: StopRequest) -> int:
+    from esengine.launch.bench import SUBJECTS, BenchSettings, bench
+
+    if not argv or argv[0].startswith("-"):
+        print(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")
+        return 0 if argv else 2
+    return bench(argv[0], _parse(BenchSettings, argv[1:], f"esengine bench {argv[0]}"))
+
+
 COMMANDS: dict[str, Callable[[list[str], StopRequest], int]] = {
     "train": _train,
     "resume": _resume,
     "evaluate": _evaluate,
     "doctor": _doctor,
+    "bench": _bench,
 }

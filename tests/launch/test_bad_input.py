@@ -43,7 +43,7 @@ CASES = {
         ("train", "gradient-descent"),
         "the method must be one of truncation-es, cma-es, got 'gradient-descent'",
     ),
-    "unknown command": (("trian",), "the command must be one of train, resume, evaluate, doctor, got 'trian'"),
+    "unknown command": (("trian",), "the command must be one of train, resume, evaluate, doctor, bench, got 'trian'"),
     "no compiled form": (
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),
         "--env-backend compiled must be used with an environment that has compiled rollouts, got FrozenLake-v1",
