@@ -151,14 +151,12 @@ def _population_sum(table: NDArray[np.float32], size: int, members: int, repeats
     mine, reading = paired(ours, lambda: _read(block), repeats)
     bandwidth = 4 * block.size / reading
     again, theirs = paired(ours, batched, repeats)
-    name = f"population sum, {members} members of {size:,}"
+    name = f"noise sum, {members} x {size:,}"
     gigabytes = read_bytes / mine / 1e9
     goals = (0.85, 5.0) if size >= 100_000 else (None, None)
     return [
-        Figure(name, gigabytes, "GB/s", f"sequential read {bandwidth / 1e9:.1f} GB/s", gigabytes * 1e9 / bandwidth, goals[0]),
-        Figure(
-            name, members / again, "rows/s", f"OpenAI-style batches {members / theirs:,.0f} rows/s", theirs / again, goals[1]
-        ),
+        Figure(name, gigabytes, "GB/s", f"read {bandwidth / 1e9:.1f} GB/s", gigabytes * 1e9 / bandwidth, goals[0]),
+        Figure(name, members / again, "rows/s", f"OpenAI-style {members / theirs:,.0f}", theirs / again, goals[1]),
     ]
 
 
@@ -185,16 +183,16 @@ def _perturbation(table: NDArray[np.float32], size: int, repeats: int) -> list[F
 
     mine, peak = paired(ours, triad, repeats)
     again, theirs = paired(ours, plain, repeats)
-    name, moved = f"perturbation of {size:,}", 12 * size * count / 1e9
+    name, moved = f"perturbation, {size:,}", 12 * size * count / 1e9
     goal = 0.8 if size >= 100_000 else None
     return [
         Figure(name, moved / mine, "GB/s", f"triad {moved / peak:.1f} GB/s", peak / mine, goal),
-        Figure(name, count / again, "rows/s", f"NumPy {count / theirs:,.0f} rows/s", theirs / again),
+        Figure(name, count / again, "rows/s", f"NumPy {count / theirs:,.0f}", theirs / again),
     ]
 
 
 def bench_rollouts(settings: BenchSettings) -> list[Figure]:
-    """Steps a second of one core with a 2x32 tanh policy, against a plain gymnasium loop and against raw physics."""
+    """Steps a second of one core with a 2x32 tanh policy, against a plain loop (gymnasium, NumPy) and against raw physics."""
     figures = []
     for env_id in settings.env_ids:
         spec = EnvironmentSpec(env_id)
@@ -230,7 +228,7 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
     compiled = type(simulator).__name__ != "GymnasiumSimulator"
     goal = 30.0 if spec.env_id in ("CartPole-v1", "Pendulum-v1") else None
     name = f"{spec.env_id} {'compiled' if compiled else 'stepped'}"
-    against = f"gymnasium + NumPy loop {count / theirs:,.0f}"
+    against = f"plain loop {count / theirs:,.0f}"
     figures = [Figure(name, count / mine, "steps/s", against, theirs / mine, goal)]
     if hasattr(plain.env.unwrapped, "frame_skip"):
         raw = RawPhysics(plain, num_episodes)
