@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,7 @@ class EnvironmentSpec:
             arguments["render_mode"] = render_mode
         if ":" in self.env_id:
             find_modules_here()
+        _route_mujoco_warnings(self.env_id)
         try:
             return gymnasium.make(self.env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
@@ -65,6 +67,23 @@ def find_modules_here() -> None:
     """Let modules be imported from the current folder, after all others, so that no file there shadows one."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+
+
+def _route_mujoco_warnings(env_id: str) -> None:
+    """Let MuJoCo warn through Python, once for each text, instead of on every rank's terminal and in MUJOCO_LOG.TXT."""
+    spec = gymnasium.registry.get(env_id)
+    if spec is None or not str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
+        return
+    try:
+        import mujoco
+    except ImportError:
+        return  # gymnasium tells what is missing
+    mujoco.set_mju_user_warning(_warn)
+
+
+def _warn(text: str) -> None:
+    if "deprecated" not in text:  # which is said of gymnasium's own model files
+        warnings.warn(f"MuJoCo: {text}", RuntimeWarning, stacklevel=2)
 
 
 def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:

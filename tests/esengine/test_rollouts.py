@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -157,3 +160,10 @@ def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
         total, steps, over = total + float(reward), steps + 1, terminated or truncated
     plain = GymnasiumSimulator(problem.environment.make(), problem.observations)
     assert plain.run(policy.actor(), 3) == (total, steps)
+
+
+def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None:
+    script = "from esengine.environments import EnvironmentSpec; EnvironmentSpec('HalfCheetah-v5').make().reset(seed=0)"
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert result.stdout + result.stderr == ""
+    assert list(tmp_path.iterdir()) == []
