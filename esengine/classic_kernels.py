@@ -2,7 +2,7 @@
 
 A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are computed here. A step follows
 gymnasium 1.4 operation by operation, in its precisions; its sines come from the C library instead of NumPy's vector
-library, which leaves a relative difference of up to 1e-14 a step.
+library, which leaves a relative difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the pendulum's reward.
 """
 
 from __future__ import annotations
