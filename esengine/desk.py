@@ -31,7 +31,7 @@ class Desk:
     Args:
         noise: the node's table.
         problem: the rank's copy of the problem.
-        memory: the node's shared folder, or None when the process is alone.
+        memory: the node's shared files, or None when the process is alone.
     """
 
     def __init__(self, noise: NoiseTable, problem: Problem, memory: NodeMemory | None) -> None:
@@ -59,16 +59,16 @@ class Desk:
             self._install(version, header, arrays)
             return
         replaced = self._versions.get(_channel(header))
-        self.memory.write(str(version), header, arrays)
+        self.memory.write(version, header, arrays)
         self.load(version)
         if replaced is not None:
-            self.memory.remove(str(replaced))
+            self.memory.remove(replaced)
 
     def load(self, version: int) -> None:
         """Map what the node's leader laid out, unless it is in use already."""
         if version not in self._versions.values():
             assert self.memory is not None
-            header, arrays = map_bundle(self.memory.folder / str(version))
+            header, arrays = map_bundle(self.memory.find(version))
             if "of" in header:  # weights refer to a population, of which this rank may not have evaluated any member
                 self.load(header["of"])
             self._install(version, header, arrays)

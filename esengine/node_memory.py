@@ -1,23 +1,20 @@
-"""Memory that the ranks of one node share: one folder a run in ``/dev/shm``, one file an array bundle.
+"""Memory that the ranks of one node share: files without a name in ``/dev/shm``, made by the rank that leads the node.
 
-A file is written aside and renamed, so a rank that maps it sees all of it. Every rank keeps a shared lock on the folder's
-``alive`` file; the kernel drops it when the rank dies, however it dies, so the next start can tell the folders that
-nobody uses any more and removes them.
+A file loses its name as soon as it is made, and the other ranks open it through the leader's entry in ``/proc``. So the
+kernel frees it with the last rank that uses it, however the ranks end, and a killed run leaves nothing.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
-import shutil
 import socket
 import struct
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,103 +24,86 @@ from esengine.errors import UserError
 Arrays = Mapping[str, NDArray[Any]]
 
 ROOT = Path(os.environ.get("ESENGINE_SHM_ROOT", "/dev/shm"))
-FOLDER_VARIABLE = "ESENGINE_NODE_FOLDER"
-"""Names the folder that a local launcher made, and removes, for its ranks."""
-READY = "ready"
-"""File in that folder which says that every rank has started and handles signals."""
-_PREFIX = "esengine-"
+NOISE = -1
+"""Key of the noise table; publications have their version as key."""
+_FREE = -2  # key of an unused row of the index
+_INDEX_ROWS = 16
 _ALIGNMENT = 64
 
 
 class NodeMemory:
-    """One run's folder of shared files on this node.
+    """The shared files of one node, each under an integer key.
 
     Args:
-        folder: the folder, made by one rank of the node with `create`.
-        owner: whether this rank removes the folder when it closes.
+        address: the leader's `address`; None makes this rank the leader, who alone can `allocate`, `write` and `remove`.
+
+    Attributes:
+        address: where the other ranks of the node find the index of all files.
     """
 
-    @classmethod
-    def create(cls) -> NodeMemory:
-        """A new folder, locked before it has its name, after removing those whose ranks are all gone."""
-        remove_abandoned()
-        memory = cls(Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=ROOT)), owner=True)
-        final = memory.folder.with_name(memory.folder.name[1:])
-        memory.folder = memory.folder.rename(final)
-        return memory
+    def __init__(self, address: str | None = None) -> None:
+        self._files: dict[int, BinaryIO] = {}
+        self._own_index = None
+        if address is None:
+            self._own_index = _unnamed_file(_INDEX_ROWS * 16, "an index", "fewer runs")
+            address = f"/proc/{os.getpid()}/fd/{self._own_index.fileno()}"
+        self.address = address
+        self._index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True).reshape(-1, 2)
+        if self._own_index is not None:
+            self._index[:, 0] = _FREE
 
-    def __init__(self, folder: Path, owner: bool) -> None:
-        self.folder = folder
-        self._owner = owner
-        self._alive = os.open(folder / "alive", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._alive, fcntl.LOCK_SH)
-
-    def allocate(self, name: str, num_bytes: int, flag: str) -> Path:
+    def allocate(self, key: int, num_bytes: int, what: str, flag: str) -> Path:
         """Reserve a file of ``num_bytes`` zeros; a node without room is told which flag shrinks the need.
 
         Raises:
             UserError: the shared memory of the node has no room.
         """
-        path = self.folder / name
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.posix_fallocate(descriptor, 0, num_bytes)
-        except OSError as error:
-            os.unlink(path)
-            raise UserError(_no_room(name, num_bytes, flag)) from error
-        finally:
-            os.close(descriptor)
+        file = _unnamed_file(num_bytes, what, flag)
+        self._files[key] = file
+        row = np.flatnonzero(self._index[:, 0] == _FREE)[0]
+        self._index[row] = key, file.fileno()
+        return self.find(key)
+
+    def write(self, key: int, header: Mapping[str, Any], arrays: Arrays) -> Path:
+        """Write a bundle of a JSON header and arrays."""
+        image = pack(header, arrays)
+        path = self.allocate(key, len(image), "the population's state", "a smaller population or policy")
+        self._files[key].write(image)
         return path
 
-    def write(self, name: str, header: Mapping[str, Any], arrays: Arrays) -> Path:
-        """Write a bundle of a JSON header and arrays, complete as soon as it has its name."""
-        image = pack(header, arrays)
-        path = self.allocate(f"{name}.part", len(image), "a smaller population or policy")
-        with open(path, "r+b") as file:
-            file.write(image)
-        final = self.folder / name
-        path.rename(final)
-        return final
+    def find(self, key: int) -> Path:
+        """Where any rank of the node can open a file that its leader has made.
 
-    def remove(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
+        Raises:
+            KeyError: there is none, or no more.
+        """
+        rows = np.flatnonzero(self._index[:, 0] == key)
+        if len(rows) == 0:
+            raise KeyError(key)
+        return Path(self.address).parent / str(self._index[rows[0], 1])
+
+    def remove(self, key: int) -> None:
+        """Let a file go; ranks that have mapped it keep it."""
+        self._index[self._index[:, 0] == key] = _FREE, 0
+        self._files.pop(key).close()
 
     def close(self) -> None:
-        os.close(self._alive)
-        if self._owner:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        for key in list(self._files):
+            self.remove(key)
+        if self._own_index is not None:
+            self._own_index.close()
 
 
-def check_room(name: str, num_bytes: int, flag: str) -> None:
+def check_room(what: str, num_bytes: int, flag: str) -> None:
     """Raises UserError if the node has no room for a file that is still to be made."""
     if free_bytes() < num_bytes:
-        raise UserError(_no_room(name, num_bytes, flag))
+        raise UserError(_no_room(what, num_bytes, flag))
 
 
 def free_bytes() -> int:
     """Free bytes in the node's shared memory."""
     status = os.statvfs(ROOT)
     return status.f_bavail * status.f_frsize
-
-
-def remove_abandoned() -> list[Path]:
-    """Remove the folders that no living process holds, and return them."""
-    removed = []
-    for folder in ROOT.glob(f"{_PREFIX}*"):
-        try:
-            alive = os.open(folder / "alive", os.O_RDWR)
-        except OSError:
-            continue  # another user's, or one that is being made or removed at this moment
-        try:
-            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder)
-        finally:
-            os.close(alive)
-    return removed
 
 
 def map_array(path: Path, dtype: type[np.generic], count: int, writable: bool = False) -> NDArray[Any]:
@@ -168,9 +148,19 @@ def unpack(image: memoryview | bytes) -> tuple[dict[str, Any], dict[str, NDArray
     return text["header"], arrays
 
 
-def _no_room(name: str, num_bytes: int, flag: str) -> str:
+def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
+    file: BinaryIO = tempfile.TemporaryFile(dir=ROOT, buffering=0)  # noqa: SIM115 - its owner closes it
+    try:
+        os.posix_fallocate(file.fileno(), 0, num_bytes)
+    except OSError as error:
+        file.close()
+        raise UserError(_no_room(what, num_bytes, flag)) from error
+    return file
+
+
+def _no_room(what: str, num_bytes: int, flag: str) -> str:
     return (
-        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {name}, has {_megabytes(free_bytes())}; "
+        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {what}, has {_megabytes(free_bytes())}; "
         f"shrink it with {flag} or enlarge {ROOT}"
     )
 

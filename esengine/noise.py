@@ -8,19 +8,19 @@ followed by a copy of its beginning, so that windows wrap around and every entry
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine import kernels
 from esengine.errors import UserError
-from esengine.node_memory import NodeMemory, check_room, map_array
+from esengine.node_memory import NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
 _BLOCK = 1 << 16  # numbers a counter-based stream fills; a block is the unit that ranks divide among themselves
 _MIN_LOG2 = 24  # 16 M numbers, 64 MB: 2^20 members a generation without a shared start
 _MAX_DEFAULT_LOG2 = 28
+_TABLE = "the noise table"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def create_table(
         seed: the run's seed.
         log2_size: see `table_log2`.
         dimension: the longest window.
-        memory: the node's folder, or None for a table private to this process.
+        memory: the node's shared files, or None for a table private to this process.
         part: this rank's index among the node's ranks.
         num_parts: number of ranks that share the work.
     """
@@ -96,7 +96,7 @@ def create_table(
     if memory is None:
         table: NDArray[np.float32] = np.empty(total, np.float32)
     else:
-        table = map_array(memory.folder / "noise", np.float32, total, writable=True)
+        table = map_array(memory.find(NOISE), np.float32, total, writable=True)
     key = derive_key(seed, "noise-table")
     num_blocks = -(-total // _BLOCK)
     for block in range(part, num_blocks, num_parts):
@@ -104,18 +104,20 @@ def create_table(
     return NoiseTable(table, log2_size)
 
 
-def reserve(memory: NodeMemory, log2_size: int, dimension: int) -> Path:
-    """Reserve the node's table in shared memory.
+def reserve(log2_size: int, dimension: int) -> NodeMemory:
+    """Shared files for this node, with room reserved for its table.
 
     Raises:
         UserError: ``/dev/shm`` is too small; says by how much and which flag shrinks the table.
     """
-    return memory.allocate("noise", _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
+    memory = NodeMemory()
+    memory.allocate(NOISE, _table_bytes(log2_size, dimension), _TABLE, _shrinking_flag(log2_size))
+    return memory
 
 
 def check_table_room(log2_size: int, dimension: int) -> None:
     """Raises UserError as `reserve` would, before anything is started."""
-    check_room("noise", _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
+    check_room(_TABLE, _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
 
 
 def fill_block(table: NDArray[np.float32], key: int, block: int, size: int) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 from esengine import kernels
 from esengine.candidates import Genomes, MutatedParents
 from esengine.desk import Desk
-from esengine.node_memory import FOLDER_VARIABLE, NodeMemory
+from esengine.node_memory import NodeMemory
 from esengine.noise import NoiseTable, create_table, reserve
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
@@ -24,23 +21,13 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk
     """
     memory = None
     if world.size > 1:
-        given = os.environ.get(FOLDER_VARIABLE)
-        if given is None and world.node_rank == 0:
-            memory = NodeMemory.create()
-        folder = world.node_broadcast(str(memory.folder) if memory is not None else given)
-        if memory is None:
-            memory = NodeMemory(Path(folder), owner=False)
-        shared = memory
 
-        def reserve_table() -> None:
-            if world.node_rank == 0:
-                reserve(shared, log2_size, problem.dimension)
+        def reserve_table() -> NodeMemory | None:
+            return reserve(log2_size, problem.dimension) if world.node_rank == 0 else None
 
-        try:
-            world.agree(reserve_table)
-        except Exception:
-            memory.close()
-            raise
+        memory = world.agree(reserve_table)
+        address = world.node_broadcast(memory.address if memory is not None else None)
+        memory = NodeMemory(address) if memory is None else memory
     noise = create_table(seed, log2_size, problem.dimension, memory, world.node_rank, world.node_size)
     if world.node_rank == 0:
         compile_kernels(noise, problem, mapped=memory is not None)

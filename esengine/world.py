@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from threadpoolctl import threadpool_limits
 
 from esengine.errors import UserError
-from esengine.node_memory import FOLDER_VARIABLE, READY
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 T = TypeVar("T")
 
+FOLDER_VARIABLE = "ESENGINE_SESSION_FOLDER"
+"""Names the folder of the local launcher that started this rank."""
+READY = "ready"
+"""File in that folder which says that every rank has started and handles signals."""
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,9 @@ from rich.table import Table
 
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
+from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, remove_abandoned
 from esengine.launch.run_directory import versions
-from esengine.node_memory import ROOT, free_bytes, remove_abandoned
+from esengine.node_memory import ROOT, free_bytes
 from esengine.policies import Actor, PolicySpec
 from esengine.rollouts import run_episode
 from esengine.spaces import describe
@@ -145,9 +146,10 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
         command, env=environment_of_ranks(), capture_output=True, text=True, errors="replace", timeout=60, check=False
     )
     lines = sorted(line for line in result.stdout.splitlines() if line.startswith("rank"))
-    hosts = sorted({line.split()[-1] for line in lines})
+    hosts = Counter(line.split()[-1] for line in lines)
     if len(lines) == ranks and all(f"of {ranks}" in line for line in lines):
-        return Finding("trial launch", f"{ranks} ranks found each other on {', '.join(hosts)}")
+        a_host = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
+        return Finding("trial launch", f"{ranks} ranks found each other: {a_host}")
     return Finding(
         "trial launch",
         f"expected {ranks} connected ranks, got: {'; '.join(lines) or result.stderr.strip()[:200]}",

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import esengine
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.node_memory import FOLDER_VARIABLE, READY, NodeMemory
-from esengine.world import is_launched
+from esengine.node_memory import ROOT
+from esengine.world import FOLDER_VARIABLE, READY, is_launched
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
+_PREFIX = "esengine-"
+_LOCK = "alive"
 _POLL_S = 0.05
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
@@ -73,9 +78,7 @@ def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callabl
         mpirun's exit status, which tells less than the run's own records.
     """
     mpirun = find_mpirun()
-    memory = NodeMemory.create()
-    folder = memory.folder
-    try:
+    with _session_folder() as folder:
         command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", "esengine", *arguments]
         process = subprocess.Popen(command, env=environment_of_ranks(folder), start_new_session=True, preexec_fn=_prepare_child)
         try:
@@ -83,13 +86,11 @@ def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callabl
                 if poll is not None:
                     poll()
                 time.sleep(_POLL_S)
-        finally:  # also when a callback raised: the ranks must end before their memory goes
+        finally:  # also when a callback raised: the ranks must end before their folder goes
             _end(process, folder)
         if poll is not None:
             poll()
         return process.returncode
-    finally:
-        memory.close()
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -103,6 +104,44 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
             repeated = now
             process.send_signal(signal.SIGUSR1)
         time.sleep(_POLL_S)
+
+
+@contextmanager
+def _session_folder() -> Iterator[Path]:
+    """A folder in shared memory for Open MPI's segments and the `READY` file of one launch, removed at its end.
+
+    This process keeps a lock in it, which the kernel drops however the process ends.
+    """
+    remove_abandoned()
+    folder = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=ROOT))
+    alive = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(alive, fcntl.LOCK_SH)
+        folder = folder.rename(folder.with_name(folder.name[1:]))  # it has its name once it is locked
+        yield folder
+    finally:
+        os.close(alive)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned() -> list[Path]:
+    """Remove the folders of launches whose launcher was killed, and return them."""
+    removed = []
+    for folder in ROOT.glob(f"{_PREFIX}*"):
+        try:
+            alive = os.open(folder / _LOCK, os.O_RDWR)
+        except OSError:
+            continue  # another user's, or one that is being removed at this moment
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+        finally:
+            os.close(alive)
+    return removed
 
 
 def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Shared files: packing, mapping, and what is left by the dead."""
+"""Shared files: packing, mapping, and finding them from other processes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from esengine.node_memory import ROOT, NodeMemory, map_bundle, pack, remove_abandoned, unpack
+from esengine.node_memory import ROOT, NodeMemory, map_bundle, pack, unpack
 
 
 @given(
@@ -33,33 +33,31 @@ def test_a_bundle_survives_packing(header: dict[str, object], arrays: dict[str, 
         np.testing.assert_array_equal(unpacked[name], array)
 
 
-def test_a_written_bundle_is_mapped_without_a_copy() -> None:
-    memory = NodeMemory.create()
-    try:
-        path = memory.write("7", {"sigma": 0.5}, {"rows": np.arange(12.0).reshape(3, 4)})
-        header, arrays = map_bundle(path)
-        assert header == {"sigma": 0.5}
-        assert not arrays["rows"].flags.owndata
-        assert not arrays["rows"].flags.writeable
-        memory.remove("7")
-        np.testing.assert_array_equal(arrays["rows"], np.arange(12.0).reshape(3, 4))
-    finally:
-        memory.close()
-    assert not memory.folder.exists()
+def test_a_written_bundle_is_mapped_without_a_copy_and_outlives_its_file() -> None:
+    memory = NodeMemory()
+    header, arrays = map_bundle(memory.write(7, {"sigma": 0.5}, {"rows": np.arange(12.0).reshape(3, 4)}))
+    assert header == {"sigma": 0.5}
+    assert not arrays["rows"].flags.owndata
+    assert not arrays["rows"].flags.writeable
+    memory.remove(7)
+    np.testing.assert_array_equal(arrays["rows"], np.arange(12.0).reshape(3, 4))
+    memory.close()
 
 
-def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
+def test_other_processes_find_the_files_and_nothing_has_a_name() -> None:
     script = (
-        "import sys, time; from esengine.node_memory import *; memory = NodeMemory.create()\n"
-        "memory.allocate('noise', 1 << 20, '--flag'); print(memory.folder, flush=True); time.sleep(60)"
+        "import sys, time; from esengine.node_memory import *; memory = NodeMemory()\n"
+        "for key in range(100):\n"
+        "    memory.write(key, {'key': key}, {})\n"
+        "    if key >= 3: memory.remove(key - 3)\n"
+        "print(memory.address, flush=True); time.sleep(60)"
     )
+    before = set(os.listdir(ROOT))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        folder = Path(process.stdout.readline().strip())
-        assert folder not in remove_abandoned()
-        assert folder.exists()
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        assert folder in remove_abandoned()
-    assert not folder.exists()
-    assert folder.parent == ROOT
+        shared = NodeMemory(process.stdout.readline().strip())
+        assert [map_bundle(shared.find(key))[0]["key"] for key in (97, 98, 99)] == [97, 98, 99]
+        assert set(os.listdir(ROOT)) <= before
+        with pytest.raises(KeyError):
+            shared.find(96)
+        process.send_signal(signal.SIGKILL)

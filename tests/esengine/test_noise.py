@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.node_memory import NodeMemory
 from esengine.noise import NoiseTable, create_table, reserve, table_log2, wrap
 
 
@@ -40,14 +39,11 @@ def test_a_table_smaller_than_a_block_wraps_too() -> None:
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7])
 def test_the_table_is_the_same_whoever_fills_it(table: NoiseTable, num_parts: int) -> None:
-    memory = NodeMemory.create()
-    try:
-        reserve(memory, 20, 5000)
-        for part in reversed(range(num_parts)):
-            shared = create_table(3, 20, 5000, memory, part, num_parts)
-        np.testing.assert_array_equal(shared.table, table.table)
-    finally:
-        memory.close()
+    memory = reserve(20, 5000)
+    for part in reversed(range(num_parts)):
+        shared = create_table(3, 20, 5000, memory, part, num_parts)
+    memory.close()
+    np.testing.assert_array_equal(shared.table, table.table)
 
 
 def test_another_seed_gives_another_table(table: NoiseTable) -> None:
@@ -78,16 +74,10 @@ def test_the_default_size_grows_with_the_need(dimension: int, population: int, l
 def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
-    script = (
-        "from esengine.node_memory import *; from esengine.noise import reserve\n"
-        "memory = NodeMemory.create()\n"
-        "try: reserve(memory, 24, 100)\n"
-        "except ValueError as error: print(error)\n"
-        "finally: memory.close()\n"
-    )
+    script = "from esengine.noise import reserve\ntry: reserve(24, 100)\nexcept ValueError as error: print(error)\n"
     small = tmp_path / "shm"
     small.mkdir()
     command = f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} {sys.executable} -c '{script}'"
     result = subprocess.run(["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True)
-    assert "must have 64 MB free for noise, has 8 MB" in result.stdout
+    assert "must have 64 MB free for the noise table, has 8 MB" in result.stdout
     assert "shrink it with --noise-table-size (now 16777216" in result.stdout

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+
 from tests.conftest import Run
 
 
 def test_a_whole_installation_is_healthy(esengine: Run) -> None:
     result = esengine("doctor", "--env-id", "CartPole-v1")
     assert result.returncode == 0, result.stdout + result.stderr
-    for words in ("numpy", "Open MPI", "2 ranks found each other", "OMP_NUM_THREADS", "/dev/shm", "ULFM", "forgets the past"):
+    for words in (
+        "numpy",
+        "Open MPI",
+        f"2 ranks found each other: 2 on {socket.gethostname()}",
+        "OMP_NUM_THREADS",
+        "/dev/shm",
+        "ULFM",
+        "forgets the past",
+    ):
         assert words in result.stdout
 
 
