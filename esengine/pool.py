@@ -117,6 +117,11 @@ class Pool:
         """What can be computed over the last evaluated search population without moving its members."""
         return Population(self)
 
+    @property
+    def is_being_killed(self) -> bool:
+        """Whether the launcher is ending all ranks, so that only what must be saved can still be done."""
+        return self.world.comm is not None and self._stop.is_final
+
     def __enter__(self) -> Pool:
         return self
 

@@ -15,6 +15,7 @@ from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_un
 from esengine.errors import Interrupted, WorkerError
 from esengine.interrupts import StopRequest
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
+from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
 from esengine.launch.run_directory import RunDirectory
 from esengine.noise import table_log2
@@ -107,6 +108,7 @@ class Training:
         self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {"elapsed_s": 0.0, "best_fitness": None}
         self.best_point: NDArray[np.float64] | None = None
         self.row: Row | None = None  # of a generation that is told but not yet written
+        self._charts = None if directory is None else Charts(directory, config)
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
         self._saved: str | None = None  # name of the checkpoint that holds the state as it is
         self._elapsed_before = 0.0
@@ -126,8 +128,12 @@ class Training:
             final_return = self._final_return()
         except Interrupted as signal:
             self._save_checkpoint()
+            if self._charts is not None and not self.pool.is_being_killed:
+                self._charts.close()
             return self._result(False, f"stopped by {signal}", None)
         self._save_checkpoint()
+        if self._charts is not None:
+            self._charts.close()
         result = self._result(True, reason, final_return)
         if self.directory is not None:
             self.directory.write_done(
@@ -202,6 +208,8 @@ class Training:
         self.counters["last_eval"] = row.get("episode_return_eval")
         if self.directory is not None:
             self.directory.add_metrics(row)
+            assert self._charts is not None
+            self._charts.add(row)
         for callback in self.callbacks:
             callback(row)
         if _due(generation, self.train.checkpoint_every):

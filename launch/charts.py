@@ -1,0 +1,117 @@
+"""A run as pictures: ``curve.png`` by matplotlib, and event files for TensorBoard."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from esengine.launch.config import RunConfig
+from esengine.launch.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_REDRAW_S = 60.0  # a running run's curve is at most this old, once its next row comes
+_SIZE = (8.0, 4.5)  # inches
+_LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("fitness_max", "best member", {"color": "tab:blue", "alpha": 0.35, "linewidth": 1.0}),
+    ("fitness_mean", "mean of the population", {"color": "tab:blue", "linewidth": 1.2}),
+    (
+        "episode_return_eval",
+        "policy, evaluation episodes",
+        {"color": "tab:red", "marker": "o", "markersize": 3, "linewidth": 1.6},
+    ),
+)
+
+Row = dict[str, Any]
+
+
+class Charts:
+    """Keeps a run's pictures up to date, on the master.
+
+    Args:
+        directory: the run; its rows are what is drawn.
+        config: names the axes.
+    """
+
+    def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
+        self._directory, self._config = directory, config
+        self._events: Any = None
+        self._drawn = time.monotonic()
+
+    def add(self, row: Row) -> None:
+        """Write a row's numbers as TensorBoard scalars, and draw the curve if the last one is old."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        step = row["generation"]
+        if self._events is None:
+            self._events = EventFileWriter(str(self._directory.path))
+            restarted = SessionLog(status=SessionLog.START)  # what an earlier start wrote from here on is void
+            self._events.add_event(Event(wall_time=time.time(), step=step, session_log=restarted))
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row).items()]
+        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        if time.monotonic() - self._drawn > _REDRAW_S:
+            self.draw()
+
+    def close(self) -> None:
+        """Draw what the rows say at the end, and complete the event file."""
+        self.draw()
+        if self._events is not None:
+            self._events.close()
+
+    def draw(self) -> None:
+        """Draw ``curve.png`` from the run's rows."""
+        rows = self._directory.metrics()
+        if rows:
+            draw_curve(self._directory, self._config, rows)
+        self._drawn = time.monotonic()
+
+
+def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> None:
+    """Draw fitness and evaluated returns, or the lowest cost, over environment steps or evaluations."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    train = config.train
+    x = "env_steps" if train.objective is None else "evaluations"
+    if train.minimize:
+        _draw_costs(axes, rows, x)
+    else:
+        for name, label, style in _LINES:
+            points = [(row[x], row[name]) for row in rows if row.get(name) is not None]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=label, **style)
+        axes.set_ylabel("return of an episode" if train.objective is None else "value")
+    if train.target_return is not None:
+        axes.axhline(train.target_return, color="gray", linestyle="--", linewidth=1.0, label="target")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel("environment steps" if train.objective is None else "evaluations")
+    axes.set_title(f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=9)
+    aside = directory.path / ".curve.png"
+    figure.savefig(aside, format="png", dpi=120)
+    aside.rename(directory.path / "curve.png")
+
+
+def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
+    points = [(row[x], row["cost_min"], -row["fitness_mean"]) for row in rows if row["cost_min"] is not None]
+    if not points:
+        return
+    steps, lowest, mean = zip(*points, strict=True)
+    axes.plot(steps, mean, color="tab:blue", linewidth=1.2, label="mean of the population")
+    axes.plot(steps, lowest, color="tab:red", linewidth=1.6, label="lowest of the generation")
+    if min(lowest) > 0:
+        axes.set_yscale("log")
+    axes.set_ylabel("cost")
+
+
+def _scalars(row: Row) -> dict[str, float]:
+    """The row's numbers by tag; those of ``machine`` under ``machine/``."""
+    flat = {**{name: value for name, value in row.items() if name not in ("machine", "generation")}}
+    flat |= {f"machine/{name}": value for name, value in row["machine"].items()}
+    return {tag: float(value) for tag, value in flat.items() if isinstance(value, int | float)}
