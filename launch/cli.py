@@ -212,7 +212,8 @@ def _parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, 
 
 
 def _bench(argv: list[str], stop: StopRequest) -> int:
-    from esengine.launch.bench import SUBJECTS, BenchSettings, bench
+    from esengine.launch.bench.command import SUBJECTS, bench
+    from esengine.launch.bench.figures import BenchSettings
 
     if not argv or argv[0].startswith("-"):
         print(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")

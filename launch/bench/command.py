@@ -1,0 +1,42 @@
+"""The command: measures a subject, prints its table, writes its JSON.
+
+All figures of a row are measured in one run, alternating; a ratio is ours over the other, higher is better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from esengine.errors import UserError, listed
+from esengine.launch.bench.figures import BenchSettings, Figure
+from esengine.launch.bench.kernels import bench_kernels
+from esengine.launch.bench.rollouts import bench_rollouts
+
+SUBJECTS: dict[str, Callable[[BenchSettings], list[Figure]]] = {"kernels": bench_kernels, "rollouts": bench_rollouts}
+
+
+def bench(subject: str, settings: BenchSettings) -> int:
+    """Measure a subject, print its table and return 0, or 1 if a promised bound was missed.
+
+    Raises:
+        UserError: there is no such subject.
+    """
+    if subject not in SUBJECTS:
+        raise UserError(f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help")
+    settings.check()
+    figures = SUBJECTS[subject](settings)
+    table = Table("what", "value", "unit", "against", "ratio", "goal", box=None, pad_edge=False)
+    for figure in figures:
+        missed = figure.goal is not None and figure.ratio < figure.goal
+        ratio = f"[red]{figure.ratio:.2f}[/red]" if missed else f"{figure.ratio:.2f}"
+        goal = "" if figure.goal is None else f"{figure.goal:g}"
+        table.add_row(figure.name, f"{figure.value:,.4g}", figure.unit, figure.against, ratio, goal)
+    Console(highlight=False, width=None).print(table)
+    if settings.json is not None:
+        settings.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
+    return 1 if any(figure.goal is not None and figure.ratio < figure.goal for figure in figures) else 0

@@ -1,0 +1,102 @@
+"""Kernels against the machine's own bandwidth, and against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine import kernels
+from esengine.launch.bench.figures import BenchSettings, Figure, paired
+from esengine.noise import create_table
+
+
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _read(values: NDArray[np.float32]) -> np.float32:
+    """A sum in four streams that the compiler may reorder: the sequential read bandwidth of one core."""
+    quarter = values.size // 4
+    a, b, c, d = values[:quarter], values[quarter : 2 * quarter], values[2 * quarter : 3 * quarter], values[3 * quarter :]
+    total = np.float32(0)
+    for k in range(quarter):
+        total += (a[k] + b[k]) + (c[k] + d[k])
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _triad(a: NDArray[np.float32], b: NDArray[np.float32], scale: np.float32, out: NDArray[np.float32]) -> None:
+    for k in range(a.size):
+        out[k] = a[k] + scale * b[k]
+
+
+def bench_kernels(settings: BenchSettings) -> list[Figure]:
+    """Each kernel against the machine's own bandwidth, measured in the same run, and against NumPy."""
+    table = create_table(0, 26, 1 << 20, None).table  # 256 MB, far out of the caches
+    figures = []
+    for size, members in ((10_000, 1000), (100_000, 1000), (1_000_000, 200)):
+        figures += _population_sum(table, size, members, settings.repeats)
+    for size in (1_000, 100_000, 1_000_000):
+        figures += _perturbation(table, size, settings.repeats)
+    return figures
+
+
+def _population_sum(table: NDArray[np.float32], size: int, members: int, repeats: int) -> list[Figure]:
+    random = np.random.default_rng(0)
+    starts = random.integers(0, (table.size - size) // 16, members) * 16
+    weights = random.standard_normal(members).astype(np.float32)
+    out, batch = np.empty(size, np.float32), np.empty((500, size), np.float32)
+    read_bytes = 4 * size * members
+    block = table[: min(table.size, size * members)]
+
+    def ours() -> None:
+        kernels.weighted_noise_sum(weights, table, starts, 0, out)
+
+    def batched() -> None:
+        """The sum of OpenAI's code: rows copied into a batch of 500, then a product."""
+        total = np.zeros(size, np.float32)
+        for low in range(0, members, 500):
+            rows = batch[: min(500, members - low)]
+            for row, start in zip(rows, starts[low : low + 500], strict=True):
+                row[:] = table[start : start + size]
+            total += np.dot(weights[low : low + 500], rows)
+
+    mine, reading = paired(ours, lambda: _read(block), repeats)
+    bandwidth = 4 * block.size / reading
+    again, theirs = paired(ours, batched, repeats)
+    name = f"noise sum, {members} x {size:,}"
+    gigabytes = read_bytes / mine / 1e9
+    goals = (0.85, 5.0) if size >= 100_000 else (None, None)
+    return [
+        Figure(name, gigabytes, "GB/s", f"read {bandwidth / 1e9:.1f} GB/s", gigabytes * 1e9 / bandwidth, goals[0]),
+        Figure(name, members / again, "rows/s", f"OpenAI-style {members / theirs:,.0f}", theirs / again, goals[1]),
+    ]
+
+
+def _perturbation(table: NDArray[np.float32], size: int, repeats: int) -> list[Figure]:
+    random = np.random.default_rng(1)
+    count = max(1, 4_000_000 // size)
+    starts = random.integers(0, (table.size - size) // 16, count) * 16
+    parent = random.standard_normal(size).astype(np.float32)
+    out = np.empty(size, np.float32)
+    other = np.empty((count, size), np.float32)
+    other[:] = 1
+
+    def ours() -> None:
+        for start in starts:
+            kernels.perturb(parent, table, start, np.float32(0.1), out)
+
+    def triad() -> None:
+        for row in other:
+            _triad(parent, row, np.float32(0.1), out)
+
+    def plain() -> None:
+        for start in starts:
+            np.add(parent, np.float32(0.1) * table[start : start + size], out=out)
+
+    mine, peak = paired(ours, triad, repeats)
+    again, theirs = paired(ours, plain, repeats)
+    name, moved = f"perturbation, {size:,}", 12 * size * count / 1e9
+    goal = 0.8 if size >= 100_000 else None
+    return [
+        Figure(name, moved / mine, "GB/s", f"triad {moved / peak:.1f} GB/s", peak / mine, goal),
+        Figure(name, count / again, "rows/s", f"NumPy {count / theirs:,.0f}", theirs / again),
+    ]

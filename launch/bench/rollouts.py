@@ -1,0 +1,117 @@
+"""Rollouts against a plain loop over gymnasium, and against MuJoCo's physics alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from esengine.environments import EnvironmentSpec
+from esengine.launch.bench.figures import BenchSettings, Figure, paired
+from esengine.policies import Actor, PolicySpec, forward_reference
+from esengine.simulators import make_simulator
+from esengine.spaces import describe
+
+
+def bench_rollouts(settings: BenchSettings) -> list[Figure]:
+    """Steps a second of one core with a 2x32 tanh policy, against a plain loop (gymnasium, NumPy) and against raw physics."""
+    figures = []
+    for env_id in settings.env_ids:
+        spec = EnvironmentSpec(env_id)
+        env = spec.make()
+        observations, action = describe(env)
+        env.close()
+        policy = PolicySpec(observations.dim, action, (32, 32))
+        parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(np.float32)
+        mean = np.zeros(observations.dim, np.float32)
+        actor = Actor(policy, parameters, mean, np.ones_like(mean))
+        figures += _rollout_figures(spec, actor, settings.repeats)
+    return figures
+
+
+def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[Figure]:
+    observations, _ = describe(spec.make())
+    simulator, stepped = (make_simulator(spec, observations, backend) for backend in ("auto", "gymnasium"))
+    moments = np.zeros(1 + 2 * observations.dim)
+    num_episodes = max(1, 2000 // simulator.run(actor, 0).num_steps)
+
+    def steps(run: Callable[[int], int]) -> int:
+        return sum(run(seed) for seed in range(num_episodes))
+
+    def ours() -> int:
+        return steps(lambda seed: simulator.run(actor, seed, moments).num_steps)
+
+    def through_gymnasium() -> int:
+        return steps(lambda seed: stepped.run(actor, seed, moments).num_steps)
+
+    plain = PlainLoop(spec, actor)
+    count = ours()
+    mine, theirs = paired(ours, lambda: steps(plain.episode), repeats)
+    compiled = type(simulator).__name__ != "GymnasiumSimulator"
+    goal = 30.0 if spec.env_id in ("CartPole-v1", "Pendulum-v1") else None
+    name = f"{spec.env_id} {'compiled' if compiled else 'stepped'}"
+    against = f"plain loop {count / theirs:,.0f}"
+    figures = [Figure(name, count / mine, "steps/s", against, theirs / mine, goal)]
+    if hasattr(plain.env.unwrapped, "frame_skip"):
+        raw = RawPhysics(plain, num_episodes)
+        mine, theirs = paired(ours, raw.run, repeats)
+        figures.append(Figure(name, count / mine, "steps/s", f"raw mj_step {count / theirs:,.0f}", theirs / mine, 0.9))
+        mine, theirs = paired(through_gymnasium, raw.run, repeats)
+        against = f"raw mj_step {count / theirs:,.0f}"
+        figures.append(Figure(f"{spec.env_id} stepped", count / mine, "steps/s", against, theirs / mine, 0.75))
+    return figures
+
+
+class PlainLoop:
+    """What a script does without this project: gymnasium's step and a policy in NumPy."""
+
+    def __init__(self, spec: EnvironmentSpec, actor: Actor) -> None:
+        self.env, self.actor = spec.make(), actor
+        self._sizes = np.array(actor.spec.layer_sizes)
+
+    def act(self, observation: Any) -> Any:
+        """The action of the same policy, computed by NumPy."""
+        flat = np.asarray(observation, np.float32)
+        mean, inverse_std = self.actor.observation_mean, self.actor.observation_inverse_std
+        outputs = forward_reference(self.actor.parameters, self._sizes, flat, mean, inverse_std)
+        if self.actor.spec.action.kind == "discrete":
+            return int(np.argmax(outputs))
+        space: Any = self.env.action_space
+        return np.clip(outputs * (space.high - space.low) / 2, space.low, space.high)
+
+    def episode(self, seed: int) -> int:
+        """Run one episode; returns its steps."""
+        observation, _ = self.env.reset(seed=seed)
+        for step in range(1, 1_000_000):
+            observation, _, terminated, truncated, _ = self.env.step(self.act(observation))
+            if terminated or truncated:
+                return step
+        raise AssertionError("an episode must end")
+
+
+class RawPhysics:
+    """MuJoCo's steps alone, from Python, on the controls that a plain loop gave, with nothing else to do."""
+
+    def __init__(self, plain: PlainLoop, num_episodes: int) -> None:
+        self._env: Any = plain.env
+        self._controls: list[list[Any]] = []
+        for seed in range(num_episodes):
+            observation, _ = self._env.reset(seed=seed)
+            controls, over = [], False
+            while not over:
+                controls.append(plain.act(observation))
+                observation, _, terminated, truncated, _ = self._env.step(controls[-1])
+                over = terminated or truncated
+            self._controls.append(controls)
+
+    def run(self) -> None:
+        """All episodes' physics."""
+        import mujoco
+
+        task = self._env.unwrapped
+        for seed, controls in enumerate(self._controls):
+            self._env.reset(seed=seed)
+            for control in controls:
+                task.data.ctrl[:] = control
+                mujoco.mj_step(task.model, task.data, nstep=task.frame_skip)
