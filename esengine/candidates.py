@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine import kernels
-from esengine.noise import NoiseTable
+from esengine.noise import Noise
 from esengine.seeding import derive_key
 
 Message = tuple[dict[str, Any], dict[str, NDArray[Any]]]
@@ -65,17 +65,17 @@ class Candidates:
 
     @classmethod
     def receive(
-        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: NoiseTable
+        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
     ) -> Self:
         """The population rebuilt from what `publish` or `shared` gave."""
         fields: dict[str, Any] = {**header, **arrays}
         return cls(**fields)
 
-    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         """Parameters of the members of one chunk, (stop - start, dimension)."""
         raise NotImplementedError
 
-    def row(self, noise: NoiseTable, member: int) -> NDArray[np.floating]:
+    def row(self, noise: Noise, member: int) -> NDArray[np.floating]:
         """Parameters of one member, (dimension,), the same bits as in its chunk."""
         size = chunk_size(self.population_size)
         start = member // size * size
@@ -109,7 +109,7 @@ class Genomes:
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def rows(self, noise: NoiseTable, seed: int) -> NDArray[np.floating]:
+    def rows(self, noise: Noise, seed: int) -> NDArray[np.floating]:
         """Dense rows of all genomes, (num_genomes, dimension), in the precision of ``root``."""
         starts = np.empty(self.members.size, np.int64)
         for generation in np.unique(self.generations):
@@ -119,7 +119,7 @@ class Genomes:
         scales = self.sigmas.astype(self.root.dtype)
         for i, row in enumerate(rows):
             links = slice(self.offsets[i], self.offsets[i + 1])
-            kernels.apply_chain(self.root, noise.table, starts[links], scales[links], row)
+            noise.apply_chain(self.root, starts[links], scales[links], row)
         return rows
 
 
@@ -170,7 +170,7 @@ class MutatedParents(Candidates):
 
     @classmethod
     def receive(
-        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: NoiseTable
+        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
     ) -> MutatedParents:
         if "parents" in arrays:
             parents = arrays["parents"]
@@ -191,10 +191,10 @@ class MutatedParents(Candidates):
         drawn = self.num_unchanged + kernels.parent_indices(key, members, self.num_rows - self.num_unchanged)
         return np.where(members < self.num_unchanged, members, drawn)
 
-    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         return self.members(noise, np.arange(start, stop))
 
-    def members(self, noise: NoiseTable, members: NDArray[np.int64]) -> NDArray[np.floating]:
+    def members(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.floating]:
         """Parameters of any members, (num_members, dimension)."""
         assert self.parents is not None
         rows = np.empty((members.size, self.dimension), self.parents.dtype)
@@ -204,7 +204,7 @@ class MutatedParents(Candidates):
             if member < self.num_unchanged:
                 row[:] = self.parents[source]
             else:
-                kernels.perturb(self.parents[source], noise.table, start, scale, row)
+                noise.perturb(self.parents[source], start, scale, row)
         return rows
 
     def num_episodes(self, member: int) -> int | None:
@@ -237,7 +237,7 @@ class GaussianSamples(Candidates):
         header = {name: getattr(self, name) for name in ("seed", "generation", "population_size", "sigma")}
         return header, {"mean": self.mean, "transform": self.transform}
 
-    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.float64]:
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
         padded = chunk_size(self.population_size)
         steps, _ = self._steps(noise, start, stop, padded)
         return self.mean + self.sigma * steps[: stop - start]
@@ -247,7 +247,7 @@ class GaussianSamples(Candidates):
         return max(32, self.dimension, -(-self.population_size // 256))
 
     def moments(
-        self, noise: NoiseTable, weights: NDArray[np.float64], start: int, stop: int
+        self, noise: Noise, weights: NDArray[np.float64], start: int, stop: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weighted sums over a chunk of members: sum of w+ y, (n,), and sum of w' y y^T, (n, n).
 
@@ -261,12 +261,12 @@ class GaussianSamples(Candidates):
         rescaled = np.where(chunk < 0, chunk * self.dimension / (lengths + 1e-9) ** 2, chunk)
         return np.maximum(chunk, 0) @ steps, (rescaled[:, None] * steps).T @ steps
 
-    def _steps(self, noise: NoiseTable, start: int, stop: int, padded: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _steps(self, noise: Noise, start: int, stop: int, padded: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """y = A z and z of a chunk, both (padded, n); the rows past the chunk's end are zero."""
         normals = np.zeros((padded, self.dimension))
         starts = noise.starts(self.seed, self.generation, np.arange(start, stop))
         for row, first in zip(normals, starts, strict=False):
-            row[:] = noise.table[first : first + self.dimension]
+            noise.read(first, row)
         return (normals @ self.transform.T if self.transform.size else normals.copy()), normals
 
 
@@ -294,7 +294,7 @@ class PolicyEpisodes(Candidates):
         names = ("seed", "generation", "population_size", "purpose")
         return {name: getattr(self, name) for name in names}, {"parameters": self.parameters}
 
-    def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         return np.broadcast_to(self.parameters, (stop - start, self.dimension))
 
     def num_episodes(self, member: int) -> int | None:

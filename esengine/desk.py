@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels
 from esengine.candidates import KINDS, Candidates, GaussianSamples, MutatedParents, PolicyEpisodes
 from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
-from esengine.noise import NoiseTable
+from esengine.noise import Noise
 from esengine.problems import Problem
 
 
@@ -34,7 +33,7 @@ class Desk:
         memory: the node's shared files, or None when the process is alone.
     """
 
-    def __init__(self, noise: NoiseTable, problem: Problem, memory: NodeMemory | None) -> None:
+    def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
         self.noise, self.problem, self.memory = noise, problem, memory
         self.candidates: dict[str, Candidates] = {}
         self.weights: NDArray[np.floating] = np.empty(0)
@@ -86,7 +85,7 @@ class Desk:
                 out = np.empty(task.stop - task.start, self.weights.dtype)
                 candidates = self.candidates["search"]
                 weights, starts = weighted_starts(candidates, self.noise, self.weights)
-                kernels.weighted_noise_sum(weights, self.noise.table, starts, task.start, out)
+                self.noise.weighted_sum(weights, starts, task.start, out)
                 return out.tobytes()
             case Kind.MOMENTS:
                 samples = self.candidates["search"]
@@ -116,7 +115,7 @@ class Desk:
 
 
 def weighted_starts(
-    candidates: Candidates, noise: NoiseTable, weights: NDArray[np.floating]
+    candidates: Candidates, noise: Noise, weights: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Non-zero weights and the window starts of their members, in member order; unchanged members have no noise."""
     members = np.flatnonzero(weights)

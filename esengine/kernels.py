@@ -88,6 +88,45 @@ def perturb_reference(
 
 
 @njit(cache=True, error_model="numpy")
+def perturb_pair(
+    mean: NDArray[np.floating],
+    table: NDArray[np.float32],
+    start: int,
+    scale: np.floating,
+    plus: NDArray[np.floating],
+    minus: NDArray[np.floating],
+) -> None:
+    """``plus, minus = mean +- scale * table[start : start + n]``: an antithetic pair in one pass, the bits of two `perturb`.
+
+    Args:
+        mean: (n,) float32 or float64.
+        table: the noise table with its wrap-around tail.
+        start: offset of the noise window.
+        scale: sigma, in the precision of ``mean``.
+        plus: (n,) overwritten.
+        minus: (n,) overwritten.
+    """
+    noise = table[start : start + mean.size]
+    for k in range(mean.size):
+        step = scale * noise[k]
+        plus[k] = mean[k] + step
+        minus[k] = mean[k] - step
+
+
+def perturb_pair_reference(
+    mean: NDArray[np.floating],
+    table: NDArray[np.float32],
+    start: int,
+    scale: np.floating,
+    plus: NDArray[np.floating],
+    minus: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `perturb_pair`."""
+    perturb_reference(mean, table, start, scale, plus)
+    perturb_reference(mean, table, start, -scale, minus)
+
+
+@njit(cache=True, error_model="numpy")
 def weighted_noise_sum(
     weights: NDArray[np.floating],
     table: NDArray[np.float32],

@@ -1,26 +1,63 @@
-"""The noise table: standard normal float32 numbers that every member's perturbation is cut from, one copy a node.
+"""Noise: what every member's perturbation is made of, from a table or computed.
 
-A member's window starts at an address computed from (seed, generation, member) by a keyed bijection, so no two members of a
-generation share a start and nothing but the member id has to travel. Starts are aligned to 64 bytes, and the table is
-followed by a copy of its beginning, so that windows wrap around and every entry is used equally often.
+`NoiseTable` holds standard normal float32 numbers, one copy a node. A member's window starts at an address computed from
+(seed, generation, member) by a keyed bijection, so no two members of a generation share a start and nothing but the member id
+has to travel. Starts are aligned to 64 bytes, and the table is followed by a copy of its beginning, so that windows wrap
+around and every entry is used equally often.
+
+`CounterNoise` keeps nothing: a member's "start" is the key of a stream of its own. It costs about three times as much as
+a table in memory, and takes over where the parameters come near the size of the largest table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels
+from esengine import counter_normals, kernels
 from esengine.errors import UserError
 from esengine.node_memory import NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
-_BLOCK = 1 << 16  # numbers a counter-based stream fills; a block is the unit that ranks divide among themselves
+_BLOCK = 1 << 16  # numbers; what ranks divide among themselves when they fill a table
 _MIN_LOG2 = 24  # 16 M numbers, 64 MB: 2^20 members a generation without a shared start
 _MAX_DEFAULT_LOG2 = 28
+_LOG2_ALIGNMENT = kernels.ALIGNMENT.bit_length() - 1
 _TABLE = "the noise table"
+
+
+class Noise(Protocol):
+    """What the engine asks of noise. Members of one generation have different starts."""
+
+    @property
+    def max_population_size(self) -> int:
+        """Members of a generation that can have a start of their own."""
+
+    def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the noise of members of a generation begins, (num_members,) int64."""
+
+    def perturb(self, parent: NDArray[np.floating], start: int, scale: np.floating, out: NDArray[np.floating]) -> None:
+        """``out = parent + scale * noise``, see `kernels.perturb`."""
+
+    def weighted_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
+
+    def apply_chain(
+        self,
+        root: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        """A root with its mutations in order, see `kernels.apply_chain`."""
+
+    def read(self, start: int, out: NDArray[np.floating]) -> None:
+        """Copy the noise itself, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -36,44 +73,94 @@ class NoiseTable:
     log2_size: int
 
     @property
-    def log2_slots(self) -> int:
-        """Binary logarithm of the number of window starts, which is the largest population."""
-        return self.log2_size - 4  # ALIGNMENT is 16
+    def max_population_size(self) -> int:
+        return 1 << (self.log2_size - _LOG2_ALIGNMENT)
 
     def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Window starts of members of a generation, (num_members,) int64."""
         key = np.uint64(derive_key(seed, "noise", generation))
-        return kernels.window_starts(key, np.asarray(members, np.int64), self.log2_slots)
+        return kernels.window_starts(key, np.asarray(members, np.int64), self.log2_size - _LOG2_ALIGNMENT)
 
-    def windows(self, starts: NDArray[np.int64], size: int) -> NDArray[np.float32]:
-        """The windows themselves, (num_windows, size) float32, copied."""
-        return (
-            np.stack([self.table[start : start + size] for start in starts]) if len(starts) else np.empty((0, size), np.float32)
-        )
+    def perturb(self, parent: NDArray[np.floating], start: int, scale: np.floating, out: NDArray[np.floating]) -> None:
+        kernels.perturb(parent, self.table, start, scale, out)
+
+    def weighted_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.weighted_noise_sum(weights, self.table, starts, first, out)
+
+    def apply_chain(
+        self,
+        root: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.apply_chain(root, self.table, starts, scales, out)
+
+    def read(self, start: int, out: NDArray[np.floating]) -> None:
+        out[:] = self.table[start : start + out.size]
 
 
-def table_log2(requested: int | None, dimension: int, population_size: int) -> int:
+@dataclass(frozen=True)
+class CounterNoise:
+    """Noise computed when it is used, by `counter_normals`; it takes no memory and no parameters are too many."""
+
+    max_population_size: ClassVar[int] = 1 << 62
+
+    def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        key = np.uint64(derive_key(seed, "noise", generation))
+        return counter_normals.stream_keys(key, np.asarray(members, np.int64))
+
+    def perturb(self, parent: NDArray[np.floating], start: int, scale: np.floating, out: NDArray[np.floating]) -> None:
+        out[:] = parent
+        counter_normals.add_streams(np.array([start]), 0, np.array([scale], out.dtype), out)
+
+    def weighted_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        out[:] = 0
+        counter_normals.add_streams(starts, first, weights, out)
+
+    def apply_chain(
+        self,
+        root: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        out[:] = root
+        counter_normals.add_streams(starts, 0, scales, out)
+
+    def read(self, start: int, out: NDArray[np.floating]) -> None:
+        out[:] = 0
+        counter_normals.add_streams(np.array([start]), 0, np.ones(1, out.dtype), out)
+
+
+def table_log2(requested: int | None, dimension: int, population_size: int) -> int | None:
     """Binary logarithm of the table's size: as requested, or large enough for the run.
+
+    Returns:
+        None if noise is to be computed: on request (0), or when no table of up to 2^28 numbers is large enough.
 
     Raises:
         UserError: the size is no power of two, or too small for the parameters or the population.
     """
     least = max(4 * dimension, population_size * kernels.ALIGNMENT)
+    if requested == 0 or (requested is None and least > 1 << _MAX_DEFAULT_LOG2):
+        return None
     if requested is None:
-        log2 = min(max(_MIN_LOG2, int(np.ceil(np.log2(2 * least)))), _MAX_DEFAULT_LOG2)
-    else:
-        if requested < 1 << 10 or requested & (requested - 1):
-            raise UserError(
-                "--noise-table-size must be a power of two from 1024 on, "
-                f"got {requested}; use {_next_power(max(requested, 1024))}"
-            )
-        log2 = requested.bit_length() - 1
-    if 1 << log2 < least:
+        return min(max(_MIN_LOG2, (2 * least - 1).bit_length()), _MAX_DEFAULT_LOG2)
+    if requested < 1 << 10 or requested & (requested - 1):
+        raise UserError(
+            "--noise-table-size must be a power of two from 1024 on, or 0 for computed noise, "
+            f"got {requested}; use {_next_power(max(requested, 1024))}"
+        )
+    if requested < least:
         raise UserError(
             f"--noise-table-size must be at least 4 x parameters and 16 x population = {least}, "
-            f"got {1 << log2}; use {_next_power(least)}"
+            f"got {requested}; use {_next_power(least)}, or 0 for computed noise"
         )
-    return log2
+    return requested.bit_length() - 1
 
 
 def create_table(
@@ -97,40 +184,34 @@ def create_table(
         table: NDArray[np.float32] = np.empty(total, np.float32)
     else:
         table = map_array(memory.find(NOISE), np.float32, total, writable=True)
-    key = derive_key(seed, "noise-table")
+    key = np.uint64(derive_key(seed, "noise-table"))
     num_blocks = -(-total // _BLOCK)
     for block in range(part, num_blocks, num_parts):
-        fill_block(table, key, block, size)
+        low, high = block * _BLOCK, min((block + 1) * _BLOCK, total)
+        while low < high:  # the numbers after ``size`` repeat those from the beginning
+            source = low % size
+            count = min(high - low, size - source)
+            counter_normals.fill_normals(key, source, table[low : low + count])
+            low += count
     return NoiseTable(table, log2_size)
 
 
-def reserve(log2_size: int, dimension: int) -> NodeMemory:
-    """Shared files for this node, with room reserved for its table.
+def reserve(log2_size: int | None, dimension: int) -> NodeMemory:
+    """Shared files for this node, with room reserved for its table, if it has one.
 
     Raises:
         UserError: ``/dev/shm`` is too small; says by how much and which flag shrinks the table.
     """
     memory = NodeMemory()
-    memory.allocate(NOISE, _table_bytes(log2_size, dimension), _TABLE, _shrinking_flag(log2_size))
+    if log2_size is not None:
+        memory.allocate(NOISE, _table_bytes(log2_size, dimension), _TABLE, _shrinking_flag(log2_size))
     return memory
 
 
-def check_table_room(log2_size: int, dimension: int) -> None:
+def check_table_room(log2_size: int | None, dimension: int) -> None:
     """Raises UserError as `reserve` would, before anything is started."""
-    check_room(_TABLE, _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
-
-
-def fill_block(table: NDArray[np.float32], key: int, block: int, size: int) -> None:
-    """Fill one block; blocks past ``size`` repeat the table's beginning."""
-    low, high = block * _BLOCK, min((block + 1) * _BLOCK, table.size)
-    while low < high:  # a block of a small table may cross its end
-        source = low % size
-        stop = min(high, low + size - source)
-        first, offset = source // _BLOCK, source % _BLOCK
-        count = min(stop - low, _BLOCK - offset)
-        stream = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, first]))
-        table[low : low + count] = stream.standard_normal(_BLOCK, dtype=np.float32)[offset : offset + count]
-        low += count
+    if log2_size is not None:
+        check_room(_TABLE, _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
 
 
 def wrap(dimension: int) -> int:
@@ -143,7 +224,7 @@ def _table_bytes(log2_size: int, dimension: int) -> int:
 
 
 def _shrinking_flag(log2_size: int) -> str:
-    return f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes)"
+    return f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes; 0 computes noise instead)"
 
 
 def _next_power(value: int) -> int:

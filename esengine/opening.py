@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from esengine import kernels
 from esengine.candidates import Genomes, MutatedParents
 from esengine.desk import Desk
 from esengine.node_memory import NodeMemory
-from esengine.noise import NoiseTable, create_table, reserve
+from esengine.noise import CounterNoise, Noise, create_table, reserve
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
 
 
-def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk:
+def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) -> Desk:
     """A rank's desk, with the node's noise table filled by all of its ranks. Every rank calls it together.
+
+    Args:
+        world: the ranks.
+        problem: this rank's copy of the problem.
+        seed: of the table.
+        log2_size: of the table, or None for computed noise, see `noise.table_log2`.
 
     Raises:
         UserError: on every rank, when a node's shared memory has no room.
@@ -28,14 +33,16 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int) -> Desk
         memory = world.agree(reserve_table)
         address = world.node_broadcast(memory.address if memory is not None else None)
         memory = NodeMemory(address) if memory is None else memory
-    noise = create_table(seed, log2_size, problem.dimension, memory, world.node_rank, world.node_size)
+    noise: Noise = CounterNoise()
+    if log2_size is not None:
+        noise = create_table(seed, log2_size, problem.dimension, memory, world.node_rank, world.node_size)
     if world.node_rank == 0:
         compile_kernels(noise, problem, mapped=memory is not None)
     world.node_barrier()
     return Desk(noise, problem, memory)
 
 
-def compile_kernels(noise: NoiseTable, problem: Problem, mapped: bool) -> None:
+def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
     """Compile, or load from the cache, every kernel that this problem uses, so that the node's other ranks only load.
 
     Args:
@@ -50,7 +57,7 @@ def compile_kernels(noise: NoiseTable, problem: Problem, mapped: bool) -> None:
     parents.setflags(write=not mapped)
     weights = np.empty(0, problem.dtype)
     MutatedParents(0, 1, 1, 1.0, parents=parents).rows(noise, 0, 1)
-    kernels.weighted_noise_sum(weights, noise.table, none, 0, row)
+    noise.weighted_sum(weights, none, 0, row)
     if isinstance(problem, EnvironmentProblem):
         problem.set_context(problem.context())
         problem.simulator().run(problem.actor, 0, np.zeros(1 + 2 * problem.observations.dim), max_steps=1)

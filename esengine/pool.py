@@ -86,11 +86,11 @@ class Pool:
             WorkerError: a member raised an exception. The pool can do no more after either.
             UserError: the population has more members than the noise table has window starts.
         """
-        if candidates.population_size > 1 << self.desk.noise.log2_slots and not isinstance(candidates, PolicyEpisodes):
+        most = self.desk.noise.max_population_size
+        if candidates.population_size > most and not isinstance(candidates, PolicyEpisodes):
             raise UserError(
-                f"the noise table must have a window start for each member, has {1 << self.desk.noise.log2_slots} for "
-                f"{candidates.population_size}; use a noise table of "
-                f"{1 << (candidates.population_size * 16 - 1).bit_length()} numbers"
+                f"the noise table must have a window start for each member, has {most} for {candidates.population_size}; "
+                f"use a noise table of {1 << (16 * candidates.population_size - 1).bit_length()} numbers, or 0 to compute noise"
             )
         began = time.monotonic()
         version = self._publish(candidates)

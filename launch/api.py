@@ -120,7 +120,7 @@ def run_search(search: Callable[[Pool], T], problem: Problem, seed: int = 0, noi
         search: called on the master with the pool; what it returns is the result on every rank.
         problem: what members are evaluated on, the same on every rank.
         seed: of the noise table, the one that the strategy uses.
-        noise_table_size: numbers in the table, a power of two.
+        noise_table_size: numbers in the table, a power of two, or 0 for computed noise.
     """
     world = World()
     desk = world.agree(lambda: open_desk(world, problem, seed, table_log2(noise_table_size, problem.dimension, 1)))

@@ -86,7 +86,7 @@ class TrainSettings:
     ranks: int | None = None
     """Workers to start on this machine; default all cores. 1 stays in this process."""
     noise_table_size: int | None = None
-    """Numbers in the noise table, a power of two; default by need, at least 2^24 (64 MB a node)."""
+    """Numbers in the noise table, a power of two; default 2^24 (64 MB a node) to 2^28 by need; 0 computes noise on use."""
     checkpoint_every: int = 10
     """Generations between checkpoints; 0 only at the end."""
     keep_checkpoints: int = 3

@@ -17,7 +17,6 @@ from esengine.errors import UserError
 from esengine.interrupts import StopRequest
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.start import DONE, FAILED
-from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool, serve
@@ -120,7 +119,7 @@ def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int,
 def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None) -> Evaluation | None:
     """Evaluate a policy on all ranks; None on workers."""
     problem, parameters = world.agree(lambda: policy_problem(path, settings.seed, settings.trust_modules))
-    desk = open_desk(world, problem, settings.seed, table_log2(1 << 10, 1, 1))
+    desk = open_desk(world, problem, settings.seed, log2_size=None)
     with desk:
         if not world.is_master:
             serve(world, desk, stop)

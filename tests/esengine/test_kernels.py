@@ -29,6 +29,15 @@ def test_perturb_equals_its_reference(table: NDArray[np.float32], dtype: type[An
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_an_antithetic_pair_equals_its_reference(table: NDArray[np.float32], dtype: type[Any]) -> None:
+    mean = np.random.default_rng(1).standard_normal(1001).astype(dtype)
+    pair, expected = np.empty((2, mean.size), dtype), np.empty((2, mean.size), dtype)
+    kernels.perturb_pair(mean, table, 64, dtype(0.3), *pair)
+    kernels.perturb_pair_reference(mean, table, 64, dtype(0.3), *expected)
+    np.testing.assert_array_equal(pair, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_members", [0, 1, 8, 13, 31])
 def test_weighted_noise_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
     random = np.random.default_rng(2)

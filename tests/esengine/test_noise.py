@@ -1,4 +1,4 @@
-"""The noise table: its contents, its size, and the errors about it."""
+"""Noise: the table's contents, its size, the errors about it, and computed noise with the same interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.noise import NoiseTable, create_table, reserve, table_log2, wrap
+from esengine.noise import CounterNoise, Noise, NoiseTable, create_table, reserve, table_log2, wrap
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,10 @@ def test_another_seed_gives_another_table(table: NoiseTable) -> None:
 @pytest.mark.parametrize(
     ("requested", "dimension", "population", "words"),
     [
-        (1000, 1, 1, "power of two from 1024 on, got 1000; use 1024"),
-        (1025, 1, 1, "power of two from 1024 on, got 1025; use 2048"),
+        (1000, 1, 1, "power of two from 1024 on, or 0 for computed noise, got 1000; use 1024"),
+        (1025, 1, 1, "power of two from 1024 on, or 0 for computed noise, got 1025; use 2048"),
         (1 << 20, 1 << 19, 10, "at least 4 x parameters and 16 x population = 2097152, got 1048576; use 2097152"),
         (1 << 20, 10, 1 << 17, "16 x population = 2097152"),
-        (None, 1 << 27, 10, "at least 4 x parameters"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(requested: int | None, dimension: int, population: int, words: str) -> None:
@@ -71,6 +70,40 @@ def test_the_default_size_grows_with_the_need(dimension: int, population: int, l
     assert table_log2(None, dimension, population) == log2
 
 
+@pytest.mark.parametrize(("requested", "dimension", "population"), [(0, 10, 10), (None, 1 << 27, 10), (None, 10, 1 << 25)])
+def test_noise_is_computed_on_request_and_where_no_table_is_large_enough(
+    requested: int | None, dimension: int, population: int
+) -> None:
+    assert table_log2(requested, dimension, population) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("source", ["table", "counter"])
+def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], source: str) -> None:
+    noise: Noise = table if source == "table" else CounterNoise()
+    starts = noise.starts(5, 2, np.arange(11))
+    assert np.unique(starts).size == 11
+    rows = np.empty((11, 5000), dtype)
+    for row, start in zip(rows, starts, strict=True):
+        noise.read(start, row)
+    assert abs(rows.mean()) < 0.02
+    assert np.abs(np.corrcoef(rows) - np.eye(11)).max() < 0.08
+    weights = np.random.default_rng(0).standard_normal(11).astype(dtype)
+    root = np.full(5000, 3, dtype)
+    total, chain, link = np.empty(5000, dtype), np.empty(5000, dtype), root.copy()
+    noise.weighted_sum(weights, starts, 0, total)
+    noise.apply_chain(root, starts, weights, chain)
+    expected = np.zeros(5000, dtype)
+    for row, start, weight in zip(rows, starts, weights, strict=True):
+        expected += weight * row
+        noise.perturb(link, start, weight, link)
+    np.testing.assert_array_equal(total, expected)
+    np.testing.assert_array_equal(chain, link)
+    part = np.empty(777, dtype)
+    noise.weighted_sum(weights, starts, 1234, part)
+    np.testing.assert_array_equal(part, total[1234 : 1234 + 777])
+
+
 def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
@@ -80,4 +113,4 @@ def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
     command = f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} {sys.executable} -c '{script}'"
     result = subprocess.run(["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True)
     assert "must have 64 MB free for the noise table, has 8 MB" in result.stdout
-    assert "shrink it with --noise-table-size (now 16777216" in result.stdout
+    assert "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise instead)" in result.stdout

@@ -203,7 +203,7 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
     )
     statuses = [line for line in result.stdout.splitlines() if line.startswith("status")]
     assert statuses == ["status 2", "status 0"], result.stdout + result.stderr
-    assert "must have 64 MB free for noise, has" in result.stderr
+    assert "must have 64 MB free for the noise table, has" in result.stderr
     assert "shrink it with --noise-table-size (now 16777216" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout.rstrip().endswith("\n0")

@@ -15,7 +15,7 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import RunResult, Training
-from esengine.noise import create_table
+from esengine.noise import NoiseTable, create_table
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.world import World
@@ -107,6 +107,6 @@ def test_a_finished_run_that_is_resumed_changes_nothing(straight: Path) -> None:
 
 def test_the_table_of_a_desk_holds_the_runs_seed() -> None:
     problem = build_problem(CONFIG)
-    np.testing.assert_array_equal(
-        open_desk(World(), problem, 0, 16).noise.table, create_table(0, 16, problem.dimension, None).table
-    )
+    noise = open_desk(World(), problem, 0, 16).noise
+    assert isinstance(noise, NoiseTable)
+    np.testing.assert_array_equal(noise.table, create_table(0, 16, problem.dimension, None).table)

@@ -19,6 +19,8 @@ METHODS = {
     "truncation-es": ("train", "truncation-es", "--population-size", "24"),
     "truncation-es weighted": ("train", "truncation-es", "--population-size", "24", "--recombination", "weighted"),
     "cma-es": ("train", "cma-es", "--population-size", "8"),
+    "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
+    "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
 }
 TASKS = {
     "CartPole-v1": ("--env-id", "CartPole-v1", "--hidden-sizes", "4"),
@@ -26,7 +28,9 @@ TASKS = {
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }
-CASES = [(method, task) for method in METHODS for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
+CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
+    ("truncation-es computed", "CartPole-v1"),
+    ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
     ("truncation-es", "CartPole-v1 stepped"),
 ]
@@ -64,7 +68,7 @@ def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, 
     assert "episode_return_eval" in rows(tmp_path / "run1")[1]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(METHODS)[:4])
 def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path: Path, method: str) -> None:
     task = TASKS["CartPole-v1"]
     assert esengine(*METHODS[method], *task, "--generations", "10", "--ranks", "1", "--run-dir", "straight").returncode == 0

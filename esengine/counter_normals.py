@@ -1,0 +1,194 @@
+"""Standard normal numbers as a function of (key, position): Philox-4x32-10 and Box-Muller, in vectorised kernels.
+
+Philox is the counter-based generator of Salmon et al. (SC 2011). A *block* of `BLOCK` numbers belongs to ``_LANES`` counters;
+each counter gives four words, two pairs of normals. Logarithm, sine and cosine are polynomials in float32 made of additions,
+multiplications, a division and a square root, which IEEE 754 rounds exactly: so every machine gets the same bits, and the
+loops have no calls that would keep them scalar.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.seeding import draw64
+
+_LANES = 64
+BLOCK = 4 * _LANES
+"""Numbers that are generated together; a position's block is position // BLOCK."""
+_TILE = 16 * BLOCK  # of a sum, and of the noise it takes up; both stay in the first-level cache
+
+_WORD = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+_MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_ROUNDS = 10
+
+# log(1 + x) = x - x^2 / 2 + x^3 P(x) on [sqrt(1/2) - 1, sqrt(2) - 1], and sin(pi x), cos(pi x) on [-1/4, 1/4]:
+# least-squares fits on Chebyshev nodes, see tests/esengine/test_counter_normals.py for their errors.
+_LOG = tuple(
+    np.float32(value)
+    for value in (
+        3.333332860e-01, -2.500029655e-01, 2.000146858e-01, -1.664224760e-01,
+        1.420217382e-01, -1.297223899e-01, 1.271230768e-01, -8.101558338e-02,
+    )
+)  # fmt: skip
+_SINE = tuple(np.float32(value) for value in (3.141592644e00, -5.167707828e00, 2.549767221e00, -5.890776935e-01))
+_COSINE = tuple(np.float32(value) for value in (-4.934802198e00, 4.058710567e00, -1.335137857e00, 2.321258785e-01))
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7 = _LOG
+_S0, _S1, _S2, _S3 = _SINE
+_C0, _C1, _C2, _C3 = _COSINE
+_ONE, _HALF_F, _TWO = np.float32(1), np.float32(0.5), np.float32(2)
+_LN2 = np.float32(np.log(2))
+_SQRT_HALF_BITS = np.int32(np.float32(np.sqrt(0.5)).view(np.int32))
+
+
+@njit(cache=True, error_model="numpy")
+def _philox(key: np.uint64, first: np.uint64, words: NDArray[np.uint32]) -> None:
+    """Four words for each of the counters first, first + 1, ...; words is (4, lanes)."""
+    a, b, c, d = words[0], words[1], words[2], words[3]
+    for j in range(_LANES):
+        counter = first + np.uint64(j)
+        x0, x1 = counter & _WORD, counter >> _HALF
+        x2, x3 = np.uint64(0), np.uint64(0)
+        k0, k1 = key & _WORD, key >> _HALF
+        for _ in range(_ROUNDS):
+            p0, p1 = x0 * _MULTIPLIER_0, x2 * _MULTIPLIER_1
+            x0, x1, x2, x3 = (p1 >> _HALF) ^ x1 ^ k0, p1 & _WORD, (p0 >> _HALF) ^ x3 ^ k1, p0 & _WORD
+            k0, k1 = (k0 + _WEYL_0) & _WORD, (k1 + _WEYL_1) & _WORD
+        a[j], b[j], c[j], d[j] = np.uint32(x0), np.uint32(x1), np.uint32(x2), np.uint32(x3)
+
+
+@njit(cache=True, error_model="numpy")
+def _box_muller(
+    radius: NDArray[np.uint32], angle: NDArray[np.uint32], first: NDArray[np.float32], second: NDArray[np.float32]
+) -> None:
+    """Two normals from two words, in each lane."""
+    for j in range(_LANES):
+        uniform = (np.float32(radius[j]) + _HALF_F) * np.float32(2.0**-32)
+        bits = np.float32(uniform).view(np.int32)
+        exponent = np.int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
+        m = np.int32(bits - (exponent << np.int32(23))).view(np.float32) - _ONE
+        series = _L0 + m * (_L1 + m * (_L2 + m * (_L3 + m * (_L4 + m * (_L5 + m * (_L6 + m * _L7))))))
+        square = m * m
+        log = np.float32(exponent) * _LN2 + (m - _HALF_F * square + square * m * series)
+        r = np.sqrt(-_TWO * log)
+        quadrant = np.uint32(np.uint32(angle[j] + np.uint32(1 << 29)) >> np.uint32(30))
+        rest = np.int32(np.uint32(angle[j] - (quadrant << np.uint32(30))))
+        y = np.float32(rest) * np.float32(2.0**-31)
+        z = y * y
+        sine = y * (_S0 + z * (_S1 + z * (_S2 + z * _S3)))
+        cosine = _ONE + z * (_C0 + z * (_C1 + z * (_C2 + z * _C3)))
+        odd = (quadrant & np.uint32(1)) != 0
+        along, across = (sine, cosine) if odd else (cosine, sine)
+        first[j] = -r * along if ((quadrant + np.uint32(1)) & np.uint32(2)) != 0 else r * along
+        second[j] = -r * across if (quadrant & np.uint32(2)) != 0 else r * across
+
+
+@njit(cache=True, error_model="numpy")
+def fill_normals(key: np.uint64, first: int, out: NDArray[np.float32]) -> None:
+    """``out = normals number first, first + 1, ... of a stream``; the same numbers wherever a slice begins.
+
+    Args:
+        key: names the stream.
+        first: position of the first number.
+        out: (n,) overwritten.
+    """
+    words = np.empty((4, _LANES), np.uint32)
+    edge = np.empty(BLOCK, np.float32)
+    done = 0
+    while done < out.size:
+        block, offset = (first + done) // BLOCK, (first + done) % BLOCK
+        count = min(BLOCK - offset, out.size - done)
+        _philox(key, np.uint64(block) * np.uint64(_LANES), words)
+        target = out[done : done + BLOCK] if count == BLOCK else edge
+        _box_muller(words[0], words[1], target[:_LANES], target[_LANES : 2 * _LANES])
+        _box_muller(words[2], words[3], target[2 * _LANES : 3 * _LANES], target[3 * _LANES :])
+        if count < BLOCK:
+            out[done : done + count] = edge[offset : offset + count]
+        done += count
+
+
+def fill_normals_reference(key: np.uint64, first: int, out: NDArray[np.float32]) -> None:
+    """NumPy twin of `fill_normals`, the same bits."""
+    blocks = np.arange(first // BLOCK, -(-(first + out.size) // BLOCK), dtype=np.uint64)
+    counters = np.add.outer(blocks * np.uint64(_LANES), np.arange(_LANES, dtype=np.uint64)).ravel()
+    words = philox_reference(int(key), counters).reshape(4, len(blocks), _LANES)
+    normals = [*_box_muller_reference(words[0], words[1]), *_box_muller_reference(words[2], words[3])]
+    offset = first % BLOCK
+    out[:] = np.stack(normals, axis=1).ravel()[offset : offset + out.size]
+
+
+def philox_reference(key: int, counters: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """NumPy twin of `_philox`: the four words of 64-bit counters, (4, num_counters)."""
+    x0, x1 = counters & _WORD, counters >> _HALF
+    x2 = x3 = np.zeros_like(counters)
+    for turn in range(_ROUNDS):
+        k0 = np.uint64((key + turn * int(_WEYL_0)) & 0xFFFFFFFF)
+        k1 = np.uint64(((key >> 32) + turn * int(_WEYL_1)) & 0xFFFFFFFF)
+        p0, p1 = x0 * _MULTIPLIER_0, x2 * _MULTIPLIER_1
+        x0, x1, x2, x3 = (p1 >> _HALF) ^ x1 ^ k0, p1 & _WORD, (p0 >> _HALF) ^ x3 ^ k1, p0 & _WORD
+    return np.stack([x0, x1, x2, x3]).astype(np.uint32)
+
+
+def _box_muller_reference(radius: NDArray[np.uint32], angle: NDArray[np.uint32]) -> list[NDArray[np.float32]]:
+    """NumPy twin of `_box_muller`."""
+    uniform = (radius.astype(np.float32) + _HALF_F) * np.float32(2.0**-32)
+    bits = uniform.view(np.int32)
+    exponent = (bits - _SQRT_HALF_BITS) >> np.int32(23)
+    m = (bits - (exponent << np.int32(23))).view(np.float32) - _ONE
+    series = np.full_like(m, _LOG[-1])
+    for coefficient in reversed(_LOG[:-1]):
+        series = coefficient + m * series
+    square = m * m
+    r = np.sqrt(-_TWO * (exponent.astype(np.float32) * _LN2 + (m - _HALF_F * square + square * m * series)))
+    quadrant = (angle + np.uint32(1 << 29)) >> np.uint32(30)
+    y = (angle - (quadrant << np.uint32(30))).view(np.int32).astype(np.float32) * np.float32(2.0**-31)
+    z = y * y
+    sine = y * (_S0 + z * (_S1 + z * (_S2 + z * _S3)))
+    cosine = _ONE + z * (_C0 + z * (_C1 + z * (_C2 + z * _C3)))
+    odd = quadrant % 2 == 1
+    along = r * np.where(odd, sine, cosine)
+    across = r * np.where(odd, cosine, sine)
+    return [np.where((quadrant + 1) & 2, -along, along), np.where(quadrant & 2, -across, across)]
+
+
+@njit(cache=True, error_model="numpy")
+def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A stream for each member, (num_members,) int64; a bijection of the member for each ``key``, so no two are equal."""
+    keys = np.empty(members.size, np.int64)
+    for i in range(members.size):
+        keys[i] = np.int64(draw64(key, np.uint64(members[i])))
+    return keys
+
+
+@njit(cache=True, error_model="numpy")
+def add_streams(keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]) -> None:
+    """``out += sum_i weights[i] * stream_i[first : first + n]``, added in the order of ``i``; any slicing gives the same bits.
+
+    Args:
+        keys: (num_streams,) from `stream_keys`.
+        first: position of the first number of each stream.
+        weights: (num_streams,) in the precision of ``out``.
+        out: (n,) added to.
+    """
+    noise = np.empty(min(_TILE, out.size), np.float32)
+    for low in range(0, out.size, _TILE):
+        tile = out[low : min(low + _TILE, out.size)]
+        part = noise[: tile.size]
+        for i in range(keys.size):
+            fill_normals(np.uint64(keys[i]), first + low, part)
+            weight = weights[i]
+            for k in range(tile.size):
+                tile[k] = tile[k] + weight * part[k]
+
+
+def add_streams_reference(
+    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
+) -> None:
+    """NumPy twin of `add_streams`."""
+    noise = np.empty(out.size, np.float32)
+    for key, weight in zip(keys, weights, strict=True):
+        fill_normals_reference(np.int64(key).view(np.uint64), first, noise)
+        out += weight * noise.astype(out.dtype)
