@@ -113,6 +113,8 @@ class Actor:
         reach[bounded] = (high[bounded] - low[bounded]) / 2
         self._head = (kind, np.array(action.sizes, np.int64), low, high, center, reach)
         self._decoded = np.zeros(len(action.sizes))
+        plain = action.kind == "box" and action.dtype.startswith("float") and len(action.shape) == 1
+        self._plain_dtype = np.dtype(action.dtype) if plain else None
 
     @property
     def compiled_arguments(self) -> tuple[Any, ...]:
@@ -144,6 +146,12 @@ class Actor:
             np.uint64(step),
             self._decoded,
         )
+        return self.decoded()
+
+    def decoded(self) -> Any:
+        """The action that the kernel `act` wrote last, as the environment takes it; a new array each time."""
+        if self._plain_dtype is not None:
+            return self._decoded.astype(self._plain_dtype)
         action = self.spec.action
         if action.kind == "discrete":
             return int(self._decoded[0]) + action.starts[0]

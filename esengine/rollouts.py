@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.normalizer import accumulate
-from esengine.policies import Actor
+from esengine.policies import Actor, act
 from esengine.spaces import ObservationSpec
 
 
@@ -39,17 +42,78 @@ def run_episode(
         max_steps: cut the episode after so many steps, or None to leave that to the environment.
     """
     space, direct = env.observation_space, observations.direct
-    step, act = env.step, actor.act
+    step, decoded, policy = env.step, actor.decoded, packed(actor, seed, moments)
     observation, _ = env.reset(seed=seed)
     episode_return, num_steps = 0.0, 0
     while True:
-        flat = np.asarray(observation, np.float32).ravel() if direct else observations.flat(space, observation)
-        if flat.size != observations.dim:
-            raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {flat.size}")
-        if moments is not None:
-            accumulate(moments, flat)
-        observation, reward, terminated, truncated, _ = step(act(flat, seed, num_steps))
+        if not direct:
+            observation = observations.flat(space, observation)
+        elif type(observation) is not np.ndarray or observation.ndim != 1:
+            observation = np.asarray(observation, np.float32).ravel()
+        if observation.size != observations.dim:
+            raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {observation.size}")
+        observe_and_act(policy, observation, num_steps)
+        observation, reward, terminated, truncated, _ = step(decoded())
         episode_return += float(reward)
         num_steps += 1
         if terminated or truncated or num_steps == max_steps:
             return Episode(episode_return, num_steps)
+
+
+def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDArray[np.int64]:
+    """The arguments of `act` as one array of addresses and sizes, since a call from Python pays for every argument.
+
+    Args:
+        actor: the policy, which must live, with the same arrays, as long as the result is used.
+        seed: stream of sampled actions.
+        moments: see `run_episode`.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = actor.compiled_arguments
+    kind, *bounds = head
+    numbers = [kind, sampled, np.uint64(seed).astype(np.int64), hidden.shape[1], 0 if moments is None else moments.size]
+    arrays = [parameters, sizes, mean, inverse_std, hidden, *bounds, decoded, *([] if moments is None else [moments])]
+    for array in arrays:
+        numbers += [array.__array_interface__["data"][0], array.size]
+    return np.array(numbers, np.int64)
+
+
+@intrinsic
+def _pointer(typing_context: Any, address: Any) -> Any:
+    """An address as a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+@njit(cache=True, error_model="numpy")
+def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: int) -> None:
+    """Round the observation to float32, add it to the moments, and call `act`, all in one call.
+
+    Args:
+        packed: from the function of that name.
+        observation: (obs_dim,) of any number type.
+        step: number of the step in its episode.
+    """
+    kind, sampled, key, width, num_moments = packed[0], packed[1], packed[2], packed[3], packed[4]
+    parameters = carray(_pointer(packed[5]), (packed[6],), np.float32)
+    sizes = carray(_pointer(packed[7]), (packed[8],), np.int64)
+    mean = carray(_pointer(packed[9]), (packed[10],), np.float32)
+    inverse_std = carray(_pointer(packed[11]), (packed[12],), np.float32)
+    hidden = carray(_pointer(packed[13]), (2, width), np.float32)
+    choice_sizes = carray(_pointer(packed[15]), (packed[16],), np.int64)
+    low = carray(_pointer(packed[17]), (packed[18],), np.float64)
+    high = carray(_pointer(packed[19]), (packed[20],), np.float64)
+    center = carray(_pointer(packed[21]), (packed[22],), np.float64)
+    reach = carray(_pointer(packed[23]), (packed[24],), np.float64)
+    decoded = carray(_pointer(packed[25]), (packed[26],), np.float64)
+    flat = hidden[1][: observation.size]  # free until the first layer's outputs are written there
+    for k in range(observation.size):
+        flat[k] = np.float32(observation[k])
+    if num_moments:
+        accumulate(carray(_pointer(packed[27]), (num_moments,), np.float64), flat)
+    head = (kind, choice_sizes, low, high, center, reach)
+    act(
+        parameters, sizes, flat, mean, inverse_std, hidden, head, sampled != 0, np.uint64(key), np.uint64(step), decoded
+    )  # fmt: skip

@@ -34,13 +34,22 @@ class Simulator(Protocol):
 
 
 class GymnasiumSimulator:
-    """Any environment, stepped through gymnasium."""
+    """Any environment, stepped through gymnasium.
+
+    The outermost wrappers that only count steps are left out: the loop here resets first and knows the limit.
+    """
 
     def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec) -> None:
         self.env, self._observations = env, observations
+        self._inner, self._limit = env, _UNLIMITED
+        while isinstance(self._inner, wrappers.TimeLimit | wrappers.OrderEnforcing):
+            if isinstance(self._inner, wrappers.TimeLimit):
+                self._limit = min(self._limit, self._inner._max_episode_steps)
+            self._inner = self._inner.env
 
     def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
-        return run_episode(self.env, self._observations, actor, seed, moments, max_steps)
+        limit = self._limit if max_steps is None else min(self._limit, max_steps)
+        return run_episode(self._inner, self._observations, actor, seed, moments, limit)
 
     def close(self) -> None:
         self.env.close()

@@ -54,12 +54,15 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
     against = f"plain loop {count / theirs:,.0f}"
     figures = [Figure(name, count / mine, "steps/s", against, theirs / mine, goal)]
     if hasattr(plain.env.unwrapped, "frame_skip"):
-        raw = RawPhysics(plain, num_episodes)
-        mine, theirs = paired(ours, raw.run, repeats)
+        replay = Replay(plain, num_episodes)
+        mine, theirs = paired(ours, replay.physics, repeats)
         figures.append(Figure(name, count / mine, "steps/s", f"raw mj_step {count / theirs:,.0f}", theirs / mine, 0.9))
-        mine, theirs = paired(through_gymnasium, raw.run, repeats)
-        against = f"raw mj_step {count / theirs:,.0f}"
-        figures.append(Figure(f"{spec.env_id} stepped", count / mine, "steps/s", against, theirs / mine, 0.75))
+        mine, theirs = paired(through_gymnasium, replay.physics, repeats)
+        against, name = f"raw mj_step {count / theirs:,.0f}", f"{spec.env_id} stepped"
+        figures.append(Figure(name, count / mine, "steps/s", against, theirs / mine))
+        mine, theirs = paired(through_gymnasium, replay.steps, repeats)
+        against = f"env.step alone {count / theirs:,.0f}"
+        figures.append(Figure(name, count / mine, "steps/s", against, theirs / mine, 0.9))
     return figures
 
 
@@ -90,8 +93,8 @@ class PlainLoop:
         raise AssertionError("an episode must end")
 
 
-class RawPhysics:
-    """MuJoCo's steps alone, from Python, on the controls that a plain loop gave, with nothing else to do."""
+class Replay:
+    """The controls that a plain loop gave, once more, with nothing else to do."""
 
     def __init__(self, plain: PlainLoop, num_episodes: int) -> None:
         self._env: Any = plain.env
@@ -105,8 +108,8 @@ class RawPhysics:
                 over = terminated or truncated
             self._controls.append(controls)
 
-    def run(self) -> None:
-        """All episodes' physics."""
+    def physics(self) -> None:
+        """MuJoCo's steps alone, called from Python."""
         import mujoco
 
         task = self._env.unwrapped
@@ -115,3 +118,10 @@ class RawPhysics:
             for control in controls:
                 task.data.ctrl[:] = control
                 mujoco.mj_step(task.model, task.data, nstep=task.frame_skip)
+
+    def steps(self) -> None:
+        """Gymnasium's steps alone."""
+        for seed, controls in enumerate(self._controls):
+            self._env.reset(seed=seed)
+            for control in controls:
+                self._env.step(control)
