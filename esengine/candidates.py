@@ -188,8 +188,8 @@ class MutatedParents(Candidates):
     def parent_indices(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row that each member is a copy or a mutation of, (num_members,) int64."""
         key = np.uint64(derive_key(self.seed, "parent", self.generation))
-        drawn = self.num_unchanged + kernels.parent_indices(key, members, self.num_rows - self.num_unchanged)
-        return np.where(members < self.num_unchanged, members, drawn)
+        indices: NDArray[np.int64] = kernels.parent_indices(key, members, self.num_unchanged, self.num_rows)
+        return indices
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         return self.members(noise, np.arange(start, stop))
@@ -198,13 +198,10 @@ class MutatedParents(Candidates):
         """Parameters of any members, (num_members, dimension)."""
         assert self.parents is not None
         rows = np.empty((members.size, self.dimension), self.parents.dtype)
-        scale = self.parents.dtype.type(self.sigma)
-        sources, starts = self.parent_indices(members), noise.starts(self.seed, self.generation, members)
-        for row, member, source, start in zip(rows, members, sources, starts, strict=True):
-            if member < self.num_unchanged:
-                row[:] = self.parents[source]
-            else:
-                noise.perturb(self.parents[source], start, scale, row)
+        scales = np.full(members.size, self.sigma, self.parents.dtype)
+        scales[members < self.num_unchanged] = 0
+        starts = noise.starts(self.seed, self.generation, members)
+        noise.perturb(self.parents, self.parent_indices(members), starts, scales, rows)
         return rows
 
     def num_episodes(self, member: int) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from esengine.normalizer import accumulate
+from esengine.normalizer import accumulate, merge_moments
 from esengine.policies import act
 
 CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS = range(5)
@@ -283,3 +283,42 @@ def rollout(
         steps += 1
         if terminated or steps >= max_steps:
             return total, steps
+
+
+@njit(cache=True, error_model="numpy")
+def rollouts(
+    task: int,
+    constant: float,
+    seeds: NDArray[np.uint64],
+    rows: NDArray[np.float32],
+    max_steps: int,
+    policy: Any,
+    statistics: NDArray[np.float64],
+    observation: NDArray[np.float32],
+    returns: NDArray[np.float64],
+    steps: NDArray[np.int64],
+) -> None:
+    """Run the episodes of many members, one after another.
+
+    Args:
+        task, constant, max_steps, observation: see `rollout`.
+        seeds: (num_members, num_episodes).
+        rows: (num_members, num_parameters) float32.
+        policy: `Actor.compiled_arguments`, whose parameters are not used.
+        statistics: packed observation moments of the chunk to add to, or an empty array; failed members add nothing.
+        returns: (num_members, num_episodes) overwritten.
+        steps: (num_members,) overwritten: of all episodes of a member.
+    """
+    _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    moments = np.empty(statistics.size)
+    for i in range(rows.shape[0]):
+        member = (rows[i], sizes, mean, inverse_std, hidden, head, sampled, decoded)
+        moments[:] = 0.0
+        steps[i], finite = 0, True
+        for j in range(seeds.shape[1]):
+            total, count = rollout(task, constant, seeds[i, j], max_steps, member, moments, observation)
+            returns[i, j] = total
+            steps[i] += count
+            finite = finite and math.isfinite(total)
+        if finite and statistics.size:
+            merge_moments(statistics, moments)

@@ -44,13 +44,18 @@ def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -
 
 
 @njit(cache=True, error_model="numpy")
-def parent_indices(key: np.uint64, members: NDArray[np.int64], num_parents: int) -> NDArray[np.int64]:
-    """The parent that each member mutates, (num_members,) int64, drawn uniformly from ``num_parents``."""
-    parents = np.empty(members.size, np.int64)
+def parent_indices(key: np.uint64, members: NDArray[np.int64], num_unchanged: int, num_rows: int) -> NDArray[np.int64]:
+    """The row that each member comes from, (num_members,) int64.
+
+    Members below ``num_unchanged`` are the row of their own number; the others draw from the remaining rows uniformly.
+    """
+    rows = np.empty(members.size, np.int64)
+    num_parents = np.uint64(num_rows - num_unchanged)
     for i in range(members.size):
         high = draw64(key, np.uint64(members[i])) >> np.uint64(32)
-        parents[i] = np.int64((high * np.uint64(num_parents)) >> np.uint64(32))  # multiply-shift, no modulo bias
-    return parents
+        drawn = num_unchanged + np.int64((high * num_parents) >> np.uint64(32))  # multiply-shift, no modulo bias
+        rows[i] = members[i] if members[i] < num_unchanged else drawn
+    return rows
 
 
 @njit(cache=True, error_model="numpy")
@@ -85,6 +90,45 @@ def perturb_reference(
     """NumPy twin of `perturb`."""
     noise = table[start : start + parent.size].astype(parent.dtype)
     out[:] = parent + np.asarray(scale, parent.dtype) * noise
+
+
+@njit(cache=True, error_model="numpy")
+def perturb_rows(
+    parents: NDArray[np.floating],
+    sources: NDArray[np.int64],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    scales: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """One `perturb` a row, from the parent ``sources[i]``; a row of scale 0 is a copy.
+
+    Args:
+        parents: (num_parents, n).
+        sources: (num_rows,) index of each row's parent.
+        table: the noise table.
+        starts: (num_rows,) window starts.
+        scales: (num_rows,) in the precision of ``parents``.
+        out: (num_rows, n) overwritten.
+    """
+    for i in range(sources.size):
+        if scales[i] == 0:
+            out[i] = parents[sources[i]]
+        else:
+            perturb(parents[sources[i]], table, starts[i], scales[i], out[i])
+
+
+def perturb_rows_reference(
+    parents: NDArray[np.floating],
+    sources: NDArray[np.int64],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    scales: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `perturb_rows`."""
+    for row, source, start, scale in zip(out, sources, starts, scales, strict=True):
+        perturb_reference(parents[source], table, int(start), scale, row)
 
 
 @njit(cache=True, error_model="numpy")

@@ -39,8 +39,15 @@ class Noise(Protocol):
     def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the noise of members of a generation begins, (num_members,) int64."""
 
-    def perturb(self, parent: NDArray[np.floating], start: int, scale: np.floating, out: NDArray[np.floating]) -> None:
-        """``out = parent + scale * noise``, see `kernels.perturb`."""
+    def perturb(
+        self,
+        parents: NDArray[np.floating],
+        sources: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        """``out[i] = parents[sources[i]] + scales[i] * noise_i``, see `kernels.perturb_rows`."""
 
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
@@ -80,8 +87,15 @@ class NoiseTable:
         key = np.uint64(derive_key(seed, "noise", generation))
         return kernels.window_starts(key, np.asarray(members, np.int64), self.log2_size - _LOG2_ALIGNMENT)
 
-    def perturb(self, parent: NDArray[np.floating], start: int, scale: np.floating, out: NDArray[np.floating]) -> None:
-        kernels.perturb(parent, self.table, start, scale, out)
+    def perturb(
+        self,
+        parents: NDArray[np.floating],
+        sources: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.perturb_rows(parents, sources, self.table, starts, scales, out)
 
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
@@ -111,9 +125,18 @@ class CounterNoise:
         key = np.uint64(derive_key(seed, "noise", generation))
         return counter_normals.stream_keys(key, np.asarray(members, np.int64))
 
-    def perturb(self, parent: NDArray[np.floating], start: int, scale: np.floating, out: NDArray[np.floating]) -> None:
-        out[:] = parent
-        counter_normals.add_streams(np.array([start]), 0, np.array([scale], out.dtype), out)
+    def perturb(
+        self,
+        parents: NDArray[np.floating],
+        sources: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        for row, source, start, scale in zip(out, sources, starts, scales, strict=True):
+            row[:] = parents[source]
+            if scale:
+                counter_normals.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
 
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]

@@ -37,6 +37,34 @@ def accumulate_reference(moments: NDArray[np.float64], observation: NDArray[np.f
     moments[1 + size :] += delta * (observation - moments[1 : 1 + size])
 
 
+@njit(cache=True, error_model="numpy")
+def merge_moments(moments: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+    """Add packed moments to packed moments, in place (Chan, Golub, LeVeque 1983)."""
+    if other[0] == 0.0:
+        return
+    size = (moments.size - 1) // 2
+    total = moments[0] + other[0]
+    share, product = other[0] / total, moments[0] * other[0] / total
+    for k in range(1, 1 + size):
+        delta = other[k] - moments[k]
+        moments[k] += delta * share
+        moments[k + size] = moments[k + size] + other[k + size] + delta * delta * product
+    moments[0] = total
+
+
+def merge_moments_reference(moments: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+    """NumPy twin of `merge_moments`."""
+    if other[0] == 0:
+        return
+    size = (moments.size - 1) // 2
+    total = moments[0] + other[0]
+    delta = other[1 : 1 + size] - moments[1 : 1 + size]
+    moments[1 : 1 + size] += delta * (other[0] / total)
+    moments[1 + size :] += other[1 + size :]
+    moments[1 + size :] += delta * delta * (moments[0] * other[0] / total)
+    moments[0] = total
+
+
 @dataclass
 class RunningStatistics:
     """Count, mean and sum of squared deviations of all observations merged so far.
@@ -56,16 +84,11 @@ class RunningStatistics:
         return cls(0.0, np.zeros(observation_dim), np.zeros(observation_dim))
 
     def merge(self, moments: NDArray[np.float64]) -> None:
-        """Add packed moments of a chunk (Chan, Golub, LeVeque 1983). The caller keeps the order of chunks."""
+        """Add packed moments of a chunk. The caller keeps the order of chunks."""
+        packed = self.pack()
+        merge_moments(packed, moments)
         size = self.mean.size
-        other_count, other_mean, other_m2 = moments[0], moments[1 : 1 + size], moments[1 + size :]
-        if other_count == 0:
-            return
-        total = self.count + other_count
-        delta = other_mean - self.mean
-        self.mean = self.mean + delta * (other_count / total)
-        self.m2 = self.m2 + other_m2 + delta * delta * (self.count * other_count / total)
-        self.count = total
+        self.count, self.mean, self.m2 = float(packed[0]), packed[1 : 1 + size], packed[1 + size :]
 
     def pack(self) -> NDArray[np.float64]:
         """Packed moments, (1 + 2 * obs_dim,) float64: the form that `accumulate` fills and `merge` takes."""

@@ -11,6 +11,7 @@ import math
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.environments import EnvironmentSpec
 from esengine.errors import WorkerError
-from esengine.normalizer import RunningStatistics
+from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
-from esengine.seeding import derive_key, derive_seed
-from esengine.simulators import EnvBackend, Simulator, make_simulator
+from esengine.seeding import derive_key, derive_seeds
+from esengine.simulators import ClassicSimulator, EnvBackend, Simulator, make_simulator
 from esengine.spaces import ObservationSpec
 
 OK, FAILED = 0, 1
@@ -118,14 +119,16 @@ class EnvironmentProblem:
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         records = np.zeros(len(rows), MEMBER)
-        chunk = RunningStatistics.empty(self.observations.dim)
+        records["member"] = np.arange(first, first + len(rows))
         observes = self._observes and candidates.episode_purpose == "episode"
-        for record, member, row in zip(records, range(first, first + len(rows)), rows, strict=True):
-            moments = np.zeros(self.num_statistics) if observes else None
-            self._run_member(record, candidates, member, row, moments)
-            if moments is not None and record["status"] == OK:
-                chunk.merge(moments)
-        return records, chunk.pack() if observes else np.zeros(0)
+        statistics = np.zeros(self.num_statistics if observes else 0)
+        start = 0
+        for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
+            here = slice(start, start := start + len(list(group)))
+            seeds = self._seeds(candidates, records["member"][here], num_episodes or self.episodes_per_member)
+            records["episodes"][here] = seeds.shape[1]
+            self._run_members(records[here], candidates, rows[here], seeds, statistics)
+        return records, statistics
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         if statistics.size:
@@ -156,42 +159,67 @@ class EnvironmentProblem:
         self.actor.observation_mean = np.array(arrays["observation_mean"])  # copies: a mapped array is another type to Numba
         self.actor.observation_inverse_std = np.array(arrays["observation_inverse_std"])
 
+    def _run_members(
+        self,
+        records: NDArray[Any],
+        candidates: Candidates,
+        rows: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
+        statistics: NDArray[np.float64],
+    ) -> None:
+        """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations behind."""
+        simulator = self.simulator()
+        if isinstance(simulator, ClassicSimulator):
+            returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
+            records["steps"] = steps
+        else:
+            returns = np.zeros(seeds.shape)
+            for i, row in enumerate(rows):
+                moments = np.zeros(statistics.size) if statistics.size else None
+                records["steps"][i] = self._run_member(candidates, records["member"][i], row, seeds[i], moments, returns[i])
+                if moments is not None and np.isfinite(returns[i]).all():
+                    merge_moments(statistics, moments)
+        records["fitness"] = returns.mean(axis=1)
+        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+
     def _run_member(
         self,
-        record: Any,
         candidates: Candidates,
         member: int,
         row: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
         moments: NDArray[np.float64] | None,
-    ) -> None:
-        key = derive_key(candidates.seed, candidates.episode_purpose, candidates.generation)
-        num_episodes = candidates.num_episodes(member) or self.episodes_per_member
-        returns, steps = np.zeros(num_episodes), 0
+        returns: NDArray[np.float64],
+    ) -> int:
+        """Fill in the return of each episode; returns the steps of all."""
+        steps = 0
         self.actor.parameters = np.array(row, np.float32)
-        for episode in range(num_episodes):
-            seed = derive_seed(key, self._seed_group(candidates, member), episode)
+        for episode, seed in enumerate(seeds.tolist()):
             try:
                 outcome = self.simulator().run(self.actor, seed, moments, self.max_episode_steps)
             except Exception as error:
                 raise _member_error(error, candidates, member, seed) from error
             returns[episode] = outcome.episode_return
             steps += outcome.num_steps
-        record["member"], record["steps"], record["episodes"] = member, steps, num_episodes
-        record["fitness"] = returns.mean()
-        record["status"] = OK if math.isfinite(record["fitness"]) else FAILED
+        return steps
 
-    def _seed_group(self, candidates: Candidates, member: int) -> int:
-        """Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable."""
+    def _seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
+        """Seeds of the members' episodes, (num_members, num_episodes).
+
+        Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable.
+        """
+        key = np.uint64(derive_key(candidates.seed, candidates.episode_purpose, candidates.generation))
+        groups = 1 + members
         if candidates.episode_purpose != "episode":
-            return member
-        if candidates.num_episodes(member) is not None:
-            return 0
-        match self.episode_seeds:
-            case "generation":
-                return 1
-            case "pair" if self.antithetic:
-                return 1 + member // 2
-        return 1 + member
+            groups = members
+        elif candidates.num_episodes(int(members[0])) is not None:
+            groups = np.zeros_like(members)
+        elif self.episode_seeds == "generation":
+            groups = np.ones_like(members)
+        elif self.episode_seeds == "pair" and self.antithetic:
+            groups = 1 + members // 2
+        seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
+        return seeds
 
     def simulator(self) -> Simulator:
         """The rank's simulator, made when it is first needed, or anew for every episode with ``fresh_env``."""

@@ -7,14 +7,17 @@ draw ``i`` of a key is ``mix(key + i * GOLDEN)``, so any rank can compute any dr
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014)
 
 
+@lru_cache(maxsize=256)
 def derive_key(seed: int, purpose: str, generation: int = 0) -> int:
     """The 64-bit key of a stream.
 
@@ -64,3 +67,14 @@ def draw64(key: np.uint64, counter: np.uint64) -> np.uint64:
 def draw_unit(key: np.uint64, counter: np.uint64) -> float:
     """Draw number ``counter`` of a key, uniform on [0, 1) with 53 bits."""
     return (draw64(key, counter) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True, error_model="numpy")
+def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
+    """``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count) uint64."""
+    seeds = np.empty((groups.size, count), np.uint64)
+    for j in range(groups.size):
+        value = mix64(mix64(key) + (np.uint64(groups[j]) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+        for i in range(count):
+            seeds[j, i] = draw64(value, np.uint64(i)) >> np.uint64(1)
+    return seeds

@@ -119,7 +119,7 @@ class ClassicSimulator:
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         from esengine import classic_kernels
 
-        self._rollout: Any = classic_kernels.rollout
+        self._kernels: Any = classic_kernels
         task = env.unwrapped
         self._limit = _step_limit(env)
         self._task = classic_kernels.CLASSES[type(task).__name__]
@@ -131,7 +131,31 @@ class ClassicSimulator:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         moments = _NO_MOMENTS if moments is None else moments
         arguments = (np.uint64(seed), limit, actor.compiled_arguments, moments, self._observation)
-        return Episode(*self._rollout(self._task, self._constant, *arguments))
+        return Episode(*self._kernels.rollout(self._task, self._constant, *arguments))
+
+    def run_members(
+        self,
+        actor: Actor,
+        rows: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
+        statistics: NDArray[np.float64],
+        max_steps: int | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """All episodes of many members in one call; returns (num_members, num_episodes) returns and (num_members,) steps.
+
+        Args:
+            actor: gives architecture and scaling.
+            rows: (num_members, num_parameters).
+            seeds: (num_members, num_episodes).
+            statistics: packed observation moments that the members' are added to, in order; or an empty array.
+            max_steps: see `rollouts.run_episode`.
+        """
+        limit = self._limit if max_steps is None else min(self._limit, max_steps)
+        returns, steps = np.empty(seeds.shape), np.empty(len(rows), np.int64)
+        parameters = np.array(rows, np.float32, order="C")
+        arguments = (seeds, parameters, limit, actor.compiled_arguments, statistics, self._observation, returns, steps)
+        self._kernels.rollouts(self._task, self._constant, *arguments)
+        return returns, steps
 
     def close(self) -> None:
         pass

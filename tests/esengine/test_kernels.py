@@ -29,6 +29,20 @@ def test_perturb_equals_its_reference(table: NDArray[np.float32], dtype: type[An
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_equal_their_reference_and_a_scale_of_zero_copies(table: NDArray[np.float32], dtype: type[Any]) -> None:
+    random = np.random.default_rng(1)
+    parents = random.standard_normal((3, 1001)).astype(dtype)
+    parents[0, 0] = -0.0
+    sources, starts = np.array([0, 2, 2, 1]), random.integers(0, 4000, 4) * kernels.ALIGNMENT
+    scales = np.array([0, 0.1, 0.2, 0.3], dtype)
+    rows, expected = np.empty((4, 1001), dtype), np.empty((4, 1001), dtype)
+    kernels.perturb_rows(parents, sources, table, starts, scales, rows)
+    kernels.perturb_rows_reference(parents, sources, table, starts, scales, expected)
+    np.testing.assert_array_equal(rows, expected)
+    assert rows[0].tobytes() == parents[0].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_an_antithetic_pair_equals_its_reference(table: NDArray[np.float32], dtype: type[Any]) -> None:
     mean = np.random.default_rng(1).standard_normal(1001).astype(dtype)
     pair, expected = np.empty((2, mean.size), dtype), np.empty((2, mean.size), dtype)
@@ -93,7 +107,7 @@ def test_window_starts_of_neighbours_have_no_fixed_distance() -> None:
 
 
 def test_parents_are_drawn_uniformly() -> None:
-    parents = kernels.parent_indices(np.uint64(9), np.arange(100_000), 10)
+    parents = kernels.parent_indices(np.uint64(9), np.arange(100_000), 0, 10)
     counts = np.bincount(parents, minlength=10)
     assert counts.min() > 10_000 - 5 * 95
     assert counts.max() < 10_000 + 5 * 95

@@ -90,15 +90,16 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
     assert np.abs(np.corrcoef(rows) - np.eye(11)).max() < 0.08
     weights = np.random.default_rng(0).standard_normal(11).astype(dtype)
     root = np.full(5000, 3, dtype)
-    total, chain, link = np.empty(5000, dtype), np.empty(5000, dtype), root.copy()
+    total, chain, links = np.empty(5000, dtype), np.empty(5000, dtype), root[None].copy()
+    first_row = np.zeros(1, np.int64)
     noise.weighted_sum(weights, starts, 0, total)
     noise.apply_chain(root, starts, weights, chain)
     expected = np.zeros(5000, dtype)
     for row, start, weight in zip(rows, starts, weights, strict=True):
         expected += weight * row
-        noise.perturb(link, start, weight, link)
+        noise.perturb(links, first_row, np.array([start]), np.array([weight]), links)
     np.testing.assert_array_equal(total, expected)
-    np.testing.assert_array_equal(chain, link)
+    np.testing.assert_array_equal(chain, links[0])
     part = np.empty(777, dtype)
     noise.weighted_sum(weights, starts, 1234, part)
     np.testing.assert_array_equal(part, total[1234 : 1234 + 777])

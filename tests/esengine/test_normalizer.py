@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esengine.normalizer import RunningStatistics, accumulate, accumulate_reference
+from esengine.normalizer import (
+    RunningStatistics,
+    accumulate,
+    accumulate_reference,
+    merge_moments,
+    merge_moments_reference,
+)
 
 
 def moments_of(observations: np.ndarray) -> np.ndarray:
@@ -21,6 +27,15 @@ def test_accumulate_equals_its_reference() -> None:
     for observation in observations:
         accumulate_reference(expected, observation)
     np.testing.assert_array_equal(moments_of(observations), expected)
+
+
+def test_merging_equals_its_reference() -> None:
+    first, second = (np.random.default_rng(seed).standard_normal((50 + seed, 5)).astype(np.float32) for seed in (1, 2))
+    for start in (np.zeros(11), moments_of(first)):
+        expected, ours = start.copy(), start.copy()
+        merge_moments(ours, moments_of(second))
+        merge_moments_reference(expected, moments_of(second))
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_merged_chunks_give_mean_and_variance_of_all_observations() -> None:

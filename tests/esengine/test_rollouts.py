@@ -18,11 +18,12 @@ from esengine.errors import UserError, WorkerError
 from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
 from esengine.noise import create_table
-from esengine.normalizer import RunningStatistics
+from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.pool import Pool
-from esengine.problems import EnvironmentProblem
+from esengine.problems import FAILED, OK, EnvironmentProblem
 from esengine.rollouts import Episode, run_episode
+from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import GymnasiumSimulator
 from esengine.spaces import describe
 from esengine.world import World
@@ -89,16 +90,39 @@ def test_observations_of_training_are_counted_and_those_of_evaluation_are_not() 
 
 
 def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
-    def groups(**settings: Any) -> list[int]:
+    def seeds(**settings: Any) -> list[int]:
         problem = problem_for("Pendulum-v1", **settings)
         candidates = PolicyEpisodes(0, 1, 4, np.zeros(problem.dimension, np.float32), "episode")
         object.__setattr__(candidates, "num_episodes", lambda member: None)
-        return [problem._seed_group(candidates, member) for member in range(4)]
+        key = derive_key(0, "episode", 1)
+        groups = {derive_seed(key, group, 0): group for group in range(6)}
+        return [groups[seed] for seed in problem._seeds(candidates, np.arange(4), 1)[:, 0].tolist()]
 
-    assert groups(antithetic=True) == [1, 1, 2, 2]
-    assert groups() == [1, 2, 3, 4]
-    assert groups(episode_seeds="generation") == [1, 1, 1, 1]
-    assert groups(antithetic=True, episode_seeds="member") == [1, 2, 3, 4]
+    assert seeds(antithetic=True) == [1, 1, 2, 2]
+    assert seeds() == [1, 2, 3, 4]
+    assert seeds(episode_seeds="generation") == [1, 1, 1, 1]
+    assert seeds(antithetic=True, episode_seeds="member") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
+def test_members_in_one_call_equal_members_one_by_one(env_id: str) -> None:
+    """Several episodes each, with a member whose parameters make it fail."""
+    problem = problem_for(env_id, episodes_per_member=3, max_episode_steps=60)
+    rows = np.random.default_rng(0).standard_normal((4, problem.dimension)).astype(np.float32)
+    rows[2] = np.nan
+    candidates = PolicyEpisodes(0, 1, 4, rows[0], "episode")
+    object.__setattr__(candidates, "num_episodes", lambda member: None)
+    together, statistics = problem.evaluate(candidates, 0, rows)
+    merged = np.zeros_like(statistics)
+    for member in range(4):
+        alone, part = problem.evaluate(candidates, member, rows[member : member + 1])
+        assert alone[0].tobytes() == together[member].tobytes()
+        merge_moments(merged, part)
+    np.testing.assert_array_equal(merged, statistics)
+    assert together["episodes"].tolist() == [3, 3, 3, 3]
+    if env_id == "Pendulum-v1":
+        assert together["status"].tolist() == [OK, OK, FAILED, OK]
+        assert statistics[0] == 3 * 3 * 60
 
 
 def test_fitness_is_the_mean_over_the_members_episodes() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esengine.seeding import derive_key, derive_seed, draw_unit, generator
+from esengine.seeding import derive_key, derive_seed, derive_seeds, draw_unit, generator
 
 NUMBERS = st.integers(0, 2**62)
 
@@ -40,3 +40,9 @@ def test_compiled_draws_are_uniform() -> None:
 def test_a_generator_depends_on_its_counters() -> None:
     assert generator(1, 2).random() == generator(1, 2).random()
     assert generator(1, 2).random() != generator(1, 3).random()
+
+
+@given(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=4))
+def test_seeds_of_many_are_the_seeds_of_each(key: int, groups: list[int]) -> None:
+    seeds = derive_seeds(np.uint64(key), np.array(groups), 3)
+    assert seeds.tolist() == [[derive_seed(key, group, i) for i in range(3)] for group in groups]
