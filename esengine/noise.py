@@ -204,7 +204,7 @@ def create_table(
     size = 1 << log2_size
     total = size + wrap(dimension)
     if memory is None:
-        table: NDArray[np.float32] = np.empty(total, np.float32)
+        table = _aligned(total)
     else:
         table = map_array(memory.find(NOISE), np.float32, total, writable=True)
     key = np.uint64(derive_key(seed, "noise-table"))
@@ -235,6 +235,13 @@ def check_table_room(log2_size: int | None, dimension: int) -> None:
     """Raises UserError as `reserve` would, before anything is started."""
     if log2_size is not None:
         check_room(_TABLE, _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
+
+
+def _aligned(size: int) -> NDArray[np.float32]:
+    """An empty array on a 64-byte boundary, as a mapped table is."""
+    room: NDArray[np.float32] = np.empty(size + kernels.ALIGNMENT, np.float32)
+    first = -room.__array_interface__["data"][0] // room.itemsize % kernels.ALIGNMENT
+    return room[first : first + size]
 
 
 def wrap(dimension: int) -> int:

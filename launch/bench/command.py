@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from esengine.errors import UserError, listed
 from esengine.launch.bench.figures import BenchSettings, Figure
@@ -29,7 +30,8 @@ def bench(subject: str, settings: BenchSettings) -> int:
     if subject not in SUBJECTS:
         raise UserError(f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help")
     settings.check()
-    figures = SUBJECTS[subject](settings)
+    with threadpool_limits(1):  # one core's figures, for the plain code as well
+        figures = SUBJECTS[subject](settings)
     table = Table("what", "value", "unit", "against", "ratio", "goal", box=None, pad_edge=False)
     for figure in figures:
         missed = figure.goal is not None and figure.ratio < figure.goal

@@ -1,0 +1,52 @@
+"""One noise table a node, whatever the number of ranks on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
+from tests.conftest import REPOSITORY
+
+PROGRAM = """
+import re
+from pathlib import Path
+from esengine.launch.build import build_problem
+from esengine.launch.config import METHODS, RunConfig, TrainSettings
+from esengine.opening import open_desk
+from esengine.world import World
+
+world = World()
+problem = build_problem(RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), METHODS["cma-es"]()))
+with open_desk(world, problem, 0, 22) as desk:
+    desk.noise.table.sum()  # every rank touches every page
+    world.comm.Barrier()
+    address, end = desk.noise.table.ctypes.data, desk.noise.table.ctypes.data + desk.noise.table.nbytes
+    share = 0
+    for part in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(), flags=re.M)[1:]:
+        low, high = (int(text, 16) for text in part.split()[0].split("-"))
+        if low <= address and end <= high:
+            share = int(re.search(r"^Pss: +(\\d+) kB", part, re.M).group(1))
+    shares = world.comm.gather(share)
+    if world.is_master:
+        print("shares", *shares)
+    world.comm.Barrier()
+"""
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_ranks_of_a_node_share_one_table(tmp_path: Path, ranks: int) -> None:
+    mpirun = find_mpirun()
+    command = [mpirun, *options_of_mpirun(mpirun, ranks), sys.executable, "-c", PROGRAM]
+    environment = environment_of_ranks() | {"PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("shares")]
+    shares = [int(share) for share in line.split()[1:]]
+    table_kb = 4 * (1 << 22) // 1024
+    assert len(shares) == ranks
+    assert table_kb <= sum(shares) <= 1.01 * table_kb  # the proportional shares of one copy
+    assert max(shares) < 1.1 * table_kb / ranks
