@@ -29,6 +29,12 @@ def chunk_size(population_size: int) -> int:
     return max(1, min(256, population_size // 4096))
 
 
+def evaluation_chunk_size(population_size: int, members_together: int) -> int:
+    """Members of a chunk of evaluation: ``members_together``, rounded up to whole chunks of `chunk_size`."""
+    size = chunk_size(population_size)
+    return size * -(-members_together // size)
+
+
 def chunks(population_size: int, size: int) -> list[tuple[int, int]]:
     """Bounds ``(start, stop)`` of consecutive chunks; the last may be short."""
     return [(start, min(start + size, population_size)) for start in range(0, population_size, size)]
@@ -72,7 +78,7 @@ class Candidates:
         return cls(**fields)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        """Parameters of the members of one chunk, (stop - start, dimension)."""
+        """Parameters of the members of some whole chunks, (stop - start, dimension)."""
         raise NotImplementedError
 
     def row(self, noise: Noise, member: int) -> NDArray[np.floating]:
@@ -236,8 +242,11 @@ class GaussianSamples(Candidates):
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
         padded = chunk_size(self.population_size)
-        steps, _ = self._steps(noise, start, stop, padded)
-        return self.mean + self.sigma * steps[: stop - start]
+        rows = np.empty((stop - start, self.dimension))
+        for low, high in chunks(stop - start, padded):  # one matrix product each, whatever else is asked for
+            steps, _ = self._steps(noise, start + low, start + high, padded)
+            rows[low:high] = self.mean + self.sigma * steps[: high - low]
+        return rows
 
     def moment_chunk_size(self) -> int:
         """Members of a chunk of `moments`: enough that one partial covariance costs less to send than to compute."""

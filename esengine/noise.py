@@ -203,10 +203,7 @@ def create_table(
     """
     size = 1 << log2_size
     total = size + wrap(dimension)
-    if memory is None:
-        table = _aligned(total)
-    else:
-        table = map_array(memory.find(NOISE), np.float32, total, writable=True)
+    table = _aligned(total) if memory is None else map_array(memory.find(NOISE), np.float32, total, writable=True)
     key = np.uint64(derive_key(seed, "noise-table"))
     num_blocks = -(-total // _BLOCK)
     for block in range(part, num_blocks, num_parts):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine import messages
-from esengine.candidates import Candidates, GaussianSamples, PolicyEpisodes, chunk_size, chunks
+from esengine.candidates import Candidates, GaussianSamples, PolicyEpisodes, chunks, evaluation_chunk_size
 from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import Abandoned, StopRequest
@@ -94,7 +94,8 @@ class Pool:
             )
         began = time.monotonic()
         version = self._publish(candidates)
-        bounds = chunks(candidates.population_size, chunk_size(candidates.population_size))
+        together = self.desk.problem.members_together(candidates.population_size)
+        bounds = chunks(candidates.population_size, evaluation_chunk_size(candidates.population_size, together))
         tasks = [Task(version, Kind.EVALUATE, unit, *bound) for unit, bound in enumerate(bounds)]
         finished = {} if finished is None else finished
         busy_s = self._run(tasks, finished)

@@ -23,13 +23,15 @@ from esengine.errors import WorkerError
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.seeding import derive_key, derive_seeds
-from esengine.simulators import ClassicSimulator, EnvBackend, Simulator, make_simulator
+from esengine.simulators import BatchSimulator, EnvBackend, Simulator, make_simulator
 from esengine.spaces import ObservationSpec
 
 OK, FAILED = 0, 1
 
 MEMBER = np.dtype([("member", "<i8"), ("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i4"), ("status", "<i4")])
 """The fixed-size record that comes back for every member. ``fitness`` is the mean return over its episodes."""
+
+_LEAST_CHUNKS = 64  # of a generation, so that some tens of ranks are busy, however cheap the members
 
 EpisodeSeeds = Literal["pair", "generation", "member"]
 
@@ -48,6 +50,9 @@ class Problem(Protocol):
     @property
     def num_statistics(self) -> int:
         """Length of the float64 vector of partial statistics that a chunk sends."""
+
+    def members_together(self, population_size: int) -> int:
+        """Members that are best evaluated in one call, from the settings and the population alone."""
 
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
@@ -78,7 +83,7 @@ class EnvironmentProblem:
         normalize_observations: scale observations by running mean and standard deviation.
         max_episode_steps: cut episodes, or None.
         fresh_env: make the environment anew for every episode, for environments whose reset does not forget.
-        env_backend: step through gymnasium, or in compiled code where that exists.
+        env_backend: see `simulators.make_simulator`.
         antithetic: whether members 2k and 2k + 1 are a pair.
     """
 
@@ -114,6 +119,12 @@ class EnvironmentProblem:
     @property
     def num_statistics(self) -> int:
         return 1 + 2 * self.observations.dim if self._observes else 0
+
+    def members_together(self, population_size: int) -> int:
+        simulator = self.simulator()
+        if not isinstance(simulator, BatchSimulator):
+            return 1
+        return max(1, min(simulator.most_members, population_size // _LEAST_CHUNKS))
 
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
@@ -169,8 +180,11 @@ class EnvironmentProblem:
     ) -> None:
         """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations behind."""
         simulator = self.simulator()
-        if isinstance(simulator, ClassicSimulator):
-            returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
+        if isinstance(simulator, BatchSimulator):
+            try:
+                returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
+            except Exception as error:
+                raise _member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
             records["steps"] = steps
         else:
             returns = np.zeros(seeds.shape)
@@ -246,6 +260,9 @@ class ObjectiveProblem:
 
     dtype = np.float64
     num_statistics = 0
+
+    def members_together(self, population_size: int) -> int:
+        return 1
 
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -15,8 +15,9 @@ from esengine.environments import EnvironmentSpec
 from esengine.policies import Actor
 from esengine.rollouts import Episode, run_episode
 from esengine.spaces import ObservationSpec
+from esengine.vectorized import VectorSimulator
 
-EnvBackend = Literal["auto", "gymnasium", "compiled"]
+EnvBackend = Literal["auto", "gymnasium", "compiled", "vectorized"]
 
 _NO_MOMENTS = np.empty(0)
 _PLAIN_WRAPPERS = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
@@ -31,6 +32,35 @@ class Simulator(Protocol):
 
     def close(self) -> None:
         """Give the environment back."""
+
+
+@runtime_checkable
+class BatchSimulator(Simulator, Protocol):
+    """Runs the episodes of many members in one call.
+
+    Attributes:
+        most_members: members of one call beyond which nothing is gained.
+    """
+
+    most_members: int
+
+    def run_members(
+        self,
+        actor: Actor,
+        rows: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
+        statistics: NDArray[np.float64],
+        max_steps: int | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """All episodes of all members; returns (num_members, num_episodes) returns and (num_members,) steps.
+
+        Args:
+            actor: gives architecture and scaling.
+            rows: (num_members, num_parameters).
+            seeds: (num_members, num_episodes).
+            statistics: packed observation moments that the members' are added to, in order; or an empty array.
+            max_steps: see `rollouts.run_episode`.
+        """
 
 
 class GymnasiumSimulator:
@@ -116,6 +146,8 @@ class ClassicSimulator:
         env: an environment that `has_compiled` accepts.
     """
 
+    most_members = 16
+
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         from esengine import classic_kernels
 
@@ -141,15 +173,6 @@ class ClassicSimulator:
         statistics: NDArray[np.float64],
         max_steps: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """All episodes of many members in one call; returns (num_members, num_episodes) returns and (num_members,) steps.
-
-        Args:
-            actor: gives architecture and scaling.
-            rows: (num_members, num_parameters).
-            seeds: (num_members, num_episodes).
-            statistics: packed observation moments that the members' are added to, in order; or an empty array.
-            max_steps: see `rollouts.run_episode`.
-        """
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         returns, steps = np.empty(seeds.shape), np.empty(len(rows), np.int64)
         parameters = np.array(rows, np.float32, order="C")
@@ -167,8 +190,10 @@ def make_simulator(spec: EnvironmentSpec, observations: ObservationSpec, backend
     Args:
         spec: the environment.
         observations: how its observations are flattened.
-        backend: anything but ``gymnasium`` is compiled where that exists.
+        backend: ``auto`` and ``compiled`` are compiled where that exists.
     """
+    if backend == "vectorized":
+        return VectorSimulator(spec)
     env = spec.make()
     kind = _compiled_kind(env) if backend != "gymnasium" else None
     return GymnasiumSimulator(env, observations) if kind is None else kind(env)

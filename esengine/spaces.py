@@ -71,6 +71,13 @@ class ActionSpec:
     def num_outputs(self) -> int:
         return sum(self.sizes)
 
+    def batch(self, decoded: NDArray[np.float64]) -> NDArray[Any]:
+        """Actions as a vector environment takes them, from (num_lanes, num_choices) of what the kernel `act` writes."""
+        values = (decoded if self.dtype.startswith("float") else np.rint(decoded)).astype(self.dtype)
+        if self.starts:
+            values += np.array(self.starts, values.dtype)
+        return values[:, 0] if self.kind == "discrete" else values.reshape(len(values), *self.shape)
+
     @classmethod
     def of(cls, space: spaces.Space[Any]) -> ActionSpec:
         """Raises UserError for a space that policies cannot act in."""

@@ -17,6 +17,7 @@ from esengine.policy_file import Policy, load_policy
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
 from esengine.simulators import has_compiled
 from esengine.spaces import describe
+from esengine.vectorized import offers_vector
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
 
@@ -44,6 +45,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
                 "--env-backend compiled must be used with an environment that has compiled rollouts, "
                 f"got {train.env_id}; use --env-backend auto"
             )
+        if train.env_backend == "vectorized":
+            _check_vectorized(train, environment)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     finally:
         env.close()
@@ -68,6 +71,23 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.fresh_env,
         train.env_backend,
     )
+
+
+def _check_vectorized(train: TrainSettings, environment: EnvironmentSpec) -> None:
+    if not offers_vector(environment):
+        raise UserError(
+            "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box, "
+            f"got {train.env_id}; use --env-backend auto"
+        )
+    if train.episode_seeds == "generation":
+        raise UserError(
+            "--episode-seeds must be pair or member with --env-backend vectorized, got generation; "
+            "a vector draws a start of its own for each of its lanes"
+        )
+    if train.fresh_env:
+        raise UserError(
+            "--fresh-env must be used with --env-backend gymnasium, got vectorized; a vector's lanes are reset together"
+        )
 
 
 def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floating]:

@@ -71,8 +71,8 @@ class TrainSettings:
     """Cut episodes after so many steps."""
     fresh_env: bool = False
     """Make the environment anew for every episode, for one whose reset does not forget."""
-    env_backend: Literal["auto", "gymnasium", "compiled"] = "auto"
-    """Step through gymnasium, or in compiled code; auto is compiled where that exists."""
+    env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
+    """Step through gymnasium, in compiled code, or in the environment's own vector form; auto is compiled where that exists."""
 
     eval_every: int = 10
     """Evaluate the policy every so many generations; 0 only at the end."""

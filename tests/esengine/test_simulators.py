@@ -13,6 +13,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.policies import Actor, PolicySpec
 from esengine.simulators import ClassicSimulator, GymnasiumSimulator, MujocoSimulator, has_compiled, make_simulator
 from esengine.spaces import describe
+from esengine.vectorized import VectorSimulator, offers_vector
 
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
 MUJOCO = [
@@ -135,3 +136,36 @@ def test_auto_takes_the_compiled_form_and_gymnasium_does_not() -> None:
     observations, _ = describe(spec.make())
     assert isinstance(make_simulator(spec, observations, "auto"), ClassicSimulator)
     assert isinstance(make_simulator(spec, observations, "gymnasium"), GymnasiumSimulator)
+
+
+def test_a_vector_environment_plays_the_episodes_that_its_lanes_play_alone() -> None:
+    """CartPole's vector form against compiled steps from the same starts, each lane with parameters of its own."""
+    spec = EnvironmentSpec("CartPole-v1")
+    actor = actor_for("CartPole-v1")
+    rows = np.random.default_rng(3).standard_normal((6, actor.spec.num_parameters)).astype(np.float32)
+    statistics = np.zeros(9)
+    simulator = VectorSimulator(spec)
+    returns, steps = simulator.run_members(actor, rows, np.full((6, 1), 5, np.uint64), statistics)
+    again, _ = simulator.run_members(actor, rows, np.full((6, 1), 5, np.uint64), np.zeros(0))
+    np.testing.assert_array_equal(again, returns)
+    np.testing.assert_array_equal(returns[:, 0], steps)
+    assert statistics[0] == steps.sum()
+    starts, _ = gymnasium.make_vec("CartPole-v1", num_envs=6, vectorization_mode="vector_entry_point").reset(seed=5)
+    for row, start, expected in zip(rows, starts, steps, strict=True):
+        actor.parameters = row
+        state, action, count, ended = start.astype(np.float64), 0, 0, False
+        while not ended and count < 500:
+            action = actor.act(state.astype(np.float32))
+            _, ended = classic_kernels.step(classic_kernels.CARTPOLE, state, float(action), 0.0, False)
+            count += 1
+        assert abs(count - expected) <= 1  # the vector's states are float32 sums of another order
+    simulator.close()
+
+
+def test_a_vector_of_one_is_a_simulator_too() -> None:
+    simulator = VectorSimulator(EnvironmentSpec("CartPole-v1"))
+    actor, moments = actor_for("CartPole-v1"), np.zeros(9)
+    episode = simulator.run(actor, 3, moments)
+    assert episode.episode_return == episode.num_steps == moments[0]
+    assert simulator.run(actor, 3, max_steps=2).num_steps == 2
+    assert not offers_vector(EnvironmentSpec("Pendulum-v1"))

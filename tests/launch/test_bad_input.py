@@ -48,6 +48,14 @@ CASES = {
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),
         "--env-backend compiled must be used with an environment that has compiled rollouts, got FrozenLake-v1",
     ),
+    "vectorized without a vector form": (
+        (*TRUNCATION, "Pendulum-v1", "--env-backend", "vectorized"),
+        "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box",
+    ),
+    "vectorized with equal starts": (
+        (*TRUNCATION, "CartPole-v1", "--env-backend", "vectorized", "--episode-seeds", "generation"),
+        "--episode-seeds must be pair or member with --env-backend vectorized, got generation",
+    ),
     "zero generations": ((*TRUNCATION, "CartPole-v1", "--generations", "0"), "--generations must be at least 1, got 0"),
     "odd noise table": ((*TRUNCATION, "CartPole-v1", "--noise-table-size", "1000"), "must be a power of two from 1024 on"),
     "resume of nothing": (("resume", "missing"), "a run directory must hold config.json, got missing"),

@@ -20,11 +20,14 @@ METHODS = {
     "truncation-es weighted": ("train", "truncation-es", "--population-size", "24", "--recombination", "weighted"),
     "cma-es": ("train", "cma-es", "--population-size", "8"),
     "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
+    "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
+    "cma-es many": ("train", "cma-es", "--population-size", "300"),
     "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
 }
 TASKS = {
     "CartPole-v1": ("--env-id", "CartPole-v1", "--hidden-sizes", "4"),
     "CartPole-v1 stepped": ("--env-id", "CartPole-v1", "--env-backend", "gymnasium", "--max-episode-steps", "100"),
+    "CartPole-v1 vectorized": ("--env-id", "CartPole-v1", "--env-backend", "vectorized", "--hidden-sizes", "4"),
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }
@@ -33,6 +36,9 @@ CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v
     ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
     ("truncation-es", "CartPole-v1 stepped"),
+    ("truncation-es many", "CartPole-v1"),
+    ("truncation-es many", "CartPole-v1 vectorized"),
+    ("cma-es many", "CartPole-v1 vectorized"),
 ]
 BUDGET = ("--generations", "4", "--eval-every", "2", "--checkpoint-every", "2")
 

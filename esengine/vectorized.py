@@ -1,0 +1,138 @@
+"""Environments that gymnasium offers as a vector: the members of a chunk step together, one in each lane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.environments import EnvironmentSpec
+from esengine.normalizer import accumulate, merge_moments
+from esengine.policies import Actor, act
+from esengine.rollouts import Episode
+
+_MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
+
+
+def offers_vector(spec: EnvironmentSpec) -> bool:
+    """Whether the environment has a vector form of its own, with plain arrays as observations."""
+    env = spec.make()
+    env.close()
+    registered = gymnasium.registry.get(spec.env_id.partition(":")[2] or spec.env_id)
+    return bool(registered and registered.vector_entry_point) and isinstance(env.observation_space, gymnasium.spaces.Box)
+
+
+class VectorSimulator:
+    """Runs members side by side in a vector environment.
+
+    A vector takes one seed and draws all of its start states from it, so every member meets a start of its own, which
+    depends on the bounds of its chunk; a vector has as many lanes as there are members.
+
+    Args:
+        spec: an environment that `offers_vector`.
+    """
+
+    most_members = 256
+
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        self._spec = spec
+        self._envs: dict[int, Any] = {}
+
+    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
+        """One episode in a vector of one."""
+        statistics = np.zeros(0) if moments is None else moments
+        seeds = np.array([[seed]], np.uint64)
+        returns, steps = self.run_members(actor, actor.parameters[None], seeds, statistics, max_steps)
+        return Episode(float(returns[0, 0]), int(steps[0]))
+
+    def run_members(
+        self,
+        actor: Actor,
+        rows: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
+        statistics: NDArray[np.float64],
+        max_steps: int | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """All episodes of many members, see `simulators.BatchSimulator`."""
+        parameters = np.array(rows, np.float32, order="C")
+        moments = np.zeros((len(rows), statistics.size))
+        returns, steps = np.zeros(seeds.shape), np.zeros(len(rows), np.int64)
+        for episode, seed in enumerate(seeds[0].tolist()):
+            self._run_episode(actor, parameters, seed, moments, returns[:, episode], steps, max_steps)
+        for lane in range(len(rows)):
+            if statistics.size and np.isfinite(returns[lane]).all():
+                merge_moments(statistics, moments[lane])
+        return returns, steps
+
+    def close(self) -> None:
+        for env in self._envs.values():
+            env.close()
+
+    def _vector(self, num_lanes: int) -> Any:
+        if num_lanes not in self._envs:
+            arguments = self._spec.arguments
+            self._envs[num_lanes] = gymnasium.make_vec(
+                self._spec.env_id, num_envs=num_lanes, vectorization_mode=_MODE, **arguments
+            )
+        return self._envs[num_lanes]
+
+    def _run_episode(
+        self,
+        actor: Actor,
+        parameters: NDArray[np.float32],
+        seed: int,
+        moments: NDArray[np.float64],
+        returns: NDArray[np.float64],
+        steps: NDArray[np.int64],
+        max_steps: int | None,
+    ) -> None:
+        """One episode in every lane; a lane that ends is not looked at again."""
+        active, env = np.ones(len(parameters), np.bool_), self._vector(len(parameters))
+        decoded = np.zeros((active.size, len(actor.spec.action.sizes)))
+        observations, _ = env.reset(seed=seed)
+        step = 0
+        while active.any() and step != max_steps:
+            flat = np.asarray(observations, np.float32).reshape(active.size, -1)
+            act_in_lanes(active, parameters, flat, moments, actor.compiled_arguments, np.uint64(seed), step, decoded)
+            observations, rewards, terminated, truncated, _ = env.step(actor.spec.action.batch(decoded))
+            returns[active] += np.asarray(rewards, np.float64)[active]
+            steps[active] += 1
+            active &= ~(np.asarray(terminated) | np.asarray(truncated))
+            step += 1
+
+
+@njit(cache=True, error_model="numpy")
+def act_in_lanes(
+    active: NDArray[np.bool_],
+    parameters: NDArray[np.float32],
+    observations: NDArray[np.float32],
+    moments: NDArray[np.float64],
+    policy: Any,
+    seed: np.uint64,
+    step: int,
+    decoded: NDArray[np.float64],
+) -> None:
+    """`policies.act` in every active lane, each with parameters of its own.
+
+    Args:
+        active: (num_lanes,).
+        parameters: (num_lanes, num_parameters).
+        observations: (num_lanes, obs_dim).
+        moments: (num_lanes, 1 + 2 * obs_dim) to add the observations to, or (num_lanes, 0).
+        policy: `Actor.compiled_arguments`, whose parameters are not used.
+        seed: stream of sampled actions, one for all lanes; each lane draws from a part of its own.
+        step: number of the step.
+        decoded: (num_lanes, num_choices) overwritten where active.
+    """
+    _, sizes, mean, inverse_std, hidden, head, sampled, _ = policy
+    for lane in range(active.size):
+        if active[lane]:
+            if moments.shape[1]:
+                accumulate(moments[lane], observations[lane])
+            draw = np.uint64(step) * np.uint64(active.size) + np.uint64(lane)
+            act(
+                parameters[lane], sizes, observations[lane], mean, inverse_std, hidden, head, sampled, seed, draw, decoded[lane]
+            )  # fmt: skip
