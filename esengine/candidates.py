@@ -295,6 +295,8 @@ class PolicyEpisodes(Candidates):
         return {name: getattr(self, name) for name in names}, {"parameters": self.parameters}
 
     def rows(self, noise: NoiseTable, start: int, stop: int) -> NDArray[np.floating]:
+        if stop - start == 1:
+            return self.parameters[None]
         return np.broadcast_to(self.parameters, (stop - start, self.dimension))
 
     def num_episodes(self, member: int) -> int | None:

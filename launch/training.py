@@ -21,8 +21,9 @@ from esengine.launch.run_directory import RunDirectory
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import save_policy
-from esengine.pool import Evaluations, Pool, serve
+from esengine.pool import Evaluations, Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
+from esengine.worker import serve
 from esengine.world import World
 
 Row = dict[str, Any]
