@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -85,9 +88,13 @@ class Mailbox:
         return self.comm.Isend(body, rank, tag)
 
 
-def encode_task(task: tuple[int, int, int, int, int]) -> bytes:
-    """A `Task`, or its fields, as a message."""
-    return _TASK.pack(*task)
+def encode_tasks(version: int, kind: int, bounds: Sequence[tuple[int, int]]) -> list[bytes]:
+    """The messages of a work list; a `Task`'s unit is its index."""
+    fields = np.empty((len(bounds), 5), "<i8")
+    fields[:, 0], fields[:, 1], fields[:, 2] = version, kind, np.arange(len(bounds))
+    fields[:, 3:] = bounds
+    image, size = fields.tobytes(), _TASK.size
+    return [image[start : start + size] for start in range(0, len(image), size)]
 
 
 def send_task(mail: Mailbox, worker: int, body: bytes) -> None:

@@ -40,13 +40,15 @@ class Evaluations:
         records: (population_size,) of `problems.MEMBER`.
         statistics: partial statistics of each chunk, see `Problem`; empty if the problem has none.
         busy_s: seconds that workers spent evaluating, all together.
-        wall_s: seconds that the master waited for them.
+        wall_s: seconds that the master waited for them, the publication included.
+        publish_s: seconds of those until all nodes had the population.
     """
 
     records: NDArray[Any]
     statistics: list[NDArray[np.float64]]
     busy_s: float
     wall_s: float
+    publish_s: float = 0.0
 
     @property
     def fitness(self) -> NDArray[np.float64]:
@@ -93,11 +95,12 @@ class Pool:
             )
         began = time.monotonic()
         version = self._publish(candidates)
+        publish_s = time.monotonic() - began
         bounds = chunks(candidates.population_size, chunk_size(candidates.population_size))
         finished = {} if finished is None else finished
         busy_s = self._run(version, Kind.EVALUATE, bounds, finished)
         records, statistics = _joined([finished[unit] for unit in range(len(bounds))], bounds)
-        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began)
+        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s)
         if merge:
             self.merge(evaluations)
         return evaluations
@@ -187,7 +190,7 @@ class Pool:
         if self.mail is None:
             busy_s = self._run_alone([Task(version, kind, unit, *bounds[unit]) for unit in todo], finished)
         else:
-            tasks = [messages.encode_task((version, kind, unit, *bound)) for unit, bound in enumerate(bounds)]
+            tasks = messages.encode_tasks(version, kind, bounds)
             busy_s = self._dispatch(self.mail, version, todo, tasks, finished)
         self._ended = False
         return busy_s
