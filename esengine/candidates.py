@@ -26,7 +26,7 @@ def chunk_size(population_size: int) -> int:
     Single members while the population is small, so that thousands of ranks stay busy; growing with the population, so that
     the number of messages stays bounded.
     """
-    return max(1, min(256, population_size // 4096))
+    return max(1, min(256, population_size // 16384))
 
 
 def chunks(population_size: int, size: int) -> list[tuple[int, int]]:

@@ -4,8 +4,8 @@
 |---|---|---|
 | task | master, worker | one `Task`: which unit of which published work |
 | result | worker, master | version, unit, seconds of work, and the unit's bytes |
-| publish | master, node leader | version and a packed bundle, see `node_memory.pack` |
-| ready | node leader, master | nothing: the node's ranks may map what was published |
+| publish | node leader, its children in the tree of leaders | version and a packed bundle, see `node_memory.pack` |
+| ready | node leader, its parent there | nothing: the ranks of all nodes below may map what was published |
 | stop | master, worker | nothing |
 | error | worker, master | the text of an exception |
 
@@ -82,7 +82,7 @@ class Mailbox:
         self.num_sent[tag] += 1
         self._send(body, rank, tag)
 
-    def begin_send(self, body: bytes, rank: int, tag: int) -> MPI.Request:
+    def begin_send(self, body: bytes | bytearray, rank: int, tag: int) -> MPI.Request:
         """Send without waiting; the body must be kept until the request is done."""
         self.num_sent[tag] += 1
         return self.comm.Isend(body, rank, tag)
@@ -116,17 +116,22 @@ def decode_result(body: bytearray) -> tuple[int, int, float, bytes]:
     return version, unit, busy_s, bytes(body[_RESULT.size :])
 
 
-def send_publication(mail: Mailbox, leader: int, version: int, image: bytes) -> None:
-    mail.send(_VERSION.pack(version) + image, leader, PUBLISH_TAG)
+def encode_publication(version: int, image: bytes) -> bytes:
+    return _VERSION.pack(version) + image
+
+
+def send_publication(mail: Mailbox, leader: int, body: bytes | bytearray) -> MPI.Request:
+    """Pass a publication on; the body must stay as it is until the request is done."""
+    return mail.begin_send(body, leader, PUBLISH_TAG)
 
 
 def decode_publication(body: bytearray) -> tuple[int, memoryview]:
     return _VERSION.unpack_from(body)[0], memoryview(body)[_VERSION.size :]
 
 
-def send_ready(mail: Mailbox) -> None:
-    """A leader's answer to a publication: its node's ranks may map it now."""
-    mail.send(b"", 0, READY_TAG)
+def send_ready(mail: Mailbox, parent: int) -> None:
+    """A leader's answer to a publication: its node's ranks, and those of the nodes below it, may map it now."""
+    mail.send(b"", parent, READY_TAG)
 
 
 def send_stop(mail: Mailbox, worker: int) -> MPI.Request:

@@ -27,7 +27,7 @@ from esengine.node_memory import pack
 from esengine.problems import FAILED, MEMBER
 from esengine.world import Backoff, World
 
-_IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
+IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
 
@@ -157,21 +157,18 @@ class Pool:
         return self._send({"of": self.desk.search_version}, {"weights": weights})
 
     def _send(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
-        """One copy to every node; returns when all nodes have it."""
+        """One copy to every node, along the tree of leaders; returns when all nodes have it."""
         self._version += 1
-        leaders = self.world.leaders[1:]
-        if leaders:
-            assert self.mail is not None
-            image = pack(header, arrays)
-            for leader in leaders:
-                messages.send_publication(self.mail, leader, self._version, image)
+        if self.mail is None or not self.world.children:
+            self.desk.publish(self._version, header, arrays)
+            return self._version
+        publication = messages.encode_publication(self._version, pack(header, arrays))
+        requests = [messages.send_publication(self.mail, leader, publication) for leader in self.world.children]
         self.desk.publish(self._version, header, arrays)
-        waiting = set(leaders)
-        backoff = Backoff()
+        waiting, backoff = set(self.world.children), Backoff()
         while waiting:
             if self._stop.is_final:
                 raise Interrupted(self._stop.received)
-            assert self.mail is not None
             body = self.mail.poll()
             if body is None:
                 backoff.pause()
@@ -179,6 +176,8 @@ class Pool:
                 waiting.discard(self.mail.source)
             else:
                 self._check(self.mail, body)
+        for request in requests:
+            request.Wait()
         return self._version
 
     def _run(self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes]) -> float:
@@ -197,9 +196,9 @@ class Pool:
 
     def _dispatch(self, mail: Mailbox, version: int, todo: deque[int], tasks: list[bytes], finished: dict[int, bytes]) -> float:
         """Hand units to whoever is free until all of them are finished."""
-        last = _IN_FLIGHT * len(self._workers)
+        last = IN_FLIGHT * len(self._workers)
         held = dict.fromkeys(self._workers, 0)
-        for depth in range(1, _IN_FLIGHT + 1):
+        for depth in range(1, IN_FLIGHT + 1):
             for worker in self._workers:
                 if todo and (depth == 1 or len(todo) > last):
                     messages.send_task(mail, worker, tasks[todo.popleft()])
@@ -255,6 +254,11 @@ def _joined(results: list[bytes], bounds: list[tuple[int, int]]) -> tuple[NDArra
     return records, statistics
 
 
+def noise_sum_slices(dimension: int) -> list[tuple[int, int]]:
+    """Bounds of the coordinates that one unit of `Population.weighted_noise` sums."""
+    return chunks(dimension, max(4096, -(-dimension // 256)))
+
+
 class Population:
     """The last evaluated search population, for sums that no single rank should do alone.
 
@@ -277,7 +281,7 @@ class Population:
         """
         dimension = self._candidates.dimension
         weights = np.asarray(weights, self._desk.problem.dtype)
-        slices = chunks(dimension, max(4096, -(-dimension // 256)))
+        slices = noise_sum_slices(dimension)
         alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
         return np.concatenate(self._sum(Kind.NOISE_SUM, slices, weights, alone, weights.dtype.type))
 

@@ -20,7 +20,7 @@ from tests.conftest import Run
 FLAGS = {
     "kernels": (),
     "rollouts": ("--env-ids", "CartPole-v1"),
-    "dispatch": ("--workers", "1", "2"),
+    "dispatch": ("--workers", "2"),
     "scaling": ("--env-id", "CartPole-v1"),
 }
 
