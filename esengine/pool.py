@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from esengine.messages import Mailbox, Task
 from esengine.node_memory import pack
 from esengine.problems import FAILED, MEMBER
 from esengine.world import Backoff, World
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
@@ -72,6 +75,7 @@ class Pool:
         self._ended = False
         self._workers = list(range(1, world.size))
         self.mail = None if world.comm is None else Mailbox(world.comm)
+        self._requests: list[MPI.Request] = []  # of the last publication: they hold what is being sent
 
     def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True) -> Evaluations:
         """Evaluate a population.
@@ -163,7 +167,7 @@ class Pool:
             self.desk.publish(self._version, header, arrays)
             return self._version
         publication = messages.encode_publication(self._version, pack(header, arrays))
-        requests = [messages.send_publication(self.mail, leader, publication) for leader in self.world.children]
+        self._requests = [messages.send_publication(self.mail, leader, publication) for leader in self.world.children]
         self.desk.publish(self._version, header, arrays)
         waiting, backoff = set(self.world.children), Backoff()
         while waiting:
@@ -176,7 +180,7 @@ class Pool:
                 waiting.discard(self.mail.source)
             else:
                 self._check(self.mail, body)
-        for request in requests:
+        for request in self._requests:
             request.Wait()
         return self._version
 
