@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test check format clean
+.PHONY: help venv run test check format scaling clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,6 +36,10 @@ check: $(STAMP)  ## format, lint and types
 format: $(STAMP)  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+scaling: $(STAMP)  ## measure what a unit of work costs here, and simulate up to 100,000 ranks with it
+	-$(BIN)/esengine bench dispatch --json benchmarks/dispatch.json
+	$(BIN)/python -m benchmarks.scaling_model --costs benchmarks/dispatch.json --png benchmarks/scaling.png
 
 clean:  ## remove the environment and all caches, keep the runs
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,7 +26,7 @@ def chunk_size(population_size: int) -> int:
     Single members while the population is small, so that thousands of ranks stay busy; growing with the population, so that
     the number of messages stays bounded.
     """
-    return max(1, min(256, population_size // 4096))
+    return max(1, min(256, population_size // 16384))
 
 
 def evaluation_chunk_size(population_size: int, members_together: int) -> int:
@@ -301,6 +301,8 @@ class PolicyEpisodes(Candidates):
         return {name: getattr(self, name) for name in names}, {"parameters": self.parameters}
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
+        if stop - start == 1:
+            return self.parameters[None]
         return np.broadcast_to(self.parameters, (stop - start, self.dimension))
 
     def num_episodes(self, member: int) -> int | None:

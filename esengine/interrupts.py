@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -42,16 +40,18 @@ class StopRequest:
             signal.signal(number, self._handle)
         return self
 
-    @contextmanager
-    def abandonable(self) -> Iterator[None]:
-        """Let a signal end the block at once with `Abandoned`; the block must not be inside an MPI call."""
+    def abandonable(self) -> StopRequest:
+        """Let a signal end the ``with`` block at once with `Abandoned`; the block must not be inside an MPI call."""
+        return self
+
+    def __enter__(self) -> None:
         self._cuts = True
-        try:
-            if self:
-                raise Abandoned
-            yield
-        finally:
+        if self.received is not None:
             self._cuts = False
+            raise Abandoned
+
+    def __exit__(self, *exception: object) -> None:
+        self._cuts = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT":

@@ -1,15 +1,16 @@
-"""The pool: the master's end, which hands out units of work, and the worker's end, which does them.
+"""The pool: the master's end, which hands out units of work; `worker` is the other end.
 
 A unit is a chunk of members to evaluate, a slice of coordinates of a weighted noise sum, or a chunk of members of a
 covariance sum. Its bounds never depend on the ranks, and results are merged in the order of units, so neither the number of
-ranks nor the order of arrival can change a bit. Units go to whoever is free, two in flight a worker.
+ranks nor the order of arrival can change a bit. Units go to whoever is free, two in flight a worker; the last ones, two
+a worker at most, are dealt one at a time, since a unit that waits behind a long one cannot be taken back.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +22,15 @@ from esengine.candidates import Candidates, GaussianSamples, PolicyEpisodes, chu
 from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import Abandoned, StopRequest
-from esengine.messages import Task
-from esengine.node_memory import pack, unpack
+from esengine.messages import Mailbox, Task
+from esengine.node_memory import pack
 from esengine.problems import FAILED, MEMBER
 from esengine.world import Backoff, World
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-_IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
+IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
 
@@ -40,15 +41,17 @@ class Evaluations:
 
     Attributes:
         records: (population_size,) of `problems.MEMBER`.
-        statistics: partial statistics of each chunk, see `Problem`.
+        statistics: partial statistics of each chunk, see `Problem`; empty if the problem has none.
         busy_s: seconds that workers spent evaluating, all together.
-        wall_s: seconds that the master waited for them.
+        wall_s: seconds that the master waited for them, the publication included.
+        publish_s: seconds of those until all nodes had the population.
     """
 
     records: NDArray[Any]
     statistics: list[NDArray[np.float64]]
     busy_s: float
     wall_s: float
+    publish_s: float = 0.0
 
     @property
     def fitness(self) -> NDArray[np.float64]:
@@ -71,6 +74,8 @@ class Pool:
         self._version = 0
         self._ended = False
         self._workers = list(range(1, world.size))
+        self.mail = None if world.comm is None else Mailbox(world.comm)
+        self._requests: list[MPI.Request] = []  # of the last publication: they hold what is being sent
 
     def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True) -> Evaluations:
         """Evaluate a population.
@@ -94,17 +99,13 @@ class Pool:
             )
         began = time.monotonic()
         version = self._publish(candidates)
+        publish_s = time.monotonic() - began
         together = self.desk.problem.members_together(candidates.population_size)
         bounds = chunks(candidates.population_size, evaluation_chunk_size(candidates.population_size, together))
-        tasks = [Task(version, Kind.EVALUATE, unit, *bound) for unit, bound in enumerate(bounds)]
         finished = {} if finished is None else finished
-        busy_s = self._run(tasks, finished)
-        records, statistics = [], []
-        for unit, (start, stop) in enumerate(bounds):
-            split = (stop - start) * MEMBER.itemsize
-            records.append(np.frombuffer(finished[unit][:split], MEMBER))
-            statistics.append(np.frombuffer(finished[unit][split:], np.float64))
-        evaluations = Evaluations(np.concatenate(records), statistics, busy_s, time.monotonic() - began)
+        busy_s = self._run(version, Kind.EVALUATE, bounds, finished)
+        records, statistics = _joined([finished[unit] for unit in range(len(bounds))], bounds)
+        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s)
         if merge:
             self.merge(evaluations)
         return evaluations
@@ -131,21 +132,21 @@ class Pool:
 
     def close(self) -> None:
         """Send every worker home; if one of them does not answer in time, the ranks will have to be aborted."""
-        comm = self.world.comm
-        if comm is None:
+        mail = self.mail
+        if mail is None:
             return
         if self._stop.is_final:
             self.world.end = "exit"
             return
         from mpi4py import MPI
 
-        requests = [messages.send_stop(comm, worker) for worker in self._workers]
-        waiting, status, backoff, began = set(self._workers), MPI.Status(), Backoff(), time.monotonic()
+        requests = [messages.send_stop(mail, worker) for worker in self._workers]
+        waiting, backoff, began = set(self._workers), Backoff(), time.monotonic()
         while waiting and time.monotonic() - began < _GRACE_S:
-            if messages.poll(comm, MPI.ANY_SOURCE, status) is None:
+            if mail.poll() is None:
                 backoff.pause()
-            elif status.tag == messages.STOP_TAG:
-                waiting.discard(status.source)
+            elif mail.tag == messages.STOP_TAG:
+                waiting.discard(mail.source)
         if waiting:
             self.world.end = "abort"
         else:
@@ -161,63 +162,76 @@ class Pool:
         return self._send({"of": self.desk.search_version}, {"weights": weights})
 
     def _send(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
-        """One copy to every node; returns when all nodes have it."""
+        """One copy to every node, along the tree of leaders; returns when all nodes have it."""
         self._version += 1
-        leaders = self.world.leaders[1:]
-        if leaders:
-            assert self.world.comm is not None
-            image = pack(header, arrays)
-            for leader in leaders:
-                messages.send_publication(self.world.comm, leader, self._version, image)
+        if self.mail is None or not self.world.children:
+            self.desk.publish(self._version, header, arrays)
+            return self._version
+        publication = messages.encode_publication(self._version, pack(header, arrays))
+        self._requests = [messages.send_publication(self.mail, leader, publication) for leader in self.world.children]
         self.desk.publish(self._version, header, arrays)
-        waiting = set(leaders)
-        backoff = Backoff()
+        waiting, backoff = set(self.world.children), Backoff()
         while waiting:
             if self._stop.is_final:
                 raise Interrupted(self._stop.received)
-            body, status = self._poll()
+            body = self.mail.poll()
             if body is None:
                 backoff.pause()
-            elif status.tag == messages.READY_TAG:
-                waiting.discard(status.source)
+            elif self.mail.tag == messages.READY_TAG:
+                waiting.discard(self.mail.source)
+            else:
+                self._check(self.mail, body)
+        for request in self._requests:
+            request.Wait()
         return self._version
 
-    def _run(self, tasks: list[Task], finished: dict[int, bytes]) -> float:
+    def _run(self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes]) -> float:
         """Do all units that are not finished; returns the seconds that workers were busy."""
-        todo = deque(task for task in tasks if task.unit not in finished)
         if self._ended:
             raise RuntimeError("the pool ended with a member's exception or a stop; open another one")
         self._ended = True  # until all units are done
-        busy_s = self._run_alone(todo, finished) if self.world.comm is None else self._dispatch(todo, tasks, finished)
+        todo = deque(unit for unit in range(len(bounds)) if unit not in finished)
+        if self.mail is None:
+            busy_s = self._run_alone([Task(version, kind, unit, *bounds[unit]) for unit in todo], finished)
+        else:
+            tasks = messages.encode_tasks(version, kind, bounds)
+            busy_s = self._dispatch(self.mail, version, todo, tasks, finished)
         self._ended = False
         return busy_s
 
-    def _dispatch(self, todo: deque[Task], tasks: list[Task], finished: dict[int, bytes]) -> float:
+    def _dispatch(self, mail: Mailbox, version: int, todo: deque[int], tasks: list[bytes], finished: dict[int, bytes]) -> float:
         """Hand units to whoever is free until all of them are finished."""
-        assert self.world.comm is not None
-        comm, busy_s, backoff = self.world.comm, 0.0, Backoff()
-        for _ in range(_IN_FLIGHT):
+        last = IN_FLIGHT * len(self._workers)
+        held = dict.fromkeys(self._workers, 0)
+        for depth in range(1, IN_FLIGHT + 1):
             for worker in self._workers:
-                if todo:
-                    messages.send_task(comm, worker, todo.popleft())
+                if todo and (depth == 1 or len(todo) > last):
+                    messages.send_task(mail, worker, tasks[todo.popleft()])
+                    held[worker] = depth
+        busy_s, backoff, stop = 0.0, Backoff(), self._stop
         while len(finished) < len(tasks):
-            if self._stop:
-                raise Interrupted(self._stop.received)
-            body, status = self._poll()
+            if stop.received is not None:
+                raise Interrupted(stop.received)
+            body = mail.poll()
             if body is None:
                 backoff.pause()
                 continue
             backoff.reset()
-            if status.tag == messages.RESULT_TAG:
-                result = messages.decode_result(body, status.source)
-                assert result.version == tasks[0].version
-                finished[result.unit] = result.payload
-                busy_s += result.busy_s
-                if todo:
-                    messages.send_task(comm, result.worker, todo.popleft())
+            if mail.tag != messages.RESULT_TAG:
+                self._check(mail, body)
+                continue
+            answered, unit, seconds, payload = messages.decode_result(body)
+            assert answered == version
+            finished[unit] = payload
+            busy_s += seconds
+            worker = mail.source
+            held[worker] -= 1
+            if todo and (len(todo) > last or held[worker] == 0):
+                messages.send_task(mail, worker, tasks[todo.popleft()])
+                held[worker] += 1
         return busy_s
 
-    def _run_alone(self, todo: Iterable[Task], finished: dict[int, bytes]) -> float:
+    def _run_alone(self, todo: list[Task], finished: dict[int, bytes]) -> float:
         began = time.monotonic()
         try:
             for task in todo:
@@ -227,17 +241,27 @@ class Pool:
             raise Interrupted(self._stop.received) from None
         return time.monotonic() - began
 
-    def _poll(self) -> tuple[NDArray[np.uint8] | None, MPI.Status]:
-        """The next message, if any. Raises WorkerError for one that reports an exception."""
-        from mpi4py import MPI
-
-        assert self.world.comm is not None
-        status = MPI.Status()
-        body = messages.poll(self.world.comm, MPI.ANY_SOURCE, status)
-        if body is not None and status.tag == messages.ERROR_TAG:
+    def _check(self, mail: Mailbox, body: bytearray) -> None:
+        """Raises WorkerError for a message that reports an exception."""
+        if mail.tag == messages.ERROR_TAG:
             details = messages.decode_error(body)
-            raise WorkerError(f"worker of rank {status.source} on {details['host']}: {details['text']}")
-        return body, status
+            raise WorkerError(f"worker of rank {mail.source} on {details['host']}: {details['text']}")
+
+
+def _joined(results: list[bytes], bounds: list[tuple[int, int]]) -> tuple[NDArray[Any], list[NDArray[np.float64]]]:
+    """Records of all members, and the statistics of each chunk if there are any, from the chunks' results in order."""
+    population_size = bounds[-1][1]
+    if sum(map(len, results)) == population_size * MEMBER.itemsize:
+        return np.frombuffer(b"".join(results), MEMBER), []
+    splits = [(stop - start) * MEMBER.itemsize for start, stop in bounds]
+    records = np.frombuffer(b"".join([result[:split] for result, split in zip(results, splits, strict=True)]), MEMBER)
+    statistics = [np.frombuffer(result[split:], np.float64) for result, split in zip(results, splits, strict=True)]
+    return records, statistics
+
+
+def noise_sum_slices(dimension: int) -> list[tuple[int, int]]:
+    """Bounds of the coordinates that one unit of `Population.weighted_noise` sums."""
+    return chunks(dimension, max(4096, -(-dimension // 256)))
 
 
 class Population:
@@ -262,7 +286,7 @@ class Population:
         """
         dimension = self._candidates.dimension
         weights = np.asarray(weights, self._desk.problem.dtype)
-        slices = chunks(dimension, max(4096, -(-dimension // 256)))
+        slices = noise_sum_slices(dimension)
         alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
         return np.concatenate(self._sum(Kind.NOISE_SUM, slices, weights, alone, weights.dtype.type))
 
@@ -294,70 +318,6 @@ class Population:
             tasks = [Task(0, kind, unit, *bound) for unit, bound in enumerate(bounds)]
             return [np.frombuffer(self._desk.execute(task), dtype) for task in tasks]
         version = self._pool._publish_weights(weights)
-        tasks = [Task(version, kind, unit, *bound) for unit, bound in enumerate(bounds)]
         results: dict[int, bytes] = {}
-        self._pool._run(tasks, results)
-        return [np.frombuffer(results[unit], dtype) for unit in range(len(tasks))]
-
-
-def serve(world: World, desk: Desk, stop: StopRequest | None = None) -> None:
-    """The worker's end: do tasks until the master says stop."""
-    from mpi4py import MPI
-
-    assert world.comm is not None
-    comm, status, backoff = world.comm, MPI.Status(), Backoff()
-    stop = StopRequest() if stop is None else stop
-    idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
-    while True:
-        if stop.is_final:
-            world.end = "exit"
-            raise Interrupted(stop.received)
-        body = messages.poll(comm, 0, status)
-        if body is None:
-            backoff.pause()
-            continue
-        backoff.reset()
-        match status.tag:
-            case messages.STOP_TAG:
-                messages.send_stop(comm, 0).Wait()
-                return
-            case messages.PUBLISH_TAG if not idle:
-                idle = not _lay_out(comm, world.host, desk, body)
-            case messages.TASK_TAG if not idle:
-                idle = not _work(comm, world.host, desk, messages.decode_task(body), stop)
-
-
-def _lay_out(comm: MPI.Comm, host: str, desk: Desk, body: NDArray[np.uint8]) -> bool:
-    """A leader's part in publishing; False if it failed, of which the master is told."""
-    try:
-        version, image = messages.decode_publication(body)
-        desk.publish(version, *unpack(image))
-    except Exception as error:
-        messages.send_error(comm, {"host": host, "text": _report(error)})
-        return False
-    messages.send_ready(comm)
-    return True
-
-
-def _work(comm: MPI.Comm, host: str, desk: Desk, task: Task, stop: StopRequest) -> bool:
-    """Do one task and answer it; False if it was abandoned or failed."""
-    began = time.perf_counter()
-    try:
-        with stop.abandonable():
-            desk.load(task.version)
-            payload = desk.execute(task)
-    except Abandoned:
-        return False
-    except (Exception, SystemExit) as error:
-        messages.send_error(comm, {"host": host, "text": _report(error)})
-        return False
-    messages.send_result(comm, task, time.perf_counter() - began, payload)
-    return True
-
-
-def _report(error: BaseException) -> str:
-    if isinstance(error, WorkerError | UserError):
-        return str(error)
-    import traceback
-
-    return "".join(traceback.format_exception(error))
+        self._pool._run(version, kind, bounds, results)
+        return [np.frombuffer(results[unit], dtype) for unit in range(len(bounds))]

@@ -28,6 +28,9 @@ FOLDER_VARIABLE = "ESENGINE_SESSION_FOLDER"
 """Names the folder of the local launcher that started this rank."""
 READY = "ready"
 """File in that folder which says that every rank has started and handles signals."""
+FANOUT = 4
+"""Leaders that one leader passes a publication on to."""
+_PART_VARIABLE = "ESENGINE_RANKS_PER_NODE"
 _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
@@ -59,6 +62,7 @@ class World:
         node_rank: this rank's index among the ranks of its node; 0 leads the node.
         node_size: number of ranks on the node.
         leaders: ranks that lead a node, the master first.
+        parent, children: this leader's place in the tree of leaders, along which publications travel.
         end: how this rank will leave MPI: ``finalize`` if all messages were received, ``abort`` if other ranks are still busy
             and must be ended, ``exit`` without a word to MPI if the launcher is ending all ranks already.
     """
@@ -68,6 +72,9 @@ class World:
 
     def __init__(self, comm: MPI.Comm | None = None) -> None:
         """The ranks of ``comm``; without one, those of the MPI launch that this process belongs to, if any.
+
+        Ranks that share memory are a node. The variable ``ESENGINE_RANKS_PER_NODE`` cuts them into smaller ones, to try on one
+        machine what happens on many.
 
         Limits this process's BLAS to one thread for good, since the bits of a matrix product depend on their number.
 
@@ -88,10 +95,10 @@ class World:
             from mpi4py import MPI
 
             self.rank, self.size = self.comm.rank, self.comm.size
-            self._node = self.comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank)
+            self._node = _in_parts(self.comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
             self.node_rank, self.node_size = self._node.rank, self._node.size
             self.leaders = [rank for rank, leads in enumerate(self.comm.allgather(self.node_rank == 0)) if leads]
-
+        self.parent, self.children = place_in_tree(self.leaders, self.rank)
         if self.is_master and FOLDER_VARIABLE in os.environ:
             Path(os.environ[FOLDER_VARIABLE], READY).touch()
 
@@ -169,6 +176,15 @@ def _end_together() -> None:
     atexit.register(leave)
 
 
+def place_in_tree(leaders: list[int], rank: int) -> tuple[int, list[int]]:
+    """Parent and children of a leader; the first leader is the root, and others than leaders have no children."""
+    if rank not in leaders:
+        return 0, []
+    index = leaders.index(rank)
+    first = FANOUT * index + 1
+    return leaders[max(0, index - 1) // FANOUT], leaders[first : first + FANOUT]
+
+
 def is_launched() -> bool:
     """Whether a launcher started this process as a rank, be it the only one."""
     return any(os.environ.get(name, "").isdigit() for name in _SIZE_VARIABLES)
@@ -185,6 +201,12 @@ def launched_size() -> int:
 def available_cores() -> int:
     """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _in_parts(node: MPI.Comm) -> MPI.Comm:
+    """The node's ranks, or a part of them if the environment asks for smaller nodes."""
+    size = os.environ.get(_PART_VARIABLE, "")
+    return node.Split(node.rank // int(size), node.rank) if size.isdigit() and int(size) else node
 
 
 def _world_comm() -> Any:

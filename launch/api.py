@@ -26,8 +26,9 @@ from esengine.launch.training import Callback, RunResult, run
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
-from esengine.pool import Pool, serve
+from esengine.pool import Pool
 from esengine.problems import Problem
+from esengine.worker import serve
 from esengine.world import World
 
 T = TypeVar("T")

@@ -113,5 +113,7 @@ def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
 def _scalars(row: Row) -> dict[str, float]:
     """The row's numbers by tag; those of ``machine`` under ``machine/``."""
     flat = {**{name: value for name, value in row.items() if name not in ("machine", "generation")}}
-    flat |= {f"machine/{name}": value for name, value in row["machine"].items()}
+    machine = row["machine"]
+    flat |= {f"machine/{name}": value for name, value in machine.items()}
+    flat |= {f"machine/seconds/{name}": value for name, value in machine.get("seconds", {}).items()}
     return {tag: float(value) for tag, value in flat.items() if isinstance(value, int | float)}

@@ -25,7 +25,7 @@ USAGE = """usage: esengine COMMAND ...
   resume RUN        go on with a run that was stopped or killed, exactly
   evaluate RUN      mean return of a run's policy, or of a policy file, on fresh episodes
   doctor            what this installation has, and what it lacks
-  bench SUBJECT     how fast the engine is on this machine; SUBJECT is kernels or rollouts
+  bench SUBJECT     how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile
 
 esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones.
 """
@@ -218,7 +218,7 @@ def _bench(argv: list[str], stop: StopRequest) -> int:
     if not argv or argv[0].startswith("-"):
         print(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")
         return 0 if argv else 2
-    return bench(argv[0], _parse(BenchSettings, argv[1:], f"esengine bench {argv[0]}"))
+    return bench(argv[0], _parse(BenchSettings, argv[1:], f"esengine bench {argv[0]}"), stop)
 
 
 COMMANDS: dict[str, Callable[[list[str], StopRequest], int]] = {

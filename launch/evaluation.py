@@ -19,9 +19,10 @@ from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, 
 from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
-from esengine.pool import Pool, serve
+from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.spaces import describe
+from esengine.worker import serve
 from esengine.world import World, available_cores
 
 

@@ -65,7 +65,9 @@ def launched_by_us() -> bool:
     return FOLDER_VARIABLE in os.environ
 
 
-def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callable[[], None] | None = None) -> int:
+def run_ranks(
+    ranks: int, arguments: list[str], stop: StopRequest, poll: Callable[[], None] | None = None, module: str = "esengine"
+) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
 
     Args:
@@ -73,13 +75,14 @@ def run_ranks(ranks: int, arguments: list[str], stop: StopRequest, poll: Callabl
         arguments: of the command line.
         stop: a signal that arrives here is passed on to all ranks as SIGUSR1.
         poll: called several times a second while waiting.
+        module: what to run in place of esengine itself.
 
     Returns:
         mpirun's exit status, which tells less than the run's own records.
     """
     mpirun = find_mpirun()
     with _session_folder() as folder:
-        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", "esengine", *arguments]
+        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", module, *arguments]
         process = subprocess.Popen(command, env=environment_of_ranks(folder), start_new_session=True, preexec_fn=_prepare_child)
         try:
             while process.poll() is None and not stop:

@@ -18,11 +18,13 @@ from esengine.launch.build import AnyProblem, build_problem, initial_row, traine
 from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
 from esengine.launch.run_directory import RunDirectory
+from esengine.launch.stopwatch import Stopwatch
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import save_policy
-from esengine.pool import Evaluations, Pool, serve
+from esengine.pool import Evaluations, Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
+from esengine.worker import serve
 from esengine.world import World
 
 Row = dict[str, Any]
@@ -112,6 +114,7 @@ class Training:
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
         self._saved: str | None = None  # name of the checkpoint that holds the state as it is
         self._elapsed_before = 0.0
+        self._watch = Stopwatch()
         self._began = time.monotonic()
 
     def run(self) -> RunResult:
@@ -150,14 +153,18 @@ class Training:
 
     def _generation(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
-        candidates = self.strategy.ask()
+        with self._watch.part("update"):
+            candidates = self.strategy.ask()
         evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
         if not np.isfinite(evaluations.fitness).any():
             raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
         population = self.pool.population()
-        self.strategy.tell(candidates, evaluations.fitness, population)
+        with self._watch.part("update"):
+            self.strategy.tell(candidates, evaluations.fitness, population)
         self._finished = {}  # nothing below can be interrupted: a generation is kept whole or not at all
         self.pool.merge(evaluations)
+        self._watch.add("publish", evaluations.publish_s)
+        self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
         self._keep_best(evaluations, population)
         self.counters["env_steps"] += int(evaluations.records["steps"].sum())
         self.counters["evaluations"] += int(evaluations.records["episodes"].sum())
@@ -196,24 +203,31 @@ class Training:
         return row
 
     def _complete_row(self) -> None:
-        """Evaluate the policy if that is due, write the row, save a checkpoint if one is due."""
+        """Evaluate the policy if that is due, write the row, save a checkpoint if one is due.
+
+        The row's ``machine.seconds`` cover the time since the row before, and so that row's charts and checkpoint.
+        """
         assert self.row is not None
         generation = self.strategy.generation
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
-            returns = self._policy_returns(self.train.eval_episodes, "evaluation")
+            with self._watch.part("evaluate_policy"):
+                returns = self._policy_returns(self.train.eval_episodes, "evaluation")
             self.row["episode_return_eval"] = float(returns.mean())
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
+        self.row["machine"]["seconds"] = self._watch.lap()
         row, self.row = self.row, None
         self.counters["last_eval"] = row.get("episode_return_eval")
         if self.directory is not None:
-            self.directory.add_metrics(row)
-            assert self._charts is not None
-            self._charts.add(row)
+            with self._watch.part("charts"):
+                self.directory.add_metrics(row)
+                assert self._charts is not None
+                self._charts.add(row)
         for callback in self.callbacks:
             callback(row)
         if _due(generation, self.train.checkpoint_every):
-            self._save_checkpoint()
+            with self._watch.part("checkpoint"):
+                self._save_checkpoint()
 
     def _policy_returns(self, num_episodes: int, purpose: str) -> NDArray[np.float64]:
         parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)

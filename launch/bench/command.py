@@ -13,25 +13,40 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
+from esengine.interrupts import StopRequest
+from esengine.launch.bench.dispatch import bench_dispatch
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.bench.kernels import bench_kernels
+from esengine.launch.bench.profile import bench_profile
 from esengine.launch.bench.rollouts import bench_rollouts
+from esengine.launch.bench.scaling import bench_scaling
 
-SUBJECTS: dict[str, Callable[[BenchSettings], list[Figure]]] = {"kernels": bench_kernels, "rollouts": bench_rollouts}
+SUBJECTS: dict[str, Callable[[BenchSettings, StopRequest], list[Figure]]] = {
+    "kernels": lambda settings, stop: bench_kernels(settings),
+    "rollouts": lambda settings, stop: bench_rollouts(settings),
+    "dispatch": bench_dispatch,
+    "scaling": bench_scaling,
+    "profile": bench_profile,
+}
 
 
-def bench(subject: str, settings: BenchSettings) -> int:
+def bench(subject: str, settings: BenchSettings, stop: StopRequest) -> int:
     """Measure a subject, print its table and return 0, or 1 if a promised bound was missed.
 
     Raises:
-        UserError: there is no such subject.
+        UserError: there is no such subject, or it cannot be measured here.
+        WorkerError: the ranks that a subject started failed.
+        Interrupted: a signal ended them.
     """
     if subject not in SUBJECTS:
         raise UserError(f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help")
     settings.check()
+    if subject in ("scaling", "profile"):
+        EnvironmentSpec(settings.env_id).make().close()  # says what is wrong before any rank starts
     with threadpool_limits(1):  # one core's figures, for the plain code as well
-        figures = SUBJECTS[subject](settings)
+        figures = SUBJECTS[subject](settings, stop)
     table = Table("what", "value", "unit", "against", "ratio", "goal", box=None, pad_edge=False)
     for figure in figures:
         missed = figure.goal is not None and figure.ratio < figure.goal

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from esengine.errors import UserError
+from esengine.errors import UserError, listed
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,22 @@ class BenchSettings:
     repeats: int = 7
     """Alternating measurements of each figure; the median is shown."""
     env_ids: tuple[str, ...] = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5", "Swimmer-v5")
-    """Environments of bench rollouts."""
+    """Environments of bench rollouts; the others do not use it."""
+    env_id: str = "HalfCheetah-v5"
+    """Environment of bench scaling and bench profile; the others do not use it."""
+    workers: tuple[int, ...] = (1, 3, 7, 15, 31, 63)
+    """Numbers of workers that bench dispatch measures the efficiency at; the others do not use it."""
+    generations: int = 20
+    """Generations of the run that bench profile looks into; the others do not use it."""
 
     def check(self) -> None:
         """Raises UserError for values that measure nothing."""
         if self.repeats < 1:
             raise UserError(f"--repeats must be at least 1, got {self.repeats}; use 7")
+        if self.generations < 1:
+            raise UserError(f"--generations must be at least 1, got {self.generations}; use 20")
+        if not self.workers or min(self.workers) < 1:
+            raise UserError(f"--workers must be numbers from 1, got {listed(self.workers) or 'none'}; use 1 3 7")
 
 
 @dataclass(frozen=True)

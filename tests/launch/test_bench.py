@@ -9,16 +9,25 @@ import numpy as np
 import pytest
 
 from esengine.environments import EnvironmentSpec
+from esengine.launch.bench.profile import figures_of
+from esengine.launch.bench.ranks import Lengths, draw_lengths
 from esengine.launch.bench.rollouts import PlainLoop
 from esengine.policies import Actor, PolicySpec
 from esengine.simulators import make_simulator
 from esengine.spaces import describe
 from tests.conftest import Run
 
+FLAGS = {
+    "kernels": (),
+    "rollouts": ("--env-ids", "CartPole-v1"),
+    "dispatch": ("--workers", "2"),
+    "scaling": ("--env-id", "CartPole-v1"),
+}
 
-@pytest.mark.parametrize("subject", ["kernels", "rollouts"])
+
+@pytest.mark.parametrize("subject", FLAGS)
 def test_a_subject_writes_its_rows_as_json(esengine: Run, tmp_path: Path, subject: str) -> None:
-    result = esengine("bench", subject, "--repeats", "1", "--env-ids", "CartPole-v1", "--json", "rows.json")
+    result = esengine("bench", subject, "--repeats", "1", *FLAGS[subject], "--json", "rows.json")
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert all(list(row) == ["name", "value", "unit", "against", "ratio", "goal"] for row in rows)
     assert all(row["value"] > 0 and row["ratio"] > 0 for row in rows)
@@ -30,7 +39,55 @@ def test_a_subject_writes_its_rows_as_json(esengine: Run, tmp_path: Path, subjec
 def test_an_unknown_subject_lists_the_known_ones(esengine: Run) -> None:
     result = esengine("bench", "lunch")
     assert result.returncode == 2
-    assert "bench must be one of kernels, rollouts" in result.stderr
+    assert "bench must be one of kernels, rollouts, dispatch, scaling, profile" in result.stderr
+
+
+def test_the_shares_of_a_profile_add_up_to_one(esengine: Run, tmp_path: Path) -> None:
+    arguments = ("--env-id", "CartPole-v1", "--generations", "10", "--json", "rows.json")
+    result = esengine("bench", "profile", *arguments)
+    assert result.returncode == 0, result.stderr
+    shares = {row["name"]: row["value"] for row in json.loads((tmp_path / "rows.json").read_text())}
+    assert set(shares) == {
+        "rollouts", "waiting", "publish", "update", "evaluate_policy", "checkpoint", "charts", "other"
+    }  # fmt: skip
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_profile_tells_rollouts_from_waiting() -> None:
+    seconds = {"evaluate": 1.8, "publish": 0.2, "update": 0.5}
+    rows = [{"elapsed_s": elapsed, "busy_share": 0.75, "seconds": seconds} for elapsed in (2.5, 6.0)]
+    shares = {figure.name: figure.value for figure in figures_of(rows, workers=3)}
+    expected = {"rollouts": 3.0, "waiting": 0.6, "publish": 0.4, "update": 1.0, "other": 1.0}
+    assert shares == pytest.approx({part: value / 6 for part, value in expected.items()})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--workers", "0"), "--workers must be numbers from 1, got 0"),
+        (("--generations", "0"), "--generations must be at least 1, got 0"),
+        (("--repeats", "0"), "--repeats must be at least 1, got 0"),
+        (("--env-id", "Nothing-v0"), "Nothing-v0"),
+    ],
+)
+def test_bad_flags_of_bench_get_one_sentence(esengine: Run, arguments: tuple[str, ...], says: str) -> None:
+    result = esengine("bench", "scaling", *arguments)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_benchmark_without_mpirun_says_so(esengine: Run) -> None:
+    result = esengine("bench", "scaling", "--repeats", "1", ESENGINE_MPIRUN="/nowhere/mpirun")
+    assert result.returncode == 2
+    assert "ESENGINE_MPIRUN=/nowhere/mpirun does not exist" in result.stderr
+
+
+@pytest.mark.parametrize("lengths", ["constant", "uniform", "exponential"])
+def test_lengths_have_the_mean_that_was_asked_for(lengths: Lengths) -> None:
+    drawn = draw_lengths(lengths, 0.1, 100_000)
+    assert drawn.mean() == pytest.approx(0.1, rel=0.02)
+    assert lengths != "uniform" or (drawn.min() >= 0.05 and drawn.max() <= 0.15)
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])

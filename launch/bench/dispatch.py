@@ -1,0 +1,93 @@
+"""What it costs to hand a member to a worker: members that do nothing, and members that sleep."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+
+from esengine.interrupts import StopRequest
+from esengine.launch.bench.figures import BenchSettings, Figure
+from esengine.launch.bench.mpi_pool import nothing
+from esengine.launch.bench.ranks import Request, Timings, answered_by_ranks, measured_by_ranks
+
+NUM_WORKERS = 2
+NUM_MEMBERS = 8191  # the largest population whose units are single members
+SLEEP_S = 0.01
+_SLEEPS = 64  # of every worker in a generation
+_SLOW_TASKS = 2000  # enough for pools that do a few thousand a second
+
+MASTER_COST = "master's time a unit"
+WORKER_COST = "worker's time a unit"
+SLEEP_COST = "a sleeping member's time beyond its sleep"
+PUBLISH_COST = "a publication"
+ROUND_TRIP = "a generation of one member"
+
+
+def bench_dispatch(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
+    """Members a second through the pool against other pools, in turns; the busy share of workers; the costs of the parts."""
+    ours: list[Timings] = []
+    others: tuple[list[float], list[float]] = ([], [])
+    for _ in range(settings.repeats):
+        ours.append(measured_by_ranks(NUM_WORKERS, Request(NUM_MEMBERS), stop))
+        others[0].append(_multiprocessing_rate())
+        others[1].append(_mpi_pool_rate(stop))
+    rate = NUM_MEMBERS / statistics.median(seconds for timings in ours for seconds in timings.wall_s)
+    pool, executor = (statistics.median(rates) for rates in others)
+    name = f"no-op members, {NUM_WORKERS} workers"
+    figures = [
+        Figure(name, rate, "members/s", f"multiprocessing.Pool {pool:,.0f}", rate / pool, 4.0),
+        Figure(name, rate, "members/s", f"MPIPoolExecutor {executor:,.0f}", rate / executor, 40.0),
+    ]
+    return [*figures, *_efficiencies(settings, stop), *_costs(ours, settings, stop)]
+
+
+def _multiprocessing_rate() -> float:
+    with multiprocessing.Pool(NUM_WORKERS) as pool:
+        for _ in pool.imap_unordered(nothing, range(100)):
+            pass  # the workers have started
+        began = time.perf_counter()
+        for _ in pool.imap_unordered(nothing, range(NUM_MEMBERS), chunksize=1):
+            pass
+        return NUM_MEMBERS / (time.perf_counter() - began)
+
+
+def _mpi_pool_rate(stop: StopRequest) -> float:
+    request = {"num_tasks": _SLOW_TASKS}
+    program = ("-m", "esengine.launch.bench.mpi_pool")
+    answer = answered_by_ranks(NUM_WORKERS, "mpi4py.futures", request, stop, *program)
+    return _SLOW_TASKS / float(answer["seconds"])
+
+
+def _efficiencies(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
+    """Busy shares; members that sleep use no processor, so any number of workers fits on this machine."""
+    shares: dict[int, list[float]] = {workers: [] for workers in settings.workers}
+    for _ in range(min(settings.repeats, 3)):
+        for workers, found in shares.items():
+            timings = measured_by_ranks(workers, Request(_SLEEPS * workers, 3, SLEEP_S), stop)
+            found.append(_SLEEPS * SLEEP_S / statistics.median(timings.wall_s))
+    against = f"always asleep, {SLEEP_S * 1e3:.0f} ms each"
+    figures = []
+    for workers, found in shares.items():
+        share = statistics.median(found)
+        goal = 0.97 if workers == 63 else None
+        figures.append(Figure(f"busy share, {workers} workers", share, "of the time", against, share, goal))
+    return figures
+
+
+def _costs(ours: list[Timings], settings: BenchSettings, stop: StopRequest) -> list[Figure]:
+    """What the simulation of larger machines is made of; ratios say how many workers with members of 100 ms that is."""
+    alone = measured_by_ranks(1, Request(_SLEEPS, 3, SLEEP_S), stop)
+    single = measured_by_ranks(1, Request(1, 20), stop)
+    costs = {
+        MASTER_COST: statistics.median(used / NUM_MEMBERS for timings in ours for used in timings.master_s),
+        WORKER_COST: statistics.median(
+            (NUM_WORKERS * wall - busy) / NUM_MEMBERS / NUM_WORKERS
+            for timings in ours
+            for wall, busy in zip(timings.wall_s, timings.busy_s, strict=True)
+        ),
+        SLEEP_COST: max(0.0, statistics.median(alone.wall_s) / _SLEEPS - SLEEP_S),
+        PUBLISH_COST: statistics.median(single.publish_s),
+        ROUND_TRIP: statistics.median(single.wall_s),
+    }
+    return [Figure(name, cost, "s", "members of 100 ms", 0.1 / max(cost, 1e-9)) for name, cost in costs.items()]

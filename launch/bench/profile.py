@@ -1,0 +1,46 @@
+"""Where the time of a real training run goes, as its rows of metrics tell it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from esengine.errors import Interrupted, WorkerError
+from esengine.interrupts import StopRequest
+from esengine.launch.bench.figures import BenchSettings, Figure
+from esengine.launch.local_mpi import run_ranks
+from esengine.world import available_cores
+
+
+def bench_profile(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
+    """Shares of the wall time of a run of truncation-es on all cores; they add up to one."""
+    workers = available_cores()
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        run = Path(folder) / "run"
+        train = ["train", "truncation-es", "--env-id", settings.env_id, "--population-size", str(64 * workers), "--quiet"]
+        schedule = ["--generations", str(settings.generations), "--eval-every", "5", "--checkpoint-every", "5"]
+        run_ranks(workers, [*train, *schedule, "--run-dir", str(run)], stop)
+        if stop:
+            raise Interrupted(stop.received)
+        if not (run / "done.json").exists():
+            raise WorkerError(f"the run on {settings.env_id} did not end; see its messages above")
+        rows = [json.loads(line)["machine"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return figures_of(rows, workers)
+
+
+def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:
+    """The shares that the rows' ``machine`` objects tell; ``workers`` evaluated."""
+    wall_s = rows[-1]["elapsed_s"]
+    seconds: dict[str, float] = {}
+    for row in rows:
+        for part, value in row["seconds"].items():
+            seconds[part] = seconds.get(part, 0.0) + value
+    evaluate = seconds.pop("evaluate")
+    rollouts = sum(row["busy_share"] * (row["seconds"]["evaluate"] + row["seconds"]["publish"]) for row in rows)
+    shares = {"rollouts": min(rollouts, evaluate), "waiting": max(0.0, evaluate - rollouts), **seconds}
+    shares["other"] = max(0.0, wall_s - sum(shares.values()))
+    total = sum(shares.values())
+    against = f"{wall_s:.2f} s with {workers} workers"
+    return [Figure(part, share / total, "of the time", against, share / total) for part, share in shares.items()]

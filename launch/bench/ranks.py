@@ -1,0 +1,193 @@
+"""What ranks do for a benchmark: generations of members of a known length, or of real rollouts, timed by the master.
+
+``python -m esengine.launch.bench.ranks REQUEST ANSWER`` under mpirun; both are JSON files.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
+from esengine.environments import EnvironmentSpec
+from esengine.errors import Interrupted, WorkerError
+from esengine.interrupts import StopRequest
+from esengine.launch.local_mpi import run_ranks
+from esengine.noise import table_log2
+from esengine.opening import open_desk
+from esengine.policies import PolicySpec
+from esengine.pool import Pool
+from esengine.problems import MEMBER, EnvironmentProblem, Problem
+from esengine.spaces import describe
+from esengine.worker import serve
+from esengine.world import World
+
+Lengths = Literal["constant", "uniform", "exponential"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Generations to time.
+
+    Attributes:
+        population_size: members of a generation.
+        num_generations: generations, after one that does not count.
+        mean_s: mean length of a member, which sleeps; 0 does nothing at all.
+        lengths: how the members' lengths are distributed.
+        env_id: run real rollouts in this environment in place of sleeping.
+    """
+
+    population_size: int
+    num_generations: int = 5
+    mean_s: float = 0.0
+    lengths: Lengths = "constant"
+    env_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What the master saw.
+
+    Attributes:
+        wall_s: seconds of each generation.
+        publish_s: seconds of each publication.
+        busy_s: seconds that workers spent in each generation, all together.
+        master_s: processor seconds of the master in each generation.
+    """
+
+    wall_s: list[float]
+    publish_s: list[float]
+    busy_s: list[float]
+    master_s: list[float]
+
+
+def draw_lengths(lengths: Lengths, mean_s: float, count: int, seed: int = 0) -> NDArray[np.float64]:
+    """Lengths of members in seconds, (count,); uniform ones lie between half and one and a half of the mean."""
+    random = np.random.default_rng(seed)
+    match lengths:
+        case "constant":
+            return np.full(count, mean_s)
+        case "uniform":
+            return random.uniform(0.5 * mean_s, 1.5 * mean_s, count)
+        case "exponential":
+            return random.exponential(mean_s, count)
+
+
+class SleepingMembers:
+    """A problem whose members sleep, or do nothing: what is left is the cost of handing them out.
+
+    Args:
+        lengths: (population_size,) seconds.
+    """
+
+    dimension, num_statistics = 1, 0
+    dtype: type[np.floating] = np.float64
+
+    def __init__(self, lengths: NDArray[np.float64]) -> None:
+        self._lengths = lengths if lengths.any() else None
+        self._records, self._none = np.zeros(256, MEMBER), np.zeros(0)
+
+    def members_together(self, population_size: int) -> int:
+        return 1
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        if self._lengths is not None:
+            for member in range(first, first + len(rows)):
+                time.sleep(self._lengths[member])
+        return self._records[: len(rows)], self._none
+
+    def merge(self, statistics: NDArray[np.float64]) -> None:
+        pass
+
+    def context(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        pass
+
+
+def measured_by_ranks(workers: int, request: Request, stop: StopRequest) -> Timings:
+    """The timings of generations on a master and ``workers`` local ranks.
+
+    Raises:
+        UserError: there is no mpirun.
+        WorkerError: the ranks failed.
+        Interrupted: a signal ended them.
+    """
+    answer = answered_by_ranks(workers, "esengine.launch.bench.ranks", asdict(request), stop)
+    return Timings(**{field.name: answer[field.name] for field in fields(Timings)})
+
+
+def answered_by_ranks(workers: int, module: str, request: dict[str, Any], stop: StopRequest, *before: str) -> dict[str, Any]:
+    """What the master rank of a program answers to a request; ``before`` stands before the two files' names."""
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+        question.write_text(json.dumps(request))
+        run_ranks(workers, [*before, str(question), str(answer)], stop, module=module)
+        if stop:
+            raise Interrupted(stop.received)
+        if not answer.exists():
+            raise WorkerError(f"the {workers + 1} ranks of {module} ended without an answer; see their messages above")
+        found: dict[str, Any] = json.loads(answer.read_text())
+        return found
+
+
+def main(question: Path, answer: Path) -> None:
+    """A rank's part: time the generations on the master, serve on the others."""
+    request = Request(**json.loads(question.read_text()))
+    world = World()
+    problem = _problem(request)
+    desk = world.agree(lambda: open_desk(world, problem, 0, table_log2(None, problem.dimension, request.population_size)))
+    with desk:
+        if not world.is_master:
+            serve(world, desk)
+            return
+        with Pool(world, desk) as pool:
+            timings = _time(pool, request)
+    answer.write_text(json.dumps(asdict(timings)))
+
+
+def _problem(request: Request) -> Problem:
+    if request.env_id is None:
+        return SleepingMembers(draw_lengths(request.lengths, request.mean_s, request.population_size))
+    spec = EnvironmentSpec(request.env_id)
+    env = spec.make()
+    observations, action = describe(env)
+    env.close()
+    return EnvironmentProblem(spec, observations, PolicySpec(observations.dim, action, ()), seed=0)
+
+
+def _candidates(request: Request, generation: int, problem: Problem) -> Candidates:
+    row = np.zeros(problem.dimension, problem.dtype)
+    if request.env_id is None:
+        return PolicyEpisodes(0, generation, request.population_size, row)
+    return MutatedParents(0, generation, request.population_size, 0.1, parents=row[None])
+
+
+def _time(pool: Pool, request: Request) -> Timings:
+    timings = Timings([], [], [], [])
+    for generation in range(request.num_generations + 1):
+        began, used = time.perf_counter(), time.process_time()
+        evaluations = pool.evaluate(_candidates(request, generation, pool.desk.problem))
+        seconds = time.perf_counter() - began
+        if generation > 0:
+            timings.wall_s.append(seconds)
+            timings.publish_s.append(evaluations.publish_s)
+            timings.busy_s.append(evaluations.busy_s)
+            timings.master_s.append(time.process_time() - used)
+    return timings
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
