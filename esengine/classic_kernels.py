@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from esengine.normalizer import accumulate, merge_moments
+from esengine.normalizer import accumulate
 from esengine.policies import act
 
 CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS = range(5)
@@ -269,10 +269,31 @@ def rollout(
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float32 working memory.
     """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     state = np.empty(4)
     reset(task, seed, state)
-    total, steps = 0.0, 0
+    return go_on(task, constant, seed, state, 0.0, 0, max_steps, policy, moments, observation)
+
+
+@njit(cache=True, error_model="numpy")
+def go_on(
+    task: int,
+    constant: float,
+    seed: np.uint64,
+    state: NDArray[np.float64],
+    total: float,
+    steps: int,
+    max_steps: int,
+    policy: Any,
+    moments: NDArray[np.float64],
+    observation: NDArray[np.float32],
+) -> tuple[float, int]:
+    """Run an episode to its end; returns its return and its steps.
+
+    Args:
+        state: (4,) where it stands after ``steps`` steps, with a return of ``total`` so far.
+        task, constant, seed, max_steps, policy, moments, observation: see `rollout`.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     while True:
         observe(task, state, observation)
         if moments.size:
@@ -283,42 +304,3 @@ def rollout(
         steps += 1
         if terminated or steps >= max_steps:
             return total, steps
-
-
-@njit(cache=True, error_model="numpy")
-def rollouts(
-    task: int,
-    constant: float,
-    seeds: NDArray[np.uint64],
-    rows: NDArray[np.float32],
-    max_steps: int,
-    policy: Any,
-    statistics: NDArray[np.float64],
-    observation: NDArray[np.float32],
-    returns: NDArray[np.float64],
-    steps: NDArray[np.int64],
-) -> None:
-    """Run the episodes of many members, one after another.
-
-    Args:
-        task, constant, max_steps, observation: see `rollout`.
-        seeds: (num_members, num_episodes).
-        rows: (num_members, num_parameters) float32.
-        policy: `Actor.compiled_arguments`, whose parameters are not used.
-        statistics: packed observation moments of the chunk to add to, or an empty array; failed members add nothing.
-        returns: (num_members, num_episodes) overwritten.
-        steps: (num_members,) overwritten: of all episodes of a member.
-    """
-    _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    moments = np.empty(statistics.size)
-    for i in range(rows.shape[0]):
-        member = (rows[i], sizes, mean, inverse_std, hidden, head, sampled, decoded)
-        moments[:] = 0.0
-        steps[i], finite = 0, True
-        for j in range(seeds.shape[1]):
-            total, count = rollout(task, constant, seeds[i, j], max_steps, member, moments, observation)
-            returns[i, j] = total
-            steps[i] += count
-            finite = finite and math.isfinite(total)
-        if finite and statistics.size:
-            merge_moments(statistics, moments)

@@ -18,8 +18,8 @@ from esengine.errors import UserError
 from esengine.seeding import derive_key, draw_unit, generator
 from esengine.spaces import ActionSpec
 
-_BOX, _DISCRETE, _MULTI_BINARY = 0, 1, 2
-_OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
+BOX, _DISCRETE, _MULTI_BINARY = 0, 1, 2
+OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Actor:
             )
         self._sizes = np.array(self.spec.layer_sizes, np.int64)
         self._hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
-        kind = {"box": _BOX, "multi-binary": _MULTI_BINARY}.get(action.kind, _DISCRETE)
+        kind = {"box": BOX, "multi-binary": _MULTI_BINARY}.get(action.kind, _DISCRETE)
         low = np.array(action.low or [0.0], np.float64)
         high = np.array(action.high or [0.0], np.float64)
         bounded = np.isfinite(low) & np.isfinite(high)
@@ -227,7 +227,7 @@ def forward(
     scaled = hidden[0]
     for k in range(sizes[0]):
         value = (observation[k] - mean[k]) * inverse_std[k]
-        scaled[k] = min(max(value, -_OBSERVATION_CLIP), _OBSERVATION_CLIP)
+        scaled[k] = min(max(value, -OBSERVATION_CLIP), OBSERVATION_CLIP)
     offset = 0
     num_layers = sizes.size - 1
     for layer in range(num_layers):
@@ -249,7 +249,7 @@ def forward_reference(
     inverse_std: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """NumPy twin of `forward`, with the library's tanh."""
-    values: NDArray[np.float32] = np.clip((observation - mean) * inverse_std, -_OBSERVATION_CLIP, _OBSERVATION_CLIP)
+    values: NDArray[np.float32] = np.clip((observation - mean) * inverse_std, -OBSERVATION_CLIP, OBSERVATION_CLIP)
     offset = 0
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weights = parameters[offset : offset + inputs * outputs].reshape(inputs, outputs)
@@ -281,15 +281,36 @@ def act(
     discrete choice takes its largest output, the first of equal ones; sampled, it draws from the softmax (Gumbel's trick).
     """
     outputs, offset = forward(parameters, sizes, observation, mean, inverse_std, hidden)
+    decode(outputs, parameters[offset:], head, sampled, key, step, action)
+
+
+@njit(cache=True, error_model="numpy")
+def decode(
+    outputs: NDArray[np.float32],
+    log_stds: NDArray[np.float32],
+    head: tuple[Any, ...],
+    sampled: bool,
+    key: np.uint64,
+    step: np.uint64,
+    action: NDArray[np.float64],
+) -> None:
+    """Turn the network's outputs into an action, see `act`.
+
+    Args:
+        outputs: (num_outputs,).
+        log_stds: (num_outputs,) of a sampled box policy, otherwise unused.
+        head: kind of space, sizes of the choices, bounds.
+        sampled, key, step, action: see `act`.
+    """
     kind, choice_sizes, low, high, center, reach = head
     counter = step * np.uint64(2 * outputs.size)
-    if kind == _BOX:
+    if kind == BOX:
         for k in range(action.size):
             value = np.float64(outputs[k])
             if sampled:
                 radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter + np.uint64(2 * k))))
                 angle = 2.0 * np.pi * draw_unit(key, counter + np.uint64(2 * k + 1))
-                value += np.exp(np.float64(parameters[offset + k])) * radius * np.cos(angle)  # Box-Muller
+                value += np.exp(np.float64(log_stds[k])) * radius * np.cos(angle)  # Box-Muller
             action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
     elif kind == _MULTI_BINARY:
         for k in range(action.size):

@@ -31,7 +31,7 @@ OK, FAILED = 0, 1
 MEMBER = np.dtype([("member", "<i8"), ("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i4"), ("status", "<i4")])
 """The fixed-size record that comes back for every member. ``fitness`` is the mean return over its episodes."""
 
-_LEAST_CHUNKS = 64  # of a generation, so that some tens of ranks are busy, however cheap the members
+_LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
 
 EpisodeSeeds = Literal["pair", "generation", "member"]
 

@@ -146,12 +146,13 @@ class ClassicSimulator:
         env: an environment that `has_compiled` accepts.
     """
 
-    most_members = 16
+    most_members = 64
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine import classic_kernels
+        from esengine import classic_kernels, lockstep
 
-        self._kernels: Any = classic_kernels
+        self._rollout: Any = classic_kernels.rollout
+        self._rollouts: Any = lockstep.rollouts
         task = env.unwrapped
         self._limit = _step_limit(env)
         self._task = classic_kernels.CLASSES[type(task).__name__]
@@ -163,7 +164,7 @@ class ClassicSimulator:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         moments = _NO_MOMENTS if moments is None else moments
         arguments = (np.uint64(seed), limit, actor.compiled_arguments, moments, self._observation)
-        return Episode(*self._kernels.rollout(self._task, self._constant, *arguments))
+        return Episode(*self._rollout(self._task, self._constant, *arguments))
 
     def run_members(
         self,
@@ -176,8 +177,8 @@ class ClassicSimulator:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         returns, steps = np.empty(seeds.shape), np.empty(len(rows), np.int64)
         parameters = np.array(rows, np.float32, order="C")
-        arguments = (seeds, parameters, limit, actor.compiled_arguments, statistics, self._observation, returns, steps)
-        self._kernels.rollouts(self._task, self._constant, *arguments)
+        arguments = (seeds, parameters, limit, actor.compiled_arguments, statistics, self._observation.size, returns, steps)
+        self._rollouts(self._task, self._constant, *arguments)
         return returns, steps
 
     def close(self) -> None:

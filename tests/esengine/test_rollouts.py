@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ from esengine.noise import create_table
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.pool import Pool
-from esengine.problems import FAILED, OK, EnvironmentProblem
+from esengine.problems import EnvironmentProblem
 from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, derive_seed
-from esengine.simulators import GymnasiumSimulator
+from esengine.simulators import BatchSimulator, GymnasiumSimulator, make_simulator
 from esengine.spaces import describe
 from esengine.world import World
 from tests.support import worlds
@@ -104,25 +105,34 @@ def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
     assert seeds(antithetic=True, episode_seeds="member") == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
-def test_members_in_one_call_equal_members_one_by_one(env_id: str) -> None:
-    """Several episodes each, with a member whose parameters make it fail."""
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("hidden", [(), (9, 5)])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0"])
+def test_members_in_lockstep_equal_members_one_by_one(env_id: str, hidden: tuple[int, ...], sampled: bool) -> None:
+    """More members than lanes, several episodes each, with a member whose parameters make it fail: the same bits."""
     problem = problem_for(env_id, episodes_per_member=3, max_episode_steps=60)
-    rows = np.random.default_rng(0).standard_normal((4, problem.dimension)).astype(np.float32)
+    problem.policy = replace(problem.policy, hidden_sizes=hidden, sampled=sampled)
+    observations, spec = problem.observations, problem.policy
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((21, spec.num_parameters)).astype(np.float32)
     rows[2] = np.nan
-    candidates = PolicyEpisodes(0, 1, 4, rows[0], "episode")
-    object.__setattr__(candidates, "num_episodes", lambda member: None)
-    together, statistics = problem.evaluate(candidates, 0, rows)
-    merged = np.zeros_like(statistics)
-    for member in range(4):
-        alone, part = problem.evaluate(candidates, member, rows[member : member + 1])
-        assert alone[0].tobytes() == together[member].tobytes()
-        merge_moments(merged, part)
-    np.testing.assert_array_equal(merged, statistics)
-    assert together["episodes"].tolist() == [3, 3, 3, 3]
-    if env_id == "Pendulum-v1":
-        assert together["status"].tolist() == [OK, OK, FAILED, OK]
-        assert statistics[0] == 3 * 3 * 60
+    scaling = random.uniform(-1, 1, spec.observation_dim), random.uniform(0.5, 2, spec.observation_dim)
+    actor = Actor(spec, rows[0], *(part.astype(np.float32) for part in scaling))
+    simulator = make_simulator(problem.environment, observations, "compiled")
+    assert isinstance(simulator, BatchSimulator)
+    seeds = random.integers(0, 2**63, (21, 3), np.uint64)
+    statistics = np.zeros(1 + 2 * observations.dim)
+    returns, steps = simulator.run_members(actor, rows, seeds, statistics, 60)
+    expected = np.zeros_like(statistics)
+    for member, row in enumerate(rows):
+        actor.parameters, moments = row, np.zeros_like(statistics)
+        episodes = [simulator.run(actor, int(seed), moments, 60) for seed in seeds[member]]
+        np.testing.assert_array_equal(returns[member], [episode.episode_return for episode in episodes])
+        assert steps[member] == sum(episode.num_steps for episode in episodes)
+        if np.isfinite(returns[member]).all():
+            merge_moments(expected, moments)
+    np.testing.assert_array_equal(statistics, expected)
+    assert np.isfinite(returns[2]).all() == (env_id in ("CartPole-v1", "Acrobot-v1"))  # a NaN chooses the first action
 
 
 def test_fitness_is_the_mean_over_the_members_episodes() -> None:
