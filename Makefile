@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test check format clean
+.PHONY: help venv run test check format peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -37,6 +37,9 @@ format: $(STAMP)  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## remove the environment and all caches, keep the runs
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other pools; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/peers/run.py
+
+clean:  ## remove the environments and all caches, keep the runs
+	rm -rf $(VENV) benchmarks/peers/.envs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
