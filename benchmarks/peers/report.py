@@ -80,7 +80,7 @@ class Run:
         command: as it was given.
         date: of its start.
         repeats: measurements of each side.
-        load: load averages (1 min) at its start and end.
+        load: lowest and highest load average (1 min) of the machine, seen before each case and at the end.
     """
 
     command: str
@@ -132,7 +132,7 @@ def render(rows: list[Row], run: Run, machine: dict[str, str]) -> str:
         "faster, whatever the unit.",
         "",
         *(f"- {name}: {value}" for name, value in machine.items()),
-        f"- load average: {run.load[0]:.1f} at the start, {run.load[1]:.1f} at the end",
+        f"- load average during the run: {run.load[0]:.1f} to {run.load[1]:.1f}; its own programs make 1 to 3 of it",
         f"- versions: {', '.join(_versions(rows))}",
         f"- threads: {'; '.join(_threads(rows))}",
     ]

@@ -30,17 +30,19 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}; use 5")
-    date, load = datetime.datetime.now(datetime.UTC).date().isoformat(), os.getloadavg()[0]
+    date, loads = datetime.datetime.now(datetime.UTC).date().isoformat(), list[float]()
     environments, cases, rows = Environments(), chosen(all_cases(), options.only), list[Row]()
     for number, case in enumerate(cases, 1):
         print(f"{number}/{len(cases)} {case.section}: {case.name}", file=sys.stderr)
+        loads.append(os.getloadavg()[0])
         rows += measure_case(case, options.repeats, environments.measure)
+    loads.append(os.getloadavg()[0])
     only = ["--only", *options.only] if options.only else []
     command = shlex.join(["python", "benchmarks/peers/run.py", *only, "--repeats", str(options.repeats)])
-    page = render(rows, Run(command, date, options.repeats, (load, os.getloadavg()[0])), machine())
+    page = render(rows, Run(command, date, options.repeats, (min(loads), max(loads))), machine())
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "RESULTS.md").write_text(page)
-    raw = {"command": command, "date": date, "machine": machine(), "rows": [row.as_json() for row in rows]}
+    raw = {"command": command, "date": date, "loads": loads, "machine": machine(), "rows": [row.as_json() for row in rows]}
     (options.output / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
     print(page)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from tempfile import TemporaryDirectory
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
@@ -29,7 +30,6 @@ class Worker:
 
 def tasks_a_second(kind: str, count: int, chunk: int) -> float:
     """Tasks a second; all are handed out before the first result is waited for."""
-    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     if kind == "actors":
         actors = [ray.remote(Worker).remote() for _ in range(WORKERS)]
         functions = [actor.nothing for actor in actors]
@@ -45,5 +45,8 @@ def tasks_a_second(kind: str, count: int, chunk: int) -> float:
 
 
 if __name__ == "__main__":
-    value = tasks_a_second(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    with TemporaryDirectory() as folder:  # for Ray's sockets and logs
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=folder)
+        value = tasks_a_second(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        ray.shutdown()
     emit(value, ("ray",), f"{WORKERS} workers and a master, and Ray's own processes")
