@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test check format scaling clean
+.PHONY: help venv run test check format bench scaling peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -37,10 +37,17 @@ format: $(STAMP)  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: $(STAMP)  ## measure kernels, rollouts, dispatch, scaling and a run's profile against the machine's limits
+	-for subject in kernels rollouts scaling profile; do $(BIN)/esengine bench $$subject; done
+	$(MAKE) scaling
+
 scaling: $(STAMP)  ## measure what a unit of work costs here, and simulate up to 100,000 ranks with it
 	-$(BIN)/esengine bench dispatch --json benchmarks/dispatch.json
 	$(BIN)/python -m benchmarks.scaling_model --costs benchmarks/dispatch.json --png benchmarks/scaling.png
 
-clean:  ## remove the environment and all caches, keep the runs
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other pools; writes benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/peers/run.py
+
+clean:  ## remove the environments and all caches, keep the runs
+	rm -rf $(VENV) benchmarks/peers/.envs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Where the project's published figures come from, one command each."""
