@@ -16,11 +16,26 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from esengine.classic_kernels import go_on, observe, reset, step
-from esengine.normalizer import accumulate, merge_moments
+from esengine.classic_kernels import (
+    ACROBOT,
+    CARTPOLE,
+    PENDULUM,
+    go_on,
+    move_cartpole,
+    move_pendulum,
+    observe,
+    reset,
+    sincos,
+    step,
+)
+from esengine.normalizer import merge_moments
 from esengine.policies import BOX, OBSERVATION_CLIP, decode, fast_tanh
 
 LANES = 16  # float32 numbers of a 512-bit register
+_NUMBERS = 8
+"""Rows of LANES float64 numbers in one flat array, since loops over one array need no checks whether arrays overlap: four of
+the state, then action, reward, whether the episode ended, and the largest output."""
+_ACTION, _REWARD, _ENDED, _BEST = 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES
 _FEW = 5  # members that are quicker one by one than in lanes of which most are idle
 
 
@@ -137,18 +152,18 @@ def rollouts(
         steps: (num_members,) overwritten: of all episodes of a member.
     """
     num_members, num_episodes = seeds.shape
-    states, moments = np.zeros((LANES, 4)), np.zeros((num_members, statistics.size))
+    numbers, moments = np.zeros(_NUMBERS * LANES), np.zeros((num_members, statistics.size))
     members, episodes, counts = np.full(LANES, -1), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
     returns[:] = 0.0
     steps[:] = 0
     for lane in range(min(LANES, num_members)):
         members[lane] = lane
-        _begin(task, lane, seeds[lane, 0], states, counts)
+        _begin(task, lane, seeds[lane, 0], numbers, counts)
     if num_members > _FEW:
-        lanes = (states, members, episodes, counts)
+        lanes = (numbers, members, episodes, counts)
         _run_lanes(task, constant, seeds, rows, max_steps, policy, obs_dim, lanes, moments, returns, steps)
     _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    observation = np.zeros(obs_dim, np.float32)
+    observation, state = np.zeros(obs_dim, np.float32), np.zeros(4)
     for lane in range(LANES):
         member, first = members[lane], episodes[lane]
         if member < 0:
@@ -157,10 +172,12 @@ def rollouts(
         for episode in range(first, num_episodes):
             seed = seeds[member, episode]
             if episode > first:
-                _begin(task, lane, seed, states, counts)
+                _begin(task, lane, seed, numbers, counts)
+            for k in range(4):
+                state[k] = numbers[k * LANES + lane]
             total, count = returns[member, episode], counts[lane]
             returns[member, episode], count = go_on(
-                task, constant, seed, states[lane], total, count, max_steps, alone, moments[member], observation
+                task, constant, seed, state, total, count, max_steps, alone, moments[member], observation
             )
             steps[member] += count
     for member in range(num_members):
@@ -185,94 +202,182 @@ def _run_lanes(
     """Run lanes until so few members are left that each is quicker alone; ``lanes`` tells which, and how far they are.
 
     Args:
-        lanes: states (LANES, 4), members (LANES,) with -1 in idle lanes, their episodes (LANES,), steps so far (LANES,).
+        lanes: numbers (see `_NUMBERS`), members (LANES,) with -1 in idle lanes, their episodes (LANES,), steps so far (LANES,).
         moments: (num_members, num_statistics) added to.
         task, constant, seeds, rows, max_steps, policy, obs_dim, returns, steps: see `rollouts`.
     """
-    _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    states, members, episodes, counts = lanes
-    weights = np.zeros((rows.shape[1], LANES), np.float32)
-    work = np.zeros((2, hidden.shape[1], LANES), np.float32)
-    observations, observation = np.zeros((obs_dim, LANES), np.float32), np.zeros(obs_dim, np.float32)
+    _, sizes, mean, inverse_std, hidden, head, sampled, _ = policy
+    numbers, members, episodes, counts = lanes
+    weights = _aligned(rows.shape[1])
+    work = _aligned(2 * hidden.shape[1]).reshape(2, hidden.shape[1], LANES)
+    observations, partial = np.zeros((obs_dim, LANES), np.float32), np.zeros((moments.shape[1], LANES))
     running = next_member = min(LANES, seeds.shape[0])
     for lane in range(running):
-        _take(lane, lane, rows, weights)
+        _take(lane, lane, rows, weights, partial)
     while running > _FEW or next_member < seeds.shape[0]:
-        for lane in range(LANES):
-            if members[lane] >= 0:
-                observe(task, states[lane], observation)
-                if moments.shape[1]:
-                    accumulate(moments[members[lane]], observation)
-                for k in range(obs_dim):
-                    observations[k, lane] = observation[k]
+        _observe(task, numbers, observations)
+        if moments.shape[1]:
+            _accumulate(partial, observations)
         outputs = work[forward_in_lanes(weights, sizes, observations, mean, inverse_std, work)]
+        if sampled:
+            _draw(outputs, sizes[-1], rows, seeds, policy, lanes)
+        else:
+            _choose(outputs, sizes[-1], head, numbers)
+        _step(task, constant, counts, numbers)
         for lane in range(LANES):
             member = members[lane]
             if member < 0:
                 continue
-            seed = seeds[member, episodes[lane]]
-            action = _action(lane, outputs, rows, member, sizes[-1], head, sampled, seed, counts[lane], decoded)
-            gained, terminated = step(task, states[lane], action, constant, counts[lane] == 0)
-            returns[member, episodes[lane]] += gained
+            returns[member, episodes[lane]] += numbers[_REWARD + lane]
             counts[lane] += 1
-            if not terminated and counts[lane] < max_steps:
+            if numbers[_ENDED + lane] == 0.0 and counts[lane] < max_steps:
                 continue
             steps[member] += counts[lane]
             episodes[lane] += 1
             if episodes[lane] == seeds.shape[1]:
+                moments[member] = partial[:, lane]
                 if next_member == seeds.shape[0]:
                     members[lane] = -1
                     running -= 1
                     continue
-                _take(lane, next_member, rows, weights)
+                _take(lane, next_member, rows, weights, partial)
                 members[lane], episodes[lane] = next_member, 0
                 next_member += 1
-            _begin(task, lane, seeds[members[lane], episodes[lane]], states, counts)
+            _begin(task, lane, seeds[members[lane], episodes[lane]], numbers, counts)
+    for lane in range(LANES):
+        if members[lane] >= 0:
+            moments[members[lane]] = partial[:, lane]
 
 
-@njit(cache=True, error_model="numpy", inline="always")
-def _action(
-    lane: int,
+@njit(cache=True, error_model="numpy")
+def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
+    """`classic_kernels.observe` in every lane."""
+    if task == PENDULUM:
+        for lane in range(LANES):
+            observations[1, lane], observations[0, lane] = sincos(numbers[lane])
+        for lane in range(LANES):
+            observations[2, lane] = numbers[LANES + lane]
+        return
+    if task != ACROBOT:
+        flat = observations.ravel()
+        for k in range(flat.size):
+            flat[k] = numbers[k]
+        return
+    state, observation = np.empty(4), np.empty(observations.shape[0], np.float32)
+    for lane in range(LANES):
+        for k in range(4):
+            state[k] = numbers[k * LANES + lane]
+        observe(task, state, observation)
+        observations[:, lane] = observation
+
+
+@njit(cache=True, error_model="numpy")
+def _accumulate(partial: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
+    """`normalizer.accumulate` in every lane; ``partial`` is (1 + 2 * obs_dim, LANES)."""
+    inverse = np.empty(LANES)
+    for lane in range(LANES):
+        partial[0, lane] += 1.0
+        inverse[lane] = 1.0 / partial[0, lane]
+    size = observations.shape[0]
+    for k in range(size):
+        values, means, m2 = observations[k], partial[1 + k], partial[1 + size + k]
+        for lane in range(LANES):
+            delta = values[lane] - means[lane]
+            means[lane] += delta * inverse[lane]
+            m2[lane] += delta * (values[lane] - means[lane])
+
+
+@njit(cache=True, error_model="numpy")
+def _draw(
     outputs: NDArray[np.float32],
-    rows: NDArray[np.float32],
-    member: int,
     num_outputs: int,
-    head: Any,
-    sampled: bool,
-    seed: np.uint64,
-    count: int,
-    decoded: NDArray[np.float64],
-) -> float:
-    """The one number of a lane's action: `policies.decode`, without its arrays where nothing is drawn."""
+    rows: NDArray[np.float32],
+    seeds: NDArray[np.uint64],
+    policy: Any,
+    lanes: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    """`policies.decode` in every lane, for a sampled policy."""
+    head, decoded = policy[5], policy[7]
+    numbers, members, episodes, counts = lanes
+    for lane in range(LANES):
+        if members[lane] >= 0:
+            log_stds = rows[members[lane]][rows.shape[1] - num_outputs :]  # where a box policy keeps them
+            seed, count = seeds[members[lane], episodes[lane]], np.uint64(counts[lane])
+            decode(outputs[:num_outputs, lane].copy(), log_stds, head, True, seed, count, decoded)
+            numbers[_ACTION + lane] = decoded[0]
+
+
+@njit(cache=True, error_model="numpy")
+def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: NDArray[np.float64]) -> None:
+    """`policies.decode` in every lane, for one choice without a draw."""
     kind, _, low, high, center, reach = head
-    action, best = 0.0, -np.inf
-    if sampled:
-        log_stds = rows[member][rows.shape[1] - num_outputs :]  # where a box policy keeps them
-        decode(outputs[:num_outputs, lane].copy(), log_stds, head, True, seed, np.uint64(count), decoded)
-        action = decoded[0]
-    elif kind == BOX:
-        action = min(max(center[0] + reach[0] * np.float64(outputs[0, lane]), low[0]), high[0])
-    else:
-        for k in range(num_outputs):
-            if outputs[k, lane] > best:
-                action, best = np.float64(k), np.float64(outputs[k, lane])
-    return action
+    if kind == BOX:
+        least, most, middle, scale = low[0], high[0], center[0], reach[0]
+        for lane in range(LANES):
+            numbers[_ACTION + lane] = min(max(middle + scale * np.float64(outputs[0, lane]), least), most)
+        return
+    for lane in range(LANES):
+        numbers[_ACTION + lane], numbers[_BEST + lane] = 0.0, -np.inf
+    for k in range(num_outputs):
+        for lane in range(LANES):
+            value = np.float64(outputs[k, lane])
+            better = value > numbers[_BEST + lane]
+            numbers[_ACTION + lane] = np.float64(k) if better else numbers[_ACTION + lane]
+            numbers[_BEST + lane] = value if better else numbers[_BEST + lane]
+
+
+@njit(cache=True, error_model="numpy")
+def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]) -> None:
+    """`classic_kernels.step` in every lane."""
+    a, b, c, d = 0, LANES, 2 * LANES, 3 * LANES
+    if task == CARTPOLE:
+        for lane in range(LANES):
+            x, x_dot, theta, theta_dot, ended = move_cartpole(
+                numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane], numbers[_ACTION + lane]
+            )
+            numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane] = x, x_dot, theta, theta_dot
+            numbers[_REWARD + lane], numbers[_ENDED + lane] = 1.0, np.float64(ended)
+        return
+    if task == PENDULUM:
+        for lane in range(LANES):
+            theta, theta_dot, reward = move_pendulum(numbers[a + lane], numbers[b + lane], numbers[_ACTION + lane], constant)
+            numbers[a + lane], numbers[b + lane] = theta, theta_dot
+            numbers[_REWARD + lane], numbers[_ENDED + lane] = reward, 0.0
+        return
+    state = np.empty(4)
+    for lane in range(LANES):
+        for k in range(4):
+            state[k] = numbers[k * LANES + lane]
+        numbers[_REWARD + lane], ended = step(task, state, numbers[_ACTION + lane], constant, counts[lane] == 0)
+        numbers[_ENDED + lane] = np.float64(ended)
+        for k in range(4):
+            numbers[k * LANES + lane] = state[k]
+
+
+@njit(cache=True, error_model="numpy")
+def _aligned(num_rows: int) -> NDArray[np.float32]:
+    """Zeros, (num_rows, LANES) float32 on 64-byte boundaries."""
+    room = np.zeros((num_rows + 1) * LANES, np.float32)
+    first = -(room.ctypes.data // 4) % LANES
+    return room[first : first + num_rows * LANES].reshape(num_rows, LANES)
 
 
 @njit(cache=True, error_model="numpy")
 def _take(
-    lane: int,
-    member: int,
-    rows: NDArray[np.float32],
-    weights: NDArray[np.float32],
+    lane: int, member: int, rows: NDArray[np.float32], weights: NDArray[np.float32], partial: NDArray[np.float64]
 ) -> None:
-    """Give a lane a member's parameters."""
+    """Give a lane a member's parameters, and no observations yet."""
     for k in range(rows.shape[1]):
         weights[k, lane] = rows[member, k]
+    for k in range(partial.shape[0]):
+        partial[k, lane] = 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def _begin(task: int, lane: int, seed: np.uint64, states: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
+def _begin(task: int, lane: int, seed: np.uint64, numbers: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
     """Begin an episode in a lane."""
-    reset(task, seed, states[lane])
+    state = np.empty(4)
+    reset(task, seed, state)
+    for k in range(4):
+        numbers[k * LANES + lane] = state[k]
     counts[lane] = 0

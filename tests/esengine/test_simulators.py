@@ -169,3 +169,10 @@ def test_a_vector_of_one_is_a_simulator_too() -> None:
     assert episode.episode_return == episode.num_steps == moments[0]
     assert simulator.run(actor, 3, max_steps=2).num_steps == 2
     assert not offers_vector(EnvironmentSpec("Pendulum-v1"))
+
+
+def test_sine_and_cosine_are_as_exact_as_the_librarys() -> None:
+    angles = np.concatenate([np.random.default_rng(0).uniform(-b, b, 20_000) for b in (1e-3, 4.0, 100.0, 1e6)])
+    ours = np.array([classic_kernels.sincos(angle) for angle in angles])
+    expected = np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    assert np.abs(ours - expected).max() < 3e-16
