@@ -10,7 +10,7 @@ import numpy as np
 from esengine.environments import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.policies import Actor, PolicySpec, forward_reference
-from esengine.simulators import make_simulator
+from esengine.simulators import BatchSimulator, make_simulator
 from esengine.spaces import describe
 
 
@@ -34,12 +34,16 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
     observations, _ = describe(spec.make())
     simulator, stepped = (make_simulator(spec, observations, backend) for backend in ("auto", "gymnasium"))
     moments = np.zeros(1 + 2 * observations.dim)
-    num_episodes = max(1, 2000 // simulator.run(actor, 0).num_steps)
+    together = isinstance(simulator, BatchSimulator)
+    num_episodes = max(64 if together else 1, 2000 // simulator.run(actor, 0).num_steps)
 
     def steps(run: Callable[[int], int]) -> int:
         return sum(run(seed) for seed in range(num_episodes))
 
     def ours() -> int:
+        if isinstance(simulator, BatchSimulator):
+            rows, seeds = np.tile(actor.parameters, (num_episodes, 1)), np.arange(num_episodes, dtype=np.uint64)[:, None]
+            return int(simulator.run_members(actor, rows, seeds, moments)[1].sum())
         return steps(lambda seed: simulator.run(actor, seed, moments).num_steps)
 
     def through_gymnasium() -> int:
