@@ -17,6 +17,8 @@ from esengine import kernels
 from esengine.noise import Noise
 from esengine.seeding import derive_key
 
+_SAMPLE_BLOCK = 16  # members that share a matrix product, since one vector at a time runs at the speed of memory
+
 Message = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
@@ -78,15 +80,12 @@ class Candidates:
         return cls(**fields)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        """Parameters of the members of some whole chunks, (stop - start, dimension)."""
+        """Parameters of some members, (stop - start, dimension); the same bits whatever they are asked together with."""
         raise NotImplementedError
 
     def row(self, noise: Noise, member: int) -> NDArray[np.floating]:
-        """Parameters of one member, (dimension,), the same bits as in its chunk."""
-        size = chunk_size(self.population_size)
-        start = member // size * size
-        chunk = self.rows(noise, start, min(start + size, self.population_size))
-        row: NDArray[np.floating] = chunk[member - start]
+        """Parameters of one member, (dimension,)."""
+        row: NDArray[np.floating] = self.rows(noise, member, member + 1)[0]
         return row
 
     def num_episodes(self, member: int) -> int | None:
@@ -231,6 +230,7 @@ class GaussianSamples(Candidates):
     sigma: float
     mean: NDArray[np.float64]
     transform: NDArray[np.float64]
+    _block: list[Any] = field(default_factory=lambda: [-1, None], repr=False, compare=False)  # sampled last: number, rows
 
     @property
     def dimension(self) -> int:
@@ -241,11 +241,14 @@ class GaussianSamples(Candidates):
         return header, {"mean": self.mean, "transform": self.transform}
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
-        padded = chunk_size(self.population_size)
         rows = np.empty((stop - start, self.dimension))
-        for low, high in chunks(stop - start, padded):  # one matrix product each, whatever else is asked for
-            steps, _ = self._steps(noise, start + low, start + high, padded)
-            rows[low:high] = self.mean + self.sigma * steps[: high - low]
+        for block in range(start // _SAMPLE_BLOCK, -(-stop // _SAMPLE_BLOCK)):
+            first = block * _SAMPLE_BLOCK
+            if self._block[0] != block:  # neighbours are asked for one after the other
+                last = min(first + _SAMPLE_BLOCK, self.population_size)
+                self._block[:] = block, self.mean + self.sigma * self._steps(noise, first, last, _SAMPLE_BLOCK)[0]
+            low, high = max(start, first), min(stop, first + _SAMPLE_BLOCK)
+            rows[low - start : high - start] = self._block[1][low - first : high - first]
         return rows
 
     def moment_chunk_size(self) -> int:

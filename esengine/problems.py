@@ -267,15 +267,15 @@ class ObjectiveProblem:
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        records = np.zeros(len(rows), MEMBER)
-        for record, member, row in zip(records, range(first, first + len(rows)), rows, strict=True):
+        results = []
+        for member, row in enumerate(rows, first):
             try:
                 value = float(self.function(row))
             except Exception as error:
                 raise _member_error(error, candidates, member, candidates.seed) from error
-            record["member"], record["episodes"] = member, 1
-            record["fitness"] = -value if self.minimize else value
-            record["status"] = OK if math.isfinite(value) else FAILED
+            status = OK if math.isfinite(value) else FAILED
+            results.append((member, -value if self.minimize else value, 0, 1, status))
+        records = np.array(results, MEMBER)
         return records, np.zeros(0)
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
