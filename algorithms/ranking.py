@@ -14,6 +14,15 @@ def best_first(fitness: NDArray[np.float64], seed: int, generation: int) -> NDAr
     return np.lexsort((draw, -fitness))
 
 
+def centred_ranks(fitness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Utilities from 1/2 for the best to -1/2 for the worst, (population_size,); tied members get their mean.
+
+    The ranks are added up as whole numbers, so that flat fitness gives exactly zero.
+    """
+    size = fitness.size
+    return by_rank(fitness, size - 1 - 2 * np.arange(size, dtype=np.float64)) / max(1, 2 * (size - 1))
+
+
 def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weight of every member: ``weights[k]`` for the one of rank k, the average of their weights for tied ones.
 

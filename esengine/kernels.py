@@ -171,6 +171,52 @@ def perturb_pair_reference(
 
 
 @njit(cache=True, error_model="numpy")
+def perturb_pairs(
+    mean: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    scale: np.floating,
+    first: int,
+    out: NDArray[np.floating],
+) -> None:
+    """Rows of consecutive members of antithetic pairs: members 2k and 2k + 1 are ``mean +- scale * noise_k``.
+
+    Args:
+        mean: (n,) float32 or float64.
+        table: the noise table.
+        starts: (num_pairs,) window starts of the pairs that the rows touch.
+        scale: sigma, in the precision of ``mean``.
+        first: member of the first row; an odd one begins with the second half of its pair.
+        out: (num_rows, n) overwritten.
+    """
+    row = 0
+    for i in range(starts.size):
+        if row == 0 and first % 2 == 1:
+            perturb(mean, table, starts[i], -scale, out[row])
+            row += 1
+        elif row + 1 < len(out):
+            perturb_pair(mean, table, starts[i], scale, out[row], out[row + 1])
+            row += 2
+        else:
+            perturb(mean, table, starts[i], scale, out[row])
+            row += 1
+
+
+def perturb_pairs_reference(
+    mean: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    scale: np.floating,
+    first: int,
+    out: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `perturb_pairs`."""
+    for member, row in enumerate(out, first):
+        sign = 1 if member % 2 == 0 else -1
+        perturb_reference(mean, table, int(starts[member // 2 - first // 2]), sign * scale, row)
+
+
+@njit(cache=True, error_model="numpy")
 def weighted_noise_sum(
     weights: NDArray[np.floating],
     table: NDArray[np.float32],

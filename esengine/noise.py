@@ -49,6 +49,11 @@ class Noise(Protocol):
     ) -> None:
         """``out[i] = parents[sources[i]] + scales[i] * noise_i``, see `kernels.perturb_rows`."""
 
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        """Rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
@@ -97,6 +102,11 @@ class NoiseTable:
     ) -> None:
         kernels.perturb_rows(parents, sources, self.table, starts, scales, out)
 
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.perturb_pairs(mean, self.table, starts, mean.dtype.type(scale), first, out)
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
@@ -138,6 +148,11 @@ class CounterNoise:
             if scale:
                 counter_normals.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
 
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.perturb_pairs(mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out)
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
@@ -157,6 +172,14 @@ class CounterNoise:
     def read(self, start: int, out: NDArray[np.floating]) -> None:
         out[:] = 0
         counter_normals.add_streams(np.array([start]), 0, np.ones(1, out.dtype), out)
+
+
+def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The first ``n`` numbers of each stream, one after another, and where each begins."""
+    table = np.empty((streams.size, n), np.float32)
+    for row, stream in zip(table, streams, strict=True):
+        counter_normals.fill_normals(stream.view(np.uint64), 0, row)
+    return table.ravel(), np.arange(streams.size) * n
 
 
 def table_log2(requested: int | None, dimension: int, population_size: int) -> int | None:

@@ -255,7 +255,9 @@ class Population:
         return np.array(self._candidates.row(self._desk.noise, member))
 
     def weighted_noise(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
-        """sum_i weights[i] * noise_i over mutated members in member order, (dimension,), in the problem's precision.
+        """sum_i weights[i] * noise_i over the members in order, (dimension,), in the problem's precision.
+
+        The second member of an antithetic pair has minus the noise of the first, and a member that is carried over has none.
 
         Args:
             weights: (population_size,); members of weight 0 cost nothing.

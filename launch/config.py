@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
 from esengine.algorithms.recombining_es import RecombiningES
 from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
@@ -17,9 +18,14 @@ from esengine.errors import UserError, listed
 
 T = TypeVar("T")
 
-MethodSettings = TruncationESSettings | CMAESSettings
+MethodSettings = TruncationESSettings | OpenAIESSettings | CMAESSettings
 
-METHODS: dict[str, type[MethodSettings]] = {"truncation-es": TruncationESSettings, "cma-es": CMAESSettings}
+METHODS: dict[str, type[MethodSettings]] = {
+    "truncation-es": TruncationESSettings,
+    "openai-es": OpenAIESSettings,
+    "cma-es": CMAESSettings,
+}
+_ANTITHETIC = (OpenAIESSettings,)
 
 
 @dataclass(frozen=True)
@@ -151,12 +157,19 @@ class RunConfig:
         self.train.check()
         self.search.check()
 
+    @property
+    def antithetic(self) -> bool:
+        """Whether members 2k and 2k + 1 are a pair."""
+        return isinstance(self.search, _ANTITHETIC)
+
     def strategy(self, initial: Any) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
         seed = self.train.seed
         match self.search:
             case CMAESSettings():
                 return CMAES(self.search, initial, seed)
+            case OpenAIESSettings():
+                return OpenAIES(self.search, initial, seed)
             case TruncationESSettings(recombination="none"):
                 return TruncationES(self.search, initial, seed)
             case TruncationESSettings():

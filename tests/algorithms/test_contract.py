@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms import CMAES, CMAESSettings, RecombiningES, Strategy, TruncationES, TruncationESSettings
+from esengine.algorithms import (
+    CMAES,
+    CMAESSettings,
+    OpenAIES,
+    OpenAIESSettings,
+    RecombiningES,
+    Strategy,
+    TruncationES,
+    TruncationESSettings,
+)
 from esengine.desk import Desk
-from esengine.noise import create_table
+from esengine.noise import CounterNoise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.world import World
@@ -30,8 +39,16 @@ MAKERS: dict[str, Maker] = {
     "truncation-es weighted": lambda size=None, seed=0, start=0.0: RecombiningES(
         TruncationESSettings(population_size=size or 40, sigma=0.3, recombination="weighted"), np.full(DIMENSION, start), seed
     ),
+    "openai-es": lambda size=None, seed=0, start=0.0: OpenAIES(
+        OpenAIESSettings(population_size=size or 40, sigma=0.3, learning_rate=0.2), np.full(DIMENSION, start), seed
+    ),
 }
-SMALLEST = {"cma-es": 4, "truncation-es": 5, "truncation-es weighted": 5}
+SIZES = {
+    "cma-es": (4, 7, 1000, 10_000),
+    "truncation-es": (5, 7, 1000, 10_000),
+    "truncation-es weighted": (5, 7, 1000, 10_000),
+    "openai-es": (2, 8, 1000, 100_000),
+}
 
 
 @pytest.fixture(params=list(MAKERS))
@@ -148,10 +165,11 @@ def test_a_generation_of_failures_is_survived(make: Maker) -> None:
     assert np.isfinite(strategy.parameters()).all()
 
 
-@pytest.mark.parametrize("size", ["smallest", 7, 1000])
-def test_every_population_size_works(name: str, size: str | int) -> None:
-    strategy = MAKERS[name](size=SMALLEST[name] if size == "smallest" else size, start=1.0)
-    advance(strategy, pool_for(sphere), 10)
+@pytest.mark.parametrize("which", range(4))
+def test_every_population_size_works(name: str, which: int) -> None:
+    size = SIZES[name][which]
+    strategy = MAKERS[name](size=size, start=1.0)
+    advance(strategy, Pool(World(), Desk(CounterNoise(), ObjectiveProblem(sphere, DIMENSION), None)), 10 if size < 5000 else 2)
     assert strategy.ask().population_size == strategy.population_size
     assert np.isfinite(strategy.parameters()).all()
     assert sphere(strategy.parameters()) > sphere(np.full(DIMENSION, 1.0)) - 0.5
