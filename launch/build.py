@@ -71,6 +71,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.fresh_env,
         train.env_backend,
         config.antithetic,
+        train.survival_bonus,
     )
 
 

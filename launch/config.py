@@ -9,6 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from esengine.algorithms.ars import ARS, ARSSettings
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
 from esengine.algorithms.recombining_es import RecombiningES
@@ -18,14 +19,15 @@ from esengine.errors import UserError, listed
 
 T = TypeVar("T")
 
-MethodSettings = TruncationESSettings | OpenAIESSettings | CMAESSettings
+MethodSettings = TruncationESSettings | OpenAIESSettings | ARSSettings | CMAESSettings
 
 METHODS: dict[str, type[MethodSettings]] = {
     "truncation-es": TruncationESSettings,
     "openai-es": OpenAIESSettings,
+    "ars": ARSSettings,
     "cma-es": CMAESSettings,
 }
-_ANTITHETIC = (OpenAIESSettings,)
+_ANTITHETIC = (OpenAIESSettings, ARSSettings)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class TrainSettings:
 
     episodes_per_member: int = 1
     """Episodes that a member's fitness is the mean of."""
+    survival_bonus: float = 0.0
+    """Taken off the reward of every step in training, never in evaluation, where a task pays for staying alive."""
     episode_seeds: Literal["pair", "generation", "member"] = "pair"
     """Who meets the same start states in a generation: the signs of an antithetic pair (methods without pairs: nobody)."""
     max_episode_steps: int | None = None
@@ -109,6 +113,8 @@ class TrainSettings:
             raise UserError(f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1")
         if self.objective is not None and (self.dimension is None or self.dimension < 1):
             raise UserError(f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters")
+        if not math.isfinite(self.survival_bonus) or (self.survival_bonus and self.env_id is None):
+            raise UserError(f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 turns it off")
         if self.env_id is not None and (self.dimension is not None or self.minimize):
             raise UserError("--dimension and --minimize belong to --objective, got --env-id; drop them")
         least_one = ("generations", "max_env_steps", "max_evaluations", "ranks", "max_episode_steps", "episodes_per_member")
@@ -170,6 +176,8 @@ class RunConfig:
                 return CMAES(self.search, initial, seed)
             case OpenAIESSettings():
                 return OpenAIES(self.search, initial, seed)
+            case ARSSettings():
+                return ARS(self.search, initial, seed)
             case TruncationESSettings(recombination="none"):
                 return TruncationES(self.search, initial, seed)
             case TruncationESSettings():

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import (
+    ARS,
     CMAES,
+    ARSSettings,
     CMAESSettings,
     OpenAIES,
     OpenAIESSettings,
@@ -42,12 +44,19 @@ MAKERS: dict[str, Maker] = {
     "openai-es": lambda size=None, seed=0, start=0.0: OpenAIES(
         OpenAIESSettings(population_size=size or 40, sigma=0.3, learning_rate=0.2), np.full(DIMENSION, start), seed
     ),
+    "ars": lambda size=None, seed=0, start=0.0: ARS(
+        ARSSettings(population_size=size or 40, sigma=0.3, step_size=0.1 if size else 0.4, top_directions=None if size else 15),
+        np.full(DIMENSION, start),
+        seed,
+    ),
 }
+BY_VALUE = ("ars",)  # an affine change of fitness changes nothing, an order-preserving one does
 SIZES = {
     "cma-es": (4, 7, 1000, 10_000),
     "truncation-es": (5, 7, 1000, 10_000),
     "truncation-es weighted": (5, 7, 1000, 10_000),
     "openai-es": (2, 8, 1000, 100_000),
+    "ars": (2, 8, 1000, 100_000),
 }
 
 
@@ -111,11 +120,18 @@ def test_the_search_improves(make: Maker) -> None:
     assert sphere(strategy.parameters()) > 0.05 * sphere(np.full(DIMENSION, 3.0))
 
 
-def test_order_preserving_changes_of_fitness_change_nothing(make: Maker) -> None:
+def test_order_preserving_changes_of_fitness_change_nothing(name: str, make: Maker) -> None:
     plain, squeezed = make(start=1.0), make(start=1.0)
     advance(plain, pool_for(sphere), 6)
     advance(squeezed, pool_for(lambda x: -np.log1p(-sphere(x))), 6)
-    np.testing.assert_array_equal(plain.parameters(), squeezed.parameters())
+    assert np.array_equal(plain.parameters(), squeezed.parameters()) != (name in BY_VALUE)
+
+
+def test_affine_changes_of_fitness_change_nothing(make: Maker) -> None:
+    plain, changed = make(start=1.0), make(start=1.0)
+    advance(plain, pool_for(sphere), 6)
+    advance(changed, pool_for(lambda x: 1e3 * sphere(x) + 5), 6)
+    np.testing.assert_allclose(plain.parameters(), changed.parameters(), rtol=1e-9)
 
 
 def test_translation_changes_nothing_but_the_place(make: Maker) -> None:

@@ -20,6 +20,7 @@ METHODS = {
     "truncation-es weighted": ("train", "truncation-es", "--population-size", "24", "--recombination", "weighted"),
     "cma-es": ("train", "cma-es", "--population-size", "8"),
     "openai-es": ("train", "openai-es", "--population-size", "24"),
+    "ars": ("train", "ars", "--population-size", "24", "--top-directions", "5", "--survival-bonus", "0.5"),
     "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
     "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
@@ -34,6 +35,7 @@ TASKS = {
 }
 CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
     ("openai-es", "CartPole-v1"),
+    ("ars", "InvertedPendulum-v5"),
     ("truncation-es computed", "CartPole-v1"),
     ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
@@ -76,7 +78,9 @@ def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, 
     assert "episode_return_eval" in rows(tmp_path / "run1")[1]
 
 
-@pytest.mark.parametrize("method", ["truncation-es", "truncation-es weighted", "cma-es", "truncation-es computed", "openai-es"])
+@pytest.mark.parametrize(
+    "method", ["truncation-es", "truncation-es weighted", "cma-es", "truncation-es computed", "openai-es", "ars"]
+)
 def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path: Path, method: str) -> None:
     task = TASKS["CartPole-v1"]
     assert esengine(*METHODS[method], *task, "--generations", "10", "--ranks", "1", "--run-dir", "straight").returncode == 0
