@@ -3,18 +3,24 @@
 from esengine.algorithms.ars import ARS, ARSSettings
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
+from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
+from esengine.algorithms.snes import SNES, SNESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 
 __all__ = [
     "ARS",
     "CMAES",
+    "PGPE",
+    "SNES",
     "ARSSettings",
     "CMAESSettings",
     "OpenAIES",
     "OpenAIESSettings",
+    "PGPESettings",
     "RecombiningES",
+    "SNESSettings",
     "Strategy",
     "TruncationES",
     "TruncationESSettings",

@@ -25,9 +25,9 @@ class ARSSettings:
 
     population_size: int = 32
     """Members of a generation, two a direction."""
-    sigma: float = 0.1
+    sigma: float = 0.5
     """Standard deviation of the exploration noise (the paper's nu)."""
-    step_size: float = 0.1
+    step_size: float = 0.5
     """Step size (the paper's alpha)."""
     top_directions: int | None = None
     """Directions that are kept, those with the best of their two returns; default all."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.optimizers import OptimizerSettings, make_optimizer
-from esengine.algorithms.ranking import centred_ranks
+from esengine.algorithms.ranking import centred_ranks, pair_differences
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
 from esengine.candidates import AntitheticPairs, Candidates
 from esengine.pool import Population
@@ -24,7 +24,7 @@ class OpenAIESSettings(OptimizerSettings):
 
     population_size: int = 256
     """Members of a generation, two a pair."""
-    sigma: float = 0.1
+    sigma: float = 0.5
     """Standard deviation of every parameter."""
 
     def check(self) -> None:
@@ -82,13 +82,3 @@ class OpenAIES:
         self.generation = int(state["generation"])
         self.mean = state["mean"]
         self.optimizer.restore({name[10:]: array for name, array in state.items() if name.startswith("optimizer/")})
-
-
-def pair_differences(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights with the same sum over the noise, (population_size,): u+ - u- for the first of a pair, 0 for the second.
-
-    The difference is taken here in float64, since rounding the two apart to float32 first would lose most of a small one.
-    """
-    weights = np.zeros_like(utilities)
-    weights[::2] = utilities[::2] - utilities[1::2]
-    return weights

@@ -88,3 +88,13 @@ def check_pairs(population_size: int) -> None:
         raise UserError(
             f"--population-size must be even and at least 2, since members come in pairs, got {population_size}; use {even}"
         )
+
+
+def out_of_range(deviations: NDArray[np.floating], initial: float) -> str | None:
+    """Why a search whose standard deviations have become these is over, or None; ``initial`` is what they began as."""
+    largest = float(deviations.max())
+    if largest < 1e-12 * initial:
+        return f"every standard deviation is below {1e-12 * initial:.1e}"
+    if not largest < 1e12 * initial:
+        return f"a standard deviation grew to {largest:.1e}: the search runs away; bound the objective"
+    return None

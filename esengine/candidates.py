@@ -93,12 +93,15 @@ class Candidates:
         """Episodes that this member must run, or None for the problem's setting."""
         return None
 
-    def weighted_starts(self, noise: Noise, weights: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
         """What a sum of the members' noise is made of: non-zero weights and the window starts that they belong to.
 
         Args:
             noise: where windows lie.
             weights: (population_size,) one a member.
+            power: 1 for a sum of noise, 2 for one of squared noise.
         """
         members = np.flatnonzero(weights)
         return weights[members], noise.starts(self.seed, self.generation, members)
@@ -223,7 +226,9 @@ class MutatedParents(Candidates):
     def num_episodes(self, member: int) -> int | None:
         return self.unchanged_episodes if member < self.num_unchanged else None
 
-    def weighted_starts(self, noise: Noise, weights: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
         """Non-zero weights of mutated members and their starts; unchanged members have no noise."""
         members = np.flatnonzero(weights)
         members = members[members >= self.num_unchanged]
@@ -262,11 +267,62 @@ class AntitheticPairs(Candidates):
         noise.perturb_pairs(self.mean, noise.starts(self.seed, self.generation, pairs), self.sigma, start, rows)
         return rows
 
-    def weighted_starts(self, noise: Noise, weights: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """One weight a pair, w+ - w-, since the second member has the noise of the first with the other sign."""
-        differences = weights[::2] - weights[1::2]
-        pairs = np.flatnonzero(differences)
-        return differences[pairs], noise.starts(self.seed, self.generation, pairs)
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """One weight a pair, see `pair_weights`."""
+        return pair_weights(self, noise, weights, power)
+
+
+@dataclass(frozen=True)
+class ScaledSamples(Candidates):
+    """Members with a standard deviation for every parameter: mean + deviations * noise(seed, generation, member).
+
+    Attributes:
+        antithetic: whether members 2k and 2k + 1 share noise_k, the second with the other sign.
+        mean: (dimension,) in the problem's precision.
+        deviations: (dimension,) in the same precision.
+    """
+
+    antithetic: bool
+    mean: NDArray[np.floating]
+    deviations: NDArray[np.floating]
+
+    @property
+    def dimension(self) -> int:
+        return int(self.mean.size)
+
+    def shared(self) -> Message:
+        names = ("seed", "generation", "population_size", "antithetic")
+        return {name: getattr(self, name) for name in names}, {"mean": self.mean, "deviations": self.deviations}
+
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
+        rows = np.empty((stop - start, self.dimension), self.mean.dtype)
+        members = np.arange(start, stop)
+        windows = members // 2 if self.antithetic else members
+        signs = 1 - 2 * (members % 2 if self.antithetic else np.zeros_like(members))
+        starts = noise.starts(self.seed, self.generation, windows)
+        noise.perturb_scaled(self.mean, self.deviations, starts, signs.astype(rows.dtype), rows)
+        return rows
+
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        if self.antithetic:
+            return pair_weights(self, noise, weights, power)
+        return super().weighted_starts(noise, weights, power)
+
+
+def pair_weights(
+    candidates: Candidates, noise: Noise, weights: NDArray[np.floating], power: int
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """One weight for each pair's window, since the second member has the noise of the first with the other sign.
+
+    w+ - w- for a sum of noise, w+ + w- for one of its squares.
+    """
+    combined = weights[::2] - weights[1::2] if power == 1 else weights[::2] + weights[1::2]
+    pairs = np.flatnonzero(combined)
+    return combined[pairs], noise.starts(candidates.seed, candidates.generation, pairs)
 
 
 @dataclass(frozen=True)
@@ -359,5 +415,5 @@ class PolicyEpisodes(Candidates):
 
 
 KINDS: dict[str, type[Candidates]] = {
-    kind.__name__: kind for kind in (MutatedParents, AntitheticPairs, GaussianSamples, PolicyEpisodes)
+    kind.__name__: kind for kind in (MutatedParents, AntitheticPairs, ScaledSamples, GaussianSamples, PolicyEpisodes)
 }

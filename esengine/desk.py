@@ -22,6 +22,7 @@ class Kind(IntEnum):
     EVALUATE = 0
     NOISE_SUM = 1
     MOMENTS = 2
+    SQUARE_SUM = 3
 
 
 class Desk:
@@ -81,10 +82,12 @@ class Desk:
                     candidates, task.start, candidates.rows(self.noise, task.start, task.stop)
                 )
                 return records.tobytes() + statistics.tobytes()
-            case Kind.NOISE_SUM:
+            case Kind.NOISE_SUM | Kind.SQUARE_SUM:
                 out = np.empty(task.stop - task.start, self.weights.dtype)
-                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights)
-                self.noise.weighted_sum(weights, starts, task.start, out)
+                power = 1 if task.kind == Kind.NOISE_SUM else 2
+                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, power)
+                add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
+                add_up(weights, starts, task.start, out)
                 return out.tobytes()
             case Kind.MOMENTS:
                 samples = self.candidates["search"]

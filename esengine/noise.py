@@ -54,10 +54,25 @@ class Noise(Protocol):
     ) -> None:
         """Rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
 
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        """``out[i] = mean + signs[i] * deviations * noise_i``, see `kernels.perturb_scaled`."""
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
         """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        """A slice of the weighted sum of squared noise, see `kernels.weighted_square_sum`."""
 
     def apply_chain(
         self,
@@ -107,10 +122,25 @@ class NoiseTable:
     ) -> None:
         kernels.perturb_pairs(mean, self.table, starts, mean.dtype.type(scale), first, out)
 
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.perturb_scaled(mean, deviations, self.table, starts, signs, out)
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
         kernels.weighted_noise_sum(weights, self.table, starts, first, out)
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.weighted_square_sum(weights, self.table, starts, first, out)
 
     def apply_chain(
         self,
@@ -153,11 +183,27 @@ class CounterNoise:
     ) -> None:
         kernels.perturb_pairs(mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out)
 
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.perturb_scaled(mean, deviations, *_small_table(starts, mean.size), signs, out)
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
         out[:] = 0
         counter_normals.add_streams(starts, first, weights, out)
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        out[:] = 0
+        counter_normals.add_squared_streams(starts, first, weights, out)
 
     def apply_chain(
         self,

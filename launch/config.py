@@ -12,22 +12,26 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from esengine.algorithms.ars import ARS, ARSSettings
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
+from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
+from esengine.algorithms.snes import SNES, SNESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 from esengine.errors import UserError, listed
 
 T = TypeVar("T")
 
-MethodSettings = TruncationESSettings | OpenAIESSettings | ARSSettings | CMAESSettings
+MethodSettings = TruncationESSettings | OpenAIESSettings | ARSSettings | PGPESettings | SNESSettings | CMAESSettings
 
 METHODS: dict[str, type[MethodSettings]] = {
     "truncation-es": TruncationESSettings,
     "openai-es": OpenAIESSettings,
     "ars": ARSSettings,
+    "pgpe": PGPESettings,
+    "snes": SNESSettings,
     "cma-es": CMAESSettings,
 }
-_ANTITHETIC = (OpenAIESSettings, ARSSettings)
+_ANTITHETIC = (OpenAIESSettings, ARSSettings, PGPESettings)
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,10 @@ class RunConfig:
                 return OpenAIES(self.search, initial, seed)
             case ARSSettings():
                 return ARS(self.search, initial, seed)
+            case PGPESettings():
+                return PGPE(self.search, initial, seed)
+            case SNESSettings():
+                return SNES(self.search, initial, seed)
             case TruncationESSettings(recombination="none"):
                 return TruncationES(self.search, initial, seed)
             case TruncationESSettings():

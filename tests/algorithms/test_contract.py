@@ -11,11 +11,15 @@ import pytest
 from esengine.algorithms import (
     ARS,
     CMAES,
+    PGPE,
+    SNES,
     ARSSettings,
     CMAESSettings,
     OpenAIES,
     OpenAIESSettings,
+    PGPESettings,
     RecombiningES,
+    SNESSettings,
     Strategy,
     TruncationES,
     TruncationESSettings,
@@ -49,6 +53,14 @@ MAKERS: dict[str, Maker] = {
         np.full(DIMENSION, start),
         seed,
     ),
+    "pgpe": lambda size=None, seed=0, start=0.0: PGPE(
+        PGPESettings(population_size=size or 40, sigma=0.3, learning_rate=0.05 if size else 0.2),
+        np.full(DIMENSION, start),
+        seed,
+    ),
+    "snes": lambda size=None, seed=0, start=0.0: SNES(
+        SNESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
+    ),
 }
 BY_VALUE = ("ars",)  # an affine change of fitness changes nothing, an order-preserving one does
 SIZES = {
@@ -57,6 +69,8 @@ SIZES = {
     "truncation-es weighted": (5, 7, 1000, 10_000),
     "openai-es": (2, 8, 1000, 100_000),
     "ars": (2, 8, 1000, 100_000),
+    "pgpe": (2, 8, 1000, 100_000),
+    "snes": (2, 7, 1000, 100_000),
 }
 
 

@@ -63,6 +63,30 @@ def test_rows_of_pairs_equal_their_reference(table: NDArray[np.float32], dtype: 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_of_scaled_samples_equal_their_reference(table: NDArray[np.float32], dtype: type[Any]) -> None:
+    mean, deviations = np.random.default_rng(1).standard_normal((2, 700)).astype(dtype)
+    starts, signs = np.array([0, 0, 160]), np.array([1, -1, 1], dtype)
+    out, expected = np.empty((3, 700), dtype), np.empty((3, 700), dtype)
+    kernels.perturb_scaled(mean, deviations, table, starts, signs, out)
+    kernels.perturb_scaled_reference(mean, deviations, table, starts, signs, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num_members", [0, 1, 4, 13, 31])
+def test_weighted_square_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
+    random = np.random.default_rng(2)
+    weights = random.standard_normal(num_members).astype(dtype)
+    starts = random.integers(0, 1000, num_members) * kernels.ALIGNMENT
+    out, expected, part = np.empty(33_000, dtype), np.empty(33_000, dtype), np.empty(20_001, dtype)
+    kernels.weighted_square_sum(weights, table, starts, 5, out)
+    kernels.weighted_square_sum_reference(weights, table, starts, 5, expected)
+    kernels.weighted_square_sum(weights, table, starts, 5 + 777, part)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(part, out[777 : 777 + 20_001])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_members", [0, 1, 8, 13, 31])
 def test_weighted_noise_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
     random = np.random.default_rng(2)

@@ -21,6 +21,8 @@ METHODS = {
     "cma-es": ("train", "cma-es", "--population-size", "8"),
     "openai-es": ("train", "openai-es", "--population-size", "24"),
     "ars": ("train", "ars", "--population-size", "24", "--top-directions", "5", "--survival-bonus", "0.5"),
+    "pgpe": ("train", "pgpe", "--population-size", "24"),
+    "snes": ("train", "snes"),
     "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
     "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
@@ -36,6 +38,8 @@ TASKS = {
 CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
     ("openai-es", "CartPole-v1"),
     ("ars", "InvertedPendulum-v5"),
+    ("pgpe", "CartPole-v1"),
+    ("snes", "CartPole-v1"),
     ("truncation-es computed", "CartPole-v1"),
     ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
@@ -79,7 +83,8 @@ def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "method", ["truncation-es", "truncation-es weighted", "cma-es", "truncation-es computed", "openai-es", "ars"]
+    "method",
+    ["truncation-es", "truncation-es weighted", "cma-es", "truncation-es computed", "openai-es", "ars", "pgpe", "snes"],
 )
 def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path: Path, method: str) -> None:
     task = TASKS["CartPole-v1"]
@@ -93,7 +98,7 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path
     assert [start["ranks"] for start in starts] == [3, 4]
 
 
-@pytest.mark.parametrize("method", ["truncation-es weighted", "openai-es", "cma-es"])
+@pytest.mark.parametrize("method", ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es"])
 def test_sums_that_all_ranks_share_give_the_bits_of_one(esengine: Run, tmp_path: Path, method: str) -> None:
     """Large enough that the noise sum and the covariance sum are distributed."""
     objective = ("--objective", "worlds:sphere", "--dimension", "130", "--minimize", "--generations", "3")
