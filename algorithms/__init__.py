@@ -5,6 +5,7 @@ from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
 from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
+from esengine.algorithms.sep_cma_es import SepCMAES, SepCMAESSettings
 from esengine.algorithms.snes import SNES, SNESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
@@ -21,6 +22,8 @@ __all__ = [
     "PGPESettings",
     "RecombiningES",
     "SNESSettings",
+    "SepCMAES",
+    "SepCMAESSettings",
     "Strategy",
     "TruncationES",
     "TruncationESSettings",

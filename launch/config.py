@@ -14,6 +14,7 @@ from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
 from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
+from esengine.algorithms.sep_cma_es import SepCMAES, SepCMAESSettings
 from esengine.algorithms.snes import SNES, SNESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
@@ -21,7 +22,9 @@ from esengine.errors import UserError, listed
 
 T = TypeVar("T")
 
-MethodSettings = TruncationESSettings | OpenAIESSettings | ARSSettings | PGPESettings | SNESSettings | CMAESSettings
+MethodSettings = (
+    TruncationESSettings | OpenAIESSettings | ARSSettings | PGPESettings | SNESSettings | CMAESSettings | SepCMAESSettings
+)
 
 METHODS: dict[str, type[MethodSettings]] = {
     "truncation-es": TruncationESSettings,
@@ -30,6 +33,7 @@ METHODS: dict[str, type[MethodSettings]] = {
     "pgpe": PGPESettings,
     "snes": SNESSettings,
     "cma-es": CMAESSettings,
+    "sep-cma-es": SepCMAESSettings,
 }
 _ANTITHETIC = (OpenAIESSettings, ARSSettings, PGPESettings)
 
@@ -178,6 +182,8 @@ class RunConfig:
         match self.search:
             case CMAESSettings():
                 return CMAES(self.search, initial, seed)
+            case SepCMAESSettings():
+                return SepCMAES(self.search, initial, seed)
             case OpenAIESSettings():
                 return OpenAIES(self.search, initial, seed)
             case ARSSettings():

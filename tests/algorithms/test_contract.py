@@ -19,6 +19,8 @@ from esengine.algorithms import (
     OpenAIESSettings,
     PGPESettings,
     RecombiningES,
+    SepCMAES,
+    SepCMAESSettings,
     SNESSettings,
     Strategy,
     TruncationES,
@@ -61,6 +63,9 @@ MAKERS: dict[str, Maker] = {
     "snes": lambda size=None, seed=0, start=0.0: SNES(
         SNESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
     ),
+    "sep-cma-es": lambda size=None, seed=0, start=0.0: SepCMAES(
+        SepCMAESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
+    ),
 }
 BY_VALUE = ("ars",)  # an affine change of fitness changes nothing, an order-preserving one does
 SIZES = {
@@ -71,6 +76,7 @@ SIZES = {
     "ars": (2, 8, 1000, 100_000),
     "pgpe": (2, 8, 1000, 100_000),
     "snes": (2, 7, 1000, 100_000),
+    "sep-cma-es": (4, 7, 1000, 100_000),
 }
 
 

@@ -23,6 +23,7 @@ METHODS = {
     "ars": ("train", "ars", "--population-size", "24", "--top-directions", "5", "--survival-bonus", "0.5"),
     "pgpe": ("train", "pgpe", "--population-size", "24"),
     "snes": ("train", "snes"),
+    "sep-cma-es": ("train", "sep-cma-es"),
     "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
     "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
@@ -40,6 +41,7 @@ CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v
     ("ars", "InvertedPendulum-v5"),
     ("pgpe", "CartPole-v1"),
     ("snes", "CartPole-v1"),
+    ("sep-cma-es", "InvertedPendulum-v5"),
     ("truncation-es computed", "CartPole-v1"),
     ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
@@ -84,7 +86,17 @@ def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "method",
-    ["truncation-es", "truncation-es weighted", "cma-es", "truncation-es computed", "openai-es", "ars", "pgpe", "snes"],
+    [
+        "truncation-es",
+        "truncation-es weighted",
+        "cma-es",
+        "truncation-es computed",
+        "openai-es",
+        "ars",
+        "pgpe",
+        "snes",
+        "sep-cma-es",
+    ],
 )
 def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path: Path, method: str) -> None:
     task = TASKS["CartPole-v1"]
