@@ -14,6 +14,37 @@ def best_first(fitness: NDArray[np.float64], seed: int, generation: int) -> NDAr
     return np.lexsort((draw, -fitness))
 
 
+def centred_ranks(fitness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Utilities from 1/2 for the best to -1/2 for the worst, (population_size,); tied members get their mean.
+
+    The ranks are added up as whole numbers, so that flat fitness gives exactly zero.
+    """
+    size = fitness.size
+    return by_rank(fitness, size - 1 - 2 * np.arange(size, dtype=np.float64)) / max(1, 2 * (size - 1))
+
+
+def pair_differences(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights with the same sum over a population of pairs, (population_size,): u+ - u- for the first of a pair, else 0.
+
+    The difference is taken here in float64, since rounding the two apart to float32 first would lose most of a small one.
+    """
+    weights = np.zeros_like(utilities)
+    weights[::2] = utilities[::2] - utilities[1::2]
+    return weights
+
+
+def pair_sums(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As `pair_differences` for sums of squared noise, in which the two of a pair are equal: u+ + u-."""
+    weights = np.zeros_like(utilities)
+    weights[::2] = utilities[::2] + utilities[1::2]
+    return weights
+
+
+def is_flat(fitness: NDArray[np.float64]) -> bool:
+    """Whether all members are equal, so that there is nothing to learn from them."""
+    return bool((fitness == fitness[0]).all())
+
+
 def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weight of every member: ``weights[k]`` for the one of rank k, the average of their weights for tied ones.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
+from esengine.errors import UserError
 from esengine.pool import Population
 
 State = dict[str, NDArray[Any]]
@@ -71,3 +73,28 @@ def check_results(strategy: Strategy, candidates: Candidates, fitness: NDArray[n
         raise ValueError(f"fitness must have shape ({strategy.population_size},), got {fitness.shape}")
     if np.isnan(fitness).any():
         raise ValueError("fitness must not be NaN; a failed member has minus infinity")
+
+
+def check_sigma(sigma: float, default: float) -> None:
+    """Raises UserError unless ``sigma`` is a standard deviation."""
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise UserError(f"--sigma must be positive, got {sigma}; {default} is the default")
+
+
+def check_pairs(population_size: int) -> None:
+    """Raises UserError unless a population of antithetic pairs can have this size."""
+    if population_size < 2 or population_size % 2:
+        even = max(2, population_size + population_size % 2)
+        raise UserError(
+            f"--population-size must be even and at least 2, since members come in pairs, got {population_size}; use {even}"
+        )
+
+
+def out_of_range(deviations: NDArray[np.floating], initial: float) -> str | None:
+    """Why a search whose standard deviations have become these is over, or None; ``initial`` is what they began as."""
+    largest = float(deviations.max())
+    if largest < 1e-12 * initial:
+        return f"every standard deviation is below {1e-12 * initial:.1e}"
+    if not largest < 1e12 * initial:
+        return f"a standard deviation grew to {largest:.1e}: the search runs away; bound the objective"
+    return None

@@ -92,6 +92,19 @@ class Candidates:
         """Episodes that this member must run, or None for the problem's setting."""
         return None
 
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """What a sum of the members' noise is made of: non-zero weights and the window starts that they belong to.
+
+        Args:
+            noise: where windows lie.
+            weights: (population_size,) one a member.
+            power: 1 for a sum of noise, 2 for one of squared noise.
+        """
+        members = np.flatnonzero(weights)
+        return weights[members], noise.starts(self.seed, self.generation, members)
+
 
 @dataclass(frozen=True)
 class Genomes:
@@ -212,9 +225,103 @@ class MutatedParents(Candidates):
     def num_episodes(self, member: int) -> int | None:
         return self.unchanged_episodes if member < self.num_unchanged else None
 
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Non-zero weights of mutated members and their starts; unchanged members have no noise."""
+        members = np.flatnonzero(weights)
+        members = members[members >= self.num_unchanged]
+        return weights[members], noise.starts(self.seed, self.generation, members)
+
     def _header(self) -> dict[str, Any]:
         names = ("seed", "generation", "population_size", "sigma", "lineage", "num_rows", "num_unchanged", "unchanged_episodes")
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class AntitheticPairs(Candidates):
+    """Pairs that mirror each other: members 2k and 2k + 1 are mean + sigma * noise_k and mean - sigma * noise_k.
+
+    noise_k = noise(seed, generation, k): a pair shares one window, which a sum over the members reads once.
+
+    Attributes:
+        sigma: standard deviation of every parameter.
+        mean: (dimension,) in the problem's precision.
+    """
+
+    sigma: float
+    mean: NDArray[np.floating]
+
+    @property
+    def dimension(self) -> int:
+        return int(self.mean.size)
+
+    def shared(self) -> Message:
+        names = ("seed", "generation", "population_size", "sigma")
+        return {name: getattr(self, name) for name in names}, {"mean": self.mean}
+
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
+        rows = np.empty((stop - start, self.dimension), self.mean.dtype)
+        pairs = np.arange(start // 2, (stop + 1) // 2)
+        noise.perturb_pairs(self.mean, noise.starts(self.seed, self.generation, pairs), self.sigma, start, rows)
+        return rows
+
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """One weight a pair, see `pair_weights`."""
+        return pair_weights(self, noise, weights, power)
+
+
+@dataclass(frozen=True)
+class ScaledSamples(Candidates):
+    """Members with a standard deviation for every parameter: mean + deviations * noise(seed, generation, member).
+
+    Attributes:
+        antithetic: whether members 2k and 2k + 1 share noise_k, the second with the other sign.
+        mean: (dimension,) in the problem's precision.
+        deviations: (dimension,) in the same precision.
+    """
+
+    antithetic: bool
+    mean: NDArray[np.floating]
+    deviations: NDArray[np.floating]
+
+    @property
+    def dimension(self) -> int:
+        return int(self.mean.size)
+
+    def shared(self) -> Message:
+        names = ("seed", "generation", "population_size", "antithetic")
+        return {name: getattr(self, name) for name in names}, {"mean": self.mean, "deviations": self.deviations}
+
+    def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
+        rows = np.empty((stop - start, self.dimension), self.mean.dtype)
+        members = np.arange(start, stop)
+        windows = members // 2 if self.antithetic else members
+        signs = 1 - 2 * (members % 2 if self.antithetic else np.zeros_like(members))
+        starts = noise.starts(self.seed, self.generation, windows)
+        noise.perturb_scaled(self.mean, self.deviations, starts, signs.astype(rows.dtype), rows)
+        return rows
+
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        if self.antithetic:
+            return pair_weights(self, noise, weights, power)
+        return super().weighted_starts(noise, weights, power)
+
+
+def pair_weights(
+    candidates: Candidates, noise: Noise, weights: NDArray[np.floating], power: int
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """One weight for each pair's window, since the second member has the noise of the first with the other sign.
+
+    w+ - w- for a sum of noise, w+ + w- for one of its squares.
+    """
+    combined = weights[::2] - weights[1::2] if power == 1 else weights[::2] + weights[1::2]
+    pairs = np.flatnonzero(combined)
+    return combined[pairs], noise.starts(candidates.seed, candidates.generation, pairs)
 
 
 @dataclass(frozen=True)
@@ -312,4 +419,6 @@ class PolicyEpisodes(Candidates):
         return 1
 
 
-KINDS: dict[str, type[Candidates]] = {kind.__name__: kind for kind in (MutatedParents, GaussianSamples, PolicyEpisodes)}
+KINDS: dict[str, type[Candidates]] = {
+    kind.__name__: kind for kind in (MutatedParents, AntitheticPairs, ScaledSamples, GaussianSamples, PolicyEpisodes)
+}

@@ -192,3 +192,27 @@ def add_streams_reference(
     for key, weight in zip(keys, weights, strict=True):
         fill_normals_reference(np.int64(key).view(np.uint64), first, noise)
         out += weight * noise.astype(out.dtype)
+
+
+@njit(cache=True, error_model="numpy")
+def add_squared_streams(keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]) -> None:
+    """``out += sum_i weights[i] * stream_i[first : first + n]^2``; arguments and order are those of `add_streams`."""
+    noise = np.empty(min(_TILE, out.size), np.float32)
+    for low in range(0, out.size, _TILE):
+        tile = out[low : min(low + _TILE, out.size)]
+        part = noise[: tile.size]
+        for i in range(keys.size):
+            fill_normals(np.uint64(keys[i]), first + low, part)
+            weight = weights[i]
+            for k in range(tile.size):
+                tile[k] = tile[k] + (weight * part[k]) * part[k]
+
+
+def add_squared_streams_reference(
+    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
+) -> None:
+    """NumPy twin of `add_squared_streams`."""
+    noise = np.empty(out.size, np.float32)
+    for key, weight in zip(keys, weights, strict=True):
+        fill_normals_reference(np.int64(key).view(np.uint64), first, noise)
+        out += (weight * noise.astype(out.dtype)) * noise.astype(out.dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import KINDS, Candidates, GaussianSamples, MutatedParents, PolicyEpisodes
+from esengine.candidates import KINDS, Candidates, GaussianSamples, PolicyEpisodes
 from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
 from esengine.noise import Noise
@@ -22,6 +22,7 @@ class Kind(IntEnum):
     EVALUATE = 0
     NOISE_SUM = 1
     MOMENTS = 2
+    SQUARE_SUM = 3
 
 
 class Desk:
@@ -81,11 +82,12 @@ class Desk:
                     candidates, task.start, candidates.rows(self.noise, task.start, task.stop)
                 )
                 return records.tobytes() + statistics.tobytes()
-            case Kind.NOISE_SUM:
+            case Kind.NOISE_SUM | Kind.SQUARE_SUM:
                 out = np.empty(task.stop - task.start, self.weights.dtype)
-                candidates = self.candidates["search"]
-                weights, starts = weighted_starts(candidates, self.noise, self.weights)
-                self.noise.weighted_sum(weights, starts, task.start, out)
+                power = 1 if task.kind == Kind.NOISE_SUM else 2
+                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, power)
+                add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
+                add_up(weights, starts, task.start, out)
                 return out.tobytes()
             case Kind.MOMENTS:
                 samples = self.candidates["search"]
@@ -119,16 +121,6 @@ class Desk:
             self.problem.set_context({name.removeprefix("context/"): array for name, array in context.items()})
         else:
             self.weights = arrays["weights"]
-
-
-def weighted_starts(
-    candidates: Candidates, noise: Noise, weights: NDArray[np.floating]
-) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """Non-zero weights and the window starts of their members, in member order; unchanged members have no noise."""
-    members = np.flatnonzero(weights)
-    if isinstance(candidates, MutatedParents):
-        members = members[members >= candidates.num_unchanged]
-    return weights[members], noise.starts(candidates.seed, candidates.generation, members)
 
 
 def _split(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:

@@ -171,6 +171,90 @@ def perturb_pair_reference(
 
 
 @njit(cache=True, error_model="numpy")
+def perturb_pairs(
+    mean: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    scale: np.floating,
+    first: int,
+    out: NDArray[np.floating],
+) -> None:
+    """Rows of consecutive members of antithetic pairs: members 2k and 2k + 1 are ``mean +- scale * noise_k``.
+
+    Args:
+        mean: (n,) float32 or float64.
+        table: the noise table.
+        starts: (num_pairs,) window starts of the pairs that the rows touch.
+        scale: sigma, in the precision of ``mean``.
+        first: member of the first row; an odd one begins with the second half of its pair.
+        out: (num_rows, n) overwritten.
+    """
+    row = 0
+    for i in range(starts.size):
+        if row == 0 and first % 2 == 1:
+            perturb(mean, table, starts[i], -scale, out[row])
+            row += 1
+        elif row + 1 < len(out):
+            perturb_pair(mean, table, starts[i], scale, out[row], out[row + 1])
+            row += 2
+        else:
+            perturb(mean, table, starts[i], scale, out[row])
+            row += 1
+
+
+def perturb_pairs_reference(
+    mean: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    scale: np.floating,
+    first: int,
+    out: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `perturb_pairs`."""
+    for member, row in enumerate(out, first):
+        sign = 1 if member % 2 == 0 else -1
+        perturb_reference(mean, table, int(starts[member // 2 - first // 2]), sign * scale, row)
+
+
+@njit(cache=True, error_model="numpy")
+def perturb_scaled(
+    mean: NDArray[np.floating],
+    deviations: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    signs: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """``out[i] = mean + signs[i] * deviations * noise_i``, in one pass a row and in the precision of ``mean``.
+
+    Args:
+        mean: (n,) float32 or float64.
+        deviations: (n,) standard deviation of every parameter.
+        table: the noise table.
+        starts: (num_rows,) window starts.
+        signs: (num_rows,) 1 or -1.
+        out: (num_rows, n) overwritten.
+    """
+    for i in range(starts.size):
+        sign, noise, row = signs[i], table[starts[i] : starts[i] + mean.size], out[i]
+        for k in range(mean.size):
+            row[k] = mean[k] + sign * (deviations[k] * noise[k])
+
+
+def perturb_scaled_reference(
+    mean: NDArray[np.floating],
+    deviations: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    signs: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `perturb_scaled`."""
+    for row, start, sign in zip(out, starts, signs, strict=True):
+        row[:] = mean + sign * (deviations * table[start : start + mean.size].astype(mean.dtype))
+
+
+@njit(cache=True, error_model="numpy")
 def weighted_noise_sum(
     weights: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -235,6 +319,56 @@ def weighted_noise_sum_reference(
     out[:] = 0
     for weight, start in zip(weights, starts, strict=True):
         out += weight * table[start + first : start + first + out.size].astype(out.dtype)
+
+
+@njit(cache=True, error_model="numpy")
+def weighted_square_sum(
+    weights: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    first: int,
+    out: NDArray[np.floating],
+) -> None:
+    """``out = sum_i weights[i] * noise_i^2``, a slice of coordinates from ``first`` on, summed in the order of ``i``.
+
+    Arguments and order are those of `weighted_noise_sum`, four rows a pass.
+    """
+    out[:] = 0
+    grouped = weights.size - weights.size % 4
+    for low in range(0, out.size, _TILE):
+        tile = out[low : min(low + _TILE, out.size)]
+        size = tile.size
+        base = first + low
+        for i in range(0, grouped, 4):
+            w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+            r0 = table[starts[i] + base : starts[i] + base + size]
+            r1 = table[starts[i + 1] + base : starts[i + 1] + base + size]
+            r2 = table[starts[i + 2] + base : starts[i + 2] + base + size]
+            r3 = table[starts[i + 3] + base : starts[i + 3] + base + size]
+            for k in range(size):
+                total = tile[k] + (w0 * r0[k]) * r0[k]
+                total = total + (w1 * r1[k]) * r1[k]
+                total = total + (w2 * r2[k]) * r2[k]
+                tile[k] = total + (w3 * r3[k]) * r3[k]
+        for i in range(grouped, weights.size):
+            weight = weights[i]
+            row = table[starts[i] + base : starts[i] + base + size]
+            for k in range(size):
+                tile[k] = tile[k] + (weight * row[k]) * row[k]
+
+
+def weighted_square_sum_reference(
+    weights: NDArray[np.floating],
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    first: int,
+    out: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `weighted_square_sum`."""
+    out[:] = 0
+    for weight, start in zip(weights, starts, strict=True):
+        noise = table[start + first : start + first + out.size].astype(out.dtype)
+        out += (weight * noise) * noise
 
 
 @njit(cache=True, error_model="numpy")

@@ -49,10 +49,30 @@ class Noise(Protocol):
     ) -> None:
         """``out[i] = parents[sources[i]] + scales[i] * noise_i``, see `kernels.perturb_rows`."""
 
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        """Rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
+
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        """``out[i] = mean + signs[i] * deviations * noise_i``, see `kernels.perturb_scaled`."""
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
         """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        """A slice of the weighted sum of squared noise, see `kernels.weighted_square_sum`."""
 
     def apply_chain(
         self,
@@ -97,10 +117,30 @@ class NoiseTable:
     ) -> None:
         kernels.perturb_rows(parents, sources, self.table, starts, scales, out)
 
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.perturb_pairs(mean, self.table, starts, mean.dtype.type(scale), first, out)
+
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.perturb_scaled(mean, deviations, self.table, starts, signs, out)
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
         kernels.weighted_noise_sum(weights, self.table, starts, first, out)
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.weighted_square_sum(weights, self.table, starts, first, out)
 
     def apply_chain(
         self,
@@ -138,11 +178,32 @@ class CounterNoise:
             if scale:
                 counter_normals.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
 
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.perturb_pairs(mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out)
+
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.perturb_scaled(mean, deviations, *_small_table(starts, mean.size), signs, out)
+
     def weighted_sum(
         self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
     ) -> None:
         out[:] = 0
         counter_normals.add_streams(starts, first, weights, out)
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        out[:] = 0
+        counter_normals.add_squared_streams(starts, first, weights, out)
 
     def apply_chain(
         self,
@@ -157,6 +218,14 @@ class CounterNoise:
     def read(self, start: int, out: NDArray[np.floating]) -> None:
         out[:] = 0
         counter_normals.add_streams(np.array([start]), 0, np.ones(1, out.dtype), out)
+
+
+def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The first ``n`` numbers of each stream, one after another, and where each begins."""
+    table = np.empty((streams.size, n), np.float32)
+    for row, stream in zip(table, streams, strict=True):
+        counter_normals.fill_normals(stream.view(np.uint64), 0, row)
+    return table.ravel(), np.arange(streams.size) * n
 
 
 def table_log2(requested: int | None, dimension: int, population_size: int) -> int | None:

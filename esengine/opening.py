@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from esengine.candidates import Genomes, MutatedParents
+from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, ScaledSamples
 from esengine.desk import Desk
 from esengine.node_memory import NodeMemory
 from esengine.noise import CounterNoise, Noise, create_table, reserve
@@ -57,7 +57,10 @@ def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
     parents.setflags(write=not mapped)
     weights = np.empty(0, problem.dtype)
     MutatedParents(0, 1, 1, 1.0, parents=parents).rows(noise, 0, 1)
+    AntitheticPairs(0, 1, 2, 1.0, parents[0]).rows(noise, 0, 2)
+    ScaledSamples(0, 1, 1, False, parents[0], parents[0]).rows(noise, 0, 1)
     noise.weighted_sum(weights, none, 0, row)
+    noise.weighted_square_sum(weights, none, 0, row)
     if isinstance(problem, EnvironmentProblem):
         problem.set_context(problem.context())
         problem.simulator().run(problem.actor, 0, np.zeros(1 + 2 * problem.observations.dim), max_steps=1)

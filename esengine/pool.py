@@ -296,16 +296,18 @@ class Population:
         return np.array(self._candidates.row(self._desk.noise, member))
 
     def weighted_noise(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
-        """sum_i weights[i] * noise_i over mutated members in member order, (dimension,), in the problem's precision.
+        """sum_i weights[i] * noise_i over the members in order, (dimension,), in the problem's precision.
+
+        The second member of an antithetic pair has minus the noise of the first, and a member that is carried over has none.
 
         Args:
             weights: (population_size,); members of weight 0 cost nothing.
         """
-        dimension = self._candidates.dimension
-        weights = np.asarray(weights, self._desk.problem.dtype)
-        slices = noise_sum_slices(dimension)
-        alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
-        return np.concatenate(self._sum(Kind.NOISE_SUM, slices, weights, alone, weights.dtype.type))
+        return self._sliced(Kind.NOISE_SUM, weights)
+
+    def weighted_squares(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+        """sum_i weights[i] * noise_i^2, coordinate by coordinate; as `weighted_noise` otherwise."""
+        return self._sliced(Kind.SQUARE_SUM, weights)
 
     def moments(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weighted first and second moments of a Gaussian population's steps, see `GaussianSamples.moments`."""
@@ -320,6 +322,14 @@ class Population:
         for part in parts[1:]:
             total += part
         return total[:n], total[n:].reshape(n, n)
+
+    def _sliced(self, kind: Kind, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+        """A sum by slices of coordinates, each over all members in order."""
+        dimension = self._candidates.dimension
+        weights = np.asarray(weights, self._desk.problem.dtype)
+        slices = noise_sum_slices(dimension)
+        alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
+        return np.concatenate(self._sum(kind, slices, weights, alone, weights.dtype.type))
 
     def _sum(
         self,

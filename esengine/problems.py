@@ -85,6 +85,7 @@ class EnvironmentProblem:
         fresh_env: make the environment anew for every episode, for environments whose reset does not forget.
         env_backend: see `simulators.make_simulator`.
         antithetic: whether members 2k and 2k + 1 are a pair.
+        survival_bonus: taken off the return for every step of a training episode, never in evaluation.
     """
 
     environment: EnvironmentSpec
@@ -98,6 +99,7 @@ class EnvironmentProblem:
     fresh_env: bool = False
     env_backend: EnvBackend = "auto"
     antithetic: bool = False
+    survival_bonus: float = 0.0
 
     dtype = np.float32
 
@@ -194,6 +196,8 @@ class EnvironmentProblem:
                 if moments is not None and np.isfinite(returns[i]).all():
                     merge_moments(statistics, moments)
         records["fitness"] = returns.mean(axis=1)
+        if candidates.episode_purpose == "episode":
+            records["fitness"] -= self.survival_bonus * records["steps"] / seeds.shape[1]
         records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
 
     def _run_member(

@@ -46,7 +46,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
                 f"got {train.env_id}; use --env-backend auto"
             )
         if train.env_backend == "vectorized":
-            _check_vectorized(train, environment)
+            _check_vectorized(config, environment)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     finally:
         env.close()
@@ -70,18 +70,22 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.max_episode_steps,
         train.fresh_env,
         train.env_backend,
+        config.antithetic,
+        train.survival_bonus,
     )
 
 
-def _check_vectorized(train: TrainSettings, environment: EnvironmentSpec) -> None:
+def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
+    train = config.train
     if not offers_vector(environment):
         raise UserError(
             "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box, "
             f"got {train.env_id}; use --env-backend auto"
         )
-    if train.episode_seeds == "generation":
+    if train.episode_seeds == "generation" or (train.episode_seeds == "pair" and config.antithetic):
+        allowed = "member" if config.antithetic else "pair or member"
         raise UserError(
-            "--episode-seeds must be pair or member with --env-backend vectorized, got generation; "
+            f"--episode-seeds must be {allowed} with --env-backend vectorized and {config.method}, got {train.episode_seeds}; "
             "a vector draws a start of its own for each of its lanes"
         )
     if train.fresh_env:

@@ -89,7 +89,7 @@ def _is_worker() -> bool:
 
 
 def _methods() -> list[str]:
-    return ["truncation-es", "cma-es"]
+    return ["truncation-es", "openai-es", "ars", "pgpe", "snes", "cma-es", "sep-cma-es"]
 
 
 def _train(argv: list[str], stop: StopRequest) -> int:

@@ -9,17 +9,33 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from esengine.algorithms.ars import ARS, ARSSettings
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
+from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
+from esengine.algorithms.sep_cma_es import SepCMAES, SepCMAESSettings
+from esengine.algorithms.snes import SNES, SNESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 from esengine.errors import UserError, listed
 
 T = TypeVar("T")
 
-MethodSettings = TruncationESSettings | CMAESSettings
+MethodSettings = (
+    TruncationESSettings | OpenAIESSettings | ARSSettings | PGPESettings | SNESSettings | CMAESSettings | SepCMAESSettings
+)
 
-METHODS: dict[str, type[MethodSettings]] = {"truncation-es": TruncationESSettings, "cma-es": CMAESSettings}
+METHODS: dict[str, type[MethodSettings]] = {
+    "truncation-es": TruncationESSettings,
+    "openai-es": OpenAIESSettings,
+    "ars": ARSSettings,
+    "pgpe": PGPESettings,
+    "snes": SNESSettings,
+    "cma-es": CMAESSettings,
+    "sep-cma-es": SepCMAESSettings,
+}
+_ANTITHETIC = (OpenAIESSettings, ARSSettings, PGPESettings)
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,8 @@ class TrainSettings:
 
     episodes_per_member: int = 1
     """Episodes that a member's fitness is the mean of."""
+    survival_bonus: float = 0.0
+    """Taken off the reward of every step in training, never in evaluation, where a task pays for staying alive."""
     episode_seeds: Literal["pair", "generation", "member"] = "pair"
     """Who meets the same start states in a generation: the signs of an antithetic pair (methods without pairs: nobody)."""
     max_episode_steps: int | None = None
@@ -103,6 +121,8 @@ class TrainSettings:
             raise UserError(f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1")
         if self.objective is not None and (self.dimension is None or self.dimension < 1):
             raise UserError(f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters")
+        if not math.isfinite(self.survival_bonus) or (self.survival_bonus and self.env_id is None):
+            raise UserError(f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 turns it off")
         if self.env_id is not None and (self.dimension is not None or self.minimize):
             raise UserError("--dimension and --minimize belong to --objective, got --env-id; drop them")
         least_one = ("generations", "max_env_steps", "max_evaluations", "ranks", "max_episode_steps", "episodes_per_member")
@@ -151,12 +171,27 @@ class RunConfig:
         self.train.check()
         self.search.check()
 
+    @property
+    def antithetic(self) -> bool:
+        """Whether members 2k and 2k + 1 are a pair."""
+        return isinstance(self.search, _ANTITHETIC)
+
     def strategy(self, initial: Any) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
         seed = self.train.seed
         match self.search:
             case CMAESSettings():
                 return CMAES(self.search, initial, seed)
+            case SepCMAESSettings():
+                return SepCMAES(self.search, initial, seed)
+            case OpenAIESSettings():
+                return OpenAIES(self.search, initial, seed)
+            case ARSSettings():
+                return ARS(self.search, initial, seed)
+            case PGPESettings():
+                return PGPE(self.search, initial, seed)
+            case SNESSettings():
+                return SNES(self.search, initial, seed)
             case TruncationESSettings(recombination="none"):
                 return TruncationES(self.search, initial, seed)
             case TruncationESSettings():

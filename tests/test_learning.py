@@ -27,6 +27,21 @@ def test_truncation_es_balances_the_pole(esengine: Run, tmp_path: Path, seed: st
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
+@pytest.mark.parametrize("method", ["openai-es", "ars", "pgpe", "snes", "sep-cma-es"])
+def test_the_pole_is_balanced_by_default_settings(esengine: Run, tmp_path: Path, method: str, seed: str) -> None:
+    arguments = ("train", method, "--env-id", "CartPole-v1", "--generations", "40", "--ranks", "1")
+    assert esengine(*arguments, "--seed", seed, "--run-dir", "run").returncode == 0
+    assert mean_return(esengine, "run", tmp_path) >= 475
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_ars_swims(esengine: Run, tmp_path: Path, seed: str) -> None:
+    arguments = ("train", "ars", "--env-id", "Swimmer-v5", "--target-return", "325")
+    assert esengine(*arguments, "--seed", seed, "--run-dir", "run").returncode == 0
+    assert json.loads((tmp_path / "run" / "done.json").read_text())["final_return"] >= 325
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_cma_es_swims(esengine: Run, tmp_path: Path, seed: str) -> None:
     """325 is the threshold of Mania et al. 2018."""
     arguments = ("train", "cma-es", "--env-id", "Swimmer-v5", "--target-return", "325")

@@ -8,9 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms import CMAES, CMAESSettings, RecombiningES, Strategy, TruncationES, TruncationESSettings
+from esengine.algorithms import (
+    ARS,
+    CMAES,
+    PGPE,
+    SNES,
+    ARSSettings,
+    CMAESSettings,
+    OpenAIES,
+    OpenAIESSettings,
+    PGPESettings,
+    RecombiningES,
+    SepCMAES,
+    SepCMAESSettings,
+    SNESSettings,
+    Strategy,
+    TruncationES,
+    TruncationESSettings,
+)
 from esengine.desk import Desk
-from esengine.noise import create_table
+from esengine.noise import CounterNoise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.world import World
@@ -30,8 +47,37 @@ MAKERS: dict[str, Maker] = {
     "truncation-es weighted": lambda size=None, seed=0, start=0.0: RecombiningES(
         TruncationESSettings(population_size=size or 40, sigma=0.3, recombination="weighted"), np.full(DIMENSION, start), seed
     ),
+    "openai-es": lambda size=None, seed=0, start=0.0: OpenAIES(
+        OpenAIESSettings(population_size=size or 40, sigma=0.3, learning_rate=0.2), np.full(DIMENSION, start), seed
+    ),
+    "ars": lambda size=None, seed=0, start=0.0: ARS(
+        ARSSettings(population_size=size or 40, sigma=0.3, step_size=0.1 if size else 0.4, top_directions=None if size else 15),
+        np.full(DIMENSION, start),
+        seed,
+    ),
+    "pgpe": lambda size=None, seed=0, start=0.0: PGPE(
+        PGPESettings(population_size=size or 40, sigma=0.3, learning_rate=0.05 if size else 0.2),
+        np.full(DIMENSION, start),
+        seed,
+    ),
+    "snes": lambda size=None, seed=0, start=0.0: SNES(
+        SNESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
+    ),
+    "sep-cma-es": lambda size=None, seed=0, start=0.0: SepCMAES(
+        SepCMAESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
+    ),
 }
-SMALLEST = {"cma-es": 4, "truncation-es": 5, "truncation-es weighted": 5}
+BY_VALUE = ("ars",)  # an affine change of fitness changes nothing, an order-preserving one does
+SIZES = {
+    "cma-es": (4, 7, 1000, 10_000),
+    "truncation-es": (5, 7, 1000, 10_000),
+    "truncation-es weighted": (5, 7, 1000, 10_000),
+    "openai-es": (2, 8, 1000, 100_000),
+    "ars": (2, 8, 1000, 100_000),
+    "pgpe": (2, 8, 1000, 100_000),
+    "snes": (2, 7, 1000, 100_000),
+    "sep-cma-es": (4, 7, 1000, 100_000),
+}
 
 
 @pytest.fixture(params=list(MAKERS))
@@ -94,11 +140,18 @@ def test_the_search_improves(make: Maker) -> None:
     assert sphere(strategy.parameters()) > 0.05 * sphere(np.full(DIMENSION, 3.0))
 
 
-def test_order_preserving_changes_of_fitness_change_nothing(make: Maker) -> None:
+def test_order_preserving_changes_of_fitness_change_nothing(name: str, make: Maker) -> None:
     plain, squeezed = make(start=1.0), make(start=1.0)
     advance(plain, pool_for(sphere), 6)
     advance(squeezed, pool_for(lambda x: -np.log1p(-sphere(x))), 6)
-    np.testing.assert_array_equal(plain.parameters(), squeezed.parameters())
+    assert np.array_equal(plain.parameters(), squeezed.parameters()) != (name in BY_VALUE)
+
+
+def test_affine_changes_of_fitness_change_nothing(make: Maker) -> None:
+    plain, changed = make(start=1.0), make(start=1.0)
+    advance(plain, pool_for(sphere), 6)
+    advance(changed, pool_for(lambda x: 1e3 * sphere(x) + 5), 6)
+    np.testing.assert_allclose(plain.parameters(), changed.parameters(), rtol=1e-9)
 
 
 def test_translation_changes_nothing_but_the_place(make: Maker) -> None:
@@ -148,10 +201,11 @@ def test_a_generation_of_failures_is_survived(make: Maker) -> None:
     assert np.isfinite(strategy.parameters()).all()
 
 
-@pytest.mark.parametrize("size", ["smallest", 7, 1000])
-def test_every_population_size_works(name: str, size: str | int) -> None:
-    strategy = MAKERS[name](size=SMALLEST[name] if size == "smallest" else size, start=1.0)
-    advance(strategy, pool_for(sphere), 10)
+@pytest.mark.parametrize("which", range(4))
+def test_every_population_size_works(name: str, which: int) -> None:
+    size = SIZES[name][which]
+    strategy = MAKERS[name](size=size, start=1.0)
+    advance(strategy, Pool(World(), Desk(CounterNoise(), ObjectiveProblem(sphere, DIMENSION), None)), 10 if size < 5000 else 2)
     assert strategy.ask().population_size == strategy.population_size
     assert np.isfinite(strategy.parameters()).all()
     assert sphere(strategy.parameters()) > sphere(np.full(DIMENSION, 1.0)) - 0.5

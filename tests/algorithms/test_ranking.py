@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esengine.algorithms.ranking import best_first, by_rank
+from esengine.algorithms.ranking import best_first, by_rank, centred_ranks
 
 FITNESS = st.lists(st.integers(-3, 3), min_size=2, max_size=30).map(lambda values: np.array(values, float))
 
@@ -43,6 +44,19 @@ def test_best_first_is_an_order_by_fitness(fitness: np.ndarray, seed: int) -> No
     order = best_first(fitness, seed, 1)
     assert sorted(order) == list(range(fitness.size))
     assert (np.diff(fitness[order]) <= 0).all()
+
+
+@given(FITNESS)
+def test_centred_ranks_add_up_to_nothing_and_span_at_most_one(fitness: np.ndarray) -> None:
+    ranks = centred_ranks(fitness)
+    np.testing.assert_allclose(ranks.sum(), 0, atol=1e-12)
+    assert np.abs(ranks).max() <= 0.5
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 1000, 10**6])
+@pytest.mark.parametrize("value", [0.1, -np.inf])
+def test_centred_ranks_of_flat_fitness_are_exactly_zero(size: int, value: float) -> None:
+    assert not centred_ranks(np.full(size, value)).any()
 
 
 def test_ties_are_drawn_by_seed_and_generation_not_by_position() -> None:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from esengine.candidates import (
+    AntitheticPairs,
     Candidates,
     GaussianSamples,
     Genomes,
     MutatedParents,
     PolicyEpisodes,
+    ScaledSamples,
     chunk_size,
     chunks,
 )
@@ -36,6 +38,15 @@ def gaussian(population_size: int = 300, n: int = 6) -> GaussianSamples:
     return GaussianSamples(7, 3, population_size, 0.5, random.standard_normal(n), random.standard_normal((n, n)))
 
 
+def antithetic(population_size: int = 300, dtype: type[Any] = np.float32) -> AntitheticPairs:
+    return AntitheticPairs(7, 3, population_size, 0.5, np.random.default_rng(1).standard_normal(20).astype(dtype))
+
+
+def scaled(population_size: int = 300, antithetic: bool = True) -> ScaledSamples:
+    mean, deviations = np.random.default_rng(1).standard_normal((2, 20)).astype(np.float32)
+    return ScaledSamples(7, 3, population_size, antithetic, mean, deviations)
+
+
 @given(st.integers(1, 10**4), st.integers(1, 300))
 def test_chunks_cover_the_population_in_order(population_size: int, size: int) -> None:
     bounds = chunks(population_size, size)
@@ -51,7 +62,9 @@ def test_small_populations_are_handed_out_member_by_member() -> None:
 
 
 @pytest.mark.parametrize(
-    "candidates", [gaussian(), PolicyEpisodes(1, 2, 9, np.arange(4, dtype=np.float32), "final")], ids=["g", "p"]
+    "candidates",
+    [gaussian(), antithetic(), scaled(), PolicyEpisodes(1, 2, 9, np.arange(4, dtype=np.float32), "final")],
+    ids=["gaussian", "pairs", "scaled", "policy"],
 )
 def test_a_population_survives_its_message(candidates: Candidates) -> None:
     header, arrays = unpack(pack(*candidates.publish(None)))
@@ -100,13 +113,58 @@ def test_unchanged_members_are_rows_and_the_others_mutations_of_the_rest() -> No
     assert [candidates.num_episodes(member) for member in (0, 1, 2)] == [7, 7, None]
 
 
-@pytest.mark.parametrize("candidates", [gaussian(33_000), MutatedParents(2, 4, 33_000, 0.3, parents=parents_of(np.float32, 1))])
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        gaussian(33_000),
+        antithetic(33_000),
+        scaled(33_000),
+        MutatedParents(2, 4, 33_000, 0.3, parents=parents_of(np.float32, 1)),
+    ],
+)
 def test_one_row_has_the_bits_of_its_chunk(candidates: Candidates) -> None:
     size = chunk_size(33_000)
     assert size == 2
     whole = np.concatenate([candidates.rows(NOISE, *bounds) for bounds in chunks(33_000, size)])
     for member in (0, 1, 4567, 32_999):
         np.testing.assert_array_equal(candidates.row(NOISE, member), whole[member])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_two_of_a_pair_mirror_each_other_however_they_are_cut(dtype: type[Any]) -> None:
+    candidates = antithetic(30, dtype)
+    rows = candidates.rows(NOISE, 0, 30)
+    starts = NOISE.starts(7, 3, np.arange(15))
+    for pair, start in enumerate(starts):
+        step = dtype(0.5) * NOISE.table[start : start + 20]
+        np.testing.assert_array_equal(rows[2 * pair], candidates.mean + step)
+        np.testing.assert_array_equal(rows[2 * pair + 1], candidates.mean - step)
+    for cuts in ([0, 1, 30], [0, 3, 4, 9, 30]):
+        cut = np.concatenate([candidates.rows(NOISE, *bounds) for bounds in itertools.pairwise(cuts)])
+        np.testing.assert_array_equal(cut, rows)
+
+
+def test_a_sum_over_pairs_reads_each_window_once() -> None:
+    candidates = antithetic(6)
+    weights, starts = candidates.weighted_starts(NOISE, np.array([0.5, 0.25, 1, 1, 0, 2]))
+    np.testing.assert_array_equal(weights, [0.25, -2])
+    np.testing.assert_array_equal(starts, NOISE.starts(7, 3, np.array([0, 2])))
+
+
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_scaled_samples_have_a_deviation_for_every_parameter(antithetic: bool) -> None:
+    candidates = scaled(6, antithetic)
+    starts = NOISE.starts(7, 3, np.array([0, 0, 1, 1, 2, 2]) if antithetic else np.arange(6))
+    signs = [1, -1] * 3 if antithetic else [1] * 6
+    for row, start, sign in zip(candidates.rows(NOISE, 0, 6), starts, signs, strict=True):
+        noise = NOISE.table[start : start + 20]
+        np.testing.assert_array_equal(row, candidates.mean + np.float32(sign) * (candidates.deviations * noise))
+
+
+def test_a_sum_of_squares_over_pairs_adds_their_weights() -> None:
+    weights, starts = scaled(6).weighted_starts(NOISE, np.array([0.5, 0.25, 1, -1, 0, 2]), 2)
+    np.testing.assert_array_equal(weights, [0.75, 2])
+    np.testing.assert_array_equal(starts, NOISE.starts(7, 3, np.array([0, 2])))
 
 
 def test_gaussian_moments_are_the_weighted_sums_of_the_steps() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -65,17 +67,23 @@ def test_box_muller_is_as_exact_as_float32_allows() -> None:
     assert np.isfinite(first).all()
 
 
+SUMS = [(cn.add_streams, cn.add_streams_reference), (cn.add_squared_streams, cn.add_squared_streams_reference)]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("first", [0, 300])
-def test_a_sum_of_streams_equals_its_twin_however_it_is_cut(dtype: type[np.floating], first: int) -> None:
+@pytest.mark.parametrize(("kernel", "twin"), SUMS, ids=["noise", "squares"])
+def test_a_sum_of_streams_equals_its_twin_however_it_is_cut(
+    kernel: Any, twin: Any, dtype: type[np.floating], first: int
+) -> None:
     keys = cn.stream_keys(KEY, np.arange(5))
     weights = np.random.default_rng(1).standard_normal(5).astype(dtype)
     out, expected = np.ones(9000, dtype), np.ones(9000, dtype)
-    cn.add_streams(keys, first, weights, out)
-    cn.add_streams_reference(keys, first, weights, expected)
+    kernel(keys, first, weights, out)
+    twin(keys, first, weights, expected)
     np.testing.assert_array_equal(out, expected)
     piece = np.ones(1234, dtype)
-    cn.add_streams(keys, first + 4321, weights, piece)
+    kernel(keys, first + 4321, weights, piece)
     np.testing.assert_array_equal(piece, out[4321 : 4321 + 1234])
 
 

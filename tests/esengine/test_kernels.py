@@ -52,6 +52,41 @@ def test_an_antithetic_pair_equals_its_reference(table: NDArray[np.float32], dty
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("first", "num_rows"), [(0, 6), (0, 5), (3, 1), (3, 4), (5, 2), (4, 1)])
+def test_rows_of_pairs_equal_their_reference(table: NDArray[np.float32], dtype: type[Any], first: int, num_rows: int) -> None:
+    mean = np.random.default_rng(1).standard_normal(700).astype(dtype)
+    pairs = np.arange(first // 2, (first + num_rows + 1) // 2)
+    out, expected = np.empty((num_rows, 700), dtype), np.empty((num_rows, 700), dtype)
+    kernels.perturb_pairs(mean, table, pairs * 32, dtype(0.3), first, out)
+    kernels.perturb_pairs_reference(mean, table, pairs * 32, dtype(0.3), first, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_of_scaled_samples_equal_their_reference(table: NDArray[np.float32], dtype: type[Any]) -> None:
+    mean, deviations = np.random.default_rng(1).standard_normal((2, 700)).astype(dtype)
+    starts, signs = np.array([0, 0, 160]), np.array([1, -1, 1], dtype)
+    out, expected = np.empty((3, 700), dtype), np.empty((3, 700), dtype)
+    kernels.perturb_scaled(mean, deviations, table, starts, signs, out)
+    kernels.perturb_scaled_reference(mean, deviations, table, starts, signs, expected)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num_members", [0, 1, 4, 13, 31])
+def test_weighted_square_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
+    random = np.random.default_rng(2)
+    weights = random.standard_normal(num_members).astype(dtype)
+    starts = random.integers(0, 1000, num_members) * kernels.ALIGNMENT
+    out, expected, part = np.empty(33_000, dtype), np.empty(33_000, dtype), np.empty(20_001, dtype)
+    kernels.weighted_square_sum(weights, table, starts, 5, out)
+    kernels.weighted_square_sum_reference(weights, table, starts, 5, expected)
+    kernels.weighted_square_sum(weights, table, starts, 5 + 777, part)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(part, out[777 : 777 + 20_001])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_members", [0, 1, 8, 13, 31])
 def test_weighted_noise_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
     random = np.random.default_rng(2)

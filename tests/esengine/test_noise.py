@@ -100,6 +100,18 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
         noise.perturb(links, first_row, np.array([start]), np.array([weight]), links)
     np.testing.assert_array_equal(total, expected)
     np.testing.assert_array_equal(chain, links[0])
+    pairs = np.empty((3, 5000), dtype)
+    noise.perturb_pairs(root, starts[:2], 0.3, 1, pairs)
+    for row, of, sign in zip(pairs, (0, 1, 1), (-1, 1, -1), strict=True):
+        np.testing.assert_array_equal(row, root + dtype(sign * dtype(0.3)) * rows[of])
+    squares, expected = np.empty(5000, dtype), np.zeros(5000, dtype)
+    noise.weighted_square_sum(weights, starts, 0, squares)
+    for row, weight in zip(rows, weights, strict=True):
+        expected += (weight * row) * row
+    np.testing.assert_array_equal(squares, expected)
+    noise.perturb_scaled(root, total, starts[:3], np.array([1, -1, 1], dtype), pairs)
+    for row, of, sign in zip(pairs, rows, (1, -1, 1), strict=False):
+        np.testing.assert_array_equal(row, root + sign * (total * of))
     part = np.empty(777, dtype)
     noise.weighted_sum(weights, starts, 1234, part)
     np.testing.assert_array_equal(part, total[1234 : 1234 + 777])

@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.candidates import PolicyEpisodes
+from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.desk import Desk
 from esengine.environments import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError, WorkerError
@@ -201,3 +201,26 @@ def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout + result.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("backend", ["gymnasium", "compiled", "vectorized"])
+def test_a_survival_bonus_is_taken_off_in_training_and_not_in_evaluation(backend: Any) -> None:
+    settings = {"env_backend": backend, "episodes_per_member": 2}
+    plain = problem_for("CartPole-v1", **settings)
+    charged = problem_for("CartPole-v1", **settings, survival_bonus=1.0)
+    rows = np.random.default_rng(0).standard_normal((3, plain.dimension)).astype(np.float32)
+    training = AntitheticPairs(0, 1, 4, 1.0, rows[0])
+    before, after = (problem.evaluate(training, 0, rows)[0] for problem in (plain, charged))
+    np.testing.assert_array_equal(after["fitness"], np.zeros(3))  # the task pays 1 a step
+    np.testing.assert_array_equal(after["steps"], before["steps"])
+    evaluation = PolicyEpisodes(0, 1, 3, rows[0])
+    before, after = (problem.evaluate(evaluation, 0, rows)[0] for problem in (plain, charged))
+    np.testing.assert_array_equal(after["fitness"], before["fitness"])
+
+
+def test_the_two_of_a_pair_meet_the_same_start() -> None:
+    problem = problem_for("CartPole-v1", antithetic=True)
+    rows = np.zeros((4, problem.dimension), np.float32)
+    steps = problem.evaluate(AntitheticPairs(0, 1, 4, 1.0, rows[0]), 0, rows)[0]["steps"]
+    assert steps[0] == steps[1]
+    assert steps[2] == steps[3]

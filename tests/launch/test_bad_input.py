@@ -41,7 +41,7 @@ CASES = {
     "neither environment nor objective": (("train", "cma-es"), "needs either --env-id or --objective, got none"),
     "unknown method": (
         ("train", "gradient-descent"),
-        "the method must be one of truncation-es, cma-es, got 'gradient-descent'",
+        "the method must be one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es, got 'gradient-descent'",
     ),
     "unknown command": (("trian",), "the command must be one of train, resume, evaluate, doctor, bench, got 'trian'"),
     "no compiled form": (
@@ -54,7 +54,27 @@ CASES = {
     ),
     "vectorized with equal starts": (
         (*TRUNCATION, "CartPole-v1", "--env-backend", "vectorized", "--episode-seeds", "generation"),
-        "--episode-seeds must be pair or member with --env-backend vectorized, got generation",
+        "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, got generation",
+    ),
+    "vectorized pairs": (
+        ("train", "openai-es", "--ranks", "1", "--env-id", "CartPole-v1", "--env-backend", "vectorized"),
+        "--episode-seeds must be member with --env-backend vectorized and openai-es, got pair",
+    ),
+    "half a pair": (
+        ("train", "openai-es", "--env-id", "CartPole-v1", "--population-size", "255"),
+        "--population-size must be even and at least 2, since members come in pairs, got 255; use 256",
+    ),
+    "speed of an optimiser without one": (
+        ("train", "openai-es", "--env-id", "CartPole-v1", "--max-speed", "0.1"),
+        "--max-speed belongs to --optimizer clipup, got adam; drop it",
+    ),
+    "more directions than pairs": (
+        ("train", "ars", "--env-id", "CartPole-v1", "--population-size", "8", "--top-directions", "5"),
+        "--top-directions must lie between 1 and the 4 pairs of --population-size 8, got 5; leave it out to keep all",
+    ),
+    "bonus without episodes": (
+        (*CMA, "worlds:sphere", "--dimension", "3", "--survival-bonus", "1"),
+        "--survival-bonus must be a number, with --env-id, got 1.0",
     ),
     "zero generations": ((*TRUNCATION, "CartPole-v1", "--generations", "0"), "--generations must be at least 1, got 0"),
     "odd noise table": ((*TRUNCATION, "CartPole-v1", "--noise-table-size", "1000"), "must be a power of two from 1024 on"),

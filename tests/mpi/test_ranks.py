@@ -19,6 +19,11 @@ METHODS = {
     "truncation-es": ("train", "truncation-es", "--population-size", "24"),
     "truncation-es weighted": ("train", "truncation-es", "--population-size", "24", "--recombination", "weighted"),
     "cma-es": ("train", "cma-es", "--population-size", "8"),
+    "openai-es": ("train", "openai-es", "--population-size", "24"),
+    "ars": ("train", "ars", "--population-size", "24", "--top-directions", "5", "--survival-bonus", "0.5"),
+    "pgpe": ("train", "pgpe", "--population-size", "24"),
+    "snes": ("train", "snes"),
+    "sep-cma-es": ("train", "sep-cma-es"),
     "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
     "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
@@ -32,6 +37,11 @@ TASKS = {
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }
 CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
+    ("openai-es", "CartPole-v1"),
+    ("ars", "InvertedPendulum-v5"),
+    ("pgpe", "CartPole-v1"),
+    ("snes", "CartPole-v1"),
+    ("sep-cma-es", "InvertedPendulum-v5"),
     ("truncation-es computed", "CartPole-v1"),
     ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
@@ -74,7 +84,20 @@ def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, 
     assert "episode_return_eval" in rows(tmp_path / "run1")[1]
 
 
-@pytest.mark.parametrize("method", list(METHODS)[:4])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "truncation-es",
+        "truncation-es weighted",
+        "cma-es",
+        "truncation-es computed",
+        "openai-es",
+        "ars",
+        "pgpe",
+        "snes",
+        "sep-cma-es",
+    ],
+)
 def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path: Path, method: str) -> None:
     task = TASKS["CartPole-v1"]
     assert esengine(*METHODS[method], *task, "--generations", "10", "--ranks", "1", "--run-dir", "straight").returncode == 0
@@ -87,11 +110,11 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path
     assert [start["ranks"] for start in starts] == [3, 4]
 
 
-@pytest.mark.parametrize("method", ["truncation-es weighted", "cma-es"])
+@pytest.mark.parametrize("method", ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es"])
 def test_sums_that_all_ranks_share_give_the_bits_of_one(esengine: Run, tmp_path: Path, method: str) -> None:
     """Large enough that the noise sum and the covariance sum are distributed."""
     objective = ("--objective", "worlds:sphere", "--dimension", "130", "--minimize", "--generations", "3")
-    if method == "truncation-es weighted":
+    if method != "cma-es":
         objective = ("--objective", "worlds:sphere", "--dimension", "90000", "--minimize", "--generations", "2")
     size = ("--population-size", "600")
     for ranks in (1, 3):

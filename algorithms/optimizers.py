@@ -1,0 +1,161 @@
+"""Optimisers: from a gradient to a change of the mean. All of them ascend, and their moments are part of the run's state."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.strategy import State
+from esengine.errors import UserError
+
+_BETA_2, _EPSILON = 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How the mean follows its gradient."""
+
+    optimizer: Literal["adam", "sgd", "clipup"] = "adam"
+    """Adam, gradient ascent with momentum, or ClipUp, which takes only the gradient's direction."""
+    learning_rate: float | None = None
+    """Size of its steps; default sigma / 5 for adam, sigma for sgd, sigma sqrt(parameters) / 30 for clipup."""
+    momentum: float = 0.9
+    """Share of the last step that goes into the next (beta_1 of adam)."""
+    max_speed: float | None = None
+    """Longest step of clipup; default twice its learning rate."""
+    weight_decay: float = 0.0
+    """Fraction of every parameter that each generation takes off, whatever the gradient."""
+
+    def check(self) -> None:
+        """Raises UserError for values that no optimiser can have."""
+        for name, value in (("--learning-rate", self.learning_rate), ("--max-speed", self.max_speed)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UserError(f"{name} must be positive, got {value}; leave it out for its default")
+        if self.max_speed is not None and self.optimizer != "clipup":
+            raise UserError(f"--max-speed belongs to --optimizer clipup, got {self.optimizer}; drop it")
+        for name, share in (("--momentum", self.momentum), ("--weight-decay", self.weight_decay)):
+            if not 0 <= share < 1:
+                raise UserError(f"{name} must lie in [0, 1), got {share}; 0 turns it off")
+
+
+class Optimizer(Protocol):
+    """What turns gradients into steps."""
+
+    def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The change of the mean, (n,), that follows from this gradient and the ones before it."""
+
+    def state(self) -> State:
+        """The moments."""
+
+    def restore(self, state: State) -> None:
+        """Go on with the moments of `state`."""
+
+
+class Adam:
+    """Adam (Kingma, Ba 2015, arXiv 1412.6980) with the paper's beta_2 and epsilon.
+
+    Args:
+        n: number of parameters.
+        dtype: of the gradients, and of the moments.
+        learning_rate: about the change of every parameter in a step.
+        momentum: beta_1.
+    """
+
+    def __init__(self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float) -> None:
+        self.learning_rate, self.beta_1 = learning_rate, momentum
+        self.first, self.second = np.zeros(n, dtype), np.zeros(n, dtype)
+        self.num_steps = 0
+
+    def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        self.num_steps += 1
+        self.first = self.beta_1 * self.first + (1 - self.beta_1) * gradient
+        self.second = _BETA_2 * self.second + (1 - _BETA_2) * gradient**2
+        corrected = self.second / (1 - _BETA_2**self.num_steps)
+        rate = self.learning_rate / (1 - self.beta_1**self.num_steps)
+        return rate * self.first / (np.sqrt(corrected) + _EPSILON)
+
+    def state(self) -> State:
+        return {"first": self.first, "second": self.second, "num_steps": np.array(self.num_steps)}
+
+    def restore(self, state: State) -> None:
+        self.first, self.second, self.num_steps = state["first"], state["second"], int(state["num_steps"])
+
+
+class Momentum:
+    """Gradient ascent with momentum: v <- momentum v + learning_rate g, and v is the step.
+
+    Args:
+        n: number of parameters.
+        dtype: of the gradients, and of the velocity.
+        learning_rate: factor on the gradient.
+        momentum: share of the last step that is kept.
+    """
+
+    def __init__(self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float) -> None:
+        self.learning_rate, self.momentum = learning_rate, momentum
+        self.velocity = np.zeros(n, dtype)
+
+    def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        self.velocity = self.momentum * self.velocity + self.learning_rate * gradient
+        return self.velocity
+
+    def state(self) -> State:
+        return {"velocity": self.velocity}
+
+    def restore(self, state: State) -> None:
+        self.velocity = state["velocity"]
+
+
+class ClipUp(Momentum):
+    """ClipUp (Toklu, Liskowski, Srivastava 2020, arXiv 2008.02387): v <- momentum v + learning_rate g / |g|, |v| bounded.
+
+    A gradient of exactly zero has no direction and adds nothing to the velocity.
+
+    Args:
+        n: number of parameters.
+        dtype: of the gradients, and of the velocity.
+        learning_rate: length of a gradient's share in the velocity.
+        momentum: share of the last step that is kept.
+        max_speed: bound on the length of the velocity.
+    """
+
+    def __init__(self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float, max_speed: float) -> None:
+        super().__init__(n, dtype, learning_rate, momentum)
+        self.max_speed = max_speed
+
+    def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        length = _length(gradient)
+        velocity = super().step(gradient / length if length > 0 else gradient)
+        speed = _length(velocity)
+        if speed > self.max_speed:
+            self.velocity = velocity * (self.max_speed / speed)
+        return self.velocity
+
+
+def make_optimizer(settings: OptimizerSettings, sigma: float, mean: NDArray[np.floating]) -> Optimizer:
+    """The optimiser that the settings name, for gradients in units of sigma: (1 / population_size) sum u_i noise_i.
+
+    Args:
+        settings: checked settings.
+        sigma: standard deviation of the search, which default rates are in proportion to.
+        mean: (n,) gives number and precision of the parameters.
+    """
+    n, dtype = mean.size, mean.dtype.type
+    defaults = {"adam": sigma / 5, "sgd": sigma, "clipup": sigma * math.sqrt(n) / 30}
+    rate = settings.learning_rate or defaults[settings.optimizer]
+    match settings.optimizer:
+        case "adam":
+            return Adam(n, dtype, rate, settings.momentum)
+        case "sgd":
+            return Momentum(n, dtype, rate, settings.momentum)
+        case "clipup":
+            return ClipUp(n, dtype, rate, settings.momentum, settings.max_speed or 2 * rate)
+
+
+def _length(vector: NDArray[np.floating]) -> float:
+    """Euclidean length, summed in float64 without BLAS, whose threads may change bits."""
+    return math.sqrt(float(np.sum(np.square(vector, dtype=np.float64))))

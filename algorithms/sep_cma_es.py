@@ -1,0 +1,129 @@
+"""sep-CMA-ES: CMA-ES with a diagonal covariance matrix (Ros, Hansen 2008, doi 10.1007/978-3-540-87700-4_30).
+
+Time and memory are linear in the parameters. The rank-one and rank-mu rates are those of the full matrix times (n + 2) / 3, and
+then clamped so that together they never exceed 1, which the paper's own rates do for large populations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.cma_es import Coefficients, expected_length
+from esengine.algorithms.ranking import by_rank
+from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
+from esengine.candidates import Candidates, ScaledSamples
+from esengine.errors import UserError
+from esengine.pool import Population
+
+
+@dataclass(frozen=True)
+class SepCMAESSettings:
+    """Adapt a normal distribution with a diagonal covariance matrix, at a cost linear in the parameters."""
+
+    population_size: int | None = None
+    """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
+    sigma: float = 1.0
+    """Initial standard deviation of every parameter."""
+    tolerance_fun: float = 1e-11
+    """Stop when the fitness of the last generations spans less than this."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that define no search."""
+        check_sigma(self.sigma, SepCMAESSettings.sigma)
+        if self.population_size is not None and self.population_size < 4:
+            raise UserError(f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more")
+        if not self.tolerance_fun >= 0:
+            raise UserError(f"--tolerance-fun must not be negative, got {self.tolerance_fun}; 0 never stops")
+
+
+class SepCMAES:
+    """The strategy. Its state is plain arrays of n numbers: mean, variances (the diagonal of C) and the two paths.
+
+    Args:
+        settings: checked settings.
+        initial: (n,) the first mean.
+        seed: the run's seed.
+    """
+
+    def __init__(self, settings: SepCMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
+        settings.check()
+        n = initial.size
+        self.settings, self.seed = settings, seed
+        self.population_size = settings.population_size or 4 + int(3 * math.log(n))
+        self.coefficients = separable(Coefficients.default(n, self.population_size, active=False), n)
+        self.generation = 0
+        self.mean = np.array(initial, np.float64)
+        self.sigma = settings.sigma
+        self.variances = np.ones(n)
+        self.p_sigma, self.p_c = np.zeros(n), np.zeros(n)
+        self._history = np.zeros(0)  # best fitness of the last generations, newest last
+        self._spread = np.inf  # of the last generation's fitness
+        self._window = 10 + int(30 * n / self.population_size)
+        self._dtype = initial.dtype
+
+    @property
+    def deviations(self) -> NDArray[np.float64]:
+        """Standard deviation of every parameter, (n,)."""
+        return self.sigma * np.sqrt(self.variances)
+
+    def ask(self) -> ScaledSamples:
+        mean, deviations = self.mean.astype(self._dtype), self.deviations.astype(self._dtype)
+        return ScaledSamples(self.seed, self.generation + 1, self.population_size, False, mean, deviations)
+
+    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+        check_results(self, candidates, fitness)
+        k, n = self.coefficients, self.mean.size
+        weights = by_rank(fitness, k.weights)
+        z_w = population.weighted_noise(weights).astype(np.float64)  # C^(-1/2) y_w
+        rank_mu = self.variances * population.weighted_squares(weights)  # sum w y^2
+        y_w = np.sqrt(self.variances) * z_w
+        self.generation += 1
+        self.mean = self.mean + self.sigma * y_w
+        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff) * z_w
+        length = float(np.sum(self.p_sigma**2))
+        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * self.generation)) / n < 2 + 4 / (n + 1)
+        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * k.mu_eff) * y_w
+        decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)
+        self.variances = decay * self.variances + k.c_1 * self.p_c**2 + k.c_mu * rank_mu
+        self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))
+        self._remember(fitness)
+
+    def _remember(self, fitness: NDArray[np.float64]) -> None:
+        valid = fitness[np.isfinite(fitness)]
+        if valid.size:
+            self._history = np.append(self._history, valid.max())[-self._window :]
+            self._spread = float(np.ptp(valid))
+
+    def should_stop(self) -> str | None:
+        tolerance = self.settings.tolerance_fun
+        if self._history.size >= self._window and max(np.ptp(self._history), self._spread) < tolerance:
+            return f"fitness spans less than {tolerance:.1e} over {self._window} generations (--tolerance-fun)"
+        return out_of_range(self.deviations, self.settings.sigma)
+
+    def parameters(self) -> NDArray[np.floating]:
+        return self.mean
+
+    def metrics(self) -> dict[str, float]:
+        return {"sigma": self.sigma, "axis_ratio": math.sqrt(float(self.variances.max() / self.variances.min()))}
+
+    def state(self) -> State:
+        arrays = {name: getattr(self, name) for name in ("mean", "variances", "p_sigma", "p_c")}
+        numbers = {"generation": self.generation, "sigma": self.sigma, "spread": self._spread}
+        return {**arrays, "history": self._history, **{name: np.array(value) for name, value in numbers.items()}}
+
+    def restore(self, state: State) -> None:
+        for name in ("mean", "variances", "p_sigma", "p_c"):
+            setattr(self, name, state[name])
+        self.generation, self.sigma, self._spread = int(state["generation"]), float(state["sigma"]), float(state["spread"])
+        self._history = state["history"]
+
+
+def separable(full: Coefficients, n: int) -> Coefficients:
+    """The rates of a diagonal matrix from those of a full one: times (n + 2) / 3, clamped so that c_1 + c_mu <= 1."""
+    factor = (n + 2) / 3
+    c_1 = min(1.0, factor * full.c_1)
+    return replace(full, c_1=c_1, c_mu=min(1 - c_1, factor * full.c_mu))

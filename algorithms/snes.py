@@ -1,0 +1,100 @@
+"""SNES: separable natural evolution strategies (Wierstra et al. 2014, "Natural Evolution Strategies", JMLR 15, section 3.5).
+
+The natural gradient of the expected utility with respect to the mean and the standard deviation of every parameter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.ranking import by_rank, is_flat
+from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
+from esengine.candidates import Candidates, ScaledSamples
+from esengine.errors import UserError
+from esengine.pool import Population
+
+
+@dataclass(frozen=True)
+class SNESSettings:
+    """Adapt the mean and the standard deviation of every parameter by the natural gradient."""
+
+    population_size: int | None = None
+    """Members of a generation; default 4 + 3 ln(parameters)."""
+    sigma: float = 1.0
+    """Initial standard deviation of every parameter."""
+    learning_rate: float = 1.0
+    """Learning rate of the mean."""
+    sigma_learning_rate: float | None = None
+    """Learning rate of the standard deviations; default (3 + ln n) / (5 sqrt n) for n parameters."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that define no search."""
+        check_sigma(self.sigma, SNESSettings.sigma)
+        if self.population_size is not None and self.population_size < 2:
+            raise UserError(f"--population-size must be at least 2, got {self.population_size}; use 2 or more")
+        for name, rate in (("--learning-rate", self.learning_rate), ("--sigma-learning-rate", self.sigma_learning_rate)):
+            if rate is not None and not (math.isfinite(rate) and rate > 0):
+                raise UserError(f"{name} must be positive, got {rate}; leave it out for its default")
+
+
+class SNES:
+    """The strategy. Its state is the mean and the standard deviations, both float64.
+
+    Args:
+        settings: checked settings.
+        initial: (n,) the first mean.
+        seed: the run's seed.
+    """
+
+    def __init__(self, settings: SNESSettings, initial: NDArray[np.floating], seed: int) -> None:
+        settings.check()
+        n = initial.size
+        self.settings, self.seed = settings, seed
+        self.population_size = settings.population_size or 4 + int(3 * math.log(n))
+        self.eta_sigma = settings.sigma_learning_rate or (3 + math.log(n)) / (5 * math.sqrt(n))
+        self.generation = 0
+        self.mean = np.array(initial, np.float64)
+        self.deviations = np.full(n, settings.sigma)
+        self._dtype = initial.dtype
+
+    def ask(self) -> ScaledSamples:
+        mean, deviations = self.mean.astype(self._dtype), self.deviations.astype(self._dtype)
+        return ScaledSamples(self.seed, self.generation + 1, self.population_size, False, mean, deviations)
+
+    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+        check_results(self, candidates, fitness)
+        if not is_flat(fitness):
+            u = by_rank(fitness, utilities(self.population_size))
+            gradient_mean = population.weighted_noise(u)  # sum u s
+            gradient_sigma = population.weighted_squares(u) - u.sum()  # sum u (s^2 - 1)
+            self.mean = self.mean + self.settings.learning_rate * self.deviations * gradient_mean
+            self.deviations = self.deviations * np.exp(self.eta_sigma / 2 * gradient_sigma)
+        self.generation += 1
+
+    def should_stop(self) -> str | None:
+        return out_of_range(self.deviations, self.settings.sigma)
+
+    def parameters(self) -> NDArray[np.floating]:
+        return self.mean
+
+    def metrics(self) -> dict[str, float]:
+        return {"sigma": float(np.exp(np.mean(np.log(self.deviations))))}
+
+    def state(self) -> State:
+        return {"generation": np.array(self.generation), "mean": self.mean, "deviations": self.deviations}
+
+    def restore(self, state: State) -> None:
+        self.generation = int(state["generation"])
+        self.mean, self.deviations = state["mean"], state["deviations"]
+
+
+def utilities(population_size: int) -> NDArray[np.float64]:
+    """The paper's utilities by rank, best first, (population_size,); they sum to zero."""
+    ranks = np.arange(1, population_size + 1)
+    raw = np.maximum(0, math.log(population_size / 2 + 1) - np.log(ranks))
+    result: NDArray[np.float64] = raw / raw.sum() - 1 / population_size
+    return result
