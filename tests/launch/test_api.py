@@ -45,7 +45,7 @@ def test_a_target_ends_the_search(method: str) -> None:
 def test_unknown_settings_and_methods_list_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"must be among active, .*got popsize"):
         esengine.minimize(sphere, 3, popsize=4)
-    with pytest.raises(UserError, match="one of truncation-es, cma-es"):
+    with pytest.raises(UserError, match="one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es"):
         esengine.minimize(sphere, 3, method="adam")
 
 
