@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from esengine.candidates import chunk_size
+
 OURS = "ours"
 """The environment of the project itself, for its own side and for what comes with Python and mpi4py."""
 CMA_MEMORY = 6 << 30  # bytes of address space that a CMA-ES process gets
@@ -111,11 +113,11 @@ def _cma_es() -> list[Case]:
 
 
 def _dispatch() -> list[Case]:
-    return [_dispatch_case(8191, 1, "one task a message"), _dispatch_case(20_000, 4, "four tasks a message")]
+    return [_dispatch_case(8191, "one task a message"), _dispatch_case(70_000, "four tasks a message")]
 
 
-def _dispatch_case(count: int, chunk: int, how: str) -> Case:
-    arguments = (str(count), str(chunk))
+def _dispatch_case(count: int, how: str) -> Case:
+    arguments = (str(count), str(chunk_size(count)))  # what our pool puts into a message
     peers = {
         "multiprocessing, Pool.imap_unordered": Program(OURS, "executors", ("multiprocessing", *arguments)),
         "concurrent.futures, ProcessPoolExecutor.map": Program(OURS, "executors", ("concurrent.futures", *arguments)),

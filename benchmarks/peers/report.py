@@ -35,7 +35,7 @@ space.""",
     "Dispatch": """\
 Wall time of handing out tasks that do nothing, with two workers that are already there. Ours are members of a population: each
 is also drawn from the noise table, evaluated by a Python function that returns 0, and recorded. Its pool puts four members of
-a population of 20,000 into one message, and single members up to 8,191; the others are given the same chunks.
+a population of 70,000 into one message, and single members up to 32,767; the others are given the same chunks.
 `MPIPoolExecutor` runs under the same mpirun with the same settings as ours.""",
 }
 
