@@ -76,7 +76,8 @@ def same_run(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize(("method", "task"), CASES)
 def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, method: str, task: str) -> None:
-    for ranks in (1, 2, 3, 4):
+    core = (method, task) in CASES[:6]  # the others share their engine: one and three workers, to keep the suite short
+    for ranks in (1, 2, 3, 4) if core else (1, 3):
         result = esengine(*METHODS[method], *TASKS[task], *BUDGET, "--ranks", str(ranks), "--run-dir", f"run{ranks}")
         assert result.returncode == 0, result.stdout + result.stderr
         same_run(tmp_path / "run1", tmp_path / f"run{ranks}")
