@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from esengine.pool import Population
 @dataclass(frozen=True)
 class ARSSettings:
     """Move along the best random directions by their differences of return."""
+
+    antithetic: ClassVar[bool] = True
 
     population_size: int = 32
     """Members of a generation, two a direction."""
@@ -44,6 +47,10 @@ class ARSSettings:
                 f"--top-directions must lie between 1 and the {most} pairs of --population-size {self.population_size}, "
                 f"got {self.top_directions}; leave it out to keep all"
             )
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> ARS:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return ARS(self, initial, seed)
 
 
 class ARS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from esengine.pool import Population
 @dataclass(frozen=True)
 class CMAESSettings:
     """Adapt a normal distribution: its mean, its step size and its full covariance matrix."""
+
+    antithetic: ClassVar[bool] = False
 
     population_size: int | None = None
     """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
@@ -46,6 +49,10 @@ class CMAESSettings:
                 "--tolerance-fun and --tolerance-x must not be negative, "
                 f"got {self.tolerance_fun} and {self.tolerance_x}; 0 never stops"
             )
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> CMAES:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return CMAES(self, initial, seed)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ stays as it is; an optimiser moves the mean.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from esengine.pool import Population
 class OpenAIESSettings(OptimizerSettings):
     """Follow the gradient of the fitness ranks, estimated from antithetic pairs."""
 
+    antithetic: ClassVar[bool] = True
+
     population_size: int = 256
     """Members of a generation, two a pair."""
     sigma: float = 0.5
@@ -32,6 +35,10 @@ class OpenAIESSettings(OptimizerSettings):
         super().check()
         check_sigma(self.sigma, OpenAIESSettings.sigma)
         check_pairs(self.population_size)
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> OpenAIES:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return OpenAIES(self, initial, seed)
 
 
 class OpenAIES:

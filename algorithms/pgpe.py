@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from esengine.pool import Population
 @dataclass(frozen=True)
 class PGPESettings(OptimizerSettings):
     """Follow the gradient of the fitness ranks with a standard deviation for every parameter."""
+
+    antithetic: ClassVar[bool] = True
 
     optimizer: Literal["adam", "sgd", "clipup"] = "clipup"
     """Adam, gradient ascent with momentum, or ClipUp, which takes only the gradient's direction."""
@@ -45,6 +47,10 @@ class PGPESettings(OptimizerSettings):
             raise UserError(f"--sigma-learning-rate must not be negative, got {self.sigma_learning_rate}; 0.1 is the default")
         if not 0 < self.max_sigma_change < 1:
             raise UserError(f"--max-sigma-change must lie between 0 and 1, got {self.max_sigma_change}; 0.2 is the default")
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> PGPE:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return PGPE(self, initial, seed)
 
 
 class PGPE:

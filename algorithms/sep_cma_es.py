@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from esengine.pool import Population
 class SepCMAESSettings:
     """Adapt a normal distribution with a diagonal covariance matrix, at a cost linear in the parameters."""
 
+    antithetic: ClassVar[bool] = False
+
     population_size: int | None = None
     """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
     sigma: float = 1.0
@@ -38,6 +41,10 @@ class SepCMAESSettings:
             raise UserError(f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more")
         if not self.tolerance_fun >= 0:
             raise UserError(f"--tolerance-fun must not be negative, got {self.tolerance_fun}; 0 never stops")
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> SepCMAES:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return SepCMAES(self, initial, seed)
 
 
 class SepCMAES:

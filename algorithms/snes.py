@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from esengine.pool import Population
 @dataclass(frozen=True)
 class SNESSettings:
     """Adapt the mean and the standard deviation of every parameter by the natural gradient."""
+
+    antithetic: ClassVar[bool] = False
 
     population_size: int | None = None
     """Members of a generation; default 4 + 3 ln(parameters)."""
@@ -39,6 +42,10 @@ class SNESSettings:
         for name, rate in (("--learning-rate", self.learning_rate), ("--sigma-learning-rate", self.sigma_learning_rate)):
             if rate is not None and not (math.isfinite(rate) and rate > 0):
                 raise UserError(f"{name} must be positive, got {rate}; leave it out for its default")
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> SNES:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return SNES(self, initial, seed)
 
 
 class SNES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,19 @@ from esengine.errors import UserError
 from esengine.pool import Population
 
 State = dict[str, NDArray[Any]]
+
+
+class Settings(Protocol):
+    """A method's settings, a frozen dataclass: each field is a flag of ``esengine train``."""
+
+    antithetic: ClassVar[bool]
+    """Whether members 2k and 2k + 1 are a pair, which meets the same start states."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that define no search."""
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
+        """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
 
 
 class Strategy(Protocol):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.ranking import best_first
-from esengine.algorithms.strategy import State, check_results
+from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, Genomes, MutatedParents
 from esengine.errors import UserError
 from esengine.pool import Population
@@ -27,6 +27,8 @@ _LINEAGES = itertools.count(1)
 @dataclass(frozen=True)
 class TruncationESSettings:
     """Keep the best fraction of the population and mutate it."""
+
+    antithetic: ClassVar[bool] = False
 
     population_size: int = 256
     """Members of a generation, those that are re-evaluated included."""
@@ -71,6 +73,14 @@ class TruncationESSettings:
                 f"--population-size must be at least {least} to leave a parent at --parent-fraction {self.parent_fraction}, "
                 f"got {self.population_size}; use {least} or more"
             )
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
+        """A new strategy that starts from ``initial``, (dimension,): with recombination it is another one."""
+        if self.recombination == "none":
+            return TruncationES(self, initial, seed)
+        from esengine.algorithms.recombining_es import RecombiningES
+
+        return RecombiningES(self, initial, seed)
 
 
 class TruncationES:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
-from esengine.launch.config import RunConfig, TrainSettings, settings_from, settings_of
+from esengine.launch.config import RunConfig, TrainSettings, settings_from
 from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.local_mpi import must_launch
+from esengine.launch.methods import settings_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.start import DONE, prepare, start
 from esengine.launch.training import Callback, RunResult, run
@@ -137,7 +138,7 @@ def run_search(search: Callable[[Pool], T], problem: Problem, seed: int = 0, noi
 
 def _config(method: str, settings: dict[str, Any]) -> RunConfig:
     kind = settings_of(method)
-    search_names = {field.name for field in fields(kind)}
+    search_names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     train_names = {field.name for field in fields(TrainSettings)}
     unknown = sorted(set(settings) - search_names - train_names)
     if unknown:

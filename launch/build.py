@@ -70,7 +70,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.max_episode_steps,
         train.fresh_env,
         train.env_backend,
-        config.antithetic,
+        config.search.antithetic,
         train.survival_bonus,
     )
 
@@ -82,8 +82,8 @@ def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
             "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box, "
             f"got {train.env_id}; use --env-backend auto"
         )
-    if train.episode_seeds == "generation" or (train.episode_seeds == "pair" and config.antithetic):
-        allowed = "member" if config.antithetic else "pair or member"
+    if train.episode_seeds == "generation" or (train.episode_seeds == "pair" and config.search.antithetic):
+        allowed = "member" if config.search.antithetic else "pair or member"
         raise UserError(
             f"--episode-seeds must be {allowed} with --env-backend vectorized and {config.method}, got {train.episode_seeds}; "
             "a vector draws a start of its own for each of its lanes"

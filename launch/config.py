@@ -9,33 +9,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from esengine.algorithms.ars import ARS, ARSSettings
-from esengine.algorithms.cma_es import CMAES, CMAESSettings
-from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
-from esengine.algorithms.pgpe import PGPE, PGPESettings
-from esengine.algorithms.recombining_es import RecombiningES
-from esengine.algorithms.sep_cma_es import SepCMAES, SepCMAESSettings
-from esengine.algorithms.snes import SNES, SNESSettings
-from esengine.algorithms.strategy import Strategy
-from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.strategy import Settings, Strategy
 from esengine.errors import UserError, listed
+from esengine.launch.methods import settings_of
 
 T = TypeVar("T")
-
-MethodSettings = (
-    TruncationESSettings | OpenAIESSettings | ARSSettings | PGPESettings | SNESSettings | CMAESSettings | SepCMAESSettings
-)
-
-METHODS: dict[str, type[MethodSettings]] = {
-    "truncation-es": TruncationESSettings,
-    "openai-es": OpenAIESSettings,
-    "ars": ARSSettings,
-    "pgpe": PGPESettings,
-    "snes": SNESSettings,
-    "cma-es": CMAESSettings,
-    "sep-cma-es": SepCMAESSettings,
-}
-_ANTITHETIC = (OpenAIESSettings, ARSSettings, PGPESettings)
 
 
 @dataclass(frozen=True)
@@ -165,41 +146,19 @@ class RunConfig:
 
     method: str
     train: TrainSettings
-    search: MethodSettings
+    search: Settings
 
     def check(self) -> None:
         self.train.check()
         self.search.check()
 
-    @property
-    def antithetic(self) -> bool:
-        """Whether members 2k and 2k + 1 are a pair."""
-        return isinstance(self.search, _ANTITHETIC)
-
-    def strategy(self, initial: Any) -> Strategy:
+    def strategy(self, initial: NDArray[np.floating]) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
-        seed = self.train.seed
-        match self.search:
-            case CMAESSettings():
-                return CMAES(self.search, initial, seed)
-            case SepCMAESSettings():
-                return SepCMAES(self.search, initial, seed)
-            case OpenAIESSettings():
-                return OpenAIES(self.search, initial, seed)
-            case ARSSettings():
-                return ARS(self.search, initial, seed)
-            case PGPESettings():
-                return PGPE(self.search, initial, seed)
-            case SNESSettings():
-                return SNES(self.search, initial, seed)
-            case TruncationESSettings(recombination="none"):
-                return TruncationES(self.search, initial, seed)
-            case TruncationESSettings():
-                return RecombiningES(self.search, initial, seed)
+        return self.search.strategy(initial, self.train.seed)
 
     def to_json(self) -> dict[str, Any]:
         train = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.train).items()}
-        return {"method": self.method, "train": train, "search": asdict(self.search)}
+        return {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunConfig:
@@ -210,13 +169,6 @@ class RunConfig:
     def with_train(self, **changes: Any) -> RunConfig:
         """The same run with some shared settings changed."""
         return replace(self, train=replace(self.train, **changes))
-
-
-def settings_of(method: str) -> type[MethodSettings]:
-    """The settings class of a method. Raises UserError for an unknown one, with the known ones."""
-    if method not in METHODS:
-        raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}; see esengine train --help")
-    return METHODS[method]
 
 
 def settings_from(kind: type[T], values: dict[str, Any]) -> T:

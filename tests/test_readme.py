@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from esengine.launch.config import METHODS
 from esengine.launch.local_mpi import environment_of_ranks
+from esengine.launch.methods import METHODS
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()

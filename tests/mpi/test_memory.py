@@ -15,12 +15,13 @@ PROGRAM = """
 import re
 from pathlib import Path
 from esengine.launch.build import build_problem
-from esengine.launch.config import METHODS, RunConfig, TrainSettings
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.methods import settings_of
 from esengine.opening import open_desk
 from esengine.world import World
 
 world = World()
-problem = build_problem(RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), METHODS["cma-es"]()))
+problem = build_problem(RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), settings_of("cma-es")()))
 with open_desk(world, problem, 0, 22) as desk:
     desk.noise.table.sum()  # every rank touches every page
     world.comm.Barrier()

@@ -1,0 +1,17 @@
+"""``esengine bench SUBJECT``: how fast the engine is on this machine."""
+
+from __future__ import annotations
+
+from esengine.errors import listed
+from esengine.interrupts import StopRequest
+from esengine.launch.bench.command import SUBJECTS, bench
+from esengine.launch.bench.figures import BenchSettings
+from esengine.launch.commands.parsing import parse
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Measure a subject; returns the exit status. Raises UserError for an unknown one."""
+    if not argv or argv[0].startswith("-"):
+        print(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")
+        return 0 if argv else 2
+    return bench(argv[0], parse(BenchSettings, argv[1:], f"esengine bench {argv[0]}"), stop)

@@ -1,0 +1,12 @@
+"""``esengine doctor``: what this installation has, and what it lacks."""
+
+from __future__ import annotations
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse
+from esengine.launch.doctor import DoctorSettings, doctor
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Print the report; returns the exit status."""
+    return doctor(parse(DoctorSettings, argv, "esengine doctor"))

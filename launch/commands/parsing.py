@@ -1,0 +1,31 @@
+"""Flags from dataclasses."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, description: str | None = None) -> T:
+    """An instance of a dataclass from flags; ends the process with status 2 and the reason where they are no good.
+
+    Args:
+        kind: each field is a flag, its docstring the help.
+        argv: the flags.
+        prog: what the command is called.
+        default: values of flags that are not given.
+        description: what the help begins with; default the class's docstring.
+    """
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    parsed: T = tyro.cli(
+        kind,
+        args=argv,
+        prog=prog,
+        description=description,
+        config=(tyro.conf.OmitArgPrefixes,),
+        **options,
+    )
+    return parsed
