@@ -27,15 +27,15 @@ def command(argv: list[str], stop: StopRequest) -> int:
     settings = settings_of(argv[0])
     rest, values = _without_config_file(argv[1:])
     from_file = dict(values)
-    command = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
-    default = command(_take(settings, values), _take(TrainSettings, values))
+    kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
+    default = kind(_take(settings, values), _take(TrainSettings, values))
     if "trust_modules" in from_file:
         raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
     if values:
         raise UserError(
             f"--config must hold flags of {argv[0]}, got {listed(sorted(values))}; see esengine train {argv[0]} --help"
         )
-    parsed: Any = parse(command, rest, f"esengine train {argv[0]}", default, settings.__doc__)
+    parsed: Any = parse(kind, rest, f"esengine train {argv[0]}", default, settings.__doc__)
     for name in ("objective", "env_id"):
         named = getattr(parsed.train, name)
         if named is not None and ":" in named and named == from_file.get(name) and not parsed.train.trust_modules:
