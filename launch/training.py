@@ -32,6 +32,7 @@ Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""
 
 _COUNTERS = ("env_steps", "evaluations")
+_QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ class Training:
             "fitness_mean": float(fitness.mean()) if fitness.size else None,
             "fitness_max": float(fitness.max()) if fitness.size else None,
             "fitness_std": float(fitness.std()) if fitness.size else None,
+            "fitness_quantiles": np.quantile(fitness, _QUANTILES).tolist() if fitness.size else None,
         }
         if self.train.minimize:
             row["cost_min"] = -row["fitness_max"] if fitness.size else None

@@ -22,6 +22,7 @@ COMMANDS = {
     "resume": Command("RUN", "go on with a run that was stopped or killed, exactly"),
     "evaluate": Command("RUN", "mean return of a run's policy, or of a policy file, on fresh episodes"),
     "watch": Command("RUN", "how a run stands, followed from another shell by its files alone"),
+    "plot": Command("RUN ...", "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

@@ -1,0 +1,17 @@
+"""``esengine plot RUN ... --out FILE``: runs and benchmarks as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse_with_argument
+from esengine.launch.plotting.command import PlotSettings, plot
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Write the picture; returns the exit status. Raises UserError for paths that hold nothing to draw."""
+    about = "Run directories, folders of them, or files of bench --json."
+    paths, settings = parse_with_argument(PlotSettings, argv, "esengine plot", "runs", about, of=tuple[Path, ...])
+    plot(paths, settings)
+    return 0

@@ -1,0 +1,82 @@
+"""What ``esengine plot`` draws: flags, the kinds of picture, the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from esengine.errors import UserError
+from esengine.launch.plotting.benchmarks import (
+    draw_profile,
+    draw_scaling,
+    is_scaling,
+    profile_of_file,
+    profile_of_run,
+    read_figures,
+)
+from esengine.launch.plotting.curves import BandKind, draw_curves
+from esengine.launch.plotting.figures import check_file, save
+from esengine.launch.plotting.runs import find_runs
+from esengine.launch.plotting.search import draw_fitness, draw_spectrum, draw_steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "profile"]
+
+
+@dataclass(frozen=True)
+class PlotSettings:
+    """Draw runs, folders of runs, or files of bench --json; runs that differ in their seed alone share a line and a band."""
+
+    out: Path
+    """The picture to write: .png, .svg or .pdf."""
+    kind: Kind = "auto"
+    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, scaling, or where the time goes."""
+    x: Literal["steps", "evaluations", "hours"] = "steps"
+    """The horizontal axis; an objective has no steps, and counts evaluations."""
+    y: str | None = None
+    """What curves show, a number of metrics.jsonl; default the policy's return, or the best value so far."""
+    band: BandKind = "range"
+    """What a band over seeds shows: median with range or quartiles, or the mean with its 95 % bootstrap interval."""
+
+
+def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
+    """Draw and write the picture.
+
+    Raises:
+        UserError: a path holds nothing that the kind of picture can show.
+    """
+    if not paths:
+        raise UserError("plot needs run directories, folders of them or files of bench --json, got none; name one")
+    check_file(settings.out)
+    files = {path.name: read_figures(path) for path in paths if path.suffix == ".json"}
+    folders = tuple(path for path in paths if path.suffix != ".json")
+    save(_benchmark(files, folders, settings) if files else _runs(folders, settings), settings.out)
+
+
+def _benchmark(files: dict[str, list[dict[str, object]]], folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
+    if settings.kind == "scaling" or (settings.kind == "auto" and all(map(is_scaling, files.values()))):
+        return draw_scaling(files)
+    if settings.kind not in ("auto", "profile"):
+        raise UserError(f"--kind must be scaling or profile for files of bench --json, got {settings.kind}; leave it out")
+    profiles = {name: profile_of_file(name, figures) for name, figures in files.items()}
+    return draw_profile(profiles | {run.path.name: profile_of_run(run) for run in find_runs(folders)})
+
+
+def _runs(folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
+    runs = find_runs(folders)
+    x = "evaluations" if settings.x == "steps" and any(run.config.train.objective for run in runs) else settings.x
+    match settings.kind:
+        case "steps":
+            return draw_steps(runs, x)
+        case "spectrum":
+            return draw_spectrum(runs)
+        case "fitness":
+            return draw_fitness(runs, x)
+        case "profile":
+            return draw_profile({run.path.name: profile_of_run(run) for run in runs})
+        case "scaling":
+            raise UserError("--kind scaling needs a file of bench scaling --json, got run directories; measure one first")
+    return draw_curves(runs, settings.x, settings.y, settings.band)

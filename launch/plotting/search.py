@@ -1,0 +1,116 @@
+"""How a search moves: its step size and shape over time, the spectrum of its covariance, its cloud of fitness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.checkpoint import Checkpoint, checkpoints, load_checkpoint
+from esengine.errors import UserError
+from esengine.launch.plotting.figures import COLOURS, label_x, logarithmic_y, panels
+from esengine.launch.plotting.runs import X_AXES, PlottedRun, by_task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SHAPES = {"sigma": "step size", "axis_ratio": "longest over shortest axis", "fitness_std": "standard deviation of fitness"}
+_FADE = ((0, 6, 0.12), (1, 5, 0.2), (2, 4, 0.3))  # which of the seven quantiles a band joins, and its opacity
+
+
+def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
+    """Step size, axis ratio and spread of fitness over time: one row of panels a task, logarithmic."""
+    tasks = by_task(runs)
+    shown = {task: [name for name in _SHAPES if _has(groups[0].runs, name)] for task, groups in tasks.items()}
+    names = [(task, name) for task in tasks for name in shown[task]]
+    figure, every_axes = panels(f"{task}: {_SHAPES[name]}" for task, name in names)
+    for axes, (task, name) in zip(every_axes, names, strict=True):
+        for group, colour in zip(tasks[task], COLOURS * len(tasks[task]), strict=False):
+            for index, run in enumerate(group.runs):
+                axes.plot(*run.series(x, name), color=colour, linewidth=1.2, label=group.label if not index else None)
+        if all((line.get_ydata() > 0).all() for line in axes.lines):  # type: ignore[operator, union-attr]
+            logarithmic_y(axes)
+        label_x(axes, X_AXES[x])
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def draw_spectrum(runs: list[PlottedRun]) -> Figure:
+    """Lengths of the axes of the search distribution, longest first, one panel a run and one line a kept checkpoint.
+
+    Raises:
+        UserError: a run has no checkpoint, or its method steps equally far in all directions.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure, every_axes = panels(f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs)
+    for axes, run in zip(every_axes, runs, strict=True):
+        saved = [load_checkpoint(path) for path in checkpoints(run.path / "checkpoints")]
+        if not saved:
+            raise UserError(f"a spectrum needs a checkpoint, got {run.path}, which has none yet; wait for it")
+        for index, checkpoint in enumerate(saved):
+            lengths = axis_lengths(checkpoint)
+            if lengths is None:
+                raise UserError(
+                    "a spectrum needs a method that learns a scale for every direction or parameter, "
+                    f"got {run.config.method} in {run.path}; plot runs of cma-es, sep-cma-es, snes or pgpe"
+                )
+            alpha = (index + 1) / len(saved)
+            label = f"generation {checkpoint.generation}"
+            axes.plot(np.arange(1, lengths.size + 1), lengths, color=COLOURS[0], alpha=alpha, label=label)
+        logarithmic_y(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("axis, longest first")
+        axes.set_ylabel("length of the axis (standard deviation)")
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
+    """Standard deviations along the axes of the search distribution, longest first, or None where there is one for all.
+
+    The axes are the eigenvectors of the covariance matrix for ``cma-es``, else the coordinates.
+    """
+    state = {name.removeprefix("strategy/"): array for name, array in checkpoint.arrays.items()}
+    if "D" in state:
+        lengths = state["sigma"] * state["D"]  # D holds square roots of eigenvalues
+    elif "variances" in state:
+        lengths = state["sigma"] * np.sqrt(state["variances"])
+    elif "deviations" in state:
+        lengths = state["deviations"]
+    else:
+        return None
+    return np.sort(np.asarray(lengths, np.float64))[::-1]
+
+
+def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
+    """The population's fitness as a cloud: the range, deciles and quartiles around the median, one panel a run.
+
+    Raises:
+        UserError: a run is of a version that kept no quantiles.
+    """
+    figure, every_axes = panels(f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs)
+    for axes, run in zip(every_axes, runs, strict=True):
+        rows = [row for row in run.rows if row.get("fitness_quantiles")]
+        if not rows:
+            raise UserError(f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} without; train anew")
+        cloud = PlottedRun(run.path, run.config, rows)
+        xs, _ = cloud.series(x, "fitness_mean")
+        quantiles = np.array([row["fitness_quantiles"] for row in rows])
+        for low, high, alpha in _FADE:
+            axes.fill_between(xs, quantiles[:, low], quantiles[:, high], color=COLOURS[0], alpha=alpha, linewidth=0)
+        axes.plot(xs, quantiles[:, 3], color=COLOURS[0], linewidth=1.4, label="median member; quartiles, deciles, range")
+        evaluated = run.series(x, "episode_return_eval")
+        if evaluated[0].size:
+            axes.plot(
+                *evaluated, color=COLOURS[1], marker="o", markersize=3, linewidth=1.2, label="policy, evaluation episodes"
+            )
+        label_x(axes, X_AXES[x])
+        axes.set_ylabel("fitness")
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _has(runs: list[PlottedRun], name: str) -> bool:
+    return any(run.rows[-1].get(name) is not None for run in runs)

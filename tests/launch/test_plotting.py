@@ -1,0 +1,147 @@
+"""Plots say what the runs' rows say: groups, bands, axes, and files that are the same for the same rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from esengine.algorithms import CMAESSettings, OpenAIESSettings
+from esengine.checkpoint import Checkpoint, save_checkpoint
+from esengine.errors import UserError
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.plotting.benchmarks import profile_of_file, read_figures
+from esengine.launch.plotting.command import PlotSettings, plot
+from esengine.launch.plotting.curves import band, draw_curves
+from esengine.launch.plotting.runs import by_task, find_runs
+from esengine.launch.plotting.search import axis_lengths, draw_fitness
+from esengine.launch.run_directory import RunDirectory
+from tests.conftest import Run
+
+
+def row(generation: int, value: float) -> dict[str, Any]:
+    return {
+        "generation": generation, "fitness_mean": value, "fitness_max": value + 1, "fitness_std": 1.0,
+        "fitness_quantiles": [value + offset for offset in (-3, -2, -1, 0, 1, 2, 3)], "env_steps": 100 * generation,
+        "evaluations": 8 * generation, "sigma": 0.5, "episode_return_eval": value, "machine": {
+            "elapsed_s": 36.0 * generation, "ranks": 3, "busy_share": 0.5, "seconds": {"evaluate": 30.0, "publish": 2.0}},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def array(tmp_path: Path) -> Path:
+    """A folder of three seeds of one search, one with another sigma, one of another method, and one that has not begun."""
+    runs = [(seed, CMAESSettings(), "cma-es") for seed in range(3)]
+    runs += [(0, CMAESSettings(sigma=0.25), "cma-es"), (0, OpenAIESSettings(), "openai-es")]
+    for index, (seed, settings, method) in enumerate(runs):
+        train = TrainSettings(env_id="CartPole-v1", seed=seed, generations=10 + index)
+        run = RunDirectory.create(tmp_path / "array" / str(index), RunConfig(method, train, settings))
+        for generation in range(1, 5 + index):
+            run.add_metrics(row(generation, 10.0 * generation + seed))
+    RunDirectory.create(tmp_path / "array" / "waiting", RunConfig("cma-es", TrainSettings(env_id="x"), CMAESSettings()))
+    return tmp_path / "array"
+
+
+def test_runs_that_differ_in_their_seed_alone_are_a_group_and_others_are_told_apart(array: Path) -> None:
+    groups = by_task(find_runs((array,)))["CartPole-v1"]
+    assert [(group.label, len(group.runs)) for group in groups] == [
+        ("cma-es, sigma 1.0", 3), ("cma-es, sigma 0.25", 1), ("openai-es", 1)
+    ]  # fmt: skip
+
+
+def test_bands_are_the_statistics_of_the_seeds_where_all_have_values() -> None:
+    xs = np.array([1.0, 2.0, 3.0])
+    curves = [(xs, xs * 0 + 1), (xs, xs * 0 + 2), (xs[1:], xs[1:] * 0 + 6)]
+    for kind, expected in (("range", (1, 2, 6)), ("quartiles", (1.5, 2, 4))):
+        positions, *edges = band(curves, kind)  # type: ignore[arg-type]
+        assert (positions[0], positions[-1]) == (2, 3)
+        assert [edge[0] for edge in edges] == pytest.approx(expected)
+    _, low, mean, high = band(curves, "confidence")
+    assert mean[0] == pytest.approx(3)
+    assert 1 <= low[0] < 3 < high[0] <= 6
+
+
+@pytest.mark.parametrize(("x", "last"), [("steps", 400.0), ("evaluations", 32.0), ("hours", 0.04)])
+def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(array: Path, x: str, last: float) -> None:
+    figure = draw_curves(find_runs((array,)), x, None, "range")
+    (axes,) = figure.axes
+    line = next(line for line in axes.lines if line.get_label() == "cma-es, sigma 1.0 (3 seeds)")
+    assert line.get_xdata()[-1] == pytest.approx(last)  # type: ignore[index]
+    assert line.get_ydata()[-1] == pytest.approx(41)  # type: ignore[index]
+
+
+def test_a_cloud_of_fitness_is_the_rows_quantiles(array: Path) -> None:
+    (axes,) = draw_fitness(find_runs((array / "0",)), "steps").axes
+    widest = np.asarray(axes.collections[0].get_paths()[0].vertices)
+    assert (widest[:, 1].min(), widest[:, 1].max()) == (7, 43)
+
+
+def test_axis_lengths_are_standard_deviations() -> None:
+    def lengths(**state: Any) -> Any:
+        return axis_lengths(Checkpoint(1, {f"strategy/{name}": np.array(value) for name, value in state.items()}, {}))
+
+    assert lengths(sigma=2.0, D=[1.0, 3.0]).tolist() == [6, 2]
+    assert lengths(sigma=2.0, variances=[4.0, 1.0]).tolist() == [4, 2]
+    assert lengths(deviations=[1.0, 5.0]).tolist() == [5, 1]
+    assert lengths(mean=[0.0]) is None
+
+
+def test_every_kind_of_picture_is_written_and_is_the_same_again(array: Path, tmp_path: Path) -> None:
+    save_checkpoint(array / "0" / "checkpoints", Checkpoint(4, {"strategy/deviations": np.ones(3)}, {}), 3)
+    scaling = []
+    for kind in ("strong", "weak"):
+        for workers in (1, 2):
+            name = f"{kind} scaling, CartPole-v1, 64 members, {workers} workers"
+            scaling.append({"name": name, "value": 9.0 * workers, "unit": "members/s", "ratio": 1.0})
+    (tmp_path / "scaling.json").write_text(json.dumps(scaling))
+    (tmp_path / "profile.json").write_text(
+        json.dumps([{"name": "rollouts", "value": 1.0, "unit": "of the time", "ratio": 1.0}])
+    )
+    cases: list[tuple[tuple[Path, ...], str]] = [((array / "0",), kind) for kind in ("steps", "spectrum", "fitness", "profile")]
+    cases += [((array,), "auto"), ((tmp_path / "scaling.json",), "auto"), ((tmp_path / "profile.json", array / "0"), "auto")]
+    for paths, kind in cases:
+        written = []
+        for name in ("a.svg", "b.svg", "c.png"):
+            plot(paths, PlotSettings(tmp_path / name, kind))  # type: ignore[arg-type]
+            written.append((tmp_path / name).read_bytes())
+        assert written[0] == written[1]
+        assert written[0].startswith(b"<?xml")
+        assert image.imread(tmp_path / "c.png").std() > 0.01
+
+
+def test_what_cannot_be_drawn_is_told(array: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    out = tmp_path / "a.png"
+    for paths, settings, part in (
+        ((), PlotSettings(out), "got none"),
+        ((array,), PlotSettings(tmp_path / "a.jpg"), "must end in .png, .svg, .pdf"),
+        ((array,), PlotSettings(tmp_path / "no" / "a.png"), "make the folder first"),
+        ((array / "waiting",), PlotSettings(out), "must have ended a generation"),
+        ((tmp_path / "empty",), PlotSettings(out), "holds no run"),
+        ((array,), PlotSettings(out, y="speed"), "--y must be a figure"),
+        ((array / "0",), PlotSettings(out, kind="spectrum"), "needs a checkpoint"),
+        ((array / "0",), PlotSettings(out, kind="scaling"), "measure one first"),
+        ((tmp_path / "other.json",), PlotSettings(out), "bench --json wrote"),
+    ):
+        with pytest.raises(UserError, match=part):
+            plot(paths, settings)
+    assert not out.exists()
+
+
+def test_a_real_run_is_plotted_from_the_command_line(esengine: Run, tmp_path: Path) -> None:
+    train = ("train", "cma-es", "--env-id", "CartPole-v1", "--generations", "3", "--eval-every", "1", "--ranks", "1")
+    assert esengine(*train, "--run-dir", "run").returncode == 0
+    assert len(json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])["fitness_quantiles"]) == 7
+    assert esengine("plot", "run", "--kind", "spectrum", "--out", "spectrum.png").returncode == 0
+    assert image.imread(tmp_path / "spectrum.png").std() > 0.01
+
+
+def test_a_benchmarks_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [{"name": "rollouts", "value": 0.9, "unit": "of the time", "against": "1 s", "ratio": 0.9, "goal": None}]
+    (tmp_path / "profile.json").write_text(json.dumps(rows))
+    assert profile_of_file("profile.json", read_figures(tmp_path / "profile.json")) == {"rollouts": 0.9}
