@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": Command("RUN", "mean return of a run's policy, or of a policy file, on fresh episodes"),
     "watch": Command("RUN", "how a run stands, followed from another shell by its files alone"),
     "plot": Command("RUN ...", "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles"),
+    "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

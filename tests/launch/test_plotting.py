@@ -35,7 +35,7 @@ def row(generation: int, value: float) -> dict[str, Any]:
 @pytest.fixture
 def array(tmp_path: Path) -> Path:
     """A folder of three seeds of one search, one with another sigma, one of another method, and one that has not begun."""
-    runs = [(seed, CMAESSettings(), "cma-es") for seed in range(3)]
+    runs: list[tuple[int, Any, str]] = [(seed, CMAESSettings(), "cma-es") for seed in range(3)]
     runs += [(0, CMAESSettings(sigma=0.25), "cma-es"), (0, OpenAIESSettings(), "openai-es")]
     for index, (seed, settings, method) in enumerate(runs):
         train = TrainSettings(env_id="CartPole-v1", seed=seed, generations=10 + index)

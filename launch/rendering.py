@@ -1,0 +1,239 @@
+"""Films of a policy: episodes rendered without a screen, as GIF by Pillow or MP4 by ffmpeg."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError, listed
+from esengine.launch.evaluation import policy_problem
+from esengine.policies import Actor
+from esengine.policy_file import load_policy
+from esengine.problems import EnvironmentProblem
+from esengine.rollouts import Episode, run_episode
+from esengine.seeding import derive_key, derive_seed
+
+FORMATS = (".gif", ".mp4")
+_GIF_FPS = 25.0  # more frames a second make a GIF large, and browsers slow them down
+_COLOURS = 128
+_PALETTE_FRAMES = 8
+_OFF_SCREEN = ("egl", "osmesa")
+
+Frames = list[NDArray[np.uint8]]
+"""(height, width, 3) each."""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """Film a policy, without a screen."""
+
+    out: Path
+    """The film to write: .gif or .mp4."""
+    episodes: int = 1
+    """Episodes to film; their starts are the first that esengine evaluate --seed meets."""
+    seed: int = 0
+    """Start states and sampled actions are a function of it."""
+    seconds: float = 10.0
+    """Length of an episode's film at most; 0 films it to its end."""
+    width: int = 400
+    """Pixels; the height follows."""
+    trust_modules: bool = False
+    """Import the module that the policy's file names."""
+
+    def check(self) -> None:
+        """Raises UserError for values that no film can have."""
+        if self.out.suffix.lower() not in FORMATS:
+            raise UserError(f"--out must end in {listed(FORMATS)}, got {self.out}; for example {self.out.with_suffix('.gif')}")
+        if not self.out.resolve().parent.is_dir():
+            raise UserError(f"--out must lie in a folder that exists, got {self.out}; make the folder first")
+        for name, least in (("episodes", 1), ("seed", 0), ("seconds", 0), ("width", 16)):
+            if not getattr(self, name) >= least:
+                raise UserError(f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more")
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was rendered.
+
+    Attributes:
+        frames: of all episodes.
+        fps: frames a second that show it at the environment's own speed.
+        episodes: what each gave until its film was cut.
+    """
+
+    frames: Frames
+    fps: float
+    episodes: tuple[Episode, ...]
+
+
+def render(path: Path, settings: RenderSettings) -> Film:
+    """Film the policy of a run, or of a policy file, and write the film.
+
+    Raises:
+        UserError: there is no such policy, its environment draws no pictures, or this machine lacks what draws them.
+    """
+    settings.check()
+    if settings.out.suffix.lower() == ".mp4":
+        _ffmpeg()
+    environment = load_policy(path).environment
+    find_off_screen(environment)
+    problem, parameters = policy_problem(path, settings.seed, settings.trust_modules)
+    mean, inverse_std = problem.scaling()
+    film = film_episodes(problem, Actor(problem.policy, parameters, mean, inverse_std), settings)
+    with _whole(settings.out) as aside:
+        write_film(film, aside, settings.width)
+    return film
+
+
+def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSettings) -> Film:
+    """Run episodes as an evaluation does, with a picture of every step.
+
+    Raises:
+        UserError: the environment draws no pictures, or drawing failed.
+    """
+    env = _drawing(problem.environment)
+    try:
+        fps = float(env.metadata.get("render_fps") or 30)
+        cut = round(settings.seconds * fps) or None
+        limits = [limit for limit in (cut, problem.max_episode_steps) if limit is not None]
+        every = max(1, round(fps / _GIF_FPS)) if settings.out.suffix.lower() == ".gif" else 1
+        camera = _Camera(env, every)
+        key = derive_key(settings.seed, "evaluate")
+        seeds = [derive_seed(key, episode, 0) for episode in range(settings.episodes)]
+        episodes = tuple(
+            run_episode(camera, problem.observations, actor, seed, None, min(limits, default=None)) for seed in seeds
+        )
+        return Film(camera.frames, fps / every, episodes)
+    finally:
+        env.close()
+
+
+def find_off_screen(environment: EnvironmentSpec) -> None:
+    """Choose how MuJoCo draws without a screen, in ``MUJOCO_GL``, unless the user has chosen.
+
+    EGL is tried first, then OSMesa, each in a process of its own: the first that is loaded stays for good.
+
+    Raises:
+        UserError: the environment runs on MuJoCo, and the machine has neither.
+    """
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # classic control draws by SDL
+    spec = gymnasium.registry.get(environment.env_id)
+    if "MUJOCO_GL" in os.environ or spec is None or "mujoco" not in str(spec.entry_point):
+        return
+    for name in _OFF_SCREEN:
+        probe = f"from mujoco.{name} import GLContext; GLContext(16, 16).make_current()"
+        found = subprocess.run([sys.executable, "-c", probe], env={**os.environ, "MUJOCO_GL": name}, capture_output=True)
+        if found.returncode == 0:
+            os.environ["MUJOCO_GL"] = name
+            return
+    raise UserError(
+        f"drawing {environment.env_id} needs EGL or OSMesa, got a machine with neither; "
+        "apt-get install libegl1 (or libosmesa6), or load your site's Mesa module"
+    )
+
+
+class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Keeps a picture of every so many states of an episode."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], every: int) -> None:
+        super().__init__(env)
+        self.frames: Frames = []
+        self._every, self._steps = every, 0
+
+    def reset(self, **how: Any) -> Any:
+        result = self.env.reset(**how)
+        self._steps = 0
+        self._shoot()
+        return result
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self._steps += 1
+        if self._steps % self._every == 0:
+            self._shoot()
+        return result
+
+    def _shoot(self) -> None:
+        try:
+            picture: Any = self.env.render()
+        except Exception as error:  # whatever a simulator or its graphics raise
+            raise UserError(f"the environment must render, but raised {type(error).__name__}: {error}") from error
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
+            raise UserError(
+                f"the environment must render (height, width, 3) arrays in mode rgb_array, got {type(picture).__name__}; "
+                "return them from render()"
+            )
+        self.frames.append(np.array(picture, np.uint8))
+
+
+def _drawing(environment: EnvironmentSpec) -> gymnasium.Env[Any, Any]:
+    """The environment in mode rgb_array. Raises UserError if it has none."""
+    env = environment.make()
+    modes = env.metadata.get("render_modes") or []
+    env.close()
+    if "rgb_array" not in modes:
+        raise UserError(
+            f"the environment must have render mode rgb_array, got {environment.env_id} with {listed(modes) or 'none'}; "
+            "add it to its metadata and render()"
+        )
+    return environment.make(render_mode="rgb_array")
+
+
+def write_film(film: Film, path: Path, width: int) -> None:
+    """Write the film in the format of the path's ending, ``width`` pixels wide; the same film gives the same GIF."""
+    height = round(film.frames[0].shape[0] * width / film.frames[0].shape[1])
+    if path.suffix.lower() == ".gif":
+        _write_gif(film, path, (width, height))
+    else:
+        _write_mp4(film, path, (width + width % 2, height + height % 2))  # H.264 halves the resolution of colours
+
+
+def _write_gif(film: Film, path: Path, size: tuple[int, int]) -> None:
+    shown = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in film.frames]
+    sample = shown[:: max(1, len(shown) // _PALETTE_FRAMES)]
+    strip = Image.new("RGB", (size[0], size[1] * len(sample)))
+    for row, picture in enumerate(sample):
+        strip.paste(picture, (0, row * size[1]))
+    palette = strip.quantize(_COLOURS, Image.Quantize.MEDIANCUT)  # one for all, so that colours do not flicker
+    pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in shown]
+    delay_ms = max(20, round(100 / film.fps) * 10)  # a GIF counts hundredths of a second
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delay_ms, loop=0, optimize=False)
+
+
+def _write_mp4(film: Film, path: Path, size: tuple[int, int]) -> None:
+    writer = _ffmpeg().write_frames(str(path), size, fps=film.fps, macro_block_size=2, ffmpeg_log_level="error")
+    writer.send(None)
+    for frame in film.frames:
+        writer.send(np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)).tobytes())
+    writer.close()
+
+
+def _ffmpeg() -> Any:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise UserError("an .mp4 needs ffmpeg, which is missing; pip install 'esengine[video]', or write a .gif") from error
+    return imageio_ffmpeg
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A path to write to that takes the place of ``path`` once all is written."""
+    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield aside
+        aside.rename(path)
+    finally:
+        aside.unlink(missing_ok=True)
