@@ -16,6 +16,7 @@ setup(
         "esengine.launch.bench",
         "esengine.launch.commands",
         "esengine.launch.plotting",
+        "esengine.launch.reporting",
     ],
     package_dir={"esengine.algorithms": "algorithms", "esengine.launch": "launch"},
     package_data={"esengine": ["py.typed"]},

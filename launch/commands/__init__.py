@@ -24,6 +24,7 @@ COMMANDS = {
     "watch": Command("RUN", "how a run stands, followed from another shell by its files alone"),
     "plot": Command("RUN ...", "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles"),
     "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
+    "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

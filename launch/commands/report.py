@@ -1,0 +1,15 @@
+"""``esengine report RUN --out FILE``: a run as one page of HTML."""
+
+from __future__ import annotations
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse_with_argument
+from esengine.launch.reporting.report import ReportSettings, report
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Write the page; returns the exit status. Raises UserError for a folder that is no run."""
+    run, settings = parse_with_argument(ReportSettings, argv, "esengine report", "run", "The run directory.")
+    report(run, settings)
+    print(settings.out)
+    return 0
