@@ -1,22 +1,27 @@
-"""What a run shows on the terminal: a live line where there is one, plain lines elsewhere, nothing when quiet."""
+"""What a run shows: a live panel on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
-import json
-import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from esengine.launch.config import RunConfig
+from esengine.launch.progress import Progress
 
 Row = dict[str, Any]
+
+_PLAIN_S = 2.0  # between plain lines without an evaluation
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Display:
@@ -29,97 +34,149 @@ class Display:
     """
 
     def __init__(self, config: RunConfig, path: Path, console: Console | None = None) -> None:
-        self.config, self.quiet = config, config.train.quiet
+        self.config, self.path, self.quiet = config, path, config.train.quiet
+        self.progress = Progress(config)
         self.console = console or Console(highlight=False)
         self._last_print = 0.0
-        self._last_eval: float | None = None
         self._live: Live | None = None
-        self._progress = Progress(
-            TextColumn("generation {task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(bar_width=None),
-            TimeElapsedColumn(),
-            TextColumn("left at most"),
-            TimeRemainingColumn(),
-            console=self.console,
-            expand=True,
-        )
-        self._task = self._progress.add_task("", total=config.train.max_generations)
-        if not self.quiet:
-            what = config.train.env_id or config.train.objective
-            self.console.print(
-                f"[bold]{config.method}[/bold] on [bold]{escape(str(what))}[/bold], "
-                f"seed {config.train.seed}, in {escape(str(path))}",
-                soft_wrap=True,
-            )
+        self._shown_at = time.monotonic()
+        if not self.quiet and not self.console.is_terminal:
+            self.console.print(f"{self._what()}, in {escape(str(path))}", soft_wrap=True)
 
     def __enter__(self) -> Display:
         if not self.quiet and self.console.is_terminal:
-            self._live = Live(self._progress, console=self.console, refresh_per_second=4)
+            self._live = Live(self, console=self.console, refresh_per_second=4)
             self._live.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._live is not None:
             self._live.__exit__(None, None, None)
+            self._live = None
 
     def __call__(self, row: Row) -> None:
         """Show a generation's row."""
-        self._last_eval = row.get("episode_return_eval", self._last_eval)
-        if self.quiet:
+        self.recall(row)
+        if self.quiet or self._live is not None:  # the live panel draws itself
             return
-        if self._live is not None:
-            self._progress.update(self._task, completed=row["generation"])
-            table = Table.grid(expand=True)
-            table.add_row(self._progress)
-            table.add_row("  ".join(self._figures(row)))
-            self._live.update(table)
-        elif "episode_return_eval" in row or time.monotonic() - self._last_print > 2.0:
+        if "episode_return_eval" in row or time.monotonic() - self._last_print > _PLAIN_S:
             self._last_print = time.monotonic()
-            self.console.print(f"generation {row['generation']}  " + "  ".join(self._figures(row)), soft_wrap=True)
+            self.console.print(self.line(), soft_wrap=True)
 
-    def _figures(self, row: Row) -> list[str]:
-        figures = []
-        if self.config.train.minimize:
-            figures.append(f"best cost {_short(row.get('cost_min'))}")
+    def recall(self, row: Row) -> None:
+        """Take in a row of the past without showing a line for it."""
+        self.progress.add(row)
+        self._shown_at = time.monotonic()
+
+    def line(self) -> str:
+        """The newest row in one line."""
+        row = self.progress.row
+        if row is None:
+            return "waiting for the first generation"
+        parts = [f"generation {row['generation']}", *self._returns(), f"sigma {_short(row.get('sigma'))}", *self._rates()]
+        if row.get("failed_members"):
+            parts.append(f"[red]failed {row['failed_members']}[/red]")
+        left_s = self.progress.left_s()
+        return "  ".join([*parts, *([f"left {duration(left_s)}"] if left_s else [])])
+
+    def __rich__(self) -> Panel:
+        """The live panel: drawn several times a second, so that its times go on between rows."""
+        progress = self.progress
+        row = progress.row
+        body = Table.grid(padding=(0, 2), expand=True)
+        body.add_column(style="dim", no_wrap=True)
+        body.add_column(ratio=1)
+        if row is None:
+            body.add_row("generation", Text("the first one is being evaluated", style="italic"))
         else:
-            figures += [f"mean {_short(row.get('fitness_mean'))}", f"best {_short(row.get('fitness_max'))}"]
-        if self._last_eval is not None:
-            figures.append(f"[bold]evaluated {_short(self._last_eval)}[/bold]")
-        figures.append(f"sigma {_short(row.get('sigma'))}")
-        machine = row["machine"]
-        unit = "steps" if row["env_steps"] else "evaluations"
-        figures.append(f"{machine['steps_per_s']:,.0f} {unit}/s")
-        figures.append(f"busy {machine['busy_share']:.0%}")
-        if row["failed_members"]:
-            figures.append(f"[red]failed {row['failed_members']}[/red]")
+            body.add_row("generation", self._bar(row))
+            body.add_row("return" if self.config.train.objective is None else "value", "   ".join(self._returns()))
+            body.add_row("", Text(sparkline(progress.history), style="cyan"))
+            amount = f"{row['env_steps']:,} steps" if row.get("env_steps") else f"{row.get('evaluations', 0):,} evaluations"
+            body.add_row("speed", "   ".join([*self._rates(), amount]))
+            body.add_row("search", "   ".join(self._search(row)))
+            body.add_row("failed", self._failed(row))
+        body.add_row("checkpoint", self._checkpoint())
+        return Panel(body, title=self._what(), subtitle=escape(str(self.path)), title_align="left", subtitle_align="right")
+
+    def _what(self) -> str:
+        train = self.config.train
+        what = escape(str(train.env_id or train.objective))
+        return f"[bold]{self.config.method}[/bold] on [bold]{what}[/bold], seed {train.seed}"
+
+    def _bar(self, row: Row) -> Table:
+        since_s = time.monotonic() - self._shown_at if self._live is not None else 0.0
+        left_s = self.progress.left_s()
+        line = Table.grid(padding=(0, 2), expand=True)
+        line.add_column(no_wrap=True)
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True)
+        times = duration(self.progress.elapsed_s + since_s)
+        if left_s is not None:
+            at_most = "at most " if self.config.train.target_return is not None else ""
+            times += f", left {at_most}{duration(max(0.0, left_s - since_s))}"
+        bar = ProgressBar(total=1.0, completed=self.progress.share())
+        line.add_row(f"[bold]{row['generation']}[/bold]/{self.config.train.max_generations}", bar, times)
+        return line
+
+    def _returns(self) -> list[str]:
+        row, evaluated = self.progress.row or {}, self.progress.evaluated
+        if self.config.train.minimize:
+            best = None if self.progress.best is None else -self.progress.best
+            mean = row.get("fitness_mean")
+            return [f"mean cost {_short(None if mean is None else -mean)}", f"best cost {_short(best)}"]
+        figures = [f"mean {_short(row.get('fitness_mean'))}", f"best {_short(row.get('fitness_max'))}"]
+        if evaluated is not None:
+            age = "" if evaluated.generation == row.get("generation") else f" (generation {evaluated.generation})"
+            figures.append(f"[bold]evaluated {_short(evaluated.mean_return)}[/bold]{age}")
         return figures
 
+    def _rates(self) -> list[str]:
+        row = self.progress.row or {}
+        machine = row.get("machine", {})
+        unit = "steps" if row.get("env_steps") else "evaluations"
+        figures = [f"{machine['steps_per_s']:,.0f} {unit}/s"] if "steps_per_s" in machine else []
+        if "busy_share" in machine:
+            figures.append(f"busy {machine['busy_share']:.0%}")
+        return figures
 
-class Follower:
-    """Feeds a display from the rows that another process appends to ``metrics.jsonl``."""
+    def _search(self, row: Row) -> list[str]:
+        figures = [f"sigma {_short(row.get('sigma'))}", f"population {row['population_size']:,}"]
+        if "axis_ratio" in row:
+            figures.insert(1, f"axis ratio {_short(row['axis_ratio'])}")
+        ranks = row.get("machine", {}).get("ranks")
+        return [*figures, *([f"ranks {ranks}"] if ranks else [])]
 
-    def __init__(self, path: Path, display: Display, after: int) -> None:
-        """Args: the run directory, where rows go, and the last generation that was shown already."""
-        self._path, self._display, self._generation = path / "metrics.jsonl", display, after
-        self._inode, self._offset = 0, 0
+    def _failed(self, row: Row) -> str:
+        if not self.progress.failed_members:
+            return "none"
+        return f"[red]{row.get('failed_members', 0)} of this generation[/red], {self.progress.failed_members} in all"
 
-    def __call__(self) -> None:
-        """Show the rows that have come since the last call."""
-        if not self._path.exists():
-            return
-        with open(self._path, "rb") as file:
-            inode = os.fstat(file.fileno()).st_ino
-            if inode != self._inode:  # replaced by a resumed run
-                self._inode, self._offset = inode, 0
-            file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return  # half written; it will be whole at the next call
-                self._offset += len(line)
-                row = json.loads(line)
-                if row["generation"] > self._generation:
-                    self._generation = row["generation"]
-                    self._display(row)
+    def _checkpoint(self) -> str:
+        following = self.progress.next_checkpoint()
+        if following is None:
+            return "at the end"
+        seconds = self.progress.seconds_a_generation()
+        generation = self.progress.row["generation"] if self.progress.row is not None else 0
+        if seconds is None or following <= generation:
+            return f"after generation {following}"
+        return f"after generation {following}, in about {duration((following - generation) * seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A curve of one line of text, one character a value."""
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BLOCKS[round((value - low) * scale)] for value in values)
 
 
 def _short(value: float | None) -> str:

@@ -12,7 +12,8 @@ from esengine.errors import UserError
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
-from esengine.launch.display import Display, Follower
+from esengine.launch.display import Display
+from esengine.launch.follower import Follower
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from dataclasses import make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
@@ -29,3 +31,20 @@ def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, d
         **options,
     )
     return parsed
+
+
+def parse_with_argument(kind: type[T], argv: list[str], prog: str, name: str, about: str, of: Any = Path) -> tuple[Any, T]:
+    """What stands before the flags, and an instance of a dataclass from the flags.
+
+    Args:
+        kind: as for `parse`; its docstring is the help's beginning.
+        argv: the arguments.
+        prog: what the command is called.
+        name: of the positional argument.
+        about: its help.
+        of: its type; a tuple type takes several.
+    """
+    positional = Annotated[of, tyro.conf.Positional, tyro.conf.arg(help=about)]
+    both = make_dataclass(prog.rpartition(" ")[2], [(name, positional), ("how", kind)], frozen=True)
+    parsed: Any = parse(both, argv, prog, description=kind.__doc__)
+    return getattr(parsed, name), parsed.how

@@ -1,29 +1,37 @@
-"""What a run shows: a live line on a terminal, plain lines elsewhere, nothing when quiet."""
+"""What a run shows: a live panel on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.display import Display, Follower
+from esengine.launch.display import Display, duration, sparkline
+from esengine.launch.progress import Progress
 
-ROW = {
-    "generation": 10, "population_size": 4, "fitness_mean": 1.5, "fitness_max": 2.5, "env_steps": 100, "evaluations": 4,
-    "failed_members": 1, "sigma": 0.25, "episode_return_eval": 7.0, "machine": {"steps_per_s": 1234.5, "busy_share": 0.97},
-}  # fmt: skip
+
+def row(generation: int, **more: Any) -> dict[str, Any]:
+    return {
+        "generation": generation, "population_size": 4, "fitness_mean": 1.5, "fitness_max": 2.5, "env_steps": 100 * generation,
+        "evaluations": 4, "failed_members": 1, "sigma": 0.25,
+        "machine": {"steps_per_s": 1234.5, "busy_share": 0.97, "ranks": 3, "elapsed_s": 2.0 * generation}, **more,
+    }  # fmt: skip
+
+
+def config(**settings: Any) -> RunConfig:
+    return RunConfig("cma-es", TrainSettings(env_id="CartPole-v1", **settings), CMAESSettings())
 
 
 def shown(terminal: bool, **settings: Any) -> str:
-    config = RunConfig("cma-es", TrainSettings(env_id="CartPole-v1", **settings), CMAESSettings())
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False)
-    with Display(config, Path("runs/here"), console) as display:
-        display(ROW)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False, color_system=None)
+    with Display(config(**settings), Path("runs/here"), console) as display:
+        display(row(9, fitness_mean=0.5))
+        display(row(10, episode_return_eval=7.0))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -31,29 +39,52 @@ def shown(terminal: bool, **settings: Any) -> str:
 def test_plain_lines_without_a_terminal() -> None:
     text = shown(False)
     assert "cma-es on CartPole-v1, seed 0, in runs/here" in text
-    assert "generation 10  mean 1.5  best 2.5  evaluated 7  sigma 0.25  1,234 steps/s  busy 97%  failed 1" in text
+    line = "generation 10  mean 1.5  best 2.5  evaluated 7  sigma 0.25  1,234 steps/s  busy 97%  failed 1  left 0:03:00"
+    assert line in text.splitlines()
     assert "\x1b" not in text
 
 
-def test_a_live_line_on_a_terminal() -> None:
+def test_a_live_panel_on_a_terminal() -> None:
     text = shown(True)
     assert "\x1b" in text
-    assert "generation 10/100" in text
+    for part in (
+        "cma-es on CartPole-v1, seed 0", "runs/here", "10/100", "0:00:20, left 0:03:00", "mean 1.5   best 2.5   evaluated 7",
+        "▁█", "1,234 steps/s   busy 97%   1,000 steps", "sigma 0.25   population 4   ranks 3", "1 of this generation, 2 in all",
+        "after generation 20, in about 0:00:20",
+    ):  # fmt: skip
+        assert part in text
 
 
 def test_nothing_when_quiet() -> None:
     assert shown(True, quiet=True) == ""
 
 
-def test_a_follower_shows_each_row_once_and_waits_for_the_rest_of_a_line(tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = []
-    follower = Follower(tmp_path, rows.append, after=1)  # type: ignore[arg-type]
-    follower()
-    path = tmp_path / "metrics.jsonl"
-    lines = [json.dumps({"generation": generation}) + "\n" for generation in (1, 2, 3)]
-    path.write_text(lines[0] + lines[1] + lines[2][:5])
-    follower()
-    follower()
-    path.write_text("".join(lines))
-    follower()
-    assert [row["generation"] for row in rows] == [2, 3]
+@pytest.mark.parametrize(
+    ("budget", "left_s"), [({}, 180.0), ({"max_time": 40.0}, 20.0), ({"max_env_steps": 1250}, 5.0), ({"generations": 10}, 0.0)]
+)
+def test_time_left_is_that_of_the_budget_that_ends_first(budget: dict[str, Any], left_s: float) -> None:
+    progress = Progress(config(**budget))
+    for generation in range(1, 11):
+        progress.add(row(generation))
+    assert progress.left_s() == pytest.approx(left_s)
+
+
+def test_an_evaluation_of_an_earlier_generation_is_named_as_such() -> None:
+    display = Display(config(quiet=True), Path("run"))
+    display(row(10, episode_return_eval=7.0))
+    display(row(11))
+    assert "evaluated 7[/bold] (generation 10)" in display.line()
+
+
+def test_a_cost_is_shown_positive() -> None:
+    settings = TrainSettings(objective="module:cost", dimension=2, minimize=True, quiet=True)
+    display = Display(RunConfig("cma-es", settings, CMAESSettings()), Path("run"))
+    display(row(1, fitness_mean=-3.0, fitness_max=-2.0, env_steps=0))
+    display(row(2, fitness_mean=-4.0, fitness_max=-2.5, env_steps=0))
+    assert display.line().startswith("generation 2  mean cost 4  best cost 2  sigma 0.25  1,234 evaluations/s")
+
+
+def test_small_things() -> None:
+    assert duration(3661.4) == "1:01:01"
+    assert sparkline([0.0, 7.0, 3.5]) == "▁█▅"
+    assert sparkline([2.0, 2.0]) == "▁▁"

@@ -1,0 +1,13 @@
+"""``esengine watch RUN``: how a run stands, from its files."""
+
+from __future__ import annotations
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse_with_argument
+from esengine.launch.watching import WatchSettings, watch
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Show the run; returns its exit status. Raises UserError for a folder that is no run."""
+    run, settings = parse_with_argument(WatchSettings, argv, "esengine watch", "run", "The run directory.")
+    return watch(run, settings, stop)

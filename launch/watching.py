@@ -1,0 +1,131 @@
+"""Showing a run from another shell or host, by the files of its folder alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from esengine.errors import UserError
+from esengine.interrupts import StopRequest
+from esengine.launch.display import Display, duration
+from esengine.launch.follower import Follower
+from esengine.launch.run_directory import RunDirectory
+from esengine.launch.start import DONE, FAILED, OUTCOMES
+
+State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """Show a run that goes on in another shell, on another host, or that has ended, from its files alone."""
+
+    once: bool = False
+    """Show how the run stands and end, instead of following it."""
+    interval: float = 1.0
+    """Seconds between looks at the files."""
+
+    def check(self) -> None:
+        """Raises UserError for an interval that no clock has."""
+        if not self.interval > 0:
+            raise UserError(f"--interval must be positive seconds, got {self.interval}; use 1")
+
+
+def watch(path: Path, settings: WatchSettings, stop: StopRequest, console: Console | None = None) -> int:
+    """Show the run until it ends or a signal comes; returns the run's exit status, and 0 for one that goes on.
+
+    Args:
+        path: the run directory.
+        settings: how to look.
+        stop: tells of Ctrl-C.
+        console: where to print; tests give their own.
+
+    Raises:
+        UserError: the folder is no run.
+    """
+    settings.check()
+    directory = RunDirectory.open(path)
+    display = Display(directory.config().with_train(quiet=False), path, console)
+    follower = Follower(path, display.recall)
+    follower()
+    if settings.once:
+        display.console.print(display if display.console.is_terminal else display.line())
+        return _tell(display, state_of(directory), directory)
+    follower.show = display
+    if not display.console.is_terminal:
+        display.console.print(display.line(), soft_wrap=True)
+    with display:
+        while (state := state_of(directory)) in ("waiting", "running") and not stop:
+            time.sleep(settings.interval)
+            follower()
+        follower()  # what came between the last look and the end
+    return _tell(display, state, directory)
+
+
+def state_of(directory: RunDirectory) -> State:
+    """How the run stands, as far as its files tell.
+
+    A killed run is told from a running one on its own host only; elsewhere it seems to run.
+    """
+    if not (directory.path / "config.json").is_file():
+        return "gone"
+    starts = directory.starts()
+    if not starts:
+        return "waiting"
+    outcome: State | None = starts[-1].get("outcome")
+    return outcome or ("killed" if _writer_is_dead(directory.path) else "running")
+
+
+def _writer_is_dead(path: Path) -> bool:
+    try:
+        owner = json.loads((path / "lock").read_text())
+        return bool(owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['pid']}").exists())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # being taken or given up at this moment
+
+
+def _tell(display: Display, state: State, directory: RunDirectory) -> int:
+    """Print how the run stands, and what to do; returns the exit status."""
+    go_on = f"go on with: esengine resume {shlex.quote(str(directory.path))}"
+    match state:
+        case "waiting":
+            text = "not started yet"
+        case "running":
+            text = f"running; {_age(directory)}"
+        case "killed":
+            text = f"killed without a word, {_age(directory)}; {go_on}"
+        case "gone":
+            text = f"{directory.path} is gone: it was moved or removed; watch it where it is now"
+        case "done":
+            text = _finished(directory)
+        case "stopped":
+            text = f"stopped with a checkpoint; {go_on}"
+        case _:
+            text = f"{state}; the job's own output tells why; {go_on}"
+    display.console.print(text, soft_wrap=True, markup=False)
+    return {"waiting": DONE, "running": DONE, "killed": FAILED, "gone": FAILED, **OUTCOMES}[state]
+
+
+def _age(directory: RunDirectory) -> str:
+    try:
+        age_s = time.time() - (directory.path / "metrics.jsonl").stat().st_mtime
+    except OSError:
+        return "no generation has ended yet"
+    return f"the last generation ended {duration(max(0.0, age_s))} ago"
+
+
+def _finished(directory: RunDirectory) -> str:
+    done = directory.done() or {}
+    text = f"finished: {done.get('reason')}"
+    if done.get("final_return") is not None:
+        text += f"; return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes"
+    elif done.get("best_fitness") is not None:
+        sign = -1 if directory.config().train.minimize else 1
+        text += f"; best value {sign * done['best_fitness']:.6g}"
+    return text
