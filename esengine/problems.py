@@ -186,7 +186,7 @@ class EnvironmentProblem:
             try:
                 returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
             except Exception as error:
-                raise _member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
+                raise member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
             records["steps"] = steps
         else:
             returns = np.zeros(seeds.shape)
@@ -216,7 +216,7 @@ class EnvironmentProblem:
             try:
                 outcome = self.simulator().run(self.actor, seed, moments, self.max_episode_steps)
             except Exception as error:
-                raise _member_error(error, candidates, member, seed) from error
+                raise member_error(error, candidates, member, seed) from error
             returns[episode] = outcome.episode_return
             steps += outcome.num_steps
         return steps
@@ -276,7 +276,7 @@ class ObjectiveProblem:
             try:
                 value = float(self.function(row))
             except Exception as error:
-                raise _member_error(error, candidates, member, candidates.seed) from error
+                raise member_error(error, candidates, member, candidates.seed) from error
             status = OK if math.isfinite(value) else FAILED
             results.append((member, -value if self.minimize else value, 0, 1, status))
         records = np.array(results, MEMBER)
@@ -292,7 +292,7 @@ class ObjectiveProblem:
         pass
 
 
-def _member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
+def member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
     """The error with the address of the member that raised it; the pool adds rank and host."""
     trace = "".join(traceback.format_exception(error))
     return WorkerError(f"generation {candidates.generation}, member {member}, seed {seed} raised:\n{trace}")

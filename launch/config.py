@@ -128,16 +128,7 @@ class TrainSettings:
 
     def env_arguments(self) -> dict[str, Any]:
         """The environment's keyword arguments. Raises UserError for one that is not name=value."""
-        arguments = {}
-        for text in self.env_arg:
-            name, separator, value = text.partition("=")
-            if not separator or not name.isidentifier():
-                raise UserError(f"--env-arg must be name=value, got {text!r}; for example forward_reward_weight=2.0")
-            try:
-                arguments[name] = json.loads(value)
-            except ValueError:
-                arguments[name] = value
-        return arguments
+        return env_arguments(self.env_arg)
 
 
 @dataclass(frozen=True)
@@ -169,6 +160,20 @@ class RunConfig:
     def with_train(self, **changes: Any) -> RunConfig:
         """The same run with some shared settings changed."""
         return replace(self, train=replace(self.train, **changes))
+
+
+def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Keyword arguments from texts name=value. Raises UserError for one that is none."""
+    arguments = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise UserError(f"--env-arg must be name=value, got {text!r}; for example forward_reward_weight=2.0")
+        try:
+            arguments[name] = json.loads(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments
 
 
 def settings_from(kind: type[T], values: dict[str, Any]) -> T:

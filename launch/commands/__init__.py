@@ -25,6 +25,8 @@ COMMANDS = {
     "plot": Command("RUN ...", "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles"),
     "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
     "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),
+    "collect": Command("", "demonstrations of a run's policy, of an expert of your own, or of rules"),
+    "demos": Command("inspect", "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

@@ -1,0 +1,105 @@
+"""The partition function of p(tau) ~ exp(R(tau)) from sampled trajectories, by importance weights in log space.
+
+Guided cost learning (Finn, Levine, Abbeel 2016, ICML, equations 3 to 5): the trajectories come from known policies, and each is
+weighted by exp(R) over the density of the mixture of those policies; the transitions' densities are in both and cancel. The
+weights also give the gradient of log Z, which is the expected gradient of R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """An estimate of log Z from M trajectories.
+
+    Attributes:
+        log_weights: (M,) R(tau_j) - log q(tau_j).
+        weights: (M,) the same, normalised to add up to 1: expectations under p are weighted means.
+        log_z: log of the mean of exp(log_weights).
+    """
+
+    log_weights: Array
+    weights: Array
+    log_z: float
+
+    @property
+    def effective_sample_size(self) -> float:
+        """1 / sum w^2: M where all weights are equal, 1 where one trajectory has all of it (Kong 1992)."""
+        return float(1 / np.sum(self.weights**2))
+
+    def interval(self, generator: np.random.Generator, level: float = 0.95, num_resamples: int = 200) -> tuple[float, float]:
+        """Bootstrap interval of log Z: resampled trajectories, percentiles."""
+        top = self.log_weights.max()
+        scaled = np.exp(self.log_weights - top)
+        rows = generator.integers(scaled.size, size=(num_resamples, scaled.size))
+        values = top + np.log(np.maximum(scaled[rows].mean(1), np.finfo(float).tiny))
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def most_promising(self, num_kept: int, returns: Array) -> tuple[Partition, float]:
+        """Only the trajectories of the highest returns, as if the others had no weight.
+
+        Args:
+            num_kept: trajectories to keep; ties at the cut are kept in their order.
+            returns: (M,) R of each trajectory.
+
+        Returns:
+            the estimate of the same M draws with the other weights zero, and its bias: its log Z less the full one, which is
+            never positive.
+
+        Raises:
+            ValueError: fewer than one trajectory or more than there are.
+        """
+        if not 1 <= num_kept <= returns.size:
+            raise ValueError(f"num_kept must lie between 1 and {returns.size}, got {num_kept}")
+        kept = np.argsort(-returns, kind="stable")[:num_kept]
+        log_weights = np.full_like(self.log_weights, -np.inf)
+        log_weights[kept] = self.log_weights[kept]
+        truncated = _partition(log_weights)
+        return truncated, truncated.log_z - self.log_z
+
+
+def estimate_partition(returns: Array, log_densities: Array) -> Partition:
+    """log Z from trajectories.
+
+    Args:
+        returns: (M,) R(tau_j).
+        log_densities: (M,) log q(tau_j) of the actions under the mixture that the trajectories were drawn from, see
+            `mixture_log_densities`.
+
+    Raises:
+        ValueError: no trajectories, other shapes, or a value that is not finite.
+    """
+    if returns.ndim != 1 or returns.size == 0 or returns.shape != log_densities.shape:
+        raise ValueError(f"returns and log_densities must be (M,) with M >= 1, got {returns.shape} and {log_densities.shape}")
+    if not (np.isfinite(returns).all() and np.isfinite(log_densities).all()):
+        raise ValueError("returns and log_densities must be finite: a deterministic policy has no density")
+    return _partition(returns - log_densities)
+
+
+def mixture_log_densities(log_densities: Array, shares: Array | None = None) -> Array:
+    """(M,) log density of trajectories under a mixture of policies (the fusion distribution).
+
+    Args:
+        log_densities: (K, M) log density of each trajectory under each policy.
+        shares: (K,) share of the trajectories that each policy gave; default equal shares.
+    """
+    num_policies = log_densities.shape[0]
+    shares = np.full(num_policies, 1 / num_policies) if shares is None else shares / shares.sum()
+    terms = log_densities + np.log(np.maximum(shares, np.finfo(float).tiny))[:, None]
+    top = terms.max(0)
+    mixed: Array = top + np.log(np.exp(terms - top).sum(0))
+    return mixed
+
+
+def _partition(log_weights: Array) -> Partition:
+    top = log_weights.max()
+    scaled = np.exp(log_weights - top)
+    return Partition(log_weights, scaled / scaled.sum(), float(top + np.log(scaled.mean())))
