@@ -21,6 +21,10 @@ COMMANDS = {
     "train": Command("METHOD", "evolve a policy, or optimise a function; METHOD is one of: {methods}"),
     "resume": Command("RUN", "go on with a run that was stopped or killed, exactly"),
     "evaluate": Command("RUN", "mean return of a run's policy, or of a policy file, on fresh episodes"),
+    "submit": Command("-- COMMAND", "hand train, or another command, to Slurm; the job requeues itself until the run is done"),
+    "status": Command("[RUN | JOB]", "how far submitted runs are: queue, accounting, and the run's own records"),
+    "cancel": Command("JOB", "end a job, an array or one task of it, with a checkpoint"),
+    "job": Command("-- COMMAND", "inside a Slurm script: train or resume on the job's tasks, over as many starts as it needs"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

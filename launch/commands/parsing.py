@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import tyro
@@ -29,3 +30,16 @@ def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, d
         **options,
     )
     return parsed
+
+
+def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after the first ``--``."""
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def flags_of(kind: type[Any]) -> list[str]:
+    """The flags of a settings class."""
+    return [f"--{field.name.replace('_', '-')}" for field in fields(kind)]
