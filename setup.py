@@ -10,18 +10,7 @@ mapped = [f"esengine.{name}" for name in find_packages(include=["algorithms*", "
 
 setup(
     version=version,
-<<<<<<< HEAD
     packages=sorted({*mapped, *find_packages(include=["esengine*"])}),  # the links in esengine/ are found, too
-=======
-    packages=[
-        "esengine",
-        "esengine.algorithms",
-        "esengine.launch",
-        "esengine.launch.bench",
-        "esengine.launch.commands",
-        "esengine.launch.slurm",
-    ],
->>>>>>> 0b1c29fc2430c1e1433093ceaea21d202ed04732
     package_dir={"esengine.algorithms": "algorithms", "esengine.launch": "launch"},
     package_data={"esengine": ["py.typed"]},
 )

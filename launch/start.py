@@ -12,14 +12,9 @@ from esengine.errors import UserError
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
-<<<<<<< HEAD
 from esengine.launch.display import Display
 from esengine.launch.follower import Follower
-from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
-=======
-from esengine.launch.display import Display, Follower
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
->>>>>>> 0b1c29fc2430c1e1433093ceaea21d202ed04732
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from dataclasses import make_dataclass
+from dataclasses import fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-=======
-from dataclasses import fields
-from typing import Any, TypeVar
->>>>>>> 0b1c29fc2430c1e1433093ceaea21d202ed04732
 
 import tyro
 
@@ -38,7 +33,6 @@ def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, d
     return parsed
 
 
-<<<<<<< HEAD
 def parse_with_argument(kind: type[T], argv: list[str], prog: str, name: str, about: str, of: Any = Path) -> tuple[Any, T]:
     """What stands before the flags, and an instance of a dataclass from the flags.
 
@@ -54,7 +48,8 @@ def parse_with_argument(kind: type[T], argv: list[str], prog: str, name: str, ab
     both = make_dataclass(prog.rpartition(" ")[2], [(name, positional), ("how", kind)], frozen=True)
     parsed: Any = parse(both, argv, prog, description=kind.__doc__)
     return getattr(parsed, name), parsed.how
-=======
+
+
 def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
     """What stands before and after the first ``--``."""
     if "--" not in argv:
@@ -66,4 +61,3 @@ def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
 def flags_of(kind: type[Any]) -> list[str]:
     """The flags of a settings class."""
     return [f"--{field.name.replace('_', '-')}" for field in fields(kind)]
->>>>>>> 0b1c29fc2430c1e1433093ceaea21d202ed04732

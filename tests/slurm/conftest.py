@@ -40,7 +40,7 @@ class User:
         return self.output("esengine", "submit", *arguments).splitlines()[0].split(",")[0].split()[-1]
 
     def wait(self, job: str, condition: Callable[[str], bool], what: str) -> None:
-        """Wait until a job's state meets a condition; one that was put back into the queue need not wait for its two minutes."""
+        """Wait until a job's state meets a condition; one put back into the queue need not wait its two minutes."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             states = self.cluster.states(job)
