@@ -100,9 +100,9 @@ def write_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int
     return size, digest.hexdigest()
 
 
-def array_pieces(arrays: Mapping[str, NDArray[Any]]) -> list[bytes | memoryview]:
+def array_pieces(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None) -> list[bytes | memoryview]:
     """Pieces of a safetensors file that holds the arrays, without a copy of those that are contiguous."""
-    header: dict[str, Any] = {}
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     bodies: list[bytes | memoryview] = []
     offset = 0
     for name, array in sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):  # keeps each aligned

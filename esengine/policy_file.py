@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
+from esengine.files import array_pieces, replace_lasting
 from esengine.policies import Actor, PolicySpec
 from esengine.spaces import ObservationSpec
 
@@ -76,7 +75,7 @@ class Policy:
 
 
 def save_policy(path: Path, policy: Policy) -> None:
-    """Write the file aside and rename it, so that a reader never sees half of it."""
+    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises OSError."""
     described = {
         "format": FORMAT,
         "policy": policy.spec.as_json(),
@@ -93,9 +92,7 @@ def save_policy(path: Path, policy: Policy) -> None:
         "observation_mean": policy.observation_mean,
         "observation_inverse_std": policy.observation_inverse_std,
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
-    aside.rename(path)
+    replace_lasting(path, array_pieces(arrays, metadata))
 
 
 def load_policy(path: str | Path) -> Policy:

@@ -61,9 +61,13 @@ class Charts:
         if self._events is not None:
             self._events.close()
 
+    def drop_events(self) -> None:
+        """Forget an event file that cannot be written; the next row begins another."""
+        self._events = None
+
     def draw(self) -> None:
         """Draw ``curve.png`` from the run's rows."""
-        rows = self._directory.metrics()
+        rows = self._directory.metrics.rows()
         if rows:
             draw_curve(self._directory, self._config, rows)
         self._drawn = time.monotonic()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,8 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from esengine.launch.config import RunConfig
-
-Row = dict[str, Any]
+from esengine.launch.metrics import Row, parse_row
 
 
 class Display:
@@ -116,8 +113,8 @@ class Follower:
                 if not line.endswith(b"\n"):
                     return  # half written; it will be whole at the next call
                 self._offset += len(line)
-                row = json.loads(line)
-                if row["generation"] > self._generation:
+                row = parse_row(line)
+                if row is not None and row["generation"] > self._generation:
                     self._generation = row["generation"]
                     self._display(row)
 

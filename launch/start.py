@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -170,7 +169,7 @@ def _print_done(directory: RunDirectory, quiet: bool) -> None:
     if done["final_return"] is not None:
         print(f"return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes")
     else:
-        best = json.loads((directory.path / "best.json").read_text())
+        best = directory.best()
         print(f"best value {best['value']:.6g} in {directory.path / 'best.json'}")
     print(f"run directory {directory.path}", flush=True)
 

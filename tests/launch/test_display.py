@@ -50,7 +50,10 @@ def test_a_follower_shows_each_row_once_and_waits_for_the_rest_of_a_line(tmp_pat
     follower = Follower(tmp_path, rows.append, after=1)  # type: ignore[arg-type]
     follower()
     path = tmp_path / "metrics.jsonl"
-    lines = [json.dumps({"generation": generation}) + "\n" for generation in (1, 2, 3)]
+    lines = [
+        json.dumps({"generation": generation, "env_steps": 0, "evaluations": 0, "machine": {}}) + "\n"
+        for generation in (1, 2, 3)
+    ]
     path.write_text(lines[0] + lines[1] + lines[2][:5])
     follower()
     follower()
