@@ -132,6 +132,25 @@ def replace_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     flush_folder(path.parent)
 
 
+def append_whole(path: Path, image: bytes) -> None:
+    """Append to a file, all bytes or none.
+
+    Raises:
+        OSError: the disk is full or read-only, or the folder is gone; the file is as it was.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        end, written = os.fstat(descriptor).st_size, 0
+        try:
+            while written < len(image):
+                written += os.write(descriptor, image[written:])
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def flush_folder(folder: Path) -> None:
     """Make renames in a folder survive a crash of the machine."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from esengine.files import parse_json, replace_lasting
+from esengine.files import append_whole, parse_json, replace_lasting
 
 Row = dict[str, Any]
 
@@ -40,22 +40,9 @@ class MetricsFile:
 
     def append_waiting(self) -> None:
         """Append the rows that the disk refused. Raises OSError if it refuses still."""
-        if not self._waiting:
-            return
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        try:
-            end = os.fstat(descriptor).st_size
-            image = b"".join(self._waiting)
-            try:
-                written = 0
-                while written < len(image):
-                    written += os.write(descriptor, image[written:])
-            except OSError:
-                os.ftruncate(descriptor, end)
-                raise
-        finally:
-            os.close(descriptor)
-        self._waiting = []
+        if self._waiting:
+            append_whole(self.path, b"".join(self._waiting))
+            self._waiting = []
 
     def flush(self) -> None:
         """Make the rows in the file survive a crash of the machine, before a checkpoint relies on them.

@@ -59,7 +59,7 @@ class Saver:
         self._thread: Thread | None = None
         self._error: OSError | None = None  # of the thread
         self._saved: str | None = None  # name of the checkpoint that holds the state as it is
-        self._refused = False  # the disk refused last time, which was told
+        self._told: set[str] = set()  # reasons for which the disk refused
 
     @property
     def is_busy(self) -> bool:
@@ -81,14 +81,13 @@ class Saver:
             WorkerError: another process took the run directory over.
         """
         self.join()
-        self._thread = Thread(target=self._save_aside, args=(snapshot,), name="checkpoint")
         try:
             self._prepare()
         except OSError as error:
-            self._thread = None
             self._tell(error)
-        else:
-            self._thread.start()
+            return
+        self._thread = Thread(target=self._save_aside, args=(snapshot,), name="checkpoint")
+        self._thread.start()
 
     def join(self) -> None:
         """Wait until nothing is being written."""
@@ -98,9 +97,6 @@ class Saver:
         self._thread, error = None, self._error
         if error is not None:
             self._tell(error)
-        elif self._refused:
-            self._refused = False
-            print(f"esengine: {self._directory.path} can be written again, and is saved", file=sys.stderr, flush=True)
 
     def save_last(self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True) -> None:
         """Write what the run ends with, and wait for it.
@@ -118,7 +114,7 @@ class Saver:
             self._prepare()
             self._write(snapshot, with_best=True)
             if charts:
-                self._charts.close()
+                self._charts.draw()
             if done is not None:
                 self._directory.write_done(dict(done))
         except OSError as error:
@@ -157,9 +153,9 @@ class Saver:
             self._saved = checkpoint.name
 
     def _tell(self, error: OSError) -> None:
-        self._charts.drop_events()
-        if not self._refused:
-            self._refused = True
+        """Say it once; a disk that is nearly full refuses again and again."""
+        if _reason(error) not in self._told:
+            self._told.add(_reason(error))
             print(
                 f"esengine: {self._directory.path} cannot be written: {_reason(error)}; "
                 "training goes on, and every checkpoint that is due tries again",
