@@ -48,7 +48,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
             raise ValueError(f"{path.name} is no regular file")
         if found.st_size > limit:
             raise ValueError(f"{path.name} has {found.st_size} bytes, more than {limit}")
-        return file.read(limit + 1)[:limit]
+        return file.read(found.st_size)
 
 
 def read_json(path: Path) -> Any:

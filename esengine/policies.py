@@ -69,13 +69,6 @@ class PolicySpec:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> PolicySpec:
-        action: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data["action"].items()
-        }
-        return cls(int(data["observation_dim"]), ActionSpec(**action), tuple(data["hidden_sizes"]), bool(data["sampled"]))
-
 
 @dataclass
 class Actor:

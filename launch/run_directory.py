@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError, listed
-from esengine.files import read_bytes, read_json, replace_lasting
+from esengine.files import read_bytes, read_json, remove, replace_lasting, write_lasting
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import MetricsFile
 from esengine.launch.run_lock import RunLock
@@ -134,6 +134,14 @@ class RunDirectory:
     def is_held(self) -> bool:
         """Whether this process is the one writer still; a folder that is gone has no other."""
         return self._lock is None or self._lock.is_held() or not (self.path / "lock").exists()
+
+    def check_writable(self) -> None:
+        """Raises OSError unless a small file can be written here."""
+        trial = self.path / f".trial.{os.getpid()}"
+        try:
+            write_lasting(trial, [b" " * 4096])
+        finally:
+            remove(trial)
 
     def release(self) -> None:
         """Give up writing."""

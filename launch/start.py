@@ -126,6 +126,15 @@ def _judge_lost(directory: RunDirectory, started: bool) -> int:
         when = "before the first checkpoint" if started else "before they had started"
         print(f"esengine: the ranks ended {when}; see their messages above", file=sys.stderr)
         return FAILED
+    try:
+        directory.check_writable()
+    except OSError as error:  # to be resumed would only be to fail again
+        print(
+            f"esengine: the ranks ended early, and {directory.path} cannot be written: {error.strerror}; a checkpoint of "
+            f"generation {checkpoint.generation} is whole; make room, then resume the run",
+            file=sys.stderr,
+        )
+        return FAILED
     print(
         f"esengine: the ranks ended early; a checkpoint of generation {checkpoint.generation} is whole; go on with: "
         f"esengine resume {shlex.quote(str(directory.path))}",
