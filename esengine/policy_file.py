@@ -106,11 +106,11 @@ def load_policy(path: str | Path) -> Policy:
         UserError: there is no such file, or it is damaged or of another kind.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / "policy.safetensors"
-    if not path.exists():
-        raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
     try:
+        if path.is_dir():
+            path = path / "policy.safetensors"
+        if not path.exists():
+            raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
         image = read_bytes(path)
         described = _described(image)
         if not isinstance(described, dict) or described.get("format") != FORMAT:

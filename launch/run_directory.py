@@ -45,11 +45,11 @@ class RunDirectory:
         Raises:
             UserError: the folder holds a run or other files already, or cannot be made.
         """
-        if (path / "config.json").exists():
-            raise UserError(
-                f"--run-dir must be new, got {path}, which holds a run; use esengine resume {path}, or another folder"
-            )
         try:
+            if (path / "config.json").exists():
+                raise UserError(
+                    f"--run-dir must be new, got {path}, which holds a run; use esengine resume {path}, or another folder"
+                )
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
                 raise UserError(f"--run-dir must be new or empty, got {path}, which holds other files; use another folder")
@@ -63,7 +63,11 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """An existing run. Raises UserError if the folder is none."""
         run = cls(path)
-        if not (path / "config.json").is_file():
+        try:
+            is_run = (path / "config.json").is_file()
+        except OSError as error:
+            raise UserError(f"a run directory must be readable, got {path}: {error.strerror}") from error
+        if not is_run:
             raise UserError(
                 f"a run directory must hold config.json, got {path}, which has none; name the folder that train printed"
             )

@@ -95,12 +95,12 @@ def test_every_architecture_comes_back(
 ) -> None:
     spaces: dict[str, gymnasium.Space[Any]] = {
         "discrete": gymnasium.spaces.Discrete(3, start=-1),
-        "multi": gymnasium.spaces.MultiDiscrete([[2, 3], [4, 5]]),
+        "multi": gymnasium.spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
         "binary": gymnasium.spaces.MultiBinary([2, 2]),
         "box": gymnasium.spaces.Box(np.array([-np.inf, -1]), np.array([np.inf, 2]), dtype=np.float64),
     }
     spec = PolicySpec(4, ActionSpec.of(spaces[kind]), tuple(hidden), sampled)
     path = tmp_path_factory.mktemp("policies") / "p.safetensors"
     zeros = np.zeros(spec.num_parameters, np.float32)
-    save_policy(path, Policy(spec, zeros, *np.ones((2, 4), np.float32), EnvironmentSpec("CartPole-v1")))
+    save_policy(path, Policy(spec, zeros, np.ones(4, np.float32), np.ones(4, np.float32), EnvironmentSpec("CartPole-v1")))
     assert load_policy(path).spec == spec
