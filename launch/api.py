@@ -6,7 +6,6 @@ master is done, and every rank gets the result.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -159,7 +158,7 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     done = directory.done() or {}
     value, point = None, None
     if config.train.objective is not None:
-        best = json.loads((path / "best.json").read_text())
+        best = directory.best()
         value, point = best["value"], np.array(best["point"])
         parameters: NDArray[np.floating] = np.array(best["parameters"])
     else:

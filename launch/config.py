@@ -154,7 +154,7 @@ class RunConfig:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunConfig:
         """Raises UserError for an unknown method or setting."""
-        method = str(data["method"])
+        method = str(data["method"])[:200]
         return cls(method, settings_from(TrainSettings, data["train"]), settings_from(settings_of(method), data["search"]))
 
     def with_train(self, **changes: Any) -> RunConfig:
@@ -179,9 +179,11 @@ def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
 def settings_from(kind: type[T], values: dict[str, Any]) -> T:
     """Settings from JSON or TOML values. Raises UserError for an unknown name."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(values, dict):
+        raise UserError(f"settings must be a table of names and values, got {values!r:.80}")
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)}")
+        raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)[:200]}")
     hints = get_type_hints(kind)
     return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
 
@@ -198,12 +200,12 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         if choice is Path and isinstance(value, str | Path):
             return Path(value)
         if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return float(value) if abs(value) < 1 << 1023 else math.copysign(math.inf, value)
         plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
-        if plain and not (choice is int and isinstance(value, bool)):
+        if plain and not (choice is int and (isinstance(value, bool) or abs(value) >= 1 << 63)):
             return value
     wanted = " or ".join(getattr(choice, "__name__", str(choice)).replace("NoneType", "nothing") for choice in choices)
-    raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r}")
+    raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r:.80}")
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

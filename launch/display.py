@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -16,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from esengine.launch.config import RunConfig
+from esengine.launch.metrics import Row
 from esengine.launch.progress import Progress
-
-Row = dict[str, Any]
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
 _BLOCKS = "▁▂▃▄▅▆▇█"

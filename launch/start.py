@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -129,6 +128,15 @@ def _judge_lost(directory: RunDirectory, started: bool) -> int:
         when = "before the first checkpoint" if started else "before they had started"
         print(f"esengine: the ranks ended {when}; see their messages above", file=sys.stderr)
         return FAILED
+    try:
+        directory.check_writable()
+    except OSError as error:  # to be resumed would only be to fail again
+        print(
+            f"esengine: the ranks ended early, and {directory.path} cannot be written: {error.strerror}; a checkpoint of "
+            f"generation {checkpoint.generation} is whole; make room, then resume the run",
+            file=sys.stderr,
+        )
+        return FAILED
     print(
         f"esengine: the ranks ended early; a checkpoint of generation {checkpoint.generation} is whole; go on with: "
         f"esengine resume {shlex.quote(str(directory.path))}",
@@ -172,7 +180,7 @@ def _print_done(directory: RunDirectory, quiet: bool) -> None:
     if done["final_return"] is not None:
         print(f"return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes")
     else:
-        best = json.loads((directory.path / "best.json").read_text())
+        best = directory.best()
         print(f"best value {best['value']:.6g} in {directory.path / 'best.json'}")
     print(f"run directory {directory.path}", flush=True)
 
