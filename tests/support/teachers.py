@@ -38,3 +38,8 @@ def when(observation: NDArray[Any]) -> bool:
 def act(observation: NDArray[Any]) -> NDArray[np.float32]:
     """Hold it there."""
     return np.array([np.clip(-16 * observation[1] - 4 * observation[2], -2, 2)], np.float32)
+
+
+def pull(observation: NDArray[Any]) -> NDArray[np.float32]:
+    """Damps the pendulum and pulls it to one side."""
+    return np.array([np.clip(1.5 * observation[1] - 0.5 * observation[2], -2, 2)], np.float32)
