@@ -12,25 +12,40 @@ from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.checkpoint import Checkpoint
 from esengine.errors import UserError
 from esengine.launch.build import AnyProblem
+from esengine.launch.jump_start import JumpStart
 from esengine.launch.metrics import is_row
 from esengine.problems import MEMBER, EnvironmentProblem
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def restore(checkpoint: Checkpoint, strategy: Any, problem: AnyProblem) -> NDArray[np.float64] | None:
-    """Bring a new strategy and a new problem to the state of a checkpoint; returns the best point, if there is one.
+def restore(
+    checkpoint: Checkpoint, strategy: Any, problem: AnyProblem, jump: JumpStart | None = None
+) -> tuple[Any, NDArray[np.float64] | None]:
+    """Bring a new strategy and a new problem to the state of a checkpoint.
+
+    Args:
+        checkpoint: what was saved.
+        strategy: a new one of the run's settings.
+        problem: a new one.
+        jump: the start from a policy, which has a strategy of its own, or None.
+
+    Returns:
+        the strategy, and the best point if there is one.
 
     Raises:
         UserError: the checkpoint is whole, but not of a run with these settings.
     """
-    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}}
+    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}}
     try:
         for name, array in checkpoint.arrays.items():
             group, _, key = name.partition("/")
             groups[group][key] = array
         _check_counters(checkpoint.counters)
         _check_finished(checkpoint.finished, strategy.population_size, problem)
+        if jump is not None:
+            _restore_part("jump", jump.state(), groups["jump"], jump.restore, problem.dimension)
+            strategy = jump.strategy()
         _restore_part("strategy", strategy.state(), groups["strategy"], strategy.restore, problem.dimension)
         if strategy.generation != checkpoint.generation:
             raise ValueError(f"its strategy is at generation {strategy.generation}")
@@ -43,7 +58,7 @@ def restore(checkpoint: Checkpoint, strategy: Any, problem: AnyProblem) -> NDArr
         raise UserError(
             f"checkpoint {checkpoint.name} must fit the run's config.json, but: {error}; restore both from one copy"
         ) from error
-    return point
+    return strategy, point
 
 
 def _restore_part(part: str, fresh: Arrays, found: Arrays, take: Callable[[Arrays], None], dimension: int) -> None:

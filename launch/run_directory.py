@@ -10,20 +10,24 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from esengine.demonstrations import save_demonstrations
 from esengine.errors import UserError, listed
 from esengine.files import read_bytes, read_json, remove, replace_lasting, write_lasting
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import MetricsFile
 from esengine.launch.run_lock import RunLock, wait_until_free
 from esengine.launch.slurm.allocation import job_name
+from esengine.trajectories import Demonstrations
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
 """Folder in a run directory for the batch script and the logs of its job; it is there before the run."""
 _INIT_POLICY = "init_policy.safetensors"
+_DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -89,6 +93,12 @@ class RunDirectory:
             config = RunConfig.from_json(record["config"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
+        search: Any = config.search
+        if getattr(search, "demonstrations", ()):
+            search = replace(search, demonstrations=(str(self.path / _DEMONSTRATIONS),))
+        if Path(getattr(search, "expert", None) or "").name == _EXPERT:
+            search = replace(search, expert=str(self.path / _EXPERT))
+        config = replace(config, search=search)
         if config.train.init_policy is None:
             return config
         return config.with_train(init_policy=self.path / config.train.init_policy.name)  # wherever the run has moved to
@@ -98,9 +108,21 @@ class RunDirectory:
 
     def adopt_policy(self, source: Path) -> None:
         """Copy the policy that the run starts from, so that the run depends on no other file."""
-        image = read_bytes(source / "policy.safetensors" if source.is_dir() else source)
-        replace_lasting(self.path / _INIT_POLICY, [image])
+        replace_lasting(self.path / _INIT_POLICY, [_policy_image(source)])
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
+
+    def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
+        """Keep the demonstrations that are learned from, and the expert's policy, so that the run depends on no other file."""
+        changes: dict[str, Any] = {}
+        if demonstrations is not None:
+            save_demonstrations(self.path / _DEMONSTRATIONS, demonstrations)
+            changes = {"demonstrations": (_DEMONSTRATIONS,), "trajectories": None}
+        if expert is not None:
+            replace_lasting(self.path / _EXPERT, [_policy_image(expert)])
+            changes["expert"] = _EXPERT
+        config = RunConfig.from_json(self._record()["config"])
+        search: Any = config.search
+        self.change_config(replace(config, search=replace(search, **changes)))
 
     def add_start(self, num_ranks: int) -> None:
         """Note that the run is started, once more, and on what."""
@@ -204,6 +226,11 @@ class RunDirectory:
 
     def _write_json(self, name: str, value: Any) -> None:
         replace_lasting(self.path / name, [json.dumps(value, indent=1).encode() + b"\n"])
+
+
+def _policy_image(source: Path) -> bytes:
+    """The bytes of a policy file, or of a run directory's."""
+    return read_bytes(source / "policy.safetensors" if source.is_dir() else source)
 
 
 def default_path(config: RunConfig) -> Path:

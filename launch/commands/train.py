@@ -11,7 +11,7 @@ from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.config import RunConfig, TrainSettings, settings_from
-from esengine.launch.methods import METHODS, settings_of
+from esengine.launch.methods import METHODS, defaults_of, settings_of
 from esengine.launch.start import start
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
     if "trust_modules" in values:
         raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
     settings, rest = settings_of(method), dict(values)
-    taken = _take(settings, rest), _take(TrainSettings, rest)
+    taken = _take(settings, rest), _take(TrainSettings, rest := defaults_of(method) | rest)
     if rest:
         raise UserError(
             f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see esengine train {method} --help"
