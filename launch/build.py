@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec, find_modules_here, is_mujoco
+from esengine.environments import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.imports import import_named
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
@@ -35,7 +35,9 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     train = config.train
     if train.env_id is None:
         assert train.dimension is not None
-        return ObjectiveProblem(objective or _import_function(train.objective or ""), train.dimension, train.minimize)
+        if objective is None:
+            _, objective = import_named(train.objective or "", "--objective", "function", "mypackage.sim:cost")
+        return ObjectiveProblem(objective, train.dimension, train.minimize)
     environment = EnvironmentSpec(train.env_id, train.env_arguments())
     env = environment.make()
     try:
@@ -111,24 +113,3 @@ def trained_policy(problem: EnvironmentProblem, parameters: NDArray[np.floating]
     row = np.asarray(parameters, np.float32)
     limits = (problem.max_episode_steps, problem.fresh_env)
     return Policy(problem.policy, row, mean, inverse_std, problem.environment, *limits)
-
-
-def _import_function(name: str) -> Callable[..., Any]:
-    module_name, separator, attribute = name.partition(":")
-    if not separator or not module_name or not attribute:
-        raise UserError(f"--objective must be module:function, got {name!r}; for example mypackage.sim:cost")
-    find_modules_here()
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(
-            f"--objective must name a module that can be imported, got {name!r}: {error}; "
-            "modules are found from the current folder and PYTHONPATH"
-        ) from error
-    except Exception as error:
-        raise UserError(f"--objective {name!r} must import cleanly, but raised {type(error).__name__}: {error}") from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        found = "no such name" if function is None else f"a {type(function).__name__}"
-        raise UserError(f"--objective must name a function of {module_name}, got {found} for {attribute!r}")
-    return function  # type: ignore[no-any-return]

@@ -160,9 +160,15 @@ class RunConfig:
         train = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.train).items()}
         return {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names whose modules are imported to carry the run out."""
+        named = (self.method, self.train.objective, self.train.env_id)
+        return tuple(name for name in named if name is not None and ":" in name)
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunConfig:
-        """Raises UserError for an unknown method or setting."""
+        """Raises UserError for an unknown method or setting. Imports the module of a user's own strategy."""
         method = str(data["method"])
         return cls(method, settings_from(TrainSettings, data["train"]), settings_from(settings_of(method), data["search"]))
 

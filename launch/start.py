@@ -14,7 +14,7 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display, Follower
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.run_directory import RunDirectory, check_trusted, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
 from esengine.world import World, available_cores
@@ -89,14 +89,11 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
 
 
 def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
-    directory = RunDirectory.open(path).acquire()
+    directory = RunDirectory.open(path, trusted).acquire()
     config = directory.config().with_train(**changes)
     config.check()
-    for name in (config.train.objective, config.train.env_id):
-        if name is not None and ":" in name and not trusted:
-            raise UserError(
-                f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"
-            )
+    if not trusted:
+        check_trusted(path, *config.modules)
     directory.change_config(config)
     return directory
 
