@@ -1,0 +1,50 @@
+"""Numba kernels over parameter rows, each with a NumPy twin named ``<kernel>_reference``.
+
+Kernels take arrays and scalars, allocate nothing but their result and never raise. Their results do not depend on how the
+work is cut: every output coordinate is computed by the same sequence of operations wherever a slice begins. None of them uses
+``fastmath``, which would let the compiler reorder sums.
+"""
+
+from esengine.kernels.addresses import ALIGNMENT, parent_indices, window_starts
+from esengine.kernels.perturbations import (
+    perturb,
+    perturb_pair,
+    perturb_pair_reference,
+    perturb_pairs,
+    perturb_pairs_reference,
+    perturb_reference,
+    perturb_rows,
+    perturb_rows_reference,
+    perturb_scaled,
+    perturb_scaled_reference,
+)
+from esengine.kernels.sums import (
+    apply_chain,
+    apply_chain_reference,
+    weighted_noise_sum,
+    weighted_noise_sum_reference,
+    weighted_square_sum,
+    weighted_square_sum_reference,
+)
+
+__all__ = [
+    "ALIGNMENT",
+    "apply_chain",
+    "apply_chain_reference",
+    "parent_indices",
+    "perturb",
+    "perturb_pair",
+    "perturb_pair_reference",
+    "perturb_pairs",
+    "perturb_pairs_reference",
+    "perturb_reference",
+    "perturb_rows",
+    "perturb_rows_reference",
+    "perturb_scaled",
+    "perturb_scaled_reference",
+    "weighted_noise_sum",
+    "weighted_noise_sum_reference",
+    "weighted_square_sum",
+    "weighted_square_sum_reference",
+    "window_starts",
+]

@@ -1,0 +1,52 @@
+"""Where members find their noise and their parents."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.seeding import draw64
+
+ALIGNMENT = 16  # floats; noise windows start on 64-byte boundaries, since unaligned loads split cache lines
+
+
+@njit(cache=True, error_model="numpy")
+def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -> NDArray[np.int64]:
+    """Starts of the members' noise windows in the table.
+
+    The map from member to slot is a bijection keyed by (seed, generation): no two members of a generation share a start.
+
+    Args:
+        key: the generation's noise key.
+        members: (num_members,) int64 ids, each below 2^log2_slots.
+        log2_slots: the table holds 2^log2_slots aligned starts.
+
+    Returns:
+        (num_members,) int64 offsets into the table, multiples of `ALIGNMENT`.
+    """
+    mask = (np.uint64(1) << np.uint64(log2_slots)) - np.uint64(1)
+    shift = np.uint64(log2_slots // 2 + 1)
+    starts = np.empty(members.size, np.int64)
+    for i in range(members.size):
+        slot = (np.uint64(members[i]) + draw64(key, np.uint64(0))) & mask
+        for turn in range(1, 4):  # xor-shift and odd multiplication are both bijections modulo a power of two
+            slot = (slot ^ (slot >> shift)) & mask
+            slot = (slot * (draw64(key, np.uint64(turn)) | np.uint64(1))) & mask
+        starts[i] = np.int64(slot ^ (slot >> shift)) * ALIGNMENT
+    return starts
+
+
+@njit(cache=True, error_model="numpy")
+def parent_indices(key: np.uint64, members: NDArray[np.int64], num_unchanged: int, num_rows: int) -> NDArray[np.int64]:
+    """The row that each member comes from, (num_members,) int64.
+
+    Members below ``num_unchanged`` are the row of their own number; the others draw from the remaining rows uniformly.
+    """
+    rows = np.empty(members.size, np.int64)
+    num_parents = np.uint64(num_rows - num_unchanged)
+    for i in range(members.size):
+        high = draw64(key, np.uint64(members[i])) >> np.uint64(32)
+        drawn = num_unchanged + np.int64((high * num_parents) >> np.uint64(32))  # multiply-shift, no modulo bias
+        rows[i] = members[i] if members[i] < num_unchanged else drawn
+    return rows
