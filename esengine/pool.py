@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine import messages
-from esengine.candidates import Candidates, GaussianSamples, PolicyEpisodes, chunks, evaluation_chunk_size
+from esengine.candidates import Candidates, GaussianSamples, Genomes, PolicyEpisodes, chunks, evaluation_chunk_size
 from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import Abandoned, StopRequest
@@ -294,6 +294,10 @@ class Population:
     def row(self, member: int) -> NDArray[np.floating]:
         """Parameters of one member, (dimension,)."""
         return np.array(self._candidates.row(self._desk.noise, member))
+
+    def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
+        """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master alone."""
+        return genomes.rows(self._desk.noise, self._candidates.seed)
 
     def weighted_noise(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i over the members in order, (dimension,), in the problem's precision.

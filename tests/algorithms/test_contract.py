@@ -26,6 +26,9 @@ ANY, EVEN = (7, 1000, 100_000), (2, 8, 1000, 100_000)
 
 SUBJECTS = {
     "truncation-es": Subject(TruncationESSettings(population_size=40, sigma=0.3), RANKED | TURNED, sizes=(5, *ANY)),
+    "truncation-es self-adaptive": Subject(
+        TruncationESSettings(population_size=40, sigma=0.3, self_adaptive=True, crossover=0.3), RANKED | TURNED, sizes=(5, 1000)
+    ),
     "truncation-es weighted": Subject(
         TruncationESSettings(population_size=40, sigma=0.3, recombination="weighted"), RANKED | TURNED, sizes=(5, *ANY)
     ),
