@@ -2,8 +2,9 @@
 
 Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses, see `genome_tree`. Elites
 are never kept on one lucky score: the best newcomers run more episodes in the next generation, and the elite is the one with
-the best mean over all its later episodes. Step sizes follow a schedule, or are inherited and mutated themselves (Beyer, Schwefel 2002,
-"Evolution strategies: a comprehensive introduction", section 4.2). Weighted recombination is in `recombining_es`.
+the best mean over all its later episodes. Step sizes follow a schedule, or are inherited and mutated themselves (Beyer,
+Schwefel 2002, "Evolution strategies: a comprehensive introduction", section 4.2). Weighted recombination is in
+`recombining_es`.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def command(argv: list[str], stop: StopRequest) -> int:
             f"--config must hold flags of {method}, got {listed(sorted(values))}; see esengine train {method} --help"
         )
     parsed: Any = parse(kind, rest, f"esengine train {method}", default, settings.__doc__)
-    for name in ("objective", "env_id"):
+    for name in ("objective", "env_id", "behavior"):
         named = getattr(parsed.train, name)
         if named is not None and ":" in named and named == from_file.get(name) and not parsed.train.trust_modules:
             raise UserError(f"--config names the module {named!r}, whose code would run; add --trust-modules if you trust it")
