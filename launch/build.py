@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.behaviors import Behavior
-from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.environments import EnvironmentSpec, is_classic, is_mujoco
 from esengine.episode_limits import EpisodeLimits
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
@@ -43,7 +43,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             objective,
             train.dimension,
             train.minimize,
-            train.episodes_per_member,
+            train.episodes_per_member or 1,
             Summary(train.member_statistic, train.member_quantile),
             train.episode_seeds,
             config.search.antithetic,
@@ -78,7 +78,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         observations,
         policy,
         train.seed,
-        train.episodes_per_member,
+        train.episodes_per_member or (4 if is_classic(env) else 1),
         train.episode_seeds,
         train.normalize_observations,
         train.max_episode_steps,

@@ -61,8 +61,8 @@ class TrainSettings(NoveltySettings):
     init_policy: Path | None = None
     """Start from this policy file, or from the policy of this run directory."""
 
-    episodes_per_member: int = 1
-    """Episodes, or evaluations of an objective, that a member's fitness is made of."""
+    episodes_per_member: int | None = None
+    """Episodes, or evaluations of an objective, of a member's fitness; default 4 in classic control, 1 elsewhere."""
     member_statistic: Literal["mean", "min", "quantile"] = "mean"
     """What of their returns is its fitness."""
     member_quantile: float = 0.5
