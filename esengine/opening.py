@@ -52,7 +52,8 @@ def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
     """
     row = np.zeros(problem.dimension, problem.dtype)
     none = np.empty(0, np.int64)
-    genomes = Genomes(row, np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1), np.array([0, 1]))
+    first = np.zeros(1, np.int64)
+    genomes = Genomes(row[None], first, first, first, np.ones(1), np.array([0, 1]))
     parents = genomes.rows(noise, 0)
     parents.setflags(write=not mapped)
     weights = np.empty(0, problem.dtype)

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine import messages
-from esengine.candidates import Candidates, GaussianSamples, PolicyEpisodes, chunks, evaluation_chunk_size
+from esengine.candidates import Candidates, GaussianSamples, Genomes, PolicyEpisodes, chunks, evaluation_chunk_size
 from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import Abandoned, StopRequest
 from esengine.messages import Mailbox, Task
 from esengine.node_memory import pack
-from esengine.problems import FAILED, MEMBER
+from esengine.problems import FAILED, MEMBER, OK, STOPPED
 from esengine.world import Backoff, World
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Evaluations:
         busy_s: seconds that workers spent evaluating, all together.
         wall_s: seconds that the master waited for them, the publication included.
         publish_s: seconds of those until all nodes had the population.
+        bounds: members of each chunk, (start, stop).
     """
 
     records: NDArray[Any]
@@ -53,11 +54,19 @@ class Evaluations:
     busy_s: float
     wall_s: float
     publish_s: float = 0.0
+    bounds: tuple[tuple[int, int], ...] = ()
 
     @property
     def fitness(self) -> NDArray[np.float64]:
-        """(population_size,) float64; minus infinity for a failed member, so that it ranks last."""
-        return np.where(self.records["status"] == FAILED, -np.inf, self.records["fitness"])
+        """(population_size,) float64; minus infinity for a failed member, so that it ranks last.
+
+        A member of whom an episode was stopped has that of the worst of whom none was.
+        """
+        status, fitness = self.records["status"], self.records["fitness"]
+        whole = fitness[status == OK]
+        if whole.size:
+            fitness = np.where(status == STOPPED, whole.min(), fitness)
+        return np.where(status == FAILED, -np.inf, fitness)
 
 
 class Pool:
@@ -106,7 +115,7 @@ class Pool:
         finished = {} if finished is None else finished
         busy_s = self._run(version, Kind.EVALUATE, bounds, finished)
         records, statistics = _joined([finished[unit] for unit in range(len(bounds))], bounds)
-        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s)
+        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s, tuple(bounds))
         if merge:
             self.merge(evaluations)
         return evaluations
@@ -294,6 +303,10 @@ class Population:
     def row(self, member: int) -> NDArray[np.floating]:
         """Parameters of one member, (dimension,)."""
         return np.array(self._candidates.row(self._desk.noise, member))
+
+    def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
+        """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master alone."""
+        return genomes.rows(self._desk.noise, self._candidates.seed)
 
     def weighted_noise(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i over the members in order, (dimension,), in the problem's precision.

@@ -15,7 +15,7 @@ from esengine.launch.display import Display
 from esengine.launch.follower import Follower
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.methods import loop_of
-from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.run_directory import RunDirectory, check_trusted, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
 from esengine.world import World
@@ -103,15 +103,11 @@ def _with_initial_policy(directory: RunDirectory, config: RunConfig) -> RunDirec
 
 
 def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
-    directory = RunDirectory.open(path).acquire()
+    directory = RunDirectory.open(path, trusted).acquire()
     config = directory.config().with_train(**changes)
     config.check()
-    expert = getattr(config.search, "expert", None)
-    for name in (config.train.objective, config.train.env_id, expert, *(f"{rule}:" for rule in config.train.rules)):
-        if name is not None and ":" in name and not trusted:
-            raise UserError(
-                f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"
-            )
+    if not trusted:
+        check_trusted(path, *config.modules)
     directory.change_config(config)
     return directory
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
 from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 from esengine.errors import Interrupted, WorkerError
 from esengine.interrupts import StopRequest, outlive
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
-from esengine.launch.config import RunConfig
+from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.jump_start import JumpStart
 from esengine.launch.methods import loop_of
 from esengine.launch.metrics import Row
@@ -27,7 +28,7 @@ from esengine.launch.time_limit import TimeLimit
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Evaluations, Pool
-from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
+from esengine.problems import FAILED, OK, STOPPED, EnvironmentProblem, ObjectiveProblem
 from esengine.worker import serve
 from esengine.world import World
 
@@ -116,6 +117,7 @@ class Training:
         self.directory, self.strategy, self.callbacks = directory, strategy, callbacks
         self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {"elapsed_s": 0.0, "best_fitness": None}
         self.best_point: NDArray[np.float64] | None = None
+        self.novelty = _novelty(config.train, self.problem)
         self.row: Row | None = None  # of a generation that is told but not yet written
         self._saver = None if directory is None else Saver(directory, config)
         self._is_due = False  # a checkpoint, as soon as the one before is written
@@ -204,15 +206,24 @@ class Training:
 
     def _generation(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
+        own = self._own_behavior()
         with self._watch.part("update"):
             candidates = self.strategy.ask()
         evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
         if not np.isfinite(evaluations.fitness).any():
             raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
-        population = self.pool.population()
+        population, fitness, traits = self.pool.population(), evaluations.fitness, self._traits(evaluations)
+        if self.novelty is not None and own is not None:
+            fitness = self.novelty.fitness(fitness, traits[:, 1:], own.behavior)
         with self._watch.part("update"):
-            self.strategy.tell(candidates, evaluations.fitness, population)
+            self.strategy.tell(candidates, fitness, population)
         self._finished = {}  # nothing below can be interrupted: a generation is kept whole or not at all
+        if self.novelty is not None and own is not None:
+            self.novelty.tell(own.behavior, own.episode_return)
+            self.counters["env_steps"] += own.steps
+            self.counters["evaluations"] += 1
+        if isinstance(self.problem, EnvironmentProblem):
+            self.problem.adapt(candidates, evaluations.records, traits)
         self.pool.merge(evaluations)
         self._watch.add("publish", evaluations.publish_s)
         self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
@@ -220,6 +231,22 @@ class Training:
         self.counters["env_steps"] += int(evaluations.records["steps"].sum())
         self.counters["evaluations"] += int(evaluations.records["episodes"].sum())
         self.row = self._begin_row(evaluations)
+
+    def _traits(self, evaluations: Evaluations) -> NDArray[np.float64]:
+        """What came back of every member beside its record."""
+        if not isinstance(self.problem, EnvironmentProblem) or not self.problem.num_traits:
+            return np.zeros((len(evaluations.records), 0))
+        return self.problem.traits(evaluations.statistics, list(evaluations.bounds))
+
+    def _own_behavior(self) -> _OwnEpisode | None:
+        """An episode of the policy that the generation starts from, for the archive of novelty."""
+        if self.novelty is None:
+            return None
+        parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)
+        episode = PolicyEpisodes(self.train.seed, self.strategy.generation + 1, 1, parameters, "archive")
+        evaluations = self.pool.evaluate(episode)
+        record = evaluations.records[0]
+        return _OwnEpisode(self._traits(evaluations)[0, 1:], float(evaluations.fitness[0]), int(record["steps"]))
 
     def _keep_best(self, evaluations: Evaluations, population: Any) -> None:
         fitness = evaluations.fitness
@@ -232,7 +259,7 @@ class Training:
 
     def _begin_row(self, evaluations: Evaluations) -> Row:
         records = evaluations.records
-        fitness = records["fitness"][records["status"] != FAILED]
+        fitness = records["fitness"][records["status"] == OK]
         row: Row = {
             "generation": self.strategy.generation,
             "population_size": self.strategy.population_size,
@@ -244,8 +271,13 @@ class Training:
         if self.train.minimize:
             row["cost_min"] = -row["fitness_max"] if fitness.size else None
         row |= {name: self.counters[name] for name in _COUNTERS}
-        row["failed_members"] = int(len(records) - fitness.size)
+        row["failed_members"] = int(np.sum(records["status"] == FAILED))
         row |= self.strategy.metrics()
+        row |= {} if self.novelty is None else self.novelty.metrics()
+        if isinstance(self.problem, EnvironmentProblem):
+            limits = self.problem.limits
+            row |= {} if limits.cap is None else {"episode_cap": limits.cap}
+            row |= {"stopped_members": int(np.sum(records["status"] == STOPPED))} if limits.gate_step else {}
         rate = int(records["steps"].sum() or len(records)) / max(evaluations.wall_s, 1e-9)
         row["machine"] = {
             "ranks": self.pool.world.size,
@@ -327,7 +359,7 @@ class Training:
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
         if checkpoint is not None:
-            self.strategy, self.best_point = restore(checkpoint, self.strategy, self.problem, self._jump)
+            self.strategy, self.best_point = restore(checkpoint, self.strategy, self.problem, self._jump, self.novelty)
             self.counters = checkpoint.counters
             self.row = self.counters.pop("row", None)
             self._finished = checkpoint.finished
@@ -340,6 +372,8 @@ class Training:
     def _snapshot(self) -> Snapshot:
         """The state as it is now, copied, so that it can be written while the run goes on."""
         arrays = {f"strategy/{name}": array for name, array in self.strategy.state().items()}
+        if self.novelty is not None:
+            arrays |= {f"novelty/{name}": array for name, array in self.novelty.state().items()}
         policy, best = None, None
         if isinstance(self.problem, EnvironmentProblem):
             arrays |= {f"problem/{name}": array for name, array in self.problem.state().items()}
@@ -367,6 +401,22 @@ class Training:
             final_return,
             self.directory,
         )
+
+
+class _OwnEpisode(NamedTuple):
+    """An episode of the current policy."""
+
+    behavior: NDArray[np.float64]
+    episode_return: float
+    steps: int
+
+
+def _novelty(train: TrainSettings, problem: AnyProblem) -> Novelty | None:
+    if train.novelty == "none":
+        return None
+    assert isinstance(problem, EnvironmentProblem)
+    assert problem.behavior is not None
+    return Novelty(train.novelty, train.novelty_neighbors, problem.behavior.size)
 
 
 def _due(generation: int, every: int) -> bool:

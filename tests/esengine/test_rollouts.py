@@ -76,7 +76,7 @@ def test_returns_equal_a_plain_gymnasium_loop() -> None:
     while not over:
         observation, reward, terminated, truncated, _ = plain.step(actor.act(observation))
         total, steps, over = total + float(reward), steps + 1, terminated or truncated or steps == 99
-    assert ours == (total, steps)
+    assert ours == Episode(total, steps)
 
 
 def test_observations_of_training_are_counted_and_those_of_evaluation_are_not() -> None:
@@ -193,7 +193,7 @@ def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
         observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
         total, steps, over = total + float(reward), steps + 1, terminated or truncated
     plain = GymnasiumSimulator(problem.environment.make(), problem.observations)
-    assert plain.run(policy.actor(), 3) == (total, steps)
+    assert plain.run(policy.actor(), 3) == Episode(total, steps)
 
 
 def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None:

@@ -152,3 +152,9 @@ def failing_or_sleeping(x: NDArray[np.float64]) -> float:
         raise ZeroDivisionError("the simulator diverged")
     time.sleep(60)
     return 0.0
+
+
+def where_it_ended(env: Any, observation: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A behaviour: the first two numbers of the last observation, and of the state where there is one."""
+    state = getattr(getattr(env, "data", None), "qpos", np.zeros(0))
+    return np.concatenate([observation[:2], state[:1]])
