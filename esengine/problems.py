@@ -8,7 +8,6 @@ each generation (the observation scaling), and `set_context` receives it.
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.environments import EnvironmentSpec
-from esengine.errors import WorkerError
+from esengine.faults import Failure, MembersFailed, describe_exception
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.seeding import derive_key, derive_seeds
@@ -57,7 +56,11 @@ class Problem(Protocol):
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on."""
+        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on.
+
+        Raises:
+            MembersFailed: some members raised. Any other exception counts for all members of the chunk.
+        """
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         """Add one chunk's statistics; called on the master in chunk order."""
@@ -135,12 +138,15 @@ class EnvironmentProblem:
         records["member"] = np.arange(first, first + len(rows))
         observes = self._observes and candidates.episode_purpose == "episode"
         statistics = np.zeros(self.num_statistics if observes else 0)
+        self._failures: list[Failure] = []
         start = 0
         for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
             here = slice(start, start := start + len(list(group)))
             seeds = self._seeds(candidates, records["member"][here], num_episodes or self.episodes_per_member)
             records["episodes"][here] = seeds.shape[1]
             self._run_members(records[here], candidates, rows[here], seeds, statistics)
+        if self._failures:
+            raise MembersFailed(records, statistics, self._failures)
         return records, statistics
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
@@ -183,11 +189,14 @@ class EnvironmentProblem:
         """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations behind."""
         simulator = self.simulator()
         if isinstance(simulator, BatchSimulator):
+            observed = statistics.copy()
             try:
-                returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
-            except Exception as error:
-                raise _member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
-            records["steps"] = steps
+                returns, records["steps"] = simulator.run_members(self.actor, rows, seeds, observed, self.max_episode_steps)
+                statistics[:] = observed
+            except (Exception, SystemExit) as error:  # which of them it was cannot be told
+                returns = np.full(seeds.shape, np.nan)
+                for member, seed in zip(records["member"].tolist(), seeds[:, 0].tolist(), strict=True):
+                    self._failed(error, candidates, member, seed)
         else:
             returns = np.zeros(seeds.shape)
             for i, row in enumerate(rows):
@@ -215,11 +224,18 @@ class EnvironmentProblem:
         for episode, seed in enumerate(seeds.tolist()):
             try:
                 outcome = self.simulator().run(self.actor, seed, moments, self.max_episode_steps)
-            except Exception as error:
-                raise _member_error(error, candidates, member, seed) from error
+            except (Exception, SystemExit) as error:
+                self._failed(error, candidates, int(member), seed)
+                returns[episode:] = np.nan
+                return 0
             returns[episode] = outcome.episode_return
             steps += outcome.num_steps
         return steps
+
+    def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
+        """Note a failure, and let go of a simulator that may be in any state."""
+        self._failures.append(failure_of(error, candidates, member, seed))
+        self._simulator = None
 
     def _seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
         """Seeds of the members' episodes, (num_members, num_episodes).
@@ -271,16 +287,19 @@ class ObjectiveProblem:
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        results = []
+        results, failures = [], []
         for member, row in enumerate(rows, first):
             try:
                 value = float(self.function(row))
-            except Exception as error:
-                raise _member_error(error, candidates, member, candidates.seed) from error
+            except (Exception, SystemExit) as error:
+                value = math.nan
+                failures.append(failure_of(error, candidates, member, candidates.seed))
             status = OK if math.isfinite(value) else FAILED
             results.append((member, -value if self.minimize else value, 0, 1, status))
-        records = np.array(results, MEMBER)
-        return records, np.zeros(0)
+        records, statistics = np.array(results, MEMBER), np.zeros(0)
+        if failures:
+            raise MembersFailed(records, statistics, failures)
+        return records, statistics
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         pass
@@ -292,7 +311,19 @@ class ObjectiveProblem:
         pass
 
 
-def _member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
-    """The error with the address of the member that raised it; the pool adds rank and host."""
-    trace = "".join(traceback.format_exception(error))
-    return WorkerError(f"generation {candidates.generation}, member {member}, seed {seed} raised:\n{trace}")
+def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
+    """The record of a member that raised."""
+    return {
+        "generation": candidates.generation,
+        "member": member,
+        "purpose": candidates.episode_purpose,
+        "seed": seed,
+        "error": describe_exception(error),
+    }
+
+
+def failed_records(start: int, stop: int) -> NDArray[Any]:
+    """Records of members of which nothing is known but that they failed."""
+    records = np.zeros(stop - start, MEMBER)
+    records["member"], records["status"], records["fitness"] = np.arange(start, stop), FAILED, np.nan
+    return records

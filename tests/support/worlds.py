@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from typing import Any, cast
@@ -35,14 +36,19 @@ class Target(gymnasium.Env[Any, Any]):
 
 
 class Forgetful(Target):
-    """An environment that raises, exits, sleeps or returns NaN, as its ``fault`` says."""
+    """An environment that raises, sometimes or always, sleeps or returns NaN, as its ``fault`` says."""
 
     def __init__(self, fault: str = "raise") -> None:
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
         self.fault = fault
 
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        result = super().reset(seed=seed, options=options)
+        self.doomed = self.np_random.random() < 0.3
+        return result
+
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self.fault == "raise":
+        if self.fault == "raise" or (self.fault == "sometimes" and self.doomed and self._steps == 4):
             raise ZeroDivisionError("the simulator diverged")
         if self.fault == "sleep":
             time.sleep(0.05)
@@ -136,6 +142,20 @@ def partly_nan(x: NDArray[np.float64]) -> float:
 def exiting(x: NDArray[np.float64]) -> float:
     """Ends its process by `sys.exit`, as careless simulators do."""
     raise SystemExit(3)
+
+
+def hanging(x: NDArray[np.float64]) -> float:
+    """Hangs inside C code, without the interpreter, for some members."""
+    if x[0] > 0.5:
+        ctypes.PyDLL(None).sleep(1000)
+    return sphere(x)
+
+
+def crashing(x: NDArray[np.float64]) -> float:
+    """Ends its process for some members, without a word."""
+    if x[0] > 0.5:
+        os._exit(3)
+    return sphere(x)
 
 
 def environment_of_rank(x: NDArray[np.float64]) -> float:
