@@ -48,12 +48,17 @@ class Forgetful(Target):
         return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self.fault == "raise" or (self.fault == "sometimes" and self.doomed and self._steps == 4):
+        kind, _, what = self.fault.partition("-")
+        now = kind != "sometimes" or (self.doomed and self._steps == 4)
+        what = what or ("raise" if kind == "sometimes" else kind)
+        if now and what == "raise":
             raise ZeroDivisionError("the simulator diverged")
-        if self.fault == "sleep":
-            time.sleep(0.05)
+        if what in ("sleep", "brief"):
+            time.sleep(0.05 if what == "sleep" else 0.001)
         observation, reward, terminated, truncated, info = super().step(action)
-        return observation, float("nan") if self.fault == "nan" else reward, terminated, truncated, info
+        if now and what == "short":
+            observation = observation[:2]
+        return observation, float("nan") if now and what == "nan" else reward, terminated, truncated, info
 
 
 class Remembering(Target):
@@ -119,6 +124,12 @@ def ellipsoid(x: NDArray[np.float64]) -> float:
 def linear(x: NDArray[np.float64]) -> float:
     """No minimum."""
     return float(x[0])
+
+
+def brief_sphere(x: NDArray[np.float64]) -> float:
+    """A sphere that takes 5 milliseconds."""
+    time.sleep(0.005)
+    return sphere(x)
 
 
 def slow_sphere(x: NDArray[np.float64]) -> float:
