@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test check format bench scaling peers clean
+.PHONY: help venv run test chaos check format bench scaling peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,6 +27,9 @@ run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a publis
 
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest
+
+chaos: $(STAMP)  ## disturb 100 runs at random, compare each with the undisturbed one; writes docs/reliability.md
+	$(BIN)/python -m tests.chaos --runs 100
 
 check: $(STAMP)  ## format, lint and types
 	$(BIN)/ruff format --check .
