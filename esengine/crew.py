@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _MOST_EARLY_DEATHS = 3  # replacements that die one after another before they have served, until no more are tried
 
 
+_ELECTED = -1  # stands among the missing publications of a leader that has not said yet where its files are
+
+
 @dataclass
 class Node:
     """A node of the launch.
@@ -80,12 +83,16 @@ class Crew:
         return bool(self.workers or self.arriving)
 
     def tree(self) -> list[int]:
-        """Leaders of nodes that publications travel through, the master first. Replacements know nobody but the master."""
-        return [node.leader for node in self._nodes if self._takes_publications(node) and node.leader < self._world.size]  # type: ignore[misc, operator]
+        """Leaders that publications travel through, the master first. Replacements know nobody but the master."""
+        return [leader for leader in self._leaders() if leader < self._world.size]
 
     def apart(self) -> list[int]:
         """Leaders that publications are sent to directly."""
-        return [node.leader for node in self._nodes if self._takes_publications(node) and node.leader >= self._world.size]  # type: ignore[misc, operator]
+        return [leader for leader in self._leaders() if leader >= self._world.size]
+
+    def _leaders(self) -> list[int]:
+        """Leaders that have what went before; one that has just been elected is sent everything when it answers."""
+        return [node.leader for node in self._nodes if node.leader is not None and _ELECTED not in node.missing]
 
     def bury(self) -> list[int]:
         """Strike off the ranks whose death was noticed, see to their nodes, and return them."""
@@ -130,9 +137,6 @@ class Crew:
             if not node.missing and node.leader == source:
                 self._announce(node)
 
-    def _takes_publications(self, node: Node) -> bool:
-        return node.leader is not None and (node.address is not None or self.num_lost == 0 or node.leader < self._world.size)
-
     def _elect(self, node: Node) -> None:
         """Have another rank lead a node; without one, its first replacement will."""
         node.leader = node.address = None
@@ -140,7 +144,7 @@ class Crew:
         candidates = sorted(node.ranks & set(self.workers))
         if candidates:
             node.leader = candidates[0]
-            node.missing = {-1}  # until it has said where its files are
+            node.missing = {_ELECTED}
             messages.send_lead(self.mail, node.leader)
 
     def _follow(self, node: Node, leader: int, address: str) -> None:
