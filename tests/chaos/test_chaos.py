@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,17 +79,21 @@ def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_pa
     script = tmp_path / "search.py"
     script.write_text(
         "import esengine, worlds\n"
-        "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=4)\n"
+        "begun = lambda row: open('begun', 'w').close()\n"
+        "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=8, callbacks=[begun])\n"
         "print('value', result.best_value)\n"
     )
     mpirun = [find_mpirun(), "--with-ft", "ulfm", "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "4"]
     run = Run(tmp_path, random.Random(1))
     environment = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT), processes.MARK: run.mark}
-    with subprocess.Popen([*mpirun, sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
-        while len(processes.workers(run.mark)) < 3:
+    command = [*mpirun, sys.executable, script]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "begun").exists():
             assert process.poll() is None
+            time.sleep(0.01)
         kill_workers(run, 1)
         output, _ = process.communicate(timeout=120)
     assert processes.wait_for_the_end(run.mark) == []
     values = [line for line in output.splitlines() if line.startswith("value")]
+    assert len(values) >= 3  # the master, the survivors and, if it came in time, the replacement
     assert len(set(values)) == 1
