@@ -16,7 +16,8 @@ from esengine import messages
 from esengine.desk import Desk
 from esengine.errors import WorkerError
 from esengine.faults import FaultRules
-from esengine.world import REPLACEMENT_VARIABLE, World
+from esengine.guard import REPLACEMENT_VARIABLE
+from esengine.world import World
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -2,7 +2,7 @@
 
 Fault-tolerant MPI tells the other ranks of a process that a signal ended, and of no other end: after ``exit(1)`` in a simulator
 they would wait for ever. So a guard ends by a signal when its rank ended badly. A rank that dies before the pool is open ends
-the whole launch, since MPI's start-up cannot go on without it.
+the whole launch, since MPI's start-up cannot go on without it, and so does the master, whenever it dies.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+REPLACEMENT_VARIABLE: Final = "ESENGINE_REPLACEMENT"
+"""Rank of a process that the master started in place of a worker that died."""
 FOLDER_VARIABLE: Final = "ESENGINE_SESSION_FOLDER"
 """Names the folder of the local launcher that started this rank."""
 DIED_EARLY: Final = "died-early"
@@ -68,6 +70,11 @@ def end_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
+def _guards_master() -> bool:
+    """Whether this is rank 0 of the launch itself; a replacement is rank 0 of a launch of its own."""
+    return os.environ.get("OMPI_COMM_WORLD_RANK") == "0" and REPLACEMENT_VARIABLE not in os.environ
+
+
 def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
     for number in _FORWARDED:
         signal.signal(number, lambda number, _: os.kill(rank, number))
@@ -76,9 +83,9 @@ def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code == 0 or (stage[0] == _LEAVING and code > 0):
         os._exit(code)
-    if stage[0] == _STARTING:
-        if FOLDER_VARIABLE in os.environ:
-            Path(os.environ[FOLDER_VARIABLE], DIED_EARLY).touch()
+    if stage[0] == _STARTING and FOLDER_VARIABLE in os.environ:
+        Path(os.environ[FOLDER_VARIABLE], DIED_EARLY).touch()
+    if stage[0] == _STARTING or _guards_master():
         os.kill(launcher, signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from esengine import guard
 from esengine.errors import UserError
-from esengine.guard import FOLDER_VARIABLE
+from esengine.guard import FOLDER_VARIABLE, REPLACEMENT_VARIABLE
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REPLACEMENT_VARIABLE = "ESENGINE_REPLACEMENT"
-"""Rank of a process that the master started in place of a worker that died."""
 READY = "ready"
 """File in that folder which says that every rank has started and handles signals."""
 FANOUT = 4

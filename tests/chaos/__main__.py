@@ -6,7 +6,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -27,7 +27,9 @@ class ChaosSettings:
     seed: int = 0
     """Scenarios, tasks and moments are drawn by it."""
     only: tuple[str, ...] = ()
-    """Play scenarios of these names only."""
+    """Play scenarios of these names only, and write no table."""
+    ranks: int | None = None
+    """Workers of every run, in place of the scenarios' own numbers."""
 
 
 def main() -> None:
@@ -39,6 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="esengine-chaos-") as folder:
         for number in range(settings.runs):
             scenario = scenarios[number % len(scenarios)]
+            if settings.ranks is not None:
+                scenario = replace(scenario, ranks=settings.ranks)
             task = dice.choice(scenario.tasks)
             played[scenario.name] += 1
             began = time.monotonic()

@@ -188,6 +188,7 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("two workers killed", _PLAIN, kill_workers),
+        Scenario("five workers killed", _PLAIN, lambda run: kill_workers(run, 5)),
         Scenario("the only worker killed", _PLAIN, lambda run: kill_workers(run, 1), {}, 1),
         Scenario("node leaders killed", _PLAIN, kill_leaders, {"ESENGINE_RANKS_PER_NODE": "2"}, 4),
         Scenario("the master killed, then resumed", _PLAIN, kill_master),

@@ -86,7 +86,7 @@ def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_pa
     mpirun = [find_mpirun(), "--with-ft", "ulfm", "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "4"]
     run = Run(tmp_path, random.Random(1))
     environment = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT), processes.MARK: run.mark}
-    command = [*mpirun, sys.executable, script]
+    command = [*mpirun, sys.executable, str(script)]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "begun").exists():
             assert process.poll() is None
