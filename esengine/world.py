@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from esengine import session
 from esengine.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class World:
             UserError: the process is one of N copies that MPI did not connect.
         """
         threadpool_limits(1)
+        folder = os.environ.get(FOLDER_VARIABLE)
+        self._session = session.join(Path(folder)) if folder else None  # before MPI puts its segments there
         self.comm = _world_comm() if comm is None else comm
         if World.current is None and self.comm is not None:
             _end_together()
@@ -154,10 +157,16 @@ class World:
         sys.stdout.flush()
         if self.end == "exit":
             _remove_own_segments()
+            self._leave_session()
             os._exit(status)
         if self.end == "abort":
             self.comm.Abort(status)
         MPI.Finalize()
+        self._leave_session()
+
+    def _leave_session(self) -> None:
+        if self._session is not None:
+            session.leave(Path(os.environ[FOLDER_VARIABLE]), self._session)
 
 
 def _end_together() -> None:

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from esengine import session
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, remove_abandoned
+from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
 from esengine.launch.run_directory import versions
 from esengine.node_memory import ROOT, free_bytes
 from esengine.policies import Actor, PolicySpec
@@ -100,7 +101,7 @@ def _software() -> list[Finding]:
 def _machine() -> list[Finding]:
     threads = {name: os.environ.get(name, "unset") for name in _THREAD_VARIABLES}
     free = free_bytes()
-    removed = remove_abandoned()
+    removed = session.remove_abandoned(ROOT)
     memory = f"{free / 2**20:,.0f} MB free in {ROOT}"
     if removed:
         memory += f"; removed {len(removed)} folder(s) that killed runs had left"

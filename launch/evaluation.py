@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
@@ -23,7 +23,7 @@ from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.spaces import describe
 from esengine.worker import serve
-from esengine.world import World, available_cores
+from esengine.world import World
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
         UserError: there is no such policy, or it names a module that is not trusted.
     """
     settings.check()
-    ranks = min(settings.ranks or available_cores(), settings.episodes)
+    ranks = min(settings.ranks or default_ranks(), settings.episodes)
     if must_launch(ranks):
         policy_problem(path, settings.seed, settings.trust_modules)
         find_mpirun()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import shutil
 import signal
@@ -16,14 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import esengine
+from esengine import session
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
+from esengine.launch.slurm.allocation import Allocation
 from esengine.node_memory import ROOT
-from esengine.world import FOLDER_VARIABLE, READY, is_launched
+from esengine.world import FOLDER_VARIABLE, READY, available_cores, is_launched
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
-_PREFIX = "esengine-"
-_LOCK = "alive"
+"""Names the launcher in place of the environment's mpirun; srun is one as well."""
+BIND_VARIABLE = "ESENGINE_BIND_TO"
+"""``core`` binds each rank of a Slurm job to its own cores."""
 _POLL_S = 0.05
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
@@ -115,11 +117,10 @@ def _session_folder() -> Iterator[Path]:
 
     This process keeps a lock in it, which the kernel drops however the process ends.
     """
-    remove_abandoned()
-    folder = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=ROOT))
-    alive = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    session.remove_abandoned(ROOT)
+    folder = Path(tempfile.mkdtemp(prefix=f".{session.PREFIX}", dir=ROOT))
+    alive = session.join(folder)
     try:
-        fcntl.flock(alive, fcntl.LOCK_SH)
         folder = folder.rename(folder.with_name(folder.name[1:]))  # it has its name once it is locked
         yield folder
     finally:
@@ -127,32 +128,33 @@ def _session_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_abandoned() -> list[Path]:
-    """Remove the folders of launches whose launcher was killed, and return them."""
-    removed = []
-    for folder in ROOT.glob(f"{_PREFIX}*"):
-        try:
-            alive = os.open(folder / _LOCK, os.O_RDWR)
-        except OSError:
-            continue  # another user's, or one that is being removed at this moment
-        try:
-            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder)
-        finally:
-            os.close(alive)
-    return removed
-
-
 def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
-    """Options for ranks of this machine; other MPIs than Open MPI get only their number."""
+    """Options for ranks of this machine, or of this Slurm job; other MPIs than Open MPI get only their number."""
     version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, errors="replace", check=False)
+    allocation = Allocation.current()
+    if version.stdout.startswith("slurm"):
+        return ["--mpi=pmix", "--kill-on-bad-exit=1", "-n", str(num_ranks)]
     if "Open MPI" not in version.stdout:
         return ["-n", str(num_ranks)]
+    if _bound() and allocation is not None:
+        return ["--bind-to", "core", "--map-by", f"slot:PE={allocation.cpus_per_task}", "-n", str(num_ranks)]
     return ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks)]
+
+
+def default_ranks() -> int:
+    """Workers where nothing says how many: one a core of this machine or, in a Slurm job, one a task.
+
+    The master, which mostly sleeps, shares a core with a worker; where ranks are bound, or srun starts them, it is a task.
+    """
+    allocation = Allocation.current()
+    if allocation is None:
+        return available_cores()
+    shared = not _bound() and Path(os.environ.get(MPIRUN_VARIABLE, "")).name != "srun"
+    return max(1, allocation.num_tasks - (0 if shared else 1))
+
+
+def _bound() -> bool:
+    return os.environ.get(BIND_VARIABLE) == "core"
 
 
 def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:

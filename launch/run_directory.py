@@ -16,8 +16,11 @@ from typing import Any
 
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig
+from esengine.launch.slurm.allocation import Allocation, job_name
 
 FORMAT = 1
+JOB_FOLDER = "slurm"
+"""Folder in a run directory for the batch script and the logs of its job; it is there before the run."""
 _INIT_POLICY = "init_policy.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
@@ -48,7 +51,7 @@ class RunDirectory:
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
                 raise UserError(f"--run-dir must be new or empty, got {path}, which holds other files; use another folder")
             run = cls(path)
             run._write_json("config.json", {"format": FORMAT, "config": config.to_json(), "starts": []})
@@ -99,7 +102,7 @@ class RunDirectory:
                 "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "host": socket.gethostname(),
                 "ranks": num_ranks,
-                "job": os.environ.get("SLURM_JOB_ID"),
+                "job": job_name(),
                 "versions": versions(),
                 "commit": _commit(),
             }
@@ -134,6 +137,9 @@ class RunDirectory:
         except BlockingIOError:
             owner = os.read(descriptor, 4096).decode(errors="replace")
             os.close(descriptor)
+            if _is_earlier_start(owner):
+                (self.path / "lock").unlink(missing_ok=True)
+                return self.acquire()
             raise UserError(
                 f"a run directory has one writer, and {self.path} is held by {_owner_words(owner)}; wait for it or stop it"
             ) from None
@@ -143,7 +149,10 @@ class RunDirectory:
                 f"a run directory must be on a file system with flock, got {self.path}: {error.strerror}; "
                 "mount it with flock, or use another folder"
             ) from error
-        record = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+        allocation = Allocation.current()
+        record: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "job": job_name()}
+        if allocation is not None:
+            record["restarts"] = allocation.restarts
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(record).encode(), 0)
         self._lock = descriptor
@@ -155,6 +164,18 @@ class RunDirectory:
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
+
+    def wait_for_writer(self, patience_s: float = 60.0) -> None:
+        """Wait until nobody writes: ranks that are killed leave a process behind that saves their state."""
+        path, deadline = self.path / "lock", time.monotonic() + patience_s
+        if not path.exists():
+            return
+        with open(path) as file:
+            while time.monotonic() < deadline:
+                try:
+                    return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(0.05)
 
     def cut_metrics(self, generation: int) -> None:
         """Keep the rows up to a generation, which is where the run goes on from."""
@@ -256,6 +277,25 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
     except OSError:
         return None  # no git on this machine
+
+
+def _is_earlier_start(owner: str) -> bool:
+    """Whether the lock is one that an earlier start of this very Slurm job left on a network file system.
+
+    Slurm starts a job again only when its earlier start is over; a file server may keep the lock of a crashed node for minutes.
+    """
+    try:
+        record = json.loads(owner)
+    except ValueError:
+        return False
+    allocation = Allocation.current()
+    elsewhere = record.get("host") != socket.gethostname()
+    return (
+        allocation is not None
+        and elsewhere
+        and record.get("job") == allocation.job
+        and record.get("restarts", allocation.restarts) < allocation.restarts
+    )
 
 
 def _owner_words(owner: str) -> str:

@@ -14,11 +14,11 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display
 from esengine.launch.follower import Follower
-from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
-from esengine.world import World, available_cores
+from esengine.world import World
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
 OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED, "refused": BAD_INPUT}
@@ -31,7 +31,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
         UserError: the settings or the run directory are no good; nothing has been started.
     """
     path = config.train.run_dir or default_path(config)
-    ranks = config.train.ranks or available_cores()
+    ranks = config.train.ranks or default_ranks()
     if must_launch(ranks):
         find_mpirun()
         return _launch(prepare(config, path, shared_memory=True), config, ranks, stop)
@@ -58,7 +58,7 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
     if directory is None:
         return _run_here(world, None, None, stop)
     config = directory.config().with_train(quiet=quiet)
-    ranks = config.train.ranks or available_cores()
+    ranks = config.train.ranks or default_ranks()
     if must_launch(ranks):
         find_mpirun()
         directory.release()
@@ -110,6 +110,7 @@ def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRe
     arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
     with Display(config, directory.path) as display:
         run_ranks(ranks, arguments, stop, Follower(directory.path, display, shown))
+    directory.wait_for_writer()
     starts = directory.starts()
     outcome = starts[-1].get("outcome") if len(starts) > num_starts else None
     if outcome is None:

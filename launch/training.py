@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished, save_checkpoint
 from esengine.errors import Interrupted, WorkerError
-from esengine.interrupts import StopRequest
+from esengine.interrupts import StopRequest, outlive
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.stopwatch import Stopwatch
+from esengine.launch.time_limit import TimeLimit
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import save_policy
@@ -117,6 +118,8 @@ class Training:
         self._elapsed_before = 0.0
         self._watch = Stopwatch()
         self._began = time.monotonic()
+        self._time_limit = TimeLimit()
+        self._longest_s = 0.0  # generation of this start
 
     def run(self) -> RunResult:
         """Generations until there is a reason to stop, then the final evaluation and the completion record."""
@@ -127,11 +130,18 @@ class Training:
                     reason = self._reason_to_stop()
                     if reason is not None:
                         break
+                    if not self._time_limit.leaves(self._longest_s):
+                        raise Interrupted("the job's time limit, before a generation that would not fit")
+                    began = time.monotonic()
                     self._generation()
+                    self._longest_s = max(self._longest_s, time.monotonic() - began)
                 self._complete_row()
             final_return = self._final_return()
         except Interrupted as signal:
-            self._save_checkpoint()
+            if self.pool.is_being_killed:
+                outlive(self._save_checkpoint)
+            else:
+                self._save_checkpoint()
             if self._charts is not None and not self.pool.is_being_killed:
                 self._charts.close()
             return self._result(False, f"stopped by {signal}", None)

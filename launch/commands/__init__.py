@@ -28,6 +28,10 @@ COMMANDS = {
     "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),
     "collect": Command("", "demonstrations of a run's policy, of an expert of your own, or of rules"),
     "demos": Command("inspect", "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it"),
+    "submit": Command("-- COMMAND", "hand train, or another command, to Slurm; the job requeues itself until the run is done"),
+    "status": Command("[RUN | JOB]", "how far submitted runs are: queue, accounting, and the run's own records"),
+    "cancel": Command("JOB", "end a job, an array or one task of it, with a checkpoint"),
+    "job": Command("-- COMMAND", "inside a Slurm script: train or resume on the job's tasks, over as many starts as it needs"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import make_dataclass
+from dataclasses import fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -48,3 +48,16 @@ def parse_with_argument(kind: type[T], argv: list[str], prog: str, name: str, ab
     both = make_dataclass(prog.rpartition(" ")[2], [(name, positional), ("how", kind)], frozen=True)
     parsed: Any = parse(both, argv, prog, description=kind.__doc__)
     return getattr(parsed, name), parsed.how
+
+
+def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after the first ``--``."""
+    if "--" not in argv:
+        return argv, []
+    at = argv.index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def flags_of(kind: type[Any]) -> list[str]:
+    """The flags of a settings class."""
+    return [f"--{field.name.replace('_', '-')}" for field in fields(kind)]

@@ -39,7 +39,16 @@ class ResumeSettings:
 
 def command(argv: list[str], stop: StopRequest) -> int:
     """Go on with the run; returns its exit status. Raises UserError for a folder that is no run."""
-    parsed = parse(ResumeSettings, argv, "esengine resume")
+    parsed = parse_resume(argv)
+    return resume(parsed.run, resume_changes(parsed), parsed.quiet, parsed.trust_modules, stop)
+
+
+def parse_resume(argv: list[str]) -> ResumeSettings:
+    """The flags after ``esengine resume``."""
+    return parse(ResumeSettings, argv, "esengine resume")
+
+
+def resume_changes(parsed: ResumeSettings) -> dict[str, object]:
+    """The run's settings that are to change."""
     names = ("generations", "max_env_steps", "max_evaluations", "max_time", "target_return", "ranks")
-    changes = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
-    return resume(parsed.run, changes, parsed.quiet, parsed.trust_modules, stop)
+    return {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}

@@ -24,6 +24,13 @@ def command(argv: list[str], stop: StopRequest) -> int:
             "esengine train METHOD --help tells the flags"
         )
         return 0 if argv else 2
+    return start(parse_train(argv), stop)
+
+
+def parse_train(argv: list[str]) -> RunConfig:
+    """The settings that the words after ``esengine train`` say. Raises UserError for some that no run can have."""
+    if not argv:
+        raise UserError(f"train must be followed by a method, one of {listed(METHODS)}, got nothing; see esengine train --help")
     settings = settings_of(argv[0])
     rest, values = _without_config_file(argv[1:])
     from_file = dict(values)
@@ -40,7 +47,7 @@ def command(argv: list[str], stop: StopRequest) -> int:
         named = getattr(parsed.train, name)
         if named is not None and ":" in named and named == from_file.get(name) and not parsed.train.trust_modules:
             raise UserError(f"--config names the module {named!r}, whose code would run; add --trust-modules if you trust it")
-    return start(RunConfig(argv[0], parsed.train, parsed.search), stop)
+    return RunConfig(argv[0], parsed.train, parsed.search)
 
 
 def _without_config_file(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from esengine.errors import listed
+from esengine.launch.commands import COMMANDS
 from tests.conftest import REPOSITORY, Run
 
 TRUNCATION = ("train", "truncation-es", "--ranks", "1", "--env-id")
@@ -45,7 +47,7 @@ CASES = {
     ),
     "unknown command": (
         ("trian",),
-        "the command must be one of train, resume, evaluate, collect, demos, doctor, bench, got 'trian'",
+        f"the command must be one of {listed(COMMANDS)}, got 'trian'",
     ),
     "no compiled form": (
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from esengine.launch.local_mpi import remove_abandoned
+from esengine import session
 from esengine.node_memory import ROOT
 
 
@@ -20,9 +20,9 @@ def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
         assert folder.parent == ROOT
-        assert folder not in remove_abandoned()
+        assert folder not in session.remove_abandoned(ROOT)
         assert folder.exists()
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert folder in remove_abandoned()
+        assert folder in session.remove_abandoned(ROOT)
     assert not folder.exists()

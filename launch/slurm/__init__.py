@@ -1,0 +1,1 @@
+"""Runs as Slurm jobs: the script, submitting, what happens inside a job, and looking at it."""

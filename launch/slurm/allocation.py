@@ -1,0 +1,54 @@
+"""The Slurm job that this process is a part of, as Slurm's environment variables tell it. Without imports from the launch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A job's resources.
+
+    Attributes:
+        job: the job's name to Slurm's commands, ``123`` or, for a task of an array, ``123_4``.
+        num_nodes: nodes of this start.
+        num_tasks: ranks that the job asked for, on all nodes.
+        cpus_per_task: cores a rank.
+        restarts: starts before this one.
+    """
+
+    job: str
+    num_nodes: int
+    num_tasks: int
+    cpus_per_task: int
+    restarts: int
+
+    @classmethod
+    def current(cls, variables: Mapping[str, str] = os.environ) -> Allocation | None:
+        """The job of this process, or None outside of one."""
+        job = job_name(variables)
+        if job is None:
+            return None
+        nodes = _number(variables, "SLURM_JOB_NUM_NODES", 1)
+        a_node = _number(variables, "SLURM_NTASKS_PER_NODE", 1)
+        tasks = nodes * a_node if "SLURM_NTASKS_PER_NODE" in variables else _number(variables, "SLURM_NTASKS", nodes)
+        return cls(
+            job, nodes, tasks, _number(variables, "SLURM_CPUS_PER_TASK", 1), _number(variables, "SLURM_RESTART_COUNT", 0)
+        )
+
+
+def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
+    """The job of this process as Slurm's commands take it, or None outside of one.
+
+    The plain number of one task of an array is that of the whole array, which a requeue would then concern.
+    """
+    if "SLURM_ARRAY_TASK_ID" in variables:
+        return f"{variables.get('SLURM_ARRAY_JOB_ID')}_{variables['SLURM_ARRAY_TASK_ID']}"
+    return variables.get("SLURM_JOB_ID")
+
+
+def _number(variables: Mapping[str, str], name: str, default: int) -> int:
+    text = variables.get(name, "")
+    return int(text) if text.isdigit() else default

@@ -1,0 +1,134 @@
+"""Slurm's own commands, and what they answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from esengine.errors import UserError
+
+_FIELDS = "JobArrayID:64,State:24,Reason:64,NumNodes:10,NodeList:256,TimeUsed:24,TimeLimit:24,RestartCnt:8,StdOut:4096"
+_ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job, or a task of an array, as Slurm tells it.
+
+    Attributes:
+        job: its name to Slurm, ``123``, ``123_4``, or ``123_[5-9]`` for tasks that wait together.
+        state: such as ``RUNNING``.
+        reason: why it waits, or ``None`` in Slurm's words.
+        nodes: where it runs; empty while it waits.
+        used: time that this start has lasted.
+        limit: what it may last.
+        restarts: starts beyond the first; unknown to accounting.
+        log: file that its output goes to; unknown to accounting.
+    """
+
+    job: str
+    state: str
+    reason: str = ""
+    nodes: str = ""
+    used: str = ""
+    limit: str = ""
+    restarts: str = ""
+    log: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state.startswith(_ENDED)
+
+
+def submit_script(script: str, options: list[str]) -> str:
+    """Hand a script to sbatch; returns the job's number.
+
+    Raises:
+        UserError: sbatch refused it, with what it said.
+    """
+    result = _slurm("sbatch", "--parsable", *options, script)
+    if result.returncode != 0:
+        raise UserError(f"sbatch refused the job and said: {_words(result.stderr)}; change what it names, or look at --dry-run")
+    return result.stdout.strip().split(";")[0]
+
+
+def queued_jobs(job: str | None = None) -> list[QueuedJob]:
+    """Jobs of this user, or one job with all its tasks, that the queue or the accounting knows.
+
+    The queue forgets ended jobs after some minutes. Then accounting is asked, where a site has it.
+    """
+    whose = ["--me"] if job is None else [f"--jobs={job}", "--states=all"]
+    result = _slurm("squeue", "--noheader", *whose, f"--Format={_FIELDS}")
+    if result.returncode == 0 and (result.stdout.strip() or job is None):
+        return _parse_queue(result.stdout)
+    return [] if job is None else _accounted(job)
+
+
+def requeue(job: str) -> str | None:
+    """Put a running job back into the queue; returns what Slurm said against it, or None."""
+    result = _slurm("scontrol", "requeue", job)
+    return None if result.returncode == 0 else _words(result.stderr)
+
+
+def cancel(job: str) -> None:
+    """End a job and all its tasks, or one task of an array. Raises UserError where Slurm refuses."""
+    result = _slurm("scancel", "--verbose", job)
+    if result.returncode != 0 or "error" in result.stderr.lower():
+        raise UserError(f"scancel refused {job} and said: {_words(result.stderr)}")
+
+
+def time_left_s(job: str) -> float | None:
+    """Seconds until a running job's limit, or None if it has none or Slurm does not answer."""
+    result = _slurm("squeue", "--noheader", f"--jobs={job}", "--Format=TimeLeft")
+    return parse_duration(result.stdout.strip()) if result.returncode == 0 else None
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of Slurm's ``[D-][[HH:]MM:]SS``, or None for ``UNLIMITED`` and other words."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def _parse_queue(text: str) -> list[QueuedJob]:
+    widths = [int(field.partition(":")[2]) for field in _FIELDS.split(",")]
+    jobs = []
+    for line in text.splitlines():
+        values, start = [], 0
+        for width in widths:
+            values.append(line[start : start + width].strip())
+            start += width
+        if re.match(r"\d", values[0]):  # a log's name with a line break goes on in the next line
+            name, state, reason, _, nodes, used, limit, restarts, log = values
+            jobs.append(QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log))
+    return jobs
+
+
+def _accounted(job: str) -> list[QueuedJob]:
+    if shutil.which("sacct") is None:
+        return []
+    command = ("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=JobID,State,NodeList,Elapsed")
+    result = _slurm(*command)
+    rows = [line.split("|") for line in result.stdout.splitlines()] if result.returncode == 0 else []
+    return [QueuedJob(row[0], row[1].split()[0], nodes=row[2], used=row[3]) for row in rows if len(row) == 4]
+
+
+def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which(command[0]) is None:
+        raise UserError(
+            f"Slurm's {command[0]} must be on this machine, found none; run this on the cluster's login node"
+            + (", or look at the script with --dry-run" if command[0] == "sbatch" else "")
+        )
+    environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+
+
+def _words(text: str) -> str:
+    """Slurm's messages in one line, without the programs' names."""
+    lines = [re.sub(r"^\w+: (error: )?", "", line).strip() for line in text.replace("\0", "").splitlines()]
+    return "; ".join(filter(None, lines)) or "nothing"

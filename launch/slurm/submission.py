@@ -1,0 +1,198 @@
+"""``esengine submit``: from flags to a job in the queue."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from esengine.errors import UserError, listed
+from esengine.launch.commands import COMMANDS
+from esengine.launch.commands.resume import parse_resume
+from esengine.launch.commands.train import parse_train
+from esengine.launch.local_mpi import BIND_VARIABLE, MPIRUN_VARIABLE
+from esengine.launch.run_directory import JOB_FOLDER, RunDirectory, default_path
+from esengine.launch.slurm.client import submit_script
+from esengine.launch.slurm.script import JobScript, options_beside, render
+from esengine.launch.slurm.settings import SubmitSettings
+
+_NEVER = ("submit", "status", "cancel", "job", "doctor")
+_RECORD = "job.json"
+_SCRIPT = "job.sbatch"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is known of a job from its submission on.
+
+    Attributes:
+        job: number of the job or of the array.
+        directory: the run directory; of an array, the folder of the runs.
+        first_seed: seed of task 0, or None if the job is no array.
+        log: name of the log files with sbatch's patterns.
+    """
+
+    job: str
+    directory: Path
+    first_seed: int | None
+    log: str
+
+    def run_of(self, task: str | None) -> Path:
+        """Run directory of a task, or of a job that is no array."""
+        if self.first_seed is None or task is None:
+            return self.directory
+        return self.directory / f"seed-{self.first_seed + int(task)}"
+
+    def save(self) -> None:
+        record = {"job": self.job, "first_seed": self.first_seed, "log": self.log, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        (self.directory / JOB_FOLDER / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
+
+    @classmethod
+    def of(cls, directory: Path) -> Submission | None:
+        """The latest submission of a run or of an array's runs, or None if there was none."""
+        try:
+            record: dict[str, Any] = json.loads((directory / JOB_FOLDER / _RECORD).read_text())
+            return cls(record["job"], directory, record["first_seed"], record["log"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def submit(settings: SubmitSettings, arguments: list[str]) -> int:
+    """Submit a command of esengine as a job and tell where to look; returns the exit status.
+
+    Raises:
+        UserError: the command or a flag is no good, or sbatch refused.
+    """
+    settings.check()
+    script = job_script(settings, arguments)
+    text = render(script)
+    if settings.dry_run:
+        beside = options_beside(script)
+        print(text, end="")
+        if beside:
+            print(f"# and on sbatch's command line: {shlex.join(beside)}")
+        return 0
+    if script.directory is None:
+        print(f"submitted job {_submit_aside(text, options_beside(script))}")
+        return 0
+    folder = Path(script.directory) / JOB_FOLDER
+    made = _make(folder)
+    try:
+        (folder / _SCRIPT).write_bytes(os.fsencode(text))
+        job = submit_script(str(folder / _SCRIPT), options_beside(script))
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    pattern = "%A_%a.log" if script.first_seed is not None else "%j.log"
+    submission = Submission(job, Path(script.directory), script.first_seed, str(folder / pattern))
+    submission.save()
+    _announce(submission, settings)
+    return 0
+
+
+def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
+    """The record that a job's script is rendered from. Raises UserError for a command that cannot be submitted."""
+    if not arguments:
+        raise UserError(
+            "submit needs a command after --, got none; for example: esengine submit --nodes 2 -- train openai-es ..."
+        )
+    if arguments[0] not in COMMANDS or arguments[0] in _NEVER:
+        known = listed(name for name in COMMANDS if name not in _NEVER)
+        raise UserError(f"the command after -- must be one of {known}, got {arguments[0]!r}; see esengine --help")
+    name, directory, first_seed = arguments[0], None, None
+    if arguments[0] == "train":
+        config = parse_train(arguments[1:])
+        config.check()
+        path = config.train.run_dir or default_path(config)
+        name = f"{config.method}-{config.train.env_id or config.train.objective}"
+        directory, first_seed = os.path.abspath(path), config.train.seed if settings.array is not None else None
+        _check_new(Path(directory))
+    elif arguments[0] == "resume":
+        directory = os.path.abspath(parse_resume(arguments[1:]).run)
+        RunDirectory.open(Path(directory))
+    if settings.array is not None and first_seed is None:
+        raise UserError(f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each run by itself")
+    options = [("job-name", settings.job_name or name), *(pair for pair in settings.options() if pair[0] != "job-name")]
+    if directory is not None:
+        pattern = "%A_%a.log" if first_seed is not None else "%j.log"
+        options += [
+            ("output", f"{directory.replace('%', '%%')}/{JOB_FOLDER}/{pattern}"),
+            ("open-mode", "append"),
+            ("signal", f"B:USR1@{settings.stop_before}"),
+            ("requeue", None),
+        ]
+    return JobScript(
+        options=tuple(options),
+        setup=settings.setup,
+        variables=_variables(settings),
+        program=(sys.executable, "-P", "-m", "esengine"),
+        arguments=tuple(arguments),
+        directory=directory,
+        first_seed=first_seed,
+        stop_before_s=settings.stop_before,
+        max_requeues=settings.max_requeues,
+    )
+
+
+def _variables(settings: SubmitSettings) -> tuple[tuple[str, str], ...]:
+    chosen = []
+    if settings.launcher == "srun":
+        chosen.append((MPIRUN_VARIABLE, "srun"))
+    if settings.bind_to == "core":
+        chosen.append((BIND_VARIABLE, "core"))
+    return tuple(chosen)
+
+
+def _check_new(directory: Path) -> None:
+    if "\\" in str(directory):
+        raise UserError(
+            f"--run-dir must have no backslash, which Slurm reads in the names of logs, got {directory}; use another"
+        )
+    if (directory / "config.json").exists():
+        raise UserError(
+            f"--run-dir must be new, got {directory}, which holds a run; submit -- resume {directory}, or use another"
+        )
+    earlier = Submission.of(directory)
+    if earlier is not None:
+        raise UserError(
+            f"--run-dir must be new, got {directory}, which job {earlier.job} was submitted for; "
+            f"look with esengine status {earlier.job}, or use another"
+        )
+
+
+def _make(folder: Path) -> Path:
+    """Make a folder and those above it; returns the topmost that was made, to be removed if nothing comes of it."""
+    top = folder
+    while not top.parent.exists():
+        top = top.parent
+    if folder.exists():
+        top = folder / _SCRIPT  # the next submission for a run: nothing to remove
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--run-dir must be writable, got {folder.parent}: {error.strerror}; use another folder") from error
+    return top
+
+
+def _submit_aside(text: str, options: list[str]) -> str:
+    """Submit a command that keeps no folder."""
+    with tempfile.NamedTemporaryFile(suffix=".sbatch") as file:
+        file.write(os.fsencode(text))
+        file.flush()
+        return submit_script(file.name, options)
+
+
+def _announce(submission: Submission, settings: SubmitSettings) -> None:
+    array = submission.first_seed is not None
+    print(f"submitted {f'array {submission.job}, tasks {settings.array}' if array else f'job {submission.job}'}")
+    print(f"{'runs' if array else 'run directory'} {submission.directory}{'/seed-*' if array else ''}")
+    print(f"log {submission.log.replace('%j', submission.job).replace('%A', submission.job)}")
+    print(f"look with: esengine status {shlex.quote(str(submission.directory))}")
+    print(f"end it with: esengine cancel {submission.job}", flush=True)

@@ -1,0 +1,86 @@
+"""One cluster for all tests of a session, and what a user does with it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SUPPORT
+from tests.support.slurm import SlurmCluster, missing
+
+PATIENCE_S = 200
+
+
+class User:
+    """Somebody on the login node, in a folder of their own.
+
+    Args:
+        cluster: where to work.
+        folder: the working folder.
+    """
+
+    def __init__(self, cluster: SlurmCluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+
+    def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.cluster.run(*map(str, command), folder=self.folder, PYTHONPATH=str(SUPPORT), **variables)
+
+    def output(self, *command: str | Path) -> str:
+        """What a command prints, which must succeed."""
+        result = self.run(*command)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def submit(self, *arguments: str | Path) -> str:
+        """``esengine submit``; returns the job."""
+        return self.output("esengine", "submit", *arguments).splitlines()[0].split(",")[0].split()[-1]
+
+    def wait(self, job: str, condition: Callable[[str], bool], what: str) -> None:
+        """Wait until a job's state meets a condition; one put back into the queue need not wait its two minutes."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            states = self.cluster.states(job)
+            if all(condition(state) for state, _ in states):
+                return
+            if any(reason == "BeginTime" for _, reason in states):
+                self.cluster.run("scontrol", "update", f"jobid={job}", "StartTime=now")
+            assert time.monotonic() < deadline, (what, states, self.logs())
+            time.sleep(0.1)
+
+    def wait_for_end(self, job: str) -> list[str]:
+        """Wait until a job, with all its tasks, has ended for good; returns the states."""
+        ended = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+        self.wait(job, lambda state: state in ended, "its end")
+        return [state for state, _ in self.cluster.states(job)]
+
+    def wait_for_rows(self, run: str, count: int, job: str) -> None:
+        """Wait until a run has done so many generations."""
+        path = self.folder / run / "metrics.jsonl"
+        self.wait(job, lambda state: path.exists() and path.read_text().count("\n") >= count, f"{count} generations")
+
+    def logs(self) -> str:
+        return "\n".join(f"{path}:\n{path.read_text(errors='replace')}" for path in self.folder.glob("**/*.log"))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    reason = missing()
+    if reason is not None:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("cluster")
+    up = SlurmCluster(folder)
+    try:
+        yield up
+    finally:
+        up.close()
+
+
+@pytest.fixture
+def user(cluster: SlurmCluster, tmp_path: Path) -> Iterator[User]:
+    yield User(cluster, tmp_path)
+    cluster.run("scancel", "--me")
+    cluster.wait_for_nodes()

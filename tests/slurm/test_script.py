@@ -1,0 +1,124 @@
+"""The batch script: pinned text, and words that reach the program as they were given."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from esengine.errors import UserError
+from esengine.launch.slurm.client import parse_duration
+from esengine.launch.slurm.script import JobScript, options_beside, render
+from esengine.launch.slurm.settings import SubmitSettings
+from esengine.launch.slurm.submission import job_script
+from tests.conftest import REPOSITORY, Run
+
+HOSTILE = ["a b", "it's", 'say "no"', "line\nbreak", "$HOME `id` \\ #", "*", "ünïcode ☃", "", "--x=y z", "%j"]
+TRAIN = ("train", "openai-es", "--env-id", "CartPole-v1")
+
+
+def script(arguments: tuple[str, ...], options: tuple[tuple[str, str | None], ...] = ()) -> JobScript:
+    return JobScript(options, (), (), ("python", "-m", "esengine"), arguments, None, None, 60, 5)
+
+
+def test_the_script_is_the_golden_file() -> None:
+    job = JobScript(
+        options=(
+            ("job-name", 'it\'s a "walk" #1'),
+            ("nodes", "2-4"),
+            ("ntasks-per-node", "64"),
+            ("time", "04:00:00"),
+            ("array", "0-5%3"),
+            ("comment", "two\nlines"),
+            ("output", "/home/me/my runs/100%%/slurm/%A_%a.log"),
+            ("open-mode", "append"),
+            ("signal", "B:USR1@120"),
+            ("requeue", None),
+        ),
+        setup=("module load openmpi", "source '/home/me/my venv/bin/activate'"),
+        variables=(("ESENGINE_MPIRUN", "srun"), ("ESENGINE_BIND_TO", "core")),
+        program=("/home/me/my venv/bin/python", "-P", "-m", "esengine"),
+        arguments=("train", "openai-es", "--env-id", "CartPole-v1", "--env-arg", "title=it's\ntwo lines", "--seed", "10"),
+        directory="/home/me/my runs/100%",
+        first_seed=10,
+        stop_before_s=120,
+        max_requeues=50,
+    )
+    assert render(job) == (REPOSITORY / "tests" / "golden" / "job.sbatch").read_text()
+    assert options_beside(job) == ["--comment=two\nlines"]
+
+
+def test_words_reach_the_program_as_they_were_given(tmp_path: Path) -> None:
+    echo = tmp_path / "echo with space.py"
+    echo.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
+    job = JobScript((), (), (), (sys.executable, str(echo)), tuple(HOSTILE), None, None, 60, 5)
+    result = subprocess.run(["bash"], input=os.fsencode(render(job)), capture_output=True, check=True)
+    assert json.loads(result.stdout) == HOSTILE
+
+
+def test_a_header_never_holds_a_line_break() -> None:
+    text = render(script(("doctor",), (("job-name", "a\n#SBATCH --uid=root"), ("comment", "b"))))
+    assert [line for line in text.splitlines() if line.startswith("#SBATCH")] == ["#SBATCH --comment=b"]
+
+
+def test_a_tasks_seed_and_folder_follow_from_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = SubmitSettings(array="0-5%3")
+    text = render(job_script(settings, [*TRAIN, "--seed", "7", "--run-dir", "some runs"]))
+    assert "seed=$((7 + SLURM_ARRAY_TASK_ID))\n" in text
+    assert text.endswith(f'--seed "$seed" --run-dir \'{tmp_path}/some runs\'/seed-"$seed"\n')
+
+
+def test_dry_run_prints_the_script_and_makes_nothing(esengine: Run, tmp_path: Path) -> None:
+    flags = ("--nodes", "4", "--sbatch", "exclusive", "--sbatch", "licenses=a:1", "--setup", "module load mpi", "--dry-run")
+    result = esengine("submit", *flags, "--", *TRAIN, "--run-dir", "run")
+    assert result.returncode == 0, result.stderr
+    for line in ("--nodes=4", "--exclusive", "--licenses=a:1", f"--output={tmp_path}/run/slurm/%j.log", "--requeue"):
+        assert f"#SBATCH {line}\n" in result.stdout
+    assert "\nmodule load mpi\n" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--exclusive", "--", *TRAIN), "submit's flags must be among --nodes"),
+        (("--exclusive", "--", *TRAIN), "use --sbatch exclusive"),
+        (("--sbatch", "exlusive", "--", *TRAIN), "got 'exlusive'; they are acctg-freq"),
+        (("--sbatch", "nodes=3", "--", *TRAIN), "got nodes; use --nodes"),
+        (("--sbatch", "signal=USR1@10", "--", *TRAIN), "leave signal to the job, which sets it itself; use --stop-before"),
+        (("--array", "a-b", "--", *TRAIN), "--array must be task numbers"),
+        (("--nodes", "2"), "needs a command after --"),
+        (("--", "trian"), "the command after -- must be one of train, resume"),
+        (("--", "train", "openai-se"), "the method must be one of"),
+        (("--", "train", "openai-es"), "needs either --env-id or --objective"),
+        (("--", "resume", "nowhere"), "must hold config.json"),
+        (("--array", "0-3", "--", "evaluate", "run"), "--array must go with train"),
+        (("--stop-before", "0", "--", *TRAIN), "--stop-before must be at least 1"),
+    ],
+)
+def test_bad_flags_say_what_is_known(
+    capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from esengine.interrupts import StopRequest
+    from esengine.launch.commands.submit import command
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        command(["--dry-run", *arguments], StopRequest())
+    assert said in str(error.value)
+
+
+def test_a_job_cannot_run_outside_of_slurm(esengine: Run) -> None:
+    result = esengine("job", "--", *TRAIN)
+    assert result.returncode == 2
+    assert "found no SLURM_JOB_ID; use esengine submit" in result.stderr
+
+
+def test_durations_are_read_as_slurm_writes_them() -> None:
+    assert [parse_duration(text) for text in ("59", "1:00", "2:00:01", "1-02:00:00")] == [59, 60, 7201, 93600]
+    assert parse_duration("UNLIMITED") is None
