@@ -20,7 +20,7 @@ def cost(x: NDArray[np.float64]) -> float:
 
 def main(generations: int = 600) -> float:
     """Descend; returns the cost of the mean."""
-    settings = OpenAIESSettings(population_size=64, sigma=0.05, learning_rate=0.05)
+    settings = OpenAIESSettings(population_size=64, sigma=0.02, learning_rate=0.02)
 
     def search(pool: Pool) -> NDArray[np.floating]:
         strategy = OpenAIES(settings, np.zeros(DIMENSION), seed=0)
