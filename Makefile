@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test check format docs bench scaling peers clean
+.PHONY: help venv run test fuzz check format docs bench scaling peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,6 +27,9 @@ run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a publis
 
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest
+
+fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile ones (about ten minutes)
+	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz --timeout 3600
 
 check: $(STAMP)  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -185,6 +185,10 @@ class TruncationES:
         self._elite = state["elite"]
         self._selected = None
         self._tree.restore({name[5:]: array for name, array in state.items() if name.startswith("tree/")})
+        if not (0 <= self._num_contenders <= self._rows.size and self._scores.shape == (self._num_contenders, 2)):
+            raise ValueError("the contenders are not among the parents")
+        if (self._rows < 0).any() or (self._rows >= self._tree.parents.size).any() or not self._rows.size:
+            raise ValueError("the parents are not in the ancestry")
 
 
 class GenomeTree:
@@ -253,5 +257,11 @@ class GenomeTree:
         return {name: getattr(self, name) for name in ("root", "parents", "generations", "members", "sigmas")}
 
     def restore(self, state: State) -> None:
+        """Take the ancestry of `state`. Raises ValueError if a node does not come after its parent."""
+        parents = state["parents"]
+        if len({array.shape for name, array in state.items() if name != "root"}) != 1 or parents.size < 1:
+            raise ValueError("the ancestry has parts of different lengths")
+        if parents[0] != -1 or (parents[1:] < 0).any() or (parents[1:] >= np.arange(1, parents.size)).any():
+            raise ValueError("the ancestry has a node that does not come after its parent")
         for name, array in state.items():
             setattr(self, name, array)

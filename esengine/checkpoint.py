@@ -1,30 +1,31 @@
-"""Checkpoints: one folder each, written aside, flushed and renamed, with a checksum; arrays as safetensors, no code.
+"""Checkpoints: one folder each, written aside, flushed and renamed; every byte that is read is under a checksum; no code.
 
 ``NNNNNN`` holds the state after that many generations; ``NNNNNN+KKKKKK`` also the first KKKKKK finished chunks of the
-generation that was open when the run was stopped. The newest by name is the furthest.
+generation that was open when the run was stopped. The newest by name is the furthest. Arrays lie in ``state.safetensors``,
+everything else in ``state.json``, which carries the arrays' SHA-256 and its own.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from esengine.errors import UserError
+from esengine.files import array_pieces, flush_folder, parse_arrays, read_bytes, read_json, remove, write_lasting
 
-FORMAT = 1
-_NAME = re.compile(r"^\d{6,}(\+\d{6,})?$")
+FORMAT = 2
+_NAME = re.compile(r"[0-9]{6,}(\+[0-9]{6,})?")
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,17 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint and remove the oldest beyond ``keep``.
+    """Write a checkpoint and remove the oldest beyond ``keep``. The folder is made, the one that it is in is not.
 
     Raises:
-        OSError: the disk is full or read-only; older checkpoints are untouched.
+        OSError: the disk is full or read-only, or the run directory is gone; older checkpoints are untouched.
     """
+    folder.mkdir(exist_ok=True)
     final = folder / checkpoint.name
     aside = folder / f".{checkpoint.name}.{os.getpid()}"
-    aside.mkdir(parents=True)
+    replaced = folder / f".replaced.{checkpoint.name}.{os.getpid()}"
     try:
+        aside.mkdir()
         units = sorted(checkpoint.finished)
         payloads = [checkpoint.finished[unit] for unit in units]
         arrays = checkpoint.arrays | {
@@ -65,26 +68,27 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             "finished/lengths": np.array([len(payload) for payload in payloads], np.int64),
             "finished/bytes": np.frombuffer(b"".join(payloads), np.uint8),
         }
-        image = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-        state = {
+        size, digest = write_lasting(aside / "state.safetensors", array_pieces(arrays))
+        record = {
             "format": FORMAT,
             "generation": checkpoint.generation,
             "counters": checkpoint.counters,
-            "sha256": hashlib.sha256(image).hexdigest(),
+            "bytes": size,
+            "sha256": digest,
         }
-        _write_flushed(aside / "state.safetensors", image)
-        _write_flushed(aside / "state.json", json.dumps(state, indent=1).encode())
-        replaced = folder / f".replaced.{checkpoint.name}.{os.getpid()}"
+        sealed = json.dumps(record | {"seal": _seal(record)}, indent=1)
+        write_lasting(aside / "state.json", [sealed.encode()])
+        flush_folder(aside)
         if final.exists():
             final.rename(replaced)
         aside.rename(final)
-        shutil.rmtree(replaced, ignore_errors=True)
     except OSError:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove(aside)
         raise
-    _flush_folder(folder)
+    flush_folder(folder)
+    remove(replaced)
     for old in checkpoints(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
     return final
 
 
@@ -92,13 +96,18 @@ def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints by name, the furthest last."""
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if _NAME.match(path.name)), key=_progress)
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=_progress)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed writer left half written. Only the run's one writer may call it."""
+    """Put back what a killed writer was replacing, and remove what it left half written; for the run's one writer alone."""
     for aside in folder.glob(".*") if folder.is_dir() else ():
-        shutil.rmtree(aside, ignore_errors=True)
+        kind, _, name = aside.name[1:].partition(".")
+        original = folder / name.rpartition(".")[0]
+        if kind == "replaced" and _NAME.fullmatch(original.name) and not original.exists():
+            aside.rename(original)
+        else:
+            remove(aside)
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
@@ -107,14 +116,14 @@ def load_newest(folder: Path) -> Checkpoint | None:
     Damaged ones are left as they are; the run's one writer removes them with `remove_after`.
 
     Raises:
-        UserError: the newest is of a format that this version does not know.
+        UserError: the newest is of a format that this version does not know, or may be whole but cannot be read.
     """
     for path in reversed(checkpoints(folder)):
         try:
             return load_checkpoint(path)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, UserError):
-                raise
+        except UserError:
+            raise
+        except (OSError, ValueError) as error:
             warnings.warn(f"checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2)
     return None
 
@@ -123,22 +132,62 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint.
 
     Raises:
-        UserError: its format is unknown.
-        OSError, ValueError, KeyError, TypeError, SafetensorError: it is damaged.
+        UserError: its format is unknown, or it may be whole but cannot be read.
+        OSError, ValueError: it is damaged.
     """
-    state = json.loads((path / "state.json").read_text())
-    if state["format"] != FORMAT:
-        raise UserError(
-            f"checkpoint {path} must have format {FORMAT}, got {state['format']}; use the version of esengine that wrote it"
-        )
-    image = (path / "state.safetensors").read_bytes()
-    if hashlib.sha256(image).hexdigest() != state["sha256"]:
+    try:
+        record = _open_record(path, read_json(path / "state.json"))
+        image = read_bytes(path / "state.safetensors")
+    except (OSError, MemoryError) as error:
+        if isinstance(error, MemoryError) or error.errno in (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE):
+            raise UserError(  # a good one must not be passed over, and then removed, for that
+                f"checkpoint {path} must be readable, but: {error}; make it so, or move it away to go on from the one before"
+            ) from error
+        raise
+    if len(image) != record["bytes"] or hashlib.sha256(image).hexdigest() != record["sha256"]:
         raise ValueError("its checksum does not match")
-    arrays: dict[str, NDArray[Any]] = load(image)
-    units, lengths, joined = (arrays.pop(f"finished/{name}") for name in ("units", "lengths", "bytes"))
+    return _rebuilt(path.name, record, parse_arrays(image))
+
+
+def _open_record(path: Path, record: Any) -> dict[str, Any]:
+    """The record of ``state.json`` once its seal is checked.
+
+    Raises:
+        UserError: it is whole but of another format, or of another program.
+        ValueError: it is damaged.
+    """
+    if not isinstance(record, dict):
+        raise ValueError("state.json is no JSON object")
+    sealed = dict(record)
+    seal, written_as = sealed.pop("seal", None), sealed.get("format")
+    whole = seal == _seal(sealed)
+    if written_as != FORMAT and (whole or seal is None):
+        raise UserError(
+            f"checkpoint {path} must have format {FORMAT}, got {written_as!r:.40}; use the version of esengine that wrote it, "
+            "or move it away to go on from the one before"
+        )
+    if not whole:
+        raise ValueError("the checksum of state.json does not match")
+    generation, counters = sealed.get("generation"), sealed.get("counters")
+    if not (isinstance(generation, int) and isinstance(counters, dict) and {"bytes", "sha256"} <= set(sealed)):
+        raise ValueError("state.json lacks a part")
+    return sealed
+
+
+def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
+    joined, lengths, units = (arrays.pop(f"finished/{part}", None) for part in ("bytes", "lengths", "units"))
+    if joined is None or lengths is None or units is None or not joined.ndim == lengths.ndim == units.ndim == 1:
+        raise ValueError("the finished chunks are not whole")
+    if units.dtype != np.int64 or lengths.dtype != np.int64 or joined.dtype != np.uint8 or units.size != lengths.size:
+        raise ValueError("the finished chunks are of another form")
     ends = np.cumsum(lengths)
+    if (lengths < 0).any() or (int(ends[-1]) if ends.size else 0) != joined.size:
+        raise ValueError("the finished chunks have other lengths than they claim")
     finished = {int(unit): joined[end - length : end].tobytes() for unit, length, end in zip(units, lengths, ends, strict=True)}
-    return Checkpoint(int(state["generation"]), arrays, dict(state["counters"]), finished)
+    checkpoint = Checkpoint(record["generation"], arrays, dict(record["counters"]), finished)
+    if checkpoint.name != name:
+        raise ValueError(f"it holds the state of {checkpoint.name}")
+    return checkpoint
 
 
 def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
@@ -146,24 +195,14 @@ def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
     for path in reversed(checkpoints(folder)):
         if checkpoint is not None and path.name == checkpoint.name:
             return
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record's values, whatever the white space and the order that a file writes them in."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _progress(path: Path) -> tuple[int, int]:
     generation, _, chunks = path.name.partition("+")
     return int(generation), int(chunks or 0)
-
-
-def _write_flushed(path: Path, image: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(image)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -32,19 +32,23 @@ _NEEDED = ("lengths", "observations", "actions", "rewards", "terminated", "trunc
 _PER_STEP = ("actions", "rewards", "labels")
 
 
-def load_demonstrations(names: Sequence[str | Path], trust_modules: bool = False) -> Demonstrations:
+def load_demonstrations(
+    names: Sequence[str | Path], trust_modules: bool = False, environment: EnvironmentSpec | None = None
+) -> Demonstrations:
     """Read files of demonstrations of one environment.
 
     Args:
         names: npz files, folders of Minari datasets, or ``minari:ID``.
         trust_modules: let an environment whose id names a module be imported.
+        environment: where they must be from, which is trusted; None takes that of the first file.
 
     Raises:
         UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or environments differ.
     """
     if not names:
         raise UserError("--demonstrations must name at least one file, got none; collect some with esengine collect")
-    environment, trajectories, origin = None, [], ""
+    trajectories, origin = list[Trajectory](), "--env-id"
+    trust_modules = trust_modules or environment is not None
     for name in names:
         found, here = _read(str(name))
         if environment is None:
@@ -52,7 +56,7 @@ def load_demonstrations(names: Sequence[str | Path], trust_modules: bool = False
         elif found != environment:
             raise UserError(
                 f"{name}: demonstrations must be of one environment, got {found.env_id} {found.arguments} beside "
-                f"{environment.env_id} {environment.arguments} in {origin}; name files of one environment"
+                f"{environment.env_id} {environment.arguments} of {origin}; name files of one environment"
             )
         check_fit(found, here, str(name), trust_modules)
         trajectories += here

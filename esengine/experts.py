@@ -76,7 +76,12 @@ class RuleExpert:
         rules: asked first.
         otherwise: asked then, or None: nobody knows there.
         complete: whether the rules must know everywhere, since nobody else acts.
+
+    Attributes:
+        fired: whether a rule fired when it was asked last.
     """
+
+    fired = False
 
     def __init__(self, rules: Rules, otherwise: Expert | None = None, complete: bool = False) -> None:
         self._rules, self._otherwise, self._complete = rules, otherwise, complete
@@ -87,6 +92,7 @@ class RuleExpert:
 
     def act(self, observation: Any) -> Any | None:
         correction = self._rules.correction(observation)
+        self.fired = correction is not None
         otherwise = None if self._otherwise is None else self._otherwise.act(observation)  # always: it may count steps
         if self._complete and correction is None and otherwise is None:
             raise ValueError(f"no rule fires for the observation {observation}; add a rule that does, or --policy or --expert")

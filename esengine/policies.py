@@ -77,14 +77,6 @@ class PolicySpec:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> PolicySpec:
-        action: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data["action"].items()
-        }
-        sizes, sampled = tuple(data["hidden_sizes"]), bool(data["sampled"])
-        return cls(int(data["observation_dim"]), ActionSpec(**action), sizes, sampled, int(data.get("components", 0)))
-
 
 @dataclass
 class Actor:

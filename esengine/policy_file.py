@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError
+from esengine.errors import UserError, listed
+from esengine.files import JSON_BYTES, array_pieces, parse_arrays, parse_json, read_bytes, replace_lasting
 from esengine.policies import Actor, PolicySpec
-from esengine.spaces import ObservationSpec
+from esengine.spaces import ActionSpec, ObservationSpec
 
 FORMAT = 1
 _KEY = "esengine"
+_ARRAYS = ("observation_inverse_std", "observation_mean", "parameters")
+_DTYPES = ("float16", "float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_MOST_LAYERS = 1000
 
 
 @dataclass
@@ -76,7 +79,7 @@ class Policy:
 
 
 def save_policy(path: Path, policy: Policy) -> None:
-    """Write the file aside and rename it, so that a reader never sees half of it."""
+    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises OSError."""
     described = {
         "format": FORMAT,
         "policy": policy.spec.as_json(),
@@ -93,9 +96,7 @@ def save_policy(path: Path, policy: Policy) -> None:
         "observation_mean": policy.observation_mean,
         "observation_inverse_std": policy.observation_inverse_std,
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
-    aside.rename(path)
+    replace_lasting(path, array_pieces(arrays, metadata))
 
 
 def load_policy(path: str | Path) -> Policy:
@@ -105,24 +106,111 @@ def load_policy(path: str | Path) -> Policy:
         UserError: there is no such file, or it is damaged or of another kind.
     """
     path = Path(path)
-    if path.is_dir():
-        path = path / "policy.safetensors"
-    if not path.is_file():
-        raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
     try:
-        with safe_open(path, "np") as file:
-            described = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            if not isinstance(described, dict) or described.get("format") != FORMAT:
-                raise UserError(f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        spec = PolicySpec.from_json(described["policy"])
-        environment = EnvironmentSpec(str(described["env_id"]), dict(described["env_arguments"]))
-        limits = {"max_episode_steps": described["max_episode_steps"], "fresh_env": bool(described["fresh_env"])}
-        policy = Policy(spec, **arrays, environment=environment, **limits)
+        if path.is_dir():
+            path = path / "policy.safetensors"
+        if not path.exists():
+            raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
+        image = read_bytes(path)
+        described = _described(image)
+        if not isinstance(described, dict) or described.get("format") != FORMAT:
+            raise UserError(f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version")
+        arrays = parse_arrays(image, JSON_BYTES)
+        if set(arrays) != set(_ARRAYS):
+            raise ValueError(f"its arrays must be {listed(_ARRAYS)}, got {listed(sorted(arrays))[:200]}")
+        policy = Policy(
+            _spec(described.get("policy")),
+            arrays["parameters"],
+            arrays["observation_mean"],
+            arrays["observation_inverse_std"],
+            _environment(described),
+            *_limits(described),
+        )
         _check(policy)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except UserError:
+        raise
+    except (ValueError, OSError, MemoryError) as error:
         raise UserError(f"{path} must be a whole policy file, but: {error}") from error
     return policy
+
+
+def _described(image: bytes) -> Any:
+    """The JSON value in the header of a policy file, or None if the file is of another kind. Raises ValueError."""
+    size = int.from_bytes(image[:8], "little")
+    if len(image) < 8 or size > min(len(image) - 8, JSON_BYTES):
+        raise ValueError(f"its header claims {size} bytes")
+    header = parse_json(image[8 : 8 + size])
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    return parse_json(text) if isinstance(text, str) else None
+
+
+def _spec(data: Any) -> PolicySpec:
+    """The architecture, every part of the type and the size that a kernel may rely on. Raises ValueError."""
+    names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
+    observation_dim, hidden_sizes, sampled, components, action = _fields(data, *names)
+    _require(_is_count(observation_dim), "observation_dim", observation_dim)
+    _require(_is_list_of(hidden_sizes, _is_count) and len(hidden_sizes) <= _MOST_LAYERS, "hidden_sizes", hidden_sizes)
+    _require(isinstance(sampled, bool), "sampled", sampled)
+    head = _action(action)
+    _require(
+        (type(components) is int and components == 0) or (_is_count(components) and head.kind == "box"),
+        "components",
+        components,
+    )
+    return PolicySpec(observation_dim, head, tuple(hidden_sizes), sampled, components)
+
+
+def _action(data: Any) -> ActionSpec:
+    kind, sizes, low, high, shape, starts, dtype = _fields(data, "kind", "sizes", "low", "high", "shape", "starts", "dtype")
+    _require(kind in ("box", "discrete", "multi-discrete", "multi-binary"), "kind", kind)
+    _require(_is_list_of(sizes, _is_count) and bool(sizes), "sizes", sizes)
+    bounds = len(sizes) if kind == "box" else 0
+    for name, values in (("low", low), ("high", high)):
+        _require(_is_list_of(values, lambda value: isinstance(value, float) and value == value), name, values)
+        _require(len(values) == bounds, name, values)
+    _require(all(below <= above for below, above in zip(low, high, strict=True)), "low", low)
+    _require(_is_list_of(shape, _is_count), "shape", shape)
+    _require(math.prod(shape) == len(sizes), "shape", shape)
+    _require(_is_list_of(starts, lambda value: type(value) is int and abs(value) < 1 << 62), "starts", starts)
+    _require(len(starts) == (len(sizes) if kind in ("discrete", "multi-discrete") else 0), "starts", starts)
+    _require(isinstance(dtype, str) and dtype in _DTYPES, "dtype", dtype)
+    if kind in ("box", "multi-binary"):
+        _require(set(sizes) == {1}, "sizes", sizes)
+    return ActionSpec(kind, tuple(sizes), tuple(low), tuple(high), tuple(shape), tuple(starts), dtype)
+
+
+def _environment(described: dict[str, Any]) -> EnvironmentSpec:
+    env_id, arguments = described.get("env_id"), described.get("env_arguments")
+    _require(isinstance(env_id, str) and 0 < len(env_id) < 1000, "env_id", env_id)
+    _require(isinstance(arguments, dict), "env_arguments", arguments)
+    return EnvironmentSpec(str(env_id), dict(arguments or {}))
+
+
+def _limits(described: dict[str, Any]) -> tuple[int | None, bool]:
+    steps, fresh_env = described.get("max_episode_steps"), described.get("fresh_env")
+    _require(steps is None or _is_count(steps), "max_episode_steps", steps)
+    _require(isinstance(fresh_env, bool), "fresh_env", fresh_env)
+    return steps, bool(fresh_env)
+
+
+def _fields(data: Any, *names: str) -> list[Any]:
+    if not isinstance(data, dict) or set(data) != set(names):
+        raise ValueError(f"its description must have {listed(names)}, got {data!r:.200}")
+    return [data[name] for name in names]
+
+
+def _require(condition: bool, name: str, value: Any) -> None:
+    if not condition:
+        raise ValueError(f"{name} is no good: {value!r:.80}")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 1 << 31
+
+
+def _is_list_of(value: Any, good: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(good(item) for item in value)
 
 
 def _check(policy: Policy) -> None:

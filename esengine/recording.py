@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.experts import Expert
+from esengine.experts import Expert, RuleExpert
 from esengine.policies import Actor
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, member_error
@@ -34,7 +34,7 @@ class Recorded(NamedTuple):
     Attributes:
         trajectory: the record.
         disagreements: (num_steps,) how much the ensemble of learners disagrees at each step; empty without one.
-        num_fired: steps at which a rule stepped in.
+        num_fired: steps at which a rule stepped in or gave the label.
     """
 
     trajectory: Trajectory
@@ -76,12 +76,10 @@ class RecordingProblem(EnvironmentProblem):
 
     Args:
         expert: acts or labels, or None.
-        shield: rules that step in whatever acts; it is the episodes' own.
         mix_per: whether the expert and the policy take turns by step or by episode.
     """
 
     expert: Expert | None = None
-    shield: Rules = field(default_factory=lambda: Rules(()))
     mix_per: Literal["step", "episode"] = "step"
     acting: Acting = field(default_factory=Acting)
     _env: gymnasium.Env[Any, Any] | None = field(default=None, init=False, repr=False)
@@ -223,6 +221,7 @@ def record_episode(
         turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
         asked = expert is not None and (turn or not disagreements or disagreements[-1] >= acting.threshold)
         wanted = expert.act(observation) if asked and expert is not None else None
+        num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
         labels.append(np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted))
         done = wanted if turn and wanted is not None else actor.act(flat.astype(np.float32), seed, step)
         disturbed = disturb(done)

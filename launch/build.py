@@ -14,7 +14,8 @@ from esengine.launch.config import RunConfig, TrainSettings
 from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
-from esengine.problems import EnvironmentProblem, ObjectiveProblem
+from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem
+from esengine.rules import load_rules
 from esengine.simulators import has_compiled
 from esengine.spaces import describe
 from esengine.vectorized import offers_vector
@@ -49,6 +50,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
                 "--env-backend compiled must be used with an environment that has compiled rollouts, "
                 f"got {train.env_id}; use --env-backend auto"
             )
+        if train.rules and train.env_backend not in ("auto", "gymnasium"):
+            raise UserError(f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python")
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
@@ -76,6 +79,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.env_backend,
         config.search.antithetic,
         train.survival_bonus,
+        load_rules(train.rules),
     )
 
 
@@ -105,6 +109,8 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
     if train.init_policy is not None:
         policy = load_policy(train.init_policy)
         problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
+        if train.anchor:
+            problem.anchor = Anchor(policy.parameters, train.anchor, train.anchor_decay)
         return policy.parameters
     return problem.policy.initial_parameters(train.seed)
 

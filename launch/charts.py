@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
+import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esengine.files import append_whole
 from esengine.launch.config import RunConfig
 from esengine.launch.run_directory import RunDirectory
 
@@ -36,34 +41,31 @@ class Charts:
 
     def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
         self._directory, self._config = directory, config
-        self._events: Any = None
+        self._events: Path | None = None  # the file of this start
         self._drawn = time.monotonic()
 
     def add(self, row: Row) -> None:
-        """Write a row's numbers as TensorBoard scalars, and draw the curve if the last one is old."""
+        """Append a row's numbers as TensorBoard scalars, and draw the curve if the last one is old. Raises OSError."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        step = row["generation"]
-        if self._events is None:
-            self._events = EventFileWriter(str(self._directory.path))
-            restarted = SessionLog(status=SessionLog.START)  # what an earlier start wrote from here on is void
-            self._events.add_event(Event(wall_time=time.time(), step=step, session_log=restarted))
+        now, step = time.time(), row["generation"]
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row).items()]
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
+        path = self._events
+        if path is None:
+            path = self._directory.path / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
+            restarted = SessionLog(status=SessionLog.START)  # what an earlier start wrote from here on is void
+            version = Event(wall_time=now, file_version="brain.Event:2")
+            events = [version, Event(wall_time=now, step=step, session_log=restarted), *events]
+        append_whole(path, _records(events))
+        self._events = path
         if time.monotonic() - self._drawn > _REDRAW_S:
             self.draw()
 
-    def close(self) -> None:
-        """Draw what the rows say at the end, and complete the event file."""
-        self.draw()
-        if self._events is not None:
-            self._events.close()
-
     def draw(self) -> None:
-        """Draw ``curve.png`` from the run's rows."""
-        rows = self._directory.metrics()
+        """Draw ``curve.png`` from the run's rows. Raises OSError."""
+        rows = self._directory.metrics.rows()
         if rows:
             draw_curve(self._directory, self._config, rows)
         self._drawn = time.monotonic()
@@ -78,6 +80,8 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     axes = figure.add_subplot()
     train = config.train
     x = "env_steps" if train.objective is None else "evaluations"
+    if not any(row[x] for row in rows):  # a method that only reads demonstrations
+        x = "generation"
     if train.minimize:
         _draw_costs(axes, rows, x)
     else:
@@ -89,13 +93,27 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     if train.target_return is not None:
         axes.axhline(train.target_return, color="gray", linestyle="--", linewidth=1.0, label="target")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("environment steps" if train.objective is None else "evaluations")
+    axes.set_xlabel({"env_steps": "environment steps", "generation": "epochs"}.get(x, x))
     axes.set_title(f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
+    if "loss" in rows[-1]:
+        _draw_losses(axes.twinx(), rows, x)
     aside = directory.path / ".curve.png"
     figure.savefig(aside, format="png", dpi=120)
     aside.rename(directory.path / "curve.png")
+
+
+def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
+    for name, label, style in (("loss", "loss", "-"), ("loss_held_out", "loss, held out", "--")):
+        points = [(row[x], row[name]) for row in rows if name in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, color="tab:gray", linestyle=style, linewidth=1.0)
+    if all(row["loss"] > 0 for row in rows):
+        axes.set_yscale("log")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
 
 
 def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
@@ -108,6 +126,17 @@ def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
     if min(lowest) > 0:
         axes.set_yscale("log")
     axes.set_ylabel("cost")
+
+
+def _records(events: list[Any]) -> bytes:
+    """The events as an event file holds them."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    image = io.BytesIO()
+    writer = RecordWriter(image)
+    for event in events:
+        writer.write(event.SerializeToString())
+    return image.getvalue()
 
 
 def _scalars(row: Row) -> dict[str, float]:

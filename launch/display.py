@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -16,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from esengine.launch.config import RunConfig
+from esengine.launch.metrics import Row
 from esengine.launch.progress import Progress
-
-Row = dict[str, Any]
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -73,7 +71,8 @@ class Display:
         row = self.progress.row
         if row is None:
             return "waiting for the first generation"
-        parts = [f"generation {row['generation']}", *self._returns(), f"sigma {_short(row.get('sigma'))}", *self._rates()]
+        sigma = [f"sigma {_short(row['sigma'])}"] if "sigma" in row else []
+        parts = [f"generation {row['generation']}", *self._returns(), *sigma, *self._rates()]
         if row.get("failed_members"):
             parts.append(f"[red]failed {row['failed_members']}[/red]")
         left_s = self.progress.left_s()
@@ -125,7 +124,11 @@ class Display:
             best = None if self.progress.best is None else -self.progress.best
             mean = row.get("fitness_mean")
             return [f"mean cost {_short(None if mean is None else -mean)}", f"best cost {_short(best)}"]
-        figures = [f"mean {_short(row.get('fitness_mean'))}", f"best {_short(row.get('fitness_max'))}"]
+        if "loss" in row:
+            losses = [name for name in ("loss", "loss_held_out", "labels") if name in row]
+            figures = [f"{name.replace('_', ' ')} {_short(row[name])}" for name in losses]
+        else:
+            figures = [f"mean {_short(row.get('fitness_mean'))}", f"best {_short(row.get('fitness_max'))}"]
         if evaluated is not None:
             age = "" if evaluated.generation == row.get("generation") else f" (generation {evaluated.generation})"
             figures.append(f"[bold]evaluated {_short(evaluated.mean_return)}[/bold]{age}")
@@ -141,9 +144,9 @@ class Display:
         return figures
 
     def _search(self, row: Row) -> list[str]:
-        figures = [f"sigma {_short(row.get('sigma'))}", f"population {row['population_size']:,}"]
-        if "axis_ratio" in row:
-            figures.insert(1, f"axis ratio {_short(row['axis_ratio'])}")
+        figures = [f"{name.replace('_', ' ')} {_short(row[name])}" for name in ("sigma", "axis_ratio") if name in row]
+        if "population_size" in row:
+            figures.append(f"population {row['population_size']:,}")
         ranks = row.get("machine", {}).get("ranks")
         return [*figures, *([f"ranks {ranks}"] if ranks else [])]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from esengine.launch.metrics import Row, parse_row
 
 
 class Follower:
@@ -18,7 +18,7 @@ class Follower:
         after: the last generation that was shown already.
     """
 
-    def __init__(self, path: Path, show: Callable[[dict[str, Any]], None], after: int = 0) -> None:
+    def __init__(self, path: Path, show: Callable[[Row], None], after: int = 0) -> None:
         self._path, self.show, self._generation = path / "metrics.jsonl", show, after
         self._inode, self._offset = 0, 0
 
@@ -37,16 +37,7 @@ class Follower:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                row = _row(line)
+                row = parse_row(line)
                 if row is not None and row["generation"] > self._generation:
                     self._generation = row["generation"]
                     self.show(row)
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    """The row of a whole line, or None for one that a crash left torn."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("generation"), int) else None

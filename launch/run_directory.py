@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from esengine.errors import UserError
+from esengine.demonstrations import save_demonstrations
+from esengine.errors import UserError, listed
+from esengine.files import read_bytes, read_json, remove, replace_lasting, write_lasting
 from esengine.launch.config import RunConfig
-from esengine.launch.slurm.allocation import Allocation, job_name
+from esengine.launch.metrics import MetricsFile
+from esengine.launch.run_lock import RunLock, wait_until_free
+from esengine.launch.slurm.allocation import job_name
+from esengine.trajectories import Demonstrations
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
 """Folder in a run directory for the batch script and the logs of its job; it is there before the run."""
 _INIT_POLICY = "init_policy.safetensors"
+_DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -36,7 +42,8 @@ class RunDirectory:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.policy = path / "policy.safetensors"
-        self._lock: int | None = None
+        self.metrics = MetricsFile(path / "metrics.jsonl")
+        self._lock: RunLock | None = None
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunDirectory:
@@ -45,11 +52,11 @@ class RunDirectory:
         Raises:
             UserError: the folder holds a run or other files already, or cannot be made.
         """
-        if (path / "config.json").exists():
-            raise UserError(
-                f"--run-dir must be new, got {path}, which holds a run; use esengine resume {path}, or another folder"
-            )
         try:
+            if (path / "config.json").exists():
+                raise UserError(
+                    f"--run-dir must be new, got {path}, which holds a run; use esengine resume {path}, or another folder"
+                )
             path.mkdir(parents=True, exist_ok=True)
             if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
                 raise UserError(f"--run-dir must be new or empty, got {path}, which holds other files; use another folder")
@@ -63,7 +70,11 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """An existing run. Raises UserError if the folder is none."""
         run = cls(path)
-        if not (path / "config.json").is_file():
+        try:
+            is_run = (path / "config.json").is_file()
+        except OSError as error:
+            raise UserError(f"a run directory must be readable, got {path}: {error.strerror}") from error
+        if not is_run:
             raise UserError(
                 f"a run directory must hold config.json, got {path}, which has none; name the folder that train printed"
             )
@@ -80,8 +91,14 @@ class RunDirectory:
             )
         try:
             config = RunConfig.from_json(record["config"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
+        search: Any = config.search
+        if getattr(search, "demonstrations", ()):
+            search = replace(search, demonstrations=(str(self.path / _DEMONSTRATIONS),))
+        if Path(getattr(search, "expert", None) or "").name == _EXPERT:
+            search = replace(search, expert=str(self.path / _EXPERT))
+        config = replace(config, search=search)
         if config.train.init_policy is None:
             return config
         return config.with_train(init_policy=self.path / config.train.init_policy.name)  # wherever the run has moved to
@@ -91,8 +108,21 @@ class RunDirectory:
 
     def adopt_policy(self, source: Path) -> None:
         """Copy the policy that the run starts from, so that the run depends on no other file."""
-        shutil.copyfile(source / "policy.safetensors" if source.is_dir() else source, self.path / _INIT_POLICY)
+        replace_lasting(self.path / _INIT_POLICY, [_policy_image(source)])
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
+
+    def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
+        """Keep the demonstrations that are learned from, and the expert's policy, so that the run depends on no other file."""
+        changes: dict[str, Any] = {}
+        if demonstrations is not None:
+            save_demonstrations(self.path / _DEMONSTRATIONS, demonstrations)
+            changes = {"demonstrations": (_DEMONSTRATIONS,), "trajectories": None}
+        if expert is not None:
+            replace_lasting(self.path / _EXPERT, [_policy_image(expert)])
+            changes["expert"] = _EXPERT
+        config = RunConfig.from_json(self._record()["config"])
+        search: Any = config.search
+        self.change_config(replace(config, search=replace(search, **changes)))
 
     def add_start(self, num_ranks: int) -> None:
         """Note that the run is started, once more, and on what."""
@@ -110,10 +140,11 @@ class RunDirectory:
         self._write_json("config.json", record)
 
     def end_start(self, outcome: str) -> None:
-        """Note how the start ended: ``done``, ``stopped`` or ``failed``."""
-        record = self._record()
-        record["starts"][-1]["outcome"] = outcome
-        self._write_json("config.json", record)
+        """Note how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``; a disk that refuses has been told of."""
+        with suppress(OSError, UserError):
+            record = self._record()
+            record["starts"][-1]["outcome"] = outcome
+            self._write_json("config.json", record)
 
     def starts(self) -> list[dict[str, Any]]:
         """One entry for each start, the latest last; an entry without ``outcome`` runs still or was killed."""
@@ -126,85 +157,35 @@ class RunDirectory:
         Raises:
             UserError: another living process writes here, or nobody can.
         """
-        try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise UserError(
-                f"a run directory must be writable, got {self.path}: {error.strerror}; copy it elsewhere"
-            ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(descriptor, 4096).decode(errors="replace")
-            os.close(descriptor)
-            if _is_earlier_start(owner):
-                (self.path / "lock").unlink(missing_ok=True)
-                return self.acquire()
-            raise UserError(
-                f"a run directory has one writer, and {self.path} is held by {_owner_words(owner)}; wait for it or stop it"
-            ) from None
-        except OSError as error:
-            os.close(descriptor)
-            raise UserError(
-                f"a run directory must be on a file system with flock, got {self.path}: {error.strerror}; "
-                "mount it with flock, or use another folder"
-            ) from error
-        allocation = Allocation.current()
-        record: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "job": job_name()}
-        if allocation is not None:
-            record["restarts"] = allocation.restarts
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(record).encode(), 0)
-        self._lock = descriptor
+        self._lock = RunLock(self.path)
         return self
+
+    def is_held(self) -> bool:
+        """Whether this process is the one writer still; a folder that is gone has no other."""
+        return self._lock is None or self._lock.is_held() or not (self.path / "lock").exists()
+
+    def check_writable(self) -> None:
+        """Raises OSError unless a small file can be written here."""
+        trial = self.path / f".trial.{os.getpid()}"
+        try:
+            write_lasting(trial, [b" " * 4096])
+        finally:
+            remove(trial)
 
     def release(self) -> None:
         """Give up writing."""
         if self._lock is not None:
-            os.ftruncate(self._lock, 0)
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
+
+    def hand_down(self) -> None:
+        """Let a copy of this process, forked from now on, hold the lock as well until it has ended."""
+        if self._lock is not None:
+            self._lock.is_handed_down = True
 
     def wait_for_writer(self, patience_s: float = 60.0) -> None:
         """Wait until nobody writes: ranks that are killed leave a process behind that saves their state."""
-        path, deadline = self.path / "lock", time.monotonic() + patience_s
-        if not path.exists():
-            return
-        with open(path) as file:
-            while time.monotonic() < deadline:
-                try:
-                    return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    time.sleep(0.05)
-
-    def cut_metrics(self, generation: int) -> None:
-        """Keep the rows up to a generation, which is where the run goes on from."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            kept = [row for row in self.metrics() if row["generation"] <= generation]
-            self._write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
-
-    def add_metrics(self, row: dict[str, Any]) -> None:
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def flush_metrics(self) -> None:
-        """Make the rows survive a crash of the machine, before a checkpoint relies on them."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """All rows; one that was cut short by a crash is left out."""
-        path = self.path / "metrics.jsonl"
-        rows = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        wait_until_free(self.path, patience_s)
 
     def write_best(self, best: dict[str, Any]) -> None:
         self._write_json("best.json", best)
@@ -212,35 +193,44 @@ class RunDirectory:
     def write_done(self, record: dict[str, Any]) -> None:
         self._write_json("done.json", record)
 
+    def best(self) -> dict[str, Any]:
+        """The best point and its value. Raises UserError if the file is damaged."""
+        return self._read_object("best.json", ("value", "point", "parameters"))
+
     def done(self) -> dict[str, Any] | None:
-        """The completion record, or None if the run is not finished."""
-        path = self.path / "done.json"
-        if not path.exists():
+        """The completion record, or None if the run is not finished. Raises UserError if the file is damaged."""
+        if not (self.path / "done.json").exists():
             return None
-        record: dict[str, Any] = json.loads(path.read_text())
-        return record
+        return self._read_object("done.json", ("reason", "generations", "final_return"))
 
     def reopen(self) -> None:
         """Forget that the run was finished: it goes on."""
         (self.path / "done.json").unlink(missing_ok=True)
 
     def _record(self) -> dict[str, Any]:
-        try:
-            record = json.loads((self.path / "config.json").read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path}/config.json must be readable JSON, but: {error}") from error
-        if not isinstance(record, dict) or not isinstance(record.get("starts"), list):
+        record = self._read_object("config.json", ())
+        starts = record.get("starts")
+        if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
             raise UserError(f"{self.path}/config.json must be a JSON object with a list of starts; restore it from a copy")
         return record
 
-    def _write_json(self, name: str, value: Any) -> None:
-        self._write(name, json.dumps(value, indent=1) + "\n")
+    def _read_object(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        try:
+            record = read_json(self.path / name)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path}/{name} must be readable JSON, but: {error}") from error
+        if not isinstance(record, dict) or not set(keys) <= set(record):
+            needs = f" with {listed(keys)}" if keys else ""
+            raise UserError(f"{self.path}/{name} must be a JSON object{needs}; restore it from a copy")
+        return record
 
-    def _write(self, name: str, text: str) -> None:
-        """Write aside and rename, so that a reader never sees half a file."""
-        aside = self.path / f".{name}.{os.getpid()}"
-        aside.write_text(text)
-        aside.rename(self.path / name)
+    def _write_json(self, name: str, value: Any) -> None:
+        replace_lasting(self.path / name, [json.dumps(value, indent=1).encode() + b"\n"])
+
+
+def _policy_image(source: Path) -> bytes:
+    """The bytes of a policy file, or of a run directory's."""
+    return read_bytes(source / "policy.safetensors" if source.is_dir() else source)
 
 
 def default_path(config: RunConfig) -> Path:
@@ -277,31 +267,3 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
     except OSError:
         return None  # no git on this machine
-
-
-def _is_earlier_start(owner: str) -> bool:
-    """Whether the lock is one that an earlier start of this very Slurm job left on a network file system.
-
-    Slurm starts a job again only when its earlier start is over; a file server may keep the lock of a crashed node for minutes.
-    """
-    try:
-        record = json.loads(owner)
-    except ValueError:
-        return False
-    allocation = Allocation.current()
-    elsewhere = record.get("host") != socket.gethostname()
-    return (
-        allocation is not None
-        and elsewhere
-        and record.get("job") == allocation.job
-        and record.get("restarts", allocation.restarts) < allocation.restarts
-    )
-
-
-def _owner_words(owner: str) -> str:
-    try:
-        record = json.loads(owner)
-    except ValueError:
-        return "another process"
-    job = f" (job {record['job']})" if record.get("job") else ""
-    return f"process {record.get('pid')} on {record.get('host')}{job}"

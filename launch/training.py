@@ -11,24 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
-from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished, save_checkpoint
+from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 from esengine.errors import Interrupted, WorkerError
 from esengine.interrupts import StopRequest, outlive
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
-from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
+from esengine.launch.jump_start import JumpStart
+from esengine.launch.methods import loop_of
+from esengine.launch.metrics import Row
+from esengine.launch.restoring import restore
 from esengine.launch.run_directory import RunDirectory
+from esengine.launch.saving import Saver, Snapshot, copied
 from esengine.launch.stopwatch import Stopwatch
 from esengine.launch.time_limit import TimeLimit
 from esengine.noise import table_log2
 from esengine.opening import open_desk
-from esengine.policy_file import save_policy
 from esengine.pool import Evaluations, Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.worker import serve
 from esengine.world import World
 
-Row = dict[str, Any]
 Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""
 
@@ -83,6 +85,9 @@ def run(
         UserError: bad settings, or shared memory without room.
         WorkerError: a member raised an exception; older checkpoints are intact.
     """
+    loop = loop_of(config.method)
+    if loop is not None:
+        return loop.run(world, config, directory, stop, callbacks)  # type: ignore[no-any-return]
     problem = world.agree(lambda: build_problem(config, objective))
     strategy = world.agree(lambda: config.strategy(initial_row(config.train, problem)))
     log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
@@ -112,9 +117,16 @@ class Training:
         self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {"elapsed_s": 0.0, "best_fitness": None}
         self.best_point: NDArray[np.float64] | None = None
         self.row: Row | None = None  # of a generation that is told but not yet written
-        self._charts = None if directory is None else Charts(directory, config)
+        self._saver = None if directory is None else Saver(directory, config)
+        self._is_due = False  # a checkpoint, as soon as the one before is written
+        self._jump: JumpStart | None = None
+        if (
+            config.train.init_policy is not None
+            and isinstance(self.problem, EnvironmentProblem)
+            and loop_of(config.method) is None
+        ):
+            self._jump = JumpStart(config, self.problem, strategy.parameters())
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
-        self._saved: str | None = None  # name of the checkpoint that holds the state as it is
         self._elapsed_before = 0.0
         self._watch = Stopwatch()
         self._began = time.monotonic()
@@ -122,9 +134,22 @@ class Training:
         self._longest_s = 0.0  # generation of this start
 
     def run(self) -> RunResult:
-        """Generations until there is a reason to stop, then the final evaluation and the completion record."""
+        """Generations until there is a reason to stop, then the final evaluation and the completion record.
+
+        Raises:
+            WorkerError: every member failed, or the final state could not be saved.
+        """
         self._resume()
         try:
+            return self._run()
+        finally:
+            if self._saver is not None:
+                self._saver.join()
+
+    def _run(self) -> RunResult:
+        try:
+            if self._jump is not None and self._jump.sigma is None:
+                self._begin_from_policy(self._jump)
             while True:
                 if self.row is None:
                     reason = self._reason_to_stop()
@@ -138,29 +163,44 @@ class Training:
                 self._complete_row()
             final_return = self._final_return()
         except Interrupted as signal:
-            if self.pool.is_being_killed:
-                outlive(self._save_checkpoint)
-            else:
-                self._save_checkpoint()
-            if self._charts is not None and not self.pool.is_being_killed:
-                self._charts.close()
+            if self.directory is not None:
+                if self.pool.is_being_killed:
+                    self.directory.hand_down()
+                    outlive(self._save_last_state)
+                else:
+                    self._save_last_state()
             return self._result(False, f"stopped by {signal}", None)
-        self._save_checkpoint()
-        if self._charts is not None:
-            self._charts.close()
         result = self._result(True, reason, final_return)
-        if self.directory is not None:
-            self.directory.write_done(
-                {
-                    "reason": reason,
-                    "generations": self.strategy.generation,
-                    "best_fitness": self.counters["best_fitness"],
-                    "final_return": final_return,
-                    "env_steps": self.counters["env_steps"],
-                    "evaluations": self.counters["evaluations"],
-                }
-            )
+        if self._saver is not None:
+            done = {
+                "reason": reason,
+                "generations": self.strategy.generation,
+                "best_fitness": self.counters["best_fitness"],
+                "final_return": final_return,
+                "env_steps": self.counters["env_steps"],
+                "evaluations": self.counters["evaluations"],
+            }
+            self._saver.save_last(self._snapshot(), done)
         return result
+
+    def _save_last_state(self) -> None:
+        """Save the state of a run that is stopped; while ranks are being killed there is no time for charts."""
+        if self._saver is not None:
+            self._saver.save_last(self._snapshot(), charts=not self.pool.is_being_killed)
+
+    def _begin_from_policy(self, jump: JumpStart) -> None:
+        """Judge the given policy, the first that is kept, and start the strategy with a step size that keeps its skill."""
+        parameters = self.strategy.parameters()
+        mean_return, steps, episodes = jump.begin(self.pool)
+        self.strategy = jump.strategy()
+        jump.judge(parameters, mean_return)
+        self.counters["env_steps"] += steps
+        self.counters["evaluations"] += episodes
+
+    def _parameters(self) -> NDArray[np.floating]:
+        """The parameters to use: the strategy's or, after a start from a policy, the best that were evaluated."""
+        parameters: NDArray[np.floating] = self.strategy.parameters() if self._jump is None else self._jump.best
+        return parameters
 
     def _generation(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
@@ -223,33 +263,36 @@ class Training:
         generation = self.strategy.generation
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
             with self._watch.part("evaluate_policy"):
-                returns = self._policy_returns(self.train.eval_episodes, "evaluation")
+                returns = self._policy_returns(self.strategy.parameters(), self.train.eval_episodes, "evaluation")
             self.row["episode_return_eval"] = float(returns.mean())
+            if self._jump is not None:
+                self._jump.judge(self.strategy.parameters(), float(returns.mean()))
+                self.row["episode_return_best"] = self._jump.best_return
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
         self.row["machine"]["seconds"] = self._watch.lap()
         row, self.row = self.row, None
         self.counters["last_eval"] = row.get("episode_return_eval")
-        if self.directory is not None:
+        if self._saver is not None:
             with self._watch.part("charts"):
-                self.directory.add_metrics(row)
-                assert self._charts is not None
-                self._charts.add(row)
+                self._saver.add_row(row)
         for callback in self.callbacks:
             callback(row)
-        if _due(generation, self.train.checkpoint_every):
+        self._is_due |= _due(generation, self.train.checkpoint_every)
+        if self._saver is not None and self._is_due and not self._saver.is_busy:
             with self._watch.part("checkpoint"):
-                self._save_checkpoint()
+                self._saver.save(self._snapshot())
+            self._is_due = False
 
-    def _policy_returns(self, num_episodes: int, purpose: str) -> NDArray[np.float64]:
-        parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)
+    def _policy_returns(self, row: NDArray[np.floating], num_episodes: int, purpose: str) -> NDArray[np.float64]:
+        parameters: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
         episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
         return self.pool.evaluate(episodes).records["fitness"]
 
     def _final_return(self) -> float | None:
         if isinstance(self.problem, ObjectiveProblem):
             return None
-        return float(self._policy_returns(self.train.final_episodes, "final").mean())
+        return float(self._policy_returns(self._parameters(), self.train.final_episodes, "final").mean())
 
     def _reason_to_stop(self) -> str | None:
         train, counters, generation = self.train, self.counters, self.strategy.generation
@@ -283,45 +326,30 @@ class Training:
             return
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
+        if checkpoint is not None:
+            self.strategy, self.best_point = restore(checkpoint, self.strategy, self.problem, self._jump)
+            self.counters = checkpoint.counters
+            self.row = self.counters.pop("row", None)
+            self._finished = checkpoint.finished
+            self._elapsed_before = self.counters["elapsed_s"]
         remove_after(self.directory.checkpoints, checkpoint)
-        self.directory.cut_metrics(checkpoint.generation if checkpoint else 0)
+        unwritten = self.row is not None  # it would be written twice
+        self.directory.metrics.cut(checkpoint.generation - unwritten if checkpoint else 0)
         self.directory.reopen()
-        if checkpoint is None:
-            return
-        groups: dict[str, dict[str, NDArray[Any]]] = {"strategy": {}, "problem": {}, "best": {}}
-        for name, array in checkpoint.arrays.items():
-            group, _, key = name.partition("/")
-            groups[group][key] = array
-        self.strategy.restore(groups["strategy"])
-        if isinstance(self.problem, EnvironmentProblem):
-            self.problem.restore(groups["problem"])
-        self.best_point = groups["best"].get("point")
-        self.counters = checkpoint.counters
-        self.row = self.counters.pop("row", None)
-        if self.row is not None:  # it was not written yet, or would be written twice
-            self.directory.cut_metrics(checkpoint.generation - 1)
-        self._finished = checkpoint.finished
-        self._elapsed_before = self.counters["elapsed_s"]
 
-    def _save_checkpoint(self) -> None:
-        if self.directory is None:
-            return
+    def _snapshot(self) -> Snapshot:
+        """The state as it is now, copied, so that it can be written while the run goes on."""
         arrays = {f"strategy/{name}": array for name, array in self.strategy.state().items()}
+        policy, best = None, None
         if isinstance(self.problem, EnvironmentProblem):
             arrays |= {f"problem/{name}": array for name, array in self.problem.state().items()}
-            save_policy(self.directory.policy, trained_policy(self.problem, self.strategy.parameters()))
+            arrays |= {f"jump/{name}": array for name, array in (self._jump.state() if self._jump else {}).items()}
+            policy = trained_policy(self.problem, np.array(self._parameters()))
         elif self.best_point is not None:
             arrays["best/point"] = self.best_point
-            parameters = self.strategy.parameters().tolist()
-            self.directory.write_best(
-                {"value": self._best_value(), "point": self.best_point.tolist(), "parameters": parameters}
-            )
+            best = {"value": self._best_value(), "point": self.best_point, "parameters": np.array(self.strategy.parameters())}
         counters = self.counters | ({"row": self.row} if self.row is not None else {})
-        checkpoint = Checkpoint(self.strategy.generation, arrays, counters, self._finished)
-        if checkpoint.name != self._saved:
-            self.directory.flush_metrics()
-            save_checkpoint(self.directory.checkpoints, checkpoint, self.train.keep_checkpoints)
-            self._saved = checkpoint.name if self.row is None else None
+        return Snapshot(Checkpoint(self.strategy.generation, copied(arrays), counters, dict(self._finished)), policy, best)
 
     def _best_value(self) -> float | None:
         best: float | None = self.counters["best_fitness"]
@@ -333,7 +361,7 @@ class Training:
             finished,
             reason,
             self.strategy.generation,
-            np.array(self.strategy.parameters()),
+            np.array(self._parameters()),
             self._best_value() if objective else None,
             self.best_point,
             final_return,

@@ -28,6 +28,7 @@ COMMANDS = {
     "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),
     "collect": Command("", "demonstrations of a run's policy, of an expert of your own, or of rules"),
     "demos": Command("inspect", "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it"),
+    "failures": Command("RUN", "a policy's worst episodes, clustered by how they failed, to write rules by"),
     "submit": Command("-- COMMAND", "hand train, or another command, to Slurm; the job requeues itself until the run is done"),
     "status": Command("[RUN | JOB]", "how far submitted runs are: queue, accounting, and the run's own records"),
     "cancel": Command("JOB", "end a job, an array or one task of it, with a checkpoint"),

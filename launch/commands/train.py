@@ -6,14 +6,17 @@ import tomllib
 from dataclasses import fields, make_dataclass
 from typing import Any, TypeVar
 
+from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.config import RunConfig, TrainSettings, settings_from
-from esengine.launch.methods import METHODS, settings_of
+from esengine.launch.methods import METHODS, defaults_of, settings_of
 from esengine.launch.start import start
 
 T = TypeVar("T")
+
+_MOST_BYTES = 1 << 20
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
@@ -33,37 +36,60 @@ def parse_train(argv: list[str]) -> RunConfig:
         raise UserError(f"train must be followed by a method, one of {listed(METHODS)}, got nothing; see esengine train --help")
     settings = settings_of(argv[0])
     rest, values = _without_config_file(argv[1:])
-    from_file = dict(values)
     kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
-    default = kind(_take(settings, values), _take(TrainSettings, values))
-    if "trust_modules" in from_file:
-        raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
-    if values:
-        raise UserError(
-            f"--config must hold flags of {argv[0]}, got {listed(sorted(values))}; see esengine train {argv[0]} --help"
-        )
+    default = kind(*_defaults(argv[0], values))
     parsed: Any = parse(kind, rest, f"esengine train {argv[0]}", default, settings.__doc__)
     for name in ("objective", "env_id"):
         named = getattr(parsed.train, name)
-        if named is not None and ":" in named and named == from_file.get(name) and not parsed.train.trust_modules:
+        if named is not None and ":" in named and named == values.get(name) and not parsed.train.trust_modules:
             raise UserError(f"--config names the module {named!r}, whose code would run; add --trust-modules if you trust it")
     return RunConfig(argv[0], parsed.train, parsed.search)
 
 
+def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
+    """The settings that a TOML file gives, others at their defaults. Raises UserError."""
+    return _defaults(method, _read_toml(name))
+
+
+def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSettings]:
+    if "trust_modules" in values:
+        raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
+    settings, rest = settings_of(method), dict(values)
+    taken = _take(settings, rest), _take(TrainSettings, rest := defaults_of(method) | rest)
+    if rest:
+        raise UserError(
+            f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see esengine train {method} --help"
+        )
+    return taken
+
+
 def _without_config_file(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``--config FILE`` out of the arguments and read the file, keys with underscores."""
-    rest, values = list(argv), {}
+    """Take ``--config FILE`` out of the arguments and read the file."""
+    rest = list(argv)
     for index, argument in enumerate(argv):
         if argument == "--config" or argument.startswith("--config="):
             name = argument.partition("=")[2] or (argv[index + 1] if index + 1 < len(argv) else "")
             del rest[index : index + (1 if "=" in argument else 2)]
-            try:
-                with open(name, "rb") as file:
-                    values = {key.replace("-", "_"): value for key, value in tomllib.load(file).items()}
-            except (OSError, tomllib.TOMLDecodeError) as error:
-                raise UserError(f"--config must be a readable TOML file, got {name!r}: {error}") from error
-            break
-    return rest, values
+            return rest, _read_toml(name)
+    return rest, {}
+
+
+def _read_toml(name: str) -> dict[str, Any]:
+    """The values of a TOML file, which may be a pipe, keys with underscores. Raises UserError."""
+    try:
+        with open(name, "rb") as file:
+            image = file.read(_MOST_BYTES + 1)
+        if len(image) > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+        found = tomllib.loads(image.decode())
+    except (OSError, ValueError) as error:
+        raise UserError(f"--config must be a readable TOML file, got {name!r}: {error}") from error
+    except RecursionError:
+        raise UserError(f"--config must be a readable TOML file, got {name!r}: it is nested too deeply") from None
+    values = {key.replace("-", "_"): value for key, value in found.items()}
+    if len(values) < len(found):
+        raise UserError(f"--config must give each flag once, got one with a hyphen and with an underscore in {name!r}")
+    return values
 
 
 def _take(kind: type[T], values: dict[str, Any]) -> T:

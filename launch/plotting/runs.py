@@ -113,7 +113,7 @@ def _search_settings(config: RunConfig) -> dict[str, Any]:
 
 def _read(path: Path) -> PlottedRun:
     directory = RunDirectory.open(path)
-    return PlottedRun(path, directory.config(), directory.metrics())
+    return PlottedRun(path, directory.config(), directory.metrics.rows())
 
 
 def _best_so_far(rows: list[Row]) -> list[float | None]:

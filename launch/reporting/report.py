@@ -60,7 +60,7 @@ def report(path: Path, settings: ReportSettings) -> None:
     """
     settings.check()
     directory = RunDirectory.open(path)
-    run = PlottedRun(path, directory.config(), directory.metrics())
+    run = PlottedRun(path, directory.config(), directory.metrics.rows())
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         sections = [
             *_film(run, settings, Path(folder)),

@@ -142,7 +142,7 @@ def _cells(line: Line) -> list[str]:
     if line.run is None or not (line.run / "config.json").exists():
         return [*cells, "0" if line.run is not None else "", "", "", "", str(line.run or "")]
     directory = RunDirectory(line.run)
-    starts, rows, done = directory.starts(), directory.metrics(), directory.done()
+    starts, rows, done = directory.starts(), directory.metrics.rows(), directory.done()
     if done is not None:
         cells[1] = "done" if job is None or job.ended else cells[1]
     elif job is None:

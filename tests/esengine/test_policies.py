@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
@@ -148,12 +146,6 @@ def test_observations_are_scaled_and_clipped() -> None:
     actor.observation_inverse_std = np.array([0.5, 1, 1], np.float32)
     assert actor.act(np.array([4, 0, 0], np.float32))[0] == 1
     assert actor.act(np.array([400, 0, 0], np.float32))[0] == 5
-
-
-@given(st.lists(st.integers(1, 9), max_size=3), st.integers(1, 6), st.booleans())
-def test_a_spec_survives_json(hidden: list[int], num_choices: int, sampled: bool) -> None:
-    spec = PolicySpec(3, ActionSpec.of(spaces.MultiDiscrete([num_choices, 2])), tuple(hidden), sampled)
-    assert PolicySpec.from_json(spec.as_json()) == spec
 
 
 def test_wrong_parameters_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -85,3 +86,21 @@ def test_parameters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_policy(tmp_path / "policy.safetensors", wrong)
     with pytest.raises(UserError, match=r"parameters must be float32 of shape \(23,\), got float32 of shape \(22,\)"):
         load_policy(tmp_path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 9), max_size=3), st.booleans(), st.sampled_from(["discrete", "multi", "binary", "box"]))
+def test_every_architecture_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, hidden: list[int], sampled: bool, kind: str
+) -> None:
+    spaces: dict[str, gymnasium.Space[Any]] = {
+        "discrete": gymnasium.spaces.Discrete(3, start=-1),
+        "multi": gymnasium.spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
+        "binary": gymnasium.spaces.MultiBinary([2, 2]),
+        "box": gymnasium.spaces.Box(np.array([-np.inf, -1]), np.array([np.inf, 2]), dtype=np.float64),
+    }
+    spec = PolicySpec(4, ActionSpec.of(spaces[kind]), tuple(hidden), sampled)
+    path = tmp_path_factory.mktemp("policies") / "p.safetensors"
+    zeros = np.zeros(spec.num_parameters, np.float32)
+    save_policy(path, Policy(spec, zeros, np.ones(4, np.float32), np.ones(4, np.float32), EnvironmentSpec("CartPole-v1")))
+    assert load_policy(path).spec == spec

@@ -41,7 +41,7 @@ def array(tmp_path: Path) -> Path:
         train = TrainSettings(env_id="CartPole-v1", seed=seed, generations=10 + index)
         run = RunDirectory.create(tmp_path / "array" / str(index), RunConfig(method, train, settings))
         for generation in range(1, 5 + index):
-            run.add_metrics(row(generation, 10.0 * generation + seed))
+            run.metrics.add(row(generation, 10.0 * generation + seed))
     RunDirectory.create(tmp_path / "array" / "waiting", RunConfig("cma-es", TrainSettings(env_id="x"), CMAESSettings()))
     return tmp_path / "array"
 

@@ -79,7 +79,7 @@ def test_failures_are_listed_and_a_run_that_has_not_begun_has_a_page(tmp_path: P
         run.add_start(3)
     run.end_start("failed")
     for generation in range(1, 31):
-        run.add_metrics(row(generation, 1.0) | {"failed_members": 2, "population_size": 12})
+        run.metrics.add(row(generation, 1.0) | {"failed_members": 2, "population_size": 12})
     report(run.path, ReportSettings(out, film=False))
     text = out.read_text()
     assert "60 members failed in 30 generations." in text

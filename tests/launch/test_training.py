@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from esengine.algorithms import CMAESSettings
+from esengine.algorithms.openai_es import OpenAIESSettings
+from esengine.algorithms.truncation_es import TruncationESSettings
 from esengine.checkpoint import checkpoints
 from esengine.errors import Interrupted
+from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
@@ -28,13 +34,15 @@ CONFIG = RunConfig(
 )
 
 
-def training(path: Path, patch: dict[str, Any] | None = None) -> Training:
+def training(
+    path: Path, patch: dict[str, Any] | None = None, config: RunConfig = CONFIG, stop: StopRequest | None = None
+) -> Training:
     """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or of its strategy."""
-    directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, CONFIG)
-    problem = build_problem(CONFIG)
-    strategy = CONFIG.strategy(initial_row(CONFIG.train, problem))
-    pool = Pool(World(), open_desk(World(), problem, 0, 16))
-    loop = Training(pool, CONFIG, directory, strategy, ())
+    directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, config)
+    problem = build_problem(config)
+    strategy = config.strategy(initial_row(config.train, problem))
+    pool = Pool(World(), open_desk(World(), problem, 0, 16), stop)
+    loop = Training(pool, config, directory, strategy, ())
     for name, value in (patch or {}).items():
         owner: Any = loop.strategy if hasattr(strategy, name) else loop
         setattr(owner, name, value(getattr(owner, name)))
@@ -57,6 +65,47 @@ def interrupted_at(call: int) -> Any:
         return wrapped
 
     return wrap
+
+
+class StopAfter(StopRequest):
+    """A stop request that comes between two units of work."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self._left = units
+
+    def __enter__(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self.received = "SIGUSR1"
+        super().__enter__()
+
+
+METHODS: dict[str, RunConfig] = {
+    "cma-es": CONFIG,
+    "truncation-es": RunConfig("truncation-es", CONFIG.train, TruncationESSettings(population_size=10, elite_episodes=2)),
+    "openai-es": RunConfig("openai-es", CONFIG.train, OpenAIESSettings(population_size=6)),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stops_at_any_units_of_work_do_not_change_a_byte(tmp_path: Path, method: str) -> None:
+    """Stopped in open generations, in evaluations and in the final one, once or many times over, and resumed each time."""
+    config = METHODS[method]
+    assert training(tmp_path / "straight", config=config).run().finished
+    number = itertools.count()
+
+    @settings(max_examples=6, deadline=None, derandomize=True)
+    @given(st.lists(st.integers(0, 60), min_size=1, max_size=6))
+    def stopped_and_resumed(stops: list[int]) -> None:
+        path = tmp_path / f"run{next(number)}"
+        for units in stops:
+            if training(path, config=config, stop=StopAfter(units)).run().finished:
+                break
+        assert training(path, config=config).run().finished
+        same_run(tmp_path / "straight", path)
+
+    stopped_and_resumed()
 
 
 @pytest.fixture

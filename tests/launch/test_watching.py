@@ -45,18 +45,18 @@ def test_a_follower_hands_on_each_row_once_and_waits_for_the_rest_of_a_line(tmp_
     follower = Follower(tmp_path, rows.append, after=1)
     follower()
     path = tmp_path / "metrics.jsonl"
-    lines = [json.dumps({"generation": generation}) + "\n" for generation in (1, 2, 3)]
+    lines = [json.dumps(row(generation)) + "\n" for generation in (1, 2, 3, 4)]
     path.write_text(lines[0] + '{"generation": torn\n' + lines[1] + lines[2][:5])
     follower()
     follower()
-    path.write_text("".join(lines))
+    path.write_text("".join(lines[:3]))
     follower()
     aside = tmp_path / "aside"  # what a resume does, which goes back to its checkpoint
     aside.write_text(lines[0])
     aside.rename(path)
     follower()
     with open(path, "a") as file:
-        file.write(lines[1] + lines[2] + '{"generation": 4}\n')
+        file.write("".join(lines[1:]))
     follower()
     assert [row["generation"] for row in rows] == [2, 3, 4]
 
@@ -71,7 +71,7 @@ def test_a_run_is_told_from_its_files_at_every_stage(run: RunDirectory) -> None:
     status, text = watched(run.path)
     assert status == 0
     assert "running; no generation has ended yet" in text
-    run.add_metrics(row(4, episode_return_eval=3.0))
+    run.metrics.add(row(4, episode_return_eval=3.0))
     with open(run.path / "metrics.jsonl", "a") as file:
         file.write('{"generation": 5, "popul')
     status, text = watched(run.path)
@@ -81,7 +81,7 @@ def test_a_run_is_told_from_its_files_at_every_stage(run: RunDirectory) -> None:
     run.end_start("stopped")
     assert (watched(run.path)[0], state_of(run)) == (75, "stopped")
     run.add_start(3)
-    run.write_done({"reason": "30 generations", "final_return": 12.0, "best_fitness": 13.0})
+    run.write_done({"reason": "30 generations", "generations": 30, "final_return": 12.0, "best_fitness": 13.0})
     run.end_start("done")
     run.release()
     moved = run.path.rename(run.path.with_name("moved"))
@@ -116,10 +116,10 @@ def test_a_terminal_shows_a_panel_that_follows_the_run(run: RunDirectory, enviro
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
     os.close(theirs)
     text = _read_until(ours, "first one is being evaluated")
-    run.add_metrics(row(1))
-    run.add_metrics(row(2, episode_return_eval=3.0))
+    run.metrics.add(row(1))
+    run.metrics.add(row(2, episode_return_eval=3.0))
     text += _read_until(ours, "evaluated 3")
-    run.write_done({"reason": "30 generations", "final_return": 12.0})
+    run.write_done({"reason": "30 generations", "generations": 30, "final_return": 12.0})
     run.end_start("done")
     run.release()
     text += _read_until(ours, "finished: 30 generations; return 12.00")

@@ -1,0 +1,181 @@
+"""Files of strangers, read within bounds; and files that must last: written aside, flushed to the disk and renamed.
+
+Nothing that is read here can run code, and no reader hangs on a pipe or a device, follows a length that a file claims, or
+takes memory beyond what the file's own size allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+JSON_BYTES = 16 << 20  # more than any record of ours; parsed JSON takes some twenty times its size
+_PIECE_BYTES = 4 << 20  # written and hashed at a time, both without Python's lock
+_KINDS = {  # safetensors' names, https://github.com/huggingface/safetensors#format
+    "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
+    "u8": "U64", "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
+}  # fmt: skip
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The bytes of a regular file.
+
+    Args:
+        path: the file.
+        most: bytes that it may have; default what fits this machine's memory.
+
+    Raises:
+        ValueError: it is no regular file, or too large.
+        OSError: it cannot be read.
+    """
+    limit = _memory_bytes() // 4 if most is None else most
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{path.name} is no regular file")
+        if found.st_size > limit:
+            raise ValueError(f"{path.name} has {found.st_size} bytes, more than {limit}")
+        return file.read(found.st_size)
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file of at most `JSON_BYTES`; raises as `read_bytes` and `parse_json` do."""
+    return parse_json(read_bytes(path, JSON_BYTES))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text, strictly UTF-8 and without repeated keys.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        return json.loads(text.decode() if isinstance(text, bytes) else text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def parse_arrays(image: bytes, most_header_bytes: int = 1 << 20) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file by name.
+
+    Raises:
+        ValueError: the file is damaged, or its header claims more than ``most_header_bytes``.
+    """
+    header_bytes = int.from_bytes(image[:8], "little")
+    if header_bytes > min(most_header_bytes, len(image)):
+        raise ValueError(f"its header claims {header_bytes} bytes")
+    try:
+        arrays: dict[str, NDArray[Any]] = load(image)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    return arrays
+
+
+def write_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int, str]:
+    """Write a file and flush it to the disk; returns its number of bytes and their SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    with open(path, "wb", buffering=0) as file:
+        for piece in pieces:
+            view = memoryview(piece).cast("B")
+            for start in range(0, len(view), _PIECE_BYTES):
+                part = view[start : start + _PIECE_BYTES]
+                digest.update(part)
+                size += len(part)
+                while part:
+                    part = part[file.write(part) :]
+        os.fsync(file.fileno())
+    return size, digest.hexdigest()
+
+
+def array_pieces(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None) -> list[bytes | memoryview]:
+    """Pieces of a safetensors file that holds the arrays, without a copy of those that are contiguous."""
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
+    bodies: list[bytes | memoryview] = []
+    offset = 0
+    for name, array in sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):  # keeps each aligned
+        flat = np.ascontiguousarray(array).reshape(-1)
+        span = [offset, offset + flat.nbytes]
+        header[name] = {"dtype": _KINDS[flat.dtype.str[1:]], "shape": list(array.shape), "data_offsets": span}
+        bodies.append(flat.view(np.uint8).data if flat.size else b"")
+        offset = span[1]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, *bodies]
+
+
+def replace_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write a file aside, flush it and rename it: a reader sees the old bytes or the new ones, also after a crash.
+
+    Raises:
+        OSError: the disk is full or read-only, or the folder is gone; the old file is untouched.
+    """
+    aside = path.with_name(f".{path.name[:200]}.{os.getpid()}")
+    try:
+        write_lasting(aside, pieces)
+        aside.rename(path)
+    except OSError:
+        remove(aside)
+        raise
+    flush_folder(path.parent)
+
+
+def append_whole(path: Path, image: bytes) -> None:
+    """Append to a file, all bytes or none.
+
+    Raises:
+        OSError: the disk is full or read-only, or the folder is gone; the file is as it was.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        end, written = os.fstat(descriptor).st_size, 0
+        try:
+            while written < len(image):
+                written += os.write(descriptor, image[written:])
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames in a folder survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with what it holds, as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):  # what cannot be removed is told when it is in the way
+        path.unlink(missing_ok=True)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,101 @@
+"""Going on from a checkpoint: what it must hold to fit the run that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import chunks, evaluation_chunk_size
+from esengine.checkpoint import Checkpoint
+from esengine.errors import UserError
+from esengine.launch.build import AnyProblem
+from esengine.launch.jump_start import JumpStart
+from esengine.launch.metrics import is_row
+from esengine.problems import MEMBER, EnvironmentProblem
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def restore(
+    checkpoint: Checkpoint, strategy: Any, problem: AnyProblem, jump: JumpStart | None = None
+) -> tuple[Any, NDArray[np.float64] | None]:
+    """Bring a new strategy and a new problem to the state of a checkpoint.
+
+    Args:
+        checkpoint: what was saved.
+        strategy: a new one of the run's settings.
+        problem: a new one.
+        jump: the start from a policy, which has a strategy of its own, or None.
+
+    Returns:
+        the strategy, and the best point if there is one.
+
+    Raises:
+        UserError: the checkpoint is whole, but not of a run with these settings.
+    """
+    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}}
+    try:
+        for name, array in checkpoint.arrays.items():
+            group, _, key = name.partition("/")
+            groups[group][key] = array
+        _check_counters(checkpoint.counters)
+        _check_finished(checkpoint.finished, strategy.population_size, problem)
+        if jump is not None:
+            _restore_part("jump", jump.state(), groups["jump"], jump.restore, problem.dimension)
+            strategy = jump.strategy()
+        _restore_part("strategy", strategy.state(), groups["strategy"], strategy.restore, problem.dimension)
+        if strategy.generation != checkpoint.generation:
+            raise ValueError(f"its strategy is at generation {strategy.generation}")
+        if isinstance(problem, EnvironmentProblem):
+            _restore_part("problem", problem.state(), groups["problem"], problem.restore, problem.dimension)
+        point = groups["best"].get("point")
+        if point is not None and (point.shape != (problem.dimension,) or point.dtype != np.float64):
+            raise ValueError(f"best/point must be float64 of shape ({problem.dimension},), got {point.dtype} of {point.shape}")
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise UserError(
+            f"checkpoint {checkpoint.name} must fit the run's config.json, but: {error}; restore both from one copy"
+        ) from error
+    return strategy, point
+
+
+def _restore_part(part: str, fresh: Arrays, found: Arrays, take: Callable[[Arrays], None], dimension: int) -> None:
+    """Have a part take its arrays, once they have the names, kinds and shapes that it would give itself."""
+    if set(fresh) != set(found):
+        raise ValueError(f"the {part} must have {sorted(fresh)}, got {sorted(found)}")
+    for name, array in found.items():
+        like = fresh[name]
+        fixed = part == "problem" or (dimension > 1 and dimension in like.shape)  # others grow with the run
+        if (array.dtype.kind, array.ndim) != (like.dtype.kind, like.ndim) or (
+            fixed and (array.dtype, array.shape) != (like.dtype, like.shape)
+        ):
+            raise ValueError(f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of {array.shape}")
+    take(found)
+
+
+def _check_counters(counters: Mapping[str, Any]) -> None:
+    """Raises ValueError for counters that are no numbers, or a row that is none."""
+    required = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
+    if not required <= set(counters):
+        raise ValueError(f"the counters must have {sorted(required)}, got {sorted(counters)}")
+    for name, value in counters.items():
+        optional = name in ("best_fitness", "last_eval") and value is None
+        if name == "row" and not is_row(value):
+            raise ValueError("the unwritten row is none")
+        if name != "row" and not optional and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"the counter {name} must be a number, got {value!r:.40}")
+
+
+def _check_finished(finished: Mapping[int, bytes], population_size: int, problem: AnyProblem) -> None:
+    """Raises ValueError for results of chunks that the population does not have, or of another length."""
+    together = problem.members_together(population_size)
+    bounds = chunks(population_size, evaluation_chunk_size(population_size, together))
+    for unit, result in finished.items():
+        if not 0 <= unit < len(bounds):
+            raise ValueError(f"a finished chunk must be among {len(bounds)}, got {unit}")
+        start, stop = bounds[unit]
+        expected = (stop - start) * MEMBER.itemsize + problem.num_statistics * 8
+        if len(result) != expected:
+            raise ValueError(f"the finished chunk {unit} must have {expected} bytes, got {len(result)}")

@@ -1,0 +1,173 @@
+"""Keeping a run on the disk while it goes on: rows at once, checkpoints by a thread, and one sentence when the disk refuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.checkpoint import Checkpoint, checkpoints, save_checkpoint
+from esengine.errors import WorkerError
+from esengine.launch.charts import Charts
+from esengine.launch.config import RunConfig
+from esengine.launch.metrics import Row
+from esengine.launch.run_directory import RunDirectory
+from esengine.policy_file import Policy, save_policy
+
+_MOST_NUMBERS = 100_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint saves; nothing in it changes while the run goes on.
+
+    Attributes:
+        checkpoint: what the run needs to go on.
+        policy: what ``policy.safetensors`` is to hold, or None.
+        best: what ``best.json`` is to hold, numbers and vectors, or None.
+    """
+
+    checkpoint: Checkpoint
+    policy: Policy | None = None
+    best: dict[str, Any] | None = None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether ``best.json`` is written with every checkpoint: numbers become text under the lock of Python."""
+        return self.best is None or sum(np.size(value) for value in self.best.values()) <= _MOST_NUMBERS
+
+
+class Saver:
+    """Writes a run's files on the master.
+
+    A disk that is full, read-only or gone does not end the run: rows wait in memory, and the next checkpoint that is due
+    tries again. It is told once on standard error, and `save_last` raises if it lasts to the end.
+
+    Args:
+        directory: the run, which this process holds.
+        config: how many checkpoints to keep, and what the charts are called.
+    """
+
+    def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
+        self._directory, self._keep = directory, config.train.keep_checkpoints
+        self._charts = Charts(directory, config)
+        self._thread: Thread | None = None
+        self._error: OSError | None = None  # of the thread
+        self._saved: str | None = None  # name of the checkpoint that holds the state as it is
+        self._told: set[str] = set()  # reasons for which the disk refused
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a checkpoint is being written. There is never more than one."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def add_row(self, row: Row) -> None:
+        """Append a row to the metrics and to the charts."""
+        try:
+            self._directory.metrics.add(row)
+            self._charts.add(row)
+        except OSError as error:
+            self._tell(error)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Begin to write a snapshot, in a thread; the caller has looked that none is being written.
+
+        Raises:
+            WorkerError: another process took the run directory over.
+        """
+        self.join()
+        try:
+            self._prepare()
+        except OSError as error:
+            self._tell(error)
+            return
+        self._thread = Thread(target=self._save_aside, args=(snapshot,), name="checkpoint")
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until nothing is being written."""
+        if self._thread is None:
+            return
+        self._thread.join()
+        self._thread, error = None, self._error
+        if error is not None:
+            self._tell(error)
+
+    def save_last(self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True) -> None:
+        """Write what the run ends with, and wait for it.
+
+        Args:
+            snapshot: the state.
+            done: the completion record of a run that is finished.
+            charts: whether there is time to complete the charts.
+
+        Raises:
+            WorkerError: the disk refuses, or another process took the run directory over.
+        """
+        self.join()
+        try:
+            self._prepare()
+            self._write(snapshot, with_best=True)
+            if charts:
+                self._charts.draw()
+            if done is not None:
+                self._directory.write_done(dict(done))
+        except OSError as error:
+            kept = checkpoints(self._directory.checkpoints)
+            what = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
+            raise WorkerError(
+                f"the final state could not be saved in {self._directory.path}: {_reason(error)}; {what}; "
+                "make the folder writable, with room, and resume the run"
+            ) from error
+
+    def _prepare(self) -> None:
+        """Check that we are the writer still, and bring the rows to the file that a checkpoint relies on."""
+        if not self._directory.is_held():
+            raise WorkerError(f"another process took over {self._directory.path}; this one stops without writing there")
+        self._directory.metrics.append_waiting()
+
+    def _save_aside(self, snapshot: Snapshot) -> None:
+        try:
+            self._write(snapshot, with_best=snapshot.is_small)
+            self._error = None
+        except OSError as error:
+            self._error = error
+
+    def _write(self, snapshot: Snapshot, with_best: bool) -> None:
+        checkpoint = snapshot.checkpoint
+        if checkpoint.name == self._saved:
+            return
+        self._saved = None
+        self._directory.metrics.flush()
+        save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
+        if snapshot.policy is not None:
+            save_policy(self._directory.policy, snapshot.policy)
+        if with_best and snapshot.best is not None:
+            self._directory.write_best({name: np.asarray(value).tolist() for name, value in snapshot.best.items()})
+        if with_best and "row" not in checkpoint.counters:  # else the same name may come again with more in it
+            self._saved = checkpoint.name
+
+    def _tell(self, error: OSError) -> None:
+        """Say it once; a disk that is nearly full refuses again and again."""
+        if _reason(error) not in self._told:
+            self._told.add(_reason(error))
+            print(
+                f"esengine: {self._directory.path} cannot be written: {_reason(error)}; "
+                "training goes on, and every checkpoint that is due tries again",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays that the run cannot change any more."""
+    return {name: np.array(array) for name, array in arrays.items()}
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,216 @@
+"""One writer a run directory, and records that survive a crash."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esengine.algorithms import CMAESSettings
+from esengine.errors import UserError
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.metrics import MetricsFile
+from esengine.launch.run_directory import RunDirectory
+from esengine.launch.run_lock import Owner, RunLock, wait_until_free
+from tests.conftest import Run
+
+CONFIG = RunConfig("cma-es", TrainSettings(objective="worlds:sphere", dimension=3), CMAESSettings())
+HOLDER = """
+import sys, time
+from pathlib import Path
+from esengine.launch.run_lock import RunLock
+if sys.argv[2] == "file":
+    RunLock._take_flock = lambda *arguments: False
+lock = RunLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def row(generation: int) -> dict[str, Any]:
+    return {"generation": generation, "env_steps": 0, "evaluations": generation, "fitness_mean": 0.1, "machine": {}}
+
+
+@pytest.fixture(params=["flock", "file"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file system with flock, and one without."""
+    if request.param == "file":
+
+        def refuse(descriptor: int, operation: int) -> None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    return str(request.param)
+
+
+@pytest.fixture
+def holder(tmp_path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path), kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_killed(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    with pytest.raises(UserError, match=rf"is held by process {holder.pid} on .*; wait for it or stop it"):
+        RunLock(tmp_path)
+    os.kill(holder.pid, signal.SIGSTOP)  # neither does a writer that sleeps lose it
+    with pytest.raises(UserError, match="one writer"):
+        RunLock(tmp_path)
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    lock = RunLock(tmp_path)
+    assert lock.is_held()
+    lock.release()
+    RunLock(tmp_path).release()
+    assert not [path for path in tmp_path.iterdir() if path.name != "lock"]
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from esengine.launch.run_lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_child_that_outlives_a_killed_writer_does_not_keep_the_lock(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKING, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            process.wait()
+            RunLock(tmp_path).release()
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_child_that_is_handed_the_lock_keeps_it_until_it_ends(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path)
+    lock.is_handed_down = True
+    child = os.fork()
+    if not child:
+        signal.pause()
+    try:
+        os.close(lock._descriptor or 0)  # as the kernel does when the parent is killed
+        lock._descriptor = None
+        with pytest.raises(UserError, match="wait for it or stop it"):
+            RunLock(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    wait_until_free(tmp_path, 10)
+    RunLock(tmp_path).release()
+
+
+@pytest.mark.parametrize(
+    ("change", "way_out"),
+    [
+        (lambda owner: owner._replace(host="elsewhere"), "no lock that would tell whether it lives; if it has ended, remove"),
+        (lambda owner: owner._replace(host="elsewhere", job="77"), None),  # this job, requeued on another node
+        (lambda owner: owner._replace(started="another boot 5"), None),
+        (lambda owner: owner._replace(started=owner.started.rpartition(" ")[0] + " 5"), None),  # a number used again
+        (lambda owner: owner, "wait for it or stop it"),
+    ],
+)
+def test_without_flock_the_file_tells_whether_its_owner_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Owner], Owner], way_out: str | None
+) -> None:
+    monkeypatch.setattr(RunLock, "_take_flock", lambda *arguments: False)
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    owner = change(Owner.this_process()._replace(job=None, restarts=0))
+    (tmp_path / "lock").write_text(json.dumps(owner._asdict()))
+    if way_out is None:
+        RunLock(tmp_path).release()
+        return
+    with pytest.raises(UserError, match=way_out):
+        RunLock(tmp_path)
+    assert Owner.read(tmp_path / "lock") == owner
+
+
+def test_the_lock_is_no_way_to_write_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("keep")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match="Too many levels of symbolic links"):
+        RunLock(tmp_path / "run")
+    assert (tmp_path / "precious").read_text() == "keep"
+
+
+@pytest.mark.parametrize("tail", [b'{"generation": 3, "env', b"\x00" * 500, b'{"generation": 3}\n', b"\n\n", b"\xff\xfe\n"])
+def test_a_torn_last_row_is_dropped(tmp_path: Path, tail: bytes) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.add(row(1))
+    metrics.add(row(2))
+    whole = metrics.path.read_bytes()
+    metrics.path.write_bytes(whole + tail)
+    assert metrics.rows() == [row(1), row(2)]
+    metrics.cut(2)
+    assert metrics.path.read_bytes() == whole
+
+
+def test_lost_rows_are_told(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.add(row(1))
+    with pytest.warns(UserWarning, match="has lost rows: 1 of 5 are left"):
+        metrics.cut(5)
+
+
+NAMES = [
+    "two words",
+    "it's",
+    'a "b"',
+    "new\nline",
+    "ünï✓",
+    "-odd",
+    "--help",
+    "$HOME;ls",
+    "%s{0}",
+    "x" * 255,
+    "..a",
+    "*",
+    "\\",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_folder_name_holds_a_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / "target").mkdir()
+    link = tmp_path / ("l" + name[:200])
+    link.symlink_to(tmp_path / "target")
+    for path in (tmp_path / name, link):
+        RunDirectory.create(path, CONFIG)
+        run = RunDirectory.open(path).acquire()
+        run.add_start(1)
+        run.metrics.add(row(1))
+        run.end_start("done")
+        assert [start["outcome"] for start in run.starts()] == ["done"]
+        with pytest.raises(UserError, match="one writer"):
+            RunDirectory.open(path).acquire()
+        run.release()
+
+
+def test_a_name_that_no_file_system_takes_is_refused(esengine: Run, tmp_path: Path) -> None:
+    arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--ranks", "1", "--run-dir", "x" * 300)
+    result = esengine(*arguments)
+    assert result.returncode == 2
+    assert "File name too long; use another folder" in result.stderr
+    assert result.stderr.count("\n") == 1
