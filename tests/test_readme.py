@@ -58,8 +58,8 @@ def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_
 
 
 def test_the_pages_hold_what_is_to_be_run() -> None:
-    assert len(commands(README)) == 13
-    assert len(blocks(README, "python")) == 2
+    assert len(commands(README)) >= 13
+    assert len(blocks(README, "python")) >= 2
 
 
 def test_every_method_is_in_the_table() -> None:
