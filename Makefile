@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test fuzz check format bench scaling peers clean
+.PHONY: help venv run test fuzz check format docs bench scaling peers clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -39,6 +39,9 @@ check: $(STAMP)  ## format, lint and types
 format: $(STAMP)  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## build the manual in docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning -q docs docs/_build
 
 bench: $(STAMP)  ## measure kernels, rollouts, dispatch, scaling and a run's profile against the machine's limits
 	-for subject in kernels rollouts scaling profile; do $(BIN)/esengine bench $$subject; done

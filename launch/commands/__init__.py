@@ -24,6 +24,7 @@ COMMANDS = {
     "watch": Command("RUN", "how a run stands, followed from another shell by its files alone"),
     "plot": Command("RUN ...", "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles"),
     "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
+    "export": Command("RUN", "a run's policy as a torch module, an ONNX graph, or a Stable-Baselines3-compatible object"),
     "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),
     "collect": Command("", "demonstrations of a run's policy, of an expert of your own, or of rules"),
     "demos": Command("inspect", "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it"),
