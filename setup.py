@@ -9,7 +9,14 @@ version = re.search(r'__version__ = "(.+)"', Path("esengine/__init__.py").read_t
 
 setup(
     version=version,
-    packages=["esengine", "esengine.algorithms", "esengine.launch", "esengine.launch.bench", "esengine.launch.commands"],
+    packages=[
+        "esengine",
+        "esengine.algorithms",
+        "esengine.algorithms.planners",
+        "esengine.launch",
+        "esengine.launch.bench",
+        "esengine.launch.commands",
+    ],
     package_dir={"esengine.algorithms": "algorithms", "esengine.launch": "launch"},
     package_data={"esengine": ["py.typed"]},
 )
