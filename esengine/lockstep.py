@@ -30,7 +30,7 @@ from esengine.classic_kernels import (
     step,
 )
 from esengine.normalizer import merge_moments
-from esengine.policies import BOX, OBSERVATION_CLIP, decode, fast_tanh
+from esengine.policies import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
 
 LANES = 16  # float32 numbers of a 512-bit register
 _NUMBERS = 8
@@ -220,7 +220,7 @@ def _run_lanes(
         if moments.shape[1]:
             _accumulate(partial, observations)
         outputs = work[forward_in_lanes(weights, sizes, observations, mean, inverse_std, work)]
-        if sampled:
+        if sampled or head[0] == MIXTURE:
             _draw(outputs, sizes[-1], rows, seeds, policy, lanes)
         else:
             _choose(outputs, sizes[-1], head, numbers)
@@ -297,14 +297,14 @@ def _draw(
     policy: Any,
     lanes: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
-    """`policies.decode` in every lane, for a sampled policy."""
-    head, decoded = policy[5], policy[7]
+    """`policies.decode` in every lane, for a sampled policy or a mixture."""
+    head, sampled, decoded = policy[5], policy[6], policy[7]
     numbers, members, episodes, counts = lanes
     for lane in range(LANES):
         if members[lane] >= 0:
             log_stds = rows[members[lane]][rows.shape[1] - num_outputs :]  # where a box policy keeps them
             seed, count = seeds[members[lane], episodes[lane]], np.uint64(counts[lane])
-            decode(outputs[:num_outputs, lane].copy(), log_stds, head, True, seed, count, decoded)
+            decode(outputs[:num_outputs, lane].copy(), log_stds, head, sampled, seed, count, decoded)
             numbers[_ACTION + lane] = decoded[0]
 
 

@@ -1,7 +1,8 @@
 """Policies as one flat float32 vector, acting in compiled code at a batch of one.
 
 Layout of the vector: for each layer its weights, (inputs, outputs) row by row, then its biases; a sampled box policy ends
-with one log standard deviation an action. Rows by input let the inner loop run over outputs without reordering a sum.
+with one log standard deviation an action. A mixture puts out, for each component, its logit, its mean and its log standard
+deviations. Rows by input let the inner loop run over outputs without reordering a sum.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from esengine.errors import UserError
 from esengine.seeding import derive_key, draw_unit, generator
 from esengine.spaces import ActionSpec
 
-BOX, _DISCRETE, _MULTI_BINARY = 0, 1, 2
+BOX, _DISCRETE, _MULTI_BINARY, MIXTURE = 0, 1, 2, 3
 OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
+LEAST_LOG_STD, MOST_LOG_STD = -4.0, 2.0  # of a mixture's components, which collapse on single actions otherwise
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,22 @@ class PolicySpec:
         action: the head.
         hidden_sizes: units of each tanh layer; empty for a linear policy.
         sampled: draw actions from the policy's distribution instead of taking its mode.
+        components: normal distributions that a box action is a mixture of, or 0 for a single mean.
     """
 
     observation_dim: int
     action: ActionSpec
     hidden_sizes: tuple[int, ...] = ()
     sampled: bool = False
+    components: int = 0
+
+    @property
+    def num_outputs(self) -> int:
+        return self.components * (1 + 2 * self.action.num_outputs) if self.components else self.action.num_outputs
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        return (self.observation_dim, *self.hidden_sizes, self.action.num_outputs)
+        return (self.observation_dim, *self.hidden_sizes, self.num_outputs)
 
     @property
     def num_parameters(self) -> int:
@@ -50,7 +58,7 @@ class PolicySpec:
 
     @property
     def num_log_stds(self) -> int:
-        return self.action.num_outputs if self.action.kind == "box" else 0
+        return self.action.num_outputs if self.action.kind == "box" and not self.components else 0
 
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
         """A start for the search, (num_parameters,) float32: zero for a linear policy, else scaled normal weights.
@@ -74,7 +82,8 @@ class PolicySpec:
         action: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data["action"].items()
         }
-        return cls(int(data["observation_dim"]), ActionSpec(**action), tuple(data["hidden_sizes"]), bool(data["sampled"]))
+        sizes, sampled = tuple(data["hidden_sizes"]), bool(data["sampled"])
+        return cls(int(data["observation_dim"]), ActionSpec(**action), sizes, sampled, int(data.get("components", 0)))
 
 
 @dataclass
@@ -104,7 +113,7 @@ class Actor:
             )
         self._sizes = np.array(self.spec.layer_sizes, np.int64)
         self._hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
-        kind = {"box": BOX, "multi-binary": _MULTI_BINARY}.get(action.kind, _DISCRETE)
+        kind = MIXTURE if self.spec.components else {"box": BOX, "multi-binary": _MULTI_BINARY}.get(action.kind, _DISCRETE)
         low = np.array(action.low or [0.0], np.float64)
         high = np.array(action.high or [0.0], np.float64)
         bounded = np.isfinite(low) & np.isfinite(high)
@@ -262,6 +271,32 @@ def forward_reference(
 
 
 @njit(cache=True, error_model="numpy")
+def draw_component(
+    outputs: NDArray[np.float32], head: tuple[Any, ...], sampled: bool, key: np.uint64, counter: np.uint64, action: Any
+) -> None:
+    """`decode` for a mixture: outputs are the logits, then all means, then all log standard deviations."""
+    _, _, low, high, center, reach = head
+    size = action.size
+    components = outputs.size // (1 + 2 * size)
+    best, best_value = 0, -np.inf
+    for c in range(components):
+        value = np.float64(outputs[c])
+        if sampled:
+            value -= np.log(-np.log(draw_unit(key, counter + np.uint64(c)) + 1e-300))
+        if value > best_value:
+            best, best_value = c, value
+    counter += np.uint64(components)
+    for k in range(size):
+        value = np.float64(outputs[components + best * size + k])
+        if sampled:
+            log_std = np.float64(outputs[components * (1 + size) + best * size + k])
+            radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter + np.uint64(2 * k))))
+            angle = 2.0 * np.pi * draw_unit(key, counter + np.uint64(2 * k + 1))
+            value += np.exp(min(max(log_std, LEAST_LOG_STD), MOST_LOG_STD)) * radius * np.cos(angle)  # Box-Muller
+        action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
+
+
+@njit(cache=True, error_model="numpy")
 def act(
     parameters: NDArray[np.float32],
     sizes: NDArray[np.int64],
@@ -278,7 +313,8 @@ def act(
     """Write the action that the policy takes into ``action``, one number a choice.
 
     A box output of -1 .. 1 spans the space's bounds and is clipped to them; an unbounded coordinate is taken as it is. A
-    discrete choice takes its largest output, the first of equal ones; sampled, it draws from the softmax (Gumbel's trick).
+    discrete choice takes its largest output, the first of equal ones; sampled, it draws from the softmax (Gumbel's trick). A
+    mixture takes the mean of its most likely component; sampled, it draws a component and then from that.
     """
     outputs, offset = forward(parameters, sizes, observation, mean, inverse_std, hidden)
     decode(outputs, parameters[offset:], head, sampled, key, step, action)
@@ -312,6 +348,8 @@ def decode(
                 angle = 2.0 * np.pi * draw_unit(key, counter + np.uint64(2 * k + 1))
                 value += np.exp(np.float64(log_stds[k])) * radius * np.cos(angle)  # Box-Muller
             action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
+    elif kind == MIXTURE:
+        draw_component(outputs, head, sampled, key, counter, action)
     elif kind == _MULTI_BINARY:
         for k in range(action.size):
             value = np.float64(outputs[k])

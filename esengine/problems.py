@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal, Protocol
 
@@ -22,7 +22,9 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import WorkerError
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
+from esengine.rules import Rules
 from esengine.seeding import derive_key, derive_seeds
+from esengine.shields import ShieldedSimulator
 from esengine.simulators import BatchSimulator, EnvBackend, Simulator, make_simulator
 from esengine.spaces import ObservationSpec
 
@@ -69,6 +71,27 @@ class Problem(Protocol):
         """Use the arrays of `context`."""
 
 
+@dataclass(frozen=True)
+class Anchor:
+    """Takes off the fitness what a member is away from where the search began, less and less.
+
+    Attributes:
+        parameters: (num_parameters,) where it began.
+        weight: of the mean squared distance in the first generation.
+        decay: factor on it after every generation.
+    """
+
+    parameters: NDArray[np.float32]
+    weight: float
+    decay: float
+
+    def penalties(self, rows: NDArray[np.floating], generation: int) -> NDArray[np.float64]:
+        """What is taken off each member of a generation, (num_members,); a row's does not depend on the others."""
+        apart = [row.astype(np.float64) - self.parameters for row in rows]
+        weight = self.weight * self.decay ** max(0, generation - 1)
+        return weight * np.array([float(distance @ distance) / distance.size for distance in apart])
+
+
 @dataclass
 class EnvironmentProblem:
     """The mean return of a policy's episodes.
@@ -86,6 +109,8 @@ class EnvironmentProblem:
         env_backend: see `simulators.make_simulator`.
         antithetic: whether members 2k and 2k + 1 are a pair.
         survival_bonus: taken off the return for every step of a training episode, never in evaluation.
+        shield: rules that step in while policies act, in training and evaluation alike.
+        anchor: keeps training members near a policy, or None.
     """
 
     environment: EnvironmentSpec
@@ -100,6 +125,8 @@ class EnvironmentProblem:
     env_backend: EnvBackend = "auto"
     antithetic: bool = False
     survival_bonus: float = 0.0
+    shield: Rules = field(default_factory=lambda: Rules(()))
+    anchor: Anchor | None = None
 
     dtype = np.float32
 
@@ -186,7 +213,7 @@ class EnvironmentProblem:
             try:
                 returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
             except Exception as error:
-                raise _member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
+                raise member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
             records["steps"] = steps
         else:
             returns = np.zeros(seeds.shape)
@@ -198,6 +225,8 @@ class EnvironmentProblem:
         records["fitness"] = returns.mean(axis=1)
         if candidates.episode_purpose == "episode":
             records["fitness"] -= self.survival_bonus * records["steps"] / seeds.shape[1]
+            if self.anchor is not None:
+                records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
         records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
 
     def _run_member(
@@ -216,7 +245,7 @@ class EnvironmentProblem:
             try:
                 outcome = self.simulator().run(self.actor, seed, moments, self.max_episode_steps)
             except Exception as error:
-                raise _member_error(error, candidates, member, seed) from error
+                raise member_error(error, candidates, member, seed) from error
             returns[episode] = outcome.episode_return
             steps += outcome.num_steps
         return steps
@@ -244,7 +273,10 @@ class EnvironmentProblem:
         if self._simulator is None or self.fresh_env:
             if self._simulator is not None:
                 self._simulator.close()
-            self._simulator = make_simulator(self.environment, self.observations, self.env_backend)
+            if self.shield:
+                self._simulator = ShieldedSimulator(self.environment.make(), self.observations, self.shield)
+            else:
+                self._simulator = make_simulator(self.environment, self.observations, self.env_backend)
         return self._simulator
 
 
@@ -276,7 +308,7 @@ class ObjectiveProblem:
             try:
                 value = float(self.function(row))
             except Exception as error:
-                raise _member_error(error, candidates, member, candidates.seed) from error
+                raise member_error(error, candidates, member, candidates.seed) from error
             status = OK if math.isfinite(value) else FAILED
             results.append((member, -value if self.minimize else value, 0, 1, status))
         records = np.array(results, MEMBER)
@@ -292,7 +324,7 @@ class ObjectiveProblem:
         pass
 
 
-def _member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
+def member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
     """The error with the address of the member that raised it; the pool adds rank and host."""
     trace = "".join(traceback.format_exception(error))
     return WorkerError(f"generation {candidates.generation}, member {member}, seed {seed} raised:\n{trace}")

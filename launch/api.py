@@ -20,9 +20,9 @@ from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig, TrainSettings, settings_from
 from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.local_mpi import must_launch
-from esengine.launch.methods import settings_of
+from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.run_directory import RunDirectory, default_path
-from esengine.launch.start import DONE, prepare, start
+from esengine.launch.start import DONE, completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run
 from esengine.noise import table_log2
 from esengine.opening import open_desk
@@ -82,7 +82,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
         UserError: a setting is unknown or out of range, or the run directory is in use.
         WorkerError: a member raised.
     """
-    config = _config(method, {"ranks": 1, "quiet": True, **settings})
+    config = completed(_config(method, {"ranks": 1, "quiet": True, **settings}))
     path = config.train.run_dir or default_path(config)
     if must_launch(config.train.ranks or 1):
         if callbacks:
@@ -146,7 +146,8 @@ def _config(method: str, settings: dict[str, Any]) -> RunConfig:
             f"settings of {method} must be among {listed(sorted(search_names | train_names))}, got {listed(unknown)}"
         )
     search = settings_from(kind, {name: value for name, value in settings.items() if name in search_names})
-    shared = settings_from(TrainSettings, {name: value for name, value in settings.items() if name in train_names})
+    given = {name: value for name, value in settings.items() if name in train_names}
+    shared = settings_from(TrainSettings, defaults_of(method) | given)
     return RunConfig(method, shared, search)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec, find_modules_here, is_mujoco
+from esengine.environments import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
+from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
-from esengine.problems import EnvironmentProblem, ObjectiveProblem
+from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem
+from esengine.rules import load_rules
 from esengine.simulators import has_compiled
 from esengine.spaces import describe
 from esengine.vectorized import offers_vector
@@ -35,7 +36,11 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     train = config.train
     if train.env_id is None:
         assert train.dimension is not None
-        return ObjectiveProblem(objective or _import_function(train.objective or ""), train.dimension, train.minimize)
+        return ObjectiveProblem(
+            objective or named_callable("--objective", train.objective or "", "mypackage.sim:cost"),
+            train.dimension,
+            train.minimize,
+        )
     environment = EnvironmentSpec(train.env_id, train.env_arguments())
     env = environment.make()
     try:
@@ -45,6 +50,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
                 "--env-backend compiled must be used with an environment that has compiled rollouts, "
                 f"got {train.env_id}; use --env-backend auto"
             )
+        if train.rules and train.env_backend not in ("auto", "gymnasium"):
+            raise UserError(f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python")
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
@@ -72,6 +79,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.env_backend,
         config.search.antithetic,
         train.survival_bonus,
+        load_rules(train.rules),
     )
 
 
@@ -101,6 +109,8 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
     if train.init_policy is not None:
         policy = load_policy(train.init_policy)
         problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
+        if train.anchor:
+            problem.anchor = Anchor(policy.parameters, train.anchor, train.anchor_decay)
         return policy.parameters
     return problem.policy.initial_parameters(train.seed)
 
@@ -111,24 +121,3 @@ def trained_policy(problem: EnvironmentProblem, parameters: NDArray[np.floating]
     row = np.asarray(parameters, np.float32)
     limits = (problem.max_episode_steps, problem.fresh_env)
     return Policy(problem.policy, row, mean, inverse_std, problem.environment, *limits)
-
-
-def _import_function(name: str) -> Callable[..., Any]:
-    module_name, separator, attribute = name.partition(":")
-    if not separator or not module_name or not attribute:
-        raise UserError(f"--objective must be module:function, got {name!r}; for example mypackage.sim:cost")
-    find_modules_here()
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(
-            f"--objective must name a module that can be imported, got {name!r}: {error}; "
-            "modules are found from the current folder and PYTHONPATH"
-        ) from error
-    except Exception as error:
-        raise UserError(f"--objective {name!r} must import cleanly, but raised {type(error).__name__}: {error}") from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        found = "no such name" if function is None else f"a {type(function).__name__}"
-        raise UserError(f"--objective must name a function of {module_name}, got {found} for {attribute!r}")
-    return function  # type: ignore[no-any-return]

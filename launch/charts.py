@@ -78,6 +78,8 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     axes = figure.add_subplot()
     train = config.train
     x = "env_steps" if train.objective is None else "evaluations"
+    if not any(row[x] for row in rows):  # a method that only reads demonstrations
+        x = "generation"
     if train.minimize:
         _draw_costs(axes, rows, x)
     else:
@@ -89,7 +91,7 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     if train.target_return is not None:
         axes.axhline(train.target_return, color="gray", linestyle="--", linewidth=1.0, label="target")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("environment steps" if train.objective is None else "evaluations")
+    axes.set_xlabel({"env_steps": "environment steps", "generation": "epochs"}.get(x, x))
     axes.set_title(f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=9)

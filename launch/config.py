@@ -59,6 +59,12 @@ class TrainSettings:
     """Start of every parameter of an objective."""
     init_policy: Path | None = None
     """Start from this policy file, or from the policy of this run directory."""
+    keep_skill: float = 0.8
+    """With --init-policy: halve --sigma until members keep this share of the policy's skill; 0 leaves --sigma as it is."""
+    anchor: float = 0.0
+    """With --init-policy: taken off the fitness for each unit of mean squared distance from its parameters."""
+    anchor_decay: float = 0.95
+    """Factor on --anchor after every generation."""
 
     episodes_per_member: int = 1
     """Episodes that a member's fitness is the mean of."""
@@ -68,6 +74,8 @@ class TrainSettings:
     """Who meets the same start states in a generation: the signs of an antithetic pair (methods without pairs: nobody)."""
     max_episode_steps: int | None = None
     """Cut episodes after so many steps."""
+    rules: tuple[str, ...] = ()
+    """Modules of corrective rules, when(observation) and act(observation), which label for imitation and shield otherwise."""
     fresh_env: bool = False
     """Make the environment anew for every episode, for one whose reset does not forget."""
     env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
@@ -104,6 +112,8 @@ class TrainSettings:
             raise UserError(f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters")
         if not math.isfinite(self.survival_bonus) or (self.survival_bonus and self.env_id is None):
             raise UserError(f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 turns it off")
+        if self.rules and self.env_id is None:
+            raise UserError("--rules belong to --env-id, got --objective; drop them")
         if self.env_id is not None and (self.dimension is not None or self.minimize):
             raise UserError("--dimension and --minimize belong to --objective, got --env-id; drop them")
         least_one = ("generations", "max_env_steps", "max_evaluations", "ranks", "max_episode_steps", "episodes_per_member")
@@ -111,6 +121,7 @@ class TrainSettings:
             _at_least(name, getattr(self, name), 1)
         for name in ("seed", "eval_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 0)
+        self._check_start()
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
@@ -122,22 +133,25 @@ class TrainSettings:
         if not math.isfinite(self.initial_mean):
             raise UserError(f"--initial-mean must be finite, got {self.initial_mean}; 0 is the default")
 
+    def _check_start(self) -> None:
+        """Raises UserError for values that belong to --init-policy and cannot be."""
+        if not 0 <= self.keep_skill <= 1:
+            raise UserError(f"--keep-skill must lie between 0 and 1, got {self.keep_skill}; 0.8 is the default")
+        if not (math.isfinite(self.anchor) and self.anchor >= 0 and 0 <= self.anchor_decay <= 1):
+            raise UserError(
+                "--anchor must not be negative and --anchor-decay lie between 0 and 1, "
+                f"got {self.anchor} and {self.anchor_decay}; 0 and 0.95 are the defaults"
+            )
+        if self.anchor and self.init_policy is None:
+            raise UserError(f"--anchor belongs to --init-policy, got {self.anchor} without; drop it")
+
     @property
     def max_generations(self) -> int:
         return self.generations or (100 if self.env_id is not None else 10_000)
 
     def env_arguments(self) -> dict[str, Any]:
         """The environment's keyword arguments. Raises UserError for one that is not name=value."""
-        arguments = {}
-        for text in self.env_arg:
-            name, separator, value = text.partition("=")
-            if not separator or not name.isidentifier():
-                raise UserError(f"--env-arg must be name=value, got {text!r}; for example forward_reward_weight=2.0")
-            try:
-                arguments[name] = json.loads(value)
-            except ValueError:
-                arguments[name] = value
-        return arguments
+        return env_arguments(self.env_arg)
 
 
 @dataclass(frozen=True)
@@ -169,6 +183,20 @@ class RunConfig:
     def with_train(self, **changes: Any) -> RunConfig:
         """The same run with some shared settings changed."""
         return replace(self, train=replace(self.train, **changes))
+
+
+def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Keyword arguments from texts name=value. Raises UserError for one that is none."""
+    arguments = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise UserError(f"--env-arg must be name=value, got {text!r}; for example forward_reward_weight=2.0")
+        try:
+            arguments[name] = json.loads(value)
+        except ValueError:
+            arguments[name] = value
+    return arguments
 
 
 def settings_from(kind: type[T], values: dict[str, Any]) -> T:

@@ -81,15 +81,21 @@ class Display:
         figures = []
         if self.config.train.minimize:
             figures.append(f"best cost {_short(row.get('cost_min'))}")
+        elif "loss" in row:
+            figures += [
+                f"{name.replace('_', ' ')} {_short(row[name])}" for name in ("loss", "loss_held_out", "labels") if name in row
+            ]
         else:
             figures += [f"mean {_short(row.get('fitness_mean'))}", f"best {_short(row.get('fitness_max'))}"]
         if self._last_eval is not None:
             figures.append(f"[bold]evaluated {_short(self._last_eval)}[/bold]")
-        figures.append(f"sigma {_short(row.get('sigma'))}")
+        if "sigma" in row:
+            figures.append(f"sigma {_short(row['sigma'])}")
         machine = row["machine"]
         unit = "steps" if row["env_steps"] else "evaluations"
-        figures.append(f"{machine['steps_per_s']:,.0f} {unit}/s")
-        figures.append(f"busy {machine['busy_share']:.0%}")
+        if "busy_share" in machine:
+            figures.append(f"{machine['steps_per_s']:,.0f} {unit}/s")
+            figures.append(f"busy {machine['busy_share']:.0%}")
         if row["failed_members"]:
             figures.append(f"[red]failed {row['failed_members']}[/red]")
         return figures

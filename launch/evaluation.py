@@ -21,6 +21,7 @@ from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.rules import load_rules
 from esengine.spaces import describe
 from esengine.worker import serve
 from esengine.world import World, available_cores
@@ -38,6 +39,8 @@ class EvaluateSettings:
     """Workers to start on this machine; default all cores."""
     json: Path | None = None
     """Write mean_return, standard_error, episodes and returns to this file."""
+    rules: tuple[str, ...] = ()
+    """Modules of corrective rules that step in while the policy acts."""
     trust_modules: bool = False
     """Import the module that the policy's file names."""
 
@@ -86,7 +89,7 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
     settings.check()
     ranks = min(settings.ranks or available_cores(), settings.episodes)
     if must_launch(ranks):
-        policy_problem(path, settings.seed, settings.trust_modules)
+        policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
         find_mpirun()
         evaluation = _evaluate_on_local_ranks(path, settings, ranks, stop)
         if evaluation is None:
@@ -113,13 +116,15 @@ def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int,
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / "evaluation.json"
         arguments = ["evaluate", str(path.resolve()), "--trust-modules", "--json", str(file)]
+        if settings.rules:
+            arguments += ["--rules", *settings.rules]
         run_ranks(ranks, [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)], stop)
         return Evaluation(tuple(json.loads(file.read_text())["returns"])) if file.exists() else None
 
 
 def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None) -> Evaluation | None:
     """Evaluate a policy on all ranks; None on workers."""
-    problem, parameters = world.agree(lambda: policy_problem(path, settings.seed, settings.trust_modules))
+    problem, parameters = world.agree(lambda: policy_problem(path, settings.seed, settings.trust_modules, settings.rules))
     desk = open_desk(world, problem, settings.seed, log2_size=None)
     with desk:
         if not world.is_master:
@@ -131,7 +136,9 @@ def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: Stop
     return Evaluation(tuple(float(value) for value in fitness))
 
 
-def policy_problem(path: Path, seed: int, trusted: bool) -> tuple[EnvironmentProblem, NDArray[np.float32]]:
+def policy_problem(
+    path: Path, seed: int, trusted: bool, rules: tuple[str, ...] = ()
+) -> tuple[EnvironmentProblem, NDArray[np.float32]]:
     """The problem that a policy file was trained on, with its scaling, and its parameters."""
     policy = load_policy(path)
     if ":" in policy.environment.env_id and not trusted:
@@ -154,6 +161,7 @@ def policy_problem(path: Path, seed: int, trusted: bool) -> tuple[EnvironmentPro
         seed,
         max_episode_steps=policy.max_episode_steps,
         fresh_env=policy.fresh_env,
+        shield=load_rules(rules),
     )
     problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
     return problem, policy.parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from esengine.errors import UserError, listed
 
@@ -18,7 +18,24 @@ METHODS = {
     "snes": "snes:SNESSettings",
     "cma-es": "cma_es:CMAESSettings",
     "sep-cma-es": "sep_cma_es:SepCMAESSettings",
+    "behavior-cloning": "behavior_cloning:BehaviorCloningSettings",
+    "dagger": "dagger:DAggerSettings",
+    "dart": "dart:DARTSettings",
 }
+
+_LOOPS = {"behavior-cloning": "imitation", "dagger": "imitation", "dart": "imitation"}
+"""Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
+
+
+def loop_of(method: str) -> Any | None:
+    """The module that runs a method, or None for a strategy, which `training` runs."""
+    return import_module(f"esengine.launch.{_LOOPS[method]}") if method in _LOOPS else None
+
+
+def defaults_of(method: str) -> dict[str, Any]:
+    """The shared settings' defaults that are a method's own."""
+    defaults: dict[str, Any] = getattr(settings_of(method), "defaults", {})
+    return defaults
 
 
 def settings_of(method: str) -> type[Settings]:

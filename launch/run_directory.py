@@ -11,14 +11,18 @@ import shutil
 import socket
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from esengine.demonstrations import save_demonstrations
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig
+from esengine.trajectories import Demonstrations
 
 FORMAT = 1
 _INIT_POLICY = "init_policy.safetensors"
+_DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -79,6 +83,12 @@ class RunDirectory:
             config = RunConfig.from_json(record["config"])
         except (KeyError, TypeError) as error:
             raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
+        search: Any = config.search
+        if getattr(search, "demonstrations", ()):
+            search = replace(search, demonstrations=(str(self.path / _DEMONSTRATIONS),))
+        if Path(getattr(search, "expert", None) or "").name == _EXPERT:
+            search = replace(search, expert=str(self.path / _EXPERT))
+        config = replace(config, search=search)
         if config.train.init_policy is None:
             return config
         return config.with_train(init_policy=self.path / config.train.init_policy.name)  # wherever the run has moved to
@@ -90,6 +100,19 @@ class RunDirectory:
         """Copy the policy that the run starts from, so that the run depends on no other file."""
         shutil.copyfile(source / "policy.safetensors" if source.is_dir() else source, self.path / _INIT_POLICY)
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
+
+    def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
+        """Keep the demonstrations that are learned from, and the expert's policy, so that the run depends on no other file."""
+        changes: dict[str, Any] = {}
+        if demonstrations is not None:
+            save_demonstrations(self.path / _DEMONSTRATIONS, demonstrations)
+            changes = {"demonstrations": (_DEMONSTRATIONS,), "trajectories": None}
+        if expert is not None:
+            shutil.copyfile(expert / "policy.safetensors" if expert.is_dir() else expert, self.path / _EXPERT)
+            changes["expert"] = _EXPERT
+        config = RunConfig.from_json(self._record()["config"])
+        search: Any = config.search
+        self.change_config(replace(config, search=replace(search, **changes)))
 
     def add_start(self, num_ranks: int) -> None:
         """Note that the run is started, once more, and on what."""

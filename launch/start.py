@@ -14,6 +14,7 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display, Follower
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.methods import loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
@@ -29,6 +30,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     Raises:
         UserError: the settings or the run directory are no good; nothing has been started.
     """
+    config = completed(config)
     path = config.train.run_dir or default_path(config)
     ranks = config.train.ranks or available_cores()
     if must_launch(ranks):
@@ -65,6 +67,12 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
     return _run_here(world, directory, config, stop)
 
 
+def completed(config: RunConfig) -> RunConfig:
+    """The settings with what a method can tell from its own, such as the environment from demonstrations."""
+    loop = loop_of(config.method)
+    return config if loop is None else loop.complete(config)
+
+
 def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     """Check everything that can be checked before ranks start, and make the run's folder.
 
@@ -76,13 +84,19 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     Raises:
         UserError: something is no good; nothing has been made.
     """
+    loop = loop_of(config.method)
+    if loop is not None:
+        return _with_initial_policy(loop.prepare(config, path), config)
     config.check()
     problem = build_problem(config)
     strategy = config.strategy(initial_row(config.train, problem))
     log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
     if shared_memory:
         check_table_room(log2, problem.dimension)
-    directory = RunDirectory.create(path, config)
+    return _with_initial_policy(RunDirectory.create(path, config), config)
+
+
+def _with_initial_policy(directory: RunDirectory, config: RunConfig) -> RunDirectory:
     if config.train.init_policy is not None:  # the run must not depend on a file elsewhere
         directory.adopt_policy(config.train.init_policy)
     return directory
@@ -92,7 +106,8 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
     directory = RunDirectory.open(path).acquire()
     config = directory.config().with_train(**changes)
     config.check()
-    for name in (config.train.objective, config.train.env_id):
+    expert = getattr(config.search, "expert", None)
+    for name in (config.train.objective, config.train.env_id, expert, *(f"{rule}:" for rule in config.train.rules)):
         if name is not None and ":" in name and not trusted:
             raise UserError(
                 f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"

@@ -17,6 +17,8 @@ from esengine.interrupts import StopRequest
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
+from esengine.launch.jump_start import JumpStart
+from esengine.launch.methods import loop_of
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.stopwatch import Stopwatch
 from esengine.noise import table_log2
@@ -81,6 +83,9 @@ def run(
         UserError: bad settings, or shared memory without room.
         WorkerError: a member raised an exception; older checkpoints are intact.
     """
+    loop = loop_of(config.method)
+    if loop is not None:
+        return loop.run(world, config, directory, stop, callbacks)  # type: ignore[no-any-return]
     problem = world.agree(lambda: build_problem(config, objective))
     strategy = world.agree(lambda: config.strategy(initial_row(config.train, problem)))
     log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
@@ -111,6 +116,13 @@ class Training:
         self.best_point: NDArray[np.float64] | None = None
         self.row: Row | None = None  # of a generation that is told but not yet written
         self._charts = None if directory is None else Charts(directory, config)
+        self._jump: JumpStart | None = None
+        if (
+            config.train.init_policy is not None
+            and isinstance(self.problem, EnvironmentProblem)
+            and loop_of(config.method) is None
+        ):
+            self._jump = JumpStart(config, self.problem, strategy.parameters())
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
         self._saved: str | None = None  # name of the checkpoint that holds the state as it is
         self._elapsed_before = 0.0
@@ -121,6 +133,8 @@ class Training:
         """Generations until there is a reason to stop, then the final evaluation and the completion record."""
         self._resume()
         try:
+            if self._jump is not None and self._jump.sigma is None:
+                self._begin_from_policy(self._jump)
             while True:
                 if self.row is None:
                     reason = self._reason_to_stop()
@@ -150,6 +164,20 @@ class Training:
                 }
             )
         return result
+
+    def _begin_from_policy(self, jump: JumpStart) -> None:
+        """Judge the given policy, the first that is kept, and start the strategy with a step size that keeps its skill."""
+        parameters = self.strategy.parameters()
+        mean_return, steps, episodes = jump.begin(self.pool)
+        self.strategy = jump.strategy()
+        jump.judge(parameters, mean_return)
+        self.counters["env_steps"] += steps
+        self.counters["evaluations"] += episodes
+
+    def _parameters(self) -> NDArray[np.floating]:
+        """The parameters to use: the strategy's or, after a start from a policy, the best that were evaluated."""
+        parameters: NDArray[np.floating] = self.strategy.parameters() if self._jump is None else self._jump.best
+        return parameters
 
     def _generation(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
@@ -211,8 +239,11 @@ class Training:
         generation = self.strategy.generation
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
             with self._watch.part("evaluate_policy"):
-                returns = self._policy_returns(self.train.eval_episodes, "evaluation")
+                returns = self._policy_returns(self.strategy.parameters(), self.train.eval_episodes, "evaluation")
             self.row["episode_return_eval"] = float(returns.mean())
+            if self._jump is not None:
+                self._jump.judge(self.strategy.parameters(), float(returns.mean()))
+                self.row["episode_return_best"] = self._jump.best_return
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
         self.row["machine"]["seconds"] = self._watch.lap()
@@ -229,15 +260,15 @@ class Training:
             with self._watch.part("checkpoint"):
                 self._save_checkpoint()
 
-    def _policy_returns(self, num_episodes: int, purpose: str) -> NDArray[np.float64]:
-        parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)
+    def _policy_returns(self, row: NDArray[np.floating], num_episodes: int, purpose: str) -> NDArray[np.float64]:
+        parameters: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
         episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
         return self.pool.evaluate(episodes).records["fitness"]
 
     def _final_return(self) -> float | None:
         if isinstance(self.problem, ObjectiveProblem):
             return None
-        return float(self._policy_returns(self.train.final_episodes, "final").mean())
+        return float(self._policy_returns(self._parameters(), self.train.final_episodes, "final").mean())
 
     def _reason_to_stop(self) -> str | None:
         train, counters, generation = self.train, self.counters, self.strategy.generation
@@ -276,10 +307,13 @@ class Training:
         self.directory.reopen()
         if checkpoint is None:
             return
-        groups: dict[str, dict[str, NDArray[Any]]] = {"strategy": {}, "problem": {}, "best": {}}
+        groups: dict[str, dict[str, NDArray[Any]]] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}}
         for name, array in checkpoint.arrays.items():
             group, _, key = name.partition("/")
             groups[group][key] = array
+        if self._jump is not None:
+            self._jump.restore(groups["jump"])
+            self.strategy = self._jump.strategy()
         self.strategy.restore(groups["strategy"])
         if isinstance(self.problem, EnvironmentProblem):
             self.problem.restore(groups["problem"])
@@ -297,7 +331,8 @@ class Training:
         arrays = {f"strategy/{name}": array for name, array in self.strategy.state().items()}
         if isinstance(self.problem, EnvironmentProblem):
             arrays |= {f"problem/{name}": array for name, array in self.problem.state().items()}
-            save_policy(self.directory.policy, trained_policy(self.problem, self.strategy.parameters()))
+            arrays |= {f"jump/{name}": array for name, array in (self._jump.state() if self._jump else {}).items()}
+            save_policy(self.directory.policy, trained_policy(self.problem, self._parameters()))
         elif self.best_point is not None:
             arrays["best/point"] = self.best_point
             parameters = self.strategy.parameters().tolist()
@@ -321,7 +356,7 @@ class Training:
             finished,
             reason,
             self.strategy.generation,
-            np.array(self.strategy.parameters()),
+            np.array(self._parameters()),
             self._best_value() if objective else None,
             self.best_point,
             final_return,

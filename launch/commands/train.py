@@ -10,7 +10,7 @@ from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.config import RunConfig, TrainSettings, settings_from
-from esengine.launch.methods import METHODS, settings_of
+from esengine.launch.methods import METHODS, defaults_of, settings_of
 from esengine.launch.start import start
 
 T = TypeVar("T")
@@ -28,7 +28,9 @@ def command(argv: list[str], stop: StopRequest) -> int:
     rest, values = _without_config_file(argv[1:])
     from_file = dict(values)
     kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
-    default = kind(_take(settings, values), _take(TrainSettings, values))
+    search = _take(settings, values)
+    values = defaults_of(argv[0]) | values
+    default = kind(search, _take(TrainSettings, values))
     if "trust_modules" in from_file:
         raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
     if values:

@@ -43,7 +43,10 @@ CASES = {
         ("train", "gradient-descent"),
         "the method must be one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es, got 'gradient-descent'",
     ),
-    "unknown command": (("trian",), "the command must be one of train, resume, evaluate, doctor, bench, got 'trian'"),
+    "unknown command": (
+        ("trian",),
+        "the command must be one of train, resume, evaluate, collect, demos, doctor, bench, got 'trian'",
+    ),
     "no compiled form": (
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),
         "--env-backend compiled must be used with an environment that has compiled rollouts, got FrozenLake-v1",

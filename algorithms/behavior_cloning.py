@@ -1,0 +1,287 @@
+"""Behaviour cloning: fit a policy to what an expert does (Pomerleau 1989, "ALVINN").
+
+The losses are the mean squared error, and the negative log likelihood of a normal distribution, of choices, or of a mixture of
+normal distributions (Bishop 1994, "Mixture density networks"), which an expert with two ways of doing a thing needs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.strategy import State
+from esengine.errors import UserError
+from esengine.policies import Actor, PolicySpec
+from esengine.pool import Pool
+from esengine.seeding import derive_key, generator
+from esengine.trajectories import Demonstrations, Transitions, transitions_of
+
+Loss = Literal["auto", "mse", "gaussian", "categorical", "mixture"]
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """How a policy is fitted; part of every imitation method's settings."""
+
+    antithetic: ClassVar[bool] = False
+
+    demonstrations: tuple[str, ...] = ()
+    """Files of demonstrations: npz, folders of Minari datasets, or minari:ID."""
+    trajectories: int | None = None
+    """Use so many of the demonstrations, drawn by --seed; default all."""
+    every: int = 1
+    """Use one step in so many of each demonstration, from a first one drawn by --seed."""
+    loss: Loss = "auto"
+    """Auto is mse for box actions and categorical for choices; gaussian and mixture fit distributions of box actions."""
+    components: int = 5
+    """Normal distributions of a mixture."""
+    least_log_std: float = -4.0
+    """Floor of the log standard deviation of the gaussian loss, in halves of the action's range."""
+    batch_size: int = 64
+    """Steps of a gradient step; 0 takes all steps in every one."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    learning_rate_decay: float = 1.0
+    """Factor on the learning rate after every epoch."""
+    weight_decay: float = 0.0
+    """Weight of the sum of squared parameters in the loss."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that fit nothing."""
+        for name, least in (("every", 1), ("components", 2), ("batch_size", 0), ("trajectories", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UserError(
+                f"--learning-rate must be positive, got {self.learning_rate}; {LearnerSettings.learning_rate} is usual"
+            )
+        if not 0 < self.learning_rate_decay <= 1:
+            raise UserError(f"--learning-rate-decay must lie in (0, 1], got {self.learning_rate_decay}; 1 keeps the rate")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise UserError(f"--weight-decay must not be negative, got {self.weight_decay}; 0 adds nothing")
+
+    def loss_of(self, spec: PolicySpec) -> str:
+        """The loss for a policy's actions. Raises UserError for one that does not fit them."""
+        box = spec.action.kind == "box"
+        if self.loss == "auto":
+            return "mse" if box else "categorical"
+        if box != (self.loss != "categorical"):
+            wanted = "mse, gaussian or mixture" if box else "categorical"
+            raise UserError(f"--loss must be {wanted} for {spec.action.kind} actions, got {self.loss}; auto chooses")
+        return self.loss
+
+
+@dataclass(frozen=True)
+class BehaviorCloningSettings(LearnerSettings):
+    """Fit a policy to demonstrations; a generation is one epoch."""
+
+    defaults: ClassVar[dict[str, Any]] = {"generations": 500, "policy": "mlp", "hidden_sizes": (32, 32), "eval_every": 50}
+
+    validation_fraction: float = 0.2
+    """Fraction of the trajectories, rounded down, whose loss decides which epoch's policy is kept."""
+    patience: int = 50
+    """Stop after so many epochs in which the held-out loss found no new minimum; 0 goes on."""
+
+    def check(self) -> None:
+        super().check()
+        if not self.demonstrations:
+            raise UserError("behavior-cloning needs --demonstrations, got none; collect some with esengine collect")
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 holds none out")
+        if self.patience < 0:
+            raise UserError(f"--patience must be at least 0, got {self.patience}; 0 goes on to the last epoch")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Observations and what is right there, as tensors of a policy's units.
+
+    Attributes:
+        observations: (num_examples, observation_dim) float32.
+        targets: (num_examples, num_choices).
+    """
+
+    observations: Any
+    targets: Any
+
+    @classmethod
+    def of(cls, spec: PolicySpec, transitions: Transitions) -> Examples:
+        import torch
+
+        from esengine.torch_policies import encode
+
+        return cls(torch.tensor(transitions.observations.astype(np.float32)), encode(spec.action, transitions.targets))
+
+    def __len__(self) -> int:
+        return len(self.observations)
+
+
+class Learner:
+    """A policy that is fitted by Adam, deterministically: a function of its seed, its stream and the examples.
+
+    Args:
+        spec: the policy's architecture.
+        settings: how it is fitted.
+        seed: the run's seed.
+        scaling: mean and inverse standard deviation of observations.
+        initial: (num_parameters,) where it starts, or None for a start of its own.
+        stream: number of the learner, where several are fitted in one run.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        settings: LearnerSettings,
+        seed: int,
+        scaling: tuple[NDArray[np.float32], NDArray[np.float32]],
+        initial: NDArray[np.float32] | None = None,
+        stream: int = 0,
+    ) -> None:
+        import torch
+
+        from esengine.torch_policies import TorchPolicy
+
+        self.loss = settings.loss_of(spec)
+        self.spec, self.settings, self.epochs = spec, settings, 0
+        self._seed, self._stream = seed, stream
+        fitted = replace(spec, sampled=self.loss == "gaussian")  # its log standard deviations follow the network's parameters
+        row = fitted.initial_parameters(derive_key(seed, "learner", stream)) if initial is None else initial
+        row = np.concatenate([row, np.zeros(fitted.num_parameters, np.float32)])[: fitted.num_parameters]
+        if initial is None and spec.components:
+            _spread(row, spec, seed)
+        self.policy = TorchPolicy(fitted, row, *scaling)
+        self._adam = torch.optim.Adam([self.policy.flat], lr=settings.learning_rate, foreach=False)
+
+    def epoch(self, examples: Examples) -> float:
+        """One pass over the examples in an order drawn by seed; returns the mean loss."""
+        import torch
+
+        count = len(examples)
+        size = self.settings.batch_size or count
+        order = generator(derive_key(self._seed, f"batches of learner {self._stream}", self.epochs)).permutation(count)
+        shuffled = torch.tensor(order)
+        for group in self._adam.param_groups:
+            group["lr"] = self.settings.learning_rate * self.settings.learning_rate_decay**self.epochs
+        total = 0.0
+        for first in range(0, count, size):
+            rows = shuffled[first : first + size]
+            self._adam.zero_grad()
+            loss = self._loss(examples.observations[rows], examples.targets[rows])
+            total += float(loss.detach()) * len(rows)
+            penalty = self.settings.weight_decay * (self.policy.flat**2).sum() if self.settings.weight_decay else 0.0
+            (loss + penalty).backward()
+            self._adam.step()
+        self.epochs += 1
+        return total / count
+
+    def mean_loss(self, examples: Examples) -> float:
+        import torch
+
+        with torch.no_grad():
+            return float(self._loss(examples.observations, examples.targets))
+
+    def parameters(self) -> NDArray[np.float32]:
+        """Parameters of the policy as it will act, (spec.num_parameters,)."""
+        return self.policy.parameters()[: self.spec.num_parameters]
+
+    def metrics(self) -> dict[str, float]:
+        if self.loss != "gaussian":
+            return {}
+        return {"log_std": float(self.policy.log_stds(self.settings.least_log_std).detach().mean())}
+
+    def act(self, observations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Most likely actions, (batch, num_choices), as the environment takes them."""
+        spec = replace(self.spec, sampled=False)
+        actor = Actor(spec, self.policy.parameters()[: spec.num_parameters], *self.policy.scaling)
+        return np.array([self.spec.action.flat(actor.act(row)) for row in observations.astype(np.float32)])
+
+    def state(self) -> State:
+        """Parameters, moments and counters, as plain arrays."""
+        moments = self._adam.state.get(self.policy.flat, {})
+        return {"epochs": np.array(self.epochs), "parameters": self.policy.parameters()} | {
+            f"adam/{name}": moments[name].numpy().copy() for name in moments
+        }
+
+    def restore(self, state: State) -> None:
+        """Become the learner that gave ``state``."""
+        import torch
+
+        self.epochs = int(state["epochs"])
+        with torch.no_grad():
+            self.policy.flat.copy_(torch.tensor(state["parameters"]))
+        moments = {name[5:]: torch.tensor(array) for name, array in state.items() if name.startswith("adam/")}
+        self._adam.state.clear()
+        if moments:
+            self._adam.state[self.policy.flat] = moments
+
+    def _loss(self, observations: Any, targets: Any) -> Any:
+        if self.loss == "mse":
+            return ((self.policy.outputs(observations) - targets) ** 2).mean()
+        return -self.policy.log_densities(observations, targets, self.settings.least_log_std).mean()
+
+
+class BehaviorCloning:
+    """Epochs over demonstrations; the policy of the epoch with the least held-out loss is kept.
+
+    Args:
+        settings: checked settings.
+        learner: starts from nothing.
+        demonstrations: what is learned from.
+        seed: the run's seed.
+    """
+
+    def __init__(self, settings: BehaviorCloningSettings, learner: Learner, demonstrations: Demonstrations, seed: int) -> None:
+        self.settings, self.learner = settings, learner
+        self.generation = 0
+        training, held_out = demonstrations.split(settings.validation_fraction, seed)
+        self.examples = Examples.of(learner.spec, training.transitions(settings.every, seed))
+        self.held_out = Examples.of(learner.spec, transitions_of(held_out)) if held_out else None
+        self._best, self._best_loss, self._best_epoch = learner.parameters(), math.inf, 0
+        self._losses: dict[str, float] = {}
+
+    def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
+        """One epoch; it takes no steps and no episodes."""
+        self._losses = {"loss": self.learner.epoch(self.examples)}
+        self.generation += 1
+        if self.held_out is None:
+            self._best = self.learner.parameters()
+            return 0, 0
+        self._losses["loss_held_out"] = loss = self.learner.mean_loss(self.held_out)
+        if loss < self._best_loss:
+            self._best, self._best_loss, self._best_epoch = self.learner.parameters(), loss, self.generation
+        return 0, 0
+
+    def should_stop(self) -> str | None:
+        patience = self.settings.patience
+        if self.held_out is not None and patience and self.generation - self._best_epoch >= patience:
+            return f"the held-out loss found no new minimum in {patience} epochs"
+        return None
+
+    def parameters(self) -> NDArray[np.float32]:
+        return self._best
+
+    def metrics(self) -> dict[str, float]:
+        return self._losses | self.learner.metrics() | {"labels": len(self.examples)}
+
+    def state(self) -> State:
+        best = {"best": self._best, "best_loss": np.array(self._best_loss), "best_epoch": np.array(self._best_epoch)}
+        learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
+        return {"generation": np.array(self.generation)} | best | learner
+
+    def restore(self, state: State) -> None:
+        self.generation, self._best_epoch = int(state["generation"]), int(state["best_epoch"])
+        self._best, self._best_loss = state["best"], float(state["best_loss"])
+        self.learner.restore({name[8:]: array for name, array in state.items() if name.startswith("learner/")})
+
+
+def _spread(row: NDArray[np.float32], spec: PolicySpec, seed: int) -> None:
+    """Set a mixture's components apart, since equal ones would stay equal: the biases of their means, over the range."""
+    components, size = spec.components, spec.action.num_outputs
+    biases = row[-spec.num_outputs :]
+    random = generator(derive_key(seed, "components"))
+    biases[components : components * (1 + size)] = random.uniform(-1, 1, components * size)

@@ -1,0 +1,104 @@
+"""DART: add noise while the expert demonstrates, as large as the learner's errors (Laskey et al. 2017, arXiv 1703.09327).
+
+The expert acts throughout, so a demonstration stays good, but its noisy actions lead to the states that the learner's errors
+would lead to. The noise is estimated on states that the learner was not fitted to: each new round, before it is learned from.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.behavior_cloning import Learner
+from esengine.algorithms.strategy import State
+from esengine.errors import UserError
+from esengine.recording import Acting, Recorded
+from esengine.spaces import ActionSpec
+from esengine.trajectories import transitions_of
+
+
+@dataclass(frozen=True)
+class DARTSettings(AggregationSettings):
+    """Let the expert demonstrate under noise that is as large as the learner's errors."""
+
+    final_error: float | None = None
+    """Squared error a step, in units of actions, that the learner is expected to end with: the noise's total variance."""
+
+    def check(self) -> None:
+        super().check()
+        if self.final_error is not None and not (math.isfinite(self.final_error) and self.final_error >= 0):
+            raise UserError(
+                f"--final-error must not be negative, got {self.final_error}; leave it out to use the errors' own size"
+            )
+
+
+class DART(Aggregation):
+    """The rounds. The first is without noise, unless there were demonstrations to learn from and its errors are known."""
+
+    settings: DARTSettings
+    _noise: NDArray[np.float64] | None = None  # covariance, or confusion tables one after another
+
+    def acting(self) -> Acting:
+        if self._noise is None:
+            return Acting(1.0)
+        if self.problem.policy.action.kind == "box":
+            return Acting(1.0, noise=square_root(self._noise))
+        return Acting(1.0, confusion=self._noise)
+
+    def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
+        """The next round's noise, from the errors of a learner that has not seen this round."""
+        action = self.problem.policy.action
+        if learner is None:
+            return {"noise": 0.0}
+        held_out = transitions_of([one.trajectory for one in recorded])
+        done = learner.act(held_out.observations)
+        if action.kind == "box":
+            self._noise = error_covariance(done, held_out.targets, self.settings.final_error)
+            return {"noise": float(math.sqrt(np.trace(self._noise)))}
+        self._noise = confusion(action, done, held_out.targets)
+        return {"noise": float((done != held_out.targets).any(axis=1).mean())}
+
+    def state(self) -> State:
+        return super().state() | ({} if self._noise is None else {"noise": self._noise})
+
+    def restore(self, state: State) -> None:
+        super().restore(state)
+        self._noise = state.get("noise")
+
+
+def error_covariance(done: NDArray[np.float64], wanted: NDArray[np.float64], total: float | None = None) -> NDArray[np.float64]:
+    """Sigma = mean of (pi(s) - pi*(s)) (pi(s) - pi*(s))^T over states, the paper's maximum likelihood estimate, (n, n).
+
+    Args:
+        done, wanted: (num_states, n) what the learner and the expert do.
+        total: scale Sigma to this trace, the paper's alpha / T, or None.
+    """
+    errors = done - wanted
+    covariance: NDArray[np.float64] = errors.T @ errors / len(errors)
+    trace = float(np.trace(covariance))
+    return covariance if total is None or trace == 0 else covariance * (total / trace)
+
+
+def confusion(action: ActionSpec, done: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(learner's option | expert's option) of every discrete choice, tables row by row after one another.
+
+    One count is added where the two agree, so that an option that the expert never took is done as it is wanted.
+    """
+    tables = []
+    pairs = zip(action.options(wanted).T, action.options(done).T, action.num_options, strict=True)
+    for rows, columns, options in pairs:
+        counts = np.eye(options)
+        np.add.at(counts, (rows, columns), 1)
+        tables.append((counts / counts.sum(axis=1, keepdims=True)).ravel())
+    return np.concatenate(tables)
+
+
+def square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A symmetric A with A A^T = covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    return root

@@ -1,0 +1,215 @@
+"""Files of demonstrations: a plain npz without pickle, or a Minari dataset, both ways.
+
+An npz holds all trajectories after one another: ``lengths`` (num_trajectories,) steps of each, ``observations``
+(sum of lengths + num_trajectories, obs_dim), ``actions`` and, where there are any, ``labels`` (sum of lengths, num_choices),
+``rewards`` (sum of lengths,), ``terminated``, ``truncated`` and ``seeds`` (num_trajectories,), and ``environment``, a JSON
+text with ``env_id`` and ``arguments``. Seeds are -1 where nobody knows them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError, listed
+from esengine.spaces import ActionSpec, describe
+from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError, check_together
+
+MINARI = "minari:"
+"""Begins the name of a dataset in Minari's own folder."""
+
+_NEEDED = ("lengths", "observations", "actions", "rewards", "terminated", "truncated", "environment")
+_PER_STEP = ("actions", "rewards", "labels")
+
+
+def load_demonstrations(
+    names: Sequence[str | Path], trust_modules: bool = False, environment: EnvironmentSpec | None = None
+) -> Demonstrations:
+    """Read files of demonstrations of one environment.
+
+    Args:
+        names: npz files, folders of Minari datasets, or ``minari:ID``.
+        trust_modules: let an environment whose id names a module be imported.
+        environment: where they must be from, which is trusted; None takes that of the first file.
+
+    Raises:
+        UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or environments differ.
+    """
+    if not names:
+        raise UserError("--demonstrations must name at least one file, got none; collect some with esengine collect")
+    trajectories, origin = list[Trajectory](), "--env-id"
+    trust_modules = trust_modules or environment is not None
+    for name in names:
+        found, here = _read(str(name))
+        if environment is None:
+            environment, origin = found, str(name)
+        elif found != environment:
+            raise UserError(
+                f"{name}: demonstrations must be of one environment, got {found.env_id} {found.arguments} beside "
+                f"{environment.env_id} {environment.arguments} of {origin}; name files of one environment"
+            )
+        check_fit(found, here, str(name), trust_modules)
+        trajectories += here
+    assert environment is not None
+    return Demonstrations(environment, action_of(environment), tuple(trajectories))
+
+
+def action_of(environment: EnvironmentSpec) -> ActionSpec:
+    """The actions of an environment."""
+    env = environment.make()
+    try:
+        return describe(env)[1]
+    finally:
+        env.close()
+
+
+def check_fit(environment: EnvironmentSpec, trajectories: Sequence[Trajectory], name: str, trust_modules: bool) -> None:
+    """Raises UserError unless trajectories fit the spaces of their environment."""
+    if ":" in environment.env_id and not trust_modules:
+        raise UserError(
+            f"{name} names the module of {environment.env_id!r}, whose code would run; "
+            "add --trust-modules if you trust whoever wrote it"
+        )
+    env = environment.make()
+    try:
+        observations, action = describe(env)
+    finally:
+        env.close()
+    check_together(action, trajectories, name)
+    dim = trajectories[0].observations.shape[1]
+    if dim != observations.dim:
+        raise UserError(
+            f"{name}, trajectory 0: observations must have {observations.dim} numbers for {environment.env_id}, got {dim}"
+        )
+
+
+def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> None:
+    """Write a file of the kind that the name says: ``FILE.npz`` or ``minari:ID``.
+
+    Raises:
+        UserError: the name is neither, its folder cannot be written, or the dataset exists.
+    """
+    name = str(name)
+    check_target(name)
+    if name.startswith(MINARI):
+        from esengine.minari_datasets import write_dataset
+
+        write_dataset(name.removeprefix(MINARI), demonstrations)
+        return
+    trajectories = demonstrations.trajectories
+    arrays: dict[str, NDArray[Any]] = {
+        "environment": np.array(json.dumps(asdict(demonstrations.environment))),
+        "lengths": np.array([trajectory.num_steps for trajectory in trajectories], np.int64),
+        "seeds": np.array([-1 if trajectory.seed is None else trajectory.seed for trajectory in trajectories], np.int64),
+    }
+    for field in ("terminated", "truncated"):
+        arrays[field] = np.array([getattr(trajectory, field) for trajectory in trajectories], bool)
+    for field in ("observations", "actions", "rewards"):
+        arrays[field] = np.concatenate([getattr(trajectory, field) for trajectory in trajectories])
+    if any(trajectory.labels is not None for trajectory in trajectories):
+        arrays["labels"] = np.concatenate([trajectory.targets for trajectory in trajectories])
+    path = Path(name)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(aside, "wb") as file:
+        file.write(_npz(arrays))
+    aside.rename(path)
+
+
+def check_target(name: str) -> None:
+    """Raises UserError for a name that demonstrations cannot be written to."""
+    if name.startswith(MINARI):
+        from esengine.minari_datasets import check_new
+
+        check_new(name.removeprefix(MINARI))
+        return
+    path = Path(name)
+    if path.suffix != ".npz":
+        raise UserError(f"--out must end in .npz or be minari:ID, got {name}; for example demos.npz")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"--out must lie in a folder that can be written, got {name}; make the folder first")
+
+
+def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """An npz whose bytes depend on the arrays alone: NumPy's own holds the time of writing."""
+    image = io.BytesIO()
+    with zipfile.ZipFile(image, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, arrays[name], allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
+    return image.getvalue()
+
+
+def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
+    if name.startswith(MINARI) or Path(name).is_dir():
+        from esengine.minari_datasets import read_dataset
+
+        return read_dataset(name.removeprefix(MINARI), Path(name) if Path(name).is_dir() else None)
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(f"--demonstrations must name files that exist, got {name}; collect some with esengine collect")
+    if path.stat().st_size == 0:
+        raise UserError(f"{name} must be an npz of demonstrations, got an empty file; collect them again")
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            raise UserError(
+                f"{name} must be an npz of demonstrations, got another kind of file (a pickle is never read, since reading it "
+                "runs code); write an npz, see esengine demos --help"
+            )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: np.asarray(file[key]) for key in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        why = "it holds pickled objects, which are never read" if "pickle" in str(error) else str(error)
+        raise UserError(f"{name} must be a whole npz of plain arrays, but: {why}") from error
+    missing = [key for key in _NEEDED if key not in arrays]
+    if missing:
+        raise UserError(f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help tells the layout")
+    return _environment(name, arrays["environment"]), list(_trajectories(name, arrays))
+
+
+def _environment(name: str, text: NDArray[Any]) -> EnvironmentSpec:
+    try:
+        described = json.loads(str(text))
+        return EnvironmentSpec(str(described["env_id"]), dict(described["arguments"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{name}: environment must be a JSON text with env_id and arguments, but: {error!r}") from error
+
+
+def _trajectories(name: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Trajectory]:
+    lengths = arrays["lengths"]
+    count = lengths.size
+    if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
+        raise UserError(f"{name}: lengths must be positive whole numbers, one a trajectory, got {lengths.dtype} {lengths}")
+    total = int(lengths.sum())
+    rows = {field: total for field in _PER_STEP} | {"observations": total + count}
+    rows |= {field: count for field in ("terminated", "truncated", "seeds")}
+    for field, wanted in rows.items():
+        if field in arrays and (arrays[field].ndim == 0 or len(arrays[field]) != wanted):
+            raise UserError(f"{name}: {field} must have {wanted} rows for these lengths, got shape {arrays[field].shape}")
+    stops = np.cumsum(lengths)
+    seeds = arrays.get("seeds", np.full(count, -1))
+    for index, (stop, length) in enumerate(zip(stops.tolist(), lengths.tolist(), strict=True)):
+        steps = {field: arrays[field][stop - length : stop] for field in _PER_STEP if field in arrays}
+        observations = arrays["observations"][stop - length + index : stop + index + 1]
+        ends = [bool(arrays[field][index]) for field in ("terminated", "truncated")]
+        seed = None if seeds[index] < 0 else int(seeds[index])
+        yield checked(name, index, observations=observations, terminated=ends[0], truncated=ends[1], seed=seed, **steps)
+
+
+def checked(name: str, index: int, **parts: Any) -> Trajectory:
+    """A trajectory of a file. Raises UserError that names file, trajectory and field."""
+    try:
+        return Trajectory(**parts)
+    except TrajectoryError as error:
+        raise UserError(f"{name}, trajectory {index}: {error.field} {error.reason}") from error

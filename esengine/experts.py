@@ -1,0 +1,123 @@
+"""Experts: whoever knows what to do. A function of the user's, a policy, a set of rules, a planner.
+
+`begin` tells an expert of a new episode and hands it the environment, whose state a planner or a privileged teacher may read
+(and must leave as it is). It is then asked for actions of the steps in order, whether or not they are carried out;
+where labels are dear, not at every step.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gymnasium
+
+from esengine.errors import UserError
+from esengine.named_code import named_callable
+from esengine.policy_file import Policy
+from esengine.rules import Rules
+from esengine.spaces import ObservationSpec
+
+
+class Expert(Protocol):
+    """The contract. A rank has one of its own; what it does may depend on nothing before `begin`."""
+
+    def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
+        """An episode begins: ``env`` was reset with ``seed``, of which all randomness of the expert must be a function."""
+
+    def act(self, observation: Any) -> Any | None:
+        """The action for the observation as the environment gave it, in the form that it takes; None if it does not know."""
+
+
+class FunctionExpert:
+    """A function of the observation.
+
+    Args:
+        function: maps an observation to an action.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
+        pass
+
+    def act(self, observation: Any) -> Any:
+        return self._function(observation)
+
+
+class PolicyExpert:
+    """A trained policy.
+
+    Args:
+        policy: draws its actions if it is a sampled one.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._actor, self._observations = policy.actor(), ObservationSpec(policy.spec.observation_dim, True)
+        self._space: gymnasium.Space[Any] | None = None
+        self._seed, self._step = 0, -1
+
+    def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
+        self._space, self._seed, self._step = env.observation_space, seed, -1
+        self._observations = ObservationSpec.of(env.observation_space)
+
+    def act(self, observation: Any) -> Any:
+        self._step += 1
+        assert self._space is not None
+        return self._actor.act(self._observations.flat(self._space, observation), self._seed, self._step)
+
+
+class RuleExpert:
+    """Rules, and another expert where none of them fires.
+
+    Args:
+        rules: asked first.
+        otherwise: asked then, or None: nobody knows there.
+        complete: whether the rules must know everywhere, since nobody else acts.
+
+    Attributes:
+        fired: whether a rule fired when it was asked last.
+    """
+
+    fired = False
+
+    def __init__(self, rules: Rules, otherwise: Expert | None = None, complete: bool = False) -> None:
+        self._rules, self._otherwise, self._complete = rules, otherwise, complete
+
+    def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
+        if self._otherwise is not None:
+            self._otherwise.begin(env, seed)
+
+    def act(self, observation: Any) -> Any | None:
+        correction = self._rules.correction(observation)
+        self.fired = correction is not None
+        otherwise = None if self._otherwise is None else self._otherwise.act(observation)  # always: it may count steps
+        if self._complete and correction is None and otherwise is None:
+            raise ValueError(f"no rule fires for the observation {observation}; add a rule that does, or --policy or --expert")
+        return otherwise if correction is None else correction
+
+
+def load_expert(name: str) -> Expert:
+    """The expert that ``module:name`` names: a function of the observation, or a class.
+
+    A class is made without arguments, once a rank. Its instances are called with the observation, or have the methods of
+    `Expert`; ``begin`` may be left out.
+
+    Raises:
+        UserError: there is none, or the class cannot be made or has nothing to call.
+    """
+    found = named_callable("--expert", name, "mypackage.experts:swing_up")
+    if not inspect.isclass(found):
+        return FunctionExpert(found)
+    try:
+        made = found()
+    except Exception as error:
+        raise UserError(f"--expert {name} must be made without arguments, but: {type(error).__name__}: {error}") from error
+    if hasattr(made, "act") and hasattr(made, "begin"):
+        return made
+    function = getattr(made, "act", made)
+    if not callable(function):
+        raise UserError(f"--expert {name} must have act(observation), got a class without; give it one")
+    return FunctionExpert(function)

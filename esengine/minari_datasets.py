@@ -1,0 +1,139 @@
+"""Minari datasets as demonstrations and back. Minari is imported when one is read or written; its files hold no code."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError
+from esengine.spaces import ActionSpec, ObservationSpec
+from esengine.trajectories import Demonstrations, Trajectory
+
+
+def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec, list[Trajectory]]:
+    """The environment and the episodes of a dataset.
+
+    Only the environment's id and arguments are taken from it, never the entry point, which could name any code.
+
+    Args:
+        dataset_id: as `minari.list_local_datasets` gives it.
+        folder: of the dataset, where it lies elsewhere than in Minari's own folder.
+
+    Raises:
+        UserError: Minari is not installed, there is no such dataset, or it is no good.
+    """
+    minari = _minari()
+    shown = str(folder) if folder is not None else f"minari:{dataset_id}"
+    with _in_words(f"{shown} must be a whole Minari dataset"):
+        dataset = minari.MinariDataset(folder / "data") if folder is not None else minari.load_dataset(dataset_id)
+    if dataset.env_spec is None:
+        raise UserError(f"{shown} must name its environment, got a dataset without env_spec; write an npz instead")
+    environment = EnvironmentSpec(dataset.env_spec.id, dict(dataset.env_spec.kwargs))
+    space = dataset.observation_space
+    observations, action = ObservationSpec.of(space), ActionSpec.of(dataset.action_space)
+    trajectories: list[Trajectory] = []
+    from esengine.demonstrations import checked
+
+    episodes = iter(dataset.iterate_episodes())
+    while True:
+        with _in_words(f"{shown}, trajectory {len(trajectories)} must be readable"):
+            episode = next(episodes, None)
+            if episode is None:
+                return environment, trajectories
+            steps = len(episode.rewards)
+            seen = [observations.flat(space, _step(episode.observations, step), np.float64) for step in range(steps + 1)]
+            acted = [action.flat(_step(episode.actions, step)) for step in range(steps)]
+        trajectory = checked(
+            shown,
+            len(trajectories),
+            observations=seen,
+            actions=acted if acted else np.zeros((0, len(action.sizes))),
+            rewards=episode.rewards,
+            terminated=bool(steps and episode.terminations[-1]),
+            truncated=bool(steps and episode.truncations[-1]),
+        )
+        trajectories.append(trajectory)
+
+
+def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
+    """Write a new dataset into Minari's own folder.
+
+    Raises:
+        UserError: it exists, Minari refuses the name, or the demonstrations have parts that a dataset has no place for.
+    """
+    minari = _minari()
+    check_new(dataset_id)
+    if any(trajectory.labels is not None for trajectory in demonstrations.trajectories):
+        raise UserError(f"minari:{dataset_id} has no place for labels beside actions, which these have; write an npz")
+    env = demonstrations.environment.make()
+    try:
+        space = env.observation_space
+        if not ObservationSpec.of(space).direct:
+            raise UserError(f"minari:{dataset_id} must be of an environment that observes a Box, got {space}; write an npz")
+        buffers = [
+            minari.data_collector.EpisodeBuffer(
+                id=index,
+                seed=trajectory.seed,
+                observations=trajectory.observations.astype(space.dtype).reshape(-1, *(space.shape or ())),
+                actions=np.stack([demonstrations.action.unflat(row) for row in trajectory.actions]),
+                rewards=trajectory.rewards.tolist(),
+                terminations=_last(trajectory.num_steps, trajectory.terminated),
+                truncations=_last(trajectory.num_steps, trajectory.truncated),
+            )
+            for index, trajectory in enumerate(demonstrations.trajectories)
+        ]
+        with _in_words(f"minari:{dataset_id} must be a name that Minari takes, such as minari:pendulum/scripted-v0"):
+            minari.create_dataset_from_buffers(dataset_id, buffers, env=env, data_format="hdf5")
+    finally:
+        env.close()
+
+
+def check_new(dataset_id: str) -> None:
+    """Raises UserError if Minari's folder has this dataset already, or Minari is not installed."""
+    minari = _minari()
+    with _in_words("Minari's folder must be readable"):
+        known = minari.list_local_datasets()
+    if dataset_id in known:
+        raise UserError(f"--out must be new, got minari:{dataset_id}, which exists; use another version number")
+
+
+def _minari() -> Any:
+    try:
+        import h5py  # noqa: F401 - the format that is written
+        import minari
+        import minari.data_collector
+    except ImportError as error:
+        raise UserError(f"Minari datasets need a package that is missing: {error}; pip install 'esengine[minari]'") from error
+    return minari
+
+
+@contextmanager
+def _in_words(rule: str) -> Iterator[None]:
+    """Whatever Minari raises, as one sentence; its warnings about missing descriptions are dropped."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{rule}, but: {type(error).__name__}: {error}") from error
+
+
+def _step(values: Any, step: int) -> Any:
+    """One step of an episode's values, which are arrays in the structure of the space."""
+    if isinstance(values, Mapping):
+        return {name: _step(part, step) for name, part in values.items()}
+    if isinstance(values, tuple):
+        return tuple(_step(part, step) for part in values)
+    return values[step]
+
+
+def _last(count: int, value: bool) -> list[bool]:
+    return [False] * (count - 1) + [value]

@@ -1,0 +1,331 @@
+"""Episodes that are recorded: a policy, an expert or both act, an expert labels, noise and rules may step in.
+
+`RecordingProblem` makes recorded episodes a unit of work of the pool. An episode's seed is a function of (seed, purpose, round,
+episode), and all that is drawn in it of that seed, so neither the number of ranks nor their speed changes a bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.experts import Expert, RuleExpert
+from esengine.policies import Actor
+from esengine.pool import Pool
+from esengine.problems import MEMBER, EnvironmentProblem, member_error
+from esengine.rules import Rules
+from esengine.seeding import derive_key, derive_seeds, draw_unit, generator
+from esengine.spaces import ActionSpec, ObservationSpec
+from esengine.trajectories import Trajectory
+
+PURPOSE = "record"
+"""Begins the purpose of episodes that are recorded."""
+
+
+class Recorded(NamedTuple):
+    """A recorded episode.
+
+    Attributes:
+        trajectory: the record.
+        disagreements: (num_steps,) how much the ensemble of learners disagrees at each step; empty without one.
+        num_fired: steps at which a rule stepped in or gave the label.
+    """
+
+    trajectory: Trajectory
+    disagreements: NDArray[np.float64]
+    num_fired: int
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Who acts and how, as the master publishes it for a round.
+
+    Attributes:
+        mixing: probability that the expert acts instead of the policy; without an expert the policy always does.
+        noise: (num_choices, num_choices) a factor A of the covariance A A^T of what is added to box actions, or (0, 0).
+        confusion: (sum of options^2,) for every discrete choice the probabilities of what is done given what is wanted,
+            (options, options) row by row; or (0,).
+        ensemble: (num_learners, num_parameters) learners whose disagreement decides what is labelled, or (0, 0).
+        threshold: steps at which they disagree less are not labelled.
+    """
+
+    mixing: float = 1.0
+    noise: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    confusion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    ensemble: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    threshold: float = 0.0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
+        noise, confusion, ensemble = (np.array(arrays[name]) for name in ("noise", "confusion", "ensemble"))
+        return cls(float(arrays["mixing"]), noise, confusion, ensemble, float(arrays["threshold"]))
+
+
+@dataclass
+class RecordingProblem(EnvironmentProblem):
+    """An environment whose episodes can be recorded; all others are those of `EnvironmentProblem`.
+
+    Args:
+        expert: acts or labels, or None.
+        mix_per: whether the expert and the policy take turns by step or by episode.
+    """
+
+    expert: Expert | None = None
+    mix_per: Literal["step", "episode"] = "step"
+    acting: Acting = field(default_factory=Acting)
+    _env: gymnasium.Env[Any, Any] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def num_statistics(self) -> int:
+        """Never 0, since a recorded episode comes back in the place of statistics, as long as it is."""
+        return max(1, super().num_statistics)
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        if not candidates.episode_purpose.startswith(PURPOSE):
+            return super().evaluate(candidates, first, rows)
+        records = np.zeros(len(rows), MEMBER)
+        records["member"] = np.arange(first, first + len(rows))
+        records["episodes"] = 1
+        seeds = self._seeds(candidates, records["member"], 1)[:, 0].tolist()
+        images = []
+        for record, row, seed in zip(records, rows, seeds, strict=True):
+            self.actor.parameters = np.array(row, np.float32)
+            try:
+                recorded = self._record(seed)
+            except Exception as error:
+                raise member_error(error, candidates, int(record["member"]), seed) from error
+            record["fitness"], record["steps"] = recorded.trajectory.episode_return, recorded.trajectory.num_steps
+            images.append(pack(recorded))
+        return records, np.concatenate(images)
+
+    def _record(self, seed: int) -> Recorded:
+        if self._env is None or self.fresh_env:
+            if self._env is not None:
+                self._env.close()
+            self._env = self.environment.make()
+        return record_episode(
+            self._env,
+            self.observations,
+            self.actor,
+            self.expert,
+            self.shield,
+            self.acting,
+            seed,
+            self.mix_per,
+            self.max_episode_steps,
+        )
+
+    def context(self) -> dict[str, NDArray[Any]]:
+        return super().context() | {f"acting/{name}": array for name, array in self.acting.arrays().items()}
+
+    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().set_context(arrays)
+        self.acting = Acting.from_arrays(
+            {name.removeprefix("acting/"): array for name, array in arrays.items() if name.startswith("acting/")}
+        )
+
+
+def record(
+    pool: Pool,
+    parameters: NDArray[np.floating],
+    acting: Acting,
+    episodes: int,
+    seed: int,
+    number: int = 0,
+    finished: dict[int, bytes] | None = None,
+) -> list[Recorded]:
+    """Record episodes on all ranks, in the order of episodes.
+
+    Args:
+        pool: of a `RecordingProblem`.
+        parameters: (num_parameters,) the policy.
+        acting: who acts.
+        episodes: how many.
+        seed: of the run.
+        number: of the round, of which the episodes' seeds are a function.
+        finished: see `Pool.evaluate`.
+
+    Raises:
+        Interrupted: a signal asked to stop; ``finished`` holds what is done.
+        WorkerError: the environment, the expert or a rule raised.
+    """
+    problem = pool.desk.problem
+    assert isinstance(problem, RecordingProblem)
+    problem.acting = acting
+    candidates = PolicyEpisodes(seed, number, episodes, np.asarray(parameters, np.float32), PURPOSE)
+    evaluations = pool.evaluate(candidates, finished, merge=False)
+    recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
+    seeds = episode_seeds(seed, number, episodes)
+    return [_with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
+
+
+def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
+    """The seeds that the episodes 0, 1, ... of a recorded round have."""
+    seeds: list[int] = derive_seeds(np.uint64(derive_key(seed, PURPOSE, number)), np.arange(episodes), 1)[:, 0].tolist()
+    return seeds
+
+
+def record_episode(
+    env: gymnasium.Env[Any, Any],
+    observations: ObservationSpec,
+    actor: Actor,
+    expert: Expert | None,
+    shield: Rules,
+    acting: Acting,
+    seed: int,
+    mix_per: Literal["step", "episode"] = "step",
+    max_steps: int | None = None,
+) -> Recorded:
+    """Run and record one episode.
+
+    Args:
+        env: reset and stepped.
+        observations: how its observations become flat vectors.
+        actor: the policy.
+        expert: labels every step that the ensemble, if there is one, disagrees about, and acts when its turn comes.
+        shield: rules that step in.
+        acting: who acts.
+        seed: of the reset and of everything that is drawn.
+        mix_per: see `RecordingProblem`.
+        max_steps: cut the episode after so many steps, or None.
+    """
+    action, space = actor.spec.action, env.observation_space
+    disturb = _Disturbance(action, acting, seed)
+    turns = np.uint64(derive_key(seed, "mixing"))
+    seen, acted, labels = list[NDArray[np.float64]](), list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    rewards, disagreements = list[float](), list[float]()
+    num_fired, own = 0, True  # whether every action was the expert's own
+    observation, _ = env.reset(seed=seed)
+    if expert is not None:
+        expert.begin(env, seed)
+    terminated = truncated = False
+    while not (terminated or truncated):
+        step = len(acted)
+        flat = observations.flat(space, observation, np.float64)
+        if flat.size != observations.dim:
+            raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {flat.size}")
+        seen.append(flat)
+        if acting.ensemble.size:
+            disagreements.append(disagreement(actor, acting.ensemble, flat.astype(np.float32)))
+        turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
+        asked = expert is not None and (turn or not disagreements or disagreements[-1] >= acting.threshold)
+        wanted = expert.act(observation) if asked and expert is not None else None
+        num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
+        labels.append(np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted))
+        done = wanted if turn and wanted is not None else actor.act(flat.astype(np.float32), seed, step)
+        disturbed = disturb(done)
+        correction = shield.correction(observation)
+        if correction is not None:
+            disturbed, num_fired = correction, num_fired + 1
+        own = own and disturbed is wanted
+        acted.append(action.flat(disturbed))
+        observation, reward, terminated, truncated, _ = env.step(disturbed)
+        rewards.append(float(reward))
+        truncated = bool(truncated) or len(acted) == max_steps
+    seen.append(observations.flat(space, observation, np.float64))
+    known = None if expert is None or own else np.array(labels)
+    trajectory = Trajectory(
+        np.array(seen), np.array(acted), np.array(rewards), bool(terminated), bool(truncated), seed, known
+    )  # fmt: skip
+    return Recorded(trajectory, np.array(disagreements), num_fired)
+
+
+def disagreement(actor: Actor, ensemble: NDArray[np.float32], observation: NDArray[np.float32]) -> float:
+    """How much policies disagree about an observation: the mean over choices of the variance of what they do.
+
+    A box coordinate is measured in halves of its range, and a discrete choice by the share of those that leave the majority.
+    """
+    action, own = actor.spec.action, actor.parameters
+    done = []
+    for row in ensemble:
+        actor.parameters = row
+        done.append(action.flat(actor.act(observation)))
+    actor.parameters = own
+    choices = np.array(done)
+    if action.kind == "box":
+        return float((choices / action.reach()).var(axis=0).mean())
+    shares = [1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in choices.T]
+    return float(np.mean(shares))
+
+
+class _Disturbance:
+    """Noise on the actions of one episode."""
+
+    def __init__(self, action: ActionSpec, acting: Acting, seed: int) -> None:
+        self._action, self._noise = action, acting.noise
+        self._tables = action.tables(acting.confusion) if acting.confusion.size else []
+        self._random = generator(derive_key(seed, "action noise"))
+
+    def __call__(self, done: Any) -> Any:
+        """The action with noise; the same object when there is none."""
+        if self._noise.size:
+            values = self._action.flat(done)
+            values = values + self._noise @ self._random.standard_normal(values.size)  # ~ N(a, A A^T)
+            return self._action.unflat(np.clip(values, self._action.low, self._action.high))
+        if self._tables:
+            options = self._action.options(self._action.flat(done)[None])[0]
+            drawn = [
+                int(np.searchsorted(np.cumsum(table[option]), self._random.random()))
+                for table, option in zip(self._tables, options, strict=True)
+            ]
+            last = [len(table) - 1 for table in self._tables]
+            return self._action.unflat(self._action.from_options(np.minimum(drawn, last)))
+        return done
+
+
+def pack(recorded: Recorded) -> NDArray[np.float64]:
+    """A recorded episode as one vector of float64, without its seed; episodes may follow each other."""
+    trajectory = recorded.trajectory
+    labels = np.zeros(0) if trajectory.labels is None else trajectory.labels.ravel()
+    header = [
+        *(trajectory.num_steps, trajectory.observations.shape[1], trajectory.actions.shape[1]),
+        *(trajectory.terminated, trajectory.truncated, labels.size > 0, recorded.disagreements.size > 0, recorded.num_fired),
+    ]
+    arrays = (trajectory.observations.ravel(), trajectory.actions.ravel(), trajectory.rewards)
+    return np.concatenate([header, *arrays, labels, recorded.disagreements])
+
+
+def unpack(image: NDArray[np.float64]) -> list[Recorded]:
+    """The inverse of `pack`, for all episodes of a vector."""
+    episodes, position = [], 0
+
+    def take(*shape: int) -> NDArray[np.float64]:
+        nonlocal position
+        position += int(np.prod(shape))
+        return image[position - int(np.prod(shape)) : position].reshape(shape)
+
+    while position < image.size:
+        steps, dim, choices, terminated, truncated, labelled, measured, fired = (int(number) for number in take(8))
+        observations, actions, rewards = take(steps + 1, dim), take(steps, choices), take(steps)
+        labels = take(steps, choices) if labelled else None
+        disagreements = take(steps) if measured else np.zeros(0)
+        trajectory = Trajectory(observations, actions, rewards, bool(terminated), bool(truncated), None, labels)
+        episodes.append(Recorded(trajectory, disagreements, fired))
+    return episodes
+
+
+def _with_seed(recorded: Recorded, seed: int) -> Recorded:
+    return recorded._replace(trajectory=replace(recorded.trajectory, seed=seed))
+
+
+def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:
+    """An expert's action as numbers. Raises ValueError if the environment has no such action."""
+    try:
+        values = action.flat(wanted)
+        reason = action.misfit(values[None])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the expert's action must fit the environment, got {wanted!r}: {error}") from error
+    if reason is not None or not np.isfinite(values).all():
+        raise ValueError(f"the expert's action {reason or 'must be finite'}; got {wanted!r}")
+    return values

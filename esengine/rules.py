@@ -1,0 +1,84 @@
+"""Corrective rules: what a person knows to be right in some situations, hard-coded in a module.
+
+A rule is a module with ``when(observation) -> bool`` and ``act(observation) -> action``. Of several, the first that fires wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from esengine.errors import UserError
+from esengine.named_code import named_module
+from esengine.spaces import ActionSpec
+from esengine.trajectories import Trajectory
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: its module.
+        when: whether it fires.
+        act: the action that is right then.
+    """
+
+    name: str
+    when: Callable[[Any], bool]
+    act: Callable[[Any], Any]
+
+
+class Rules:
+    """Rules in order of precedence. As an expert they label the states in which one of them fires.
+
+    Args:
+        rules: the rules.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
+    def correction(self, observation: Any) -> Any | None:
+        """The action of the first rule that fires, or None."""
+        for rule in self.rules:
+            if rule.when(observation):
+                return rule.act(observation)
+        return None
+
+    def corrected(self, trajectory: Trajectory, action: ActionSpec) -> Trajectory:
+        """The trajectory with the rules' actions as labels where one fires, given the flat observation.
+
+        Raises:
+            UserError: a rule's action is none of the environment's.
+        """
+        labels, fired = np.array(trajectory.targets), False
+        for step, observation in enumerate(trajectory.observations[:-1]):
+            wanted = self.correction(observation)
+            if wanted is not None:
+                labels[step], fired = action.flat(wanted), True
+        if fired and (reason := action.misfit(labels[trajectory.labelled])):
+            raise UserError(f"a rule's action {reason}; correct act(observation)")
+        return replace(trajectory, labels=labels) if fired else trajectory
+
+
+def load_rules(names: Sequence[str]) -> Rules:
+    """The rules of modules.
+
+    Raises:
+        UserError: a module cannot be imported, or lacks one of the two functions.
+    """
+    rules = []
+    for name in names:
+        module = named_module("--rules", name)
+        for function in ("when", "act"):
+            if not callable(getattr(module, function, None)):
+                raise UserError(f"--rules {name} must define when(observation) and act(observation), lacks {function}")
+        rules.append(Rule(name, module.when, module.act))
+    return Rules(rules)

@@ -1,0 +1,139 @@
+"""The flat policy vector as a differentiable network: outputs, log densities and entropies, for methods that use gradients.
+
+torch is imported by this module alone, and only where gradients are needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from esengine.policies import LEAST_LOG_STD, MOST_LOG_STD, OBSERVATION_CLIP, PolicySpec
+from esengine.spaces import ActionSpec
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class TorchPolicy:
+    """A policy whose parameters are one flat leaf tensor, the layout of `esengine.policies`.
+
+    Args:
+        spec: the architecture.
+        parameters: (num_parameters,) float32, copied.
+        mean, inverse_std: (observation_dim,) float32 scaling of observations.
+
+    Attributes:
+        flat: (num_parameters,) float32 tensor that gradients are taken with respect to.
+        scaling: mean and inverse standard deviation of observations.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        parameters: NDArray[np.float32],
+        mean: NDArray[np.float32],
+        inverse_std: NDArray[np.float32],
+    ) -> None:
+        torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
+        self.spec = spec
+        self.flat = torch.tensor(parameters, dtype=torch.float32, requires_grad=True)
+        self.scaling = (mean, inverse_std)
+        self._mean, self._inverse_std = torch.tensor(mean), torch.tensor(inverse_std)
+        sizes = list(itertools.pairwise(spec.layer_sizes))
+        self._shapes = sizes
+        self._parts = [part for inputs, outputs in sizes for part in (inputs * outputs, outputs)]
+        self._parts.append(spec.num_parameters - sum(self._parts))
+
+    def parameters(self) -> NDArray[np.float32]:
+        """(num_parameters,) float32, a copy."""
+        return np.array(self.flat.detach().numpy(), np.float32)
+
+    def outputs(self, observations: torch.Tensor) -> torch.Tensor:
+        """What the network puts out, (batch, num_outputs), for (batch, observation_dim) float32."""
+        clip = float(OBSERVATION_CLIP)
+        values = ((observations - self._mean) * self._inverse_std).clamp(-clip, clip)
+        parts = torch.split(self.flat, self._parts)
+        for layer, (inputs, width) in enumerate(self._shapes):
+            values = torch.addmm(parts[2 * layer + 1], values, parts[2 * layer].view(inputs, width))
+            if layer < len(self._shapes) - 1:
+                values = torch.tanh(values)
+        return values
+
+    def log_stds(self, least: float = -math.inf) -> torch.Tensor:
+        """(num_choices,) log standard deviations of a sampled box policy, not below ``least``."""
+        return torch.split(self.flat, self._parts)[-1].clamp(min=least)
+
+    def log_densities(
+        self, observations: torch.Tensor, targets: torch.Tensor, least_log_std: float = -math.inf
+    ) -> torch.Tensor:
+        """Log density, or log probability, of actions under the policy, (batch,).
+
+        A box action has the density before it is clipped to its bounds, in the policy's own units.
+
+        Args:
+            observations: (batch, observation_dim) float32.
+            targets: (batch, num_choices) from `encode`.
+            least_log_std: floor of a sampled box policy's log standard deviations.
+        """
+        outputs, action = self.outputs(observations), self.spec.action
+        if self.spec.components:
+            return self._mixture(outputs, targets)
+        if action.kind == "box":
+            return _normal(targets, outputs, self.log_stds(least_log_std)).sum(dim=1)
+        if action.kind == "multi-binary":
+            return -functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(dim=1)
+        parts = torch.split(outputs, list(action.sizes), dim=1)
+        chosen = [-functional.cross_entropy(part, targets[:, k], reduction="none") for k, part in enumerate(parts)]
+        return torch.stack(chosen).sum(dim=0)
+
+    def entropies(self, observations: torch.Tensor) -> torch.Tensor:
+        """Entropy of the policy's distribution for each observation, (batch,); of a mixture, that of its components' choice
+        and the mean of theirs, which bounds it from above."""
+        outputs, action = self.outputs(observations), self.spec.action
+        if self.spec.components:
+            logits, _, log_stds = self._components(outputs)
+            weights = torch.softmax(logits, dim=1)
+            inside = (log_stds + 0.5 + _HALF_LOG_TWO_PI).sum(dim=2)
+            return (weights * (inside - torch.log_softmax(logits, dim=1))).sum(dim=1)
+        if action.kind == "box":
+            return (self.log_stds() + 0.5 + _HALF_LOG_TWO_PI).sum().expand(len(observations))
+        if action.kind == "multi-binary":
+            logits = torch.stack([torch.zeros_like(outputs), outputs], dim=2)
+            return _entropy(logits).sum(dim=1)
+        return torch.stack([_entropy(part) for part in torch.split(outputs, list(action.sizes), dim=1)]).sum(dim=0)
+
+    def _components(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits (batch, components), means and log standard deviations (batch, components, num_choices)."""
+        components, size = self.spec.components, self.spec.action.num_outputs
+        logits, means, log_stds = torch.split(outputs, [components, components * size, components * size], dim=1)
+        shape = (len(outputs), components, size)
+        return logits, means.reshape(shape), log_stds.reshape(shape).clamp(LEAST_LOG_STD, MOST_LOG_STD)
+
+    def _mixture(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        logits, means, log_stds = self._components(outputs)
+        inside = _normal(targets[:, None], means, log_stds).sum(dim=2)
+        return torch.logsumexp(torch.log_softmax(logits, dim=1) + inside, dim=1)
+
+
+def encode(action: ActionSpec, actions: NDArray[np.float64]) -> torch.Tensor:
+    """Actions, (num_actions, num_choices), in the policy's units: for a box float32 where 1 is half the range, else options."""
+    if action.kind == "box":
+        return torch.tensor(((actions - action.center()) / action.reach()).astype(np.float32))
+    options = torch.tensor(action.options(actions))
+    return options.float() if action.kind == "multi-binary" else options
+
+
+def _normal(values: torch.Tensor, means: torch.Tensor, log_stds: torch.Tensor) -> torch.Tensor:
+    """Log density of values under N(mean, std^2), each by itself."""
+    return -0.5 * ((values - means) * torch.exp(-log_stds)) ** 2 - log_stds - _HALF_LOG_TWO_PI
+
+
+def _entropy(logits: torch.Tensor) -> torch.Tensor:
+    """Of a categorical distribution over the last axis."""
+    log = torch.log_softmax(logits, dim=-1)
+    return -(log.exp() * log).sum(dim=-1)

@@ -1,0 +1,213 @@
+"""Collecting demonstrations from whoever knows what to do, on all ranks."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError
+from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
+from esengine.interrupts import StopRequest
+from esengine.launch.config import env_arguments
+from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.start import DONE, FAILED
+from esengine.opening import open_desk
+from esengine.policies import PolicySpec
+from esengine.policy_file import Policy, load_policy
+from esengine.pool import Pool
+from esengine.recording import Acting, RecordingProblem, record
+from esengine.rules import load_rules
+from esengine.spaces import describe
+from esengine.trajectories import Demonstrations, Trajectory
+from esengine.worker import serve
+from esengine.world import World, available_cores
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """Record episodes of a run's policy, of an expert of your own, or of a set of rules."""
+
+    policy: Path | None = None
+    """Demonstrate with the policy of this run directory, or with this policy file."""
+    expert: str | None = None
+    """Demonstrate with a function of the observation, or an expert class, as module:name."""
+    rules: tuple[str, ...] = ()
+    """Modules of rules, when(observation) and act(observation), which correct the policy or the expert, or act alone."""
+    env_id: str | None = None
+    """Gymnasium environment, module:EnvId included; default that of --policy."""
+    env_arg: tuple[str, ...] = ()
+    """Arguments of the environment, each name=value with a JSON value or a plain word."""
+    episodes: int = 10
+    """Episodes to keep."""
+    min_return: float | None = None
+    """Keep only episodes with at least this return, and go on until there are enough."""
+    noise: float = 0.0
+    """Standard deviation of noise on what is done, in halves of the action's range; labels tell what was wanted."""
+    max_episode_steps: int | None = None
+    """Cut episodes after so many steps."""
+    fresh_env: bool = False
+    """Make the environment anew for every episode, for one whose reset does not forget."""
+    seed: int = 0
+    """Start states and all that is drawn are a function of it; the number of ranks is not."""
+    out: str = "demos.npz"
+    """File to write: FILE.npz, or minari:ID for a new Minari dataset."""
+    ranks: int | None = None
+    """Workers to start on this machine; default all cores. 1 stays in this process."""
+    trust_modules: bool = False
+    """Import the module that the policy's file names."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that collect nothing."""
+        if (self.policy is None) == (self.expert is None) and not (self.rules and self.policy is None):
+            given = "none" if self.policy is None else "both"
+            raise UserError(f"collect needs one of --policy, --expert or --rules, got {given}; name who demonstrates")
+        if self.env_id is None and self.policy is None:
+            raise UserError("--expert and --rules need --env-id, got none; for example --env-id Pendulum-v1")
+        if self.policy is not None and (self.env_id is not None or self.env_arg):
+            raise UserError(
+                "--env-id and --env-arg belong to --expert and --rules, got --policy, whose file names them; drop them"
+            )
+        for name, least in (("episodes", 1), ("seed", 0), ("max_episode_steps", 1), ("ranks", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
+        if not (np.isfinite(self.noise) and self.noise >= 0):
+            raise UserError(f"--noise must not be negative, got {self.noise}; 0 adds none")
+        check_target(self.out)
+
+
+_MOST_ROUNDS = 100  # without one episode that is good enough
+
+
+def collect_command(settings: CollectSettings, argv: list[str], stop: StopRequest) -> int:
+    """Collect, write the file and say what is in it; returns the exit status.
+
+    Args:
+        settings: what to collect.
+        argv: the flags that they came from, for ranks that this process starts.
+        stop: tells of signals.
+
+    Raises:
+        UserError: bad settings, or nobody to demonstrate.
+    """
+    settings.check()
+    ranks = min(settings.ranks or available_cores(), settings.episodes)
+    if must_launch(ranks):
+        recording_problem(settings)
+        find_mpirun()
+        demonstrations = _collect_on_local_ranks(settings, argv, ranks, stop)
+        if demonstrations is None:
+            return FAILED
+    else:
+        collected = collect_on(World(), settings, stop)
+        if collected is None:
+            return DONE
+        demonstrations = collected
+    save_demonstrations(settings.out, demonstrations)
+    if not (settings.quiet or launched_by_us()):
+        returns = demonstrations.returns
+        print(
+            f"{len(returns)} episodes of {demonstrations.num_steps} steps, mean return {returns.mean():.4f} "
+            f"({returns.min():.4f} to {returns.max():.4f}), in {settings.out}",
+            flush=True,
+        )
+    return DONE
+
+
+def _collect_on_local_ranks(settings: CollectSettings, argv: list[str], ranks: int, stop: StopRequest) -> Demonstrations | None:
+    """What local ranks collected, or None if they failed and said why."""
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        file = Path(folder) / "demos.npz"
+        run_ranks(ranks, ["collect", *argv, "--trust-modules", "--out", str(file)], stop)
+        return load_demonstrations([file], trust_modules=True) if file.exists() else None
+
+
+def collect_on(world: World, settings: CollectSettings, stop: StopRequest | None = None) -> Demonstrations | None:
+    """Collect on all ranks; None on workers.
+
+    Raises:
+        UserError: on every rank: bad settings, or hardly an episode is good enough.
+        WorkerError: the environment or the expert raised.
+    """
+    problem = world.agree(lambda: recording_problem(settings))
+    with open_desk(world, problem, settings.seed, log2_size=None) as desk:
+        if not world.is_master:
+            serve(world, desk, stop)
+            return None
+        with Pool(world, desk, stop) as pool:
+            return _collect(pool, problem, settings)
+
+
+def _collect(pool: Pool, problem: RecordingProblem, settings: CollectSettings) -> Demonstrations:
+    action, least = problem.policy.action, settings.min_return
+    noise = np.zeros((0, 0))
+    if settings.noise:
+        noise = np.diag(settings.noise * action.reach())
+    kept, number = list[Trajectory](), 0
+    while len(kept) < settings.episodes:
+        recorded = record(pool, problem.actor.parameters, Acting(1.0, noise), settings.episodes, settings.seed, number)
+        kept += [one.trajectory for one in recorded if least is None or one.trajectory.episode_return >= least]
+        number += 1
+        if number == _MOST_ROUNDS and not kept:
+            best = max(one.trajectory.episode_return for one in recorded)
+            raise UserError(f"--min-return must be within the expert's reach, got {least}; its last episodes reached {best:g}")
+    return Demonstrations(problem.environment, action, tuple(kept[: settings.episodes]))
+
+
+def recording_problem(settings: CollectSettings) -> RecordingProblem:
+    """The problem in which the settings' expert acts; the policy is none.
+
+    Raises:
+        UserError: there is no such expert or environment, or the two do not fit.
+    """
+    policy = None if settings.policy is None else load_policy(settings.policy)
+    environment = _environment(settings, policy)
+    env = environment.make()
+    observations, action = describe(env)
+    expert = _expert(settings, policy)
+    if settings.noise and action.kind != "box":
+        raise UserError(f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out")
+    if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (observations.dim, action):
+        raise UserError(f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that wrote it")
+    env.close()
+    return RecordingProblem(
+        environment,
+        observations,
+        PolicySpec(observations.dim, action),
+        settings.seed,
+        normalize_observations=False,
+        max_episode_steps=settings.max_episode_steps or (None if policy is None else policy.max_episode_steps),
+        fresh_env=settings.fresh_env or (policy is not None and policy.fresh_env),
+        expert=expert,
+    )
+
+
+def _environment(settings: CollectSettings, policy: Policy | None) -> EnvironmentSpec:
+    if policy is None:
+        assert settings.env_id is not None
+        return EnvironmentSpec(settings.env_id, env_arguments(settings.env_arg))
+    if ":" in policy.environment.env_id and not settings.trust_modules:
+        raise UserError(
+            f"{settings.policy} names the module of {policy.environment.env_id!r}, whose code would run; "
+            "add --trust-modules if you trust whoever wrote it"
+        )
+    return policy.environment
+
+
+def _expert(settings: CollectSettings, policy: Policy | None) -> Expert:
+    expert: Expert | None = None
+    if policy is not None:
+        expert = PolicyExpert(policy)
+    elif settings.expert is not None:
+        expert = load_expert(settings.expert)
+    if settings.rules:
+        expert = RuleExpert(load_rules(settings.rules), expert, complete=True)
+    assert expert is not None
+    return expert

@@ -1,0 +1,12 @@
+"""``esengine collect``: record demonstrations."""
+
+from __future__ import annotations
+
+from esengine.interrupts import StopRequest
+from esengine.launch.collecting import CollectSettings, collect_command
+from esengine.launch.commands.parsing import parse
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Collect; returns the exit status. Raises UserError for settings that collect nothing."""
+    return collect_command(parse(CollectSettings, argv, "esengine collect"), argv, stop)

@@ -1,0 +1,77 @@
+"""``esengine demos inspect | convert``: look at files of demonstrations, and rewrite them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from esengine import demonstrations as files
+from esengine.demonstrations import load_demonstrations, save_demonstrations
+from esengine.errors import UserError
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse
+from esengine.launch.inspection import describe_demonstrations, table
+
+
+@dataclass(frozen=True)
+class InspectSettings:
+    """Check demonstrations, and tell what they hold; the exit status is 2 if they are no good."""
+
+    files: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
+    json: Path | None = None
+    """Write the same as JSON to this file."""
+    trust_modules: bool = False
+    """Import the module that a file names."""
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """Write demonstrations anew: in the other format, several files as one, or fewer of them."""
+
+    files: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
+    out: str
+    """File to write: FILE.npz, or minari:ID for a new Minari dataset."""
+    trajectories: int | None = None
+    """Keep so many, drawn by --seed."""
+    seed: int = 0
+    """Draws the trajectories that are kept."""
+    trust_modules: bool = False
+    """Import the module that a file names."""
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Inspect or convert; returns the exit status. Raises UserError for demonstrations that are no good."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: esengine demos inspect | convert FILE ...\n\n{files.__doc__}")
+        return 0 if argv else 2
+    if argv[0] == "inspect":
+        _inspect(parse(InspectSettings, argv[1:], "esengine demos inspect"))
+    elif argv[0] == "convert":
+        _convert(parse(ConvertSettings, argv[1:], "esengine demos convert"))
+    else:
+        raise UserError(f"esengine demos must be followed by inspect or convert, got {argv[0]!r}; see esengine demos --help")
+    return 0
+
+
+def _inspect(settings: InspectSettings) -> None:
+    if settings.json is not None and not os.access(settings.json.parent, os.W_OK):
+        raise UserError(f"--json must lie in a folder that can be written, got {settings.json}; make the folder first")
+    description = describe_demonstrations(load_demonstrations(settings.files, settings.trust_modules))
+    print(table(description))
+    if settings.json is not None:
+        settings.json.write_text(json.dumps(description, indent=1) + "\n")
+
+
+def _convert(settings: ConvertSettings) -> None:
+    demonstrations = load_demonstrations(settings.files, settings.trust_modules)
+    if settings.trajectories is not None:
+        demonstrations = demonstrations.choose(settings.trajectories, settings.seed)
+    save_demonstrations(settings.out, demonstrations)
+    print(f"{len(demonstrations.trajectories)} trajectories of {demonstrations.num_steps} steps in {settings.out}")

@@ -1,0 +1,226 @@
+"""Runs of the imitation methods: from settings to the method, its loop, and what is kept with the run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.behavior_cloning import BehaviorCloning, BehaviorCloningSettings, Learner, LearnerSettings
+from esengine.algorithms.dagger import DAgger, DAggerSettings
+from esengine.algorithms.dart import DART
+from esengine.demonstrations import load_demonstrations
+from esengine.environments import EnvironmentSpec
+from esengine.errors import Interrupted, UserError
+from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
+from esengine.interrupts import StopRequest
+from esengine.launch.build import build_problem
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.run_directory import RunDirectory
+from esengine.launch.training import Callback, RunResult, Training
+from esengine.opening import open_desk
+from esengine.policy_file import load_policy
+from esengine.pool import Pool
+from esengine.problems import EnvironmentProblem
+from esengine.recording import RecordingProblem
+from esengine.rules import Rules, load_rules
+from esengine.trajectories import Demonstrations
+from esengine.worker import serve
+from esengine.world import World
+
+_MEANINGLESS = (
+    "objective",
+    "dimension",
+    "minimize",
+    "initial_mean",
+    "episodes_per_member",
+    "survival_bonus",
+    "episode_seeds",
+    "noise_table_size",
+    "keep_skill",
+    "anchor",
+    "anchor_decay",
+)
+
+
+def run(
+    world: World,
+    config: RunConfig,
+    directory: RunDirectory | None,
+    stop: StopRequest | None = None,
+    callbacks: tuple[Callback, ...] = (),
+) -> RunResult | None:
+    """Imitate on all ranks, see `training.run`. The master alone learns; all ranks record, label and evaluate."""
+    problem = world.agree(lambda: recording_problem(config))
+    with open_desk(world, problem, config.train.seed, log2_size=None) as desk:
+        if not world.is_master:
+            serve(world, desk, stop)
+            return None
+        with Pool(world, desk, stop) as pool:
+            return ImitationTraining(pool, config, directory, method_of(config, problem), callbacks, stop).run()
+
+
+class ImitationTraining(Training):
+    """The master's loop over the epochs or rounds of an imitation method, which stands in the place of a strategy."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        config: RunConfig,
+        directory: RunDirectory | None,
+        method: BehaviorCloning | Aggregation,
+        callbacks: tuple[Callback, ...],
+        stop: StopRequest | None,
+    ) -> None:
+        super().__init__(pool, config, directory, method, callbacks)
+        self._stop = StopRequest() if stop is None else stop
+
+    def _generation(self) -> None:
+        if self._stop:  # an epoch waits for nobody, so nothing else would look
+            raise Interrupted(self._stop.received)
+        began = time.monotonic()
+        with self._watch.part("update"):
+            steps, episodes = self.strategy.step(self.pool, self._finished)
+        self._finished = {}
+        self.counters["env_steps"] += steps
+        self.counters["evaluations"] += episodes
+        rate = steps / (time.monotonic() - began)
+        self.row = {
+            "generation": self.strategy.generation,
+            "env_steps": self.counters["env_steps"],
+            "evaluations": self.counters["evaluations"],
+            "failed_members": 0,
+            **self.strategy.metrics(),
+            "machine": {"ranks": self.pool.world.size, "steps_per_s": round(rate, 1)},
+        }
+
+
+def complete(config: RunConfig) -> RunConfig:
+    """The settings with the environment of the demonstrations where none is given.
+
+    Raises:
+        UserError: settings have no meaning for the method, or demonstrations are no good.
+    """
+    train, search = config.train, config.search
+    assert isinstance(search, LearnerSettings)
+    for name in _MEANINGLESS:
+        if getattr(train, name) != getattr(TrainSettings(), name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} has no meaning for {config.method}, got {getattr(train, name)}; drop it")
+    search.check()
+    if isinstance(search, AggregationSettings) and search.expert is None and not train.rules:
+        raise UserError(f"{config.method} needs --expert or --rules, got none; name who labels")
+    if search.demonstrations:
+        demonstrations = _demonstrations(config)
+        if train.env_id is None:
+            environment = demonstrations.environment
+            arguments = tuple(f"{name}={value}" for name, value in environment.arguments.items())
+            return config.with_train(env_id=environment.env_id, env_arg=arguments)
+    elif train.env_id is None:
+        raise UserError(f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id Pendulum-v1")
+    return config
+
+
+def prepare(config: RunConfig, path: Path) -> RunDirectory:
+    """Check what can be checked before ranks start, and make the run's folder with all that the run depends on.
+
+    Raises:
+        UserError: something is no good; nothing has been made.
+    """
+    config.check()
+    problem = recording_problem(config)
+    search = config.search
+    assert isinstance(search, LearnerSettings)
+    search.loss_of(problem.policy)
+    demonstrations = _demonstrations(config) if search.demonstrations else None
+    directory = RunDirectory.create(path, config)
+    directory.adopt_imitation(demonstrations, _policy_path(search))
+    return directory
+
+
+def recording_problem(config: RunConfig) -> RecordingProblem:
+    """The problem of a run: the environment, the policy's architecture and, where the method asks one, the expert.
+
+    Raises:
+        UserError: there is no such environment, expert or rule.
+    """
+    plain = build_problem(config)
+    assert isinstance(plain, EnvironmentProblem)
+    search = config.search
+    assert isinstance(search, LearnerSettings)
+    parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem)}
+    parts["shield"] = Rules(())  # here rules label, and the policy has to do without them
+    if config.train.init_policy is None and search.loss == "mixture":
+        parts["policy"] = replace(plain.policy, components=search.components)
+    problem = RecordingProblem(**parts, expert=_expert(config))
+    if isinstance(search, DAggerSettings):
+        problem.mix_per = search.mix_per
+    return problem
+
+
+def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning | Aggregation:
+    """The method that the settings describe, at its start. torch is imported here."""
+    train, search = config.train, config.search
+    demonstrations = _demonstrations(config) if search.demonstrations else None  # type: ignore[attr-defined]
+    initial = _initial(train, problem)
+    if isinstance(search, AggregationSettings):
+        kind = DAgger if isinstance(search, DAggerSettings) else DART
+        begin = () if demonstrations is None else demonstrations.trajectories
+        return kind(search, problem, begin, train.seed, initial)
+    assert isinstance(search, BehaviorCloningSettings)
+    assert demonstrations is not None
+    rules = load_rules(train.rules)
+    if rules:
+        ruled = tuple(rules.corrected(one, problem.policy.action) for one in demonstrations.trajectories)
+        demonstrations = replace(demonstrations, trajectories=ruled)
+    if initial is None and problem.normalize_observations:
+        problem.adopt_scaling(*demonstrations.statistics().scale())
+    learner = Learner(problem.policy, search, train.seed, problem.scaling(), initial)
+    return BehaviorCloning(search, learner, demonstrations, train.seed)
+
+
+def _initial(train: TrainSettings, problem: RecordingProblem) -> NDArray[np.float32] | None:
+    """Parameters of the policy that the run starts from, whose scaling the problem takes over; or None."""
+    if train.init_policy is None:
+        return None
+    policy = load_policy(train.init_policy)
+    problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
+    return policy.parameters
+
+
+def _demonstrations(config: RunConfig) -> Demonstrations:
+    search, train = config.search, config.train
+    assert isinstance(search, LearnerSettings)
+    expected = None if train.env_id is None else EnvironmentSpec(train.env_id, train.env_arguments())
+    demonstrations = load_demonstrations(search.demonstrations, train.trust_modules, expected)
+    if search.trajectories is None:
+        return demonstrations
+    return demonstrations.choose(search.trajectories, train.seed)
+
+
+def _expert(config: RunConfig) -> Expert | None:
+    """Who labels: the expert, and rules before it; None for a method that asks nobody."""
+    search: Any = config.search
+    if not isinstance(search, AggregationSettings):
+        return None
+    expert: Expert | None = None
+    path = _policy_path(search)
+    if path is not None:
+        expert = PolicyExpert(load_policy(path))
+    elif search.expert is not None:
+        expert = load_expert(search.expert)
+    rules: Rules = load_rules(config.train.rules)
+    return RuleExpert(rules, expert) if rules else expert
+
+
+def _policy_path(search: LearnerSettings) -> Path | None:
+    """The expert's policy file, if the expert is one: its name has no colon, or is a file."""
+    name = getattr(search, "expert", None)
+    if name is None or (":" in name and not Path(name).exists()):
+        return None
+    return Path(name)

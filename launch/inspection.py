@@ -1,0 +1,80 @@
+"""What demonstrations hold, in words and numbers, and what looks wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from esengine.trajectories import Demonstrations
+
+
+def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
+    """Statistics as JSON values, with ``remarks`` about what is allowed and yet unusual."""
+    trajectories, returns = demonstrations.trajectories, demonstrations.returns
+    lengths = np.array([trajectory.num_steps for trajectory in trajectories])
+    labelled = np.concatenate([trajectory.labelled for trajectory in trajectories])
+    seen = np.concatenate([trajectory.observations[:-1] for trajectory in trajectories])
+    acted = np.concatenate([trajectory.targets[trajectory.labelled] for trajectory in trajectories])
+    return {
+        "env_id": demonstrations.environment.env_id,
+        "env_arguments": demonstrations.environment.arguments,
+        "trajectories": len(trajectories),
+        "steps": int(lengths.sum()),
+        "labelled_share": float(labelled.mean()),
+        "terminated": sum(trajectory.terminated for trajectory in trajectories),
+        "truncated": sum(trajectory.truncated for trajectory in trajectories),
+        "return": _summary(returns),
+        "length": _summary(lengths),
+        "observations": [_summary(column) for column in seen.T],
+        "actions": [_summary(column) for column in acted.T],
+        "remarks": list(_remarks(demonstrations, seen, acted)),
+    }
+
+
+def table(description: dict[str, Any]) -> str:
+    """The description for a terminal."""
+    lines = [
+        f"{description['env_id']}: {description['trajectories']} trajectories, {description['steps']} steps, "
+        f"{description['terminated']} terminated, {description['truncated']} truncated, "
+        f"{description['labelled_share']:.0%} of the steps labelled",
+        "",
+        f"  {'':<16}{'mean':>12}{'std':>12}{'least':>12}{'most':>12}",
+    ]
+    rows = [("return", description["return"]), ("length", description["length"])]
+    for name in ("observations", "actions"):
+        rows += [(f"{name[:-1]} {index}", summary) for index, summary in enumerate(description[name])]
+    lines += [
+        f"  {name:<16}" + "".join(f"{summary[key]:>12.5g}" for key in ("mean", "std", "least", "most"))
+        for name, summary in rows
+    ]
+    lines += ["", *(f"  note: {remark}" for remark in description["remarks"])] if description["remarks"] else []
+    return "\n".join(lines)
+
+
+def _summary(values: Any) -> dict[str, float]:
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "least": float(np.min(values)),
+        "most": float(np.max(values)),
+    }
+
+
+def _remarks(demonstrations: Demonstrations, seen: Any, acted: Any) -> Any:
+    action, trajectories = demonstrations.action, demonstrations.trajectories
+    constant = np.flatnonzero(seen.std(axis=0) == 0).tolist()
+    if constant:
+        yield f"observations {constant} never vary"
+    if not acted.size:
+        yield "no step is labelled"
+    if action.kind == "box" and acted.size:
+        at_bounds = np.mean((acted <= np.array(action.low)) | (acted >= np.array(action.high)), axis=0)
+        for index in np.flatnonzero(at_bounds > 0.5):
+            yield f"action {index} lies on its bounds in {at_bounds[index]:.0%} of the steps"
+    images = [trajectory.observations.tobytes() for trajectory in trajectories]
+    if len(set(images)) < len(images):
+        yield f"{len(images) - len(set(images))} trajectories repeat another one"
+    unended = sum(not (trajectory.terminated or trajectory.truncated) for trajectory in trajectories)
+    if unended:
+        yield f"{unended} trajectories neither terminated nor were truncated"
