@@ -56,6 +56,9 @@ class Dynamics(Protocol):
     def action_of(self, control: NDArray[np.float64]) -> Any:
         """The action that a control stands for, in the form that the environment takes."""
 
+    def control_of(self, action: Any) -> NDArray[np.float64]:
+        """A control that stands for an action, (num_controls,); the middle of those that do."""
+
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         """One step from each of ``states`` (num_candidates, state_size) under ``controls`` (num_candidates, num_controls)."""
 
@@ -104,6 +107,9 @@ class ClassicDynamics:
     def action_of(self, control: NDArray[np.float64]) -> Any:
         return self._controls.action(control)
 
+    def control_of(self, action: Any) -> NDArray[np.float64]:
+        return self._controls.control(action)
+
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         after, rewards, terminated = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
         values = self._controls.values(controls)[:, 0]
@@ -149,6 +155,9 @@ class MujocoDynamics:
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
         return self._controls.action(control)
+
+    def control_of(self, action: Any) -> NDArray[np.float64]:
+        return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         after, rewards, terminated = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
@@ -204,6 +213,9 @@ class SteppedDynamics:
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
         return self._controls.action(control)
+
+    def control_of(self, action: Any) -> NDArray[np.float64]:
+        return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         after, rewards, terminated = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
@@ -271,6 +283,11 @@ class _Controls:
         if self.smooth:
             return control.astype(self._spec.dtype).reshape(self._spec.shape)
         return int(self.values(control)[0]) + self._spec.starts[0]
+
+    def control(self, action: Any) -> NDArray[np.float64]:
+        if self.smooth:
+            return np.clip(np.asarray(action, np.float64).ravel(), self.low, self.high)
+        return np.array([(2 * (int(action) - self._spec.starts[0]) + 1) / self._spec.sizes[0] - 1])
 
 
 def _mujoco_parts(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float64], ...]:

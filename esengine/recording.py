@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.experts import Expert, RuleExpert
+from esengine.experts import AdaptiveExpert, Expert, RuleExpert
 from esengine.policies import Actor
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, member_error
@@ -53,6 +53,7 @@ class Acting:
             (options, options) row by row; or (0,).
         ensemble: (num_learners, num_parameters) learners whose disagreement decides what is labelled, or (0, 0).
         threshold: steps at which they disagree less are not labelled.
+        attraction: cost of the distance of what the expert does from what the policy would do; labels do not know of it.
     """
 
     mixing: float = 1.0
@@ -60,6 +61,7 @@ class Acting:
     confusion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     ensemble: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     threshold: float = 0.0
+    attraction: float = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
@@ -67,7 +69,7 @@ class Acting:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
         noise, confusion, ensemble = (np.array(arrays[name]) for name in ("noise", "confusion", "ensemble"))
-        return cls(float(arrays["mixing"]), noise, confusion, ensemble, float(arrays["threshold"]))
+        return cls(float(arrays["mixing"]), noise, confusion, ensemble, float(arrays["threshold"]), float(arrays["attraction"]))
 
 
 @dataclass
@@ -224,6 +226,9 @@ def record_episode(
         num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
         labels.append(np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted))
         done = wanted if turn and wanted is not None else actor.act(flat.astype(np.float32), seed, step)
+        if acting.attraction and turn and wanted is not None:
+            assert isinstance(expert, AdaptiveExpert)
+            done = expert.toward(actor.act(flat.astype(np.float32), seed, step), acting.attraction)
         disturbed = disturb(done)
         correction = shield.correction(observation)
         if correction is not None:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
+from esengine.dynamics import make_dynamics
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.interrupts import StopRequest
 from esengine.launch.config import env_arguments
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.planners import PlannerName, check_planner, load_planner
 from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.policies import PolicySpec
@@ -30,12 +33,16 @@ from esengine.world import World, available_cores
 
 @dataclass(frozen=True)
 class CollectSettings:
-    """Record episodes of a run's policy, of an expert of your own, or of a set of rules."""
+    """Record episodes of a run's policy, of a planner, of an expert of your own, or of a set of rules."""
 
     policy: Path | None = None
     """Demonstrate with the policy of this run directory, or with this policy file."""
     expert: str | None = None
     """Demonstrate with a function of the observation, or an expert class, as module:name."""
+    planner: PlannerName | None = None
+    """Demonstrate by planning every step in a copy of the environment's simulator: mppi, cross-entropy or ilqr."""
+    planner_arg: tuple[str, ...] = ()
+    """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     rules: tuple[str, ...] = ()
     """Modules of rules, when(observation) and act(observation), which correct the policy or the expert, or act alone."""
     env_id: str | None = None
@@ -65,14 +72,19 @@ class CollectSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that collect nothing."""
-        if (self.policy is None) == (self.expert is None) and not (self.rules and self.policy is None):
-            given = "none" if self.policy is None else "both"
-            raise UserError(f"collect needs one of --policy, --expert or --rules, got {given}; name who demonstrates")
+        given = [name for name in ("policy", "expert", "planner") if getattr(self, name) is not None]
+        if len(given) > 1 or not (given or self.rules):
+            named = " and ".join(f"--{name}" for name in given) or "none"
+            raise UserError(
+                f"collect needs one of --policy, --expert, --planner or --rules, got {named}; name who demonstrates"
+            )
+        check_planner(self.planner, self.planner_arg)
         if self.env_id is None and self.policy is None:
-            raise UserError("--expert and --rules need --env-id, got none; for example --env-id Pendulum-v1")
+            raise UserError("--expert, --planner and --rules need --env-id, got none; for example --env-id Pendulum-v1")
         if self.policy is not None and (self.env_id is not None or self.env_arg):
             raise UserError(
-                "--env-id and --env-arg belong to --expert and --rules, got --policy, whose file names them; drop them"
+                "--env-id and --env-arg belong to --expert, --planner and --rules, got --policy, whose file names them; "
+                "drop them"
             )
         for name, least in (("episodes", 1), ("seed", 0), ("max_episode_steps", 1), ("ranks", 1)):
             value = getattr(self, name)
@@ -171,7 +183,7 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
     environment = _environment(settings, policy)
     env = environment.make()
     observations, action = describe(env)
-    expert = _expert(settings, policy)
+    expert = _expert(settings, policy, environment)
     if settings.noise and action.kind != "box":
         raise UserError(f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out")
     if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (observations.dim, action):
@@ -201,12 +213,14 @@ def _environment(settings: CollectSettings, policy: Policy | None) -> Environmen
     return policy.environment
 
 
-def _expert(settings: CollectSettings, policy: Policy | None) -> Expert:
+def _expert(settings: CollectSettings, policy: Policy | None, environment: EnvironmentSpec) -> Expert:
     expert: Expert | None = None
     if policy is not None:
         expert = PolicyExpert(policy)
     elif settings.expert is not None:
         expert = load_expert(settings.expert)
+    elif settings.planner is not None:
+        expert = PlannerExpert(load_planner(settings.planner, settings.planner_arg), make_dynamics(environment))
     if settings.rules:
         expert = RuleExpert(load_rules(settings.rules), expert, complete=True)
     assert expert is not None

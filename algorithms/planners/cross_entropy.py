@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Plan, check_correlation, check_counts, check_positive, first_guess
+from esengine.algorithms.planners.contract import (
+    Attraction,
+    Plan,
+    check_correlation,
+    check_counts,
+    check_positive,
+    first_guess,
+    returns_of,
+)
 from esengine.algorithms.planners.sampling import draw_candidates
 from esengine.dynamics import Dynamics
 from esengine.errors import UserError
@@ -38,17 +46,24 @@ class CrossEntropy:
     noise_correlation: float = 0.5
     """Correlation of the noise of neighbouring steps."""
 
-    def check(self) -> None:
+    def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
         check_counts(horizon=self.horizon, num_candidates=self.num_candidates, num_iterations=self.num_iterations)
         check_positive(sigma=self.sigma, least_sigma=self.least_sigma)
         check_correlation(self.noise_correlation)
         if self.num_candidates < 2:
-            raise UserError(f"--num-candidates must be at least 2 elites, got {self.num_candidates}; use 2 or more")
+            raise UserError(f"--planner-arg num_candidates must be at least 2 elites, got {self.num_candidates}; use 2 or more")
         if not 0 < self.elite_fraction <= 1:
-            raise UserError(f"--elite-fraction must be in (0, 1], got {self.elite_fraction}; 0.1 is the default")
+            raise UserError(f"--planner-arg elite_fraction must be in (0, 1], got {self.elite_fraction}; 0.1 is the default")
 
-    def plan(self, dynamics: Dynamics, state: NDArray[np.float64], guess: NDArray[np.float64] | None, key: int) -> Plan:
+    def plan(
+        self,
+        dynamics: Dynamics,
+        state: NDArray[np.float64],
+        guess: NDArray[np.float64] | None,
+        key: int,
+        attraction: Attraction | None = None,
+    ) -> Plan:
         mean = first_guess(dynamics, self.horizon, guess)
         reach = (dynamics.high - dynamics.low) / 2
         deviations, least = np.tile(self.sigma * reach, (self.horizon, 1)), self.least_sigma * reach
@@ -58,9 +73,9 @@ class CrossEntropy:
             bounds, own_key = (dynamics.low, dynamics.high), np.uint64(derive_seed(key, iteration))
             candidates = draw_candidates(own_key, self.num_candidates, mean, deviations, self.noise_correlation, *bounds)
             candidates[: len(kept)] = kept
-            returns = dynamics.returns(state, candidates)
+            returns = returns_of(dynamics, state, candidates, attraction)
             order = np.argsort(-np.where(np.isnan(returns), -np.inf, returns), kind="stable")
             elites = candidates[order[:num_elites]]
             mean, deviations = elites.mean(axis=0), np.maximum(elites.std(axis=0), least)
             kept = elites[: max(1, int(_KEPT * num_elites))]
-        return Plan(mean, float(dynamics.returns(state, mean[None])[0]))
+        return Plan(mean, float(returns_of(dynamics, state, mean[None], attraction)[0]))

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Plan, Planner
+from esengine.algorithms.planners.contract import Attraction, Plan, Planner
 from esengine.dynamics import Dynamics
 from esengine.seeding import derive_key, derive_seed
 
@@ -25,11 +25,12 @@ class PlannerExpert:
     """
 
     def __init__(self, planner: Planner, dynamics: Dynamics) -> None:
-        planner.check()
+        planner.check(dynamics)
         self.planner, self.dynamics = planner, dynamics
         self.plan: Plan | None = None
         self._env: gymnasium.Env[Any, Any] | None = None
         self._key, self._step = 0, 0
+        self._state = np.zeros(0)
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
         """An episode begins: ``env`` was reset with ``seed``."""
@@ -42,8 +43,17 @@ class PlannerExpert:
 
     def control(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """The control for a state, (num_controls,)."""
+        self._state = state
         guess = None if self.plan is None else self.plan.shifted()
         self.plan = self.planner.plan(self.dynamics, state, guess, derive_seed(self._key, self._step))
         self._step += 1
         control: NDArray[np.float64] = self.plan.controls[0]
         return control
+
+    def toward(self, action: Any, weight: float) -> Any:
+        """The action for the state that was asked about last, if its control is also drawn to the learner's ``action``."""
+        assert self.plan is not None, "act plans first"
+        attraction = Attraction(self.dynamics.control_of(action), weight)
+        key = derive_seed(self._key, self._step, 0)
+        plan = self.planner.plan(self.dynamics, self._state, self.plan.controls, key, attraction)
+        return self.dynamics.action_of(plan.controls[0])

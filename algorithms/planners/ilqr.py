@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Plan, check_counts, check_positive, first_guess
+from esengine.algorithms.planners.contract import Attraction, Plan, check_counts, check_positive, first_guess
 from esengine.algorithms.planners.expansion import AnalyticDynamics, Expansion, convex, expand
 from esengine.algorithms.planners.riccati import Feedback, backward
 from esengine.dynamics import Dynamics
@@ -40,24 +40,33 @@ class ILQR:
     cross_terms: bool = True
     """Take the mixed second derivatives of the cost too; without them a step costs far less in large systems."""
 
-    def check(self) -> None:
-        """Raises UserError for settings that define no planner."""
+    def check(self, dynamics: Dynamics | None = None) -> None:
+        """Raises UserError for settings that define no planner, and where derivatives mean nothing."""
         check_counts(horizon=self.horizon, num_iterations=self.num_iterations)
         check_positive(coordinate_step=self.coordinate_step, control_step=self.control_step, tolerance=self.tolerance)
         if self.control_step > 0.5:
-            raise UserError(f"--control-step must be at most 0.5 of half the range, got {self.control_step}; use 0.01")
-
-    def plan(self, dynamics: Dynamics, state: NDArray[np.float64], guess: NDArray[np.float64] | None, key: int = 0) -> Plan:
-        if not dynamics.smooth:
+            raise UserError(
+                f"--planner-arg control_step must be at most 0.5 of half the range, got {self.control_step}; use 0.01"
+            )
+        if dynamics is not None and not dynamics.smooth:
             raise UserError(
                 "--planner ilqr needs continuous actions and coordinates that vary freely (no discrete choice, no "
                 "free-floating body); use --planner mppi or cross-entropy"
             )
+
+    def plan(
+        self,
+        dynamics: Dynamics,
+        state: NDArray[np.float64],
+        guess: NDArray[np.float64] | None,
+        key: int = 0,
+        attraction: Attraction | None = None,
+    ) -> Plan:
         regularization, n = 0.0, dynamics.num_coordinates
         controls = first_guess(dynamics, self.horizon, guess)
-        nominal = _follow(dynamics, np.tile(state, (1, 1)), controls[None])
+        nominal = _follow(dynamics, state[None], controls[None], attraction)
         states, value = nominal.states[0], float(nominal.returns[0])
-        expansion, law = self._expand(dynamics, states, controls), Feedback.none(self.horizon, n, controls.shape[1])
+        expansion, law = self._expand(dynamics, states, controls, attraction), Feedback.none(self.horizon, n, controls.shape[1])
         for _ in range(self.num_iterations):
             found = backward(expansion, controls, dynamics.low, dynamics.high, regularization)
             if found is None:
@@ -69,7 +78,7 @@ class ILQR:
             tried = _Law(
                 controls + _LENGTHS[:, None, None] * law.openings, law.gains, states[:-1, :n], dynamics.low, dynamics.high
             )
-            outcome = _follow(dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, tried)
+            outcome = _follow(dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, attraction, tried)
             returns = np.where(np.isnan(outcome.returns), -np.inf, outcome.returns)
             best = int(np.argmax(returns))
             gain = float(returns[best]) - value
@@ -82,15 +91,27 @@ class ILQR:
             controls, states, value = outcome.controls[best], outcome.states[best], float(returns[best])
             if gain <= self.tolerance * abs(value):
                 break
-            expansion = self._expand(dynamics, states, controls)
+            expansion = self._expand(dynamics, states, controls, attraction)
         return Plan(controls, value, states, law.gains, law.precisions)
 
-    def _expand(self, dynamics: Dynamics, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Expansion:
+    def _expand(
+        self,
+        dynamics: Dynamics,
+        states: NDArray[np.float64],
+        controls: NDArray[np.float64],
+        attraction: Attraction | None,
+    ) -> Expansion:
         if isinstance(dynamics, AnalyticDynamics):
-            return dynamics.expand(states[:-1], controls)
-        steps = (self.coordinate_step, self.control_step)
-        expansion = expand(dynamics, states[:-1], controls, *steps, self.cross_terms)
-        return expansion._replace(hessians=convex(expansion.hessians))
+            expansion = dynamics.expand(states[:-1], controls)
+        else:
+            steps = (self.coordinate_step, self.control_step)
+            expansion = expand(dynamics, states[:-1], controls, *steps, self.cross_terms)
+        expansion = expansion._replace(hessians=convex(expansion.hessians))
+        if attraction is not None:
+            n, precision = dynamics.num_coordinates, attraction.precision(dynamics)
+            expansion.gradients[0, n:] += precision * (controls[0] - attraction.target)
+            expansion.hessians[0, n:, n:] += np.diag(precision)
+        return expansion
 
 
 class _Law(NamedTuple):
@@ -115,7 +136,11 @@ class _Outcome(NamedTuple):
 
 
 def _follow(
-    dynamics: Dynamics, starts: NDArray[np.float64], controls: NDArray[np.float64], law: _Law | None = None
+    dynamics: Dynamics,
+    starts: NDArray[np.float64],
+    controls: NDArray[np.float64],
+    attraction: Attraction | None,
+    law: _Law | None = None,
 ) -> _Outcome:
     """Run candidates (num_candidates, horizon, num_controls), corrected by the law's feedback; none gains after its end."""
     applied, states = np.array(controls), [starts]
@@ -127,4 +152,6 @@ def _follow(
         returns += np.where(alive, transitions.rewards, 0.0)
         alive &= ~transitions.terminated
         states.append(transitions.states)
+    if attraction is not None:
+        returns -= attraction.costs(dynamics, applied[:, 0])
     return _Outcome(np.stack(states, axis=1), applied, returns)

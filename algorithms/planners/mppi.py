@@ -2,7 +2,7 @@
 
 Candidates around the plan are weighted by the exponential of their return, and the plan becomes their mean. Two departures:
 the temperature is measured in standard deviations of the candidates' costs, so that no reward has a scale of its own
-(``--no-relative-temperature`` is the paper's), and the noise may be correlated in time.
+(``relative_temperature=false`` is the paper's), and the noise may be correlated in time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Plan, check_correlation, check_counts, check_positive, first_guess
+from esengine.algorithms.planners.contract import (
+    Attraction,
+    Plan,
+    check_correlation,
+    check_counts,
+    check_positive,
+    first_guess,
+    returns_of,
+)
 from esengine.algorithms.planners.sampling import draw_candidates
 from esengine.dynamics import Dynamics
 from esengine.errors import UserError
@@ -40,15 +48,22 @@ class MPPI:
     control_cost: float = 0.0
     """Share of the paper's control cost lambda u Sigma^-1 e, which pulls to the middle of the bounds; 1 is the paper's."""
 
-    def check(self) -> None:
+    def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
         check_counts(horizon=self.horizon, num_candidates=self.num_candidates, num_iterations=self.num_iterations)
         check_positive(sigma=self.sigma, temperature=self.temperature)
         check_correlation(self.noise_correlation)
         if not self.control_cost >= 0:
-            raise UserError(f"--control-cost must not be negative, got {self.control_cost}; 0 leaves it out")
+            raise UserError(f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 leaves it out")
 
-    def plan(self, dynamics: Dynamics, state: NDArray[np.float64], guess: NDArray[np.float64] | None, key: int) -> Plan:
+    def plan(
+        self,
+        dynamics: Dynamics,
+        state: NDArray[np.float64],
+        guess: NDArray[np.float64] | None,
+        key: int,
+        attraction: Attraction | None = None,
+    ) -> Plan:
         mean = first_guess(dynamics, self.horizon, guess)
         middle, reach = (dynamics.low + dynamics.high) / 2, (dynamics.high - dynamics.low) / 2
         deviations = np.tile(self.sigma * reach, (self.horizon, 1))
@@ -56,14 +71,14 @@ class MPPI:
             bounds, own_key = (dynamics.low, dynamics.high), np.uint64(derive_seed(key, iteration))
             candidates = draw_candidates(own_key, self.num_candidates, mean, deviations, self.noise_correlation, *bounds)
             candidates[0] = mean  # without noise, so that the plan competes with its own changes
-            costs = -dynamics.returns(state, candidates)
+            costs = -returns_of(dynamics, state, candidates, attraction)
             temperature = self.temperature * (spread(costs) if self.relative_temperature else 1.0)
             if self.control_cost > 0:
                 drift, noise = (self._whitened(x / (self.sigma * reach)) for x in (mean - middle, candidates - mean))
                 costs = costs + self.control_cost * temperature * (drift * noise).sum(axis=(1, 2))  # lambda u Sigma^-1 e
             mean = np.tensordot(weights(costs, temperature), candidates, 1)  # U + sum_k w_k e_k
         mean = np.clip(mean, dynamics.low, dynamics.high)
-        return Plan(mean, float(dynamics.returns(state, mean[None])[0]))
+        return Plan(mean, float(returns_of(dynamics, state, mean[None], attraction)[0]))
 
     def _whitened(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """The independent numbers z that correlated noise (..., horizon, num_controls) was made of."""

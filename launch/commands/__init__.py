@@ -21,7 +21,7 @@ COMMANDS = {
     "train": Command("METHOD", "evolve a policy, or optimise a function; METHOD is one of: {methods}"),
     "resume": Command("RUN", "go on with a run that was stopped or killed, exactly"),
     "evaluate": Command("RUN", "mean return of a run's policy, or of a policy file, on fresh episodes"),
-    "collect": Command("", "demonstrations of a run's policy, of an expert of your own, or of rules"),
+    "collect": Command("", "demonstrations of a run's policy, of a planner, of an expert of your own, or of rules"),
     "demos": Command("inspect", "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(

@@ -31,6 +31,9 @@ class LinearQuadratic:
     def action_of(self, control: NDArray[np.float64]) -> Any:
         return control
 
+    def control_of(self, action: Any) -> NDArray[np.float64]:
+        return np.asarray(action, np.float64)
+
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         after = states @ self.A.T + controls @ self.B.T
         costs = np.einsum("ni,ij,nj->n", after, self.Q, after) + np.einsum("ni,ij,nj->n", controls, self.R, controls)

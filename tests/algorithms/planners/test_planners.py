@@ -197,13 +197,13 @@ def test_an_experts_labels_depend_on_the_episode_alone() -> None:
 @pytest.mark.parametrize(
     ("planner", "message"),
     [
-        (MPPI(horizon=0), "--horizon must be at least 1, got 0"),
-        (MPPI(temperature=0.0), "--temperature must be positive, got 0.0"),
-        (MPPI(control_cost=-1.0), "--control-cost must not be negative"),
-        (CrossEntropy(elite_fraction=1.5), r"--elite-fraction must be in \(0, 1\], got 1.5"),
-        (CrossEntropy(noise_correlation=1.0), r"--noise-correlation must be in \[0, 1\), got 1.0"),
-        (CrossEntropy(num_candidates=1), "--num-candidates must be at least 2 elites, got 1"),
-        (ILQR(control_step=0.9), "--control-step must be at most 0.5"),
+        (MPPI(horizon=0), "--planner-arg horizon must be at least 1, got 0"),
+        (MPPI(temperature=0.0), "--planner-arg temperature must be positive, got 0.0"),
+        (MPPI(control_cost=-1.0), "--planner-arg control_cost must not be negative"),
+        (CrossEntropy(elite_fraction=1.5), r"--planner-arg elite_fraction must be in \(0, 1\], got 1.5"),
+        (CrossEntropy(noise_correlation=1.0), r"--planner-arg noise_correlation must be in \[0, 1\), got 1.0"),
+        (CrossEntropy(num_candidates=1), "--planner-arg num_candidates must be at least 2 elites, got 1"),
+        (ILQR(control_step=0.9), "--planner-arg control_step must be at most 0.5"),
     ],
 )
 def test_settings_that_define_no_planner_are_refused(planner: Planner, message: str) -> None:
@@ -214,4 +214,4 @@ def test_settings_that_define_no_planner_are_refused(planner: Planner, message: 
 def test_ilqr_says_which_environments_it_cannot_plan_in() -> None:
     dynamics = make_dynamics(EnvironmentSpec("CartPole-v1"))
     with pytest.raises(UserError, match="use --planner mppi or cross-entropy"):
-        ILQR().plan(dynamics, np.zeros(4), None)
+        PlannerExpert(ILQR(), dynamics)

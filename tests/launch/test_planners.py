@@ -1,0 +1,68 @@
+"""Planners as experts of ``esengine collect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from esengine.algorithms.planners import ILQR, MPPI, PlannerExpert
+from esengine.demonstrations import load_demonstrations
+from esengine.dynamics import make_dynamics
+from esengine.errors import UserError
+from esengine.launch.cli import main
+from esengine.launch.planners import check_planner, load_planner
+from tests.conftest import Run
+
+
+def test_any_number_of_ranks_plans_the_same_bytes(esengine: Run, tmp_path: Path) -> None:
+    planner = ("--planner", "mppi", "--planner-arg", "horizon=12", "num_candidates=16", "--env-id", "HalfCheetah-v5")
+    for ranks in ("1", "2", "3"):
+        flags = ("--episodes", "4", "--max-episode-steps", "5", "--noise", "0.1", "--ranks", ranks, "--out", f"{ranks}.npz")
+        result = esengine("collect", *planner, *flags)
+        assert result.returncode == 0, result.stderr
+    images = {(tmp_path / f"{ranks}.npz").read_bytes() for ranks in (1, 2, 3)}
+    assert len(images) == 1
+    demonstrations = load_demonstrations([tmp_path / "1.npz"])
+    expert = PlannerExpert(MPPI(horizon=12, num_candidates=16), make_dynamics(demonstrations.environment))
+    trajectory, env = demonstrations.trajectories[2], demonstrations.environment.make()
+    observation, _ = env.reset(seed=trajectory.seed)
+    expert.begin(env, trajectory.seed or 0)
+    for action, label in zip(trajectory.actions, trajectory.targets, strict=True):
+        assert expert.act(observation).tolist() == label.tolist()
+        observation = env.step(action.astype("float32"))[0]
+
+
+def test_settings_come_from_name_and_value() -> None:
+    assert load_planner("ilqr", ("horizon=7", "tolerance=1", "cross_terms=false")) == ILQR(7, tolerance=1.0, cross_terms=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("mppi", ("lambda=1",), "settings must be among .*temperature.*, got lambda"),
+        ("mppi", ("horizon",), "--planner-arg must be name=value, got 'horizon'; for example horizon=50"),
+        ("mppi", ("horizon=0",), "--planner-arg horizon must be at least 1, got 0"),
+        ("cross-entropy", ("horizon=long",), "horizon must be .*, got 'long'"),
+        (None, ("horizon=3",), "--planner-arg must go with --planner, got horizon=3"),
+    ],
+)
+def test_settings_that_no_planner_has_are_refused(name: str | None, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_planner(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--planner", "mppi"), "need --env-id"),
+        (("--planner", "mppi", "--expert", "a:b", "--env-id", "Pendulum-v1"), "got --expert and --planner"),
+        (("--planner", "ilqr", "--env-id", "CartPole-v1"), "use --planner mppi or cross-entropy"),
+        (("--planner", "mppi", "--env-id", "Blackjack-v1"), "a planner needs an environment whose state can be set"),
+    ],
+)
+def test_collect_says_who_cannot_plan_where(
+    flags: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["collect", *flags, "--ranks", "1", "--out", str(tmp_path / "demos.npz")]) == 2
+    assert message in capsys.readouterr().err
