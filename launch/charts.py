@@ -94,10 +94,24 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     axes.set_xlabel({"env_steps": "environment steps", "generation": "epochs"}.get(x, x))
     axes.set_title(f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
+    if "loss" in rows[-1]:
+        _draw_losses(axes.twinx(), rows, x)
     aside = directory.path / ".curve.png"
     figure.savefig(aside, format="png", dpi=120)
     aside.rename(directory.path / "curve.png")
+
+
+def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
+    for name, label, style in (("loss", "loss", "-"), ("loss_held_out", "loss, held out", "--")):
+        points = [(row[x], row[name]) for row in rows if name in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, color="tab:gray", linestyle=style, linewidth=1.0)
+    if all(row["loss"] > 0 for row in rows):
+        axes.set_yscale("log")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
 
 
 def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:

@@ -109,19 +109,9 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
     Raises:
         UserError: bad settings, or nobody to demonstrate.
     """
-    settings.check()
-    ranks = min(settings.ranks or available_cores(), settings.episodes)
-    if must_launch(ranks):
-        recording_problem(settings)
-        find_mpirun()
-        demonstrations = _collect_on_local_ranks(settings, argv, ranks, stop)
-        if demonstrations is None:
-            return FAILED
-    else:
-        collected = collect_on(World(), settings, stop)
-        if collected is None:
-            return DONE
-        demonstrations = collected
+    demonstrations = collected(settings, argv, stop)
+    if demonstrations is None:
+        return status_without_result()
     save_demonstrations(settings.out, demonstrations)
     if not (settings.quiet or launched_by_us()):
         returns = demonstrations.returns
@@ -133,7 +123,32 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
     return DONE
 
 
-def _collect_on_local_ranks(settings: CollectSettings, argv: list[str], ranks: int, stop: StopRequest) -> Demonstrations | None:
+def collected(settings: CollectSettings, argv: list[str], stop: StopRequest) -> Demonstrations | None:
+    """What the settings collect, on the ranks of this launch or on local ones; None on workers, or if local ranks failed.
+
+    Args:
+        settings: what to collect.
+        argv: the flags of ``esengine collect`` that say the same, for ranks that this process starts.
+        stop: tells of signals.
+
+    Raises:
+        UserError: bad settings, or nobody to demonstrate.
+    """
+    settings.check()
+    ranks = min(settings.ranks or available_cores(), settings.episodes)
+    if not must_launch(ranks):
+        return collect_on(World(), settings, stop)
+    recording_problem(settings)
+    find_mpirun()
+    return _collect_on_local_ranks(argv, ranks, stop)
+
+
+def status_without_result() -> int:
+    """The exit status where `collected` gave nothing: workers have nothing to give, a launcher's ranks have failed."""
+    return DONE if World.current is not None and not World.current.is_master else FAILED
+
+
+def _collect_on_local_ranks(argv: list[str], ranks: int, stop: StopRequest) -> Demonstrations | None:
     """What local ranks collected, or None if they failed and said why."""
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / "demos.npz"

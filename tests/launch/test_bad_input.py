@@ -45,7 +45,7 @@ CASES = {
     ),
     "unknown command": (
         ("trian",),
-        "the command must be one of train, resume, evaluate, collect, demos, doctor, bench, got 'trian'",
+        "the command must be one of train, resume, evaluate, collect, demos, failures, doctor, bench, got 'trian'",
     ),
     "no compiled form": (
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),

@@ -36,7 +36,8 @@ class Tightrope(gymnasium.Env[Any, Any]):
         return self._observation(), -float(slips or fell), False, self.steps == self.length, {}
 
     def _observation(self) -> NDArray[np.float32]:
-        return np.eye(self.states + 1, dtype=np.float32)[self.place]
+        observation: NDArray[np.float32] = np.eye(self.states + 1, dtype=np.float32)[self.place]
+        return observation
 
 
 def walk(observation: NDArray[Any]) -> int:

@@ -31,12 +31,12 @@ def too_strong(observation: Any) -> NDArray[np.float64]:
 
 
 def when(observation: NDArray[Any]) -> bool:
-    """The pendulum is nearly upright."""
-    return bool(observation[0] > 0.9)
+    """The pendulum leans to one side."""
+    return bool(observation[1] > 0)
 
 
 def act(observation: NDArray[Any]) -> NDArray[np.float32]:
-    """Hold it there."""
+    """Push it back."""
     return np.array([np.clip(-16 * observation[1] - 4 * observation[2], -2, 2)], np.float32)
 
 

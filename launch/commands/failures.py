@@ -1,0 +1,78 @@
+"""``esengine failures RUN``: how a policy fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from esengine.errors import UserError
+from esengine.interrupts import StopRequest
+from esengine.launch.collecting import CollectSettings, collected, status_without_result
+from esengine.launch.commands.parsing import parse
+from esengine.launch.failures import as_json, cluster_failures, report
+from esengine.launch.start import DONE
+
+
+@dataclass(frozen=True)
+class FailuresSettings:
+    """Cluster a policy's worst episodes by how they failed, so that you can write a rule for them."""
+
+    policy: Annotated[Path, tyro.conf.Positional]
+    """A run directory or a policy file."""
+    episodes: int = 100
+    """Episodes to look at."""
+    worst: int = 20
+    """Episodes, those with the lowest return, that count as failed."""
+    clusters: int = 3
+    """Kinds of failure to tell apart, at most."""
+    window: int = 20
+    """Steps with the lowest sum of rewards that mark where an episode failed that the task did not end."""
+    rules: tuple[str, ...] = ()
+    """Modules of corrective rules that step in already."""
+    seed: int = 0
+    """Start states are a function of it."""
+    ranks: int | None = None
+    """Workers to start on this machine; default all cores."""
+    json: Path | None = None
+    """Write the clusters to this file."""
+    trust_modules: bool = False
+    """Import the module that the policy's file names."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that tell nothing."""
+        for name in ("episodes", "worst", "clusters", "window"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 1, got {getattr(self, name)}; use 1 or more")
+        if self.worst > self.episodes:
+            raise UserError(f"--worst must be at most --episodes {self.episodes}, got {self.worst}; use fewer")
+        if self.json is not None and not os.access(self.json.parent, os.W_OK):
+            raise UserError(f"--json must lie in a folder that can be written, got {self.json}; make the folder first")
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Run the policy and print the clusters; returns the exit status. Raises UserError for a file that holds no policy."""
+    settings = parse(FailuresSettings, argv, "esengine failures")
+    settings.check()
+    how = CollectSettings(
+        policy=settings.policy,
+        rules=settings.rules,
+        episodes=settings.episodes,
+        seed=settings.seed,
+        ranks=settings.ranks,
+        trust_modules=settings.trust_modules,
+    )
+    flags = ["--policy", str(settings.policy), "--episodes", str(settings.episodes), "--seed", str(settings.seed)]
+    demonstrations = collected(how, flags + (["--rules", *settings.rules] if settings.rules else []), stop)
+    if demonstrations is None:
+        return status_without_result()
+    trajectories = list(demonstrations.trajectories)
+    clusters = cluster_failures(trajectories, settings.worst, settings.clusters, settings.window)
+    print(report(clusters, len(trajectories), demonstrations.returns), flush=True)
+    if settings.json is not None:
+        settings.json.write_text(json.dumps(as_json(clusters), indent=1) + "\n")
+    return DONE

@@ -1,0 +1,195 @@
+"""Runs of the imitation methods and of searches that begin with what they made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esengine.demonstrations import save_demonstrations
+from esengine.environments import EnvironmentSpec
+from esengine.errors import Interrupted
+from esengine.interrupts import StopRequest
+from esengine.launch.cli import main
+from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.jump_start import JumpStart
+from esengine.policies import PolicySpec
+from esengine.policy_file import Policy, save_policy
+from esengine.pool import Pool
+from esengine.spaces import ActionSpec
+from esengine.trajectories import Demonstrations
+from esengine.world import World
+from tests.conftest import SUPPORT, Run
+from tests.mpi.test_ranks import rows, same_run
+
+SMALL = ("--hidden-sizes", "8", "--max-episode-steps", "40", "--final-episodes", "2", "--eval-episodes", "2", "--quiet")
+ROUNDS = ("--episodes-per-round", "2", "--epochs-per-round", "2", "--validation-episodes", "2", "--eval-every", "2", *SMALL)
+LEAN = ("--expert", "teachers:lean", "--env-id", "CartPole-v1", *ROUNDS)
+METHODS = {
+    "dagger": ("train", "dagger", "--expert", "teachers:Counting", "--env-id", "Pendulum-v1", *ROUNDS, "--rules", "teachers"),
+    "dagger dear": ("train", "dagger", *LEAN, "--label-fraction", "0.5", "--mixing", "exponential"),
+    "dart": ("train", "dart", "--demonstrations", "demos.npz", "--expert", "teachers:pull", *ROUNDS),
+    "dart discrete": ("train", "dart", *LEAN),
+    "mixture": ("train", "behavior-cloning", "--demonstrations", "demos.npz", "--loss", "mixture", *SMALL),
+    "gaussian": (
+        "train",
+        "behavior-cloning",
+        "--demonstrations",
+        "demos.npz",
+        "--loss",
+        "gaussian",
+        "--sampled-actions",
+        *SMALL,
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _support(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.chdir(tmp_path)
+    save_demonstrations("demos.npz", demonstrations())
+
+
+def demonstrations() -> Demonstrations:
+    settings = CollectSettings(expert="teachers:pull", env_id="Pendulum-v1", episodes=5, max_episode_steps=40)
+    collected = collect_on(World(), settings)
+    assert collected is not None
+    return collected
+
+
+def test_rounds_are_the_same_on_any_number_of_ranks(esengine: Run, tmp_path: Path) -> None:
+    for ranks in ("1", "3"):
+        result = esengine(*METHODS["dagger"], "--generations", "3", "--ranks", ranks, "--run-dir", ranks)
+        assert result.returncode == 0, result.stdout + result.stderr
+    same_run(tmp_path / "1", tmp_path / "3")
+    assert [row["labels"] for row in rows(tmp_path / "1")] == [80, 160, 240]
+    assert all(0 < row["rule_rate"] < 1 for row in rows(tmp_path / "1"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resumed_run_equals_the_run_that_never_stopped(tmp_path: Path, method: str) -> None:
+    arguments = (*METHODS[method], "--ranks", "1", "--run-dir")
+    assert main([*arguments, "straight", "--generations", "4"]) == 0
+    assert main([*arguments, "parts", "--generations", "2"]) == 0
+    (tmp_path / "demos.npz").unlink()
+    shutil.move("parts", "moved")  # nothing that it needs lies elsewhere
+    assert main(["resume", "moved", "--generations", "4", "--trust-modules", "--quiet"]) == 0
+    same_run(tmp_path / "straight", tmp_path / "moved")
+    assert main(["evaluate", "moved", "--ranks", "1", "--episodes", "2"]) == 0
+    assert (tmp_path / "moved" / "curve.png").exists()
+
+
+def test_a_round_that_is_interrupted_is_kept_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (*METHODS["dagger"], "--ranks", "1", "--generations", "3", "--run-dir")
+    assert main([*arguments, "straight"]) == 0
+    evaluate, calls = Pool.evaluate, 0
+
+    def interrupting(pool: Pool, *rest: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:  # the second round's validation: its episodes are recorded, and its policy is fitted
+            raise Interrupted("SIGUSR1")
+        return evaluate(pool, *rest, **named)
+
+    monkeypatch.setattr(Pool, "evaluate", interrupting)
+    assert main([*arguments, "parts"]) == 75
+    assert [path.name for path in (tmp_path / "parts" / "checkpoints").iterdir()] == ["000001+000002"]
+    assert main(["resume", "parts", "--trust-modules", "--quiet"]) == 0
+    same_run(tmp_path / "straight", tmp_path / "parts")
+
+
+def test_epochs_look_for_signals(tmp_path: Path) -> None:
+    class Stopped(StopRequest):
+        received = None
+
+        def __bool__(self) -> bool:
+            self.received = "SIGUSR1"
+            return True
+
+    from esengine.launch.commands.train import command
+
+    assert command([*METHODS["mixture"][1:], "--ranks", "1", "--run-dir", "run", "--generations", "4"], Stopped()) == 75
+
+
+def test_the_environment_is_that_of_the_demonstrations_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    cloning = ("train", "behavior-cloning", "--ranks", "1", "--demonstrations", "demos.npz", "--run-dir", "run")
+    assert main([*cloning, "--env-id", "CartPole-v1"]) == 2
+    assert "demos.npz: demonstrations must be of one environment, got Pendulum-v1 {}" in capsys.readouterr().err
+    assert main([*cloning, "--loss", "categorical"]) == 2
+    assert "--loss must be mse, gaussian or mixture for box actions, got categorical" in capsys.readouterr().err
+    assert main([*cloning, "--survival-bonus", "1"]) == 2
+    assert "--survival-bonus has no meaning for behavior-cloning, got 1.0; drop it" in capsys.readouterr().err
+    assert main(["train", "dagger", "--env-id", "Pendulum-v1", "--ranks", "1"]) == 2
+    assert "dagger needs --expert or --rules, got none" in capsys.readouterr().err
+    assert main([*cloning, "--trajectories", "9"]) == 2
+    assert "must lie between 1 and the 5 that there are, got 9" in capsys.readouterr().err
+
+
+def test_a_policy_can_be_the_expert(tmp_path: Path) -> None:
+    save_policy(tmp_path / "teacher.safetensors", slow_policy())
+    flags = ("--expert", "teacher.safetensors", "--env-id", "Pendulum-v1", *ROUNDS, "--ranks", "1", "--generations", "1")
+    assert main(["train", "dagger", *flags, "--run-dir", "run"]) == 0
+    assert (tmp_path / "run" / "expert.safetensors").read_bytes() == (tmp_path / "teacher.safetensors").read_bytes()
+
+
+def slow_policy() -> Policy:
+    spec = PolicySpec(3, ActionSpec("box", (1,), (-2.0,), (2.0,), (1,)))
+    row = np.array([0.0, -8.0, -1.0, 0.0], np.float32)
+    scaling = (np.zeros(3, np.float32), np.ones(3, np.float32))
+    return Policy(spec, row, *scaling, EnvironmentSpec("Pendulum-v1"))
+
+
+@pytest.mark.parametrize("method", ["truncation-es", "openai-es"])
+def test_a_search_from_a_policy_keeps_its_skill_and_resumes_exactly(tmp_path: Path, method: str) -> None:
+    save_policy(tmp_path / "policy.safetensors", slow_policy())
+    flags = ("--env-id", "Pendulum-v1", "--init-policy", "policy.safetensors", "--sigma", "8", "--population-size", "16")
+    arguments = ("train", method, *flags, "--anchor", "5", "--eval-every", "2", "--ranks", "1", "--quiet", "--run-dir")
+    assert main([*arguments, "straight", "--generations", "4"]) == 0
+    assert main([*arguments, "parts", "--generations", "2"]) == 0
+    assert main(["resume", "parts", "--generations", "4", "--quiet"]) == 0
+    same_run(tmp_path / "straight", tmp_path / "parts")
+    first = rows(tmp_path / "straight")[0]
+    assert 0 < first["sigma"] < 8
+    assert np.log2(first["sigma"] / 8) % 1 == 0
+    returns = [row["episode_return_best"] for row in rows(tmp_path / "straight") if "episode_return_best" in row]
+    begun = json.loads((tmp_path / "straight" / "done.json").read_text())
+    assert returns == sorted(returns)
+    assert begun["env_steps"] > first["env_steps"] > 16 * 200  # the members that the step size was judged by count
+
+
+def test_the_step_size_is_the_largest_that_keeps_the_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of returns that fall linearly from the policy's 10 to a cold start's 0 at sigma 8, 0.8 is left at 1 and not at 2."""
+
+    seen = []
+
+    def members(self: JumpStart, pool: Any, mean: Any, sigma: float) -> Any:
+        seen.append(sigma)
+        records = np.zeros(40, [("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i8")])
+        records["fitness"] = 10 - 10 * sigma / 8
+        return records
+
+    monkeypatch.setattr(JumpStart, "_members", members)
+    save_policy(tmp_path / "policy.safetensors", slow_policy())
+    flags = ("--init-policy", "policy.safetensors", "--sigma", "8", "--generations", "1", "--ranks", "1", "--quiet")
+    assert main(["train", "openai-es", "--env-id", "Pendulum-v1", *flags, "--run-dir", "run"]) == 0
+    assert rows(tmp_path / "run")[0]["sigma"] == 1
+    assert seen == [0, 8, 8, 4, 2, 1]
+
+
+def test_rules_shield_a_policy_in_evaluation_and_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_policy(tmp_path / "policy.safetensors", slow_policy())
+    evaluation = ("evaluate", "policy.safetensors", "--ranks", "1", "--episodes", "3")
+    assert main([*evaluation, "--rules", "teachers"]) == 0
+    shielded = capsys.readouterr().out
+    assert main([*evaluation]) == 0
+    assert capsys.readouterr().out != shielded
+    search = ("train", "openai-es", "--env-id", "Pendulum-v1", "--population-size", "4", "--generations", "1", "--quiet")
+    assert main([*search, "--ranks", "1", "--rules", "teachers", "--run-dir", "run"]) == 0
+    assert main([*search, "--ranks", "1", "--run-dir", "plain"]) == 0
+    assert rows(tmp_path / "run")[0]["fitness_mean"] != rows(tmp_path / "plain")[0]["fitness_mean"]
+    assert main([*search, "--ranks", "1", "--rules", "teachers", "--env-backend", "compiled", "--run-dir", "no"]) == 2
