@@ -104,14 +104,15 @@ class RecordingProblem(EnvironmentProblem):
         for record, row, seed in zip(records, rows, seeds, strict=True):
             self.actor.parameters = np.array(row, np.float32)
             try:
-                recorded = self._record(seed)
+                recorded = self.record(seed)
             except Exception as error:
                 raise member_error(error, candidates, int(record["member"]), seed) from error
             record["fitness"], record["steps"] = recorded.trajectory.episode_return, recorded.trajectory.num_steps
             images.append(pack(recorded))
         return records, np.concatenate(images)
 
-    def _record(self, seed: int) -> Recorded:
+    def record(self, seed: int) -> Recorded:
+        """Record one episode."""
         if self._env is None or self.fresh_env:
             if self._env is not None:
                 self._env.close()
@@ -169,7 +170,7 @@ def record(
     evaluations = pool.evaluate(candidates, finished, merge=False)
     recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
     seeds = episode_seeds(seed, number, episodes)
-    return [_with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
+    return [with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
 
 
 def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
@@ -320,7 +321,8 @@ def unpack(image: NDArray[np.float64]) -> list[Recorded]:
     return episodes
 
 
-def _with_seed(recorded: Recorded, seed: int) -> Recorded:
+def with_seed(recorded: Recorded, seed: int) -> Recorded:
+    """The same with the seed that its image leaves out."""
     return recorded._replace(trajectory=replace(recorded.trajectory, seed=seed))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from esengine.algorithms.planners import ILQR, MPPI, PlannerExpert
@@ -11,17 +12,22 @@ from esengine.demonstrations import load_demonstrations
 from esengine.dynamics import make_dynamics
 from esengine.errors import UserError
 from esengine.launch.cli import main
+from esengine.launch.collecting import CollectSettings, recording_problem
 from esengine.launch.planners import check_planner, load_planner
+from esengine.opening import open_desk
+from esengine.planning import PlanningProblem, PooledDynamics
+from esengine.pool import Pool
+from esengine.world import World
 from tests.conftest import Run
 
 
 def test_any_number_of_ranks_plans_the_same_bytes(esengine: Run, tmp_path: Path) -> None:
     planner = ("--planner", "mppi", "--planner-arg", "horizon=12", "num_candidates=16", "--env-id", "HalfCheetah-v5")
-    for ranks in ("1", "2", "3"):
+    for ranks in ("1", "3", "5"):  # by episodes, and, with more workers than episodes, by candidates
         flags = ("--episodes", "4", "--max-episode-steps", "5", "--noise", "0.1", "--ranks", ranks, "--out", f"{ranks}.npz")
         result = esengine("collect", *planner, *flags)
         assert result.returncode == 0, result.stderr
-    images = {(tmp_path / f"{ranks}.npz").read_bytes() for ranks in (1, 2, 3)}
+    images = {(tmp_path / f"{ranks}.npz").read_bytes() for ranks in (1, 3, 5)}
     assert len(images) == 1
     demonstrations = load_demonstrations([tmp_path / "1.npz"])
     expert = PlannerExpert(MPPI(horizon=12, num_candidates=16), make_dynamics(demonstrations.environment))
@@ -66,3 +72,17 @@ def test_collect_says_who_cannot_plan_where(
 ) -> None:
     assert main(["collect", *flags, "--ranks", "1", "--out", str(tmp_path / "demos.npz")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_candidates_that_the_pool_runs_return_the_same_bits() -> None:
+    settings = CollectSettings(planner="mppi", env_id="HalfCheetah-v5")
+    problem = recording_problem(settings)
+    assert isinstance(problem, PlanningProblem)
+    assert problem.dynamics is not None
+    alone = make_dynamics(problem.environment)
+    env = problem.environment.make()
+    env.reset(seed=0)
+    controls = np.random.default_rng(0).uniform(-1, 1, (7, 5, 6))
+    with open_desk(World(), problem, 0, log2_size=None) as desk, Pool(World(), desk) as pool:
+        pooled = PooledDynamics(problem.dynamics, pool).returns(alone.state_of(env), controls)
+    assert pooled.tolist() == alone.returns(alone.state_of(env), controls).tolist()
