@@ -21,11 +21,14 @@ def write_report(results: dict[str, Any], path: Path) -> None:
         results: ``planners``, ``workers`` and ``imitation``, as `benchmarks.planners.run` measures them.
         path: of the page.
     """
-    lines = [_INTRODUCTION, "| environment | planner | settings | episodes | planner's return | random | labels/s a core |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = [
+        _INTRODUCTION,
+        "| environment | planner | settings | episodes | steps at most | planner's return | random | labels/s a core |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for row in results["planners"]:
         settings = " ".join(row["arguments"]) or "defaults"
-        values = (row["episodes"], row["planner_return"], row["random_return"], row["labels_per_s"])
+        values = (row["episodes"], row["max_steps"], row["planner_return"], row["random_return"], row["labels_per_s"])
         lines.append(f"| {row['env_id']} | {row['planner']} | {settings} | " + " | ".join(map(str, values)) + " |")
     lines += ["", *_workers(results["workers"]), *_imitation(results["imitation"])]
     path.write_text("\n".join(lines) + "\n")
@@ -48,7 +51,7 @@ def _imitation(rows: list[dict[str, Any]]) -> list[str]:
         "",
         "Pendulum-v1, MPPI as teacher, 2,000 labels, final policy, 100 fixed starts; normalised so that random is 0 and the",
         "teacher 1. Cloning learns from ten episodes of the planner; DAgger and PLATO take one episode a round.",
-        "PLATO's teacher plans twice a step, once for the label and once for the action.",
+        "PLATO's teacher plans twice a step, once for the label and once for the action. One row has five times the labels.",
         "",
         "| method | mean | least | each seed |",
         "|---|---|---|---|",

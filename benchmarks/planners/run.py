@@ -35,12 +35,14 @@ class Case(NamedTuple):
         planner: of ``--planner``.
         arguments: of ``--planner-arg``.
         episodes: at most, for planners that take minutes an episode.
+        max_steps: of an episode, after which it is cut.
     """
 
     env_id: str
     planner: str
     arguments: tuple[str, ...] = ()
     episodes: int = 100
+    max_steps: int = 1000
 
 
 SWING_UP, CHEETAH = "esengine/CartPoleSwingUp-v0", "HalfCheetah-v5"
@@ -52,10 +54,11 @@ CASES = [
     Case(SWING_UP, "mppi", SMOOTH),
     Case(SWING_UP, "cross-entropy", SMOOTH),
     Case(SWING_UP, "ilqr", ("horizon=60",)),
-    Case(CHEETAH, "mppi", ("horizon=20", "num_candidates=32"), 1),
-    Case(CHEETAH, "cross-entropy", ("horizon=20", "num_candidates=16"), 1),
-    Case(CHEETAH, "ilqr", ("horizon=20", "num_iterations=1", "cross_terms=false"), 1),
+    Case(CHEETAH, "mppi", ("horizon=20", "num_candidates=32"), 1, 200),
+    Case(CHEETAH, "cross-entropy", ("horizon=20", "num_candidates=16"), 1, 200),
+    Case(CHEETAH, "ilqr", ("horizon=20", "num_iterations=1", "cross_terms=false"), 1, 200),
 ]
+MORE_LABELS = 10_000  # of one more cloned policy
 LABELS, STEPS = 2000, 200  # of an imitation run on Pendulum-v1, and of an episode there
 
 
@@ -71,14 +74,15 @@ def measure_case(case: Case, episodes: int) -> dict[str, Any]:
             observation, _ = env.reset(seed=seed)
             env.action_space.seed(seed)
             expert.begin(env, seed)
-            total, over = 0.0, False
+            total, over, steps = 0.0, False, 0
             while not over:
                 began = time.process_time()
                 action = expert.act(observation) if planned else env.action_space.sample()
                 spent_s += planned * (time.process_time() - began)
                 labels += planned
                 observation, reward, terminated, truncated, _ = env.step(action)
-                total, over = total + float(reward), terminated or truncated
+                total, steps = total + float(reward), steps + 1
+                over = terminated or truncated or steps == case.max_steps
             (returns if planned else randoms).append(total)
     values = {
         "planner_return": round(float(np.mean(returns)), 1),
@@ -114,17 +118,19 @@ def measure_imitation(folder: Path, seeds: int) -> list[dict[str, Any]]:
         scale[name] = float(load_demonstrations([out]).returns.mean())
     rows = []
     for seed in range(seeds):
-        demos = folder / f"demos{seed}.npz"
-        count = ["--episodes", str(LABELS // STEPS), "--seed", str(seed), "--out", str(demos)]
-        run(["collect", "--env-id", "Pendulum-v1", *teacher, *count])
+        demos, more = (folder / f"{name}{seed}.npz" for name in ("demos", "more"))
+        for out, episodes in ((demos, LABELS // STEPS), (more, MORE_LABELS // STEPS)):
+            count = ["--episodes", str(episodes), "--seed", str(seed), "--out", str(out)]
+            run(["collect", "--env-id", "Pendulum-v1", *teacher, *count])
         methods = {
             "behavior-cloning": ["--demonstrations", str(demos), "--eval-every", "0"],
             "dagger": ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"],
+            f"behavior-cloning of {MORE_LABELS:,} labels": ["--demonstrations", str(more), "--eval-every", "0"],
             "plato": ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"],
         }
         for method, flags in methods.items():
-            path, report = folder / f"{method}{seed}", folder / f"{method}{seed}.json"
-            run(["train", method, *flags, "--seed", str(seed), "--run-dir", str(path)])
+            path, report = folder / f"{method} {seed}", folder / f"{method} {seed}.json"
+            run(["train", method.split()[0], *flags, "--seed", str(seed), "--run-dir", str(path)])
             run(["evaluate", str(path), "--episodes", "100", "--seed", "1000", "--json", str(report)])
             value = json.loads(report.read_text())["mean_return"]
             normalized = (value - scale["random"]) / (scale["planner"] - scale["random"])
