@@ -159,9 +159,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="runs of each imitation method")
     parser.add_argument("--episodes", type=int, default=20, help="episodes of each planner; one where they take minutes")
+    parser.add_argument("--note", default="", help="what the page says about the machine")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         results = {
+            "note": chosen.note,
             "imitation": measure_imitation(Path(name), chosen.seeds),
             "planners": [measure_case(case, chosen.episodes) for case in CASES],
             "workers": measure_workers(Path(name), chosen.episodes),
