@@ -18,11 +18,12 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     """Write the page.
 
     Args:
-        results: ``planners``, ``workers`` and ``imitation``, as `benchmarks.planners.run` measures them.
+        results: ``note``, ``planners``, ``workers`` and ``imitation``, as `benchmarks.planners.run` measures them.
         path: of the page.
     """
     lines = [
         _INTRODUCTION,
+        *([results["note"], ""] if results["note"] else []),
         "| environment | planner | settings | episodes | steps at most | planner's return | random | labels/s a core |",
     ]
     lines.append("|---|---|---|---|---|---|---|---|")
