@@ -25,9 +25,10 @@ METHODS = {
     "behavior-cloning": "behavior_cloning:BehaviorCloningSettings",
     "dagger": "dagger:DAggerSettings",
     "dart": "dart:DARTSettings",
+    "plato": "plato:PLATOSettings",
 }
 
-_LOOPS = {"behavior-cloning": "imitation", "dagger": "imitation", "dart": "imitation"}
+_LOOPS = {"behavior-cloning": "imitation", "dagger": "imitation", "dart": "imitation", "plato": "imitation"}
 """Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 
 

@@ -26,7 +26,7 @@ COMMANDS = {
     "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
     "export": Command("RUN", "a run's policy as a torch module, an ONNX graph, or a Stable-Baselines3-compatible object"),
     "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),
-    "collect": Command("", "demonstrations of a run's policy, of an expert of your own, or of rules"),
+    "collect": Command("", "demonstrations of a run's policy, of a planner, of an expert of your own, or of rules"),
     "demos": Command("inspect", "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it"),
     "failures": Command("RUN", "a policy's worst episodes, clustered by how they failed, to write rules by"),
     "submit": Command("-- COMMAND", "hand train, or another command, to Slurm; the job requeues itself until the run is done"),
