@@ -70,7 +70,8 @@ def queued_jobs(job: str | None = None) -> list[QueuedJob]:
 def requeue(job: str) -> str | None:
     """Put a running job back into the queue; returns what Slurm said against it, or None."""
     result = _slurm("scontrol", "requeue", job)
-    return None if result.returncode == 0 else _words(result.stderr)
+    accepted = result.returncode <= 0  # below 0 it was ended itself, as a part of the job
+    return None if accepted else _words(result.stderr)
 
 
 def cancel(job: str) -> None:
