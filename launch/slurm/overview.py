@@ -88,9 +88,10 @@ def _lines(what: str | None) -> Iterator[Line]:
 
 def _lines_of_run(run: Path) -> Iterator[Line]:
     submission = _submission(run)
-    if submission is None:
-        RunDirectory.open(run)
-        yield Line(run, None)
+    if submission is None:  # a script of the user's own, if it was a job at all
+        starts = RunDirectory.open(run).starts()
+        jobs = queued_jobs(starts[-1]["job"]) if starts and starts[-1].get("job") else []
+        yield Line(run, jobs[0] if jobs else None)
         return
     whole = submission.first_seed is None or run.absolute() == submission.directory.absolute()
     jobs = queued_jobs(submission.job if whole else _task_of(submission, str(run)))

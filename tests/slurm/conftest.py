@@ -87,4 +87,5 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 def user(cluster: SlurmCluster, tmp_path: Path) -> Iterator[User]:
     yield User(cluster, tmp_path)
     cluster.run("scancel", "--me")
+    cluster.boot_crashed()
     cluster.wait_for_nodes()

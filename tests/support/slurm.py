@@ -159,6 +159,12 @@ class SlurmCluster:
         self._bridge.join(node)
         self._start_node(node)
 
+    def boot_crashed(self) -> None:
+        """Bring back every node that is down."""
+        for node in self.nodes:
+            if node not in self._processes:
+                self.boot(node)
+
     def wait_for_nodes(self) -> None:
         """Wait until every node is idle."""
         deadline = time.monotonic() + 30
