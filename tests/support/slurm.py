@@ -124,7 +124,9 @@ class SlurmCluster:
 
     def run(self, *command: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the login node, as a user would."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMPI_", "PMI", "SLURM"))}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("OMPI_", "PMI", "SLURM", "ESENGINE"))
+        }
         environment |= {"SLURM_CONF": str(self.folder / "slurm.conf"), "COLUMNS": "200"}
         environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.run(
