@@ -22,7 +22,7 @@ from esengine.launch.time_limit import TimeLimit
 def test_a_generation_that_does_not_fit_waits_for_the_next_job() -> None:
     limit = TimeLimit(time.time() + 100)
     assert limit.leaves(50)
-    limit._deadline = time.time() + 40  # an hour later, so to say
+    limit._deadline = time.time() + 40  # a minute later
     assert not limit.leaves(50)
     assert limit.leaves(101)  # no whole job would have room for it, so it is begun, and saved chunk by chunk
     assert TimeLimit().leaves(1e9)

@@ -1,7 +1,7 @@
 """A real Slurm cluster on one machine: a login node with the controller, and compute nodes that can be crashed and booted.
 
 Every node has its own network, name, process ids, ``/dev/shm`` and ``/tmp``; all else is shared, like a cluster's file
-system. Needs root and Debian's ``slurm-wlm munge iproute2``.
+system. Needs root and a few packages of Debian's.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import signal
 import subprocess
 import sys
 import time
+from ctypes.util import find_library
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
 from tests.support.bridge import Bridge
 
+PACKAGES = "slurm-wlm, munge, libpmix2 and iproute2"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "ip", "nsenter", "unshare")
 KILL_WAIT_S = 10
 _CONFIGURATION = """
@@ -72,7 +74,9 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "a cluster of namespaces needs root"
     lacking = [program for program in PROGRAMS if shutil.which(program) is None]
-    return f"a cluster needs Debian's slurm-wlm, munge and iproute2; there is no {', '.join(lacking)}" if lacking else None
+    if find_library("pmix") is None:
+        lacking.append("libpmix")
+    return f"a cluster needs Debian's {PACKAGES}; there is no {', '.join(lacking)}" if lacking else None
 
 
 class SlurmCluster:
