@@ -13,13 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from ctypes.util import find_library
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
 from tests.support.bridge import Bridge
 
-PACKAGES = "slurm-wlm, munge, libpmix2 and iproute2"
+PACKAGES = "slurm-wlm, munge, libpmix-dev and iproute2"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "ip", "nsenter", "unshare")
 KILL_WAIT_S = 10
 _CONFIGURATION = """
@@ -74,8 +73,8 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "a cluster of namespaces needs root"
     lacking = [program for program in PROGRAMS if shutil.which(program) is None]
-    if find_library("pmix") is None:
-        lacking.append("libpmix")
+    if not any(Path("/usr/lib").glob("*/pmix2/lib/libpmix.so")):  # the name that srun loads
+        lacking.append("libpmix.so")
     return f"a cluster needs Debian's {PACKAGES}; there is no {', '.join(lacking)}" if lacking else None
 
 
