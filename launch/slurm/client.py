@@ -106,8 +106,17 @@ def _parse_queue(text: str) -> list[QueuedJob]:
             start += width
         if re.match(r"\d", values[0]):  # a log's name with a line break goes on in the next line
             name, state, reason, _, nodes, used, limit, restarts, log = values
-            jobs.append(QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log))
+            jobs.append(
+                QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, _expanded(log, name))
+            )
     return jobs
+
+
+def _expanded(log: str, job: str) -> str:
+    """A log's name as Slurm writes it, from the pattern that squeue shows."""
+    array, _, task = job.partition("_")
+    values = {"%": "%", "j": array, "A": array, "a": task}
+    return re.sub(r"%([%jAa])", lambda match: values[match[1]], log)
 
 
 def _accounted(job: str) -> list[QueuedJob]:
