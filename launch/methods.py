@@ -18,6 +18,7 @@ METHODS = {
     "snes": "snes:SNESSettings",
     "cma-es": "cma_es:CMAESSettings",
     "sep-cma-es": "sep_cma_es:SepCMAESSettings",
+    "lm-ma-es": "lm_ma_es:LMMAESSettings",
 }
 
 

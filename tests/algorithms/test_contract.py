@@ -11,10 +11,12 @@ import pytest
 from esengine.algorithms import (
     ARS,
     CMAES,
+    LMMAES,
     PGPE,
     SNES,
     ARSSettings,
     CMAESSettings,
+    LMMAESSettings,
     OpenAIES,
     OpenAIESSettings,
     PGPESettings,
@@ -66,6 +68,9 @@ MAKERS: dict[str, Maker] = {
     "sep-cma-es": lambda size=None, seed=0, start=0.0: SepCMAES(
         SepCMAESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
     ),
+    "lm-ma-es": lambda size=None, seed=0, start=0.0: LMMAES(
+        LMMAESSettings(population_size=size, sigma=0.3), np.full(DIMENSION, start), seed
+    ),
 }
 BY_VALUE = ("ars",)  # an affine change of fitness changes nothing, an order-preserving one does
 SIZES = {
@@ -77,6 +82,7 @@ SIZES = {
     "pgpe": (2, 8, 1000, 100_000),
     "snes": (2, 7, 1000, 100_000),
     "sep-cma-es": (4, 7, 1000, 100_000),
+    "lm-ma-es": (4, 7, 1000, 10_000),
 }
 
 
