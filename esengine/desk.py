@@ -14,6 +14,7 @@ from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
 from esengine.noise import Noise
 from esengine.problems import Problem
+from esengine.product_sums import product_sum, product_tile
 
 
 class Kind(IntEnum):
@@ -21,8 +22,9 @@ class Kind(IntEnum):
 
     EVALUATE = 0
     NOISE_SUM = 1
-    MOMENTS = 2
+    PRODUCT_SUM = 2
     SQUARE_SUM = 3
+    LENGTHS = 4
 
 
 class Desk:
@@ -89,19 +91,24 @@ class Desk:
                 add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
                 add_up(weights, starts, task.start, out)
                 return out.tobytes()
-            case Kind.MOMENTS:
+            case Kind.PRODUCT_SUM:
+                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, 2)
+                size = product_tile(self.problem.dimension, self.candidates["search"].population_size)
+                return product_sum(self.noise, weights, starts, (task.start, task.stop), size).tobytes()
+            case Kind.LENGTHS:
                 samples = self.candidates["search"]
                 assert isinstance(samples, GaussianSamples)
-                first, second = samples.moments(self.noise, self.weights.astype(np.float64), task.start, task.stop)
-                return np.concatenate([first, second.ravel()]).tobytes()
+                normals = samples.normals(self.noise, np.flatnonzero(self.weights)[task.start : task.stop])
+                lengths: NDArray[np.float64] = np.sum(normals**2, axis=1)
+                return lengths.tobytes()
         raise AssertionError(task)
 
-    def evaluate_units(self, tasks: list[Task]) -> list[bytes]:
+    def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
         """The results of neighbouring units of evaluation, by one call; for problems without statistics."""
-        rows = self._evaluated.rows(self.noise, tasks[0].start, tasks[-1].stop)
-        records, _ = self.problem.evaluate(self._evaluated, tasks[0].start, rows)
-        image, size, first = records.tobytes(), records.itemsize, tasks[0].start
-        return [image[(task.start - first) * size : (task.stop - first) * size] for task in tasks]
+        first = bounds[0][0]
+        records, _ = self.problem.evaluate(self._evaluated, first, self._evaluated.rows(self.noise, first, bounds[-1][1]))
+        image, size = records.tobytes(), records.itemsize
+        return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
 
     @property
     def search_version(self) -> int:

@@ -22,6 +22,7 @@ METHODS = {
     "snes": "snes:SNESSettings",
     "cma-es": "cma_es:CMAESSettings",
     "sep-cma-es": "sep_cma_es:SepCMAESSettings",
+    "lm-ma-es": "lm_ma_es:LMMAESSettings",
     "behavior-cloning": "behavior_cloning:BehaviorCloningSettings",
     "dagger": "dagger:DAggerSettings",
     "dart": "dart:DARTSettings",

@@ -11,6 +11,7 @@ import pytest
 
 from esengine.errors import listed
 from esengine.launch.commands import COMMANDS
+from esengine.launch.methods import METHODS
 from tests.conftest import REPOSITORY, Run
 
 TRUNCATION = ("train", "truncation-es", "--ranks", "1", "--env-id")
@@ -43,7 +44,7 @@ CASES = {
     "neither environment nor objective": (("train", "cma-es"), "needs either --env-id or --objective, got none"),
     "unknown method": (
         ("train", "gradient-descent"),
-        "the method must be one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es, got 'gradient-descent'",
+        f"the method must be one of {listed(METHODS)}, got 'gradient-descent'",
     ),
     "unknown command": (
         ("trian",),
