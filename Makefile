@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test fuzz check format docs bench scaling peers clean
+.PHONY: help venv run test fuzz check format docs bench scaling peers learn clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,9 @@ scaling: $(STAMP)  ## measure what a unit of work costs here, and simulate up to
 
 peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other pools; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/peers/run.py
+
+learn: $(STAMP)  ## learn the reference tasks, five seeds each, in about two hours on two cores; writes benchmarks/learning/RESULTS.md
+	$(BIN)/python -m benchmarks.learning.run
 
 clean:  ## remove the environments and all caches, keep the runs
 	rm -rf $(VENV) benchmarks/peers/.envs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -339,7 +339,7 @@ class _Overheard:
     weights: list[NDArray[np.float64]] = field(default_factory=list)
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As the population's; noted are the weights before those below zero were divided by |z|^2 (arXiv 1604.00772, eq. 46)."""
+        """Notes the weights from before those below zero were divided by |z|^2 (arXiv 1604.00772, eq. 46)."""
         negative, plain = weights < 0, weights.copy()
         plain[negative] *= (np.sqrt(self.population.squared_lengths(negative)) + 1e-9) ** 2
         self.weights.append(plain)
