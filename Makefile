@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test check format bench scaling peers clean
+.PHONY: help venv run test check format bench scaling peers imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -48,6 +48,9 @@ scaling: $(STAMP)  ## measure what a unit of work costs here, and simulate up to
 peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other pools; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/peers/run.py
 
+imitation: $(STAMP)  ## imitate a scripted pendulum expert beside the imitation package; writes benchmarks/imitation/RESULTS.md
+	$(BIN)/python -m benchmarks.imitation.run
+
 clean:  ## remove the environments and all caches, keep the runs
-	rm -rf $(VENV) benchmarks/peers/.envs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) benchmarks/peers/.envs benchmarks/imitation/.env build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,7 +28,7 @@ def environment() -> dict[str, str]:
 def test_every_command_works_in_the_order_of_the_page(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith(NOT_RUN)]
-    assert len(commands) == 5
+    assert len(commands) == 10
     for command in commands:
         result = subprocess.run(
             command, shell=True, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=200, check=False

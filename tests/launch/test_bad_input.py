@@ -41,7 +41,8 @@ CASES = {
     "neither environment nor objective": (("train", "cma-es"), "needs either --env-id or --objective, got none"),
     "unknown method": (
         ("train", "gradient-descent"),
-        "the method must be one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es, got 'gradient-descent'",
+        "the method must be one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es, "
+        "behavior-cloning, dagger, dart, got 'gradient-descent'",
     ),
     "unknown command": (
         ("trian",),
