@@ -146,9 +146,8 @@ def render(wanted: list[Case], results: dict[str, Any]) -> str:
         "",
         f"Normalised returns on 100 fixed starts, where random actions ({random:.1f}) are 0 and the scripted expert "
         f"({expert:.1f}) is 1: the mean over seeds, and the least. Written by `make imitation`; a row appears once all of its "
-        "seeds are measured. 'Given' is the number of demonstrations. Each case is one process with one thread; on a busy machine "
-        "its seconds grow and its CPU seconds "
-        "hardly do. Load is the largest that was seen.",
+        "seeds are measured. 'Given' is the number of demonstrations. Each case is one process with one thread; on a busy "
+        "machine its seconds grow and its CPU seconds hardly do. Load is the largest that was seen.",
         "",
         "| given | method | package | budget | normalised return | least | labels | seconds | CPU seconds | seeds | load |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
