@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test fuzz check format docs bench scaling peers learn clean
+.PHONY: help venv run test fuzz check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -57,6 +57,9 @@ peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other
 learn: $(STAMP)  ## learn the reference tasks, five seeds each, in about two hours on two cores; writes benchmarks/learning/RESULTS.md
 	$(BIN)/python -m benchmarks.learning.run
 
+imitation: $(STAMP)  ## imitate a scripted pendulum expert beside the imitation package; writes benchmarks/imitation/RESULTS.md
+	$(BIN)/python -m benchmarks.imitation.run
+
 clean:  ## remove the environments and all caches, keep the runs
-	rm -rf $(VENV) benchmarks/peers/.envs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) benchmarks/peers/.envs benchmarks/imitation/.env build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
