@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test chaos fuzz check format bench scaling peers clean
+.PHONY: help venv run test chaos fuzz check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,6 +43,9 @@ format: $(STAMP)  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(STAMP)  ## build the manual in docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning -q docs docs/_build
+
 bench: $(STAMP)  ## measure kernels, rollouts, dispatch, scaling and a run's profile against the machine's limits
 	-for subject in kernels rollouts scaling profile; do $(BIN)/esengine bench $$subject; done
 	$(MAKE) scaling
@@ -54,6 +57,12 @@ scaling: $(STAMP)  ## measure what a unit of work costs here, and simulate up to
 peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other pools; writes benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/peers/run.py
 
+learn: $(STAMP)  ## learn the reference tasks, five seeds each, in about two hours on two cores; writes benchmarks/learning/RESULTS.md
+	$(BIN)/python -m benchmarks.learning.run
+
+imitation: $(STAMP)  ## imitate a scripted pendulum expert beside the imitation package; writes benchmarks/imitation/RESULTS.md
+	$(BIN)/python -m benchmarks.imitation.run
+
 clean:  ## remove the environments and all caches, keep the runs
-	rm -rf $(VENV) benchmarks/peers/.envs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) benchmarks/peers/.envs benchmarks/imitation/.env build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

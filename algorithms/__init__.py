@@ -2,6 +2,7 @@
 
 from esengine.algorithms.ars import ARS, ARSSettings
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.lm_ma_es import LMMAES, LMMAESSettings
 from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
 from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
@@ -13,10 +14,12 @@ from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 __all__ = [
     "ARS",
     "CMAES",
+    "LMMAES",
     "PGPE",
     "SNES",
     "ARSSettings",
     "CMAESSettings",
+    "LMMAESSettings",
     "OpenAIES",
     "OpenAIESSettings",
     "PGPESettings",

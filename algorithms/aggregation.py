@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ class AggregationSettings(LearnerSettings):
 
     expert: str | None = None
     """Who labels: a function of the observation, or an expert class, as module:name; or a policy file or a run directory."""
+    planner: Literal["mppi", "cross-entropy", "ilqr"] | None = None
+    """Who labels, instead: a planner, which plans every step in a copy of the environment's simulator."""
+    planner_arg: tuple[str, ...] = ()
+    """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     episodes_per_round: int = 5
     """Episodes that are recorded in a round."""
     epochs_per_round: int = 20

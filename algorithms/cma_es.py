@@ -1,24 +1,36 @@
 """CMA-ES with a full covariance matrix (Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772).
 
 Coefficients and steps are those of the ``cma`` package 4.5, which departs from the tutorial in a few constants; a test holds
-the two together to ten digits. The members' steps y are never gathered: workers sample them from the node's noise, and send
-back one partial sum of w y and w y y^T for each chunk of members.
+the two together to ten digits. The members' steps y = A z are never gathered: workers sample them from the node's noise, and
+the sums of w z and w z z^T are shared by all ranks.
+
+A is B diag(D), from an eigendecomposition, or the Cholesky factor of C, which takes a tenth of the time. The step-size path
+adds up C^(-1/2) y = B z in the first case; in the second it adds up z itself (Krause, Arbones, Igel 2016, NIPS 29), which makes
+another search with the same distribution of steps.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import by_rank
-from esengine.algorithms.strategy import State, check_results
+from esengine import kernels
+from esengine.algorithms.coefficients import Coefficients, expected_length
+from esengine.algorithms.ranking import by_pair, by_rank
+from esengine.algorithms.restarts import RestartedSearch, Restarts, check_restarts
+from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
+from esengine.algorithms.termination import Termination, Tolerances
+from esengine.algorithms.warm_start import distribution_of, points_of
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
 from esengine.pool import Population
+
+_LINEAGES = itertools.count()  # one number a strategy of this process, by which a pool knows whose factor it holds
 
 
 @dataclass(frozen=True)
@@ -33,164 +45,245 @@ class CMAESSettings:
     """Initial standard deviation of every parameter."""
     active: bool = True
     """Let the worse half of the population shrink the covariance matrix (negative weights)."""
+    mirrored: bool = False
+    """Sample members in pairs, mean + y and mean - y; the better one of each pair counts for the mean."""
+    factor: Literal["eigen", "cholesky"] = "eigen"
+    """Square root of the covariance matrix: eigen takes the steps of the paper, cholesky less time for many parameters."""
+    restarts: Restarts = "none"
+    """Start again when the search ends: ipop with twice the population, bipop also with small ones, by turns."""
+    max_restarts: int = 9
+    """Restarts with a doubled population that ipop and bipop may make."""
+    warm_start: str | None = None
+    """Take mean, sigma and covariance matrix from the newest checkpoint of this run directory of cma-es."""
+    inject: str | None = None
+    """Points to evaluate among the first generation's members: a .npy file with one row a point."""
     tolerance_fun: float = 1e-11
     """Stop when the fitness of the last generations spans less than this."""
+    tolerance_fun_history: float = 1e-12
+    """Stop when the best fitness of the last generations spans less than this."""
     tolerance_x: float = 1e-11
     """Stop when every standard deviation is below this, times the initial sigma."""
+    tolerance_x_up: float = 1e3
+    """Stop when a standard deviation is above this, times the initial sigma; 0 never stops."""
+    tolerance_stagnation: int | None = None
+    """Stop when nothing improved over so many generations; default 100 + 100 parameters^1.5 / lambda, 0 never stops."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        if not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise UserError(f"--sigma must be positive, got {self.sigma}; {CMAESSettings.sigma} is the default")
+        check_sigma(self.sigma, CMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
             raise UserError(f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more")
-        if self.tolerance_fun < 0 or self.tolerance_x < 0:
+        if self.mirrored and self.population_size is not None and self.population_size % 2:
             raise UserError(
-                "--tolerance-fun and --tolerance-x must not be negative, "
-                f"got {self.tolerance_fun} and {self.tolerance_x}; 0 never stops"
+                f"--population-size must be even with --mirrored, got {self.population_size}; use {self.population_size + 1}"
             )
+        check_restarts(self.restarts, self.max_restarts)
+        self.tolerances().check()
 
-    def strategy(self, initial: NDArray[np.floating], seed: int) -> CMAES:
+    def tolerances(self) -> Tolerances:
+        """The criteria that end a search."""
+        return Tolerances(
+            self.tolerance_fun, self.tolerance_fun_history, self.tolerance_x, self.tolerance_x_up, self.tolerance_stagnation
+        )
+
+    def default_population_size(self, n: int) -> int:
+        """lambda as given, or the default for ``n`` parameters, even where members come in pairs."""
+        size = self.population_size or 4 + int(3 * math.log(n))
+        return size + size % 2 if self.mirrored else size
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,)."""
-        return CMAES(self, initial, seed)
+        self.check()
+        if self.restarts == "none":
+            return CMAES(self, initial, seed)
+        size = self.default_population_size(initial.size)
 
+        def search(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int) -> CMAES:
+            return CMAES(self, mean, seed, population_size, sigma, generation)
 
-@dataclass(frozen=True)
-class Coefficients:
-    """Weights and learning rates for n parameters and lambda members.
-
-    Attributes:
-        weights: (lambda,) by rank; the positive ones sum to 1, the negative ones act on the covariance only.
-        mu_eff: variance-effective selection mass of the positive weights.
-        c_sigma, d_sigma: learning rate and damping of the step size.
-        c_c, c_1, c_mu: learning rates of the path, of the rank-one and of the rank-mu update.
-    """
-
-    weights: NDArray[np.float64]
-    mu_eff: float
-    c_sigma: float
-    d_sigma: float
-    c_c: float
-    c_1: float
-    c_mu: float
-
-    @classmethod
-    def default(cls, n: int, population_size: int, active: bool) -> Coefficients:
-        """The defaults of ``cma`` 4.5; equation numbers are the tutorial's."""
-        raw = math.log((population_size + 1) / 2) - np.log(np.arange(1, population_size + 1))  # eq. 49
-        positive, negative = np.maximum(raw, 0), np.minimum(raw, 0)
-        weights = positive / positive.sum()
-        mu_eff = 1 / float(np.sum(weights**2))  # eq. 8
-        c_1 = min(1, population_size / 6) * 2 / ((n + 1.3) ** 2 + mu_eff)  # eq. 57
-        c_mu = min(1 - c_1, 2 * (mu_eff - 1.75 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))  # eq. 58
-        if active:
-            share = -negative / negative.sum()  # sums to -1
-            mu_eff_minus = 1 / float(np.sum(share**2))
-            limits = (1 + c_1 / c_mu, (1 - c_1 - c_mu) / (n * c_mu), 1 + 2 * mu_eff_minus / (mu_eff + 2))  # eq. 50-52
-            weights = weights + min(limits) * share
-        c_sigma = min(0.5, (mu_eff + 2) / (n + mu_eff + 3))  # eq. 55, with +3 for the tutorial's +5
-        inner = max(1.0, 3 * (1 - 0.5 ** (n / 9)))
-        mirrors = int(0.5 + 0.16 * min(population_size, 2 * n + 2) + 0.29) if population_size < 6 else 0
-        d_sigma = 0.5 + min(1.0, (mirrors / (0.159 * population_size) - 1) ** 2) / 2 + c_sigma  # eq. 55
-        d_sigma += 2 * max(0.0, inner * math.sqrt((mu_eff - 1) / (n + 1)) - 1)
-        c_c = (4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n)  # eq. 56
-        return cls(weights, mu_eff, c_sigma, d_sigma, c_c, c_1, c_mu)
+        return RestartedSearch(search, self.restarts, self.max_restarts, size, self.sigma, np.array(initial, np.float64), seed)
 
 
 class CMAES:
-    """The strategy. Its state is plain arrays: mean, sigma, C, the two paths, and the decomposition that is in use.
+    """The strategy. Its state is plain arrays: mean, sigma, C, the two paths, and the factor that is in use.
 
     Args:
         settings: checked settings.
         initial: (n,) the first mean.
         seed: the run's seed.
+        population_size: lambda, if it is not the settings'.
+        sigma: the first step size, if it is not the settings'.
+        generation: number of generations of the run before this search began.
     """
 
-    def __init__(self, settings: CMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
+    def __init__(
+        self,
+        settings: CMAESSettings,
+        initial: NDArray[np.floating],
+        seed: int,
+        population_size: int | None = None,
+        sigma: float | None = None,
+        generation: int = 0,
+    ) -> None:
         settings.check()
         n = initial.size
         self.settings, self.seed = settings, seed
-        self.population_size = settings.population_size or 4 + int(3 * math.log(n))
+        self.population_size = population_size or settings.default_population_size(n)
         self.coefficients = Coefficients.default(n, self.population_size, settings.active)
-        self.generation = 0
+        self.generation = generation
         self.mean = np.array(initial, np.float64)
-        self.sigma = settings.sigma
+        self.sigma = settings.sigma if sigma is None else sigma
         self.C = np.eye(n)
         self.p_sigma, self.p_c = np.zeros(n), np.zeros(n)
-        self.B, self.D = np.eye(n), np.ones(n)  # C = B diag(D^2) B^T when last decomposed
-        self._decomposed = 0
-        self._history = np.zeros(0)  # best fitness of the last generations, newest last
-        self._spread = np.inf  # of the last generation's fitness
+        self.B: NDArray[np.float64] = np.eye(n)
+        self.D = np.ones(n)  # C = B diag(D^2) B^T, or B B^T with a Cholesky factor B, when last decomposed
+        self._lineage = next(_LINEAGES)
+        self._decomposed = generation
+        self._triangular = True  # whether B is, with a Cholesky factor
+        self._panels = np.zeros((0, n, kernels.PANEL))
+        self._injected: NDArray[np.float64] | None = None
+        if generation == 0 and settings.warm_start is not None:
+            self.mean, self.sigma, self.C = distribution_of(settings.warm_start, n)
+            self._decompose()
+        if generation == 0 and settings.inject is not None:
+            self.inject(points_of(settings.inject, n))
+        self._termination = Termination(settings.tolerances(), self.population_size, self.mean, self.sigma)
+
+    def inject(self, points: NDArray[np.floating]) -> None:
+        """Make points, (num_points, n), the first members of the next generation; they are learned from like samples.
+
+        A step that is longer than almost any sample would be is shortened to the limit when it is learned from (Hansen 2011,
+        arXiv 1110.4181).
+
+        Raises:
+            ValueError: more points than members, or of another dimension.
+        """
+        if points.ndim != 2 or points.shape[1] != self.mean.size or len(points) > self.population_size:
+            raise ValueError(f"points must have shape (up to {self.population_size}, {self.mean.size}), got {points.shape}")
+        self._injected = points.astype(np.float64)
 
     def ask(self) -> GaussianSamples:
-        return GaussianSamples(self.seed, self.generation + 1, self.population_size, self.sigma, self.mean, self.B * self.D)
+        return GaussianSamples(
+            self.seed,
+            self.generation + 1,
+            self.population_size,
+            self.sigma,
+            self.mean,
+            self._panels,
+            self._lineage,
+            self._decomposed,
+            self.settings.mirrored,
+            self.settings.factor == "cholesky" and self._triangular,
+            self._injected,
+        )
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
         check_results(self, candidates, fitness)
         k, n = self.coefficients, self.mean.size
-        weights = by_rank(fitness, k.weights)
-        y_w, rank_mu = population.moments(weights)  # sum w+ y, sum w y y^T
+        weights = by_pair(fitness, k.weights) if self.settings.mirrored else by_rank(fitness, k.weights)
+        z_w, y_w, rank_mu = self._moments(weights, population)
         self.generation += 1
+        self._injected = None
         self.mean = self.mean + self.sigma * y_w  # eq. 42
-        whitened = self.B @ ((self.B.T @ y_w) / self.D)  # C^(-1/2) y_w
+        whitened = self.B @ z_w if self.settings.factor == "eigen" else z_w  # C^(-1/2) y_w
         self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff) * whitened  # eq. 43
         length = float(self.p_sigma @ self.p_sigma)
-        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * self.generation)) / n < 2 + 4 / (n + 1)
+        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * (self._termination.age + 1))) / n < 2 + 4 / (n + 1)
         self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * k.mu_eff) * y_w  # eq. 45
         c_1a = k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c))
-        decay = 1 - c_1a - k.c_mu * float(weights.sum())
-        self.C = decay * self.C + k.c_1 * np.outer(self.p_c, self.p_c) + k.c_mu * rank_mu  # eq. 47
+        self.C *= 1 - c_1a - k.c_mu * float(weights.sum())  # eq. 47, in place: a matrix of 1,000 x 1,000 is 8 MB
+        self.C += rank_mu
+        self.C += np.outer(self.p_c, self.p_c) * k.c_1
         self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))  # eq. 44
         if self.generation >= self._decomposed + 1 / (10 * n * (k.c_1 + k.c_mu)):
             self._decompose()
-        self._remember(fitness)
+        self._termination.remember(fitness, self.mean)
+
+    def _moments(
+        self, weights: NDArray[np.float64], population: Population
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """sum w+ z, sum w+ y and c_mu sum w' y y^T; a negative weight is rescaled by n / |z|^2 to bound its effect (eq. 46)."""
+        given = 0 if self._injected is None else len(self._injected)
+        rescaled, negative = weights.copy(), weights < 0
+        steps, normals = self._given_steps()
+        lengths = np.zeros(weights.size)
+        lengths[:given] = np.sum(normals**2, axis=1)
+        negative[:given] = False
+        lengths[negative] = population.squared_lengths(negative)
+        shrunk = weights < 0
+        rescaled[shrunk] *= self.mean.size / (np.sqrt(lengths[shrunk]) + 1e-9) ** 2
+        positive = np.maximum(weights, 0)
+        z_w = population.weighted_noise(positive, np.float64) + positive[:given] @ normals
+        rescaled *= self.coefficients.c_mu
+        rank_mu = population.covariance(rescaled)
+        if given:
+            products = (rescaled[:given, None] * steps).T @ steps
+            rank_mu += (products + products.T) / 2
+        y_w = self.B @ (self.D * z_w) if self._panels.size else z_w
+        return z_w, y_w, rank_mu
+
+    def _given_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """y and z = A^(-1) y of the injected points, both (num_points, n)."""
+        n = self.mean.size
+        if self._injected is None:
+            return np.zeros((0, n)), np.zeros((0, n))
+        steps = (self._injected - self.mean) / self.sigma
+        normals = (steps @ self.B) / self.D if self.settings.factor == "eigen" else np.linalg.solve(self.B, steps.T).T
+        lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+        shortened = np.minimum(1.0, (math.sqrt(n) + 2 * n / (n + 2)) / np.maximum(lengths, 1e-300))
+        return shortened * steps, shortened * normals
 
     def _decompose(self) -> None:
-        self.C = (self.C + self.C.T) / 2
-        eigenvalues, self.B = np.linalg.eigh(self.C)
-        self.D = np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15))
+        """A new factor A = B diag(D) of C."""
+        if self.settings.factor == "cholesky":
+            try:
+                self.B, self._triangular = np.asarray(np.linalg.cholesky(self.C)), True
+            except np.linalg.LinAlgError:  # not positive definite by a rounding error
+                eigenvalues, basis = np.linalg.eigh(self.C)
+                self._triangular = False
+                self.B = np.asarray(basis * np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15)))
+        else:
+            eigenvalues, basis = np.linalg.eigh(self.C)
+            self.B = np.asarray(basis)
+            self.D = np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15))
+        self._panels = kernels.pack_panels(self.B * self.D if self.settings.factor == "eigen" else self.B)
         self._decomposed = self.generation
 
-    def _remember(self, fitness: NDArray[np.float64]) -> None:
-        valid = fitness[np.isfinite(fitness)]
-        if valid.size:
-            window = 10 + int(30 * self.mean.size / self.population_size)
-            self._history = np.append(self._history, valid.max())[-window:]
-            self._spread = float(np.ptp(valid))
+    def _axes(self) -> NDArray[np.float64]:
+        """Square roots of C's eigenvalues, ascending; with a Cholesky factor its diagonal, which they enclose."""
+        return self.D if self.settings.factor == "eigen" else np.sort(np.abs(np.diag(self.B)))
 
     def should_stop(self) -> str | None:
-        n, settings = self.mean.size, self.settings
-        window = 10 + int(30 * n / self.population_size)
-        deviations = self.sigma * np.maximum(np.sqrt(np.diag(self.C)), np.abs(self.p_c))
-        if self.generation and np.all(deviations < settings.tolerance_x * settings.sigma):
-            return f"every standard deviation is below {settings.tolerance_x * settings.sigma:.1e} (--tolerance-x)"
-        if self._history.size >= window and max(np.ptp(self._history), self._spread) < settings.tolerance_fun:
-            return f"fitness spans less than {settings.tolerance_fun:.1e} over {window} generations (--tolerance-fun)"
-        if self.D[-1] > 1e7 * self.D[0]:
-            return "the covariance matrix has condition 1e14"
-        if not self.sigma * self.D[-1] < 1e12 * settings.sigma:
-            return f"the distribution grew to {self.sigma * self.D[-1]:.1e}: the search runs away; bound the objective"
-        return None
+        deviations = self.sigma * np.sqrt(np.diag(self.C))
+        reason = self._termination.reason(self.sigma, self.mean, deviations, self._axes(), self.sigma * self.p_c)
+        if reason is None and self.settings.factor == "eigen" and self._termination.age:
+            axis = self._termination.age % self.mean.size
+            if np.all(self.mean == self.mean + 0.1 * self.sigma * self.D[axis] * self.B[:, axis]):
+                return "a tenth of a standard deviation along an axis no longer changes the mean"
+        return reason
 
     def parameters(self) -> NDArray[np.floating]:
         return self.mean
 
     def metrics(self) -> dict[str, float]:
-        return {"sigma": self.sigma, "axis_ratio": float(self.D[-1] / self.D[0])}
+        axes = self._axes()
+        return {"sigma": self.sigma, "axis_ratio": float(axes[-1] / axes[0])}
 
     def state(self) -> State:
-        numbers = {"generation": self.generation, "sigma": self.sigma, "decomposed": self._decomposed, "spread": self._spread}
-        arrays = {name: getattr(self, name) for name in ("mean", "C", "p_sigma", "p_c", "B", "D")}
-        return {**arrays, "history": self._history, **{name: np.array(value) for name, value in numbers.items()}}
+        numbers = {"generation": self.generation, "sigma": self.sigma, "decomposed": self._decomposed}
+        arrays = {name: getattr(self, name) for name in ("mean", "p_sigma", "p_c", "B", "D")}
+        arrays |= {"C": self.C.copy(), **self._termination.state()}
+        if self._injected is not None:
+            arrays["injected"] = self._injected
+        return {**arrays, **{name: np.array(value) for name, value in numbers.items()}}
 
     def restore(self, state: State) -> None:
-        for name in ("mean", "C", "p_sigma", "p_c", "B", "D"):
+        for name in ("mean", "p_sigma", "p_c", "B", "D"):
             setattr(self, name, state[name])
+        self.C = np.array(state["C"])
         self.generation, self._decomposed = int(state["generation"]), int(state["decomposed"])
-        self.sigma, self._spread = float(state["sigma"]), float(state["spread"])
-        self._history = state["history"]
-
-
-def expected_length(n: int) -> float:
-    """E|N(0, I)| in n dimensions, exact."""
-    return math.sqrt(2) * math.exp(math.lgamma((n + 1) / 2) - math.lgamma(n / 2))
+        self.sigma = float(state["sigma"])
+        self._injected = state.get("injected")
+        self._panels = kernels.pack_panels(self.B * self.D)
+        self._triangular = not np.triu(self.B, 1).any()
+        self._termination.restore(state)

@@ -338,6 +338,14 @@ class _Overheard:
     population: Any
     weights: list[NDArray[np.float64]] = field(default_factory=list)
 
+    def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Notes the weights from before those below zero were divided by |z|^2 (arXiv 1604.00772, eq. 46)."""
+        negative, plain = weights < 0, weights.copy()
+        plain[negative] *= (np.sqrt(self.population.squared_lengths(negative)) + 1e-9) ** 2
+        self.weights.append(plain)
+        total: NDArray[np.float64] = self.population.covariance(weights)
+        return total
+
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any) -> Any:
             self.weights += [each for each in arguments if isinstance(each, np.ndarray) and each.ndim == 1]
@@ -354,8 +362,7 @@ class _TurnedNoise(CounterNoise):
 
     def _normals(self, starts: NDArray[np.int64]) -> NDArray[np.float64]:
         plain = np.empty((starts.size, len(self.axes)))
-        for row, start in zip(plain, starts.tolist(), strict=True):
-            CounterNoise.read(self, start, row)
+        CounterNoise.read_rows(self, starts, 0, plain)
         turned: NDArray[np.float64] = plain @ self.axes.T
         return turned
 

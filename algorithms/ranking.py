@@ -61,3 +61,25 @@ def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
     result = np.empty_like(averaged)
     result[order] = averaged
     return result
+
+
+def by_pair(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of members that mirror each other in pairs: the better of each pair share the better half of the weights.
+
+    If both of a pair counted for the mean their steps would cancel and the step size would shrink for no reason (Auger,
+    Brockhoff, Hansen 2011, doi 10.1145/2001576.2001695). The two of a tied pair get the same weight.
+
+    Args:
+        fitness: (population_size,) of pairs 2k, 2k + 1, higher is better.
+        weights: (population_size,) by rank, best first.
+    """
+    half = fitness.size // 2
+    pairs = fitness.reshape(half, 2)
+    better = by_rank(pairs.max(axis=1), weights[:half])
+    worse = by_rank(pairs.min(axis=1), weights[half:])
+    first = np.where(pairs[:, 0] >= pairs[:, 1], better, worse)
+    second = np.where(pairs[:, 0] >= pairs[:, 1], worse, better)
+    tied = pairs[:, 0] == pairs[:, 1]
+    result = np.stack([first, second], axis=1)
+    result[tied] = ((better + worse) / 2)[tied, None]
+    return result.ravel()

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.cma_es import Coefficients, expected_length
+from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.ranking import by_rank
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples

@@ -1,9 +1,9 @@
-"""Gymnasium's classic control tasks as compiled loops: start states from NumPy's own bit stream, dynamics, policy.
+"""Classic control as compiled loops: start states from NumPy's own bit stream, dynamics, policy.
 
 A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are computed here. A step follows
 gymnasium 1.4 operation by operation, in its precisions; its sines come from `sincos` or the C library instead of
 NumPy's vector library, which leaves a relative difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the
-pendulum's reward.
+pendulum's reward. The cart-pole swing-up is ours (`esengine.swing_up`), made of the same parts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esengine.normalizer import accumulate
 from esengine.policies import act
 
-CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS = range(5)
+CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, CARTPOLE_SWING_UP = range(6)
 
 CLASSES = {
     "CartPoleEnv": CARTPOLE,
@@ -26,6 +26,7 @@ CLASSES = {
     "AcrobotEnv": ACROBOT,
     "MountainCarEnv": MOUNTAIN_CAR,
     "Continuous_MountainCarEnv": MOUNTAIN_CAR_CONTINUOUS,
+    "CartPoleSwingUp": CARTPOLE_SWING_UP,
 }
 
 _U32, _U64 = np.uint32, np.uint64
@@ -125,9 +126,11 @@ def sincos(x: float) -> tuple[float, float]:
 def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
     """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,) float64."""
     uniforms(seed, state)
-    if task == CARTPOLE:
+    if task in (CARTPOLE, CARTPOLE_SWING_UP):
         for k in range(4):
             state[k] = -0.05 + 0.1 * state[k]
+        if task == CARTPOLE_SWING_UP:
+            state[2] = np.pi + state[2]
     elif task == ACROBOT:
         for k in range(4):
             state[k] = np.float32(-0.1 + 0.2 * state[k])
@@ -148,9 +151,24 @@ def observe(task: int, state: NDArray[np.float64], out: NDArray[np.float32]) -> 
         out[0], out[1] = math.cos(state[0]), math.sin(state[0])
         out[2], out[3] = math.cos(state[1]), math.sin(state[1])
         out[4], out[5] = state[2], state[3]
+    elif task == CARTPOLE_SWING_UP:
+        sine, cosine = sincos(state[2])
+        out[0], out[1], out[2], out[3], out[4] = state[0], state[1], cosine, sine, state[3]
     else:
         for k in range(out.size):
             out[k] = state[k]
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def push_cart(x: float, x_dot: float, theta: float, theta_dot: float, force: float) -> tuple[float, float, float, float]:
+    """The cart and the pole after 0.02 s under a force."""
+    total_mass, polemass_length = 0.1 + 1.0, 0.1 * 0.5
+    sintheta, costheta = sincos(theta)
+    temp = (force + polemass_length * (theta_dot * theta_dot) * sintheta) / total_mass
+    thetaacc = (9.8 * sintheta - costheta * temp) / (0.5 * (4.0 / 3.0 - 0.1 * (costheta * costheta) / total_mass))
+    xacc = temp - polemass_length * thetaacc * costheta / total_mass
+    x, x_dot = x + 0.02 * x_dot, x_dot + 0.02 * xacc
+    return x, x_dot, theta + 0.02 * theta_dot, theta_dot + 0.02 * thetaacc
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -158,16 +176,22 @@ def move_cartpole(
     x: float, x_dot: float, theta: float, theta_dot: float, action: float
 ) -> tuple[float, float, float, float, bool]:
     """The cart and the pole after one step, and whether they have left their limits."""
-    total_mass, polemass_length = 0.1 + 1.0, 0.1 * 0.5
     force = 10.0 if action == 1.0 else -10.0
-    sintheta, costheta = sincos(theta)
-    temp = (force + polemass_length * (theta_dot * theta_dot) * sintheta) / total_mass
-    thetaacc = (9.8 * sintheta - costheta * temp) / (0.5 * (4.0 / 3.0 - 0.1 * (costheta * costheta) / total_mass))
-    xacc = temp - polemass_length * thetaacc * costheta / total_mass
-    x, x_dot = x + 0.02 * x_dot, x_dot + 0.02 * xacc
-    theta, theta_dot = theta + 0.02 * theta_dot, theta_dot + 0.02 * thetaacc
+    x, x_dot, theta, theta_dot = push_cart(x, x_dot, theta, theta_dot, force)
     limit = 12 * 2 * math.pi / 360
     return x, x_dot, theta, theta_dot, abs(x) > 2.4 or abs(theta) > limit
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def move_swing_up(
+    x: float, x_dot: float, theta: float, theta_dot: float, action: float
+) -> tuple[float, float, float, float, float, bool]:
+    """The cart and the pole after one step of the swing-up, the reward, and whether the cart has left its track."""
+    force = 10.0 * np.float64(min(max(np.float32(action), np.float32(-1.0)), np.float32(1.0)))
+    x, x_dot, theta, theta_dot = push_cart(x, x_dot, theta, theta_dot, force)
+    upright = 0.5 * (1.0 + sincos(theta)[1])
+    off = abs(x) > 2.4
+    return x, x_dot, theta, theta_dot, (0.0 if off else upright * sincos(x * (math.pi / 4.8))[1]), off
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -269,6 +293,9 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
     if task == PENDULUM:
         state[0], state[1], reward = move_pendulum(state[0], state[1], action, constant)
         return reward, False
+    if task == CARTPOLE_SWING_UP:
+        state[0], state[1], state[2], state[3], reward, ended = move_swing_up(state[0], state[1], state[2], state[3], action)
+        return reward, ended
     if task == ACROBOT:
         return _step_acrobot(state, action)
     if task == MOUNTAIN_CAR:

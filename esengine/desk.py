@@ -15,6 +15,7 @@ from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
 from esengine.noise import Noise
 from esengine.problems import Problem, failed_records, failure_of
+from esengine.product_sums import product_sum, product_tile
 
 
 class Kind(IntEnum):
@@ -22,8 +23,9 @@ class Kind(IntEnum):
 
     EVALUATE = 0
     NOISE_SUM = 1
-    MOMENTS = 2
+    PRODUCT_SUM = 2
     SQUARE_SUM = 3
+    LENGTHS = 4
 
 
 class Desk:
@@ -101,22 +103,28 @@ class Desk:
                 add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
                 add_up(weights, starts, task.start, out)
                 return out.tobytes()
-            case Kind.MOMENTS:
+            case Kind.PRODUCT_SUM:
+                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, 2)
+                size = product_tile(self.problem.dimension, self.candidates["search"].population_size)
+                return product_sum(self.noise, weights, starts, (task.start, task.stop), size).tobytes()
+            case Kind.LENGTHS:
                 samples = self.candidates["search"]
                 assert isinstance(samples, GaussianSamples)
-                first, second = samples.moments(self.noise, self.weights.astype(np.float64), task.start, task.stop)
-                return np.concatenate([first, second.ravel()]).tobytes()
+                normals = samples.normals(self.noise, np.flatnonzero(self.weights)[task.start : task.stop])
+                lengths: NDArray[np.float64] = np.sum(normals**2, axis=1)
+                return lengths.tobytes()
         raise AssertionError(task)
 
-    def evaluate_units(self, tasks: list[Task]) -> list[bytes]:
+    def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
         """The results of neighbouring units of evaluation, by one call; for problems without statistics.
 
         Raises:
             MembersFailed: members raised.
         """
-        records, _ = self._evaluate(tasks[0].start, tasks[-1].stop)
-        image, size, first = records.tobytes(), records.itemsize, tasks[0].start
-        return [image[(task.start - first) * size : (task.stop - first) * size] for task in tasks]
+        first = bounds[0][0]
+        records, _ = self._evaluate(first, bounds[-1][1])
+        image, size = records.tobytes(), records.itemsize
+        return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
 
     def address_of_evaluation(self) -> Failure:
         """Generation, purpose, host and seed of what is evaluated, for the record of a member whose worker cannot tell."""

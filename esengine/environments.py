@@ -13,6 +13,8 @@ import gymnasium
 
 from esengine.errors import UserError, listed
 
+gymnasium.register("esengine/CartPoleSwingUp-v0", "esengine.swing_up:CartPoleSwingUp", max_episode_steps=500)
+
 
 @dataclass(frozen=True)
 class EnvironmentSpec:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 
@@ -28,6 +28,14 @@ class Expert(Protocol):
 
     def act(self, observation: Any) -> Any | None:
         """The action for the observation as the environment gave it, in the form that it takes; None if it does not know."""
+
+
+@runtime_checkable
+class AdaptiveExpert(Expert, Protocol):
+    """An expert that can act nearly as well in a way that a learner could follow."""
+
+    def toward(self, action: Any, weight: float) -> Any:
+        """What to do where `act` was asked last, given that every distance from the learner's ``action`` costs ``weight``."""
 
 
 class FunctionExpert:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from esengine.classic_kernels import (
     ACROBOT,
     CARTPOLE,
+    CARTPOLE_SWING_UP,
     PENDULUM,
     go_on,
     move_cartpole,
@@ -258,7 +259,7 @@ def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.f
         for lane in range(LANES):
             observations[2, lane] = numbers[LANES + lane]
         return
-    if task != ACROBOT:
+    if task not in (ACROBOT, CARTPOLE_SWING_UP):
         flat = observations.ravel()
         for k in range(flat.size):
             flat[k] = numbers[k]

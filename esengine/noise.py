@@ -83,8 +83,8 @@ class Noise(Protocol):
     ) -> None:
         """A root with its mutations in order, see `kernels.apply_chain`."""
 
-    def read(self, start: int, out: NDArray[np.floating]) -> None:
-        """Copy the noise itself, (n,)."""
+    def read_rows(self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
+        """Copy a slice of the noise itself from coordinate ``first`` on, (num_rows, width), see `kernels.read_rows`."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ class NoiseTable:
     ) -> None:
         kernels.apply_chain(root, self.table, starts, scales, out)
 
-    def read(self, start: int, out: NDArray[np.floating]) -> None:
-        out[:] = self.table[start : start + out.size]
+    def read_rows(self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
+        kernels.read_rows(self.table, starts, first, out)
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,11 @@ class CounterNoise:
         out[:] = root
         counter_normals.add_streams(starts, 0, scales, out)
 
-    def read(self, start: int, out: NDArray[np.floating]) -> None:
-        out[:] = 0
-        counter_normals.add_streams(np.array([start]), 0, np.ones(1, out.dtype), out)
+    def read_rows(self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
+        one = np.ones(1, out.dtype)
+        for row, start in zip(out, starts, strict=True):
+            row[:] = 0
+            counter_normals.add_streams(np.array([start]), first, one, row)
 
 
 def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -1,10 +1,9 @@
 """The pool: the master's end, which hands out units of work; `worker` is the other end.
 
-A unit is a chunk of members to evaluate, a slice of coordinates of a weighted noise sum, or a chunk of members of a
-covariance sum. Its bounds never depend on the ranks, and results are merged in the order of units, so neither the number of
-ranks nor the order of arrival can change a bit, nor can a worker that dies. Units go to whoever is free, two in flight a
-worker (`dispatch`); the last ones, two a worker at most, are dealt one at a time, since a unit that waits behind a long one
-cannot be taken back.
+A unit is a chunk of members to evaluate, or a slice of coordinates (a tile of a matrix) of a weighted sum of noise. Its bounds
+never depend on the ranks, and results are merged in the order of units, so neither the number of ranks nor the order of
+arrival can change a bit, nor can a worker that dies. Units go to whoever is free, two in flight a worker (`dispatch`); the
+last ones, two a worker at most, are dealt one at a time, since a unit that waits behind a long one cannot be taken back.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ from esengine.interrupts import Abandoned, StopRequest
 from esengine.messages import Task
 from esengine.node_memory import pack
 from esengine.problems import FAILED, MEMBER, OK, STOPPED
+from esengine.product_sums import assembled, product_tiles
 from esengine.world import Backoff, World, place_in_tree
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
-_BATCH_S = 1e-3  # seconds of work that may be lost when a signal stops a process that is alone
+_BATCH_S = 4e-3  # seconds of work that may be lost when a signal stops a process that is alone
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
 
 
@@ -276,24 +276,33 @@ class Pool:
             raise RuntimeError("the pool ended with too many failed members or a stop; open another one")
         self._ended = True  # until all units are done
         if self.crew is None:
-            todo = [Task(version, kind, unit, *bound) for unit, bound in enumerate(bounds) if unit not in finished]
-            busy_s = self._run_alone(todo, finished, failures)
+            todo = [unit for unit in range(len(bounds)) if unit not in finished]
+            busy_s = self._run_alone(version, kind, bounds, todo, finished, failures)
         else:
             busy_s = Dispatch(self.crew, self.desk, self._stop, self._rules, failures).run(version, kind, bounds, finished)
         self._ended = False
         return busy_s
 
-    def _run_alone(self, todo: list[Task], finished: dict[int, bytes], failures: Failures) -> float:
+    def _run_alone(
+        self,
+        version: int,
+        kind: Kind,
+        bounds: list[tuple[int, int]],
+        todo: list[int],
+        finished: dict[int, bytes],
+        failures: Failures,
+    ) -> float:
         began = time.monotonic()
         try:
-            for tasks in self._batches(todo):
+            for units in self._batches(kind, todo):
                 with self._stop.abandonable():
-                    if len(tasks) > 1:
+                    if len(units) > 1:
                         with suppress(MembersFailed):  # then one by one, as ranks would
-                            finished.update(zip([task.unit for task in tasks], self.desk.evaluate_units(tasks), strict=True))
+                            own = bounds[units[0] : units[-1] + 1]
+                            finished.update(zip(units, self.desk.evaluate_units(own), strict=True))
                             continue
-                    for task in tasks:
-                        finished[task.unit] = self._tried(task, failures)
+                    for unit in units:
+                        finished[unit] = self._tried(Task(version, kind, unit, *bounds[unit]), failures)
         except Abandoned:
             raise Interrupted(self._stop.received) from None
         return time.monotonic() - began
@@ -309,12 +318,12 @@ class Pool:
                     return bytes(failed.records.tobytes() + failed.statistics.tobytes())
         raise AssertionError(task)
 
-    def _batches(self, todo: list[Task]) -> Iterator[list[Task]]:
-        """Single units or, where units are quick and one call can do several, as many as take about a millisecond."""
+    def _batches(self, kind: Kind, todo: list[int]) -> Iterator[list[int]]:
+        """Single units or, where units are quick and one call can do several, as many as take a few milliseconds."""
         first, size = 0, 1
-        together = bool(todo) and todo[0].kind == Kind.EVALUATE and self.desk.problem.num_statistics == 0
+        together = kind == Kind.EVALUATE and self.desk.problem.num_statistics == 0
         while first < len(todo):
-            neighbours = todo[first + size - 1].unit == todo[first].unit + size - 1  # after a resume there are gaps
+            neighbours = todo[first + size - 1] == todo[first] + size - 1  # after a resume there are gaps
             batch = todo[first : first + size] if neighbours else todo[first : first + 1]
             began = time.monotonic()
             yield batch
@@ -357,38 +366,66 @@ class Population:
         """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master alone."""
         return genomes.rows(self._desk.noise, self._candidates.seed)
 
-    def weighted_noise(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
-        """sum_i weights[i] * noise_i over the members in order, (dimension,), in the problem's precision.
+    def steps(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """y = A z of some members of a Gaussian population, (num_members, dimension)."""
+        assert isinstance(self._candidates, GaussianSamples)
+        return self._candidates.steps(self._desk.noise, members)
+
+    def weighted_noise(self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None) -> NDArray[np.floating]:
+        """sum_i weights[i] * noise_i over the members in order, (dimension,).
 
         The second member of an antithetic pair has minus the noise of the first, and a member that is carried over has none.
 
         Args:
             weights: (population_size,); members of weight 0 cost nothing.
+            dtype: precision of the sum; the problem's if it is not given.
         """
-        return self._sliced(Kind.NOISE_SUM, weights)
+        return self._sliced(Kind.NOISE_SUM, weights, dtype)
 
     def weighted_squares(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i^2, coordinate by coordinate; as `weighted_noise` otherwise."""
-        return self._sliced(Kind.SQUARE_SUM, weights)
+        return self._sliced(Kind.SQUARE_SUM, weights, None)
 
-    def moments(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weighted first and second moments of a Gaussian population's steps, see `GaussianSamples.moments`."""
-        samples = self._candidates
+    def squared_lengths(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """|z|^2 of the chosen members of a Gaussian population, in order; ``members`` is (population_size,)."""
+        chosen = int(np.count_nonzero(members))
+        if not chosen:
+            return np.zeros(0)
+        bounds = chunks(chosen, max(256, -(-chosen // 256)))
+        alone = chosen * self._candidates.dimension < _ALONE_WORK
+        return np.concatenate(self._sum(Kind.LENGTHS, bounds, members.astype(np.float64), alone, np.float64))
+
+    def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """sum_i weights[i] y_i y_i^T over the steps y = A z of a Gaussian population, (n, n), exactly symmetric.
+
+        For many members that is A S A^T, where all ranks share the sum S of w z z^T tile by tile; for fewer the master
+        makes the members' steps again, which costs it less than two products with A. Given points have no part in it.
+        """
+        samples, noise = self._candidates, self._desk.noise
         assert isinstance(samples, GaussianSamples)
         n = samples.dimension
+        if samples.population_size < 2 * n:
+            signed = []
+            for sign in (1, -1):
+                members = np.flatnonzero(sign * weights[samples.num_injected :] > 0) + samples.num_injected
+                steps = np.sqrt(np.abs(weights[members]))[:, None] * samples.steps_again(noise, members)
+                signed.append(steps.T @ steps if members.size else np.zeros((n, n)))
+            signed[0] -= signed[1]
+            return signed[0]
+        bounds = product_tiles(n, samples.population_size)
         alone = samples.population_size * n * n < _ALONE_WORK
-        parts = self._sum(
-            Kind.MOMENTS, chunks(samples.population_size, samples.moment_chunk_size()), weights, alone, np.float64
-        )
-        total = parts[0].copy()
-        for part in parts[1:]:
-            total += part
-        return total[:n], total[n:].reshape(n, n)
+        tiles = self._sum(Kind.PRODUCT_SUM, bounds, weights, alone, np.float64)
+        products = assembled(tiles, bounds, n)
+        if not samples.panels.size:
+            return products
+        matrix = samples.matrix()
+        total = matrix @ products @ matrix.T
+        return (total + total.T) / 2
 
-    def _sliced(self, kind: Kind, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    def _sliced(self, kind: Kind, weights: NDArray[np.floating], dtype: type[np.floating] | None) -> NDArray[np.floating]:
         """A sum by slices of coordinates, each over all members in order."""
         dimension = self._candidates.dimension
-        weights = np.asarray(weights, self._desk.problem.dtype)
+        weights = np.asarray(weights, dtype or self._desk.problem.dtype)
         slices = noise_sum_slices(dimension)
         alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
         return np.concatenate(self._sum(kind, slices, weights, alone, weights.dtype.type))

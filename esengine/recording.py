@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.experts import Expert, RuleExpert
+from esengine.experts import AdaptiveExpert, Expert, RuleExpert
 from esengine.policies import Actor
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, member_error
@@ -53,6 +53,7 @@ class Acting:
             (options, options) row by row; or (0,).
         ensemble: (num_learners, num_parameters) learners whose disagreement decides what is labelled, or (0, 0).
         threshold: steps at which they disagree less are not labelled.
+        attraction: cost of the distance of what the expert does from what the policy would do; labels do not know of it.
     """
 
     mixing: float = 1.0
@@ -60,6 +61,7 @@ class Acting:
     confusion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     ensemble: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     threshold: float = 0.0
+    attraction: float = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
@@ -67,7 +69,7 @@ class Acting:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
         noise, confusion, ensemble = (np.array(arrays[name]) for name in ("noise", "confusion", "ensemble"))
-        return cls(float(arrays["mixing"]), noise, confusion, ensemble, float(arrays["threshold"]))
+        return cls(float(arrays["mixing"]), noise, confusion, ensemble, float(arrays["threshold"]), float(arrays["attraction"]))
 
 
 @dataclass
@@ -102,14 +104,15 @@ class RecordingProblem(EnvironmentProblem):
         for record, row, seed in zip(records, rows, seeds, strict=True):
             self.actor.parameters = np.array(row, np.float32)
             try:
-                recorded = self._record(seed)
+                recorded = self.record(seed)
             except Exception as error:
                 raise member_error(error, candidates, int(record["member"]), seed) from error
             record["fitness"], record["steps"] = recorded.trajectory.episode_return, recorded.trajectory.num_steps
             images.append(pack(recorded))
         return records, np.concatenate(images)
 
-    def _record(self, seed: int) -> Recorded:
+    def record(self, seed: int) -> Recorded:
+        """Record one episode."""
         if self._env is None or self.fresh_env:
             if self._env is not None:
                 self._env.close()
@@ -167,7 +170,7 @@ def record(
     evaluations = pool.evaluate(candidates, finished, merge=False)
     recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
     seeds = episode_seeds(seed, number, episodes)
-    return [_with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
+    return [with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
 
 
 def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
@@ -224,6 +227,9 @@ def record_episode(
         num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
         labels.append(np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted))
         done = wanted if turn and wanted is not None else actor.act(flat.astype(np.float32), seed, step)
+        if acting.attraction and turn and wanted is not None:
+            assert isinstance(expert, AdaptiveExpert)
+            done = expert.toward(actor.act(flat.astype(np.float32), seed, step), acting.attraction)
         disturbed = disturb(done)
         correction = shield.correction(observation)
         if correction is not None:
@@ -315,7 +321,8 @@ def unpack(image: NDArray[np.float64]) -> list[Recorded]:
     return episodes
 
 
-def _with_seed(recorded: Recorded, seed: int) -> Recorded:
+def with_seed(recorded: Recorded, seed: int) -> Recorded:
+    """The same with the seed that its image leaves out."""
     return recorded._replace(trajectory=replace(recorded.trajectory, seed=seed))
 
 

@@ -164,10 +164,13 @@ class MujocoSimulator:
 
 
 class ClassicSimulator:
-    """A classic control task of gymnasium, all in compiled code; the environment itself is not used.
+    """A classic control task, all in compiled code; the environment itself is not used.
 
     Args:
         env: an environment that `has_compiled` accepts.
+
+    Attributes:
+        task, constant: what `classic_kernels.step` takes.
     """
 
     most_members = 64
@@ -179,8 +182,8 @@ class ClassicSimulator:
         self._rollouts: Any = lockstep.rollouts
         task = env.unwrapped
         self._limit = _step_limit(env)
-        self._task = classic_kernels.CLASSES[type(task).__name__]
-        self._constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
+        self.task = classic_kernels.CLASSES[type(task).__name__]
+        self.constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
         self._observation = np.empty(int(np.prod(env.observation_space.shape or ())), np.float32)
         env.close()
 
@@ -195,7 +198,7 @@ class ClassicSimulator:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         moments = _NO_MOMENTS if moments is None else moments
         arguments = (np.uint64(seed), limit, actor.compiled_arguments, moments, self._observation, gate.step, gate.least)
-        total, steps, at_gate = self._rollout(self._task, self._constant, *arguments)
+        total, steps, at_gate = self._rollout(self.task, self.constant, *arguments)
         return Episode(total, steps, at_gate, self._observation)
 
     def run_members(
@@ -210,7 +213,7 @@ class ClassicSimulator:
         returns, steps = np.empty(seeds.shape), np.empty(len(rows), np.int64)
         parameters = np.array(rows, np.float32, order="C")
         arguments = (seeds, parameters, limit, actor.compiled_arguments, statistics, self._observation.size, returns, steps)
-        self._rollouts(self._task, self._constant, *arguments)
+        self._rollouts(self.task, self.constant, *arguments)
         return returns, steps
 
     def close(self) -> None:
@@ -228,23 +231,24 @@ def make_simulator(spec: EnvironmentSpec, observations: ObservationSpec, backend
     if backend == "vectorized":
         return VectorSimulator(spec)
     env = spec.make()
-    kind = _compiled_kind(env) if backend != "gymnasium" else None
+    kind = compiled_kind(env) if backend != "gymnasium" else None
     return GymnasiumSimulator(env, observations) if kind is None else kind(env)
 
 
 def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
     """Whether compiled code gives this environment's observations and rewards: the task itself, and nothing around it."""
-    return _compiled_kind(env) is not None
+    return compiled_kind(env) is not None
 
 
-def _compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[ClassicSimulator] | None:
+def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[ClassicSimulator] | None:
+    """The simulator whose compiled code gives this environment's observations and rewards, or None."""
     inner: Any = env
     while isinstance(inner, gymnasium.Wrapper):
         if type(inner) not in _PLAIN_WRAPPERS:
             return None
         inner = inner.env
     home, name = type(inner).__module__, type(inner).__name__
-    if home.startswith("gymnasium.envs.classic_control."):
+    if home.startswith("gymnasium.envs.classic_control.") or home == "esengine.swing_up":
         from esengine import classic_kernels
 
         return ClassicSimulator if name in classic_kernels.CLASSES and _behaves_by_default(inner) else None

@@ -8,19 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
+from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
+from esengine.dynamics import ClassicDynamics, Dynamics, make_dynamics
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.interrupts import StopRequest
 from esengine.launch.config import env_arguments
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.planners import PlannerName, check_planner, load_planner
 from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
+from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.pool import Pool
-from esengine.recording import Acting, RecordingProblem, record
+from esengine.recording import Acting, Recorded, RecordingProblem, record
 from esengine.rules import load_rules
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations, Trajectory
@@ -30,12 +34,16 @@ from esengine.world import World, available_cores
 
 @dataclass(frozen=True)
 class CollectSettings:
-    """Record episodes of a run's policy, of an expert of your own, or of a set of rules."""
+    """Record episodes of a run's policy, of a planner, of an expert of your own, or of a set of rules."""
 
     policy: Path | None = None
     """Demonstrate with the policy of this run directory, or with this policy file."""
     expert: str | None = None
     """Demonstrate with a function of the observation, or an expert class, as module:name."""
+    planner: PlannerName | None = None
+    """Demonstrate by planning every step in a copy of the environment's simulator: mppi, cross-entropy or ilqr."""
+    planner_arg: tuple[str, ...] = ()
+    """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     rules: tuple[str, ...] = ()
     """Modules of rules, when(observation) and act(observation), which correct the policy or the expert, or act alone."""
     env_id: str | None = None
@@ -65,14 +73,19 @@ class CollectSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that collect nothing."""
-        if (self.policy is None) == (self.expert is None) and not (self.rules and self.policy is None):
-            given = "none" if self.policy is None else "both"
-            raise UserError(f"collect needs one of --policy, --expert or --rules, got {given}; name who demonstrates")
+        given = [name for name in ("policy", "expert", "planner") if getattr(self, name) is not None]
+        if len(given) > 1 or not (given or self.rules):
+            named = " and ".join(f"--{name}" for name in given) or "none"
+            raise UserError(
+                f"collect needs one of --policy, --expert, --planner or --rules, got {named}; name who demonstrates"
+            )
+        check_planner(self.planner, self.planner_arg)
         if self.env_id is None and self.policy is None:
-            raise UserError("--expert and --rules need --env-id, got none; for example --env-id Pendulum-v1")
+            raise UserError("--expert, --planner and --rules need --env-id, got none; for example --env-id Pendulum-v1")
         if self.policy is not None and (self.env_id is not None or self.env_arg):
             raise UserError(
-                "--env-id and --env-arg belong to --expert and --rules, got --policy, whose file names them; drop them"
+                "--env-id and --env-arg belong to --expert, --planner and --rules, got --policy, whose file names them; "
+                "drop them"
             )
         for name, least in (("episodes", 1), ("seed", 0), ("max_episode_steps", 1), ("ranks", 1)):
             value = getattr(self, name)
@@ -123,7 +136,9 @@ def collected(settings: CollectSettings, argv: list[str], stop: StopRequest) -> 
         UserError: bad settings, or nobody to demonstrate.
     """
     settings.check()
-    ranks = min(settings.ranks or available_cores(), settings.episodes)
+    ranks = settings.ranks or available_cores()
+    if not _shares_plans(settings):
+        ranks = min(ranks, settings.episodes)
     if not must_launch(ranks):
         return collect_on(World(), settings, stop)
     recording_problem(settings)
@@ -167,13 +182,30 @@ def _collect(pool: Pool, problem: RecordingProblem, settings: CollectSettings) -
         noise = np.diag(settings.noise * action.reach())
     kept, number = list[Trajectory](), 0
     while len(kept) < settings.episodes:
-        recorded = record(pool, problem.actor.parameters, Acting(1.0, noise), settings.episodes, settings.seed, number)
+        recorded = _record(pool, problem, settings, Acting(1.0, noise), number)
         kept += [one.trajectory for one in recorded if least is None or one.trajectory.episode_return >= least]
         number += 1
         if number == _MOST_ROUNDS and not kept:
             best = max(one.trajectory.episode_return for one in recorded)
             raise UserError(f"--min-return must be within the expert's reach, got {least}; its last episodes reached {best:g}")
     return Demonstrations(problem.environment, action, tuple(kept[: settings.episodes]))
+
+
+def _record(pool: Pool, problem: RecordingProblem, settings: CollectSettings, acting: Acting, number: int) -> list[Recorded]:
+    """A round of episodes, divided over the ranks; or each plan's candidates, where there are more workers than episodes."""
+    workers = pool.world.size - 1
+    if isinstance(problem, PlanningProblem) and _shares_plans(settings) and workers > settings.episodes:
+        assert problem.dynamics is not None
+        problem.expert = _expert(settings, None, PooledDynamics(problem.dynamics, pool))
+        return problem.record_here(pool, acting, settings.episodes, settings.seed, number)
+    return record(pool, problem.actor.parameters, acting, settings.episodes, settings.seed, number)
+
+
+def _shares_plans(settings: CollectSettings) -> bool:
+    """Whether a plan is worth dividing over ranks: not if its steps follow from each other, or take microseconds."""
+    if settings.planner not in ("mppi", "cross-entropy"):
+        return False
+    return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
 
 
 def recording_problem(settings: CollectSettings) -> RecordingProblem:
@@ -186,13 +218,14 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
     environment = _environment(settings, policy)
     env = environment.make()
     observations, action = describe(env)
-    expert = _expert(settings, policy)
+    dynamics = None if settings.planner is None else make_dynamics(environment)
+    expert = _expert(settings, policy, dynamics)
     if settings.noise and action.kind != "box":
         raise UserError(f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out")
     if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (observations.dim, action):
         raise UserError(f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that wrote it")
     env.close()
-    return RecordingProblem(
+    return PlanningProblem(
         environment,
         observations,
         PolicySpec(observations.dim, action),
@@ -201,6 +234,7 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
         max_episode_steps=settings.max_episode_steps or (None if policy is None else policy.max_episode_steps),
         fresh_env=settings.fresh_env or (policy is not None and policy.fresh_env),
         expert=expert,
+        dynamics=dynamics,
     )
 
 
@@ -216,12 +250,14 @@ def _environment(settings: CollectSettings, policy: Policy | None) -> Environmen
     return policy.environment
 
 
-def _expert(settings: CollectSettings, policy: Policy | None) -> Expert:
+def _expert(settings: CollectSettings, policy: Policy | None, dynamics: Dynamics | None) -> Expert:
     expert: Expert | None = None
     if policy is not None:
         expert = PolicyExpert(policy)
     elif settings.expert is not None:
         expert = load_expert(settings.expert)
+    elif settings.planner is not None and dynamics is not None:
+        expert = PlannerExpert(load_planner(settings.planner, settings.planner_arg), dynamics)
     if settings.rules:
         expert = RuleExpert(load_rules(settings.rules), expert, complete=True)
     assert expert is not None

@@ -247,12 +247,17 @@ class RunConfig:
 
 
 def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Keyword arguments from texts name=value. Raises UserError for one that is none."""
+    """Keyword arguments of an environment from texts name=value. Raises UserError for one that is none."""
+    return named_values("--env-arg", texts, "forward_reward_weight=2.0")
+
+
+def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, Any]:
+    """Values by name from texts name=value, each JSON or a plain word. Raises UserError for a text that is none."""
     arguments = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
-            raise UserError(f"--env-arg must be name=value, got {text!r}; for example forward_reward_weight=2.0")
+            raise UserError(f"{flag} must be name=value, got {text!r}; for example {example}")
         try:
             arguments[name] = json.loads(value)
         except ValueError:

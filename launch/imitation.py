@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 from esengine.algorithms.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.behavior_cloning import BehaviorCloning, BehaviorCloningSettings, Learner, LearnerSettings
 from esengine.algorithms.dagger import DAgger, DAggerSettings
-from esengine.algorithms.dart import DART
+from esengine.algorithms.dart import DART, DARTSettings
+from esengine.algorithms.planners import PlannerExpert
+from esengine.algorithms.plato import PLATO, PLATOSettings
 from esengine.demonstrations import load_demonstrations
+from esengine.dynamics import make_dynamics
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.planners import check_planner, load_planner
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult, Training
 from esengine.opening import open_desk
@@ -33,6 +37,11 @@ from esengine.trajectories import Demonstrations
 from esengine.worker import serve
 from esengine.world import World
 
+_METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
+    DAggerSettings: DAgger,
+    DARTSettings: DART,
+    PLATOSettings: PLATO,
+}
 _MEANINGLESS = (
     "objective",
     "dimension",
@@ -113,8 +122,8 @@ def complete(config: RunConfig) -> RunConfig:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} has no meaning for {config.method}, got {getattr(train, name)}; drop it")
     search.check()
-    if isinstance(search, AggregationSettings) and search.expert is None and not train.rules:
-        raise UserError(f"{config.method} needs --expert or --rules, got none; name who labels")
+    if isinstance(search, AggregationSettings):
+        _check_labels(config.method, search, bool(train.rules))
     if search.demonstrations:
         demonstrations = _demonstrations(config)
         if train.env_id is None:
@@ -124,6 +133,17 @@ def complete(config: RunConfig) -> RunConfig:
     elif train.env_id is None:
         raise UserError(f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id Pendulum-v1")
     return config
+
+
+def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None:
+    """Raises UserError unless somebody, and one alone, gives labels."""
+    if search.expert is not None and search.planner is not None:
+        raise UserError(f"{method} needs one of --expert and --planner, got both; drop one")
+    if search.expert is None and search.planner is None and not rules:
+        raise UserError(f"{method} needs --expert, --planner or --rules, got none; name who labels")
+    if isinstance(search, PLATOSettings) and (search.planner is None or rules):
+        raise UserError("plato needs --planner and no --rules, since its teacher replans toward the learner; name a planner")
+    check_planner(search.planner, search.planner_arg)
 
 
 def prepare(config: RunConfig, path: Path) -> RunDirectory:
@@ -169,7 +189,7 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
     demonstrations = _demonstrations(config) if search.demonstrations else None  # type: ignore[attr-defined]
     initial = _initial(train, problem)
     if isinstance(search, AggregationSettings):
-        kind = DAgger if isinstance(search, DAggerSettings) else DART
+        kind = _METHODS[type(search)]
         begin = () if demonstrations is None else demonstrations.trajectories
         return kind(search, problem, begin, train.seed, initial)
     assert isinstance(search, BehaviorCloningSettings)
@@ -214,6 +234,10 @@ def _expert(config: RunConfig) -> Expert | None:
         expert = PolicyExpert(load_policy(path))
     elif search.expert is not None:
         expert = load_expert(search.expert)
+    elif search.planner is not None:
+        assert config.train.env_id is not None
+        dynamics = make_dynamics(EnvironmentSpec(config.train.env_id, config.train.env_arguments()))
+        expert = PlannerExpert(load_planner(search.planner, search.planner_arg), dynamics)
     rules: Rules = load_rules(config.train.rules)
     return RuleExpert(rules, expert) if rules else expert
 

@@ -22,12 +22,14 @@ METHODS = {
     "snes": "snes:SNESSettings",
     "cma-es": "cma_es:CMAESSettings",
     "sep-cma-es": "sep_cma_es:SepCMAESSettings",
+    "lm-ma-es": "lm_ma_es:LMMAESSettings",
     "behavior-cloning": "behavior_cloning:BehaviorCloningSettings",
     "dagger": "dagger:DAggerSettings",
     "dart": "dart:DARTSettings",
+    "plato": "plato:PLATOSettings",
 }
 
-_LOOPS = {"behavior-cloning": "imitation", "dagger": "imitation", "dart": "imitation"}
+_LOOPS = {"behavior-cloning": "imitation", "dagger": "imitation", "dart": "imitation", "plato": "imitation"}
 """Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 
 

@@ -8,13 +8,13 @@ from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_si
 from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.episodes import PolicyEpisodes
 from esengine.candidates.gaussian import GaussianSamples
+from esengine.candidates.limited import LimitedSamples
 from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.scaled import ScaledSamples
 
-KINDS: dict[str, type[Candidates]] = {
-    kind.__name__: kind for kind in (MutatedParents, AntitheticPairs, ScaledSamples, GaussianSamples, PolicyEpisodes)
-}
+_ALL = (MutatedParents, AntitheticPairs, ScaledSamples, GaussianSamples, LimitedSamples, PolicyEpisodes)
+KINDS: dict[str, type[Candidates]] = {kind.__name__: kind for kind in _ALL}
 
 __all__ = [
     "KINDS",
@@ -22,6 +22,7 @@ __all__ = [
     "Candidates",
     "GaussianSamples",
     "Genomes",
+    "LimitedSamples",
     "Message",
     "MutatedParents",
     "PolicyEpisodes",

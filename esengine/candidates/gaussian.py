@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine import kernels
 from esengine.candidates.contract import Candidates, Message
+from esengine.candidates.pairs import pair_weights
 from esengine.noise import Noise
-
-_SAMPLE_BLOCK = 16  # members that share a matrix product, since one vector at a time runs at the speed of memory
 
 
 @dataclass(frozen=True)
@@ -21,56 +22,103 @@ class GaussianSamples(Candidates):
     Attributes:
         sigma: step size.
         mean: (dimension,) float64.
-        transform: (dimension, dimension) float64 A with A A^T = C, or (0, 0) for the identity.
+        panels: A with A A^T = C, packed by `kernels.pack_panels`; without panels A is the identity.
+        lineage: number of the strategy that asks, since ``factor`` is its own.
+        factor: generation in which A was computed, so that it travels only when it has changed.
+        mirrored: whether members 2k and 2k + 1 share z, the second with the other sign.
+        triangular: whether A is lower triangular.
+        injected: (num_injected, dimension) float64 points that the first members are instead; they have no noise.
     """
 
     sigma: float
     mean: NDArray[np.float64]
-    transform: NDArray[np.float64]
-    _block: list[Any] = field(default_factory=lambda: [-1, None], repr=False, compare=False)  # sampled last: number, rows
+    panels: NDArray[np.float64]
+    lineage: int = 0
+    factor: int = 0
+    mirrored: bool = False
+    triangular: bool = False
+    injected: NDArray[np.float64] | None = None
+    _kept: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)  # steps of members
 
     @property
     def dimension(self) -> int:
         return int(self.mean.size)
 
+    @property
+    def num_injected(self) -> int:
+        """Leading members that are given points."""
+        return 0 if self.injected is None else len(self.injected)
+
+    def publish(self, previous: Candidates | None) -> Message:
+        header, arrays = self.shared()
+        if isinstance(previous, GaussianSamples) and self._follows(previous):
+            del arrays["panels"]
+        return header, arrays
+
+    @classmethod
+    def receive(
+        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
+    ) -> GaussianSamples:
+        if "panels" not in arrays:
+            assert isinstance(previous, GaussianSamples)
+            arrays = {**arrays, "panels": previous.panels}
+        fields: dict[str, Any] = {**header, **arrays}
+        return cls(**fields)
+
     def shared(self) -> Message:
-        header = {name: getattr(self, name) for name in ("seed", "generation", "population_size", "sigma")}
-        return header, {"mean": self.mean, "transform": self.transform}
+        names = ("seed", "generation", "population_size", "sigma", "lineage", "factor", "mirrored", "triangular")
+        arrays = {"mean": self.mean, "panels": self.panels}
+        if self.injected is not None:
+            arrays["injected"] = self.injected
+        return {name: getattr(self, name) for name in names}, arrays
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
-        rows = np.empty((stop - start, self.dimension))
-        for block in range(start // _SAMPLE_BLOCK, -(-stop // _SAMPLE_BLOCK)):
-            first = block * _SAMPLE_BLOCK
-            if self._block[0] != block:  # neighbours are asked for one after the other
-                last = min(first + _SAMPLE_BLOCK, self.population_size)
-                self._block[:] = block, self.mean + self.sigma * self._steps(noise, first, last, _SAMPLE_BLOCK)[0]
-            low, high = max(start, first), min(stop, first + _SAMPLE_BLOCK)
-            rows[low - start : high - start] = self._block[1][low - first : high - first]
+        steps = self.steps(noise, np.arange(start, stop))
+        if self.population_size < 2 * self.dimension:  # then `Population.covariance` asks for them again
+            self._kept.update(zip(range(start, stop), steps, strict=True))
+        rows: NDArray[np.float64] = self.mean + self.sigma * steps
+        given = self.num_injected - start
+        if self.injected is not None and given > 0:
+            rows[:given] = self.injected[start : start + len(rows)]
         return rows
 
-    def moment_chunk_size(self) -> int:
-        """Members of a chunk of `moments`: enough that one partial covariance costs less to send than to compute."""
-        return max(32, self.dimension, -(-self.population_size // 256))
+    def normals(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """z of any members, (num_members, dimension)."""
+        windows = members // 2 if self.mirrored else members
+        normals = np.empty((members.size, self.dimension))
+        noise.read_rows(noise.starts(self.seed, self.generation, windows), 0, normals)
+        if self.mirrored:
+            normals *= (1 - 2 * (members % 2))[:, None]
+        return normals
 
-    def moments(
-        self, noise: Noise, weights: NDArray[np.float64], start: int, stop: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weighted sums over a chunk of members: sum of w+ y, (n,), and sum of w' y y^T, (n, n).
+    def steps(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """y = A z of any members, (num_members, dimension); a member's bits do not depend on the others."""
+        normals = self.normals(noise, members)
+        if not self.panels.size:
+            return normals
+        product: NDArray[np.float64] = kernels.multiply_rows(normals, self.panels, self.triangular)
+        return product[:, : self.dimension]
 
-        y = (x - mean) / sigma. The first sum takes the positive weights only, since they alone move the mean. In the second
-        a negative weight is rescaled by n / |C^(-1/2) y|^2, which bounds its effect (arXiv 1604.00772, eq. 46).
-        """
-        steps, normals = self._steps(noise, start, stop, self.moment_chunk_size())
-        chunk = np.zeros(len(steps))
-        chunk[: stop - start] = weights[start:stop]
-        lengths = np.sqrt(np.sum(normals**2, axis=1))
-        rescaled = np.where(chunk < 0, chunk * self.dimension / (lengths + 1e-9) ** 2, chunk)
-        return np.maximum(chunk, 0) @ steps, (rescaled[:, None] * steps).T @ steps
+    def steps_again(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As `steps`, from those that this process has made rows of already where it has them all."""
+        if all(member in self._kept for member in members.tolist()):
+            return np.array([self._kept[member] for member in members.tolist()]).reshape(-1, self.dimension)
+        return self.steps(noise, members)
 
-    def _steps(self, noise: Noise, start: int, stop: int, padded: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """y = A z and z of a chunk, both (padded, n); the rows past the chunk's end are zero."""
-        normals = np.zeros((padded, self.dimension))
-        starts = noise.starts(self.seed, self.generation, np.arange(start, stop))
-        for row, first in zip(normals, starts, strict=False):
-            noise.read(first, row)
-        return (normals @ self.transform.T if self.transform.size else normals.copy()), normals
+    def matrix(self) -> NDArray[np.float64]:
+        """A itself, (dimension, dimension)."""
+        n = self.dimension
+        return self.panels.transpose(0, 2, 1).reshape(-1, n)[:n] if self.panels.size else np.eye(n)
+
+    def weighted_starts(
+        self, noise: Noise, weights: NDArray[np.floating], power: int = 1
+    ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+        """Weights of the members' noise; given points have none."""
+        weights = np.concatenate([np.zeros(self.num_injected, weights.dtype), weights[self.num_injected :]])
+        if self.mirrored:
+            return pair_weights(self, noise, weights, power)
+        return super().weighted_starts(noise, weights, power)
+
+    def _follows(self, previous: GaussianSamples) -> bool:
+        mine = (self.seed, self.lineage, self.factor, self.generation)
+        return mine == (previous.seed, previous.lineage, previous.factor, previous.generation + 1)

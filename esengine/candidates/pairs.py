@@ -53,6 +53,8 @@ def pair_weights(
 
     w+ - w- for a sum of noise, w+ + w- for one of its squares.
     """
+    if weights.size % 2:  # the last pair lacks its second member
+        weights = np.append(weights, weights.dtype.type(0))
     combined = weights[::2] - weights[1::2] if power == 1 else weights[::2] + weights[1::2]
     pairs = np.flatnonzero(combined)
     return combined[pairs], noise.starts(candidates.seed, candidates.generation, pairs)

@@ -18,6 +18,15 @@ from esengine.kernels.perturbations import (
     perturb_scaled,
     perturb_scaled_reference,
 )
+from esengine.kernels.products import (
+    PANEL,
+    add_products,
+    add_products_reference,
+    multiply_rows,
+    multiply_rows_reference,
+    pack_panels,
+    read_rows,
+)
 from esengine.kernels.sums import (
     apply_chain,
     apply_chain_reference,
@@ -29,8 +38,14 @@ from esengine.kernels.sums import (
 
 __all__ = [
     "ALIGNMENT",
+    "PANEL",
+    "add_products",
+    "add_products_reference",
     "apply_chain",
     "apply_chain_reference",
+    "multiply_rows",
+    "multiply_rows_reference",
+    "pack_panels",
     "parent_indices",
     "perturb",
     "perturb_pair",
@@ -42,6 +57,7 @@ __all__ = [
     "perturb_rows_reference",
     "perturb_scaled",
     "perturb_scaled_reference",
+    "read_rows",
     "weighted_noise_sum",
     "weighted_noise_sum_reference",
     "weighted_square_sum",

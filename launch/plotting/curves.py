@@ -99,11 +99,12 @@ def _draw_group(axes: Axes, group: Group, x: str, y: str, kind: BandKind, colour
 
 
 def _subject(runs: list[PlottedRun]) -> str:
-    """What the task is about: the policy's evaluated return if all runs have two, else the population's fitness."""
+    """What the task is about: the policy's evaluated return if all runs have two, else the fitness, or a learner's loss."""
     if runs[0].config.train.objective is not None:
         return "best"
     evaluated = all(sum("episode_return_eval" in row for row in run.rows) > 1 for run in runs)
-    return "episode_return_eval" if evaluated else "fitness_mean"
+    fitness = all("fitness_mean" in row for run in runs for row in run.rows)
+    return "episode_return_eval" if evaluated else "fitness_mean" if fitness else "loss"
 
 
 def _label(name: str, run: PlottedRun) -> str:

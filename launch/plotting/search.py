@@ -20,10 +20,16 @@ _FADE = ((0, 6, 0.12), (1, 5, 0.2), (2, 4, 0.3))  # which of the seven quantiles
 
 
 def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
-    """Step size, axis ratio and spread of fitness over time: one row of panels a task, logarithmic."""
+    """Step size, axis ratio and spread of fitness over time: one row of panels a task, logarithmic.
+
+    Raises:
+        UserError: no run has any of them.
+    """
     tasks = by_task(runs)
     shown = {task: [name for name in _SHAPES if _has(groups[0].runs, name)] for task, groups in tasks.items()}
     names = [(task, name) for task in tasks for name in shown[task]]
+    if not names:
+        raise UserError(f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; name another run")
     figure, every_axes = panels(f"{task}: {_SHAPES[name]}" for task, name in names)
     for axes, (task, name) in zip(every_axes, names, strict=True):
         for group, colour in zip(tasks[task], COLOURS * len(tasks[task]), strict=False):

@@ -70,7 +70,8 @@ def queued_jobs(job: str | None = None) -> list[QueuedJob]:
 def requeue(job: str) -> str | None:
     """Put a running job back into the queue; returns what Slurm said against it, or None."""
     result = _slurm("scontrol", "requeue", job)
-    return None if result.returncode == 0 else _words(result.stderr)
+    accepted = result.returncode <= 0  # below 0 it was ended itself, as a part of the job
+    return None if accepted else _words(result.stderr)
 
 
 def cancel(job: str) -> None:
@@ -105,8 +106,17 @@ def _parse_queue(text: str) -> list[QueuedJob]:
             start += width
         if re.match(r"\d", values[0]):  # a log's name with a line break goes on in the next line
             name, state, reason, _, nodes, used, limit, restarts, log = values
-            jobs.append(QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log))
+            jobs.append(
+                QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, _expanded(log, name))
+            )
     return jobs
+
+
+def _expanded(log: str, job: str) -> str:
+    """A log's name as Slurm writes it, from the pattern that squeue shows."""
+    array, _, task = job.partition("_")
+    values = {"%": "%", "j": array, "A": array, "a": task}
+    return re.sub(r"%([%jAa])", lambda match: values[match[1]], log)
 
 
 def _accounted(job: str) -> list[QueuedJob]:

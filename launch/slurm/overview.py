@@ -59,11 +59,7 @@ def cancel_job(what: str) -> int:
         submission = _submission(Path(what))
         if submission is None:
             raise UserError(f"cancel needs a job, or a run that was submitted, got {what!r}; esengine status lists the jobs")
-        job = (
-            submission.job
-            if submission.first_seed is None or Path(what) == submission.directory
-            else _task_of(submission, what)
-        )
+        job = _job_of(submission, Path(what))
     if not any(not known.ended for known in queued_jobs(job)):
         raise UserError(f"cancel needs a job that waits or runs, got {job}, which does neither; esengine status lists the jobs")
     cancel(job)
@@ -88,18 +84,18 @@ def _lines(what: str | None) -> Iterator[Line]:
 
 def _lines_of_run(run: Path) -> Iterator[Line]:
     submission = _submission(run)
-    if submission is None:
-        RunDirectory.open(run)
-        yield Line(run, None)
+    if submission is None:  # a script of the user's own, if it was a job at all
+        starts = RunDirectory.open(run).starts()
+        jobs = queued_jobs(starts[-1]["job"]) if starts and starts[-1].get("job") else []
+        yield Line(run, jobs[0] if jobs else None)
         return
-    whole = submission.first_seed is None or run.absolute() == submission.directory.absolute()
-    jobs = queued_jobs(submission.job if whole else _task_of(submission, str(run)))
+    jobs = queued_jobs(_job_of(submission, run))
     seen = set()
     for job in jobs:
         for line in _spread(job, submission):
             seen.add(line.run)
             yield line
-    if submission.first_seed is None or not whole:
+    if submission.first_seed is None or run.absolute() != submission.directory:
         if not jobs:
             yield Line(run, None)
         return
@@ -127,9 +123,11 @@ def _submission(run: Path) -> Submission | None:
     return Submission.of(run) or (Submission.of(run.parent) if run.name.startswith("seed-") else None)
 
 
-def _task_of(submission: Submission, run: str) -> str:
-    seed = Path(run).name.partition("-")[2]
-    return f"{submission.job}_{int(seed) - (submission.first_seed or 0)}"
+def _job_of(submission: Submission, run: Path) -> str:
+    """The job of a run, or of all runs of an array."""
+    if submission.first_seed is None or run.absolute() == submission.directory:
+        return submission.job
+    return f"{submission.job}_{int(run.name.removeprefix('seed-')) - submission.first_seed}"
 
 
 def _cells(line: Line) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from esengine.launch.time_limit import VARIABLE
 IDLE_STARTS = 2
 """Starts in a row that may make no progress before the job gives up."""
 _HISTORY = "starts.json"
+_REQUEUE_S = 60.0  # by then Slurm has ended the start
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,12 @@ def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: i
     jobs = queued_jobs(allocation.job)
     if not jobs or not (jobs[0].state == "RUNNING" or jobs[0].reason == "TimeLimit"):
         return status  # Slurm is ending the job: it was cancelled, or is being requeued already
+    print("esengine: the run is not done; the job goes back into the queue", flush=True)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which Slurm ends this start; one that ended by itself would be a failure
     refusal = requeue(allocation.job)
     if refusal is not None:
         return _give_up(f"Slurm said: {refusal}", status)
-    print("esengine: the run is not done; the job goes back into the queue", flush=True)
+    time.sleep(_REQUEUE_S)
     return STOPPED
 
 

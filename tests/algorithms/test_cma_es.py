@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from esengine.algorithms.cma_es import CMAES, CMAESSettings, Coefficients, expected_length
+from esengine.algorithms.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.coefficients import Coefficients, expected_length
+from esengine.algorithms.ranking import by_pair
 from esengine.candidates import chunk_size, chunks
+from esengine.checkpoint import Checkpoint, save_checkpoint
 from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise import create_table
@@ -107,7 +111,7 @@ def test_rotating_the_space_changes_nothing_but_the_view() -> None:
     values = []
     for view in (np.eye(6), rotation):
         ours = CMAES(CMAESSettings(population_size=30), view.T @ np.full(6, 2.0), 3)
-        ours.B = view.T.copy()  # the first samples are rotated too
+        ours.restore({**ours.state(), "B": view.T.copy()})  # the first samples are rotated too
         pool = Pool(World(), Desk(NOISE, ObjectiveProblem(Rotated(view), 6, minimize=True), None))
         candidates = ours.ask()
         values.append(np.sort(pool.evaluate(candidates).fitness))
@@ -138,3 +142,63 @@ def test_a_flat_function_ends_the_search_with_the_reason() -> None:
         candidates = ours.ask()
         ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
     assert "--tolerance-fun" in str(ours.should_stop())
+
+
+def run(settings: CMAESSettings, start: np.ndarray, cost: Any = ellipsoid, most: int = 3000) -> Any:
+    """A search until it stops; its strategy."""
+    strategy = settings.strategy(start, 0)
+    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(cost, start.size, minimize=True), None))
+    while strategy.should_stop() is None and strategy.generation < most:
+        candidates = strategy.ask()
+        strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+    return strategy
+
+
+@pytest.mark.parametrize("settings", [CMAESSettings(factor="cholesky"), CMAESSettings(mirrored=True)])
+def test_the_variants_minimise_the_ellipsoid_within_the_defaults_evaluations(settings: CMAESSettings) -> None:
+    strategy = run(settings, np.zeros(10))
+    assert ellipsoid(strategy.parameters()) < 1e-9
+    assert strategy.generation * strategy.population_size < 9000
+
+
+def test_in_a_mirrored_population_a_pair_counts_once() -> None:
+    weights = np.array([0.6, 0.4, -0.2, -0.8])
+    np.testing.assert_allclose(by_pair(np.array([3.0, 9.0, 5.0, 4.0]), weights), [-0.8, 0.6, 0.4, -0.2])
+    np.testing.assert_allclose(by_pair(np.ones(4), weights), 0.0, atol=1e-15)
+
+
+def test_an_injected_point_becomes_a_member_and_moves_the_mean_towards_it() -> None:
+    strategy = CMAES(CMAESSettings(sigma=0.1), np.full(5, 3.0), 0)
+    strategy.inject(np.ones((1, 5)))
+    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, 5, minimize=True), None))
+    candidates = strategy.ask()
+    fitness = pool.evaluate(candidates).fitness
+    assert fitness[0] == 0
+    strategy.tell(candidates, fitness, pool.population())
+    assert np.linalg.norm(strategy.mean - 1) < np.linalg.norm(np.full(5, 2.0))
+    assert strategy.ask().injected is None
+    with pytest.raises(ValueError, match="points must have shape"):
+        strategy.inject(np.ones((1, 4)))
+
+
+def test_points_and_a_distribution_are_taken_from_files(tmp_path: Path) -> None:
+    points = tmp_path / "points.npy"
+    np.save(points, np.ones((2, 5)))
+    assert CMAES(CMAESSettings(inject=str(points)), np.zeros(5), 0).ask().num_injected == 2
+    earlier = CMAES(CMAESSettings(), np.zeros(5), 0)
+    earlier.C = np.diag(np.arange(1.0, 6))
+    arrays = {f"strategy/{name}": array for name, array in {**earlier.state(), "sigma": np.array(0.3)}.items()}
+    save_checkpoint(tmp_path / "checkpoints", Checkpoint(1, arrays, {}), 1)
+    warm = CMAES(CMAESSettings(warm_start=str(tmp_path)), np.full(5, 7.0), 0)
+    assert warm.sigma == 0.3
+    np.testing.assert_allclose(np.sort(warm.D**2), np.arange(1.0, 6))
+    np.testing.assert_array_equal(warm.mean, np.zeros(5))
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"inject": str(tmp_path / "none.npy")}, "--inject must be a .npy file"),
+        ({"inject": str(points)}, "--inject must hold finite points of 4 numbers"),
+        ({"warm_start": str(points)}, "--warm-start must be a run directory"),
+        ({"warm_start": str(tmp_path)}, "--warm-start must have 4 parameters"),
+    )
+    for settings, words in cases:
+        with pytest.raises(UserError, match=words):
+            CMAES(CMAESSettings(**settings), np.zeros(4), 0)

@@ -9,6 +9,7 @@ import pytest
 from esengine.algorithms import (
     ARSSettings,
     CMAESSettings,
+    LMMAESSettings,
     OpenAIESSettings,
     PGPESettings,
     SepCMAESSettings,
@@ -51,6 +52,7 @@ SUBJECTS = {
     "snes": Subject(SNESSettings(sigma=0.3), RANKED | FLAT, sizes=(2, *ANY)),
     "cma-es": Subject(CMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
     "sep-cma-es": Subject(SepCMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
+    "lm-ma-es": Subject(LMMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
     "a user's own": Subject(HillClimbSettings(population_size=20, sigma=0.3), RANKED | TURNED, sizes=(1, *ANY)),
 }
 CHECKS = {f"{name}: {what}": check for name, subject in SUBJECTS.items() for what, check in checks(subject).items()}

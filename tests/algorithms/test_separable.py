@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import PGPE, SNES, PGPESettings, SepCMAES, SepCMAESSettings, SNESSettings
-from esengine.algorithms.cma_es import Coefficients, expected_length
+from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.sep_cma_es import separable
 from esengine.desk import Desk
 from esengine.errors import UserError

@@ -105,10 +105,10 @@ def test_a_crossed_member_takes_the_last_mutation_of_its_mate() -> None:
     assert (mates >= 0).sum() > 20
     assert shared.selected is None  # a node keeps rows, not where they came from
     for member in np.flatnonzero(mates >= 0)[:8]:
-        own = np.empty(5)
-        NOISE.read(int(NOISE.starts(0, 2, np.array([member]))[0]), own)
+        own = np.empty((1, 5))
+        NOISE.read_rows(NOISE.starts(0, 2, np.array([member])), 0, own)
         taken = shared.parents[mates[member]]  # after one generation a row is nothing but its last mutation
-        expected = shared.parents[parents[member]] + taken + 0.5 * own
+        expected = shared.parents[parents[member]] + taken + 0.5 * own[0]
         np.testing.assert_allclose(shared.row(NOISE, int(member)), expected, rtol=1e-12)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from esengine import kernels
 from esengine.candidates import (
     AntitheticPairs,
     Candidates,
@@ -35,7 +36,8 @@ def parents_of(dtype: type[Any], num_rows: int = 5, dimension: int = 40) -> NDAr
 
 def gaussian(population_size: int = 300, n: int = 6) -> GaussianSamples:
     random = np.random.default_rng(1)
-    return GaussianSamples(7, 3, population_size, 0.5, random.standard_normal(n), random.standard_normal((n, n)))
+    mean, matrix = random.standard_normal(n), random.standard_normal((n, n))
+    return GaussianSamples(7, 3, population_size, 0.5, mean, kernels.pack_panels(matrix))
 
 
 def antithetic(population_size: int = 300, dtype: type[Any] = np.float32) -> AntitheticPairs:
@@ -165,18 +167,6 @@ def test_a_sum_of_squares_over_pairs_adds_their_weights() -> None:
     weights, starts = scaled(6).weighted_starts(NOISE, np.array([0.5, 0.25, 1, -1, 0, 2]), 2)
     np.testing.assert_array_equal(weights, [0.75, 2])
     np.testing.assert_array_equal(starts, NOISE.starts(7, 3, np.array([0, 2])))
-
-
-def test_gaussian_moments_are_the_weighted_sums_of_the_steps() -> None:
-    samples = gaussian(100)
-    weights = np.random.default_rng(4).standard_normal(100)
-    steps = (np.concatenate([samples.rows(NOISE, i, i + 1) for i in range(100)]) - samples.mean) / samples.sigma
-    normals = np.linalg.solve(samples.transform, steps.T).T
-    lengths = np.sqrt((normals**2).sum(1))
-    rescaled = np.where(weights < 0, weights * 6 / lengths**2, weights)
-    parts = [samples.moments(NOISE, weights, *bounds) for bounds in chunks(100, samples.moment_chunk_size())]
-    np.testing.assert_allclose(sum(first for first, _ in parts), np.maximum(weights, 0) @ steps, rtol=1e-9)
-    np.testing.assert_allclose(sum(second for _, second in parts), (rescaled[:, None] * steps).T @ steps, rtol=1e-7)
 
 
 @settings(max_examples=30)

@@ -146,3 +146,28 @@ def test_parents_are_drawn_uniformly() -> None:
     counts = np.bincount(parents, minlength=10)
     assert counts.min() > 10_000 - 5 * 95
     assert counts.max() < 10_000 + 5 * 95
+
+
+@pytest.mark.parametrize(("num_rows", "n"), [(1, 1), (7, 5), (9, 16), (70, 37)])
+@pytest.mark.parametrize("lower", [False, True])
+def test_products_of_rows_equal_their_reference_however_they_are_cut(num_rows: int, n: int, lower: bool) -> None:
+    random = np.random.default_rng(3)
+    rows, matrix = random.standard_normal((num_rows, n)), random.standard_normal((n, n))
+    panels = kernels.pack_panels(np.tril(matrix) if lower else matrix)
+    product = kernels.multiply_rows(rows, panels, lower)
+    np.testing.assert_allclose(product, kernels.multiply_rows_reference(rows, panels, lower), rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(product, kernels.multiply_rows(rows, panels, False))
+    alone = [kernels.multiply_rows(rows[i : i + 1], panels, lower)[0] for i in range(num_rows)]
+    np.testing.assert_array_equal(product, alone)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_sums_of_products_equal_their_reference_however_they_are_cut(lower: bool) -> None:
+    left, right = np.random.default_rng(4).standard_normal((2, 50, 32))
+    total, cut, expected = np.zeros((32, 32)), np.zeros((32, 32)), np.zeros((32, 32))
+    kernels.add_products(left, right, lower, total)
+    for part in (slice(0, 13), slice(13, 50)):
+        kernels.add_products(np.ascontiguousarray(left[part]), np.ascontiguousarray(right[part]), lower, cut)
+    kernels.add_products_reference(left, right, lower, expected)
+    np.testing.assert_array_equal(total, cut)
+    np.testing.assert_allclose(np.tril(total), np.tril(expected), rtol=1e-12, atol=1e-12)

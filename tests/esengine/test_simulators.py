@@ -18,6 +18,7 @@ from esengine.spaces import describe
 from esengine.vectorized import VectorSimulator, offers_vector
 
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
+OWN = ["esengine/CartPoleSwingUp-v0"]
 MUJOCO = [
     "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Swimmer-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5",
     "InvertedDoublePendulum-v5", "Reacher-v5",
@@ -40,7 +41,7 @@ def test_starts_come_from_numpys_own_bit_stream(seed: int) -> None:
     np.testing.assert_array_equal(drawn, expected)
 
 
-@pytest.mark.parametrize("env_id", CLASSIC)
+@pytest.mark.parametrize("env_id", [*CLASSIC, *OWN])
 def test_every_step_of_classic_control_is_gymnasiums(env_id: str) -> None:
     env = gymnasium.make(env_id)
     task: Any = env.unwrapped
@@ -98,7 +99,7 @@ def test_every_step_of_a_mujoco_task_is_gymnasiums_to_the_last_bit(env_id: str) 
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("env_id", [*CLASSIC, *MUJOCO])
+@pytest.mark.parametrize("env_id", [*CLASSIC, *OWN, *MUJOCO])
 def test_whole_episodes_are_gymnasiums(env_id: str, sampled: bool) -> None:
     observations, _ = describe(EnvironmentSpec(env_id).make())
     spec, actor = EnvironmentSpec(env_id), actor_for(env_id, sampled=sampled)

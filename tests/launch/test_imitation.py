@@ -125,7 +125,7 @@ def test_the_environment_is_that_of_the_demonstrations_and_no_other(capsys: pyte
     assert main([*cloning, "--survival-bonus", "1"]) == 2
     assert "--survival-bonus has no meaning for behavior-cloning, got 1.0; drop it" in capsys.readouterr().err
     assert main(["train", "dagger", "--env-id", "Pendulum-v1", "--ranks", "1"]) == 2
-    assert "dagger needs --expert or --rules, got none" in capsys.readouterr().err
+    assert "dagger needs --expert, --planner or --rules, got none" in capsys.readouterr().err
     assert main([*cloning, "--trajectories", "9"]) == 2
     assert "must lie between 1 and the 5 that there are, got 9" in capsys.readouterr().err
 

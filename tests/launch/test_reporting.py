@@ -88,6 +88,16 @@ def test_failures_are_listed_and_a_run_that_has_not_begun_has_a_page(tmp_path: P
     assert re.search(r"The start of \S+ on \S+ failed\.", text)
 
 
+def test_a_learner_without_a_population_has_a_page(tmp_path: Path) -> None:
+    train = TrainSettings(env_id="CartPole-v1")
+    run = RunDirectory.create(tmp_path / "run", RunConfig("cma-es", train, CMAESSettings()))
+    for generation in (1, 2):
+        counted = {"generation": generation, "env_steps": 0, "evaluations": 0, "failed_members": 0, "loss": 1 / generation}
+        run.metrics.add(counted | {"machine": {"ranks": 3, "steps_per_s": 0.0, "elapsed_s": 1.0, "seconds": {"update": 1.0}}})
+    report(run.path, ReportSettings(tmp_path / "run.html", film=False))
+    assert (tmp_path / "run.html").read_text().count("<figure") == 1
+
+
 def test_the_command_of_a_run_gives_its_settings_back(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[RunConfig] = []
     monkeypatch.setattr(train_command, "start", lambda config, stop: given.append(config))

@@ -40,7 +40,7 @@ class User:
         return self.output("esengine", "submit", *arguments).splitlines()[0].split(",")[0].split()[-1]
 
     def wait(self, job: str, condition: Callable[[str], bool], what: str) -> None:
-        """Wait until a job's state meets a condition; one put back into the queue need not wait its two minutes."""
+        """Wait until a job's state meets a condition; one that was requeued need not wait for its two minutes."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             states = self.cluster.states(job)
@@ -54,8 +54,12 @@ class User:
     def wait_for_end(self, job: str) -> list[str]:
         """Wait until a job, with all its tasks, has ended for good; returns the states."""
         ended = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
-        self.wait(job, lambda state: state in ended, "its end")
-        return [state for state, _ in self.cluster.states(job)]
+        while True:
+            self.wait(job, lambda state: state in ended, "its end")
+            time.sleep(1.0)  # a job that is being requeued is shown as failed for a moment
+            states = [state for state, _ in self.cluster.states(job)]
+            if all(state in ended for state in states):
+                return states
 
     def wait_for_rows(self, run: str, count: int, job: str) -> None:
         """Wait until a run has done so many generations."""
@@ -83,4 +87,5 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 def user(cluster: SlurmCluster, tmp_path: Path) -> Iterator[User]:
     yield User(cluster, tmp_path)
     cluster.run("scancel", "--me")
+    cluster.boot_crashed()
     cluster.wait_for_nodes()

@@ -1,7 +1,7 @@
 """A real Slurm cluster on one machine: a login node with the controller, and compute nodes that can be crashed and booted.
 
 Every node has its own network, name, process ids, ``/dev/shm`` and ``/tmp``; all else is shared, like a cluster's file
-system. Needs root and Debian's ``slurm-wlm munge iproute2``.
+system. Needs root and a few packages of Debian's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.conftest import REPOSITORY
 from tests.support.bridge import Bridge
 
+PACKAGES = "slurm-wlm, munge, libpmix-dev and iproute2"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "ip", "nsenter", "unshare")
 KILL_WAIT_S = 10
 _CONFIGURATION = """
@@ -72,7 +73,9 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "a cluster of namespaces needs root"
     lacking = [program for program in PROGRAMS if shutil.which(program) is None]
-    return f"a cluster needs Debian's slurm-wlm, munge and iproute2; there is no {', '.join(lacking)}" if lacking else None
+    if not any(Path("/usr/lib").glob("*/pmix2/lib/libpmix.so")):  # the name that srun loads
+        lacking.append("libpmix.so")
+    return f"a cluster needs Debian's {PACKAGES}; there is no {', '.join(lacking)}" if lacking else None
 
 
 class SlurmCluster:
@@ -124,7 +127,9 @@ class SlurmCluster:
 
     def run(self, *command: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the login node, as a user would."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OMPI_", "PMI", "SLURM"))}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("OMPI_", "PMI", "SLURM", "ESENGINE"))
+        }
         environment |= {"SLURM_CONF": str(self.folder / "slurm.conf"), "COLUMNS": "200"}
         environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.run(
@@ -158,6 +163,12 @@ class SlurmCluster:
         """Bring a crashed node back."""
         self._bridge.join(node)
         self._start_node(node)
+
+    def boot_crashed(self) -> None:
+        """Bring back every node that is down."""
+        for node in self.nodes:
+            if node not in self._processes:
+                self.boot(node)
 
     def wait_for_nodes(self) -> None:
         """Wait until every node is idle."""

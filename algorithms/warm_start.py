@@ -1,0 +1,44 @@
+"""What a search can start from beside a point: the distribution that another run ended with, and points worth trying."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.checkpoint import load_newest
+from esengine.errors import UserError
+
+
+def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """Mean (n,), sigma and covariance matrix (n, n) from the newest checkpoint of a run directory.
+
+    Raises:
+        UserError: there is none, it is of another method, or of another number of parameters.
+    """
+    checkpoint = load_newest(Path(run) / "checkpoints")
+    if checkpoint is None:
+        raise UserError(f"--warm-start must be a run directory with a checkpoint, got {run}; give the folder of a cma-es run")
+    arrays = checkpoint.arrays
+    if "strategy/C" not in arrays:
+        raise UserError(f"--warm-start must be a run of cma-es without restarts, got {run}, which has no covariance matrix")
+    mean, sigma, covariance = (arrays[f"strategy/{name}"] for name in ("mean", "sigma", "C"))
+    if mean.size != n:
+        raise UserError(f"--warm-start must have {n} parameters, got {run} with {mean.size}; use a run of the same problem")
+    return np.array(mean, np.float64), float(sigma), np.array(covariance, np.float64)
+
+
+def points_of(file: str, n: int) -> NDArray[np.float64]:
+    """Points, (num_points, n), from a .npy file; no code is run.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        points = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--inject must be a .npy file of points, got {file}: {error}; write one with numpy.save") from error
+    if points.ndim != 2 or points.shape[1] != n or not np.isfinite(points).all():
+        raise UserError(f"--inject must hold finite points of {n} numbers, one a row, got {file} of shape {points.shape}")
+    return np.asarray(points, np.float64)

@@ -1,0 +1,26 @@
+"""The starts that every policy is judged on; it needs gymnasium alone, so that each package's environment can run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+
+NUM_STARTS = 100
+
+
+def returns_of(act: Callable[[Any], Any], correction: Callable[[Any], Any | None] = lambda observation: None) -> list[float]:
+    """Return of one Pendulum-v1 episode from each start; ``correction`` may replace an action."""
+    env = gymnasium.make("Pendulum-v1")
+    returns = []
+    for seed in range(NUM_STARTS):
+        observation, _ = env.reset(seed=seed)
+        total, ended = 0.0, False
+        while not ended:
+            corrected = correction(observation)
+            observation, reward, terminated, truncated, _ = env.step(act(observation) if corrected is None else corrected)
+            total += float(reward)
+            ended = terminated or truncated
+        returns.append(total)
+    return returns

@@ -1,0 +1,1 @@
+"""What the planners reach, how many labels they give a second, and what policies learn from them."""

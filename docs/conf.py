@@ -1,0 +1,52 @@
+"""Sphinx's settings, and the directive ``help``, which shows what a command prints for --help."""
+
+import contextlib
+import importlib
+import io
+import os
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from esengine import __version__
+from esengine.interrupts import StopRequest
+from esengine.launch.commands import COMMANDS
+from esengine.launch.methods import METHODS
+
+project = "esengine"
+author = "the esengine authors"
+release = __version__
+extensions = ["myst_parser"]
+html_theme = "furo"
+html_title = "esengine"
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # README and files of the repository are linked from pages that GitHub shows, too
+os.environ |= {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
+
+
+class Help(Directive):
+    """One section a command, and one a method of train."""
+
+    def run(self) -> list[nodes.Node]:
+        calls = [("train", [method]) for method in METHODS]
+        calls += [(name, []) for name in COMMANDS if name != "train"]
+        return [_section(name, arguments) for name, arguments in calls]
+
+
+def _section(name: str, arguments: list[str]) -> nodes.section:
+    title = " ".join(["esengine", name, *arguments])
+    section = nodes.section(ids=[nodes.make_id(title)])
+    section += nodes.title(text=title)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        importlib.import_module(f"esengine.launch.commands.{name}").command([*arguments, "--help"], StopRequest())
+    if not text.getvalue().strip():
+        raise RuntimeError(f"{title} --help printed nothing")
+    section += nodes.literal_block(text=text.getvalue(), language="text")
+    return section
+
+
+def setup(app: object) -> None:
+    """Register the directive."""
+    app.add_directive("help", Help)  # type: ignore[attr-defined]

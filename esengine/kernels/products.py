@@ -1,0 +1,152 @@
+"""Matrix products whose bits do not depend on how the work is cut.
+
+BLAS sums a product in another order for another number of rows, so members could not be sampled by whoever evaluates them.
+Here every number of a result is one running sum in the order of ``k``, each step a fused multiply-add, in tiles of registers:
+the same bits for one row or a thousand, on any machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+PANEL = 16  # columns of a tile of registers: two 512-bit vectors of float64
+_LANES = 8
+_GROUP = 8
+_BLOCK = 64  # rows that stay in the second-level cache while all columns pass over them
+
+
+def _make_tile(num_rows: int) -> Any:
+    """An intrinsic that adds ``sum_k a[k, r] * b[k, v]`` to a tile c of ``num_rows`` x `PANEL`, held in registers.
+
+    Its arguments are the addresses of a, b and c, the number of terms, and strides in bytes: of a by term and by row, of b by
+    term, of c by row. The columns of b and of c are contiguous.
+    """
+
+    @intrinsic
+    def tile(typing_context: Any, a: Any, b: Any, c: Any, count: Any, a_term: Any, a_row: Any, b_term: Any, c_row: Any) -> Any:
+        signature = types.void(*[types.intp] * 8)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            number = ir.DoubleType()
+            vector = ir.VectorType(number, _LANES)
+            a, b, c, count, a_term, a_row, b_term, c_row = arguments
+            integer = a.type
+
+            def at(address: Any, offset: Any, kind: Any) -> Any:
+                return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
+
+            def broadcast(value: Any) -> Any:
+                single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+                zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+                return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
+
+            fused = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_LANES}f64"
+            )
+            halves = [ir.Constant(integer, 8 * _LANES * half) for half in range(PANEL // _LANES)]
+            rows = [builder.mul(c_row, ir.Constant(integer, row)) for row in range(num_rows)]
+            sums = [[cgutils.alloca_once(builder, vector) for _ in halves] for _ in rows]
+            for row, of_row in zip(rows, sums, strict=True):
+                for half, total in zip(halves, of_row, strict=True):
+                    builder.store(builder.load(at(c, builder.add(row, half), vector), align=8), total)
+            with cgutils.for_range(builder, count) as loop:
+                a_now = builder.add(a, builder.mul(loop.index, a_term))
+                b_now = builder.add(b, builder.mul(loop.index, b_term))
+                columns = [builder.load(at(b_now, half, vector), align=8) for half in halves]
+                for row, of_row in enumerate(sums):
+                    offset = builder.mul(a_row, ir.Constant(integer, row))
+                    factor = broadcast(builder.load(at(a_now, offset, number), align=8))
+                    for column, total in zip(columns, of_row, strict=True):
+                        builder.store(builder.call(fused, [factor, column, builder.load(total)]), total)
+            for row, of_row in zip(rows, sums, strict=True):
+                for half, total in zip(halves, of_row, strict=True):
+                    builder.store(builder.load(total), at(c, builder.add(row, half), vector), align=8)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+_tile_of_one, _tile_of_group = _make_tile(1), _make_tile(_GROUP)
+
+
+def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rows of a matrix, (num_rows, n), as `multiply_rows` reads them: (num_panels, n, PANEL), padded with zeros."""
+    num_rows, n = matrix.shape
+    padded = np.zeros((-(-num_rows // PANEL) * PANEL, n))
+    padded[:num_rows] = matrix
+    return np.ascontiguousarray(padded.reshape(-1, PANEL, n).transpose(0, 2, 1))
+
+
+@njit(cache=True, error_model="numpy")
+def multiply_rows(rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
+    """``rows @ matrix.T``, (num_rows, num_panels * PANEL): each row's bits do not depend on the others.
+
+    Args:
+        rows: (num_rows, n) contiguous.
+        panels: the matrix, see `pack_panels`; the columns past its rows are zero.
+        lower: whether the matrix is lower triangular, so that half of the terms can be left out.
+    """
+    num_rows, n = rows.shape
+    width = len(panels) * PANEL
+    out = np.zeros((num_rows, width))
+    source, target = np.intp(rows.ctypes.data), np.intp(out.ctypes.data)
+    matrix = np.intp(panels.ctypes.data)
+    for low in range(0, num_rows, _BLOCK):
+        high = min(low + _BLOCK, num_rows)
+        grouped = high - (high - low) % _GROUP
+        for p in range(len(panels)):
+            panel, first = matrix + p * n * PANEL * 8, target + p * PANEL * 8
+            count = min(n, (p + 1) * PANEL) if lower else n
+            for i in range(low, grouped, _GROUP):
+                _tile_of_group(source + i * n * 8, panel, first + i * width * 8, count, 8, n * 8, PANEL * 8, width * 8)
+            for i in range(grouped, high):
+                _tile_of_one(source + i * n * 8, panel, first + i * width * 8, count, 8, n * 8, PANEL * 8, width * 8)
+    return out
+
+
+def multiply_rows_reference(rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
+    """NumPy twin of `multiply_rows`."""
+    return rows @ np.concatenate(list(panels), axis=1)
+
+
+@njit(cache=True, error_model="numpy")
+def add_products(left: NDArray[np.float64], right: NDArray[np.float64], lower: bool, out: NDArray[np.float64]) -> None:
+    """``out += left.T @ right``, each number of ``out`` one running sum over the rows in order.
+
+    Args:
+        left: (num_rows, height) contiguous; height is a multiple of 8.
+        right: (num_rows, width) contiguous; width is a multiple of PANEL.
+        lower: leave out what lies above the diagonal, for a product that is symmetric.
+        out: (height, width) contiguous.
+    """
+    num_rows, height = left.shape
+    width = right.shape[1]
+    a, b, c = np.intp(left.ctypes.data), np.intp(right.ctypes.data), np.intp(out.ctypes.data)
+    for j in range(0, width, PANEL):
+        for i in range(j if lower else 0, height, _GROUP):
+            _tile_of_group(a + i * 8, b + j * 8, c + (i * width + j) * 8, num_rows, height * 8, 8, width * 8, width * 8)
+
+
+def add_products_reference(
+    left: NDArray[np.float64], right: NDArray[np.float64], lower: bool, out: NDArray[np.float64]
+) -> None:
+    """NumPy twin of `add_products`."""
+    out += np.tril(left.T @ right) if lower else left.T @ right
+
+
+@njit(cache=True, error_model="numpy")
+def read_rows(table: NDArray[np.float32], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
+    """``out[i] = table[starts[i] + first : ... + width]``: the same slice of many windows, (num_rows, width)."""
+    for i in range(starts.size):
+        noise, row = table[starts[i] + first : starts[i] + first + out.shape[1]], out[i]
+        for k in range(row.size):
+            row[k] = noise[k]

@@ -1,0 +1,90 @@
+"""One plan by all ranks: the candidates of each iteration are run by whoever is free, while the master steps the episode.
+
+That is for few episodes of an environment that is slow to simulate. A candidate's return depends on its state and its controls
+alone, so these plans have the same bits as those of a rank that plans alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.dynamics import Dynamics, Transitions
+from esengine.pool import Pool
+from esengine.problems import MEMBER, member_error
+from esengine.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
+
+_PURPOSE = "plan"
+
+
+@dataclass
+class PlanningProblem(RecordingProblem):
+    """A recording problem whose ranks can also run candidates for a plan.
+
+    Args:
+        dynamics: run them.
+    """
+
+    dynamics: Dynamics | None = None
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        if candidates.episode_purpose != _PURPOSE:
+            return super().evaluate(candidates, first, rows)
+        assert self.dynamics is not None
+        records = np.zeros(len(rows), MEMBER)
+        records["member"] = np.arange(first, first + len(rows))
+        size = self.dynamics.state_size
+        state, controls = np.array(rows[0, :size]), np.array(rows[0, size:])
+        shape = (candidates.population_size, -1, self.dynamics.low.size)
+        try:
+            records["fitness"] = self.dynamics.returns(state, controls.reshape(shape)[first : first + len(rows)])
+        except Exception as error:
+            raise member_error(error, candidates, first, candidates.seed) from error
+        return records, np.zeros(0)
+
+    def record_here(self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int) -> list[Recorded]:
+        """Record on the master what `recording.record` records on all ranks; only the expert asks the pool."""
+        self.acting = acting
+        seeds = episode_seeds(seed, number, episodes)
+        return [with_seed(self.record(own), own) for own in seeds]
+
+
+class PooledDynamics:
+    """Dynamics whose candidates are run by all ranks; all else is done here.
+
+    Args:
+        dynamics: of the environment.
+        pool: of a `PlanningProblem` with the same dynamics.
+    """
+
+    def __init__(self, dynamics: Dynamics, pool: Pool) -> None:
+        self._dynamics, self._pool, self._number = dynamics, pool, 0
+        self.state_size, self.num_coordinates, self.smooth = dynamics.state_size, dynamics.num_coordinates, dynamics.smooth
+        self.low, self.high = dynamics.low, dynamics.high
+
+    def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
+        return self._dynamics.state_of(env)
+
+    def action_of(self, control: NDArray[np.float64]) -> Any:
+        return self._dynamics.action_of(control)
+
+    def control_of(self, action: Any) -> NDArray[np.float64]:
+        return self._dynamics.control_of(action)
+
+    def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
+        return self._dynamics.step(states, controls)
+
+    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(controls) == 1:
+            return self._dynamics.returns(state, controls)
+        self._number += 1
+        published = np.concatenate([state, controls.ravel()])
+        episodes = PolicyEpisodes(0, self._number, len(controls), published, _PURPOSE)
+        return np.array(self._pool.evaluate(episodes, merge=False).records["fitness"])

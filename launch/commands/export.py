@@ -1,0 +1,15 @@
+"""``esengine export RUN --format FORMAT --out FILE``: a policy for other programs."""
+
+from __future__ import annotations
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse_with_argument
+from esengine.launch.exporting.export import ExportSettings, export
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Write the file; returns the exit status. Raises UserError for a policy or a file that will not do."""
+    about = "A run directory or a policy file."
+    policy, settings = parse_with_argument(ExportSettings, argv, "esengine export", "policy", about)
+    print(export(policy, settings))
+    return 0

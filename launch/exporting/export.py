@@ -1,0 +1,82 @@
+"""Writing a policy in the formats of other programs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from safetensors.numpy import save
+
+from esengine.errors import UserError
+from esengine.launch.exporting import predictor
+from esengine.launch.exporting.network import Network, network_of
+from esengine.launch.exporting.onnx_graph import onnx_bytes
+from esengine.policy_file import load_policy
+
+_ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}
+_LINE = 120  # characters of packed arrays
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write a policy for other programs: observation scaling, network and action bounds in one file."""
+
+    format: Literal["torch", "onnx", "stable-baselines3"]
+    """Tensors of a torch module, an ONNX graph, or a Python file whose object predicts as Stable-Baselines3's models do."""
+    out: Path
+    """The file to write: .safetensors, .onnx or .py."""
+
+    def check(self) -> None:
+        """Raises UserError for a file that the format has no use for."""
+        ending = _ENDINGS[self.format]
+        if self.out.suffix != ending:
+            raise UserError(f"--out must end in {ending} for {self.format}, got {self.out}; use {self.out.with_suffix(ending)}")
+        if not self.out.resolve().parent.is_dir():
+            raise UserError(f"--out must lie in a folder that exists, got {self.out}; make the folder first")
+
+
+def export(path: Path, settings: ExportSettings) -> str:
+    """Write the policy of a run, or of a policy file; returns a sentence on what the file takes and gives.
+
+    Raises:
+        UserError: there is no such policy, or a package that the format needs is missing.
+    """
+    settings.check()
+    policy = load_policy(path)
+    network = network_of(policy)
+    written = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}[settings.format](network)
+    aside = settings.out.with_name(f".{settings.out.name}.aside")
+    aside.write_bytes(written)
+    aside.rename(settings.out)
+    action = policy.spec.action
+    shape = "".join(f", {size}" for size in action.shape)
+    told = f"{settings.out}: observation (batch, {policy.spec.observation_dim}) to action (batch{shape}) {action.dtype}"
+    return told + ("; it takes the likeliest action, where the policy draws one" if policy.spec.sampled else "")
+
+
+def _torch_bytes(network: Network) -> bytes:
+    tensors = {**network.scaling, **network.bounds}
+    for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
+        tensors |= {f"network.{2 * layer}.weight": weights, f"network.{2 * layer}.bias": biases}  # a tanh is between
+    return save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, {"esengine": json.dumps(network.head)})
+
+
+def _python_bytes(network: Network) -> bytes:
+    arrays = {
+        **network.scaling,
+        **network.bounds,
+        "head": np.array(json.dumps(network.head | {"layers": len(network.weights)})),
+    }
+    for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
+        arrays |= {f"weight{layer}": weights, f"bias{layer}": biases}
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    packed = base64.b64encode(file.getvalue()).decode()
+    lines = "\n".join(f'    "{packed[first : first + _LINE]}"' for first in range(0, len(packed), _LINE))
+    source = Path(predictor.__file__).read_text()
+    return f"{source}\n\npolicy = Predictor(\n{lines}\n)\n".encode()

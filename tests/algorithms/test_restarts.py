@@ -1,0 +1,77 @@
+"""Restarts: what runs when, and that a stop in between changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esengine.algorithms.cma_es import CMAESSettings
+from esengine.desk import Desk
+from esengine.errors import UserError
+from esengine.noise import create_table
+from esengine.pool import Pool
+from esengine.problems import ObjectiveProblem
+from esengine.world import World
+
+NOISE = create_table(0, 18, 64, None)
+
+
+def rastrigin(x: np.ndarray) -> float:
+    return float(10 * x.size + np.sum(x**2 - 10 * np.cos(2 * np.pi * x)))
+
+
+def advance(strategy: Any, generations: int) -> list[int]:
+    """The population size of each generation."""
+    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(rastrigin, 4, minimize=True), None))
+    sizes: list[int] = []
+    while len(sizes) < generations and strategy.should_stop() is None:
+        candidates = strategy.ask()
+        sizes.append(candidates.population_size)
+        strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+    return sizes
+
+
+def settings(restarts: Any, most: int) -> CMAESSettings:
+    return CMAESSettings(restarts=restarts, max_restarts=most, tolerance_fun=1e-3, tolerance_fun_history=1e-3)
+
+
+def test_ipop_doubles_the_population_until_its_last_restart() -> None:
+    strategy: Any = settings("ipop", 2).strategy(np.full(4, 3.0), 0)
+    sizes = advance(strategy, 3000)
+    assert sorted(set(sizes)) == [8, 16, 32]
+    assert sizes == sorted(sizes)
+    assert "2 restarts" in str(strategy.should_stop())
+    assert rastrigin(strategy.parameters()) < 3
+
+
+def test_bipop_gives_small_searches_as_many_evaluations_as_large_ones() -> None:
+    strategy: Any = settings("bipop", 3).strategy(np.full(4, 3.0), 1)
+    sizes = advance(strategy, 6000)
+    assert sizes[0] == 8
+    assert max(sizes) == 64
+    large, small = strategy._used
+    assert 0.3 * large < small < 1.6 * large
+    assert strategy.metrics()["restarts"] > 4
+
+
+@pytest.mark.parametrize("restarts", ["ipop", "bipop"])
+def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(restarts: str) -> None:
+    straight, stopped, resumed = (settings(restarts, 3).strategy(np.full(4, 3.0), 1) for _ in range(3))
+    advance(straight, 250)
+    advance(stopped, 180)
+    assert stopped.metrics()["restarts"] > 0
+    resumed.restore({name: np.array(array) for name, array in stopped.state().items()})
+    advance(resumed, 70)
+    one, two = straight.state(), resumed.state()
+    assert list(one) == list(two)
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [({"restarts": "twice"}, "none, ipop or bipop"), ({"max_restarts": -1}, "negative")]
+)
+def test_bad_restarts_are_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        CMAESSettings(**values).check()

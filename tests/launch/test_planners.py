@@ -1,0 +1,88 @@
+"""Planners as experts of ``esengine collect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esengine.algorithms.planners import ILQR, MPPI, PlannerExpert
+from esengine.demonstrations import load_demonstrations
+from esengine.dynamics import make_dynamics
+from esengine.errors import UserError
+from esengine.launch.cli import main
+from esengine.launch.collecting import CollectSettings, recording_problem
+from esengine.launch.planners import check_planner, load_planner
+from esengine.opening import open_desk
+from esengine.planning import PlanningProblem, PooledDynamics
+from esengine.pool import Pool
+from esengine.world import World
+from tests.conftest import Run
+
+
+def test_any_number_of_ranks_plans_the_same_bytes(esengine: Run, tmp_path: Path) -> None:
+    planner = ("--planner", "mppi", "--planner-arg", "horizon=12", "num_candidates=16", "--env-id", "HalfCheetah-v5")
+    for ranks in ("1", "3", "5"):  # by episodes, and, with more workers than episodes, by candidates
+        flags = ("--episodes", "4", "--max-episode-steps", "5", "--noise", "0.1", "--ranks", ranks, "--out", f"{ranks}.npz")
+        result = esengine("collect", *planner, *flags)
+        assert result.returncode == 0, result.stderr
+    images = {(tmp_path / f"{ranks}.npz").read_bytes() for ranks in (1, 3, 5)}
+    assert len(images) == 1
+    demonstrations = load_demonstrations([tmp_path / "1.npz"])
+    expert = PlannerExpert(MPPI(horizon=12, num_candidates=16), make_dynamics(demonstrations.environment))
+    trajectory, env = demonstrations.trajectories[2], demonstrations.environment.make()
+    observation, _ = env.reset(seed=trajectory.seed)
+    expert.begin(env, trajectory.seed or 0)
+    for action, label in zip(trajectory.actions, trajectory.targets, strict=True):
+        assert expert.act(observation).tolist() == label.tolist()
+        observation = env.step(action.astype("float32"))[0]
+
+
+def test_settings_come_from_name_and_value() -> None:
+    assert load_planner("ilqr", ("horizon=7", "tolerance=1", "cross_terms=false")) == ILQR(7, tolerance=1.0, cross_terms=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("mppi", ("lambda=1",), "settings must be among .*temperature.*, got lambda"),
+        ("mppi", ("horizon",), "--planner-arg must be name=value, got 'horizon'; for example horizon=50"),
+        ("mppi", ("horizon=0",), "--planner-arg horizon must be at least 1, got 0"),
+        ("cross-entropy", ("horizon=long",), "horizon must be .*, got 'long'"),
+        (None, ("horizon=3",), "--planner-arg must go with --planner, got horizon=3"),
+    ],
+)
+def test_settings_that_no_planner_has_are_refused(name: str | None, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_planner(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--planner", "mppi"), "need --env-id"),
+        (("--planner", "mppi", "--expert", "a:b", "--env-id", "Pendulum-v1"), "got --expert and --planner"),
+        (("--planner", "ilqr", "--env-id", "CartPole-v1"), "use --planner mppi or cross-entropy"),
+        (("--planner", "mppi", "--env-id", "Blackjack-v1"), "a planner needs an environment whose state can be set"),
+    ],
+)
+def test_collect_says_who_cannot_plan_where(
+    flags: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["collect", *flags, "--ranks", "1", "--out", str(tmp_path / "demos.npz")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_candidates_that_the_pool_runs_return_the_same_bits() -> None:
+    settings = CollectSettings(planner="mppi", env_id="HalfCheetah-v5")
+    problem = recording_problem(settings)
+    assert isinstance(problem, PlanningProblem)
+    assert problem.dynamics is not None
+    alone = make_dynamics(problem.environment)
+    env = problem.environment.make()
+    env.reset(seed=0)
+    controls = np.random.default_rng(0).uniform(-1, 1, (7, 5, 6))
+    with open_desk(World(), problem, 0, log2_size=None) as desk, Pool(World(), desk) as pool:
+        pooled = PooledDynamics(problem.dynamics, pool).returns(alone.state_of(env), controls)
+    assert pooled.tolist() == alone.returns(alone.state_of(env), controls).tolist()

@@ -1,0 +1,58 @@
+"""Every example runs, in a small form, and reaches what it is about."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY
+
+EXAMPLES = REPOSITORY / "examples"
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_truncation_es_evolves_an_environment_of_ones_own(tmp_path: Path) -> None:
+    assert example("truncation_es").main(tmp_path / "run", generations=4, population_size=32) > 120
+
+
+def test_openai_es_follows_the_valley_in_a_loop_of_ones_own() -> None:
+    assert example("openai_es").main(generations=100) < 18  # which is the cost of the start
+
+
+def test_ars_balances_a_pole_and_its_policy_acts_outside_the_engine(tmp_path: Path) -> None:
+    pytest.importorskip("mujoco", reason="needs MuJoCo, of the extra [mujoco]")
+    assert example("ars").main(tmp_path / "run", generations=10) > 50
+
+
+def test_pgpe_finds_the_middle_of_a_noisy_bowl() -> None:
+    module = example("pgpe")
+    assert module.main(generations=60) < module.start() / 2
+
+
+def test_snes_learns_a_scale_for_every_parameter() -> None:
+    assert example("snes").main(generations=100) > 3
+
+
+def test_cma_es_calibrates_a_simulation() -> None:
+    assert example("cma_es").main(generations=40) == pytest.approx(np.array([15.0, 0.4]), rel=0.1)
+
+
+def test_sep_cma_es_works_in_a_thousand_dimensions() -> None:
+    assert example("sep_cma_es").main(generations=200) < 0.5
+
+
+def test_examples_are_short() -> None:
+    for name in ("truncation_es", "openai_es", "ars", "pgpe", "snes", "cma_es", "sep_cma_es"):
+        assert 25 <= len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 90
