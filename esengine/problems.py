@@ -146,8 +146,13 @@ class EnvironmentProblem:
         return self.normalize_observations and self._adopted is None
 
     @property
-    def num_statistics(self) -> int:
+    def num_moments(self) -> int:
+        """Length of the packed observation moments that a chunk of the search sends."""
         return 1 + 2 * self.observations.dim if self._observes else 0
+
+    @property
+    def num_statistics(self) -> int:
+        return self.num_moments
 
     def members_together(self, population_size: int) -> int:
         simulator = self.simulator()
@@ -160,8 +165,7 @@ class EnvironmentProblem:
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         records = np.zeros(len(rows), MEMBER)
         records["member"] = np.arange(first, first + len(rows))
-        observes = self._observes and candidates.episode_purpose == "episode"
-        statistics = np.zeros(self.num_statistics if observes else 0)
+        statistics = np.zeros(self.num_moments if candidates.episode_purpose == "episode" else 0)
         start = 0
         for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
             here = slice(start, start := start + len(list(group)))

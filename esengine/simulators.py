@@ -160,6 +160,11 @@ class ClassicSimulator:
         self._observation = np.empty(int(np.prod(env.observation_space.shape or ())), np.float32)
         env.close()
 
+    @property
+    def task(self) -> tuple[int, float]:
+        """What the kernels take: the task's number and its constant."""
+        return self._task, self._constant
+
     def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         moments = _NO_MOMENTS if moments is None else moments

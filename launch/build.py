@@ -15,9 +15,13 @@ from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem
+from esengine.reward_file import load_reward
+from esengine.rewarded import RewardedProblem
+from esengine.rewards import LearnedReward
 from esengine.rules import load_rules
 from esengine.simulators import has_compiled
-from esengine.spaces import describe
+from esengine.spaces import ActionSpec, ObservationSpec, describe
+from esengine.traces import horizon_of
 from esengine.vectorized import offers_vector
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
@@ -54,6 +58,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             raise UserError(f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python")
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
+        horizon = horizon_of(env, train.max_episode_steps)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     finally:
         env.close()
@@ -66,7 +71,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             )
     else:
         policy = PolicySpec(observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions)
-    return EnvironmentProblem(
+    settings = (
         environment,
         observations,
         policy,
@@ -81,6 +86,25 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.survival_bonus,
         load_rules(train.rules),
     )
+    if train.reward is None:
+        return EnvironmentProblem(*settings)
+    if horizon is None:
+        raise UserError(
+            f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
+        )
+    return RewardedProblem(*settings, reward=fitting_reward(train, observations, action), horizon=horizon)
+
+
+def fitting_reward(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> LearnedReward:
+    """The reward of ``--reward``. Raises UserError if it is not one of this environment's observations and actions."""
+    assert train.reward is not None
+    reward = load_reward(train.reward)
+    if (reward.spec.observation_dim, reward.spec.action) != (observations.dim, action):
+        raise UserError(
+            f"--reward must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
+            f"got {train.reward} with {reward.spec.observation_dim} observations and a {reward.spec.action.kind} action"
+        )
+    return reward
 
 
 def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:

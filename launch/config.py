@@ -66,6 +66,8 @@ class TrainSettings:
     anchor_decay: float = 0.95
     """Factor on --anchor after every generation."""
 
+    reward: Path | None = None
+    """Learned reward to train on instead of the environment's own, which is still what evaluations tell."""
     episodes_per_member: int = 1
     """Episodes that a member's fitness is the mean of."""
     survival_bonus: float = 0.0
@@ -122,6 +124,7 @@ class TrainSettings:
         for name in ("seed", "eval_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 0)
         self._check_start()
+        self._check_reward()
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
@@ -144,6 +147,19 @@ class TrainSettings:
             )
         if self.anchor and self.init_policy is None:
             raise UserError(f"--anchor belongs to --init-policy, got {self.anchor} without; drop it")
+
+    def _check_reward(self) -> None:
+        """Raises UserError for what --reward does not go with."""
+        if self.reward is None:
+            return
+        if self.env_id is None:
+            raise UserError("--reward belongs to --env-id, got --objective; drop it")
+        if self.survival_bonus:
+            raise UserError(
+                f"--survival-bonus belongs to the environment's own reward, got {self.survival_bonus} with --reward; drop it"
+            )
+        if self.env_backend == "vectorized":
+            raise UserError("--reward must be used with --env-backend auto, compiled or gymnasium, got vectorized; use auto")
 
     @property
     def max_generations(self) -> int:
