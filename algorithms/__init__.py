@@ -7,7 +7,7 @@ from esengine.algorithms.pgpe import PGPE, PGPESettings
 from esengine.algorithms.recombining_es import RecombiningES
 from esengine.algorithms.sep_cma_es import SepCMAES, SepCMAESSettings
 from esengine.algorithms.snes import SNES, SNESSettings
-from esengine.algorithms.strategy import Strategy
+from esengine.algorithms.strategy import Settings, State, Strategy, check_results
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 
 __all__ = [
@@ -24,7 +24,10 @@ __all__ = [
     "SNESSettings",
     "SepCMAES",
     "SepCMAESSettings",
+    "Settings",
+    "State",
     "Strategy",
     "TruncationES",
     "TruncationESSettings",
+    "check_results",
 ]

@@ -57,7 +57,7 @@ class RecombiningES:
         self.generation += 1
 
     def should_stop(self) -> str | None:
-        if self.sigma < 1e-12:
+        if self.sigma < 1e-12 * self.settings.sigma:
             return f"sigma fell to {self.sigma:.1e}"
         if not self.sigma < 1e12 * self.settings.sigma:
             return f"sigma grew to {self.sigma:.1e}: the search runs away; bound the objective"

@@ -1,8 +1,10 @@
 """Truncation selection: guess, keep the best fifth, mutate (Such et al. 2017, arXiv 1712.06567).
 
-Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses. Elites are never kept on one
-lucky score: the best newcomers run more episodes in the next generation, and the elite is the one with the best mean over all
-its later episodes. Weighted recombination is in `recombining_es`.
+Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses, see `genome_tree`. Elites
+are never kept on one lucky score: the best newcomers run more episodes in the next generation, and the elite is the one with
+the best mean over all its later episodes. Step sizes follow a schedule, or are inherited and mutated themselves (Beyer,
+Schwefel 2002, "Evolution strategies: a comprehensive introduction", section 4.2). Weighted recombination is in
+`recombining_es`.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.genome_tree import GenomeTree
 from esengine.algorithms.ranking import best_first
 from esengine.algorithms.strategy import State, Strategy, check_results
-from esengine.candidates import Candidates, Genomes, MutatedParents
+from esengine.candidates import Candidates, MutatedParents
 from esengine.errors import UserError
 from esengine.pool import Population
 
 _LINEAGES = itertools.count(1)
+_REBASE_EVERY, _REBASE_BACK = 64, 32  # generations: chains have at most about their sum of links
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,16 @@ class TruncationESSettings:
     """Mutate single parents, or the weighted mean of all parents with an adapted step size."""
     sigma_decay: float = 1.0
     """Factor on sigma after every generation, without recombination."""
+    sigma_floor: float = 0.0
+    """Below which no schedule or self-adaptation takes sigma, without recombination."""
+    sigma_generations: int | None = None
+    """Go down to the floor in a straight line over so many generations, instead of by a factor."""
+    self_adaptive: bool = False
+    """Members inherit their parent's sigma and mutate it, without recombination."""
+    adaptation_rate: float | None = None
+    """Standard deviation of the logarithm of sigma, where it is self-adaptive; default 1 / sqrt(2 parameters)."""
+    crossover: float = 0.0
+    """Probability that a member takes the last mutation of a second parent too, without recombination."""
     elite_candidates: int = 4
     """Newcomers that run again each generation for the place of the elite, without recombination."""
     elite_episodes: int = 10
@@ -60,8 +74,16 @@ class TruncationESSettings:
             raise UserError(f"--parent-fraction must lie between 0 and 1, got {self.parent_fraction}; 0.2 keeps the best fifth")
         if not (math.isfinite(self.sigma) and self.sigma > 0):
             raise UserError(f"--sigma must be positive, got {self.sigma}; {TruncationESSettings.sigma} is the default")
-        if not 0 < self.sigma_decay <= 1:
-            raise UserError(f"--sigma-decay must lie in (0, 1], got {self.sigma_decay}; 1 keeps sigma")
+        self._check_schedule()
+        if not 0 <= self.crossover <= 1:
+            raise UserError(f"--crossover must be a probability, got {self.crossover}; 0 turns it off")
+        if self.recombination == "weighted":
+            own = ("sigma_decay", "sigma_floor", "sigma_generations", "self_adaptive", "adaptation_rate", "crossover")
+            for name in own:
+                if getattr(self, name) != getattr(TruncationESSettings, name):
+                    raise UserError(
+                        f"--{name.replace('_', '-')} belongs to --recombination none, got weighted; drop one of them"
+                    )
         if self.elite_candidates < 1 or self.elite_episodes < 1:
             raise UserError(
                 "--elite-candidates and --elite-episodes must be at least 1, "
@@ -72,6 +94,27 @@ class TruncationESSettings:
             raise UserError(
                 f"--population-size must be at least {least} to leave a parent at --parent-fraction {self.parent_fraction}, "
                 f"got {self.population_size}; use {least} or more"
+            )
+
+    def _check_schedule(self) -> None:
+        if not 0 < self.sigma_decay <= 1:
+            raise UserError(f"--sigma-decay must lie in (0, 1], got {self.sigma_decay}; 1 keeps sigma")
+        if not 0 <= self.sigma_floor <= self.sigma:
+            raise UserError(f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got {self.sigma_floor}; 0 is no floor")
+        if self.sigma_generations is not None and (self.sigma_generations < 1 or self.sigma_floor == 0):
+            raise UserError(
+                "--sigma-generations must be at least 1, with a --sigma-floor above 0 to go down to, "
+                f"got {self.sigma_generations} and {self.sigma_floor}; for example --sigma-floor {self.sigma / 10:g}"
+            )
+        schedules = (self.sigma_decay != 1, self.sigma_generations is not None, self.self_adaptive)
+        if sum(schedules) > 1:
+            raise UserError(
+                "sigma follows one of --sigma-decay, --sigma-generations and --self-adaptive, got more; drop the others"
+            )
+        if self.adaptation_rate is not None and not (self.self_adaptive and 0 < self.adaptation_rate <= 1):
+            raise UserError(
+                f"--adaptation-rate must lie in (0, 1], with --self-adaptive, got {self.adaptation_rate}; "
+                "leave it out for its default"
             )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
@@ -104,6 +147,8 @@ class TruncationES:
         self._selected: NDArray[np.int64] | None = None
         self._scores = np.zeros((0, 2))  # sum of returns and number of episodes of each contender
         self._elite = np.array(initial)
+        self._deviations = np.full(1, settings.sigma)  # of the rows, where sigma is self-adaptive
+        self._adaptation_rate = settings.adaptation_rate or 1 / math.sqrt(2 * initial.size)
 
     def ask(self) -> MutatedParents:
         return MutatedParents(
@@ -115,14 +160,25 @@ class TruncationES:
             num_rows=self._rows.size,
             num_unchanged=self._num_contenders,
             unchanged_episodes=self.settings.elite_episodes,
+            crossover=self.settings.crossover,
+            adaptation_rate=self._adaptation_rate,
+            least_sigma=self.settings.sigma_floor,
+            deviations=self._deviations if self.settings.self_adaptive else None,
+            last_links=self._tree.last_links(self._rows) if self.settings.crossover else None,
             genomes=lambda: self._tree.genomes(self._rows),
             selected=self._selected,
         )
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the next generation's mutations."""
-        return self.settings.sigma * self.settings.sigma_decay**self.generation
+        """Standard deviation of the next generation's mutations; the geometric mean of the rows' where it is self-adaptive."""
+        settings = self.settings
+        if settings.self_adaptive:
+            return float(np.exp(np.mean(np.log(self._deviations))))
+        if settings.sigma_generations is not None:
+            left = max(0.0, 1 - self.generation / settings.sigma_generations)
+            return settings.sigma_floor + left * (settings.sigma - settings.sigma_floor)
+        return max(settings.sigma_floor, settings.sigma * settings.sigma_decay**self.generation)
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
         check_results(self, candidates, fitness)
@@ -136,7 +192,7 @@ class TruncationES:
             contenders = np.concatenate([[elite], newcomers[: self.settings.num_contenders - 1]])
             scores[0] = self._scores[elite]
         self._elite = population.row(int(contenders[0]))
-        self._select(candidates, np.concatenate([contenders, order[: self.settings.num_parents]]))
+        self._select(candidates, np.concatenate([contenders, order[: self.settings.num_parents]]), population)
         self._num_contenders, self._scores = contenders.size, scores
         self.generation += 1
 
@@ -147,12 +203,16 @@ class TruncationES:
         self._scores += np.column_stack([score, np.full(score.size, episodes)])
         return int(np.argmax(self._scores[:, 0] / self._scores[:, 1]))
 
-    def _select(self, candidates: MutatedParents, members: NDArray[np.int64]) -> None:
+    def _select(self, candidates: MutatedParents, members: NDArray[np.int64], population: Population) -> None:
         """Make ``members`` the next generation's rows."""
+        generation, mates = candidates.generation, candidates.mates(members)
+        self._deviations = candidates.step_sizes(members)
+        sigmas = np.where(members < candidates.num_unchanged, 0, self._deviations)
         parents = self._rows[candidates.parent_indices(members)]
-        mutated = members >= candidates.num_unchanged
-        self._rows = self._tree.grow(parents, mutated, candidates.generation, members, candidates.sigma)
-        self._rows = self._tree.prune(self._rows)
+        mate_nodes = np.where(mates >= 0, self._rows[mates], -1)
+        self._rows = self._tree.prune(self._tree.grow(parents, mate_nodes, generation, members, sigmas))
+        if generation % _REBASE_EVERY == 0:
+            self._rows = self._tree.rebase(self._rows, generation - _REBASE_BACK, population.rebuild)
         self._selected = members
 
     def should_stop(self) -> str | None:
@@ -174,6 +234,7 @@ class TruncationES:
             "num_contenders": np.array(self._num_contenders),
             "scores": self._scores,
             "elite": self._elite,
+            "deviations": self._deviations,
             **{f"tree/{name}": array for name, array in self._tree.state().items()},
         }
 
@@ -183,85 +244,10 @@ class TruncationES:
         self._num_contenders = int(state["num_contenders"])
         self._scores = state["scores"]
         self._elite = state["elite"]
+        self._deviations = state["deviations"]
         self._selected = None
         self._tree.restore({name[5:]: array for name, array in state.items() if name.startswith("tree/")})
         if not (0 <= self._num_contenders <= self._rows.size and self._scores.shape == (self._num_contenders, 2)):
             raise ValueError("the contenders are not among the parents")
         if (self._rows < 0).any() or (self._rows >= self._tree.parents.size).any() or not self._rows.size:
             raise ValueError("the parents are not in the ancestry")
-
-
-class GenomeTree:
-    """The living ancestry: node 0 is the initial row, every other node one mutation of its parent node.
-
-    Args:
-        root: (dimension,) the initial row.
-    """
-
-    def __init__(self, root: NDArray[np.floating]) -> None:
-        self.root = np.array(root)
-        self.parents = np.array([-1], np.int64)
-        self.generations = np.zeros(1, np.int64)
-        self.members = np.zeros(1, np.int64)
-        self.sigmas = np.zeros(1)
-
-    def grow(
-        self,
-        parents: NDArray[np.int64],
-        mutated: NDArray[np.bool_],
-        generation: int,
-        members: NDArray[np.int64],
-        sigma: float,
-    ) -> NDArray[np.int64]:
-        """Nodes of the selected members: a new one for each different mutation, the parent's own for an unchanged copy."""
-        fresh, index, inverse = np.unique(members[mutated], return_index=True, return_inverse=True)
-        first = np.flatnonzero(mutated)[index]
-        nodes = parents.copy()
-        nodes[mutated] = self.parents.size + inverse
-        self.parents = np.concatenate([self.parents, parents[first]])
-        self.generations = np.concatenate([self.generations, np.full(fresh.size, generation)])
-        self.members = np.concatenate([self.members, fresh])
-        self.sigmas = np.concatenate([self.sigmas, np.full(fresh.size, sigma)])
-        return nodes
-
-    def prune(self, leaves: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Forget the nodes that no leaf descends from; returns the leaves' new numbers."""
-        alive = np.zeros(self.parents.size, bool)
-        alive[0] = True
-        frontier = np.unique(leaves)
-        while frontier.size:
-            alive[frontier] = True
-            above = np.unique(self.parents[frontier])
-            frontier = above[(above >= 0) & ~alive[above]]
-        renumber = np.cumsum(alive) - 1
-        parents = self.parents[alive]
-        self.parents = np.where(parents >= 0, renumber[parents], -1)
-        self.generations, self.members = self.generations[alive], self.members[alive]
-        self.sigmas = self.sigmas[alive]
-        return renumber[leaves]
-
-    def genomes(self, leaves: NDArray[np.int64]) -> Genomes:
-        """The chains from the root to each leaf."""
-        chains = []
-        for leaf in leaves:
-            chain, node = [], int(leaf)
-            while node > 0:
-                chain.append(node)
-                node = int(self.parents[node])
-            chains.append(chain[::-1])
-        nodes = np.array([node for chain in chains for node in chain], np.int64)
-        offsets = np.concatenate([[0], np.cumsum([len(chain) for chain in chains])]).astype(np.int64)
-        return Genomes(self.root, self.generations[nodes], self.members[nodes], self.sigmas[nodes], offsets)
-
-    def state(self) -> State:
-        return {name: getattr(self, name) for name in ("root", "parents", "generations", "members", "sigmas")}
-
-    def restore(self, state: State) -> None:
-        """Take the ancestry of `state`. Raises ValueError if a node does not come after its parent."""
-        parents = state["parents"]
-        if len({array.shape for name, array in state.items() if name != "root"}) != 1 or parents.size < 1:
-            raise ValueError("the ancestry has parts of different lengths")
-        if parents[0] != -1 or (parents[1:] < 0).any() or (parents[1:] >= np.arange(1, parents.size)).any():
-            raise ValueError("the ancestry has a node that does not come after its parent")
-        for name, array in state.items():
-            setattr(self, name, array)

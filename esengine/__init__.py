@@ -12,20 +12,34 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from esengine.candidates import AntitheticPairs as AntitheticPairs
+    from esengine.candidates import Candidates as Candidates
+    from esengine.candidates import GaussianSamples as GaussianSamples
+    from esengine.candidates import MutatedParents as MutatedParents
+    from esengine.candidates import ScaledSamples as ScaledSamples
+    from esengine.errors import UserError as UserError
     from esengine.launch.api import evaluate as evaluate
     from esengine.launch.api import minimize as minimize
     from esengine.launch.api import run_search as run_search
     from esengine.launch.api import train as train
     from esengine.policy_file import Policy as Policy
     from esengine.policy_file import load_policy as load_policy
+    from esengine.pool import Population as Population
     from esengine.problems import EnvironmentProblem as EnvironmentProblem
     from esengine.problems import ObjectiveProblem as ObjectiveProblem
     from esengine.world import World as World
 
 _HOME = {
+    "AntitheticPairs": "esengine.candidates",
+    "Candidates": "esengine.candidates",
     "EnvironmentProblem": "esengine.problems",
+    "GaussianSamples": "esengine.candidates",
+    "MutatedParents": "esengine.candidates",
     "ObjectiveProblem": "esengine.problems",
     "Policy": "esengine.policy_file",
+    "Population": "esengine.pool",
+    "ScaledSamples": "esengine.candidates",
+    "UserError": "esengine.errors",
     "World": "esengine.world",
     "evaluate": "esengine.launch.api",
     "load_policy": "esengine.policy_file",

@@ -285,8 +285,10 @@ def rollout(
     policy: Any,
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
-) -> tuple[float, int]:
-    """Run one episode from the start that ``seed`` gives; returns its return and its steps.
+    gate_step: int,
+    least: float,
+) -> tuple[float, int, float]:
+    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and its return at the gate.
 
     Args:
         task: one of the module's task numbers.
@@ -295,11 +297,14 @@ def rollout(
         max_steps: end of the episode.
         policy: `Actor.compiled_arguments`.
         moments: packed observation moments to add to, or an empty array.
-        observation: (obs_dim,) float32 working memory.
+        observation: (obs_dim,) float32, left as the last observation of the episode.
+        gate_step, least: see `rollouts.Gate`.
     """
     state = np.empty(4)
     reset(task, seed, state)
-    return go_on(task, constant, seed, state, 0.0, 0, max_steps, policy, moments, observation)
+    result = go_on(task, constant, seed, state, 0.0, 0, max_steps, policy, moments, observation, gate_step, least)
+    observe(task, state, observation)
+    return result
 
 
 @njit(cache=True, error_model="numpy")
@@ -314,14 +319,17 @@ def go_on(
     policy: Any,
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
-) -> tuple[float, int]:
-    """Run an episode to its end; returns its return and its steps.
+    gate_step: int,
+    least: float,
+) -> tuple[float, int, float]:
+    """Run an episode to its end; returns its return, its steps, and its return at the gate.
 
     Args:
         state: (4,) where it stands after ``steps`` steps, with a return of ``total`` so far.
-        task, constant, seed, max_steps, policy, moments, observation: see `rollout`.
+        task, constant, seed, max_steps, policy, moments, observation, gate_step, least: see `rollout`.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    at_gate = np.nan
     while True:
         observe(task, state, observation)
         if moments.size:
@@ -330,5 +338,9 @@ def go_on(
         gained, terminated = step(task, state, decoded[0], constant, steps == 0)
         total += gained
         steps += 1
-        if terminated or steps >= max_steps:
-            return total, steps
+        ended = terminated or steps >= max_steps
+        if ended or steps == gate_step:
+            if steps <= gate_step:
+                at_gate = total
+            if ended or total < least:
+                return total, steps, at_gate

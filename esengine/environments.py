@@ -86,6 +86,11 @@ def _warn(text: str) -> None:
         warnings.warn(f"MuJoCo: {text}", RuntimeWarning, stacklevel=2)
 
 
+def is_classic(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether this is one of gymnasium's classic control tasks, whose episodes are short and begin far apart."""
+    return type(env.unwrapped).__module__.startswith("gymnasium.envs.classic_control.")
+
+
 def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
     """Whether the environment runs on MuJoCo, which decides the default policy."""
     return any(base.__name__ == "MujocoEnv" for base in type(env.unwrapped).__mro__)

@@ -176,8 +176,8 @@ def rollouts(
             for k in range(4):
                 state[k] = numbers[k * LANES + lane]
             total, count = returns[member, episode], counts[lane]
-            returns[member, episode], count = go_on(
-                task, constant, seed, state, total, count, max_steps, alone, moments[member], observation
+            returns[member, episode], count, _ = go_on(
+                task, constant, seed, state, total, count, max_steps, alone, moments[member], observation, 0, 0.0
             )
             steps[member] += count
     for member in range(num_members):

@@ -281,20 +281,23 @@ def rollout(
     key: np.uint64,
     moments: NDArray[np.float64],
     observation: NDArray[np.float64],
-) -> tuple[float, int]:
-    """Run the policy from the current state to the end of the episode; returns the episode's return and its steps.
+    gate_step: int,
+    least: float,
+) -> tuple[float, int, float]:
+    """Run the policy from the current state to the end of the episode; returns its return, its steps, its return at the gate.
 
     Args:
         policy: the arguments of `policies.act` up to ``sampled``, without the observation.
         key: stream of sampled actions.
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float64 working memory.
+        gate_step, least: see `rollouts.Gate`.
         max_steps: see `step` for the other arguments.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     flat = np.empty(observation.size, np.float32)
     action = np.empty(decoded.size, np.float32)
-    total, steps = 0.0, 0
+    total, steps, at_gate = 0.0, 0, np.nan
     while True:
         observe(task, data, constants, bodies[1], bodies[2], observation)
         for k in range(flat.size):
@@ -307,5 +310,9 @@ def rollout(
         gained, terminated = step(task, functions, handles, frame_skip, data, body_mass, bodies, constants, action)
         total += gained
         steps += 1
-        if terminated or steps >= max_steps:
-            return total, steps
+        ended = terminated or steps >= max_steps
+        if ended or steps == gate_step:
+            if steps <= gate_step:
+                at_gate = total
+            if ended or total < least:
+                return total, steps, at_gate

@@ -10,25 +10,26 @@ from esengine.environments import find_modules_here
 from esengine.errors import UserError
 
 
-def named_callable(flag: str, name: str, example: str) -> Any:
+def named_callable(flag: str, name: str, example: str, kind: str = "function") -> Any:
     """The function or class that a flag names.
 
     Args:
         flag: with its dashes, for the message.
         name: ``module:name``.
         example: of what the flag takes.
+        kind: what must be named, for the message.
 
     Raises:
         UserError: there is no such module, it does not import, or the name is nothing that can be called.
     """
     module_name, separator, attribute = name.partition(":")
     if not separator or not module_name or not attribute:
-        raise UserError(f"{flag} must be module:function, got {name!r}; for example {example}")
+        raise UserError(f"{flag} must be module:{kind}, got {name!r}; for example {example}")
     module = named_module(flag, module_name, name)
     function = getattr(module, attribute, None)
     if not callable(function):
         found = "no such name" if function is None else f"a {type(function).__name__}"
-        raise UserError(f"{flag} must name a function of {module_name}, got {found} for {attribute!r}")
+        raise UserError(f"{flag} must name a {kind} of {module_name}, got {found} for {attribute!r}")
     return function
 
 

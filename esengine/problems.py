@@ -7,35 +7,60 @@ each generation (the observation scaling), and `set_context` receives it.
 
 from __future__ import annotations
 
+import inspect
 import math
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.behaviors import Behavior
 from esengine.candidates import Candidates
 from esengine.environments import EnvironmentSpec
+from esengine.episode_limits import EpisodeLimits
 from esengine.errors import WorkerError
+from esengine.faults import Failure, MembersFailed, describe_exception
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
+from esengine.rollouts import NO_GATE, Gate
 from esengine.rules import Rules
 from esengine.seeding import derive_key, derive_seeds
 from esengine.shields import ShieldedSimulator
 from esengine.simulators import BatchSimulator, EnvBackend, Simulator, make_simulator
 from esengine.spaces import ObservationSpec
 
-OK, FAILED = 0, 1
+OK, FAILED, STOPPED = 0, 1, 2
 
 MEMBER = np.dtype([("member", "<i8"), ("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i4"), ("status", "<i4")])
-"""The fixed-size record that comes back for every member. ``fitness`` is the mean return over its episodes."""
+"""The fixed-size record that comes back for every member. ``fitness`` is the statistic of the returns of its episodes."""
 
+_NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
 
 EpisodeSeeds = Literal["pair", "generation", "member"]
+MemberStatistic = Literal["mean", "min", "quantile"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How the returns of a member's episodes become its fitness."""
+
+    statistic: MemberStatistic = "mean"
+    quantile: float = 0.5
+
+    def __call__(self, returns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(num_members,) from (num_members, num_episodes)."""
+        match self.statistic:
+            case "mean":
+                summary = returns.mean(axis=1)
+            case "min":
+                summary = returns.min(axis=1)
+            case "quantile":
+                summary = np.quantile(returns, self.quantile, axis=1)
+        return np.asarray(summary, np.float64)
 
 
 class Problem(Protocol):
@@ -59,7 +84,11 @@ class Problem(Protocol):
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on."""
+        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on.
+
+        Raises:
+            MembersFailed: some members raised. Any other exception counts for all members of the chunk.
+        """
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         """Add one chunk's statistics; called on the master in chunk order."""
@@ -109,6 +138,9 @@ class EnvironmentProblem:
         env_backend: see `simulators.make_simulator`.
         antithetic: whether members 2k and 2k + 1 are a pair.
         survival_bonus: taken off the return for every step of a training episode, never in evaluation.
+        summary: of the returns of a member's training episodes.
+        limits: of training episodes; every rank has a copy of its own.
+        behavior: what comes back of every member beside its return, or None.
         shield: rules that step in while policies act, in training and evaluation alike.
         anchor: keeps training members near a policy, or None.
     """
@@ -125,6 +157,9 @@ class EnvironmentProblem:
     env_backend: EnvBackend = "auto"
     antithetic: bool = False
     survival_bonus: float = 0.0
+    summary: Summary = Summary()
+    limits: EpisodeLimits = field(default_factory=EpisodeLimits)
+    behavior: Behavior | None = None
     shield: Rules = field(default_factory=lambda: Rules(()))
     anchor: Anchor | None = None
 
@@ -146,17 +181,28 @@ class EnvironmentProblem:
         return self.normalize_observations and self._adopted is None
 
     @property
+    def num_statistics(self) -> int:
+        return self.num_moments + self.num_traits
+
+    @property
     def num_moments(self) -> int:
         """Length of the packed observation moments that a chunk of the search sends."""
         return 1 + 2 * self.observations.dim if self._observes else 0
 
     @property
-    def num_statistics(self) -> int:
-        return self.num_moments
+    def num_traits(self) -> int:
+        """Numbers of a member that follow a chunk's moments: its return at the gate, and its behaviour."""
+        size = 0 if self.behavior is None else self.behavior.size
+        return size + 1 if self.behavior is not None or self.limits.gate_step else 0
+
+    @property
+    def _one_by_one(self) -> bool:
+        """Whether members need what is told of single episodes only."""
+        return self.num_traits > 0 or (self.survival_bonus != 0 and self.summary.statistic != "mean")
 
     def members_together(self, population_size: int) -> int:
         simulator = self.simulator()
-        if not isinstance(simulator, BatchSimulator):
+        if self._one_by_one or not isinstance(simulator, BatchSimulator):
             return 1
         return max(1, min(simulator.most_members, population_size // _LEAST_CHUNKS))
 
@@ -165,18 +211,42 @@ class EnvironmentProblem:
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         records = np.zeros(len(rows), MEMBER)
         records["member"] = np.arange(first, first + len(rows))
-        statistics = np.zeros(self.num_moments if candidates.episode_purpose == "episode" else 0)
+        observes = self._observes and candidates.episode_purpose == "episode"
+        moments = np.zeros(self.num_moments if observes or self.num_traits else 0)
+        traits = np.full((len(rows), self.num_traits), np.nan)
+        self._failures: list[Failure] = []
         start = 0
         for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
             here = slice(start, start := start + len(list(group)))
             seeds = self._seeds(candidates, records["member"][here], num_episodes or self.episodes_per_member)
             records["episodes"][here] = seeds.shape[1]
-            self._run_members(records[here], candidates, rows[here], seeds, statistics)
+            observed = moments if observes else np.zeros(0)
+            self._run_members(records[here], candidates, rows[here], seeds, observed, traits[here])
+        statistics = np.concatenate([moments, traits.ravel()]) if self.num_traits else moments
+        if self._failures:
+            raise MembersFailed(records, statistics, self._failures)
         return records, statistics
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
-        if statistics.size:
-            self.statistics.merge(statistics)
+        if statistics.size and self._observes:
+            self.statistics.merge(statistics[: self.num_moments])
+
+    def traits(self, statistics: list[NDArray[np.float64]], bounds: list[tuple[int, int]]) -> NDArray[np.float64]:
+        """What came back of every member beside its record, (population_size, num_traits); NaN where it failed."""
+        traits = np.full((bounds[-1][1], self.num_traits), np.nan)
+        for (start, stop), chunk in zip(bounds, statistics, strict=True):
+            if chunk.size:
+                traits[start:stop] = chunk[self.num_moments :].reshape(stop - start, self.num_traits)
+        return traits
+
+    def adapt(self, candidates: Candidates, records: NDArray[Any], traits: NDArray[np.float64]) -> None:
+        """Set the limits of the next generation's episodes by this one's, those that are evaluated again left out."""
+        if self.limits.cap is None and not self.limits.gate_step:
+            return
+        limited = np.array([candidates.num_episodes(member) is None for member in range(candidates.population_size)])
+        if limited.any():
+            at_gate = traits[limited, 0] if self.num_traits else np.zeros(0)
+            self.limits.adapt(records["steps"][limited] / records["episodes"][limited], at_gate)
 
     def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and inverse standard deviation that observations are scaled by now."""
@@ -187,21 +257,23 @@ class EnvironmentProblem:
         self._adopted = (mean, inverse_std)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The observation statistics, for a checkpoint."""
-        return {"statistics": self.statistics.pack()}
+        """The observation statistics and the limits, for a checkpoint."""
+        return {"statistics": self.statistics.pack(), "limits": self.limits.pack()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on with the statistics of `state`."""
         self.statistics = RunningStatistics.empty(self.observations.dim)
         self.statistics.merge(state["statistics"])
+        self.limits.unpack(state["limits"])
 
     def context(self) -> dict[str, NDArray[Any]]:
         mean, inverse_std = self.scaling()
-        return {"observation_mean": mean, "observation_inverse_std": inverse_std}
+        return {"observation_mean": mean, "observation_inverse_std": inverse_std, "limits": self.limits.pack()}
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.actor.observation_mean = np.array(arrays["observation_mean"])  # copies: a mapped array is another type to Numba
         self.actor.observation_inverse_std = np.array(arrays["observation_inverse_std"])
+        self.limits.unpack(arrays["limits"])
 
     def _run_members(
         self,
@@ -210,28 +282,37 @@ class EnvironmentProblem:
         rows: NDArray[np.floating],
         seeds: NDArray[np.uint64],
         statistics: NDArray[np.float64],
+        traits: NDArray[np.float64],
     ) -> None:
         """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations behind."""
         simulator = self.simulator()
-        if isinstance(simulator, BatchSimulator):
+        rules = self._rules(candidates, int(records["member"][0]))
+        if isinstance(simulator, BatchSimulator) and not self._one_by_one:
+            observed = statistics.copy()
             try:
-                returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, self.max_episode_steps)
-            except Exception as error:
-                raise member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
-            records["steps"] = steps
+                returns, records["steps"] = simulator.run_members(self.actor, rows, seeds, observed, rules.max_steps)
+                statistics[:] = observed
+            except (Exception, SystemExit) as error:  # which of them it was cannot be told
+                returns = np.full(seeds.shape, np.nan)
+                for member, seed in zip(records["member"].tolist(), seeds[:, 0].tolist(), strict=True):
+                    self._failed(error, candidates, member, seed)
         else:
             returns = np.zeros(seeds.shape)
             for i, row in enumerate(rows):
                 moments = np.zeros(statistics.size) if statistics.size else None
-                records["steps"][i] = self._run_member(candidates, records["member"][i], row, seeds[i], moments, returns[i])
+                run = self._run_member(candidates, records["member"][i], row, seeds[i], moments, rules)
+                returns[i], records["steps"][i], stopped = run.returns, run.steps, run.stopped
+                traits[i] = run.traits
+                records["status"][i] = STOPPED if stopped else OK
                 if moments is not None and np.isfinite(returns[i]).all():
                     merge_moments(statistics, moments)
-        records["fitness"] = returns.mean(axis=1)
-        if candidates.episode_purpose == "episode":
+        training = candidates.episode_purpose == "episode"
+        records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
+        if training and self.summary.statistic == "mean":
             records["fitness"] -= self.survival_bonus * records["steps"] / seeds.shape[1]
-            if self.anchor is not None:
-                records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
-        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+        if training and self.anchor is not None:
+            records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
+        records["status"][~np.isfinite(records["fitness"])] = FAILED
 
     def _run_member(
         self,
@@ -240,37 +321,44 @@ class EnvironmentProblem:
         row: NDArray[np.floating],
         seeds: NDArray[np.uint64],
         moments: NDArray[np.float64] | None,
-        returns: NDArray[np.float64],
-    ) -> int:
-        """Fill in the return of each episode; returns the steps of all."""
-        steps = 0
+        rules: _Rules,
+    ) -> _MemberRun:
+        """Run a member's episodes one after another."""
+        returns, steps, stopped = np.zeros(seeds.size), 0, False
+        traits = np.zeros((seeds.size, self.num_traits))
         self.actor.parameters = np.array(row, np.float32)
         for episode, seed in enumerate(seeds.tolist()):
             try:
-                outcome = self.simulator().run(self.actor, seed, moments, self.max_episode_steps)
-            except Exception as error:
-                raise member_error(error, candidates, member, seed) from error
-            returns[episode] = outcome.episode_return
+                simulator = self.simulator()
+                outcome = simulator.run(self.actor, seed, moments, rules.max_steps, rules.gate)
+                if self.num_traits:
+                    traits[episode, 0] = outcome.at_gate
+                if self.behavior is not None:
+                    traits[episode, 1:] = self.behavior.compute(simulator, outcome)
+            except (Exception, SystemExit) as error:
+                self._failed(error, candidates, int(member), seed)
+                return _MemberRun(np.full(seeds.size, np.nan), 0, False, np.full(self.num_traits, np.nan))
+            returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
-        return steps
+            stopped |= outcome.num_steps == rules.gate.step and outcome.at_gate < rules.gate.least
+        return _MemberRun(returns, steps, stopped, traits.mean(axis=0))
+
+    def _rules(self, candidates: Candidates, member: int) -> _Rules:
+        """What ends the episodes of a member, and those evaluated with it, early: nothing in evaluations."""
+        if candidates.episode_purpose != "episode":
+            return _Rules(self.max_episode_steps, NO_GATE, 0.0)
+        cap = min(self.max_episode_steps or _NO_LIMIT, self.limits.cap or _NO_LIMIT)
+        gate = self.limits.gate if candidates.num_episodes(member) is None else NO_GATE
+        bonus = 0.0 if self.summary.statistic == "mean" else self.survival_bonus  # of the mean it is taken off at once
+        return _Rules(None if cap == _NO_LIMIT else cap, gate, bonus)
+
+    def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
+        """Note a failure, and let go of a simulator that may be in any state."""
+        self._failures.append(failure_of(error, candidates, member, seed))
+        self._simulator = None
 
     def _seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
-        """Seeds of the members' episodes, (num_members, num_episodes).
-
-        Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable.
-        """
-        key = np.uint64(derive_key(candidates.seed, candidates.episode_purpose, candidates.generation))
-        groups = 1 + members
-        if candidates.episode_purpose != "episode":
-            groups = members
-        elif candidates.num_episodes(int(members[0])) is not None:
-            groups = np.zeros_like(members)
-        elif self.episode_seeds == "generation":
-            groups = np.ones_like(members)
-        elif self.episode_seeds == "pair" and self.antithetic:
-            groups = 1 + members // 2
-        seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
-        return seeds
+        return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
 
     def simulator(self) -> Simulator:
         """The rank's simulator, made when it is first needed, or anew for every episode with ``fresh_env``."""
@@ -284,22 +372,52 @@ class EnvironmentProblem:
         return self._simulator
 
 
+class _Rules(NamedTuple):
+    """When episodes end, and what is taken off for each of their steps."""
+
+    max_steps: int | None
+    gate: Gate
+    bonus: float
+
+
+class _MemberRun(NamedTuple):
+    """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one, mean traits."""
+
+    returns: NDArray[np.float64]
+    steps: int
+    stopped: bool
+    traits: NDArray[np.float64]
+
+
 @dataclass
 class ObjectiveProblem:
     """The value of a plain function of the parameters.
 
+    A function with a parameter ``seed`` is noisy: it gets a seed for every evaluation, by the rules of episodes, so that
+    members can be compared on common random numbers, and candidates for the elite are evaluated again.
+
     Args:
-        function: maps (dimension,) float64 to a float.
+        function: maps (dimension,) float64, and a seed if it takes one, to a float.
         dimension: number of parameters.
         minimize: whether the function is a cost; fitness is then its negative.
+        evaluations_per_member: values that a member's fitness is made of.
+        summary: of the values, as fitness.
+        episode_seeds, antithetic: who gets the same seeds within a generation, see `EnvironmentProblem`.
     """
 
-    function: Callable[[NDArray[np.float64]], float]
+    function: Callable[..., float]
     dimension: int
     minimize: bool = False
+    evaluations_per_member: int = 1
+    summary: Summary = Summary()
+    episode_seeds: EpisodeSeeds = "pair"
+    antithetic: bool = False
 
     dtype = np.float64
     num_statistics = 0
+
+    def __post_init__(self) -> None:
+        self._takes_seed = _takes_seed(self.function)
 
     def members_together(self, population_size: int) -> int:
         return 1
@@ -307,16 +425,39 @@ class ObjectiveProblem:
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        results = []
-        for member, row in enumerate(rows, first):
-            try:
-                value = float(self.function(row))
-            except Exception as error:
-                raise member_error(error, candidates, member, candidates.seed) from error
-            status = OK if math.isfinite(value) else FAILED
-            results.append((member, -value if self.minimize else value, 0, 1, status))
-        records = np.array(results, MEMBER)
-        return records, np.zeros(0)
+        self._failures: list[Failure] = []
+        if self.evaluations_per_member > 1 or self._takes_seed:
+            results = [self._evaluate_often(candidates, member, row) for member, row in enumerate(rows, first)]
+        else:
+            results = [self._record(member, self._value(candidates, member, row)) for member, row in enumerate(rows, first)]
+        records, statistics = np.array(results, MEMBER), np.zeros(0)
+        if self._failures:
+            raise MembersFailed(records, statistics, self._failures)
+        return records, statistics
+
+    def _evaluate_often(self, candidates: Candidates, member: int, row: NDArray[np.floating]) -> tuple[Any, ...]:
+        asked = candidates.num_episodes(member) if self._takes_seed else None
+        count = asked or self.evaluations_per_member
+        members = np.array([member])
+        (seeds,) = episode_seeds(candidates, members, count, self.episode_seeds, self.antithetic).tolist()
+        values = np.full((1, count), np.nan)
+        for index, seed in enumerate(seeds):
+            values[0, index] = self._value(candidates, member, row, seed)
+            if not math.isfinite(values[0, index]):
+                return self._record(member, math.nan, count)
+        return self._record(member, float(self.summary(values)[0]), count)
+
+    def _value(self, candidates: Candidates, member: int, row: NDArray[np.floating], seed: int | None = None) -> float:
+        """The fitness of one evaluation; not a number where the function raised."""
+        try:
+            value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
+        except (Exception, SystemExit) as error:
+            self._failures.append(failure_of(error, candidates, member, candidates.seed if seed is None else seed))
+            return math.nan
+        return -value if self.minimize else value
+
+    def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
+        return member, fitness, 0, count, OK if math.isfinite(fitness) else FAILED
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         pass
@@ -328,7 +469,54 @@ class ObjectiveProblem:
         pass
 
 
-def member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
+def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
+    """The record of a member that raised."""
+    return {
+        "generation": candidates.generation,
+        "member": member,
+        "purpose": candidates.episode_purpose,
+        "seed": seed,
+        "error": describe_exception(error),
+    }
+
+
+def failed_records(start: int, stop: int) -> NDArray[Any]:
+    """Records of members of which nothing is known but that they failed."""
+    records = np.zeros(stop - start, MEMBER)
+    records["member"], records["status"], records["fitness"] = np.arange(start, stop), FAILED, np.nan
+    return records
+
+
+def member_error(error: BaseException, candidates: Candidates, member: int, seed: int) -> WorkerError:
     """The error with the address of the member that raised it; the pool adds rank and host."""
-    trace = "".join(traceback.format_exception(error))
-    return WorkerError(f"generation {candidates.generation}, member {member}, seed {seed} raised:\n{trace}")
+    where = f"generation {candidates.generation}, member {member}, seed {seed}"
+    return WorkerError(f"{where} raised:\n{describe_exception(error)}")
+
+
+def episode_seeds(
+    candidates: Candidates, members: NDArray[np.int64], num_episodes: int, how: EpisodeSeeds, antithetic: bool
+) -> NDArray[np.uint64]:
+    """Seeds of the members' episodes, (num_members, num_episodes).
+
+    Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable.
+    """
+    key = np.uint64(derive_key(candidates.seed, candidates.episode_purpose, candidates.generation))
+    groups = 1 + members
+    if candidates.episode_purpose != "episode":
+        groups = members
+    elif candidates.num_episodes(int(members[0])) is not None:
+        groups = np.zeros_like(members)
+    elif how == "generation":
+        groups = np.ones_like(members)
+    elif how == "pair" and antithetic:
+        groups = 1 + members // 2
+    seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
+    return seeds
+
+
+def _takes_seed(function: Callable[..., Any]) -> bool:
+    """Whether a function has a parameter ``seed``."""
+    try:
+        return "seed" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a builtin tells nothing
+        return False

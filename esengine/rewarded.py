@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
+from esengine.faults import MembersFailed
 from esengine.normalizer import merge_moments
-from esengine.problems import FAILED, OK, EnvironmentProblem, member_error
+from esengine.problems import FAILED, OK, EnvironmentProblem
 from esengine.rewards import LearnedReward
 from esengine.traces import Tracer, make_tracer
 
@@ -46,10 +47,11 @@ class RewardedProblem(EnvironmentProblem):
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         self._tally[:] = 0
-        records, moments = super().evaluate(candidates, first, rows)
-        if candidates.episode_purpose != "episode":
-            return records, moments
-        return records, np.concatenate([moments, self._tally])
+        try:
+            records, moments = super().evaluate(candidates, first, rows)
+        except MembersFailed as failed:
+            raise MembersFailed(failed.records, self._with_tally(candidates, failed.statistics), failed.failures) from failed
+        return records, self._with_tally(candidates, moments)
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         if statistics.size:
@@ -77,9 +79,10 @@ class RewardedProblem(EnvironmentProblem):
         rows: NDArray[np.floating],
         seeds: NDArray[np.uint64],
         statistics: NDArray[np.float64],
+        traits: NDArray[np.float64],
     ) -> None:
         if candidates.episode_purpose != "episode":
-            super()._run_members(records, candidates, rows, seeds, statistics)
+            super()._run_members(records, candidates, rows, seeds, statistics, traits)
             return
         for record, row, own in zip(records, rows, seeds.tolist(), strict=True):
             moments, fitness = np.zeros(statistics.size), np.zeros(len(own))
@@ -88,13 +91,15 @@ class RewardedProblem(EnvironmentProblem):
             for episode, seed in enumerate(own):
                 try:
                     trace = self._trace().run(self.actor, seed, moments)
-                except Exception as error:
-                    raise member_error(error, candidates, int(record["member"]), seed) from error
+                except (Exception, SystemExit) as error:
+                    self._failed(error, candidates, int(record["member"]), seed)
+                    self._tracer, fitness[:] = None, np.nan
+                    break
                 rewards = self.reward.steps(trace.observations, trace.choices)
                 fitness[episode] = self.reward.fitness(rewards, trace.terminated, self.horizon)
                 returns[episode] = trace.episode_return
                 record["steps"] += rewards.size
-            record["fitness"] = fitness.mean()
+            record["fitness"] = self.summary(fitness[None])[0]
             if np.isfinite(fitness).all() and np.isfinite(returns).all():
                 self._tally += (returns.size, returns.sum())
                 if statistics.size:
@@ -104,6 +109,9 @@ class RewardedProblem(EnvironmentProblem):
         if self.anchor is not None:
             records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
         records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+
+    def _with_tally(self, candidates: Candidates, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([moments, self._tally]) if candidates.episode_purpose == "episode" else moments
 
     def _trace(self) -> Tracer:
         """The rank's tracer, made when it is first needed, or anew for every episode with ``fresh_env``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -16,11 +18,31 @@ from esengine.policies import Actor, act
 from esengine.spaces import ObservationSpec
 
 
-class Episode(NamedTuple):
-    """What one episode gave."""
+@dataclass(frozen=True)
+class Episode:
+    """What one episode gave; equal to another one of the same return and length.
+
+    Attributes:
+        episode_return: sum of its rewards.
+        num_steps: steps that it lasted.
+        at_gate: its return after the gate's steps, or when it ended before; NaN without a gate.
+        last_observation: (obs_dim,) flat, of the state that it ended in; None where the simulator does not tell.
+    """
 
     episode_return: float
     num_steps: int
+    at_gate: float = field(default=math.nan, compare=False)
+    last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
+
+
+class Gate(NamedTuple):
+    """Ends an episode that has a return below ``least`` after ``step`` steps; the default ends none."""
+
+    step: int = 0
+    least: float = -math.inf
+
+
+NO_GATE = Gate()
 
 
 def run_episode(
@@ -30,6 +52,7 @@ def run_episode(
     seed: int,
     moments: NDArray[np.float64] | None = None,
     max_steps: int | None = None,
+    gate: Gate = NO_GATE,
 ) -> Episode:
     """Run one episode from the start that ``seed`` gives.
 
@@ -40,24 +63,31 @@ def run_episode(
         seed: of `env.reset` and of the sampled actions.
         moments: packed observation moments that every acted-on observation is added to, or None.
         max_steps: cut the episode after so many steps, or None to leave that to the environment.
+        gate: ends an episode that is not worth going on with.
     """
     space, direct = env.observation_space, observations.direct
     step, decoded, policy = env.step, actor.decoded, packed(actor, seed, moments)
     observation, _ = env.reset(seed=seed)
-    episode_return, num_steps = 0.0, 0
+    episode_return, num_steps, at_gate, gate_step = 0.0, 0, math.nan, gate.step
     while True:
-        if not direct:
-            observation = observations.flat(space, observation)
-        elif type(observation) is not np.ndarray or observation.ndim != 1:
-            observation = np.asarray(observation, np.float32).ravel()
+        if not direct or type(observation) is not np.ndarray or observation.ndim != 1:
+            observation = _flat(observations, space, observation)
         if observation.size != observations.dim:
             raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {observation.size}")
         observe_and_act(policy, observation, num_steps)
         observation, reward, terminated, truncated, _ = step(decoded())
         episode_return += float(reward)
         num_steps += 1
-        if terminated or truncated or num_steps == max_steps:
-            return Episode(episode_return, num_steps)
+        ended = terminated or truncated or num_steps == max_steps
+        if ended or num_steps == gate_step:
+            if num_steps <= gate_step:
+                at_gate = episode_return
+            if ended or episode_return < gate.least:
+                return Episode(episode_return, num_steps, at_gate, _flat(observations, space, observation))
+
+
+def _flat(observations: ObservationSpec, space: gymnasium.Space[Any], observation: Any) -> NDArray[Any]:
+    return np.asarray(observation, np.float32).ravel() if observations.direct else observations.flat(space, observation)
 
 
 def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDArray[np.int64]:

@@ -78,3 +78,19 @@ def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArr
         for i in range(count):
             seeds[j, i] = draw64(value, np.uint64(i)) >> np.uint64(1)
     return seeds
+
+
+@njit(cache=True, error_model="numpy")
+def uniforms(key: np.uint64, counters: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``draw_unit(key, counter)`` for each counter, (num_counters,) on [0, 1)."""
+    draws = np.empty(counters.size)
+    for i in range(counters.size):
+        draws[i] = draw_unit(key, np.uint64(counters[i]))
+    return draws
+
+
+def normals(key: np.uint64, counters: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A standard normal number for each counter, (num_counters,), by Box and Muller."""
+    radius = np.sqrt(-2 * np.log1p(-uniforms(key, 2 * counters)))
+    result: NDArray[np.float64] = radius * np.cos(2 * np.pi * uniforms(key, 2 * counters + 1))
+    return result

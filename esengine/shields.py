@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.normalizer import accumulate
 from esengine.policies import Actor
-from esengine.rollouts import Episode
+from esengine.rollouts import NO_GATE, Episode, Gate
 from esengine.rules import Rules
 from esengine.spaces import ObservationSpec
 
@@ -27,12 +28,20 @@ class ShieldedSimulator:
     def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec, rules: Rules) -> None:
         self.env, self._observations, self._rules = env, observations, rules
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
+    def run(
+        self,
+        actor: Actor,
+        seed: int,
+        moments: NDArray[np.float64] | None = None,
+        max_steps: int | None = None,
+        gate: Gate = NO_GATE,
+    ) -> Episode:
         """One episode, with the arguments of `rollouts.run_episode`."""
+        space = self.env.observation_space
         observation, _ = self.env.reset(seed=seed)
-        episode_return, num_steps, ended = 0.0, 0, False
+        episode_return, num_steps, at_gate, ended = 0.0, 0, math.nan, False
         while not ended:
-            flat = self._observations.flat(self.env.observation_space, observation)
+            flat = self._observations.flat(space, observation)
             if moments is not None:
                 accumulate(moments, flat)
             action, correction = actor.act(flat, seed, num_steps), self._rules.correction(observation)
@@ -40,7 +49,10 @@ class ShieldedSimulator:
             episode_return += float(reward)
             num_steps += 1
             ended = terminated or truncated or num_steps == max_steps
-        return Episode(episode_return, num_steps)
+            if num_steps == gate.step or (ended and num_steps < gate.step):
+                at_gate = episode_return
+                ended = ended or episode_return < gate.least
+        return Episode(episode_return, num_steps, at_gate, self._observations.flat(space, observation))
 
     def close(self) -> None:
         self.env.close()

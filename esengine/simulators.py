@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from esengine.environments import EnvironmentSpec
 from esengine.policies import Actor
-from esengine.rollouts import Episode, run_episode
+from esengine.rollouts import NO_GATE, Episode, Gate, run_episode
 from esengine.spaces import ObservationSpec
 from esengine.vectorized import VectorSimulator
 
@@ -27,7 +27,14 @@ _UNLIMITED = 2**62
 class Simulator(Protocol):
     """Runs episodes of one environment."""
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
+    def run(
+        self,
+        actor: Actor,
+        seed: int,
+        moments: NDArray[np.float64] | None = None,
+        max_steps: int | None = None,
+        gate: Gate = NO_GATE,
+    ) -> Episode:
         """One episode, with the arguments of `rollouts.run_episode`."""
 
     def close(self) -> None:
@@ -77,9 +84,16 @@ class GymnasiumSimulator:
                 self._limit = min(self._limit, self._inner._max_episode_steps)
             self._inner = self._inner.env
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
+    def run(
+        self,
+        actor: Actor,
+        seed: int,
+        moments: NDArray[np.float64] | None = None,
+        max_steps: int | None = None,
+        gate: Gate = NO_GATE,
+    ) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        return run_episode(self._inner, self._observations, actor, seed, moments, limit)
+        return run_episode(self._inner, self._observations, actor, seed, moments, limit, gate)
 
     def close(self) -> None:
         self.env.close()
@@ -122,18 +136,28 @@ class MujocoSimulator:
         self._kernels.observe(self._task, self._data, self._constants, self._bodies[1], self._bodies[2], self._observation)
         return self._observation
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
+    def run(
+        self,
+        actor: Actor,
+        seed: int,
+        moments: NDArray[np.float64] | None = None,
+        max_steps: int | None = None,
+        gate: Gate = NO_GATE,
+    ) -> Episode:
         self.env.reset(seed=seed)
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        total, steps = self._kernels.rollout(
+        result = self._kernels.rollout(
             *self.step_arguments,
             limit,
             actor.compiled_arguments,
             np.uint64(seed),
             _NO_MOMENTS if moments is None else moments,
             self._observation,
+            gate.step,
+            gate.least,
         )
-        return Episode(total, steps)
+        total, steps, at_gate = result
+        return Episode(total, steps, at_gate, self.observe())
 
     def close(self) -> None:
         self.env.close()
@@ -165,11 +189,19 @@ class ClassicSimulator:
         """What the kernels take: the task's number and its constant."""
         return self._task, self._constant
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
+    def run(
+        self,
+        actor: Actor,
+        seed: int,
+        moments: NDArray[np.float64] | None = None,
+        max_steps: int | None = None,
+        gate: Gate = NO_GATE,
+    ) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         moments = _NO_MOMENTS if moments is None else moments
-        arguments = (np.uint64(seed), limit, actor.compiled_arguments, moments, self._observation)
-        return Episode(*self._rollout(self._task, self._constant, *arguments))
+        arguments = (np.uint64(seed), limit, actor.compiled_arguments, moments, self._observation, gate.step, gate.least)
+        total, steps, at_gate = self._rollout(self._task, self._constant, *arguments)
+        return Episode(total, steps, at_gate, self._observation)
 
     def run_members(
         self,

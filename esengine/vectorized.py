@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.environments import EnvironmentSpec
 from esengine.normalizer import accumulate, merge_moments
 from esengine.policies import Actor, act
-from esengine.rollouts import Episode
+from esengine.rollouts import NO_GATE, Episode, Gate
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 
@@ -41,8 +41,15 @@ class VectorSimulator:
         self._spec = spec
         self._envs: dict[int, Any] = {}
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64] | None = None, max_steps: int | None = None) -> Episode:
-        """One episode in a vector of one."""
+    def run(
+        self,
+        actor: Actor,
+        seed: int,
+        moments: NDArray[np.float64] | None = None,
+        max_steps: int | None = None,
+        gate: Gate = NO_GATE,
+    ) -> Episode:
+        """One episode in a vector of one, which knows no gate."""
         statistics = np.zeros(0) if moments is None else moments
         seeds = np.array([[seed]], np.uint64)
         returns, steps = self.run_members(actor, actor.parameters[None], seeds, statistics, max_steps)

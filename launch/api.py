@@ -72,7 +72,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     """Train as ``esengine train METHOD`` does, and keep the run in its directory.
 
     Args:
-        method: as on the command line.
+        method: as on the command line, or ``module:Class`` for a strategy of one's own.
         callbacks: called with the row of metrics after every generation, on the master.
         **settings: any flags, with underscores: ``env_id``, ``population_size``, ``seed``, ``run_dir``, ``ranks``, ...
             ``ranks`` is 1 unless given, which stays in this process.
@@ -83,7 +83,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     """
     config = completed(_config(method, {"ranks": 1, "quiet": True, **settings}))
     path = config.train.run_dir or default_path(config)
-    if must_launch(config.train.ranks or 1):
+    if must_launch(config.train.ranks or 1, config.train.member_timeout):
         if callbacks:
             raise UserError("callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead")
         return _train_on_local_ranks(config, path)
@@ -155,7 +155,7 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     status = start(config, StopRequest())
     if status != DONE:
         raise WorkerError(f"the run in {path} ended with status {status}; its ranks' messages are on standard error")
-    directory = RunDirectory.open(path)
+    directory = RunDirectory.open(path, trusted=True)
     done = directory.done() or {}
     value, point = None, None
     if config.train.objective is not None:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.behaviors import Behavior
+from esengine.environments import EnvironmentSpec, is_classic, is_mujoco
+from esengine.episode_limits import EpisodeLimits
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
-from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem
+from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
 from esengine.reward_file import load_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward
@@ -44,6 +46,10 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             objective or named_callable("--objective", train.objective or "", "mypackage.sim:cost"),
             train.dimension,
             train.minimize,
+            train.episodes_per_member or 1,
+            Summary(train.member_statistic, train.member_quantile),
+            train.episode_seeds,
+            config.search.antithetic,
         )
     environment = EnvironmentSpec(train.env_id, train.env_arguments())
     env = environment.make()
@@ -59,6 +65,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
         horizon = horizon_of(env, train.max_episode_steps)
+        behavior = _behavior(train, env, observations)
+        steps = train.behavior is not None and train.env_backend == "auto" and not is_mujoco(env)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     finally:
         env.close()
@@ -71,28 +79,31 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             )
     else:
         policy = PolicySpec(observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions)
-    settings = (
-        environment,
-        observations,
-        policy,
-        train.seed,
-        train.episodes_per_member,
-        train.episode_seeds,
-        train.normalize_observations,
-        train.max_episode_steps,
-        train.fresh_env,
-        train.env_backend,
-        config.search.antithetic,
-        train.survival_bonus,
-        load_rules(train.rules),
+    settings: dict[str, Any] = dict(
+        environment=environment,
+        observations=observations,
+        policy=policy,
+        seed=train.seed,
+        episodes_per_member=train.episodes_per_member or (4 if is_classic(env) else 1),
+        episode_seeds=train.episode_seeds,
+        normalize_observations=train.normalize_observations,
+        max_episode_steps=train.max_episode_steps,
+        fresh_env=train.fresh_env,
+        env_backend="gymnasium" if steps else train.env_backend,
+        antithetic=config.search.antithetic,
+        survival_bonus=train.survival_bonus,
+        shield=load_rules(train.rules),
+        summary=Summary(train.member_statistic, train.member_quantile),
+        limits=EpisodeLimits(train.episode_cap, train.stop_step or 0, train.stop_quantile),
+        behavior=behavior,
     )
     if train.reward is None:
-        return EnvironmentProblem(*settings)
+        return EnvironmentProblem(**settings)
     if horizon is None:
         raise UserError(
             f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
         )
-    return RewardedProblem(*settings, reward=fitting_reward(train, observations, action), horizon=horizon)
+    return RewardedProblem(**settings, reward=fitting_reward(train, observations, action), horizon=horizon)
 
 
 def fitting_reward(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> LearnedReward:
@@ -105,6 +116,19 @@ def fitting_reward(train: TrainSettings, observations: ObservationSpec, action: 
             f"got {train.reward} with {reward.spec.observation_dim} observations and a {reward.spec.action.kind} action"
         )
     return reward
+
+
+def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> Behavior | None:
+    """What novelty is measured on. Raises UserError for a function that does not give it."""
+    if train.novelty == "none":
+        return None
+    if train.behavior is None:
+        return Behavior.of_observation(observations.dim, train.behavior_indices)
+    function = named_callable("--behavior", train.behavior, "mypackage.walker:final_position")
+    if train.env_backend == "compiled" and not is_mujoco(env):
+        raise UserError("--behavior needs an environment that is stepped, got --env-backend compiled; use --env-backend auto")
+    observation, _ = env.reset(seed=train.seed)
+    return Behavior.of_function(function, env, observations.flat(env.observation_space, observation))
 
 
 def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:

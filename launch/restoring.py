@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.novelty import Novelty
 from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.checkpoint import Checkpoint
 from esengine.errors import UserError
@@ -20,7 +21,11 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def restore(
-    checkpoint: Checkpoint, strategy: Any, problem: AnyProblem, jump: JumpStart | None = None
+    checkpoint: Checkpoint,
+    strategy: Any,
+    problem: AnyProblem,
+    jump: JumpStart | None = None,
+    novelty: Novelty | None = None,
 ) -> tuple[Any, NDArray[np.float64] | None]:
     """Bring a new strategy and a new problem to the state of a checkpoint.
 
@@ -29,6 +34,7 @@ def restore(
         strategy: a new one of the run's settings.
         problem: a new one.
         jump: the start from a policy, which has a strategy of its own, or None.
+        novelty: a new archive, or None.
 
     Returns:
         the strategy, and the best point if there is one.
@@ -36,7 +42,7 @@ def restore(
     Raises:
         UserError: the checkpoint is whole, but not of a run with these settings.
     """
-    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}}
+    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}, "novelty": {}}
     try:
         for name, array in checkpoint.arrays.items():
             group, _, key = name.partition("/")
@@ -49,6 +55,8 @@ def restore(
         _restore_part("strategy", strategy.state(), groups["strategy"], strategy.restore, problem.dimension)
         if strategy.generation != checkpoint.generation:
             raise ValueError(f"its strategy is at generation {strategy.generation}")
+        if novelty is not None:
+            _restore_part("novelty", novelty.state(), groups["novelty"], novelty.restore, problem.dimension)
         if isinstance(problem, EnvironmentProblem):
             _restore_part("problem", problem.state(), groups["problem"], problem.restore, problem.dimension)
         point = groups["best"].get("point")
@@ -67,12 +75,16 @@ def _restore_part(part: str, fresh: Arrays, found: Arrays, take: Callable[[Array
         raise ValueError(f"the {part} must have {sorted(fresh)}, got {sorted(found)}")
     for name, array in found.items():
         like = fresh[name]
-        fixed = part == "problem" or (dimension > 1 and dimension in like.shape)  # others grow with the run
-        if (array.dtype.kind, array.ndim) != (like.dtype.kind, like.ndim) or (
-            fixed and (array.dtype, array.shape) != (like.dtype, like.shape)
-        ):
+        if not _is_like(array, like, part == "problem", dimension):
             raise ValueError(f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of {array.shape}")
     take(found)
+
+
+def _is_like(array: NDArray[Any], like: NDArray[Any], fixed: bool, dimension: int) -> bool:
+    """Whether an array can stand for another; axes that are not of parameters grow with a run."""
+    if array.dtype != like.dtype or array.ndim != like.ndim:
+        return False
+    return all(size == own or not (fixed or (own == dimension > 1)) for size, own in zip(array.shape, like.shape, strict=True))
 
 
 def _check_counters(counters: Mapping[str, Any]) -> None:

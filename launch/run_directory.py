@@ -38,10 +38,11 @@ class RunDirectory:
 
     Args:
         path: the folder.
+        trusted: import the module of a strategy that only the folder's files name.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, trusted: bool = False) -> None:
+        self.path, self.trusted = path, trusted
         self.checkpoints = path / "checkpoints"
         self.policy = path / "policy.safetensors"
         self.metrics = MetricsFile(path / "metrics.jsonl")
@@ -62,16 +63,16 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
                 raise UserError(f"--run-dir must be new or empty, got {path}, which holds other files; use another folder")
-            run = cls(path)
+            run = cls(path, trusted=True)
             run._write_json("config.json", {"format": FORMAT, "config": config.to_json(), "starts": []})
         except OSError as error:
             raise UserError(f"--run-dir must be writable, got {path}: {error.strerror}; use another folder") from error
         return run
 
     @classmethod
-    def open(cls, path: Path) -> RunDirectory:
+    def open(cls, path: Path, trusted: bool = False) -> RunDirectory:
         """An existing run. Raises UserError if the folder is none."""
-        run = cls(path)
+        run = cls(path, trusted)
         try:
             is_run = (path / "config.json").is_file()
         except OSError as error:
@@ -92,6 +93,8 @@ class RunDirectory:
                 "use the version of esengine that wrote it"
             )
         try:
+            if not self.trusted:
+                check_trusted(self.path, record["config"]["method"])
             config = RunConfig.from_json(record["config"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
@@ -240,11 +243,20 @@ def _policy_image(source: Path) -> bytes:
     return read_bytes(source / "policy.safetensors" if source.is_dir() else source)
 
 
+def check_trusted(path: Path, *names: str) -> None:
+    """Raises UserError for a name whose module a file, and not the user, would have imported."""
+    for name in names:
+        if ":" in name:
+            raise UserError(
+                f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"
+            )
+
+
 def default_path(config: RunConfig) -> Path:
     """runs/<method>-<environment>-<seed>-<time>, a name without special characters."""
-    what = config.train.env_id or config.train.objective or ""
+    what = f"{config.method}-{config.train.env_id or config.train.objective or ''}"
     safe = "".join(character if character.isalnum() or character in "-._" else "-" for character in what)
-    return Path("runs") / f"{config.method}-{safe}-{config.train.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs") / f"{safe}-{config.train.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from esengine.launch.display import Display
 from esengine.launch.follower import Follower
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.methods import loop_of
-from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.run_directory import RunDirectory, check_trusted, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
 from esengine.world import World
@@ -33,7 +33,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     config = completed(config)
     path = config.train.run_dir or default_path(config)
     ranks = config.train.ranks or default_ranks()
-    if must_launch(ranks):
+    if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
         return _launch(prepare(config, path, shared_memory=True), config, ranks, stop)
     world = World()
@@ -60,7 +60,7 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
         return _run_here(world, None, None, stop)
     config = directory.config().with_train(quiet=quiet)
     ranks = config.train.ranks or default_ranks()
-    if must_launch(ranks):
+    if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
         directory.release()
         return _launch(directory, config, ranks, stop)
@@ -106,15 +106,11 @@ def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
 
 
 def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
-    directory = RunDirectory.open(path).acquire()
+    directory = RunDirectory.open(path, trusted).acquire()
     config = directory.config().with_train(**changes)
     config.check()
-    expert = getattr(config.search, "expert", None)
-    for name in (config.train.objective, config.train.env_id, expert, *(f"{rule}:" for rule in config.train.rules)):
-        if name is not None and ":" in name and not trusted:
-            raise UserError(
-                f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"
-            )
+    if not trusted:
+        check_trusted(path, *config.modules)
     directory.change_config(config)
     return directory
 
@@ -195,7 +191,9 @@ def _print_done(directory: RunDirectory, quiet: bool) -> None:
         return
     done = directory.done() or {}
     print(f"finished: {done['reason']}")
-    if done["final_return"] is not None:
+    if directory.config().train.objective is None and done["final_return"] is None:
+        print("every episode of the final evaluation failed; failures.jsonl tells why")
+    elif done["final_return"] is not None:
         print(f"return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes")
     else:
         best = directory.best()

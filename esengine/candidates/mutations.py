@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 from esengine import kernels
 from esengine.candidates.contract import Candidates, Message
 from esengine.noise import Noise
-from esengine.seeding import derive_key
+from esengine.seeding import derive_key, normals, uniforms
 
 
 @dataclass(frozen=True)
 class Genomes:
-    """Rows as chains of noise addresses: an initial row and, for each genome, its mutations from oldest to newest.
+    """Rows as chains of noise addresses: a root and, for each genome, its mutations from oldest to newest.
 
     Attributes:
-        root: (dimension,) the row that all chains start from.
+        roots: (num_roots, dimension) the rows that chains start from.
+        origins: (num_genomes,) int64 the root of each genome.
         generations: (num_links,) int64 generation of each link, all genomes after one another.
         members: (num_links,) int64 member of each link.
         sigmas: (num_links,) float64 step size of each link.
         offsets: (num_genomes + 1,) int64 where each genome's links begin.
     """
 
-    root: NDArray[np.floating]
+    roots: NDArray[np.floating]
+    origins: NDArray[np.int64]
     generations: NDArray[np.int64]
     members: NDArray[np.int64]
     sigmas: NDArray[np.float64]
@@ -37,17 +39,23 @@ class Genomes:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def rows(self, noise: Noise, seed: int) -> NDArray[np.floating]:
-        """Dense rows of all genomes, (num_genomes, dimension), in the precision of ``root``."""
-        starts = np.empty(self.members.size, np.int64)
-        for generation in np.unique(self.generations):
-            here = self.generations == generation
-            starts[here] = noise.starts(seed, int(generation), self.members[here])
-        rows = np.empty((self.offsets.size - 1, self.root.size), self.root.dtype)
-        scales = self.sigmas.astype(self.root.dtype)
+        """Dense rows of all genomes, (num_genomes, dimension), in the precision of ``roots``."""
+        starts = link_starts(noise, seed, self.generations, self.members)
+        rows = np.empty((self.origins.size, self.roots.shape[1]), self.roots.dtype)
+        scales = self.sigmas.astype(self.roots.dtype)
         for i, row in enumerate(rows):
             links = slice(self.offsets[i], self.offsets[i + 1])
-            noise.apply_chain(self.root, starts[links], scales[links], row)
+            noise.apply_chain(self.roots[self.origins[i]], starts[links], scales[links], row)
         return rows
+
+
+def link_starts(noise: Noise, seed: int, generations: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the noise of links begins, (num_links,) int64."""
+    starts = np.empty(members.size, np.int64)
+    for generation in np.unique(generations):
+        here = generations == generation
+        starts[here] = noise.starts(seed, int(generation), members[here])
+    return starts
 
 
 @dataclass(frozen=True)
@@ -55,17 +63,23 @@ class MutatedParents(Candidates):
     """Parents mutated once each: member = parent + sigma * noise(seed, generation, member).
 
     The first ``num_unchanged`` members are rows carried over without a mutation, to be evaluated again. The others draw
-    their parent uniformly from the remaining rows.
+    their parent uniformly from the remaining rows. With crossover, some of them also take the last mutation of a second
+    parent. With self-adaptation a member's step size is its parent's times exp(``adaptation_rate`` N(0, 1)).
 
     Attributes:
-        sigma: step size of this generation's mutations.
+        sigma: step size of this generation's mutations, or of the first row's when rows have ``deviations``.
         lineage: number of the strategy that asks, since ``selected`` refers to its own previous generation.
         num_rows: number of rows, those carried over and the parents.
         num_unchanged: leading members (and rows) that are not mutated.
         unchanged_episodes: episodes that each of those runs.
+        crossover: probability that a member takes the last mutation of a second parent.
+        adaptation_rate: standard deviation of the logarithm of a member's step size.
+        least_sigma: below which no step size adapts.
         genomes: gives the rows as chains of noise addresses, enough to rebuild them anywhere.
         selected: (num_rows,) int64 members of the previous generation whose parameters are the rows, or None.
         parents: (num_rows, dimension) the rows, once a node has built them, or given by the strategy.
+        deviations: (num_rows,) float64 step size of each row's lineage, or None where ``sigma`` is everybody's.
+        last_links: (3, num_rows) float64 generation, member and step size of each row's last mutation, or None.
     """
 
     sigma: float
@@ -73,9 +87,14 @@ class MutatedParents(Candidates):
     num_rows: int = 1
     num_unchanged: int = 0
     unchanged_episodes: int = 1
+    crossover: float = 0.0
+    adaptation_rate: float = 0.0
+    least_sigma: float = 0.0
     genomes: Callable[[], Genomes] | None = None
     selected: NDArray[np.int64] | None = None
     parents: NDArray[np.floating] | None = field(default=None, repr=False)
+    deviations: NDArray[np.float64] | None = None
+    last_links: NDArray[np.float64] | None = None
 
     @property
     def dimension(self) -> int:
@@ -93,12 +112,14 @@ class MutatedParents(Candidates):
         else:
             assert self.genomes is not None
             arrays = self.genomes().arrays()
-        return self._header(), arrays
+        return self._header(), arrays | self._traits()
 
     @classmethod
     def receive(
         cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
     ) -> MutatedParents:
+        traits: dict[str, Any] = {name: arrays[name] for name in _TRAITS if name in arrays}
+        arrays = {name: array for name, array in arrays.items() if name not in traits}
         if "parents" in arrays:
             parents = arrays["parents"]
         elif "selected" in arrays:
@@ -106,17 +127,39 @@ class MutatedParents(Candidates):
             parents = previous.members(noise, arrays["selected"])
         else:
             parents = Genomes(**arrays).rows(noise, header["seed"])
-        return cls(**header, parents=parents)
+        return cls(**header, parents=parents, **traits)
 
     def shared(self) -> Message:
         assert self.parents is not None
-        return self._header(), {"parents": self.parents}
+        return self._header(), {"parents": self.parents} | self._traits()
 
     def parent_indices(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row that each member is a copy or a mutation of, (num_members,) int64."""
-        key = np.uint64(derive_key(self.seed, "parent", self.generation))
-        indices: NDArray[np.int64] = kernels.parent_indices(key, members, self.num_unchanged, self.num_rows)
-        return indices
+        return self._drawn_rows("parent", members)
+
+    def mates(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row whose last mutation each member takes too, (num_members,) int64; -1 for those that take none.
+
+        None is taken twice: where the two parents have the same last mutation, or the second has none, there is no crossover.
+        """
+        none = np.full(members.size, -1)
+        if not self.crossover:
+            return none
+        assert self.last_links is not None
+        mates, parents = self._drawn_rows("mate", members), self.parent_indices(members)
+        crossed = uniforms(np.uint64(derive_key(self.seed, "crossover", self.generation)), members) < self.crossover
+        crossed &= (members >= self.num_unchanged) & (self.last_links[2, mates] > 0)
+        crossed &= (self.last_links[:, mates] != self.last_links[:, parents]).any(axis=0)
+        return np.where(crossed, mates, none)
+
+    def step_sizes(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Step size of each member's mutation, (num_members,); for one that is not mutated, that of its lineage."""
+        if self.deviations is None:
+            return np.full(members.size, self.sigma)
+        inherited = self.deviations[self.parent_indices(members)]
+        key = np.uint64(derive_key(self.seed, "adaptation", self.generation))
+        factors = np.exp(self.adaptation_rate * normals(key, members))
+        return np.where(members < self.num_unchanged, inherited, np.maximum(self.least_sigma, inherited * factors))
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         return self.members(noise, np.arange(start, stop))
@@ -125,10 +168,14 @@ class MutatedParents(Candidates):
         """Parameters of any members, (num_members, dimension)."""
         assert self.parents is not None
         rows = np.empty((members.size, self.dimension), self.parents.dtype)
-        scales = np.full(members.size, self.sigma, self.parents.dtype)
+        scales = self.step_sizes(members).astype(self.parents.dtype)
         scales[members < self.num_unchanged] = 0
         starts = noise.starts(self.seed, self.generation, members)
         noise.perturb(self.parents, self.parent_indices(members), starts, scales, rows)
+        mates = self.mates(members)
+        crossed = np.flatnonzero(mates >= 0)
+        if crossed.size:
+            rows[crossed] = self._crossed(noise, members[crossed], mates[crossed], starts[crossed], scales[crossed])
         return rows
 
     def num_episodes(self, member: int) -> int | None:
@@ -142,6 +189,49 @@ class MutatedParents(Candidates):
         members = members[members >= self.num_unchanged]
         return weights[members], noise.starts(self.seed, self.generation, members)
 
+    def _crossed(
+        self,
+        noise: Noise,
+        members: NDArray[np.int64],
+        mates: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+    ) -> NDArray[np.floating]:
+        """Parameters of members with crossover: parent, then the mate's last mutation, then their own, as in a genome."""
+        assert self.parents is not None
+        assert self.last_links is not None
+        generations, link_members, sigmas = self.last_links[:, mates]
+        taken = link_starts(noise, self.seed, generations.astype(np.int64), link_members.astype(np.int64))
+        crossed = np.empty((members.size, self.dimension), self.parents.dtype)
+        noise.perturb(self.parents, self.parent_indices(members), taken, sigmas.astype(crossed.dtype), crossed)
+        rows = np.empty_like(crossed)
+        noise.perturb(crossed, np.arange(members.size), starts, scales, rows)
+        return rows
+
+    def _drawn_rows(self, purpose: str, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        key = np.uint64(derive_key(self.seed, purpose, self.generation))
+        indices: NDArray[np.int64] = kernels.parent_indices(key, members, self.num_unchanged, self.num_rows)
+        return indices
+
+    def _traits(self) -> dict[str, NDArray[Any]]:
+        """What rows have beside their parameters."""
+        return {name: getattr(self, name) for name in _TRAITS if getattr(self, name) is not None}
+
     def _header(self) -> dict[str, Any]:
-        names = ("seed", "generation", "population_size", "sigma", "lineage", "num_rows", "num_unchanged", "unchanged_episodes")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _HEADER}
+
+
+_TRAITS = ("deviations", "last_links")
+_HEADER = (
+    "seed",
+    "generation",
+    "population_size",
+    "sigma",
+    "lineage",
+    "num_rows",
+    "num_unchanged",
+    "unchanged_episodes",
+    "crossover",
+    "adaptation_rate",
+    "least_sigma",
+)

@@ -23,8 +23,8 @@ def command(argv: list[str], stop: StopRequest) -> int:
     """Begin a run; returns its exit status. Raises UserError for settings that no run can have."""
     if not argv or argv[0] in ("-h", "--help"):
         print(
-            f"usage: esengine train METHOD ...\n\nMETHOD is one of: {listed(METHODS)}\n"
-            "esengine train METHOD --help tells the flags"
+            f"usage: esengine train METHOD ...\n       esengine train --strategy module:Class ...\n\n"
+            f"METHOD is one of: {listed(METHODS)}\nesengine train METHOD --help tells the flags"
         )
         return 0 if argv else 2
     return start(parse_train(argv), stop)
@@ -34,16 +34,18 @@ def parse_train(argv: list[str]) -> RunConfig:
     """The settings that the words after ``esengine train`` say. Raises UserError for some that no run can have."""
     if not argv:
         raise UserError(f"train must be followed by a method, one of {listed(METHODS)}, got nothing; see esengine train --help")
-    settings = settings_of(argv[0])
-    rest, values = _without_config_file(argv[1:])
+    method, rest = _method(argv)
+    settings = settings_of(method)
+    _check_names(method, settings)
+    rest, values = _without_config_file(rest)
     kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
-    default = kind(*_defaults(argv[0], values))
-    parsed: Any = parse(kind, rest, f"esengine train {argv[0]}", default, settings.__doc__)
-    for name in ("objective", "env_id"):
+    default = kind(*_defaults(method, values))
+    parsed: Any = parse(kind, rest, f"esengine train {method}", default, settings.__doc__)
+    for name in ("objective", "env_id", "behavior"):
         named = getattr(parsed.train, name)
         if named is not None and ":" in named and named == values.get(name) and not parsed.train.trust_modules:
             raise UserError(f"--config names the module {named!r}, whose code would run; add --trust-modules if you trust it")
-    return RunConfig(argv[0], parsed.train, parsed.search)
+    return RunConfig(method, parsed.train, parsed.search)
 
 
 def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
@@ -61,6 +63,30 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
             f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see esengine train {method} --help"
         )
     return taken
+
+
+def _method(argv: list[str]) -> tuple[str, list[str]]:
+    """The method and the other arguments; a user's own strategy is named by ``--strategy``, or as a method is."""
+    for index, argument in enumerate(argv):
+        flag, separator, name = argument.partition("=")
+        if flag != "--strategy":
+            continue
+        rest = argv[:index] + argv[index + (1 if separator else 2) :]
+        name = name if separator else "".join(argv[index + 1 : index + 2])
+        if ":" not in name:
+            raise UserError(f"--strategy must be module:Class, got {name!r}; for example mypackage.search:HillClimb")
+        if rest and not rest[0].startswith("-"):
+            raise UserError(f"a run has one method, got {rest[0]} and --strategy {name}; drop one of them")
+        return name, rest
+    return argv[0], argv[1:]
+
+
+def _check_names(method: str, settings: type[Any]) -> None:
+    """Raises UserError where a user's settings take the name of a flag that every method has."""
+    shared = {field.name for field in fields(TrainSettings)}
+    taken = sorted(shared & {field.name for field in fields(settings)})
+    if taken:
+        raise UserError(f"settings of {method} must have names of their own, got {listed(taken)}; rename them")
 
 
 def _without_config_file(argv: list[str]) -> tuple[list[str], dict[str, Any]]:

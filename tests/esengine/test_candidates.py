@@ -78,7 +78,7 @@ def test_a_selected_row_and_its_genome_have_the_same_bits(dtype: type[Any]) -> N
     root = np.random.default_rng(3).standard_normal(1500).astype(dtype)
     first = MutatedParents(5, 1, 20, 0.1, parents=root[None, :])
     selected = np.array([3, 3, 17, 0])
-    genomes = Genomes(root, np.ones(4, np.int64), selected, np.full(4, 0.1), np.arange(5))
+    genomes = Genomes(root[None], np.zeros(4, np.int64), np.ones(4, np.int64), selected, np.full(4, 0.1), np.arange(5))
     second = MutatedParents(5, 2, 20, 0.2, num_rows=4, num_unchanged=2, genomes=lambda: genomes, selected=selected)
     by_message = MutatedParents.receive(*unpack(pack(*second.publish(first))), first, NOISE)
     by_genome = MutatedParents.receive(*unpack(pack(*second.publish(None))), None, NOISE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from esengine.candidates import AntitheticPairs
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
+from esengine.faults import MembersFailed
 from esengine.policies import Actor, PolicySpec
 from esengine.policy_file import Policy, save_policy
+from esengine.problems import FAILED, OK
 from esengine.reward_file import load_reward, save_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
@@ -173,3 +176,23 @@ def test_members_are_judged_by_the_reward_and_their_true_return_is_told_beside()
     assert problem.take_return() == np.mean(returns)
     assert problem.take_return() is None
     assert problem.statistics.count == sum(returns)  # CartPole pays 1 a step
+
+
+def test_a_member_that_raises_costs_nothing_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = AntitheticPairs(0, 1, 2, 0.5, np.zeros(cartpole_problem().dimension, np.float32))
+    rows = np.random.default_rng(1).standard_normal((2, candidates.dimension)).astype(np.float32)
+    alone, problem = cartpole_problem(), cartpole_problem()
+    record, expected = alone.evaluate(candidates, 0, rows[:1])
+    run, calls = ClassicTracer.run, itertools.count()
+
+    def raises_late(tracer: ClassicTracer, *arguments: Any) -> Any:
+        if next(calls) == 3:  # the second episode of the second member
+            raise ValueError("broken")
+        return run(tracer, *arguments)
+
+    monkeypatch.setattr(ClassicTracer, "run", raises_late)
+    with pytest.raises(MembersFailed, match="broken") as failed:
+        problem.evaluate(candidates, 0, rows)
+    assert failed.value.records[0] == record[0]
+    assert failed.value.records["status"].tolist() == [OK, FAILED]
+    np.testing.assert_array_equal(failed.value.statistics, expected)

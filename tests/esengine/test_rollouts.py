@@ -15,7 +15,8 @@ import pytest
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.desk import Desk
 from esengine.environments import EnvironmentSpec, is_mujoco
-from esengine.errors import UserError, WorkerError
+from esengine.errors import UserError
+from esengine.faults import MembersFailed
 from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
 from esengine.noise import create_table
@@ -76,7 +77,7 @@ def test_returns_equal_a_plain_gymnasium_loop() -> None:
     while not over:
         observation, reward, terminated, truncated, _ = plain.step(actor.act(observation))
         total, steps, over = total + float(reward), steps + 1, terminated or truncated or steps == 99
-    assert ours == (total, steps)
+    assert ours == Episode(total, steps)
 
 
 def test_observations_of_training_are_counted_and_those_of_evaluation_are_not() -> None:
@@ -177,7 +178,7 @@ def test_unknown_names_list_close_ones() -> None:
 def test_an_observation_shorter_than_declared_is_an_error() -> None:
     problem = problem_for(f"{WORLDS}:TestShort-v0")
     candidates = PolicyEpisodes(0, 1, 1, np.zeros(problem.dimension, np.float32), "evaluation")
-    with pytest.raises(WorkerError, match="an observation must have 200 numbers"):
+    with pytest.raises(MembersFailed, match="an observation must have 200 numbers"):
         problem.evaluate(candidates, 0, candidates.rows(create_table(0, 10, 100, None), 0, 1))
 
 
@@ -193,7 +194,7 @@ def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
         observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
         total, steps, over = total + float(reward), steps + 1, terminated or truncated
     plain = GymnasiumSimulator(problem.environment.make(), problem.observations)
-    assert plain.run(policy.actor(), 3) == (total, steps)
+    assert plain.run(policy.actor(), 3) == Episode(total, steps)
 
 
 def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esengine.seeding import derive_key, derive_seed, derive_seeds, draw_unit, generator
+from esengine.seeding import derive_key, derive_seed, derive_seeds, draw_unit, generator, normals
 
 NUMBERS = st.integers(0, 2**62)
 
@@ -42,7 +42,15 @@ def test_a_generator_depends_on_its_counters() -> None:
     assert generator(1, 2).random() != generator(1, 3).random()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=4))
 def test_seeds_of_many_are_the_seeds_of_each(key: int, groups: list[int]) -> None:
     seeds = derive_seeds(np.uint64(key), np.array(groups), 3)
     assert seeds.tolist() == [[derive_seed(key, group, i) for i in range(3)] for group in groups]
+
+
+def test_normals_are_standard_and_do_not_depend_on_what_they_are_asked_with() -> None:
+    draws = normals(np.uint64(3), np.arange(20_000))
+    assert abs(draws.mean()) < 0.03
+    assert abs(draws.std() - 1) < 0.02
+    np.testing.assert_array_equal(draws[77:79], normals(np.uint64(3), np.array([77, 78])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ import pytest
 from esengine import classic_kernels, mujoco_kernels
 from esengine.environments import EnvironmentSpec
 from esengine.policies import Actor, PolicySpec
+from esengine.rollouts import Gate
 from esengine.simulators import ClassicSimulator, GymnasiumSimulator, MujocoSimulator, has_compiled, make_simulator
 from esengine.spaces import describe
 from esengine.vectorized import VectorSimulator, offers_vector
@@ -176,3 +178,21 @@ def test_sine_and_cosine_are_as_exact_as_the_librarys() -> None:
     ours = np.array([classic_kernels.sincos(angle) for angle in angles])
     expected = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     assert np.abs(ours - expected).max() < 3e-16
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "HalfCheetah-v5", "Hopper-v5"])
+def test_the_gate_and_the_last_observation_are_gymnasiums(env_id: str) -> None:
+    spec, actor = EnvironmentSpec(env_id), actor_for(env_id)
+    observations, _ = describe(spec.make())
+    compiled, stepped = make_simulator(spec, observations, "compiled"), make_simulator(spec, observations, "gymnasium")
+    whole = stepped.run(actor, 3, max_steps=60)
+    for gate in (Gate(), Gate(7, -math.inf), Gate(7, math.inf), Gate(1000, math.inf)):
+        ours = compiled.run(actor, 3, max_steps=60, gate=gate)
+        ended = np.array(ours.last_observation)
+        theirs = stepped.run(actor, 3, max_steps=60, gate=gate)
+        assert ours.num_steps == theirs.num_steps
+        np.testing.assert_allclose((ours.episode_return, ours.at_gate), (theirs.episode_return, theirs.at_gate), rtol=1e-9)
+        np.testing.assert_allclose(ended, np.array(theirs.last_observation), rtol=1e-5, atol=1e-6)
+        stopped = gate.step and gate.least == math.inf
+        assert theirs.num_steps == (min(gate.step, whole.num_steps) if stopped else whole.num_steps)
+        assert math.isnan(theirs.at_gate) == (gate.step == 0)

@@ -39,7 +39,9 @@ def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:
 @pytest.mark.parametrize("method", [name for name in METHODS if loop_of(name) is None])
 def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(tmp_path: Path, method: str) -> None:
     search: Settings = settings_of(method)(population_size=8)  # type: ignore[call-arg]
-    train = TrainSettings("CartPole-v1", generations=2, hidden_sizes=(2,), noise_table_size=0, reward=reward_file(tmp_path))
+    train = TrainSettings(
+        env_id="CartPole-v1", generations=2, hidden_sizes=(2,), noise_table_size=0, reward=reward_file(tmp_path)
+    )
     rows: list[Row] = []
     result = run(World(), RunConfig(method, train, search), None, callbacks=(rows.append,))
     assert result is not None
@@ -66,6 +68,7 @@ def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine:
         ({"env_id": "Pendulum-v1"}, "--reward must fit Pendulum-v1"),
         ({"survival_bonus": 1.0}, "--survival-bonus belongs to the environment's own reward"),
         ({"env_backend": "vectorized"}, "got vectorized; use auto"),
+        ({"stop_step": 5}, "go with the environment's own reward, got --reward"),
         ({"env_id": None, "objective": "m:f", "dimension": 2}, "--reward belongs to --env-id"),
         ({"env_id": "Endless-v0"}, "use --max-episode-steps 1000"),
     ],
@@ -77,7 +80,7 @@ def test_what_cannot_be_is_one_sentence(
         monkeypatch.setitem(
             gymnasium.registry, "Endless-v0", EnvSpec("Endless-v0", "gymnasium.envs.classic_control:CartPoleEnv")
         )
-    config = RunConfig("ars", TrainSettings("CartPole-v1", reward=reward_file(tmp_path)), settings_of("ars")())
+    config = RunConfig("ars", TrainSettings(env_id="CartPole-v1", reward=reward_file(tmp_path)), settings_of("ars")())
     config = config.with_train(**changes)
     with pytest.raises(UserError, match=message):
         prepare(config, tmp_path / "run", shared_memory=False)

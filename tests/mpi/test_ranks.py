@@ -25,6 +25,14 @@ METHODS = {
     "snes": ("train", "snes"),
     "sep-cma-es": ("train", "sep-cma-es"),
     "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
+    "truncation-es novel": (
+        *("train", "truncation-es", "--population-size", "40", "--self-adaptive", "--crossover", "0.5", "--novelty", "nsr"),
+        *("--stop-step", "20", "--stop-quantile", "0.3", "--member-statistic", "min", "--episodes-per-member", "2"),
+    ),
+    "openai-es novel": (
+        *("train", "openai-es", "--population-size", "24", "--novelty", "nsra", "--behavior", "worlds:where_it_ended"),
+        *("--episode-cap", "20", "--weight-decay", "0.01"),
+    ),
     "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
     "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
@@ -46,6 +54,8 @@ CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v
     ("cma-es computed", "InvertedPendulum-v5"),
     ("cma-es", "Swimmer-v5"),
     ("truncation-es", "CartPole-v1 stepped"),
+    ("truncation-es novel", "CartPole-v1"),
+    ("openai-es novel", "InvertedPendulum-v5"),
     ("truncation-es many", "CartPole-v1"),
     ("truncation-es many", "CartPole-v1 vectorized"),
     ("cma-es many", "CartPole-v1 vectorized"),
@@ -92,6 +102,8 @@ def test_any_number_of_ranks_gives_the_same_bits(esengine: Run, tmp_path: Path, 
         "truncation-es weighted",
         "cma-es",
         "truncation-es computed",
+        "truncation-es novel",
+        "openai-es novel",
         "openai-es",
         "ars",
         "pgpe",
@@ -104,7 +116,8 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(esengine: Run, tmp_path
     assert esengine(*METHODS[method], *task, "--generations", "10", "--ranks", "1", "--run-dir", "straight").returncode == 0
     assert esengine(*METHODS[method], *task, "--generations", "5", "--ranks", "2", "--run-dir", "parts").returncode == 0
     assert json.loads((tmp_path / "parts" / "done.json").read_text())["generations"] == 5
-    result = esengine("resume", "parts", "--generations", "10", "--ranks", "3")
+    trust = ("--trust-modules",) if "--behavior" in METHODS[method] else ()
+    result = esengine("resume", "parts", "--generations", "10", "--ranks", "3", *trust)
     assert result.returncode == 0, result.stderr
     same_run(tmp_path / "straight", tmp_path / "parts")
     starts = json.loads((tmp_path / "parts" / "config.json").read_text())["starts"]

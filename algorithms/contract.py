@@ -1,0 +1,391 @@
+"""The contract suite: what the engine relies on, and which changes of a problem a search does not notice.
+
+It tests the strategies here, and tests yours::
+
+    import pytest
+    from esengine.algorithms.contract import Subject, checks
+    from my_search import HillClimbSettings
+
+    CHECKS = checks(Subject(HillClimbSettings(sigma=0.3), claims=frozenset({"order", "translation"})))
+
+    @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+    def test_hill_climbing_keeps_the_contract(check):
+        check()
+
+A check raises AssertionError with what it found. All run in this process, in a few seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.strategy import Settings, Strategy
+from esengine.candidates import Candidates
+from esengine.desk import Desk
+from esengine.noise import CounterNoise, Noise
+from esengine.pool import Pool
+from esengine.problems import MEMBER, OK, ObjectiveProblem
+from esengine.world import World
+
+N = 10
+"""Parameters of the functions that strategies are tried on."""
+
+Claim = Literal["order", "affine", "translation", "scale", "rotation", "flat"]
+Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Maps rows, (num_rows, n), to their fitness, (num_rows,)."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A strategy and what is claimed of it.
+
+    Attributes:
+        settings: the method's, with a ``sigma`` of about 0.3 and a population that improves within 40 generations.
+        claims: what it does not notice: ``order`` order-preserving changes of fitness, ``affine`` multiplying fitness and
+            adding to it, ``translation`` of the parameters, ``scale`` of the parameters together with ``lengths``,
+            ``rotation`` of the parameters together with the noise; and ``flat``, that equal fitness moves nothing.
+        lengths: settings that have the unit of the parameters.
+        sizes: populations that it is tried with, its smallest one first; none for a method of one size.
+    """
+
+    settings: Any
+    claims: frozenset[Claim] = frozenset()
+    lengths: tuple[str, ...] = ("sigma",)
+    sizes: tuple[int, ...] = ()
+
+    def strategy(self, start: float | NDArray[np.float64] = 0.0, seed: int = 0, **changes: Any) -> Strategy:
+        """A new strategy of these settings, some of them changed."""
+        settings: Settings = replace(self.settings, **changes)
+        return settings.strategy(np.full(N, start, np.float64) if np.isscalar(start) else np.array(start), seed)
+
+
+def checks(subject: Subject) -> dict[str, Callable[[], None]]:
+    """The checks that hold for every strategy, those of the claims, and one for every population size, by name."""
+    found: dict[str, Callable[[], None]] = {}
+    for check in _ALWAYS:
+        found[check.__name__] = lambda check=check: check(subject)  # type: ignore[misc]
+    for claim, check in _CLAIMED.items():
+        if claim in subject.claims:
+            found[check.__name__] = lambda check=check: check(subject)  # type: ignore[misc]
+    if subject.sizes:
+        found[larger_populations_take_no_more_generations.__name__] = lambda: larger_populations_take_no_more_generations(
+            subject
+        )
+    for size in subject.sizes:
+        found[f"works_with_{size}_members"] = lambda size=size: works_with(subject, size)  # type: ignore[misc]
+    return found
+
+
+class Landscape(ObjectiveProblem):
+    """A function that is computed for many members in one call.
+
+    Args:
+        function: see `Function`.
+        dimension: number of parameters.
+    """
+
+    def __init__(self, function: Function, dimension: int = N) -> None:
+        super().__init__(lambda row: float(function(row[None])[0]), dimension)
+        self._rows = function
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        records = np.zeros(len(rows), MEMBER)
+        records["member"], records["episodes"] = np.arange(first, first + len(rows)), 1
+        records["fitness"] = self._rows(np.asarray(rows, np.float64))
+        records["status"] = np.where(np.isfinite(records["fitness"]), OK, 1 - OK)
+        return records, np.zeros(0)
+
+
+def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Minus the squared distance to 1/2 in every coordinate, so 0 at best."""
+    value: NDArray[np.float64] = -np.sum((rows - 0.5) ** 2, axis=1)
+    return value
+
+
+def pool_for(function: Function, dimension: int = N, noise: Noise | None = None) -> Pool:
+    """A pool of this process."""
+    return Pool(World(), Desk(noise or CounterNoise(), Landscape(function, dimension), None))
+
+
+def advance(strategy: Strategy, pool: Pool, generations: int) -> None:
+    """Some generations of the loop that ``esengine train`` runs."""
+    for _ in range(generations):
+        candidates = strategy.ask()
+        strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+
+
+def same(first: Strategy, second: Strategy) -> bool:
+    """Whether two strategies have the same state, bit for bit."""
+    one, two = first.state(), second.state()
+    return list(one) == list(two) and all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def asking_twice_gives_the_same_population(subject: Subject) -> None:
+    strategy, pool = subject.strategy(), pool_for(sphere)
+    advance(strategy, pool, 2)
+    first, second = (pool.evaluate(strategy.ask()).fitness for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def one_seed_gives_one_search(subject: Subject) -> None:
+    first, second, third = (subject.strategy(seed=seed) for seed in (1, 1, 2))
+    for strategy in (first, second, third):
+        advance(strategy, pool_for(sphere), 5)
+    assert same(first, second), "two searches of one seed differ"
+    assert not same(first, third), "searches of two seeds are the same"
+
+
+def a_restored_strategy_goes_on_bit_for_bit(subject: Subject) -> None:
+    straight, stopped, resumed = subject.strategy(), subject.strategy(), subject.strategy(9.0)
+    advance(straight, pool_for(sphere), 9)
+    advance(stopped, pool_for(sphere), 4)
+    resumed.restore({key: np.array(value) for key, value in stopped.state().items()})
+    advance(resumed, pool_for(sphere), 5)
+    assert same(straight, resumed), "the restored strategy's state differs from that of one that never stopped"
+    np.testing.assert_array_equal(straight.parameters(), resumed.parameters())
+
+
+def the_state_is_plain_arrays(subject: Subject) -> None:
+    strategy = subject.strategy()
+    advance(strategy, pool_for(sphere), 2)
+    for name, value in strategy.state().items():
+        assert isinstance(value, np.ndarray), f"state {name!r} is no array"
+        assert value.dtype != object, f"state {name!r} holds objects"
+    assert "sigma" in strategy.metrics(), "metrics must have sigma"
+
+
+def the_search_improves(subject: Subject) -> None:
+    strategy = subject.strategy(2.0)
+    advance(strategy, pool_for(sphere), 40)
+    before, after = _value(np.full(N, 2.0)), _value(strategy.parameters())
+    assert after > 0.05 * before, f"the sphere went from {before} to {after} in 40 generations"
+
+
+def results_of_another_generation_are_refused(subject: Subject) -> None:
+    strategy, pool = subject.strategy(), pool_for(sphere)
+    old = strategy.ask()
+    advance(strategy, pool, 1)
+    _refuses("tell expects generation 2, got generation 1", strategy, old, np.zeros(strategy.population_size), pool)
+
+
+def fitness_of_another_size_or_not_a_number_is_refused(subject: Subject) -> None:
+    strategy, pool = subject.strategy(), pool_for(sphere)
+    candidates = strategy.ask()
+    pool.evaluate(candidates)
+    _refuses("fitness must have shape", strategy, candidates, np.zeros(strategy.population_size + 1), pool)
+    _refuses("must not be NaN", strategy, candidates, np.full(strategy.population_size, np.nan), pool)
+
+
+def the_callers_fitness_is_left_alone(subject: Subject) -> None:
+    strategy, pool = subject.strategy(), pool_for(sphere)
+    candidates = strategy.ask()
+    fitness = pool.evaluate(candidates).fitness
+    before = fitness.copy()
+    strategy.tell(candidates, fitness, pool.population())
+    np.testing.assert_array_equal(fitness, before)
+
+
+def failed_members_never_lead(subject: Subject) -> None:
+    strategy = subject.strategy(1.0)
+    advance(strategy, pool_for(lambda rows: np.where(rows[:, 0] < 1.2, sphere(rows), np.nan)), 15)
+    assert strategy.parameters()[0] < 1.3, "the search went where members fail"
+    assert np.isfinite(strategy.parameters()).all(), "failed members made the parameters infinite or NaN"
+
+
+def a_generation_of_failures_is_survived(subject: Subject) -> None:
+    strategy = subject.strategy()
+    advance(strategy, pool_for(lambda rows: np.full(len(rows), np.nan)), 3)
+    assert np.isfinite(strategy.parameters()).all(), "a generation of failures made the parameters infinite or NaN"
+
+
+def members_that_tie_weigh_the_same(subject: Subject) -> None:
+    """Every other member is good, the rest are bad: each of the two kinds gets one weight in whatever is summed."""
+    strategy, pool = subject.strategy(), pool_for(sphere)
+    candidates = strategy.ask()
+    pool.evaluate(candidates)
+    overheard = _Overheard(pool.population())
+    fitness = np.where(np.arange(strategy.population_size) % 2 == 0, 1.0, -1.0)
+    strategy.tell(candidates, fitness, overheard)  # type: ignore[arg-type]
+    for weights in overheard.weights:
+        for kind in (weights[::2], weights[1::2]):
+            np.testing.assert_allclose(kind, kind[0], rtol=1e-12, err_msg="members of equal fitness have different weights")
+
+
+def order_preserving_changes_of_fitness_change_nothing(subject: Subject) -> None:
+    plain, squeezed = subject.strategy(1.0), subject.strategy(1.0)
+    advance(plain, pool_for(sphere), 6)
+    advance(squeezed, pool_for(lambda rows: -np.log1p(-sphere(rows))), 6)
+    np.testing.assert_array_equal(plain.parameters(), squeezed.parameters())
+
+
+def affine_changes_of_fitness_change_nothing(subject: Subject) -> None:
+    plain, changed = subject.strategy(1.0), subject.strategy(1.0)
+    advance(plain, pool_for(sphere), 6)
+    advance(changed, pool_for(lambda rows: 1e3 * sphere(rows) + 5), 6)
+    np.testing.assert_allclose(plain.parameters(), changed.parameters(), rtol=1e-9)
+
+
+def translation_changes_nothing_but_the_place(subject: Subject) -> None:
+    here, there = subject.strategy(0.0), subject.strategy(4.0)
+    advance(here, pool_for(sphere), 6)
+    advance(there, pool_for(lambda rows: sphere(rows - 4.0)), 6)
+    np.testing.assert_allclose(there.parameters() - 4.0, here.parameters(), atol=1e-9)
+
+
+def scale_changes_nothing_but_the_unit(subject: Subject) -> None:
+    factor = 256.0
+    lengths = {name: factor * getattr(subject.settings, name) for name in subject.lengths}
+    metres, millimetres = subject.strategy(1.0), subject.strategy(factor, **lengths)
+    advance(metres, pool_for(sphere), 6)
+    advance(millimetres, pool_for(lambda rows: sphere(rows / factor)), 6)
+    np.testing.assert_allclose(millimetres.parameters() / factor, metres.parameters(), rtol=1e-6)
+
+
+def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
+    """A rotated function with rotated noise; what remains are the axes that a strategy itself would single out."""
+    axes = np.linalg.qr(np.random.default_rng(0).standard_normal((N, N)))[0]
+    stretch = 10.0 ** np.linspace(0, 1, N)
+    start = np.linspace(-1, 1, N)
+    plain, turned = subject.strategy(start), subject.strategy(axes @ start)
+    advance(plain, pool_for(lambda rows: -np.sum(stretch * rows**2, axis=1)), 6)
+    advance(turned, pool_for(lambda rows: -np.sum(stretch * (rows @ axes) ** 2, axis=1), noise=_TurnedNoise(axes)), 6)
+    np.testing.assert_allclose(turned.parameters(), axes @ plain.parameters(), rtol=1e-6, atol=1e-6)
+
+
+def equal_fitness_moves_nothing(subject: Subject) -> None:
+    strategy = subject.strategy(1.0)
+    advance(strategy, pool_for(lambda rows: np.zeros(len(rows))), 3)
+    np.testing.assert_array_equal(strategy.parameters(), np.ones(N))
+
+
+def works_with(subject: Subject, size: int) -> None:
+    """A population of ``size`` members neither fails nor runs away."""
+    strategy = subject.strategy(1.0, population_size=size)
+    advance(strategy, pool_for(sphere), 10 if size < 5000 else 2)
+    assert strategy.ask().population_size == strategy.population_size == size
+    before, after = _value(np.ones(N)), _value(strategy.parameters())
+    assert after > before - 0.5, f"with {size} members the sphere went from {before} to {after}"
+
+
+def larger_populations_take_no_more_generations(subject: Subject) -> None:
+    """n, 10 n = n^2 and 10^4 members keep sigma in its range; those above the default's number are no slower by the median."""
+    usual = subject.strategy().population_size
+    allowed = np.median([generations_to_target(subject, usual, seed) for seed in range(5)])
+    for size in (N, 10 * N, 10_000):
+        taken = np.median([generations_to_target(subject, size, seed) for seed in range(5 if size < 10_000 else 1)])
+        assert size < usual or taken <= allowed, f"{size} members took {taken} generations, {usual} took {allowed}"
+
+
+def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
+    """Generations until nine tenths of the way are done; AssertionError past 400, or if sigma leaves its range on the way."""
+    strategy, pool = subject.strategy(3.0, seed, population_size=size), pool_for(sphere)
+    target, first = _value(np.full(N, 3.0)) / 10**2, subject.settings.sigma
+    while _value(strategy.parameters()) < target:
+        advance(strategy, pool, 1)
+        sigma = strategy.metrics()["sigma"]
+        assert 1e-6 * first < sigma < 1e3 * first, f"with {size} members sigma became {sigma}"
+        assert strategy.generation < 400, f"with {size} members the target is not reached within 400 generations"
+    return strategy.generation
+
+
+_ALWAYS: tuple[Callable[[Subject], None], ...] = (
+    asking_twice_gives_the_same_population,
+    one_seed_gives_one_search,
+    a_restored_strategy_goes_on_bit_for_bit,
+    the_state_is_plain_arrays,
+    the_search_improves,
+    results_of_another_generation_are_refused,
+    fitness_of_another_size_or_not_a_number_is_refused,
+    the_callers_fitness_is_left_alone,
+    failed_members_never_lead,
+    a_generation_of_failures_is_survived,
+    members_that_tie_weigh_the_same,
+)
+_CLAIMED: dict[Claim, Callable[[Subject], None]] = {
+    "order": order_preserving_changes_of_fitness_change_nothing,
+    "affine": affine_changes_of_fitness_change_nothing,
+    "translation": translation_changes_nothing_but_the_place,
+    "scale": scale_changes_nothing_but_the_unit,
+    "rotation": rotation_changes_nothing_but_the_axes,
+    "flat": equal_fitness_moves_nothing,
+}
+
+
+def _value(parameters: NDArray[np.floating]) -> float:
+    return float(sphere(parameters[None].astype(np.float64))[0])
+
+
+def _refuses(words: str, strategy: Strategy, candidates: Candidates, fitness: NDArray[np.float64], pool: Pool) -> None:
+    said = "nothing"
+    try:
+        strategy.tell(candidates, fitness, pool.population())
+    except ValueError as error:
+        said = str(error)
+    assert words in said, f"tell must raise ValueError with {words!r}, said {said}"
+
+
+@dataclass
+class _Overheard:
+    """A population that notes the weights that it is asked to sum with."""
+
+    population: Any
+    weights: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> Any:
+            self.weights += [each for each in arguments if isinstance(each, np.ndarray) and each.ndim == 1]
+            return getattr(self.population, name)(*arguments)
+
+        return call
+
+
+@dataclass(frozen=True)
+class _TurnedNoise(CounterNoise):
+    """Noise along other axes: each member's is that of `CounterNoise`, rotated."""
+
+    axes: NDArray[np.float64]
+
+    def _normals(self, starts: NDArray[np.int64]) -> NDArray[np.float64]:
+        plain = np.empty((starts.size, len(self.axes)))
+        for row, start in zip(plain, starts.tolist(), strict=True):
+            CounterNoise.read(self, start, row)
+        turned: NDArray[np.float64] = plain @ self.axes.T
+        return turned
+
+    def perturb(
+        self,
+        parents: NDArray[np.floating],
+        sources: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        out[:] = parents[sources] + scales[:, None] * self._normals(starts)
+
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        members = np.arange(first, first + len(out))
+        signs = np.where(members % 2 == 0, scale, -scale)
+        out[:] = mean + signs[:, None] * self._normals(starts)[members // 2 - first // 2]
+
+    def weighted_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        out[:] = (weights @ self._normals(starts))[first : first + out.size]
+
+    def apply_chain(
+        self,
+        root: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        out[:] = root + scales @ self._normals(starts)

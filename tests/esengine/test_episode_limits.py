@@ -1,0 +1,143 @@
+"""Limits of training episodes: a cap that grows, a gate for hopeless ones, and what a member's fitness is made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esengine.candidates import AntitheticPairs, Candidates, MutatedParents, PolicyEpisodes
+from esengine.episode_limits import EpisodeLimits
+from esengine.noise import create_table
+from esengine.pool import Evaluations
+from esengine.problems import FAILED, MEMBER, OK, STOPPED, EnvironmentProblem, ObjectiveProblem, Summary
+from tests.esengine.test_rollouts import problem_for
+
+NOISE = create_table(0, 18, 1024, None)
+
+
+def run(problem: EnvironmentProblem, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    """Records and traits of a whole population in one chunk."""
+    problem.set_context(problem.context())
+    size = candidates.population_size
+    records, statistics = problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, size))
+    return records, problem.traits([statistics], [(0, size)])
+
+
+def pairs(problem: EnvironmentProblem, generation: int = 1, size: int = 40) -> AntitheticPairs:
+    return AntitheticPairs(0, generation, size, 0.5, np.zeros(problem.dimension, np.float32))
+
+
+def test_the_cap_becomes_twice_the_mean_length_once_a_tenth_of_the_members_reach_it() -> None:
+    limits, none = EpisodeLimits(cap=20), np.zeros(0)
+    limits.adapt(np.array([20.0] + [5.0] * 19), none)
+    assert limits.cap == 20
+    limits.adapt(np.array([20.0] * 2 + [5.0] * 18), none)
+    assert limits.cap == 20  # twice the mean is less, and the cap never shrinks
+    limits.adapt(np.array([20.0] * 16 + [10.0] * 4), none)
+    assert limits.cap == 36
+    limits.adapt(np.full(20, 36.0), none)
+    assert limits.cap == 72
+
+
+def test_the_gate_asks_for_a_quantile_of_the_generation_before() -> None:
+    limits = EpisodeLimits(gate_step=3, gate_quantile=0.25)
+    assert limits.gate.least == -math.inf
+    limits.adapt(np.full(6, 9.0), np.array([1.0, 2.0, 3.0, 4.0, 5.0, np.nan]))
+    assert limits.gate.least == 2.0
+    other = EpisodeLimits(gate_step=3, gate_quantile=0.25)
+    other.unpack(limits.pack())
+    assert other == limits
+
+
+def test_training_episodes_are_capped_and_evaluations_are_not() -> None:
+    problem = problem_for("Pendulum-v1", limits=EpisodeLimits(cap=30), max_episode_steps=90)
+    records, _ = run(problem, pairs(problem))
+    assert (records["steps"] == 30).all()
+    records, _ = run(problem, PolicyEpisodes(0, 0, 4, np.zeros(problem.dimension, np.float32)))
+    assert (records["steps"] == 90).all()
+
+
+def test_hopeless_episodes_stop_at_the_gate_and_their_members_rank_with_the_worst() -> None:
+    problem = problem_for("Pendulum-v1", limits=EpisodeLimits(gate_step=50, gate_quantile=0.5), antithetic=True)
+    whole, at_gate = run(problem, pairs(problem))
+    assert (whole["status"] == OK).all()
+    problem.adapt(pairs(problem), whole, at_gate)
+    least = problem.limits.least
+    assert least == np.median(at_gate[:, 0])
+    records, again = run(problem, pairs(problem))  # the same generation, so the same episodes
+    np.testing.assert_array_equal(at_gate, again)
+    stopped = records["status"] == STOPPED
+    np.testing.assert_array_equal(stopped, at_gate[:, 0] < least)
+    np.testing.assert_array_equal(records["steps"], np.where(stopped, 50, 200))
+    np.testing.assert_array_equal(records["fitness"][~stopped], whole["fitness"][~stopped])
+    fitness = Evaluations(records, [], 0, 0).fitness
+    np.testing.assert_array_equal(fitness, np.where(stopped, whole["fitness"][~stopped].min(), whole["fitness"]))
+
+
+def test_members_that_run_again_pass_every_gate() -> None:
+    problem = problem_for("Pendulum-v1", limits=EpisodeLimits(gate_step=10, gate_quantile=1.0, least=1.0))
+    parents = np.zeros((3, problem.dimension), np.float32)
+    candidates = MutatedParents(0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=parents, unchanged_episodes=3)
+    records, _ = run(problem, candidates)
+    assert records["status"].tolist() == [OK] * 2 + [STOPPED] * 4
+    assert records["steps"].tolist() == [600] * 2 + [10] * 4
+
+
+def test_failed_members_rank_below_stopped_ones() -> None:
+    records = np.zeros(3, MEMBER)
+    records["fitness"], records["status"] = [5.0, 9.0, np.nan], [OK, STOPPED, FAILED]
+    assert Evaluations(records, [], 0, 0).fitness.tolist() == [5.0, 5.0, -math.inf]
+
+
+RETURNS = np.array([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [(Summary(), [3.0, 1.0]), (Summary("min"), [1.0, 0.0]), (Summary("quantile", 0.75), [4.0, 1.5])],
+)
+def test_a_members_fitness_is_a_statistic_of_its_returns(summary: Summary, expected: list[float]) -> None:
+    assert summary(RETURNS).tolist() == expected
+
+
+def test_the_statistic_is_of_training_episodes_less_their_bonus() -> None:
+    plain: dict[str, Any] = {"episodes_per_member": 3, "env_backend": "gymnasium"}
+    single, _ = run(problem_for("CartPole-v1", **plain), pairs(problem_for("CartPole-v1"), size=4))
+    worst = problem_for("CartPole-v1", summary=Summary("min"), survival_bonus=0.25, **plain)
+    records, _ = run(worst, pairs(worst, size=4))
+    assert (records["fitness"] < single["fitness"]).all()
+    np.testing.assert_array_equal(records["fitness"] / 0.75, np.round(records["fitness"] / 0.75))  # a return is its steps
+    evaluated, _ = run(worst, PolicyEpisodes(0, 0, 3, np.zeros(worst.dimension, np.float32)))
+    np.testing.assert_array_equal(evaluated["fitness"], evaluated["steps"])
+
+
+def test_a_noisy_objective_gets_seeds_and_pairs_share_them() -> None:
+    seen: list[int] = []
+
+    def noisy(x: np.ndarray, seed: int) -> float:
+        seen.append(seed)
+        return float(seed % 1000)
+
+    problem = ObjectiveProblem(noisy, 3, evaluations_per_member=2, summary=Summary("min"), antithetic=True)
+    candidates = AntitheticPairs(0, 1, 4, 0.5, np.zeros(3))
+    records, _ = problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, 4))
+    assert seen[0:2] == seen[2:4]  # the two of a pair
+    assert len(set(seen)) == 4
+    assert records["episodes"].tolist() == [2] * 4
+    assert records["fitness"].tolist() == [min(seed % 1000 for seed in seen[2 * i : 2 * i + 2]) for i in range(4)]
+    everybody = ObjectiveProblem(noisy, 3, episode_seeds="generation")
+    records, _ = everybody.evaluate(candidates, 0, candidates.rows(NOISE, 0, 4))
+    assert len(set(records["fitness"])) == 1
+
+
+def test_candidates_for_the_elite_are_evaluated_again_where_there_is_noise() -> None:
+    candidates = MutatedParents(0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=np.zeros((3, 2)), unchanged_episodes=5)
+    rows = candidates.rows(NOISE, 0, 6)
+    noisy, _ = ObjectiveProblem(lambda x, seed: float(seed), 2).evaluate(candidates, 0, rows)
+    assert noisy["episodes"].tolist() == [5, 5, 1, 1, 1, 1]
+    assert noisy["fitness"][0] == noisy["fitness"][1]  # on the same seeds
+    exact, _ = ObjectiveProblem(lambda x: 1.0, 2).evaluate(candidates, 0, rows)
+    assert exact["episodes"].tolist() == [1] * 6

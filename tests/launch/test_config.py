@@ -1,0 +1,42 @@
+"""Shared settings: what does not go together is refused in one sentence, and what names a module is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from esengine.algorithms import OpenAIESSettings
+from esengine.errors import UserError
+from esengine.launch.config import RunConfig, TrainSettings
+
+ENV: dict[str, Any] = {"env_id": "CartPole-v1"}
+OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (ENV | {"member_quantile": 1.5}, "--member-quantile must lie between 0 and 1, got 1.5"),
+        (ENV | {"stop_quantile": -0.1}, "--stop-quantile must lie between 0 and 1, got -0.1"),
+        (ENV | {"stop_step": 0}, "--stop-step must be at least 1, got 0"),
+        (ENV | {"episode_cap": 0}, "--episode-cap must be at least 1, got 0"),
+        (OBJECTIVE | {"episode_cap": 5}, "--episode-cap belongs to --env-id, got --objective"),
+        (OBJECTIVE | {"stop_step": 5}, "--stop-step belongs to --env-id, got --objective"),
+        (OBJECTIVE | {"novelty": "ns"}, "--novelty belongs to --env-id, got --objective"),
+        (ENV | {"novelty": "ns", "env_backend": "vectorized"}, "need an episode at a time, got --env-backend vectorized"),
+        (
+            ENV | {"survival_bonus": 1.0, "member_statistic": "min", "env_backend": "vectorized"},
+            "--survival-bonus must be used with --member-statistic mean in --env-backend vectorized, got min",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        TrainSettings(**settings).check()
+
+
+def test_every_name_whose_module_is_imported_is_known() -> None:
+    train = TrainSettings(env_id="mine:Walker-v0", novelty="ns", behavior="mine:position")
+    assert RunConfig("mine:Search", train, OpenAIESSettings()).modules == ("mine:Search", "mine:Walker-v0", "mine:position")
+    assert RunConfig("openai-es", TrainSettings(**ENV), OpenAIESSettings()).modules == ()
