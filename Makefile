@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test chaos fuzz check format docs bench scaling peers learn imitation clean
+.PHONY: help venv run test chaos fuzz slurm check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +33,9 @@ fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile o
 
 chaos: $(STAMP)  ## disturb 100 runs at random, compare each with the undisturbed one; writes docs/reliability.md
 	$(BIN)/python -m tests.chaos --runs 100
+
+slurm: $(STAMP)  ## end jobs of a throw-away Slurm cluster by limits, requeues, preemption and crashes, and compare what they leave
+	$(BIN)/python -m pytest tests/slurm -m disturbance --timeout 900
 
 check: $(STAMP)  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -11,6 +11,8 @@ from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.slurm.conftest import User
 
+pytestmark = pytest.mark.disturbance
+
 SEARCH = ("train", "cma-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize")
 SIZE = ("--population-size", "40", "--generations", "40", "--checkpoint-every", "2")
 RESOURCES = ("--nodes", "2", "--ntasks-per-node", "1")
