@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test fuzz check format docs bench scaling peers learn imitation clean
+.PHONY: help venv run test chaos fuzz check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,6 +30,9 @@ test: $(STAMP)  ## the whole test suite
 
 fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile ones (about ten minutes)
 	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz --timeout 3600
+
+chaos: $(STAMP)  ## disturb 100 runs at random, compare each with the undisturbed one; writes docs/reliability.md
+	$(BIN)/python -m tests.chaos --runs 100
 
 check: $(STAMP)  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import chunk_size, chunks
+from esengine.dispatch import IN_FLIGHT
 from esengine.errors import UserError
 from esengine.launch.bench import dispatch
-from esengine.pool import IN_FLIGHT, noise_sum_slices
+from esengine.pool import noise_sum_slices
 from esengine.world import FANOUT
 
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import KINDS, Candidates, GaussianSamples, PolicyEpisodes
+from esengine.faults import Failure, MembersFailed
 from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
 from esengine.noise import Noise
-from esengine.problems import Problem
+from esengine.problems import Problem, failed_records, failure_of
 from esengine.product_sums import product_sum, product_tile
 
 
@@ -50,7 +51,9 @@ class Desk:
             self.memory.close()
 
     def publish(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders only."""
+        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders only; once a version."""
+        if self.memory is not None and self.memory.holds(version):
+            return
         if "kind" in header:
             own, context = _split(arrays)
             built = KINDS[header["kind"]].receive(header["candidates"], own, self.previous(header["kind"]), self.noise)
@@ -63,8 +66,16 @@ class Desk:
         replaced = self._versions.get(_channel(header))
         self.memory.write(version, header, arrays)
         self.load(version)
-        if replaced is not None:
+        if replaced is not None and replaced != version and self.memory.holds(replaced):
             self.memory.remove(replaced)
+
+    def images(self) -> list[tuple[int, bytes]]:
+        """Version and packed bundle of everything that is published now, in the order of versions."""
+        assert self.memory is not None
+        versions = dict(self._versions)
+        if versions.get("weights", 0) < versions.get("search", 0):
+            versions.pop("weights", None)  # they are of an earlier population
+        return [(version, self.memory.image(version)) for version in sorted(versions.values())]
 
     def load(self, version: int) -> None:
         """Map what the node's leader laid out, unless it is in use already."""
@@ -76,13 +87,14 @@ class Desk:
             self._install(version, header, arrays)
 
     def execute(self, task: Task) -> bytes:
-        """Do one unit and return its result as bytes."""
+        """Do one unit and return its result as bytes.
+
+        Raises:
+            MembersFailed: members of an evaluation raised.
+        """
         match task.kind:
             case Kind.EVALUATE:
-                candidates = self._evaluated
-                records, statistics = self.problem.evaluate(
-                    candidates, task.start, candidates.rows(self.noise, task.start, task.stop)
-                )
+                records, statistics = self._evaluate(task.start, task.stop)
                 return records.tobytes() + statistics.tobytes()
             case Kind.NOISE_SUM | Kind.SQUARE_SUM:
                 out = np.empty(task.stop - task.start, self.weights.dtype)
@@ -104,11 +116,31 @@ class Desk:
         raise AssertionError(task)
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
-        """The results of neighbouring units of evaluation, by one call; for problems without statistics."""
+        """The results of neighbouring units of evaluation, by one call; for problems without statistics.
+
+        Raises:
+            MembersFailed: members raised.
+        """
         first = bounds[0][0]
-        records, _ = self.problem.evaluate(self._evaluated, first, self._evaluated.rows(self.noise, first, bounds[-1][1]))
+        records, _ = self._evaluate(first, bounds[-1][1])
         image, size = records.tobytes(), records.itemsize
         return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
+
+    def address_of_evaluation(self) -> Failure:
+        """Generation, purpose, host and seed of what is evaluated, for the record of a member whose worker cannot tell."""
+        candidates = self._evaluated
+        return {
+            "generation": candidates.generation,
+            "purpose": candidates.episode_purpose,
+            "seed": candidates.seed,
+            "host": "",
+        }
+
+    def members_worth(self, start: int, stop: int) -> float:
+        """How many ordinary members some members are worth by their episodes."""
+        usual = getattr(self.problem, "episodes_per_member", 1)
+        episodes = (self._evaluated.num_episodes(member) or usual for member in range(start, stop))
+        return sum(max(1.0, count / usual) for count in episodes)
 
     @property
     def search_version(self) -> int:
@@ -118,6 +150,16 @@ class Desk:
     def previous(self, kind: str) -> Candidates | None:
         """The population that a publication of this kind follows."""
         return None if KINDS[kind] is PolicyEpisodes else self.candidates.get("search")
+
+    def _evaluate(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        candidates = self._evaluated
+        try:
+            return self.problem.evaluate(candidates, start, candidates.rows(self.noise, start, stop))
+        except MembersFailed:
+            raise
+        except (Exception, SystemExit) as error:
+            failure = failure_of(error, candidates, start, candidates.seed)
+            raise MembersFailed(failed_records(start, stop), np.zeros(0), [failure]) from error
 
     def _install(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self._versions[_channel(header)] = version

@@ -4,18 +4,24 @@
 |---|---|---|
 | task | master, worker | one `Task`: which unit of which published work |
 | result | worker, master | version, unit, seconds of work, and the unit's bytes |
-| publish | node leader, its children in the tree of leaders | version and a packed bundle, see `node_memory.pack` |
-| ready | node leader, its parent there | nothing: the ranks of all nodes below may map what was published |
-| stop | master, worker | nothing |
+| failure | worker, master | the same, of a unit some of whose members raised, and what they raised |
+| publish | master, node leaders along their tree | version, the tree, and a packed bundle, see `node_memory.pack` |
+| ready | node leader, master | version: the ranks of its node may map what was published |
+| lead | master, worker | nothing: lead this node, whose leader died |
+| leading | worker, master | where the other ranks of its node find its shared files |
+| follow | master, worker | where its new leader's shared files are |
+| stop | master, worker, and back | whether a rank has died, so that MPI cannot be finalised |
+| told | master, worker | a pickled value of `World`, where a collective call cannot be made; empty as a greeting |
 | error | worker, master | the text of an exception |
 
-All are point to point; a probe with a match lets every body have its own length. Nothing is pickled.
+All are point to point; a probe with a match lets every body have its own length. Only `told` is pickled.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,11 +30,15 @@ import numpy as np
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-TASK_TAG, RESULT_TAG, PUBLISH_TAG, STOP_TAG, ERROR_TAG, READY_TAG = range(1, 7)
+TASK_TAG, RESULT_TAG, PUBLISH_TAG, STOP_TAG, ERROR_TAG, READY_TAG, FAILURE_TAG = range(1, 8)
+LEAD_TAG, LEADING_TAG, FOLLOW_TAG, TOLD_TAG = range(8, 12)
+
+_GREETING_S = 10.0
 
 _TASK = struct.Struct("<5q")
 _RESULT = struct.Struct("<qqd")
-_VERSION = struct.Struct("<q")
+_VERSION, _LENGTH = struct.Struct("<q"), struct.Struct("<q")
+_PUBLICATION = struct.Struct("<qq")
 
 
 class Task(NamedTuple):
@@ -51,41 +61,129 @@ class Task(NamedTuple):
 class Mailbox:
     """A rank's end of all conversations.
 
+    Where the launch is fault tolerant, a rank that died is found in `lost` after the `poll` or the sending that noticed; what
+    is sent to it is dropped.
+
     Attributes:
-        comm: the ranks.
+        comm: the ranks of the launch, or the link to the master of a rank that replaces one.
         source, tag: of the message that `poll` returned last.
+        lost: ranks whose death was noticed, until somebody takes them out.
         num_sent: messages sent so far, by tag.
     """
 
-    def __init__(self, comm: MPI.Comm) -> None:
+    def __init__(self, comm: MPI.Comm, tolerant: bool = False) -> None:
         from mpi4py import MPI
 
         self.comm, self.source, self.tag = comm, -1, -1
-        self.num_sent = [0] * (READY_TAG + 1)
+        self.lost: list[int] = []
+        self.num_sent = [0] * (TOLD_TAG + 1)
         self._status, self._byte = MPI.Status(), MPI.BYTE
         self._any_source, self._any_tag = MPI.ANY_SOURCE, MPI.ANY_TAG
         self._match, self._send = comm.Improbe, comm.Send
+        self._links: dict[int, MPI.Comm] = {}
+        self._dead: set[int] = set()
+        self._sending: list[tuple[MPI.Request, bytes]] = []  # to links, with what is being sent
+        self._failure: type[Exception] | tuple[()] = MPI.Exception if tolerant else ()
 
-    def poll(self, source: int | None = None) -> bytearray | None:
-        """The next message's body if one is here, from ``source`` or from anybody; else None, at once."""
+    def connect(self, rank: int, link: MPI.Comm) -> bool:
+        """From now on ``rank`` is the process at the other end of ``link``; False if it dies before it has sent its greeting.
+
+        Only who has once been heard is known to be dead when it dies.
+        """
+        deadline = time.monotonic() + _GREETING_S
+        while time.monotonic() < deadline:
+            try:
+                if (message := link.Improbe(0, TOLD_TAG)) is not None:
+                    message.Recv(bytearray())
+                    self._links[rank] = link
+                    return True
+            except self._failure:
+                break
+            time.sleep(1e-4)
+        self.lost.append(rank)
+        return False
+
+    def poll(self) -> bytearray | None:
+        """The next message's body if one is here; else None, at once."""
         status = self._status
-        message = self._match(self._any_source if source is None else source, self._any_tag, status)
-        if message is None:
-            return None
-        body = bytearray(status.Get_count(self._byte))
-        message.Recv(body)
-        self.source, self.tag = status.source, status.tag
-        return body
+        try:
+            message = self._match(self._any_source, self._any_tag, status)
+            if message is not None:
+                body = bytearray(status.Get_count(self._byte))
+                message.Recv(body)
+                self.source, self.tag = status.source, status.tag
+                return body
+        except self._failure:
+            self._find_dead()
+        return self._poll_links() if self._links else None
 
     def send(self, body: bytes, rank: int, tag: int) -> None:
         """Send a body; returns when it may be forgotten, which for a large one is when the other end has it."""
         self.num_sent[tag] += 1
-        self._send(body, rank, tag)
+        try:
+            if rank in self._links:
+                self._send_link(body, rank, tag)
+            else:
+                self._send(body, rank, tag)
+        except self._failure:
+            self._lose(rank)
 
-    def begin_send(self, body: bytes | bytearray, rank: int, tag: int) -> MPI.Request:
-        """Send without waiting; the body must be kept until the request is done."""
+    def begin_send(self, body: bytes | bytearray, rank: int, tag: int) -> MPI.Request | None:
+        """Send without waiting; the body must be kept until the request is `sent`. None if the other end is dead."""
         self.num_sent[tag] += 1
-        return self.comm.Isend(body, rank, tag)
+        try:
+            if rank in self._links:
+                return self._links[rank].Isend(body, 0, tag)
+            return self.comm.Isend(body, rank, tag)
+        except self._failure:
+            self._lose(rank)
+            return None
+
+    def sent(self, request: MPI.Request | None) -> bool:
+        """Whether a request of `begin_send` is done, be it because the other end has died."""
+        if request is None:
+            return True
+        try:
+            return request.Test()
+        except self._failure:
+            return True  # the next poll tells who died
+
+    def _send_link(self, body: bytes, rank: int, tag: int) -> None:
+        """A sending that waits for nothing: a process that died before it was connected would never take it."""
+        self._sending = [item for item in self._sending if not self.sent(item[0])]
+        self._sending.append((self._links[rank].Isend(body, 0, tag), body))
+
+    def _poll_links(self) -> bytearray | None:
+        for rank, link in list(self._links.items()):
+            try:
+                message = link.Improbe(0, self._any_tag, self._status)
+                if message is not None:
+                    body = bytearray(self._status.Get_count(self._byte))
+                    message.Recv(body)
+                    self.source, self.tag = rank, self._status.tag
+                    return body
+            except self._failure:
+                self._lose(rank)
+        return None
+
+    def _find_dead(self) -> None:
+        """Note who died, and let receiving go on without them."""
+        comm = self.comm
+        if comm.is_inter:  # a replacement's only other end
+            self._lose(0)
+            return
+        from mpi4py import MPI
+
+        failed = comm.Get_failed()
+        for rank in MPI.Group.Translate_ranks(failed, list(range(failed.size)), comm.group):
+            self._lose(rank)
+        comm.Ack_failed(failed.size)
+
+    def _lose(self, rank: int) -> None:
+        if rank not in self._dead:
+            self._dead.add(rank)
+            self._links.pop(rank, None)
+            self.lost.append(rank)
 
 
 def encode_tasks(version: int, kind: int, bounds: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -116,26 +214,65 @@ def decode_result(body: bytearray) -> tuple[int, int, float, bytes]:
     return version, unit, busy_s, bytes(body[_RESULT.size :])
 
 
-def encode_publication(version: int, image: bytes) -> bytes:
-    return _VERSION.pack(version) + image
+def send_failure(mail: Mailbox, task: Task, busy_s: float, payload: bytes, failures: list[dict[str, Any]]) -> None:
+    version, _, unit, _, _ = task
+    text = json.dumps(failures).encode()
+    mail.send(_RESULT.pack(version, unit, busy_s) + _LENGTH.pack(len(text)) + text + payload, 0, FAILURE_TAG)
 
 
-def send_publication(mail: Mailbox, leader: int, body: bytes | bytearray) -> MPI.Request:
+def decode_failure(body: bytearray) -> tuple[int, int, float, bytes, list[dict[str, Any]]]:
+    """As `decode_result`, and what was raised."""
+    version, unit, busy_s, rest = decode_result(body)
+    (length,) = _LENGTH.unpack_from(rest)
+    end = _LENGTH.size + length
+    return version, unit, busy_s, rest[end:], json.loads(rest[_LENGTH.size : end])
+
+
+def encode_publication(version: int, leaders: Sequence[int], image: bytes) -> bytes:
+    """A publication that travels along the tree of ``leaders``, see `world.place_in_tree`."""
+    return _PUBLICATION.pack(version, len(leaders)) + np.array(leaders, "<i8").tobytes() + image
+
+
+def send_publication(mail: Mailbox, leader: int, body: bytes | bytearray) -> MPI.Request | None:
     """Pass a publication on; the body must stay as it is until the request is done."""
     return mail.begin_send(body, leader, PUBLISH_TAG)
 
 
-def decode_publication(body: bytearray) -> tuple[int, memoryview]:
-    return _VERSION.unpack_from(body)[0], memoryview(body)[_VERSION.size :]
+def decode_publication(body: bytearray) -> tuple[int, list[int], memoryview]:
+    """Version, the tree of leaders, and the packed bundle."""
+    version, count = _PUBLICATION.unpack_from(body)
+    end = _PUBLICATION.size + 8 * count
+    return version, np.frombuffer(body, "<i8", count, _PUBLICATION.size).tolist(), memoryview(body)[end:]
 
 
-def send_ready(mail: Mailbox, parent: int) -> None:
-    """A leader's answer to a publication: its node's ranks, and those of the nodes below it, may map it now."""
-    mail.send(b"", parent, READY_TAG)
+def send_ready(mail: Mailbox, version: int) -> None:
+    """A leader's answer to a publication: the ranks of its node may map it now."""
+    mail.send(_VERSION.pack(version), 0, READY_TAG)
 
 
-def send_stop(mail: Mailbox, worker: int) -> MPI.Request:
-    return mail.begin_send(b"", worker, STOP_TAG)
+def decode_ready(body: bytearray) -> int:
+    return int(_VERSION.unpack(body)[0])
+
+
+def send_lead(mail: Mailbox, worker: int) -> None:
+    mail.send(b"", worker, LEAD_TAG)
+
+
+def send_leading(mail: Mailbox, address: str) -> None:
+    mail.send(address.encode(), 0, LEADING_TAG)
+
+
+def send_follow(mail: Mailbox, worker: int, address: str) -> None:
+    mail.send(address.encode(), worker, FOLLOW_TAG)
+
+
+def send_stop(mail: Mailbox, rank: int, bereaved: bool) -> MPI.Request | None:
+    return mail.begin_send(b"\1" if bereaved else b"\0", rank, STOP_TAG)
+
+
+def decode_stop(body: bytearray) -> bool:
+    """Whether a rank has died."""
+    return body == b"\1"
 
 
 def send_error(mail: Mailbox, details: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Memory that the ranks of one node share: files without a name in ``/dev/shm``, made by the rank that leads the node.
 
 A file loses its name as soon as it is made, and the other ranks open it through the leader's entry in ``/proc``. So the
-kernel frees it with the last rank that uses it, however the ranks end, and a killed run leaves nothing.
+kernel frees it with the last rank that uses it, however the ranks end, and a killed run leaves nothing. Every rank keeps the
+noise table open, so that any of them can lead the node when its leader has died.
 """
 
 from __future__ import annotations
@@ -43,14 +44,30 @@ class NodeMemory:
 
     def __init__(self, address: str | None = None) -> None:
         self._files: dict[int, BinaryIO] = {}
-        self._own_index = None
+        self._own_index: BinaryIO | None = None
         if address is None:
-            self._own_index = _unnamed_file(_INDEX_ROWS * 16, "an index", "fewer runs")
-            address = f"/proc/{os.getpid()}/fd/{self._own_index.fileno()}"
+            self.lead()
+            return
+        self.follow(address)
+        if NOISE in self._index[:, 0]:
+            self._files[NOISE] = open(self.find(NOISE), "r+b", buffering=0)  # noqa: SIM115 - kept for `lead`
+
+    def lead(self) -> None:
+        """Become the leader, with the noise table and without publications."""
+        self._own_index = _unnamed_file(_INDEX_ROWS * 16, "an index", "fewer runs")
+        self.follow(f"/proc/{os.getpid()}/fd/{self._own_index.fileno()}")
+        self._index[:] = _FREE, 0
+        for key, file in self._files.items():
+            self._note(key, file)
+
+    def follow(self, address: str) -> None:
+        """Find files at another leader's from now on.
+
+        Raises:
+            OSError: that rank has ended.
+        """
         self.address = address
         self._index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True).reshape(-1, 2)
-        if self._own_index is not None:
-            self._index[:, 0] = _FREE
 
     def allocate(self, key: int, num_bytes: int, what: str, flag: str) -> Path:
         """Reserve a file of ``num_bytes`` zeros; a node without room is told which flag shrinks the need.
@@ -60,9 +77,16 @@ class NodeMemory:
         """
         file = _unnamed_file(num_bytes, what, flag)
         self._files[key] = file
-        row = np.flatnonzero(self._index[:, 0] == _FREE)[0]
-        self._index[row] = key, file.fileno()
+        self._note(key, file)
         return self.find(key)
+
+    def holds(self, key: int) -> bool:
+        """Whether this rank, the leader, has made this file."""
+        return key in self._files
+
+    def image(self, key: int) -> bytes:
+        """All bytes of a file."""
+        return self.find(key).read_bytes()
 
     def write(self, key: int, header: Mapping[str, Any], arrays: Arrays) -> Path:
         """Write a bundle of a JSON header and arrays."""
@@ -88,10 +112,16 @@ class NodeMemory:
         self._files.pop(key).close()
 
     def close(self) -> None:
-        for key in list(self._files):
-            self.remove(key)
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
         if self._own_index is not None:
+            self._index[:] = _FREE, 0
             self._own_index.close()
+
+    def _note(self, key: int, file: BinaryIO) -> None:
+        row = np.flatnonzero(self._index[:, 0] == _FREE)[0]
+        self._index[row] = key, file.fileno()
 
 
 def check_room(what: str, num_bytes: int, flag: str) -> None:

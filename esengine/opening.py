@@ -11,6 +11,8 @@ from esengine.noise import CounterNoise, Noise, create_table, reserve
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.world import World
 
+_NO_PART = 1 << 62  # past the last block of any table
+
 
 def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) -> Desk:
     """A rank's desk, with the node's noise table filled by all of its ranks. Every rank calls it together.
@@ -25,7 +27,9 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) 
         UserError: on every rank, when a node's shared memory has no room.
     """
     memory = None
-    if world.size > 1:
+    if world.is_replacement:
+        memory = _reopen(world, problem, log2_size)
+    elif world.size > 1:
 
         def reserve_table() -> NodeMemory | None:
             return reserve(log2_size, problem.dimension) if world.node_rank == 0 else None
@@ -35,11 +39,23 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) 
         memory = NodeMemory(address) if memory is None else memory
     noise: Noise = CounterNoise()
     if log2_size is not None:
-        noise = create_table(seed, log2_size, problem.dimension, memory, world.node_rank, world.node_size)
+        is_full = world.is_replacement and world.node_rank > 0
+        part = _NO_PART if is_full else world.node_rank
+        noise = create_table(seed, log2_size, problem.dimension, memory, part, world.node_size)
     if world.node_rank == 0:
         compile_kernels(noise, problem, mapped=memory is not None)
     world.node_barrier()
     return Desk(noise, problem, memory)
+
+
+def _reopen(world: World, problem: Problem, log2_size: int | None) -> NodeMemory:
+    """A replacement's way to its node's files: those of the living leader, or new ones where nobody is left."""
+    if world.address is None:
+        return reserve(log2_size, problem.dimension)
+    try:
+        return NodeMemory(world.address)
+    except OSError:
+        world.die()  # the leader has died meanwhile; the master will start another replacement
 
 
 def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:

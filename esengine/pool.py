@@ -2,36 +2,39 @@
 
 A unit is a chunk of members to evaluate, or a slice of coordinates (a tile of a matrix) of a weighted sum of noise. Its bounds
 never depend on the ranks, and results are merged in the order of units, so neither the number of ranks nor the order of
-arrival can change a bit. Units go to whoever is free, two in flight a worker; the last ones, two a worker at most, are dealt
-one at a time, since a unit that waits behind a long one cannot be taken back.
+arrival can change a bit, nor can a worker that dies. Units go to whoever is free, two in flight a worker (`dispatch`); the
+last ones, two a worker at most, are dealt one at a time, since a unit that waits behind a long one cannot be taken back.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import messages
+from esengine import guard, messages
 from esengine.candidates import Candidates, GaussianSamples, Genomes, PolicyEpisodes, chunks, evaluation_chunk_size
+from esengine.crew import Crew
 from esengine.desk import Desk, Kind
+from esengine.dispatch import Dispatch, Failures
 from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.faults import Failure, FaultRules, MembersFailed
 from esengine.interrupts import Abandoned, StopRequest
-from esengine.messages import Mailbox, Task
+from esengine.messages import Task
 from esengine.node_memory import pack
 from esengine.problems import FAILED, MEMBER, OK, STOPPED
 from esengine.product_sums import assembled, product_tiles
-from esengine.world import Backoff, World
+from esengine.world import Backoff, World, place_in_tree
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 _BATCH_S = 4e-3  # seconds of work that may be lost when a signal stops a process that is alone
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
@@ -48,6 +51,7 @@ class Evaluations:
         wall_s: seconds that the master waited for them, the publication included.
         publish_s: seconds of those until all nodes had the population.
         bounds: members of each chunk, (start, stop).
+        failures: what is known of members that raised or ended their workers, by member.
     """
 
     records: NDArray[Any]
@@ -56,6 +60,7 @@ class Evaluations:
     wall_s: float
     publish_s: float = 0.0
     bounds: tuple[tuple[int, int], ...] = ()
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def fitness(self) -> NDArray[np.float64]:
@@ -69,6 +74,11 @@ class Evaluations:
             fitness = np.where(status == STOPPED, whole.min(), fitness)
         return np.where(status == FAILED, -np.inf, fitness)
 
+    @property
+    def num_failed(self) -> int:
+        """Members that raised, ended their workers or returned no finite fitness."""
+        return int(np.count_nonzero(self.records["status"] == FAILED))
+
 
 class Pool:
     """The master's end.
@@ -77,16 +87,24 @@ class Pool:
         world: the ranks.
         desk: the master's own desk; it leads its node and does small sums alone.
         stop: asked between messages whether to stop.
+        rules: what to do about members and workers that fail.
+
+    Attributes:
+        on_failures: called with members that are given up, as soon as they are.
     """
 
-    def __init__(self, world: World, desk: Desk, stop: StopRequest | None = None) -> None:
+    def __init__(self, world: World, desk: Desk, stop: StopRequest | None = None, rules: FaultRules | None = None) -> None:
         self.world, self.desk = world, desk
         self._stop = StopRequest() if stop is None else stop
+        self._rules = FaultRules() if rules is None else rules
         self._version = 0
         self._ended = False
-        self._workers = list(range(1, world.size))
-        self.mail = None if world.comm is None else Mailbox(world.comm)
-        self._requests: list[MPI.Request] = []  # of the last publication: they hold what is being sent
+        world.num_pools += 1
+        self.mail = world.mail
+        self.crew = None if world.comm is None else Crew(world, desk, self._rules)
+        self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
+        self._requests: list[MPI.Request | None] = []  # of the last publication: they hold what is being sent
+        guard.mark_serving()
 
     def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True) -> Evaluations:
         """Evaluate a population.
@@ -98,8 +116,8 @@ class Pool:
             merge: add the chunks' statistics to the problem's; otherwise `merge` does it later.
 
         Raises:
-            Interrupted: a signal asked to stop; ``finished`` holds the completed chunks.
-            WorkerError: a member raised an exception. The pool can do no more after either.
+            Interrupted: a signal asked to stop, or no worker is left; ``finished`` holds the completed chunks.
+            WorkerError: too many members failed. The pool can do no more after either.
             UserError: the population has more members than the noise table has window starts.
         """
         most = self.desk.noise.max_population_size
@@ -114,9 +132,19 @@ class Pool:
         together = self.desk.problem.members_together(candidates.population_size)
         bounds = chunks(candidates.population_size, evaluation_chunk_size(candidates.population_size, together))
         finished = {} if finished is None else finished
-        busy_s = self._run(version, Kind.EVALUATE, bounds, finished)
+        limited = candidates.episode_purpose == "episode"  # an evaluation of the policy never ends a run
+        most_failed = int(self._rules.max_failed_fraction * candidates.population_size) if limited else math.inf
+        failures = Failures(most_failed, self._rules, self.on_failures)
+        busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
         records, statistics = _joined([finished[unit] for unit in range(len(bounds))], bounds)
-        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s, tuple(bounds))
+        known = sorted(failures.records, key=lambda failure: int(failure["member"]))
+        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s, tuple(bounds), known)
+        if evaluations.num_failed > most_failed:
+            self._ended = True
+            raise WorkerError(
+                f"{evaluations.num_failed} of {len(records)} members of generation {candidates.generation} failed, more than "
+                f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: their fitness was not finite"
+            )
         if merge:
             self.merge(evaluations)
         return evaluations
@@ -126,9 +154,33 @@ class Pool:
         for statistics in evaluations.statistics:
             self.desk.problem.merge(statistics)
 
+    def evaluate_member(self, candidates: Candidates, member: int) -> Any:
+        """The record of one member, a row of `problems.MEMBER`, evaluated here with the chunk that it belongs to.
+
+        Raises:
+            MembersFailed: it raised, or another member of an environment whose members step together.
+        """
+        self._publish(candidates)
+        together = self.desk.problem.members_together(candidates.population_size)
+        size = evaluation_chunk_size(candidates.population_size, together)
+        start = member // size * size
+        stop = min(start + size, candidates.population_size)
+        try:
+            image = self.desk.execute(Task(self._version, Kind.EVALUATE, 0, start, stop))
+        except MembersFailed as failed:
+            if any(failure["member"] == member for failure in failed.failures):
+                raise
+            return failed.records[member - start]
+        return np.frombuffer(image, MEMBER, stop - start)[member - start]
+
     def population(self) -> Population:
         """What can be computed over the last evaluated search population without moving its members."""
         return Population(self)
+
+    @property
+    def num_lost(self) -> int:
+        """Workers that have died."""
+        return 0 if self.crew is None else self.crew.num_lost
 
     @property
     def is_being_killed(self) -> bool:
@@ -149,19 +201,23 @@ class Pool:
         if self._stop.is_final:
             self.world.end = "exit"
             return
-        from mpi4py import MPI
-
-        requests = [messages.send_stop(mail, worker) for worker in self._workers]
-        waiting, backoff, began = set(self._workers), Backoff(), time.monotonic()
+        assert self.crew is not None
+        requests = [messages.send_stop(mail, worker, self.world.bereaved) for worker in sorted(self.world.living)]
+        waiting, backoff, began = set(self.world.living), Backoff(), time.monotonic()
         while waiting and time.monotonic() - began < _GRACE_S:
             if mail.poll() is None:
+                waiting -= set(self.crew.mail.lost)
                 backoff.pause()
             elif mail.tag == messages.STOP_TAG:
                 waiting.discard(mail.source)
-        if waiting:
+        self.world.bereaved |= bool(mail.lost)
+        self.world.living -= set(mail.lost)
+        self.world.living -= self.crew.arriving & waiting  # they will find that this rank has left
+        if waiting - self.crew.arriving:
             self.world.end = "abort"
         else:
-            MPI.Request.Waitall(requests)
+            while not all([mail.sent(request) for request in requests]) and not self.crew.arriving:
+                backoff.pause()
 
     def _publish(self, candidates: Candidates) -> int:
         header, own = candidates.publish(self.desk.previous(type(candidates).__name__))
@@ -175,88 +231,92 @@ class Pool:
     def _send(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
         """One copy to every node, along the tree of leaders; returns when all nodes have it."""
         self._version += 1
-        if self.mail is None or not self.world.children:
+        if self.mail is None or self.crew is None:
             self.desk.publish(self._version, header, arrays)
             return self._version
-        publication = messages.encode_publication(self._version, pack(header, arrays))
-        self._requests = [messages.send_publication(self.mail, leader, publication) for leader in self.world.children]
+        tree, apart = self.crew.tree(), self.crew.apart()
+        _, children = place_in_tree(tree, 0)
+        if children or apart:
+            publication = messages.encode_publication(self._version, tree, pack(header, arrays))
+            self._requests = [messages.send_publication(self.mail, leader, publication) for leader in (*children, *apart)]
         self.desk.publish(self._version, header, arrays)
-        waiting, backoff = set(self.world.children), Backoff()
-        while waiting:
+        self._await_ready({*tree[1:], *apart})
+        return self._version
+
+    def _await_ready(self, waiting: set[int]) -> None:
+        """Wait until all nodes have what was published; those below a leader that died are sent it directly."""
+        assert self.mail is not None
+        assert self.crew is not None
+        backoff = Backoff()
+        while waiting or not all([self.mail.sent(request) for request in self._requests]):
             if self._stop.is_final:
                 raise Interrupted(self._stop.received)
             body = self.mail.poll()
-            if body is None:
-                backoff.pause()
-            elif self.mail.tag == messages.READY_TAG:
-                waiting.discard(self.mail.source)
+            if body is not None:
+                ready = self.mail.tag == messages.READY_TAG and messages.decode_ready(body) == self._version
+                if ready and self.mail.source in waiting:
+                    waiting.discard(self.mail.source)
+                else:
+                    self.crew.handle(body)
+            elif self.mail.lost:
+                lost = waiting & set(self.crew.bury())
+                waiting -= lost
+                if lost:  # a second copy does no harm
+                    image = dict(self.desk.images())[self._version]
+                    publication = messages.encode_publication(self._version, [], image)
+                    self._requests += [messages.send_publication(self.mail, leader, publication) for leader in waiting]
             else:
-                self._check(self.mail, body)
-        for request in self._requests:
-            request.Wait()
-        return self._version
+                backoff.pause()
 
-    def _run(self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes]) -> float:
+    def _run(
+        self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes], failures: Failures
+    ) -> float:
         """Do all units that are not finished; returns the seconds that workers were busy."""
         if self._ended:
-            raise RuntimeError("the pool ended with a member's exception or a stop; open another one")
+            raise RuntimeError("the pool ended with too many failed members or a stop; open another one")
         self._ended = True  # until all units are done
-        todo = deque(unit for unit in range(len(bounds)) if unit not in finished)
-        if self.mail is None:
-            busy_s = self._run_alone(version, kind, bounds, list(todo), finished)
+        if self.crew is None:
+            todo = [unit for unit in range(len(bounds)) if unit not in finished]
+            busy_s = self._run_alone(version, kind, bounds, todo, finished, failures)
         else:
-            tasks = messages.encode_tasks(version, kind, bounds)
-            busy_s = self._dispatch(self.mail, version, todo, tasks, finished)
+            busy_s = Dispatch(self.crew, self.desk, self._stop, self._rules, failures).run(version, kind, bounds, finished)
         self._ended = False
         return busy_s
 
-    def _dispatch(self, mail: Mailbox, version: int, todo: deque[int], tasks: list[bytes], finished: dict[int, bytes]) -> float:
-        """Hand units to whoever is free until all of them are finished."""
-        last = IN_FLIGHT * len(self._workers)
-        held = dict.fromkeys(self._workers, 0)
-        for depth in range(1, IN_FLIGHT + 1):
-            for worker in self._workers:
-                if todo and (depth == 1 or len(todo) > last):
-                    messages.send_task(mail, worker, tasks[todo.popleft()])
-                    held[worker] = depth
-        busy_s, backoff, stop = 0.0, Backoff(), self._stop
-        while len(finished) < len(tasks):
-            if stop.received is not None:
-                raise Interrupted(stop.received)
-            body = mail.poll()
-            if body is None:
-                backoff.pause()
-                continue
-            backoff.reset()
-            if mail.tag != messages.RESULT_TAG:
-                self._check(mail, body)
-                continue
-            answered, unit, seconds, payload = messages.decode_result(body)
-            assert answered == version
-            finished[unit] = payload
-            busy_s += seconds
-            worker = mail.source
-            held[worker] -= 1
-            if todo and (len(todo) > last or held[worker] == 0):
-                messages.send_task(mail, worker, tasks[todo.popleft()])
-                held[worker] += 1
-        return busy_s
-
     def _run_alone(
-        self, version: int, kind: Kind, bounds: list[tuple[int, int]], todo: list[int], finished: dict[int, bytes]
+        self,
+        version: int,
+        kind: Kind,
+        bounds: list[tuple[int, int]],
+        todo: list[int],
+        finished: dict[int, bytes],
+        failures: Failures,
     ) -> float:
         began = time.monotonic()
         try:
             for units in self._batches(kind, todo):
                 with self._stop.abandonable():
-                    if len(units) == 1:
-                        finished[units[0]] = self.desk.execute(Task(version, kind, units[0], *bounds[units[0]]))
-                    else:
-                        own = bounds[units[0] : units[-1] + 1]
-                        finished.update(zip(units, self.desk.evaluate_units(own), strict=True))
+                    if len(units) > 1:
+                        with suppress(MembersFailed):  # then one by one, as ranks would
+                            own = bounds[units[0] : units[-1] + 1]
+                            finished.update(zip(units, self.desk.evaluate_units(own), strict=True))
+                            continue
+                    for unit in units:
+                        finished[unit] = self._tried(Task(version, kind, unit, *bounds[unit]), failures)
         except Abandoned:
             raise Interrupted(self._stop.received) from None
         return time.monotonic() - began
+
+    def _tried(self, task: Task, failures: Failures) -> bytes:
+        """A unit's result here, after as many tries as the rules grant."""
+        for attempt in range(1 + self._rules.member_retries):
+            try:
+                return self.desk.execute(task)
+            except MembersFailed as failed:
+                if attempt == self._rules.member_retries:
+                    failures.give_up([{**failure, "rank": 0, "host": self.world.host} for failure in failed.failures])
+                    return bytes(failed.records.tobytes() + failed.statistics.tobytes())
+        raise AssertionError(task)
 
     def _batches(self, kind: Kind, todo: list[int]) -> Iterator[list[int]]:
         """Single units or, where units are quick and one call can do several, as many as take a few milliseconds."""
@@ -270,12 +330,6 @@ class Pool:
             first += len(batch)
             quick = time.monotonic() - began < _BATCH_S
             size = min(2 * size, 256, len(todo) - first) if together and quick else 1
-
-    def _check(self, mail: Mailbox, body: bytearray) -> None:
-        """Raises WorkerError for a message that reports an exception."""
-        if mail.tag == messages.ERROR_TAG:
-            details = messages.decode_error(body)
-            raise WorkerError(f"worker of rank {mail.source} on {details['host']}: {details['text']}")
 
 
 def _joined(results: list[bytes], bounds: list[tuple[int, int]]) -> tuple[NDArray[Any], list[NDArray[np.float64]]]:
@@ -391,5 +445,5 @@ class Population:
             return [np.frombuffer(self._desk.execute(task), dtype) for task in tasks]
         version = self._pool._publish_weights(weights)
         results: dict[int, bytes] = {}
-        self._pool._run(version, kind, bounds, results)
+        self._pool._run(version, kind, bounds, results, Failures(math.inf, self._pool._rules, self._pool.on_failures))
         return [np.frombuffer(results[unit], dtype) for unit in range(len(bounds))]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -23,6 +22,7 @@ from esengine.candidates import Candidates
 from esengine.environments import EnvironmentSpec
 from esengine.episode_limits import EpisodeLimits
 from esengine.errors import WorkerError
+from esengine.faults import Failure, MembersFailed, describe_exception
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.rollouts import NO_GATE, Gate
@@ -84,7 +84,11 @@ class Problem(Protocol):
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on."""
+        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on.
+
+        Raises:
+            MembersFailed: some members raised. Any other exception counts for all members of the chunk.
+        """
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         """Add one chunk's statistics; called on the master in chunk order."""
@@ -209,6 +213,7 @@ class EnvironmentProblem:
         observes = self._observes and candidates.episode_purpose == "episode"
         moments = np.zeros(self._num_moments if observes or self.num_traits else 0)
         traits = np.full((len(rows), self.num_traits), np.nan)
+        self._failures: list[Failure] = []
         start = 0
         for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
             here = slice(start, start := start + len(list(group)))
@@ -216,7 +221,10 @@ class EnvironmentProblem:
             records["episodes"][here] = seeds.shape[1]
             observed = moments if observes else np.zeros(0)
             self._run_members(records[here], candidates, rows[here], seeds, observed, traits[here])
-        return records, np.concatenate([moments, traits.ravel()]) if self.num_traits else moments
+        statistics = np.concatenate([moments, traits.ravel()]) if self.num_traits else moments
+        if self._failures:
+            raise MembersFailed(records, statistics, self._failures)
+        return records, statistics
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         if statistics.size and self._observes:
@@ -279,11 +287,14 @@ class EnvironmentProblem:
         simulator = self.simulator()
         rules = self._rules(candidates, int(records["member"][0]))
         if isinstance(simulator, BatchSimulator) and not self._one_by_one:
+            observed = statistics.copy()
             try:
-                returns, steps = simulator.run_members(self.actor, rows, seeds, statistics, rules.max_steps)
-            except Exception as error:
-                raise member_error(error, candidates, records["member"][0], seeds[0, 0]) from error
-            records["steps"] = steps
+                returns, records["steps"] = simulator.run_members(self.actor, rows, seeds, observed, rules.max_steps)
+                statistics[:] = observed
+            except (Exception, SystemExit) as error:  # which of them it was cannot be told
+                returns = np.full(seeds.shape, np.nan)
+                for member, seed in zip(records["member"].tolist(), seeds[:, 0].tolist(), strict=True):
+                    self._failed(error, candidates, member, seed)
         else:
             returns = np.zeros(seeds.shape)
             for i, row in enumerate(rows):
@@ -323,8 +334,9 @@ class EnvironmentProblem:
                     traits[episode, 0] = outcome.at_gate
                 if self.behavior is not None:
                     traits[episode, 1:] = self.behavior.compute(simulator, outcome)
-            except Exception as error:
-                raise member_error(error, candidates, member, seed) from error
+            except (Exception, SystemExit) as error:
+                self._failed(error, candidates, int(member), seed)
+                return _MemberRun(np.full(seeds.size, np.nan), 0, False, np.full(self.num_traits, np.nan))
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
             stopped |= outcome.num_steps == rules.gate.step and outcome.at_gate < rules.gate.least
@@ -338,6 +350,11 @@ class EnvironmentProblem:
         gate = self.limits.gate if candidates.num_episodes(member) is None else NO_GATE
         bonus = 0.0 if self.summary.statistic == "mean" else self.survival_bonus  # of the mean it is taken off at once
         return _Rules(None if cap == _NO_LIMIT else cap, gate, bonus)
+
+    def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
+        """Note a failure, and let go of a simulator that may be in any state."""
+        self._failures.append(failure_of(error, candidates, member, seed))
+        self._simulator = None
 
     def _seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
         return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
@@ -407,26 +424,35 @@ class ObjectiveProblem:
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        self._failures: list[Failure] = []
         if self.evaluations_per_member > 1 or self._takes_seed:
             results = [self._evaluate_often(candidates, member, row) for member, row in enumerate(rows, first)]
         else:
             results = [self._record(member, self._value(candidates, member, row)) for member, row in enumerate(rows, first)]
-        return np.array(results, MEMBER), np.zeros(0)
+        records, statistics = np.array(results, MEMBER), np.zeros(0)
+        if self._failures:
+            raise MembersFailed(records, statistics, self._failures)
+        return records, statistics
 
     def _evaluate_often(self, candidates: Candidates, member: int, row: NDArray[np.floating]) -> tuple[Any, ...]:
         asked = candidates.num_episodes(member) if self._takes_seed else None
         count = asked or self.evaluations_per_member
         members = np.array([member])
         (seeds,) = episode_seeds(candidates, members, count, self.episode_seeds, self.antithetic).tolist()
-        values = np.array([[self._value(candidates, member, row, seed) for seed in seeds]])
+        values = np.full((1, count), np.nan)
+        for index, seed in enumerate(seeds):
+            values[0, index] = self._value(candidates, member, row, seed)
+            if not math.isfinite(values[0, index]):
+                return self._record(member, math.nan, count)
         return self._record(member, float(self.summary(values)[0]), count)
 
     def _value(self, candidates: Candidates, member: int, row: NDArray[np.floating], seed: int | None = None) -> float:
-        """The fitness of one evaluation."""
+        """The fitness of one evaluation; not a number where the function raised."""
         try:
             value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
-        except Exception as error:
-            raise member_error(error, candidates, member, candidates.seed if seed is None else seed) from error
+        except (Exception, SystemExit) as error:
+            self._failures.append(failure_of(error, candidates, member, candidates.seed if seed is None else seed))
+            return math.nan
         return -value if self.minimize else value
 
     def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
@@ -442,10 +468,28 @@ class ObjectiveProblem:
         pass
 
 
-def member_error(error: Exception, candidates: Candidates, member: int, seed: int) -> WorkerError:
+def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
+    """The record of a member that raised."""
+    return {
+        "generation": candidates.generation,
+        "member": member,
+        "purpose": candidates.episode_purpose,
+        "seed": seed,
+        "error": describe_exception(error),
+    }
+
+
+def failed_records(start: int, stop: int) -> NDArray[Any]:
+    """Records of members of which nothing is known but that they failed."""
+    records = np.zeros(stop - start, MEMBER)
+    records["member"], records["status"], records["fitness"] = np.arange(start, stop), FAILED, np.nan
+    return records
+
+
+def member_error(error: BaseException, candidates: Candidates, member: int, seed: int) -> WorkerError:
     """The error with the address of the member that raised it; the pool adds rank and host."""
-    trace = "".join(traceback.format_exception(error))
-    return WorkerError(f"generation {candidates.generation}, member {member}, seed {seed} raised:\n{trace}")
+    where = f"generation {candidates.generation}, member {member}, seed {seed}"
+    return WorkerError(f"{where} raised:\n{describe_exception(error)}")
 
 
 def episode_seeds(

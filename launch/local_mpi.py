@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -12,21 +11,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import esengine
 from esengine import session
 from esengine.errors import UserError
+from esengine.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
 from esengine.interrupts import StopRequest
 from esengine.launch.slurm.allocation import Allocation
 from esengine.node_memory import ROOT
-from esengine.world import FOLDER_VARIABLE, READY, available_cores, is_launched
+from esengine.world import READY, available_cores, is_launched
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
 """Names the launcher in place of the environment's mpirun; srun is one as well."""
 BIND_VARIABLE = "ESENGINE_BIND_TO"
 """``core`` binds each rank of a Slurm job to its own cores."""
 _POLL_S = 0.05
+_MOST_STARTS = 3
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 
@@ -57,9 +59,9 @@ def find_mpirun() -> str:
     return found
 
 
-def must_launch(ranks: int) -> bool:
-    """Whether this process has to start ranks itself: more than one is wanted and it is not part of a launch."""
-    return ranks > 1 and not is_launched()
+def must_launch(ranks: int, member_timeout: float | None = None) -> bool:
+    """Whether this process has to start ranks itself: more than one is wanted, or one that may be killed, and it is none."""
+    return (ranks > 1 or member_timeout is not None) and not is_launched()
 
 
 def launched_by_us() -> bool:
@@ -71,6 +73,8 @@ def run_ranks(
     ranks: int, arguments: list[str], stop: StopRequest, poll: Callable[[], None] | None = None, module: str = "esengine"
 ) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
+
+    MPI's start-up cannot go on without a rank that dies in it, so then all are started again, a few times.
 
     Args:
         ranks: number of workers; the master is one rank more, since it mostly sleeps.
@@ -85,17 +89,27 @@ def run_ranks(
     mpirun = find_mpirun()
     with _session_folder() as folder:
         command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", module, *arguments]
-        process = subprocess.Popen(command, env=environment_of_ranks(folder), start_new_session=True, preexec_fn=_prepare_child)
-        try:
-            while process.poll() is None and not stop:
-                if poll is not None:
-                    poll()
-                time.sleep(_POLL_S)
-        finally:  # also when a callback raised: the ranks must end before their folder goes
-            _end(process, folder)
-        if poll is not None:
-            poll()
-        return process.returncode
+        for _ in range(_MOST_STARTS):
+            (folder / DIED_EARLY).unlink(missing_ok=True)
+            status = _run_command(command, folder, stop, poll)
+            if stop or not (folder / DIED_EARLY).exists():
+                break
+        return status
+
+
+def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None) -> int:
+    environment = environment_of_ranks(folder)
+    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_prepare_child)
+    try:
+        while process.poll() is None and not stop:
+            if poll is not None:
+                poll()
+            time.sleep(_POLL_S)
+    finally:  # also when a callback raised: the ranks must end before their folder goes
+        _end(process, folder)
+    if poll is not None:
+        poll()
+    return process.returncode
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -136,9 +150,20 @@ def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
         return ["--mpi=pmix", "--kill-on-bad-exit=1", "-n", str(num_ranks)]
     if "Open MPI" not in version.stdout:
         return ["-n", str(num_ranks)]
+    tolerant = ["--with-ft", "ulfm"] if survives_deaths(mpirun) else []
     if _bound() and allocation is not None:
-        return ["--bind-to", "core", "--map-by", f"slot:PE={allocation.cpus_per_task}", "-n", str(num_ranks)]
-    return ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks)]
+        return [*tolerant, "--bind-to", "core", "--map-by", f"slot:PE={allocation.cpus_per_task}", "-n", str(num_ranks)]
+    return [*tolerant, "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks)]
+
+
+@lru_cache
+def survives_deaths(mpirun: str) -> bool:
+    """Whether this mpirun's MPI is built with ULFM, so that the others go on when a rank dies."""
+    info = shutil.which("ompi_info", path=os.path.dirname(mpirun))
+    if info is None:
+        return False
+    text = subprocess.run([info], capture_output=True, text=True, errors="replace", check=False).stdout
+    return any("Fault Tolerance support: yes" in line for line in text.splitlines())
 
 
 def default_ranks() -> int:
@@ -174,5 +199,4 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
 
 def _prepare_child() -> None:
     """In the child: have the ranks stop with a checkpoint when this launcher is killed."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGUSR1)
+    end_with_parent(signal.SIGUSR1)

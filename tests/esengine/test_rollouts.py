@@ -15,7 +15,8 @@ import pytest
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.desk import Desk
 from esengine.environments import EnvironmentSpec, is_mujoco
-from esengine.errors import UserError, WorkerError
+from esengine.errors import UserError
+from esengine.faults import MembersFailed
 from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
 from esengine.noise import create_table
@@ -177,7 +178,7 @@ def test_unknown_names_list_close_ones() -> None:
 def test_an_observation_shorter_than_declared_is_an_error() -> None:
     problem = problem_for(f"{WORLDS}:TestShort-v0")
     candidates = PolicyEpisodes(0, 1, 1, np.zeros(problem.dimension, np.float32), "evaluation")
-    with pytest.raises(WorkerError, match="an observation must have 200 numbers"):
+    with pytest.raises(MembersFailed, match="an observation must have 200 numbers"):
         problem.evaluate(candidates, 0, candidates.rows(create_table(0, 10, 100, None), 0, 1))
 
 

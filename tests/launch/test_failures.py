@@ -1,4 +1,4 @@
-"""A member that raises is told on the master with its address, and ends the job within seconds."""
+"""Members that raise are tried again, then counted as failed with their address; too many end the run with the reason."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ import socket
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
+from esengine.launch.failure_log import FailureLog
 from tests.conftest import Run
+from tests.mpi.test_ranks import rows, same_run
 
 CMA = ("train", "cma-es", "--dimension", "3", "--minimize", "--generations", "20", "--run-dir", "run", "--objective")
+FIRST_ENDS = ("--max-failed-fraction", "0", "--member-retries", "0")
 
 
 @pytest.mark.parametrize("ranks", ["1", "3"])
 def test_an_exception_is_told_with_rank_host_generation_member_seed_and_traceback(
     esengine: Run, tmp_path: Path, ranks: str
 ) -> None:
-    result = esengine(*CMA, "worlds:failing", "--ranks", ranks, timeout=60)
+    result = esengine(*CMA, "worlds:failing", "--ranks", ranks, "--max-failed-fraction", "0", timeout=60)
     assert result.returncode == 1
     assert "ZeroDivisionError: the simulator diverged" in result.stderr
     assert re.search(r"generation \d+, member \d+, seed \d+ raised:", result.stderr)
     assert result.stderr.count("Traceback (most recent call last)") == 1
     assert "in failing" in result.stderr
     if ranks != "1":
-        assert re.search(rf"esengine: worker of rank [1-3] on {socket.gethostname()}: generation", result.stderr)
+        assert re.search(rf"worker of rank [1-3] on {socket.gethostname()}: generation", result.stderr)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"] == "failed"
     assert not (tmp_path / "run" / "done.json").exists()
 
@@ -40,7 +44,7 @@ def test_an_environment_that_raises_names_the_episodes_seed(esengine: Run) -> No
 
 def test_busy_workers_do_not_delay_the_end(esengine: Run) -> None:
     """One member raises at once while the others sleep for a minute."""
-    result = esengine(*CMA, "worlds:failing_or_sleeping", "--ranks", "3", timeout=45)
+    result = esengine(*CMA, "worlds:failing_or_sleeping", "--ranks", "3", *FIRST_ENDS, timeout=45)
     assert result.returncode == 1
     assert "ZeroDivisionError" in result.stderr
 
@@ -52,7 +56,7 @@ def test_a_simulator_that_calls_exit_is_an_error_too(esengine: Run) -> None:
 
 
 def test_members_that_are_not_a_number_are_counted_and_ranked_last(esengine: Run, tmp_path: Path) -> None:
-    result = esengine(*CMA, "worlds:partly_nan", "--ranks", "2")
+    result = esengine(*CMA, "worlds:partly_nan", "--ranks", "2", "--max-failed-fraction", "0.9")
     assert result.returncode == 0, result.stderr
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert sum(row["failed_members"] for row in rows) > 0
@@ -63,4 +67,40 @@ def test_a_generation_without_one_valid_member_ends_the_run(esengine: Run) -> No
     arguments = ("--env-id", "worlds:TestForgetful-v0", "--env-arg", "fault=nan", "--ranks", "2", "--generations", "2")
     result = esengine("train", "truncation-es", *arguments, "--population-size", "8", "--run-dir", "run")
     assert result.returncode == 1
-    assert result.stderr == "esengine: every member of generation 1 failed: no fitness was finite\n"
+    assert result.stderr == (
+        "esengine: 8 of 8 members of generation 1 failed, more than --max-failed-fraction 0.5 allows: "
+        "their fitness was not finite\n"
+    )
+
+
+def test_members_that_raise_are_counted_recorded_and_the_same_on_any_number_of_ranks(esengine: Run, tmp_path: Path) -> None:
+    for ranks in ("1", "3"):
+        run = tmp_path / ranks
+        result = esengine(*CMA[:-2], run, "--objective", "worlds:failing", "--ranks", ranks, "--max-failed-fraction", "0.9")
+        assert result.returncode == 0, result.stderr
+    same_run(tmp_path / "1", tmp_path / "3")
+    failures = [FailureLog(tmp_path / ranks).read() for ranks in ("1", "3")]
+    addresses = [sorted((failure["generation"], failure["member"]) for failure in found) for found in failures]
+    assert addresses[0] == addresses[1] != []
+    assert sum(row["failed_members"] for row in rows(tmp_path / "1")) == len(addresses[0])
+    assert all("ZeroDivisionError" in failure["error"] and failure["host"] for failure in failures[1])
+    generation, member = addresses[0][-1]
+    result = esengine("replay", "3", "--generation", str(generation), "--member", str(member), "--trust-modules")
+    assert result.returncode == 1
+    assert "ZeroDivisionError: the simulator diverged" in result.stderr
+
+
+def test_observations_of_members_that_raise_stay_out_of_the_statistics(esengine: Run, tmp_path: Path) -> None:
+    task = ("train", "openai-es", "--env-id", "worlds:TestForgetful-v0", "--env-arg", "fault=sometimes")
+    budget = ("--population-size", "12", "--generations", "3", "--eval-every", "1", "--max-failed-fraction", "1")
+    for ranks in ("1", "2"):
+        result = esengine(*task, *budget, "--ranks", ranks, "--run-dir", ranks)
+        assert result.returncode == 0, result.stderr
+    same_run(tmp_path / "1", tmp_path / "2")
+    found = rows(tmp_path / "1")
+    assert 0 < sum(row["failed_members"] for row in found) < 36
+    assert sum(row["failed_eval_episodes"] for row in found) > 0
+    with (tmp_path / "1" / "metrics.jsonl").open() as file:
+        steps = json.loads(file.readlines()[-1])["env_steps"]
+    newest = sorted((tmp_path / "1" / "checkpoints").iterdir())[-1]
+    assert load_file(newest / "state.safetensors")["problem/statistics"][0] == steps

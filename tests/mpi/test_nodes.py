@@ -27,7 +27,7 @@ def search(pool):
         candidates = strategy.ask()
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
     sent = pool.mail.num_sent if pool.mail else [0] * 8
-    return {"publications": sent[PUBLISH_TAG], "nodes": len(pool.world.leaders), "mean": strategy.mean.tobytes().hex()}
+    return {"publications": sent[PUBLISH_TAG], "nodes": len(pool.world.nodes), "mean": strategy.mean.tobytes().hex()}
 
 found = run_search(search, ObjectiveProblem(cost, 4, minimize=True))
 if World.current.is_master:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from typing import Any, cast
@@ -35,19 +36,29 @@ class Target(gymnasium.Env[Any, Any]):
 
 
 class Forgetful(Target):
-    """An environment that raises, exits, sleeps or returns NaN, as its ``fault`` says."""
+    """An environment that raises, sometimes or always, sleeps or returns NaN, as its ``fault`` says."""
 
     def __init__(self, fault: str = "raise") -> None:
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
         self.fault = fault
 
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        result = super().reset(seed=seed, options=options)
+        self.doomed = self.np_random.random() < 0.3
+        return result
+
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self.fault == "raise":
+        kind, _, what = self.fault.partition("-")
+        now = kind != "sometimes" or (self.doomed and self._steps == 4)
+        what = what or ("raise" if kind == "sometimes" else kind)
+        if now and what == "raise":
             raise ZeroDivisionError("the simulator diverged")
-        if self.fault == "sleep":
-            time.sleep(0.05)
+        if what in ("sleep", "brief"):
+            time.sleep(0.05 if what == "sleep" else 0.001)
         observation, reward, terminated, truncated, info = super().step(action)
-        return observation, float("nan") if self.fault == "nan" else reward, terminated, truncated, info
+        if now and what == "short":
+            observation = observation[:2]
+        return observation, float("nan") if now and what == "nan" else reward, terminated, truncated, info
 
 
 class Remembering(Target):
@@ -115,6 +126,12 @@ def linear(x: NDArray[np.float64]) -> float:
     return float(x[0])
 
 
+def brief_sphere(x: NDArray[np.float64]) -> float:
+    """A sphere that takes 5 milliseconds."""
+    time.sleep(0.005)
+    return sphere(x)
+
+
 def slow_sphere(x: NDArray[np.float64]) -> float:
     """A sphere that takes 20 milliseconds."""
     time.sleep(0.02)
@@ -136,6 +153,20 @@ def partly_nan(x: NDArray[np.float64]) -> float:
 def exiting(x: NDArray[np.float64]) -> float:
     """Ends its process by `sys.exit`, as careless simulators do."""
     raise SystemExit(3)
+
+
+def hanging(x: NDArray[np.float64]) -> float:
+    """Hangs inside C code, without the interpreter, for some members."""
+    if x[0] > 0.5:
+        ctypes.PyDLL(None).sleep(1000)
+    return sphere(x)
+
+
+def crashing(x: NDArray[np.float64]) -> float:
+    """Ends its process for some members, without a word."""
+    if x[0] > 0.5:
+        os._exit(3)
+    return sphere(x)
 
 
 def environment_of_rank(x: NDArray[np.float64]) -> float:

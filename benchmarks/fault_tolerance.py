@@ -1,0 +1,78 @@
+"""The price of fault tolerance: generations on ranks with and without it, in turns, as a ratio with a confidence interval.
+
+``python -m benchmarks.fault_tolerance --pairs 20``
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from esengine.interrupts import StopRequest
+from esengine.launch import local_mpi
+from esengine.launch.bench.ranks import Request, measured_by_ranks
+
+
+@dataclass(frozen=True)
+class PriceSettings:
+    """Time pairs of launches, one with and one without fault tolerance."""
+
+    pairs: int = 20
+    """Number of pairs; which comes first alternates."""
+    workers: int = 2
+    """Workers of a launch."""
+    members: int = 32_767
+    """Members of a generation, which do nothing, so that only the engine's own work is measured."""
+    generations: int = 5
+    """Generations of a launch; its median counts."""
+
+
+@contextmanager
+def _without_tolerance() -> Iterator[None]:
+    """An mpirun that has no sign of fault tolerance beside it."""
+    named = local_mpi.find_mpirun()
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        plain = Path(folder) / "mpirun"
+        plain.write_text(f'#!/bin/sh\nexec {named} "$@"\n')
+        plain.chmod(0o755)
+        found = local_mpi.find_mpirun
+        local_mpi.find_mpirun = lambda: str(plain)
+        try:
+            yield
+        finally:
+            local_mpi.find_mpirun = found
+
+
+def main() -> None:
+    """Measure, and print the ratio of times with its 95 % interval (bootstrap over pairs)."""
+    settings, stop = tyro.cli(PriceSettings), StopRequest().install()
+    request = Request(settings.members, settings.generations)
+
+    def tolerant() -> float:
+        return statistics.median(measured_by_ranks(settings.workers, request, stop).wall_s)
+
+    def plain() -> float:
+        with _without_tolerance():
+            return tolerant()
+
+    ratios = []
+    for pair in range(settings.pairs):
+        with_it, without = (tolerant(), plain()) if pair % 2 else (plain(), tolerant())[::-1]
+        ratios.append(with_it / without)
+        print(
+            f"pair {pair + 1}: {with_it * 1e3:.1f} ms with, {without * 1e3:.1f} ms without, ratio {ratios[-1]:.4f}", flush=True
+        )
+    draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
+    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
+    print(f"ratio {statistics.median(ratios):.4f}, 95 % interval {low:.4f} to {high:.4f}, {len(ratios)} pairs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""``esengine replay RUN``: one member again, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse
+from esengine.launch.replay import replay
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """Evaluate one member of a run again, in this process; failures.jsonl tells which ones failed."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run directory."""
+    generation: int
+    """The member's generation, counted from 1."""
+    member: int
+    """The member's number, counted from 0."""
+    trust_modules: bool = False
+    """Import the module that the run's files name."""
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Replay the member; returns 0, or 1 if it failed again. Raises UserError for one that cannot be built."""
+    parsed = parse(ReplaySettings, argv, "esengine replay")
+    return replay(parsed.run, parsed.generation, parsed.member, parsed.trust_modules, stop)

@@ -1,0 +1,108 @@
+"""One member of a run again, exactly: its population from the nearest checkpoint before it, its starts from its seed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from esengine.checkpoint import Checkpoint, checkpoints, load_checkpoint
+from esengine.errors import UserError, WorkerError
+from esengine.faults import FaultRules, MembersFailed, failure_words
+from esengine.interrupts import StopRequest
+from esengine.launch.build import build_problem, initial_row
+from esengine.launch.config import RunConfig
+from esengine.launch.methods import loop_of
+from esengine.launch.run_directory import RunDirectory, check_trusted
+from esengine.launch.training import Training
+from esengine.noise import table_log2
+from esengine.opening import open_desk
+from esengine.pool import Pool
+from esengine.problems import FAILED
+from esengine.world import World
+
+
+def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRequest) -> int:
+    """Evaluate a member again in this process and print what became of it.
+
+    Between the checkpoint and the member's generation the run is repeated, which takes as long as it took.
+
+    Returns:
+        0, or 1 if the member failed.
+
+    Raises:
+        UserError: the folder is no run, the run had no such member, or it names a module that is not trusted.
+    """
+    directory = RunDirectory.open(path, trusted)
+    config = directory.config()
+    if not trusted:
+        check_trusted(path, *config.modules)
+    if loop_of(config.method) is not None:
+        raise UserError(f"replay must be of a run with members, got {path} of {config.method}; its rows tell of its rounds")
+    last = max([row["generation"] for row in directory.metrics.rows()], default=0)
+    if not 1 <= generation <= last + 1:
+        raise UserError(f"--generation must lie between 1 and {last + 1}, where {path} stands, got {generation}")
+    with _Again(config, stop) as again:
+        again.go_to(_nearest(directory, generation - 1), generation - 1)
+        return again.evaluate(member)
+
+
+def _nearest(directory: RunDirectory, generation: int) -> Checkpoint | None:
+    """The furthest whole checkpoint that is not after a generation; None for the beginning of the run."""
+    for path in reversed(checkpoints(directory.checkpoints)):
+        if int(path.name.partition("+")[0]) <= generation:
+            try:
+                return load_checkpoint(path)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+                continue  # a damaged one: an earlier one will do
+    return None
+
+
+class _Again:
+    """The run's parts in this process, without its records."""
+
+    def __init__(self, config: RunConfig, stop: StopRequest) -> None:
+        self.problem = build_problem(config)
+        strategy = config.strategy(initial_row(config.train, self.problem))
+        log2 = table_log2(config.train.noise_table_size, self.problem.dimension, strategy.population_size)
+        world = World()
+        if world.size > 1:
+            raise UserError(f"esengine replay works in one process, got {world.size} ranks; start it without mpirun")
+        self.desk = open_desk(world, self.problem, config.train.seed, log2)
+        self.pool = Pool(world, self.desk, stop, FaultRules(config.train.member_retries, 1.0))
+        self.training = Training(self.pool, config, None, strategy, ())
+
+    def __enter__(self) -> _Again:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.pool.close()
+
+    def go_to(self, checkpoint: Checkpoint | None, generation: int) -> None:
+        """Bring the strategy to where a generation had been told."""
+        if checkpoint is not None:
+            self.training.restore(checkpoint)
+        self.training.begin()
+        behind = generation - self.training.strategy.generation
+        if behind:
+            print(f"repeating {behind} generations from generation {self.training.strategy.generation}", flush=True)
+        while self.training.strategy.generation < generation:
+            self.training.advance()
+
+    def evaluate(self, member: int) -> int:
+        """Evaluate one member of the next generation; returns 0, or 1 if it failed."""
+        candidates = self.training.strategy.ask()
+        if not 0 <= member < candidates.population_size:
+            raise UserError(f"--member must lie between 0 and {candidates.population_size - 1}, got {member}")
+        try:
+            record = self.pool.evaluate_member(candidates, member)
+        except MembersFailed as failed:
+            mine = [failure for failure in failed.failures if failure["member"] == member]
+            raise WorkerError(failure_words(mine[0])) from None
+        where = f"generation {candidates.generation}, member {member}"
+        if record["status"] == FAILED:
+            print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
+            return 1
+        print(f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, {record['steps']} steps")
+        return 0

@@ -1,0 +1,227 @@
+"""What can happen to a run, and what must come out of it: the undisturbed result, without a hang or a stray process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.conftest import SUPPORT
+from tests.support import processes
+from tests.support.processes import MARK
+
+TIMEOUT_S = 240.0
+_FORGETFUL = "--env-id worlds:TestForgetful-v0 --env-arg fault="
+_SPHERE = "train cma-es --dimension 3 --minimize --objective worlds:"
+_TEXTS = {
+    "objective": f"{_SPHERE}brief_sphere --population-size 60 --generations 12",
+    "environment": f"train openai-es {_FORGETFUL}brief --population-size 24 --generations 8",
+    "genomes": f"train truncation-es {_FORGETFUL}brief --population-size 32 --generations 8 --elite-episodes 2",
+    "raising": f"train snes {_FORGETFUL}sometimes --population-size 24 --generations 6",
+    "not a number": f"train pgpe {_FORGETFUL}sometimes-nan --population-size 24 --generations 6",
+    "wrong shapes": f"train openai-es {_FORGETFUL}sometimes-short --population-size 24 --generations 6",
+    "hanging": f"{_SPHERE}hanging --population-size 8 --generations 2 --member-timeout 1 --member-retries 0",
+    "crashing": f"{_SPHERE}crashing --population-size 8 --generations 2",
+}
+_COMMON = "--checkpoint-every 2 --eval-every 4 --max-failed-fraction 1 --quiet"
+TASKS = {name: (*text.split(), *_COMMON.split()) for name, text in _TEXTS.items()}
+
+
+class Run:
+    """A run that is started, disturbed, and gone on with until it is finished.
+
+    Args:
+        folder: an empty folder to work in; the run directory is ``run`` in it.
+        dice: what happens when.
+    """
+
+    def __init__(self, folder: Path, dice: random.Random) -> None:
+        self.folder, self.dice, self.mark = folder, dice, str(uuid.uuid4())
+        self.path = folder / "run"
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, *arguments: str, **variables: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(SUPPORT), MARK: self.mark, **variables}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "esengine", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+
+    def wait_for_generation(self, number: int) -> None:
+        """Wait until a generation is told, or the run has ended."""
+        path = self.path / "metrics.jsonl"
+        deadline = time.monotonic() + TIMEOUT_S
+        while self.process.poll() is None and (not path.exists() or path.read_text().count("\n") < number):
+            assert time.monotonic() < deadline, "the run hangs"
+            time.sleep(0.01)
+
+    def pause(self, most_s: float = 0.3) -> None:
+        time.sleep(self.dice.uniform(0, most_s))
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None
+        return self._process
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; returns the exit status and what was said. Fails if a process is left."""
+        try:
+            _, errors = self.process.communicate(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            processes.kill(processes.living(self.mark))
+            raise AssertionError("the run hangs") from None
+        left = processes.wait_for_the_end(self.mark)
+        processes.kill(left)
+        assert not left, "processes are left"
+        return self.process.returncode, errors
+
+    def finish(self, ranks: int) -> None:
+        """Wait for the end, and resume until the run is done."""
+        status, errors = self.end()
+        for _ in range(5):
+            if status == 0:
+                return
+            self.start("resume", "run", "--trust-modules", "--quiet", "--ranks", str(ranks))
+            status, errors = self.end()
+        raise AssertionError(f"the run ended with {status}: {errors}")
+
+
+def kill_workers(run: Run, count: int = 2) -> None:
+    for _ in range(count):
+        run.pause()
+        living = processes.workers(run.mark)
+        if living:
+            processes.kill([run.dice.choice(living).pid])
+
+
+def kill_leaders(run: Run) -> None:
+    """Of pretended nodes of two ranks: ranks 2 and 4 lead theirs; then the one that leads in place of 2."""
+    for number in (2, 4, 3):
+        run.pause()
+        processes.kill(rank.pid for rank in processes.workers(run.mark) if rank.number == number)
+
+
+def kill_master(run: Run) -> None:
+    run.pause()
+    processes.kill(rank.pid for rank in processes.ranks(run.mark) if rank.number == 0)
+
+
+def kill_launcher(run: Run) -> None:
+    run.pause()
+    run.process.kill()
+
+
+def kill_all(run: Run) -> None:
+    run.pause(1.0)
+    run.process.kill()
+    processes.kill(processes.living(run.mark))
+
+
+def cut_newest_checkpoint(run: Run) -> None:
+    kill_all(run)
+    run.process.wait()
+    processes.wait_for_the_end(run.mark)
+    saved = sorted(path for path in (run.path / "checkpoints").iterdir() if not path.name.startswith("."))
+    if saved:
+        file = saved[-1] / run.dice.choice(["state.safetensors", "state.json"])
+        os.truncate(file, run.dice.randrange(file.stat().st_size))
+
+
+def suspend_a_worker(run: Run) -> None:
+    """A worker stands still for a while, as on a node that swaps."""
+    run.pause()
+    living = processes.workers(run.mark)
+    if living:
+        victim = run.dice.choice(living).pid
+        processes.kill([victim], signal.SIGSTOP)
+        run.pause(1.0)
+        processes.kill([victim], signal.SIGCONT)
+
+
+def nothing(run: Run) -> None:
+    """The task itself is what happens."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of disturbance.
+
+    Attributes:
+        name: what happens, for the table.
+        tasks: what may be running.
+        disturb: does it.
+        variables: of the environment.
+        ranks: workers.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    disturb: Callable[[Run], None]
+    variables: dict[str, str] = field(default_factory=dict)
+    ranks: int = 3
+
+    def play(self, folder: Path, task: str, dice: random.Random) -> None:
+        """Run a task under the disturbance. Raises AssertionError if it hangs, leaves a process or cannot be finished."""
+        run = Run(folder, dice)
+        run.start(*TASKS[task], "--ranks", str(self.ranks), "--run-dir", "run", **self.variables)
+        if self.disturb is not nothing:
+            run.wait_for_generation(dice.randrange(1, 6))
+        self.disturb(run)
+        run.finish(self.ranks)
+
+
+_PLAIN = ("objective", "environment", "genomes")
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("two workers killed", _PLAIN, kill_workers),
+        Scenario("five workers killed", _PLAIN, lambda run: kill_workers(run, 5)),
+        Scenario("the only worker killed", _PLAIN, lambda run: kill_workers(run, 1), {}, 1),
+        Scenario("node leaders killed", _PLAIN, kill_leaders, {"ESENGINE_RANKS_PER_NODE": "2"}, 4),
+        Scenario("the master killed, then resumed", _PLAIN, kill_master),
+        Scenario("the launcher killed, then resumed", _PLAIN, kill_launcher),
+        Scenario("everything killed, then resumed", _PLAIN, kill_all),
+        Scenario("everything killed and a checkpoint cut short, then resumed", _PLAIN, cut_newest_checkpoint),
+        Scenario("a worker suspended", _PLAIN, suspend_a_worker),
+        Scenario("members that raise, and workers killed", ("raising",), kill_workers),
+        Scenario("members that are not a number, and workers killed", ("not a number",), kill_workers),
+        Scenario("observations of wrong shape, and workers killed", ("wrong shapes",), kill_workers),
+        Scenario("members that hang in C code", ("hanging",), nothing),
+        Scenario("members that end their process", ("crashing",), nothing),
+    )
+}
+
+
+def reference(folder: Path, task: str) -> None:
+    """The undisturbed run: in one process where that is possible."""
+    run = Run(folder, random.Random(0))
+    ranks = "2" if task in ("hanging", "crashing") else "1"
+    run.start(*TASKS[task], "--ranks", ranks, "--run-dir", "run")
+    status, errors = run.end()
+    assert status == 0, errors
+
+
+def same_result(first: Path, second: Path) -> None:
+    """Fails unless two finished runs hold the same rows, the same parameters and the same completion record."""
+    for name in ("policy.safetensors", "best.json", "done.json"):
+        assert (first / name).exists() == (second / name).exists(), name
+        if (first / name).exists():
+            assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    rows = [
+        [{key: value for key, value in json.loads(line).items() if key != "machine"} for line in path.read_text().splitlines()]
+        for path in (first / "metrics.jsonl", second / "metrics.jsonl")
+    ]
+    assert rows[0] == rows[1]

@@ -1,0 +1,99 @@
+"""The short form of the chaos suite: one run of each kind of disturbance that the other tests do not cover."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from esengine.launch.failure_log import FailureLog
+from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
+from tests.chaos.scenarios import SCENARIOS, TASKS, Run, kill_workers, reference, same_result
+from tests.conftest import SUPPORT
+from tests.support import processes
+
+SHORT = {
+    "two workers killed": "environment",
+    "the only worker killed": "objective",
+    "node leaders killed": "genomes",
+    "the master killed, then resumed": "objective",
+    "everything killed and a checkpoint cut short, then resumed": "environment",
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_disturbed_run_gives_the_result_of_the_undisturbed_one(tmp_path: Path, name: str) -> None:
+    for folder in ("quiet", "disturbed"):
+        (tmp_path / folder).mkdir()
+    reference(tmp_path / "quiet", SHORT[name])
+    SCENARIOS[name].play(tmp_path / "disturbed", SHORT[name], random.Random(1))
+    same_result(tmp_path / "quiet" / "run", tmp_path / "disturbed" / "run")
+
+
+def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(tmp_path: Path) -> None:
+    run = Run(tmp_path, random.Random(1))
+    run.start(*TASKS["hanging"], "--ranks", "1", "--run-dir", "run")
+    status, errors = run.end()
+    assert status == 0, errors
+    failures = FailureLog(run.path).read()
+    assert failures
+    assert all("--member-timeout 1 s" in failure["error"] for failure in failures)
+
+
+def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(tmp_path: Path) -> None:
+    """An mpirun without the tools that tell of fault tolerance beside it."""
+    plain = tmp_path / "mpirun"
+    plain.write_text(f'#!/bin/sh\nexec {find_mpirun()} "$@"\n')
+    plain.chmod(0o755)
+    for folder in ("quiet", "disturbed"):
+        (tmp_path / folder).mkdir()
+    reference(tmp_path / "quiet", "objective")
+    run = Run(tmp_path / "disturbed", random.Random(1))
+    run.start(*TASKS["objective"], "--ranks", "2", "--run-dir", "run", ESENGINE_MPIRUN=str(plain))
+    run.wait_for_generation(3)
+    processes.kill(processes.living(run.mark)[-1:])
+    status, errors = run.end()
+    assert status == 75
+    assert "go on with: esengine resume run" in errors
+    run.start("resume", "run", "--trust-modules", "--quiet", "--ranks", "2")
+    assert run.end()[0] == 0
+    same_result(tmp_path / "quiet" / "run", run.path)
+
+
+def test_a_death_before_the_pool_is_open_starts_the_ranks_again(tmp_path: Path) -> None:
+    run = Run(tmp_path, random.Random(1))
+    run.start(*TASKS["objective"], "--ranks", "2", "--run-dir", "run")
+    while not (living := processes.workers(run.mark)):
+        assert run.process.poll() is None
+    processes.kill([living[0].pid])
+    status, errors = run.end()
+    assert status == 0, errors
+    assert (run.path / "done.json").exists()
+
+
+def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_path: Path) -> None:
+    script = tmp_path / "search.py"
+    script.write_text(
+        "import esengine, worlds\n"
+        "begun = lambda row: open('begun', 'w').close()\n"
+        "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=8, callbacks=[begun])\n"
+        "print('value', result.best_value)\n"
+    )
+    mpirun = [find_mpirun(), "--with-ft", "ulfm", "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "4"]
+    run = Run(tmp_path, random.Random(1))
+    environment = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT), processes.MARK: run.mark}
+    command = [*mpirun, sys.executable, str(script)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        kill_workers(run, 1)
+        output, _ = process.communicate(timeout=120)
+    assert processes.wait_for_the_end(run.mark) == []
+    values = [line for line in output.splitlines() if line.startswith("value")]
+    assert len(values) >= 3  # the master, the survivors and, if it came in time, the replacement
+    assert len(set(values)) == 1
