@@ -112,7 +112,7 @@ def load_policy(path: str | Path) -> Policy:
         if not path.exists():
             raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
         image = read_bytes(path)
-        described = _described(image)
+        described = description_in(image, _KEY)
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise UserError(f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version")
         arrays = parse_arrays(image, JSON_BYTES)
@@ -123,7 +123,7 @@ def load_policy(path: str | Path) -> Policy:
             arrays["parameters"],
             arrays["observation_mean"],
             arrays["observation_inverse_std"],
-            _environment(described),
+            environment_from(described),
             *_limits(described),
         )
         _check(policy)
@@ -134,82 +134,82 @@ def load_policy(path: str | Path) -> Policy:
     return policy
 
 
-def _described(image: bytes) -> Any:
-    """The JSON value in the header of a policy file, or None if the file is of another kind. Raises ValueError."""
+def description_in(image: bytes, key: str) -> Any:
+    """The JSON value under a key of a safetensors file's header, or None if there is none. Raises ValueError."""
     size = int.from_bytes(image[:8], "little")
     if len(image) < 8 or size > min(len(image) - 8, JSON_BYTES):
         raise ValueError(f"its header claims {size} bytes")
     header = parse_json(image[8 : 8 + size])
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    text = metadata.get(_KEY) if isinstance(metadata, dict) else None
+    text = metadata.get(key) if isinstance(metadata, dict) else None
     return parse_json(text) if isinstance(text, str) else None
 
 
 def _spec(data: Any) -> PolicySpec:
     """The architecture, every part of the type and the size that a kernel may rely on. Raises ValueError."""
     names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
-    observation_dim, hidden_sizes, sampled, components, action = _fields(data, *names)
-    _require(_is_count(observation_dim), "observation_dim", observation_dim)
-    _require(_is_list_of(hidden_sizes, _is_count) and len(hidden_sizes) <= _MOST_LAYERS, "hidden_sizes", hidden_sizes)
-    _require(isinstance(sampled, bool), "sampled", sampled)
-    head = _action(action)
-    _require(
-        (type(components) is int and components == 0) or (_is_count(components) and head.kind == "box"),
+    observation_dim, hidden_sizes, sampled, components, action = fields_from(data, *names)
+    require(is_count(observation_dim), "observation_dim", observation_dim)
+    require(is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS, "hidden_sizes", hidden_sizes)
+    require(isinstance(sampled, bool), "sampled", sampled)
+    head = action_from(action)
+    require(
+        (type(components) is int and components == 0) or (is_count(components) and head.kind == "box"),
         "components",
         components,
     )
     return PolicySpec(observation_dim, head, tuple(hidden_sizes), sampled, components)
 
 
-def _action(data: Any) -> ActionSpec:
-    kind, sizes, low, high, shape, starts, dtype = _fields(data, "kind", "sizes", "low", "high", "shape", "starts", "dtype")
-    _require(kind in ("box", "discrete", "multi-discrete", "multi-binary"), "kind", kind)
-    _require(_is_list_of(sizes, _is_count) and bool(sizes), "sizes", sizes)
+def action_from(data: Any) -> ActionSpec:
+    kind, sizes, low, high, shape, starts, dtype = fields_from(data, "kind", "sizes", "low", "high", "shape", "starts", "dtype")
+    require(kind in ("box", "discrete", "multi-discrete", "multi-binary"), "kind", kind)
+    require(is_list_of(sizes, is_count) and bool(sizes), "sizes", sizes)
     bounds = len(sizes) if kind == "box" else 0
     for name, values in (("low", low), ("high", high)):
-        _require(_is_list_of(values, lambda value: isinstance(value, float) and value == value), name, values)
-        _require(len(values) == bounds, name, values)
-    _require(all(below <= above for below, above in zip(low, high, strict=True)), "low", low)
-    _require(_is_list_of(shape, _is_count), "shape", shape)
-    _require(math.prod(shape) == len(sizes), "shape", shape)
-    _require(_is_list_of(starts, lambda value: type(value) is int and abs(value) < 1 << 62), "starts", starts)
-    _require(len(starts) == (len(sizes) if kind in ("discrete", "multi-discrete") else 0), "starts", starts)
-    _require(isinstance(dtype, str) and dtype in _DTYPES, "dtype", dtype)
+        require(is_list_of(values, lambda value: isinstance(value, float) and value == value), name, values)
+        require(len(values) == bounds, name, values)
+    require(all(below <= above for below, above in zip(low, high, strict=True)), "low", low)
+    require(is_list_of(shape, is_count), "shape", shape)
+    require(math.prod(shape) == len(sizes), "shape", shape)
+    require(is_list_of(starts, lambda value: type(value) is int and abs(value) < 1 << 62), "starts", starts)
+    require(len(starts) == (len(sizes) if kind in ("discrete", "multi-discrete") else 0), "starts", starts)
+    require(isinstance(dtype, str) and dtype in _DTYPES, "dtype", dtype)
     if kind in ("box", "multi-binary"):
-        _require(set(sizes) == {1}, "sizes", sizes)
+        require(set(sizes) == {1}, "sizes", sizes)
     return ActionSpec(kind, tuple(sizes), tuple(low), tuple(high), tuple(shape), tuple(starts), dtype)
 
 
-def _environment(described: dict[str, Any]) -> EnvironmentSpec:
+def environment_from(described: dict[str, Any]) -> EnvironmentSpec:
     env_id, arguments = described.get("env_id"), described.get("env_arguments")
-    _require(isinstance(env_id, str) and 0 < len(env_id) < 1000, "env_id", env_id)
-    _require(isinstance(arguments, dict), "env_arguments", arguments)
+    require(isinstance(env_id, str) and 0 < len(env_id) < 1000, "env_id", env_id)
+    require(isinstance(arguments, dict), "env_arguments", arguments)
     return EnvironmentSpec(str(env_id), dict(arguments or {}))
 
 
 def _limits(described: dict[str, Any]) -> tuple[int | None, bool]:
     steps, fresh_env = described.get("max_episode_steps"), described.get("fresh_env")
-    _require(steps is None or _is_count(steps), "max_episode_steps", steps)
-    _require(isinstance(fresh_env, bool), "fresh_env", fresh_env)
+    require(steps is None or is_count(steps), "max_episode_steps", steps)
+    require(isinstance(fresh_env, bool), "fresh_env", fresh_env)
     return steps, bool(fresh_env)
 
 
-def _fields(data: Any, *names: str) -> list[Any]:
+def fields_from(data: Any, *names: str) -> list[Any]:
     if not isinstance(data, dict) or set(data) != set(names):
         raise ValueError(f"its description must have {listed(names)}, got {data!r:.200}")
     return [data[name] for name in names]
 
 
-def _require(condition: bool, name: str, value: Any) -> None:
+def require(condition: bool, name: str, value: Any) -> None:
     if not condition:
         raise ValueError(f"{name} is no good: {value!r:.80}")
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
     return type(value) is int and 0 < value < 1 << 31
 
 
-def _is_list_of(value: Any, good: Callable[[Any], bool]) -> bool:
+def is_list_of(value: Any, good: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and all(good(item) for item in value)
 
 

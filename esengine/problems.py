@@ -182,10 +182,11 @@ class EnvironmentProblem:
 
     @property
     def num_statistics(self) -> int:
-        return self._num_moments + self.num_traits
+        return self.num_moments + self.num_traits
 
     @property
-    def _num_moments(self) -> int:
+    def num_moments(self) -> int:
+        """Length of the packed observation moments that a chunk of the search sends."""
         return 1 + 2 * self.observations.dim if self._observes else 0
 
     @property
@@ -211,7 +212,7 @@ class EnvironmentProblem:
         records = np.zeros(len(rows), MEMBER)
         records["member"] = np.arange(first, first + len(rows))
         observes = self._observes and candidates.episode_purpose == "episode"
-        moments = np.zeros(self._num_moments if observes or self.num_traits else 0)
+        moments = np.zeros(self.num_moments if observes or self.num_traits else 0)
         traits = np.full((len(rows), self.num_traits), np.nan)
         self._failures: list[Failure] = []
         start = 0
@@ -228,14 +229,14 @@ class EnvironmentProblem:
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         if statistics.size and self._observes:
-            self.statistics.merge(statistics[: self._num_moments])
+            self.statistics.merge(statistics[: self.num_moments])
 
     def traits(self, statistics: list[NDArray[np.float64]], bounds: list[tuple[int, int]]) -> NDArray[np.float64]:
         """What came back of every member beside its record, (population_size, num_traits); NaN where it failed."""
         traits = np.full((bounds[-1][1], self.num_traits), np.nan)
         for (start, stop), chunk in zip(bounds, statistics, strict=True):
             if chunk.size:
-                traits[start:stop] = chunk[self._num_moments :].reshape(stop - start, self.num_traits)
+                traits[start:stop] = chunk[self.num_moments :].reshape(stop - start, self.num_traits)
         return traits
 
     def adapt(self, candidates: Candidates, records: NDArray[Any], traits: NDArray[np.float64]) -> None:

@@ -17,9 +17,13 @@ from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
+from esengine.reward_file import load_reward
+from esengine.rewarded import RewardedProblem
+from esengine.rewards import LearnedReward
 from esengine.rules import load_rules
 from esengine.simulators import has_compiled
-from esengine.spaces import ObservationSpec, describe
+from esengine.spaces import ActionSpec, ObservationSpec, describe
+from esengine.traces import horizon_of
 from esengine.vectorized import offers_vector
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
@@ -60,6 +64,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             raise UserError(f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python")
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
+        horizon = horizon_of(env, train.max_episode_steps)
         behavior = _behavior(train, env, observations)
         steps = train.behavior is not None and train.env_backend == "auto" and not is_mujoco(env)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
@@ -74,24 +79,43 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             )
     else:
         policy = PolicySpec(observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions)
-    return EnvironmentProblem(
-        environment,
-        observations,
-        policy,
-        train.seed,
-        train.episodes_per_member or (4 if is_classic(env) else 1),
-        train.episode_seeds,
-        train.normalize_observations,
-        train.max_episode_steps,
-        train.fresh_env,
-        "gymnasium" if steps else train.env_backend,
-        config.search.antithetic,
-        train.survival_bonus,
+    settings: dict[str, Any] = dict(
+        environment=environment,
+        observations=observations,
+        policy=policy,
+        seed=train.seed,
+        episodes_per_member=train.episodes_per_member or (4 if is_classic(env) else 1),
+        episode_seeds=train.episode_seeds,
+        normalize_observations=train.normalize_observations,
+        max_episode_steps=train.max_episode_steps,
+        fresh_env=train.fresh_env,
+        env_backend="gymnasium" if steps else train.env_backend,
+        antithetic=config.search.antithetic,
+        survival_bonus=train.survival_bonus,
         shield=load_rules(train.rules),
         summary=Summary(train.member_statistic, train.member_quantile),
         limits=EpisodeLimits(train.episode_cap, train.stop_step or 0, train.stop_quantile),
         behavior=behavior,
     )
+    if train.reward is None:
+        return EnvironmentProblem(**settings)
+    if horizon is None:
+        raise UserError(
+            f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
+        )
+    return RewardedProblem(**settings, reward=fitting_reward(train, observations, action), horizon=horizon)
+
+
+def fitting_reward(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> LearnedReward:
+    """The reward of ``--reward``. Raises UserError if it is not one of this environment's observations and actions."""
+    assert train.reward is not None
+    reward = load_reward(train.reward)
+    if (reward.spec.observation_dim, reward.spec.action) != (observations.dim, action):
+        raise UserError(
+            f"--reward must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
+            f"got {train.reward} with {reward.spec.observation_dim} observations and a {reward.spec.action.kind} action"
+        )
+    return reward
 
 
 def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> Behavior | None:

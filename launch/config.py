@@ -68,6 +68,8 @@ class TrainSettings(NoveltySettings):
     anchor_decay: float = 0.95
     """Factor on --anchor after every generation."""
 
+    reward: Path | None = None
+    """Learned reward to train on instead of the environment's own, which is still what evaluations tell."""
     episodes_per_member: int | None = None
     """Episodes, or evaluations of an objective, of a member's fitness; default 4 in classic control, 1 elsewhere."""
     member_statistic: Literal["mean", "min", "quantile"] = "mean"
@@ -145,6 +147,7 @@ class TrainSettings(NoveltySettings):
         for name in ("seed", "eval_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 0)
         self._check_start()
+        self._check_reward()
         self.fault_rules().check()
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
@@ -168,6 +171,23 @@ class TrainSettings(NoveltySettings):
             )
         if self.anchor and self.init_policy is None:
             raise UserError(f"--anchor belongs to --init-policy, got {self.anchor} without; drop it")
+
+    def _check_reward(self) -> None:
+        """Raises UserError for what --reward does not go with."""
+        if self.reward is None:
+            return
+        if self.env_id is None:
+            raise UserError("--reward belongs to --env-id, got --objective; drop it")
+        if self.survival_bonus:
+            raise UserError(
+                f"--survival-bonus belongs to the environment's own reward, got {self.survival_bonus} with --reward; drop it"
+            )
+        if self.env_backend == "vectorized":
+            raise UserError("--reward must be used with --env-backend auto, compiled or gymnasium, got vectorized; use auto")
+        if self.novelty != "none" or self.episode_cap or self.stop_step:
+            raise UserError(
+                "--novelty, --episode-cap and --stop-step go with the environment's own reward, got --reward; drop one of them"
+            )
 
     def _check_episodes(self) -> None:
         for name in ("member_quantile", "stop_quantile"):

@@ -48,6 +48,7 @@ _MEANINGLESS = (
     "minimize",
     "initial_mean",
     "episodes_per_member",
+    "reward",
     "survival_bonus",
     "episode_seeds",
     "noise_table_size",

@@ -21,12 +21,14 @@ from esengine.launch.config import RunConfig
 from esengine.launch.metrics import MetricsFile
 from esengine.launch.run_lock import RunLock, wait_until_free
 from esengine.launch.slurm.allocation import job_name
+from esengine.reward_file import load_reward, save_reward
 from esengine.trajectories import Demonstrations
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
 """Folder in a run directory for the batch script and the logs of its job; it is there before the run."""
 _INIT_POLICY = "init_policy.safetensors"
+_REWARD = "given_reward.safetensors"
 _DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
@@ -102,9 +104,9 @@ class RunDirectory:
         if Path(getattr(search, "expert", None) or "").name == _EXPERT:
             search = replace(search, expert=str(self.path / _EXPERT))
         config = replace(config, search=search)
-        if config.train.init_policy is None:
-            return config
-        return config.with_train(init_policy=self.path / config.train.init_policy.name)  # wherever the run has moved to
+        files = {name: getattr(config.train, name) for name in ("init_policy", "reward")}
+        moved = {name: self.path / file.name for name, file in files.items() if file is not None}
+        return config.with_train(**moved)  # wherever the run has moved to
 
     def change_config(self, config: RunConfig) -> None:
         self._write_json("config.json", self._record() | {"config": config.to_json()})
@@ -113,6 +115,11 @@ class RunDirectory:
         """Copy the policy that the run starts from, so that the run depends on no other file."""
         replace_lasting(self.path / _INIT_POLICY, [_policy_image(source)])
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
+
+    def adopt_reward(self, source: Path) -> None:
+        """Copy the reward that is trained on, so that the run depends on no other file."""
+        save_reward(self.path / _REWARD, load_reward(source))
+        self.change_config(self.config().with_train(reward=Path(_REWARD)))
 
     def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
         """Keep the demonstrations that are learned from, and the expert's policy, so that the run depends on no other file."""

@@ -86,19 +86,22 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     """
     loop = loop_of(config.method)
     if loop is not None:
-        return _with_initial_policy(loop.prepare(config, path), config)
+        return _with_own_files(loop.prepare(config, path), config)
     config.check()
     problem = build_problem(config)
     strategy = config.strategy(initial_row(config.train, problem))
     log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
     if shared_memory:
         check_table_room(log2, problem.dimension)
-    return _with_initial_policy(RunDirectory.create(path, config), config)
+    return _with_own_files(RunDirectory.create(path, config), config)
 
 
-def _with_initial_policy(directory: RunDirectory, config: RunConfig) -> RunDirectory:
-    if config.train.init_policy is not None:  # the run must not depend on a file elsewhere
+def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
+    """The run's folder with copies of the files that it begins from: it must not depend on a file elsewhere."""
+    if config.train.init_policy is not None:
         directory.adopt_policy(config.train.init_policy)
+    if config.train.reward is not None:
+        directory.adopt_reward(config.train.reward)
     return directory
 
 

@@ -30,6 +30,7 @@ from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Evaluations, Pool
 from esengine.problems import FAILED, OK, STOPPED, EnvironmentProblem, ObjectiveProblem
+from esengine.rewarded import RewardedProblem
 from esengine.worker import serve
 from esengine.world import World
 
@@ -285,6 +286,8 @@ class Training:
         }
         if self.train.minimize:
             row["cost_min"] = -row["fitness_max"] if fitness.size else None
+        if isinstance(self.problem, RewardedProblem):
+            row["episode_return_mean"] = self.problem.take_return()
         row |= {name: self.counters[name] for name in _COUNTERS}
         row["failed_members"] = int(np.sum(records["status"] == FAILED))
         row |= self.strategy.metrics()

@@ -190,7 +190,7 @@ def test_checkpoints_with_right_checksums(data: st.DataObject) -> None:
             hostile = replace(whole, arrays={key: array for key, array in whole.arrays.items() if key != name})
     shutil.rmtree(copy / "checkpoints")
     save_checkpoint(copy / "checkpoints", hostile, 1)
-    read(training(copy, {"_generation": interrupted_at(1)}, METHODS["truncation-es"]).run)
+    read(training(copy, {"advance": interrupted_at(1)}, METHODS["truncation-es"]).run)
 
 
 @fuzzed

@@ -1,0 +1,123 @@
+"""Members judged by a learned reward instead of the environment's own, which is told beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.faults import MembersFailed
+from esengine.normalizer import merge_moments
+from esengine.problems import FAILED, OK, EnvironmentProblem
+from esengine.rewards import LearnedReward
+from esengine.traces import Tracer, make_tracer
+
+_TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns
+
+
+@dataclass
+class RewardedProblem(EnvironmentProblem):
+    """An environment whose search members are judged by a learned reward; evaluations tell the environment's own.
+
+    Workers score their own episodes: the reward is published with each generation, and one number a member comes back.
+
+    Args:
+        reward: judges.
+        horizon: steps that every episode counts as, see `LearnedReward.fitness`.
+    """
+
+    reward: LearnedReward = field(kw_only=True)
+    horizon: int = field(kw_only=True)
+    _tracer: Tracer | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._tally = np.zeros(_TALLY)
+        self._of_generation = np.zeros(_TALLY)
+
+    @property
+    def num_statistics(self) -> int:
+        return self.num_moments + _TALLY
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        self._tally[:] = 0
+        try:
+            records, moments = super().evaluate(candidates, first, rows)
+        except MembersFailed as failed:
+            raise MembersFailed(failed.records, self._with_tally(candidates, failed.statistics), failed.failures) from failed
+        return records, self._with_tally(candidates, moments)
+
+    def merge(self, statistics: NDArray[np.float64]) -> None:
+        if statistics.size:
+            super().merge(statistics[:-_TALLY])
+            self._of_generation += statistics[-_TALLY:]
+
+    def take_return(self) -> float | None:
+        """The mean of the environment's own return over the episodes merged since the last call, None if there are none."""
+        episodes, total = self._of_generation.tolist()
+        self._of_generation[:] = 0
+        return total / episodes if episodes else None
+
+    def context(self) -> dict[str, NDArray[Any]]:
+        return super().context() | {f"reward/{name}": array for name, array in self.reward.arrays().items()}
+
+    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().set_context(arrays)
+        names = self.reward.arrays()
+        self.reward = self.reward.with_arrays({name: arrays[f"reward/{name}"] for name in names})
+
+    def _run_members(
+        self,
+        records: NDArray[Any],
+        candidates: Candidates,
+        rows: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
+        statistics: NDArray[np.float64],
+        traits: NDArray[np.float64],
+    ) -> None:
+        if candidates.episode_purpose != "episode":
+            super()._run_members(records, candidates, rows, seeds, statistics, traits)
+            return
+        for record, row, own in zip(records, rows, seeds.tolist(), strict=True):
+            moments, fitness = np.zeros(statistics.size), np.zeros(len(own))
+            returns = np.zeros(len(own))
+            self.actor.parameters = np.array(row, np.float32)
+            for episode, seed in enumerate(own):
+                try:
+                    trace = self._trace().run(self.actor, seed, moments)
+                except (Exception, SystemExit) as error:
+                    self._failed(error, candidates, int(record["member"]), seed)
+                    self._tracer, fitness[:] = None, np.nan
+                    break
+                rewards = self.reward.steps(trace.observations, trace.choices)
+                fitness[episode] = self.reward.fitness(rewards, trace.terminated, self.horizon)
+                returns[episode] = trace.episode_return
+                record["steps"] += rewards.size
+            record["fitness"] = self.summary(fitness[None])[0]
+            if np.isfinite(fitness).all() and np.isfinite(returns).all():
+                self._tally += (returns.size, returns.sum())
+                if statistics.size:
+                    merge_moments(statistics, moments)
+            else:
+                record["fitness"] = np.nan
+        if self.anchor is not None:
+            records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
+        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+
+    def _with_tally(self, candidates: Candidates, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.concatenate([moments, self._tally]) if candidates.episode_purpose == "episode" else moments
+
+    def _trace(self) -> Tracer:
+        """The rank's tracer, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        if self._tracer is None or self.fresh_env:
+            if self._tracer is not None:
+                self._tracer.close()
+            of_policy = (self.observations, self.policy.action, self.shield)
+            self._tracer = make_tracer(self.environment, *of_policy, self.env_backend, self.horizon)
+        return self._tracer

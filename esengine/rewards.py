@@ -1,0 +1,255 @@
+"""Learned rewards: a small tanh network over observation and action, scored in compiled code.
+
+Its inputs are the observation, the action (a discrete choice one-hot), and a number that is 1 in the absorbing state, which
+follows the end of a task, and 0 elsewhere. Inputs are standardised and clipped as a policy's observations are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.errors import UserError
+from esengine.policies import forward, forward_reference
+from esengine.seeding import derive_key, generator
+from esengine.spaces import ActionSpec
+
+RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]
+"""What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1 - D), which is positive
+and so pays for every step, or -softplus(-L) = log D, which is negative and so pays for ending the episode."""
+
+FORMS: tuple[RewardForm, ...] = get_args(RewardForm)
+MOST_LOGIT = 10.0  # the output is clipped to +- this, so that a saturated network cannot drown all other steps
+_UNBIASED, _SURVIVAL = 0, 1
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """The architecture of a learned reward.
+
+    Attributes:
+        observation_dim: length of the flat observation.
+        action: what actions are.
+        hidden_sizes: units of each tanh layer.
+        form: see `RewardForm`.
+    """
+
+    observation_dim: int
+    action: ActionSpec
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    form: RewardForm = "unbiased"
+
+    @property
+    def num_inputs(self) -> int:
+        return self.observation_dim + self.action.num_outputs + 1
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        return (self.num_inputs, *self.hidden_sizes, 1)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layer_sizes))
+
+    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
+        """Weights ~ N(0, 1 / inputs), biases and the output layer zero, (num_parameters,) float32, laid out as a policy's."""
+        parameters = np.zeros(self.num_parameters, np.float32)
+        random = generator(derive_key(seed, "initial reward"))
+        offset = 0
+        for inputs, outputs in itertools.pairwise(self.layer_sizes[:-1]):
+            parameters[offset : offset + inputs * outputs] = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
+            offset += (inputs + 1) * outputs
+        return parameters
+
+    def inputs(self, observations: NDArray[np.floating], choices: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Rows of the network's inputs, (num_steps, num_inputs), before they are standardised.
+
+        Args:
+            observations: (num_steps, observation_dim).
+            choices: (num_steps, num_choices) as the kernel `policies.act` writes them: discrete ones count from 0.
+        """
+        rows = np.zeros((len(observations), self.num_inputs), np.float32)
+        rows[:, : self.observation_dim] = observations
+        column = self.observation_dim
+        for choice, size in enumerate(self.action.sizes):
+            if size == 1:
+                rows[:, column] = choices[:, choice]
+            else:
+                rows[np.arange(len(rows)), column + choices[:, choice].astype(np.int64)] = 1
+            column += size
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class LearnedReward:
+    """A reward network with its parameters and the scaling of its inputs, ready to score.
+
+    Args:
+        spec: the architecture.
+        parameters: (num_parameters,) float32.
+        input_mean, input_inverse_std: (num_inputs,) float32; the last, of the absorbing state, must be 0 and 1.
+
+    Raises:
+        UserError: an array has another shape.
+    """
+
+    spec: RewardSpec
+    parameters: NDArray[np.float32]
+    input_mean: NDArray[np.float32]
+    input_inverse_std: NDArray[np.float32]
+    _network: tuple[NDArray[np.int64], NDArray[np.int64], int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        expected = {"parameters": self.spec.num_parameters, "input_mean": self.spec.num_inputs}
+        for name, size in (expected | {"input_inverse_std": self.spec.num_inputs}).items():
+            if getattr(self, name).shape != (size,):
+                raise UserError(
+                    f"a reward of layers {self.spec.layer_sizes} must have {name} of shape ({size},), "
+                    f"got {getattr(self, name).shape}; use the reward file's own architecture"
+                )
+        sizes = np.array(self.spec.layer_sizes, np.int64)
+        self._network = (sizes, np.array(self.spec.action.sizes, np.int64), FORMS.index(self.spec.form))
+
+    @classmethod
+    def initial(
+        cls, spec: RewardSpec, seed: int, observations: NDArray[np.floating], choices: NDArray[np.float64]
+    ) -> LearnedReward:
+        """A new reward, whose inputs are standardised by the given steps; discrete choices are left as they are.
+
+        Args:
+            spec: the architecture.
+            seed: of the weights.
+            observations, choices: see `RewardSpec.inputs`.
+        """
+        rows = spec.inputs(observations, choices).astype(np.float64)
+        mean, std = rows.mean(axis=0), rows.std(axis=0)
+        several = np.repeat(np.array(spec.action.sizes) > 1, spec.action.sizes)
+        plain = np.concatenate([np.zeros(spec.observation_dim, bool), several, [True]])
+        mean[plain] = 0.0
+        varies = ~plain & (std > 1e-4 * np.maximum(1.0, abs(mean)))  # what never varied tells nothing of its scale
+        inverse_std = np.where(varies, 1.0 / np.where(varies, std, 1.0), 1.0)
+        return cls(spec, spec.initial_parameters(seed), mean.astype(np.float32), inverse_std.astype(np.float32))
+
+    def steps(self, observations: NDArray[np.float32], choices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The reward of each step, (num_steps,).
+
+        Args:
+            observations, choices: see `RewardSpec.inputs`.
+        """
+        rewards = np.empty(len(observations))
+        sizes, choice_sizes, form = self._network
+        network = (self.parameters, sizes, self.input_mean, self.input_inverse_std)
+        score(*network, choice_sizes, form, observations, choices, rewards)
+        return rewards
+
+    @property
+    def absorbing(self) -> float:
+        """The reward of a step in the absorbing state."""
+        state = np.array(self.input_mean)
+        state[-1] = 1.0
+        hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
+        outputs, _ = forward(self.parameters, self._network[0], state, self.input_mean, self.input_inverse_std, hidden)
+        return float(shape(np.float64(outputs[0]), self._network[2]))
+
+    def fitness(self, rewards: NDArray[np.float64], terminated: bool, horizon: int) -> float:
+        """What an episode is worth over the whole horizon, so that neither living on nor dying pays by itself.
+
+        After the end of the task every step left is one in the absorbing state (Kostrikov et al. 2019, arXiv 1809.02925). An
+        environment that cuts an episode short of the horizon has not ended the task: the steps left are taken to be worth
+        what those before were on average.
+
+        Args:
+            rewards: (num_steps,) of the episode.
+            terminated: whether the task itself ended it.
+            horizon: steps that an episode can have.
+        """
+        total, left = float(rewards.sum()), horizon - rewards.size
+        if left <= 0:
+            return total
+        return total + left * self.absorbing if terminated else total * (horizon / rewards.size)
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What changes while it is learned, and what it is read with."""
+        names = ("parameters", "input_mean", "input_inverse_std")
+        return {name: getattr(self, name) for name in names}
+
+    def with_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> LearnedReward:
+        """The same architecture with other `arrays`, which are copied: a mapped array is another type to Numba."""
+        return LearnedReward(self.spec, *(np.array(arrays[name]) for name in self.arrays()))
+
+
+@njit(cache=True, error_model="numpy")
+def shape(logit: float, form: int) -> float:
+    """The reward that a form, by its place in `FORMS`, makes of a logit."""
+    clipped = min(max(logit, -MOST_LOGIT), MOST_LOGIT)
+    if form == _UNBIASED:
+        return clipped
+    if form == _SURVIVAL:
+        return np.log1p(np.exp(clipped))  # type: ignore[no-any-return]
+    return -np.log1p(np.exp(-clipped))  # type: ignore[no-any-return]
+
+
+@njit(cache=True, error_model="numpy")
+def score(
+    parameters: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    choice_sizes: NDArray[np.int64],
+    form: int,
+    observations: NDArray[np.float32],
+    choices: NDArray[np.float64],
+    rewards: NDArray[np.float64],
+) -> None:
+    """Write the reward of every step.
+
+    Args:
+        parameters: (num_parameters,), laid out as a policy's.
+        sizes: (num_layers + 1,) units of each layer, the inputs first.
+        mean, inverse_std: (num_inputs,).
+        choice_sizes: (num_choices,) options of each choice, 1 for a number.
+        form: place in `FORMS`.
+        observations: (num_steps, obs_dim).
+        choices: (num_steps, num_choices), discrete ones from 0.
+        rewards: (num_steps,) overwritten.
+    """
+    widest = 0
+    for layer in range(sizes.size):
+        widest = max(widest, sizes[layer])
+    hidden, inputs = np.zeros((2, widest), np.float32), np.empty(sizes[0], np.float32)
+    for step in range(observations.shape[0]):
+        inputs[:] = np.float32(0.0)
+        column = observations.shape[1]
+        for k in range(column):
+            inputs[k] = observations[step, k]
+        for choice in range(choice_sizes.size):
+            if choice_sizes[choice] == 1:
+                inputs[column] = np.float32(choices[step, choice])
+            else:
+                inputs[column + np.int64(choices[step, choice])] = np.float32(1.0)
+            column += choice_sizes[choice]
+        outputs, _ = forward(parameters, sizes, inputs, mean, inverse_std, hidden)
+        rewards[step] = shape(np.float64(outputs[0]), form)
+
+
+def score_reference(
+    reward: LearnedReward, observations: NDArray[np.floating], choices: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """NumPy twin of `score`, with the library's tanh: the reward of every step, (num_steps,)."""
+    sizes, inputs = np.array(reward.spec.layer_sizes), reward.spec.inputs(observations, choices)
+    scaling = (reward.input_mean, reward.input_inverse_std)
+    logits = forward_reference(reward.parameters, sizes, inputs, *scaling)[:, 0].astype(np.float64)
+    clipped = np.clip(logits, -MOST_LOGIT, MOST_LOGIT)
+    if reward.spec.form == "unbiased":
+        return clipped
+    survives = reward.spec.form == "survival-biased"
+    return np.asarray(np.log1p(np.exp(clipped)) if survives else -np.log1p(np.exp(-clipped)))

@@ -1,0 +1,173 @@
+"""Episodes whose observations and actions are kept for a learned reward: by compiled code, or stepped through gymnasium."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.classic_kernels import observe, reset, step
+from esengine.environments import EnvironmentSpec
+from esengine.normalizer import accumulate
+from esengine.policies import Actor, act
+from esengine.rules import Rules
+from esengine.simulators import ClassicSimulator, EnvBackend, make_simulator
+from esengine.spaces import ActionSpec, ObservationSpec
+
+
+class Trace(NamedTuple):
+    """What is kept of an episode; the arrays are overwritten by the next one.
+
+    Attributes:
+        observations: (num_steps, obs_dim) float32, those that were acted on.
+        choices: (num_steps, num_choices) float64, what was done, as the kernel `policies.act` writes it.
+        episode_return: sum of the environment's own rewards.
+        terminated: whether the task itself ended, in contrast to an episode that is cut.
+    """
+
+    observations: NDArray[np.float32]
+    choices: NDArray[np.float64]
+    episode_return: float
+    terminated: bool
+
+
+class Tracer(Protocol):
+    """Runs and keeps episodes of one environment."""
+
+    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
+        """One episode from the start that ``seed`` gives; ``moments`` as in `rollouts.run_episode`, or empty."""
+
+    def close(self) -> None:
+        """Give the environment back."""
+
+
+class ClassicTracer:
+    """A classic control task, all in compiled code.
+
+    Args:
+        simulator: of the task.
+        observation_dim: numbers of an observation.
+        horizon: most steps of an episode.
+    """
+
+    def __init__(self, simulator: ClassicSimulator, observation_dim: int, horizon: int) -> None:
+        self._task, self._constant = simulator.task
+        self._observations = np.empty((horizon, observation_dim), np.float32)
+        self._choices = np.empty((horizon, 1))
+
+    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
+        kept = (self._observations, self._choices)
+        task = (self._task, self._constant, np.uint64(seed))
+        total, steps, terminated = trace_classic(*task, actor.compiled_arguments, moments, *kept)
+        return Trace(self._observations[:steps], self._choices[:steps], total, terminated)
+
+    def close(self) -> None:
+        pass
+
+
+class GymnasiumTracer:
+    """Any environment, stepped through gymnasium, under rules if there are any.
+
+    Args:
+        env: the environment.
+        observations: how its observations become flat vectors.
+        action: how its actions become numbers.
+        rules: step in while the policy acts.
+        horizon: most steps of an episode.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        observations: ObservationSpec,
+        action: ActionSpec,
+        rules: Rules,
+        horizon: int,
+    ) -> None:
+        self._env, self._spec, self._action, self._rules = env, observations, action, rules
+        self._observations = np.empty((horizon, observations.dim), np.float32)
+        self._choices = np.empty((horizon, len(action.sizes)))
+
+    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
+        observation, _ = self._env.reset(seed=seed)
+        total, steps, terminated, truncated = 0.0, 0, False, False
+        while not (terminated or truncated or steps == len(self._observations)):
+            flat = self._spec.flat(self._env.observation_space, observation)
+            if flat.size != self._spec.dim:
+                space = self._env.observation_space
+                raise ValueError(f"an observation must have {self._spec.dim} numbers as {space} declares, got {flat.size}")
+            if moments.size:
+                accumulate(moments, flat)
+            done, correction = actor.act(flat, seed, steps), self._rules.correction(observation)
+            done = done if correction is None else correction
+            values = self._action.flat(done)
+            self._observations[steps] = flat
+            self._choices[steps] = values if self._action.kind == "box" else self._action.options(values[None])[0]
+            observation, gained, terminated, truncated, _ = self._env.step(done)
+            total += float(gained)
+            steps += 1
+        return Trace(self._observations[:steps], self._choices[:steps], total, bool(terminated))
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def make_tracer(
+    spec: EnvironmentSpec,
+    observations: ObservationSpec,
+    action: ActionSpec,
+    rules: Rules,
+    backend: EnvBackend,
+    horizon: int,
+) -> Tracer:
+    """A tracer for a new environment; classic control is compiled unless rules step in or ``backend`` is gymnasium."""
+    if not rules and backend != "gymnasium":
+        simulator = make_simulator(spec, observations, backend)
+        if isinstance(simulator, ClassicSimulator):
+            return ClassicTracer(simulator, observations.dim, horizon)
+        simulator.close()
+    return GymnasiumTracer(spec.make(), observations, action, rules, horizon)
+
+
+def horizon_of(env: gymnasium.Env[Any, Any], max_episode_steps: int | None) -> int | None:
+    """Most steps of an episode, or None where nothing limits it."""
+    limits = [getattr(env.spec, "max_episode_steps", None), max_episode_steps]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+@njit(cache=True, error_model="numpy")
+def trace_classic(
+    task: int,
+    constant: float,
+    seed: np.uint64,
+    policy: Any,
+    moments: NDArray[np.float64],
+    observations: NDArray[np.float32],
+    choices: NDArray[np.float64],
+) -> tuple[float, int, bool]:
+    """`classic_kernels.rollout` that keeps what it sees and does; returns return, steps, and whether the task ended.
+
+    Args:
+        task, constant, seed, policy, moments: see `classic_kernels.rollout`.
+        observations: (horizon, obs_dim) overwritten up to the steps of the episode.
+        choices: (horizon, 1) overwritten likewise.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    state = np.empty(4)
+    reset(task, seed, state)
+    total = 0.0
+    for count in range(observations.shape[0]):
+        observation = observations[count]
+        observe(task, state, observation)
+        if moments.size:
+            accumulate(moments, observation)
+        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(count), decoded)
+        choices[count, 0] = decoded[0]
+        gained, terminated = step(task, state, decoded[0], constant, count == 0)
+        total += gained
+        if terminated:
+            return total, count + 1, True
+    return total, observations.shape[0], False

@@ -1,0 +1,87 @@
+"""Training on a learned reward: every strategy, any number of ranks, an exact resume, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+
+from esengine.algorithms.strategy import Settings
+from esengine.environments import EnvironmentSpec
+from esengine.errors import UserError
+from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.methods import METHODS, loop_of, settings_of
+from esengine.launch.metrics import Row
+from esengine.launch.start import prepare
+from esengine.launch.training import run
+from esengine.reward_file import save_reward
+from esengine.rewards import LearnedReward, RewardSpec
+from esengine.spaces import describe
+from esengine.world import World
+from tests.conftest import Run
+from tests.mpi.test_ranks import same_run
+
+
+def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:
+    """A reward with a random network."""
+    observations, action = describe(EnvironmentSpec(env_id).make())
+    random, spec = np.random.default_rng(0), RewardSpec(observations.dim, action, (8,))
+    ones = np.ones(spec.num_inputs, np.float32)
+    parameters = random.standard_normal(spec.num_parameters).astype(np.float32)
+    save_reward(folder / "reward.safetensors", LearnedReward(spec, parameters, 0 * ones, ones))
+    return folder / "reward.safetensors"
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if loop_of(name) is None])
+def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(tmp_path: Path, method: str) -> None:
+    search: Settings = settings_of(method)(population_size=8)  # type: ignore[call-arg]
+    train = TrainSettings(
+        env_id="CartPole-v1", generations=2, hidden_sizes=(2,), noise_table_size=0, reward=reward_file(tmp_path)
+    )
+    rows: list[Row] = []
+    result = run(World(), RunConfig(method, train, search), None, callbacks=(rows.append,))
+    assert result is not None
+    assert result.finished
+    assert all(1 <= row["episode_return_mean"] <= 500 for row in rows)
+    assert all(row["fitness_mean"] != row["episode_return_mean"] for row in rows)
+
+
+def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine: Run, tmp_path: Path) -> None:
+    path = reward_file(tmp_path)
+    command = ["train", "openai-es", "--population-size", "20", "--env-id", "CartPole-v1", "--reward", str(path)]
+    command += ["--checkpoint-every", "2", "--eval-every", "2"]
+    esengine(*command, "--generations", "4", "--run-dir", "one", "--ranks", "1")
+    esengine(*command, "--generations", "2", "--run-dir", "three", "--ranks", "3")
+    path.unlink()
+    esengine("resume", "three", "--generations", "4", "--ranks", "1")
+    same_run(tmp_path / "one", tmp_path / "three")
+    assert json.loads((tmp_path / "one/config.json").read_text())["config"]["train"]["reward"] == "given_reward.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"env_id": "Pendulum-v1"}, "--reward must fit Pendulum-v1"),
+        ({"survival_bonus": 1.0}, "--survival-bonus belongs to the environment's own reward"),
+        ({"env_backend": "vectorized"}, "got vectorized; use auto"),
+        ({"stop_step": 5}, "go with the environment's own reward, got --reward"),
+        ({"env_id": None, "objective": "m:f", "dimension": 2}, "--reward belongs to --env-id"),
+        ({"env_id": "Endless-v0"}, "use --max-episode-steps 1000"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    tmp_path: Path, changes: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if changes.get("env_id") == "Endless-v0":
+        monkeypatch.setitem(
+            gymnasium.registry, "Endless-v0", EnvSpec("Endless-v0", "gymnasium.envs.classic_control:CartPoleEnv")
+        )
+    config = RunConfig("ars", TrainSettings(env_id="CartPole-v1", reward=reward_file(tmp_path)), settings_of("ars")())
+    config = config.with_train(**changes)
+    with pytest.raises(UserError, match=message):
+        prepare(config, tmp_path / "run", shared_memory=False)
+    assert not (tmp_path / "run").exists()
