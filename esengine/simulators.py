@@ -187,11 +187,6 @@ class ClassicSimulator:
         self._observation = np.empty(int(np.prod(env.observation_space.shape or ())), np.float32)
         env.close()
 
-    @property
-    def task(self) -> tuple[int, float]:
-        """What the kernels take: the task's number and its constant."""
-        return self._task, self._constant
-
     def run(
         self,
         actor: Actor,

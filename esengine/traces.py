@@ -54,7 +54,7 @@ class ClassicTracer:
     """
 
     def __init__(self, simulator: ClassicSimulator, observation_dim: int, horizon: int) -> None:
-        self._task, self._constant = simulator.task
+        self._task, self._constant = simulator.task, simulator.constant
         self._observations = np.empty((horizon, observation_dim), np.float32)
         self._choices = np.empty((horizon, 1))
 

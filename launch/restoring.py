@@ -48,7 +48,8 @@ def restore(
             group, _, key = name.partition("/")
             groups[group][key] = array
         _check_counters(checkpoint.counters)
-        _check_finished(checkpoint.finished, strategy.population_size, problem)
+        if checkpoint.finished:  # methods that are no strategies keep a round whole or not at all
+            _check_finished(checkpoint.finished, strategy.population_size, problem)
         if jump is not None:
             _restore_part("jump", jump.state(), groups["jump"], jump.restore, problem.dimension)
             strategy = jump.strategy()
