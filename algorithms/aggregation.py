@@ -62,6 +62,8 @@ class Aggregation(ABC):
         initial: (num_parameters,) where the policy starts, or None.
     """
 
+    varying_state: ClassVar[tuple[str, ...]] = ("mean", "inverse_std", "learner/", "ensemble", "noise")  # may be there or not
+
     def __init__(
         self,
         settings: AggregationSettings,

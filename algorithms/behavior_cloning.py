@@ -235,6 +235,8 @@ class BehaviorCloning:
         seed: the run's seed.
     """
 
+    varying_state: ClassVar[tuple[str, ...]] = ("learner/adam/",)  # arrays that a state may have or lack
+
     def __init__(self, settings: BehaviorCloningSettings, learner: Learner, demonstrations: Demonstrations, seed: int) -> None:
         self.settings, self.learner = settings, learner
         self.generation = 0

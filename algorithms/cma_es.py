@@ -116,6 +116,8 @@ class CMAES:
         generation: number of generations of the run before this search began.
     """
 
+    varying_state: ClassVar[tuple[str, ...]] = ("injected",)  # arrays that a state may have or lack
+
     def __init__(
         self,
         settings: CMAESSettings,

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.strategy import Settings, Strategy
 from esengine.candidates import Candidates
 from esengine.desk import Desk
+from esengine.faults import FaultRules
 from esengine.noise import CounterNoise, Noise
 from esengine.pool import Pool
 from esengine.problems import MEMBER, OK, ObjectiveProblem
@@ -111,7 +112,8 @@ def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def pool_for(function: Function, dimension: int = N, noise: Noise | None = None) -> Pool:
     """A pool of this process."""
-    return Pool(World(), Desk(noise or CounterNoise(), Landscape(function, dimension), None))
+    desk = Desk(noise or CounterNoise(), Landscape(function, dimension), None)
+    return Pool(World(), desk, rules=FaultRules(max_failed_fraction=1.0))
 
 
 def advance(strategy: Strategy, pool: Pool, generations: int) -> None:

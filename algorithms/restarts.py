@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class RestartedSearch:
         initial: (n,) its mean, and the centre of those of the others.
         seed: the run's seed.
     """
+
+    varying_state: ClassVar[tuple[str, ...]] = ("search/injected",)
 
     def __init__(
         self,

@@ -90,7 +90,7 @@ class ImitationTraining(Training):
         super().__init__(pool, config, directory, method, callbacks)
         self._stop = StopRequest() if stop is None else stop
 
-    def _generation(self) -> None:
+    def advance(self) -> None:
         if self._stop:  # an epoch waits for nobody, so nothing else would look
             raise Interrupted(self._stop.received)
         began = time.monotonic()

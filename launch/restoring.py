@@ -48,12 +48,13 @@ def restore(
             group, _, key = name.partition("/")
             groups[group][key] = array
         _check_counters(checkpoint.counters)
-        if checkpoint.finished:  # methods that are no strategies keep a round whole or not at all
+        if hasattr(strategy, "population_size"):  # the chunks of methods that are no strategies are recorded episodes
             _check_finished(checkpoint.finished, strategy.population_size, problem)
         if jump is not None:
             _restore_part("jump", jump.state(), groups["jump"], jump.restore, problem.dimension)
             strategy = jump.strategy()
-        _restore_part("strategy", strategy.state(), groups["strategy"], strategy.restore, problem.dimension)
+        varying = getattr(strategy, "varying_state", ())
+        _restore_part("strategy", strategy.state(), groups["strategy"], strategy.restore, problem.dimension, varying)
         if strategy.generation != checkpoint.generation:
             raise ValueError(f"its strategy is at generation {strategy.generation}")
         if novelty is not None:
@@ -70,13 +71,24 @@ def restore(
     return strategy, point
 
 
-def _restore_part(part: str, fresh: Arrays, found: Arrays, take: Callable[[Arrays], None], dimension: int) -> None:
-    """Have a part take its arrays, once they have the names, kinds and shapes that it would give itself."""
-    if set(fresh) != set(found):
-        raise ValueError(f"the {part} must have {sorted(fresh)}, got {sorted(found)}")
+def _restore_part(
+    part: str,
+    fresh: Arrays,
+    found: Arrays,
+    take: Callable[[Arrays], None],
+    dimension: int,
+    varying: tuple[str, ...] = (),
+) -> None:
+    """Have a part take its arrays, once they have the names, kinds and shapes that it would give itself.
+
+    Arrays whose names begin as one of ``varying`` may be there or not.
+    """
+    required, got = ({name for name in arrays if not name.startswith(varying)} for arrays in (fresh, found))
+    if required != got:
+        raise ValueError(f"the {part} must have {sorted(required)}, got {sorted(got)}")
     for name, array in found.items():
-        like = fresh[name]
-        if not _is_like(array, like, part == "problem", dimension):
+        like = fresh.get(name)
+        if like is not None and not _is_like(array, like, part == "problem", dimension):
             raise ValueError(f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of {array.shape}")
     take(found)
 

@@ -314,7 +314,7 @@ def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine: Run, tm
 
 def test_a_search_that_runs_away_says_so(esengine: Run, tmp_path: Path) -> None:
     arguments = ("--objective", "worlds:linear", "--dimension", "1", "--minimize", "--ranks", "1")
-    for method in (("cma-es",), ("truncation-es", "--recombination", "weighted")):
+    for method in (("sep-cma-es",), ("truncation-es", "--recombination", "weighted")):
         result = esengine("train", *method, *arguments, "--run-dir", method[0])
         assert result.returncode == 0, result.stderr
         assert "runs away" in result.stdout
