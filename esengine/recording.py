@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.errors import WorkerError
 from esengine.experts import AdaptiveExpert, Expert, RuleExpert
+from esengine.faults import failure_words
 from esengine.policies import Actor
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, member_error
@@ -168,6 +170,8 @@ def record(
     problem.acting = acting
     candidates = PolicyEpisodes(seed, number, episodes, np.asarray(parameters, np.float32), PURPOSE)
     evaluations = pool.evaluate(candidates, finished, merge=False)
+    if evaluations.failures:
+        raise WorkerError(failure_words(evaluations.failures[0]))
     recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
     seeds = episode_seeds(seed, number, episodes)
     return [with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]

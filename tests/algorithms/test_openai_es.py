@@ -11,6 +11,7 @@ from esengine.algorithms import OpenAIES, OpenAIESSettings
 from esengine.algorithms.optimizers import Adam, ClipUp, Momentum
 from esengine.desk import Desk
 from esengine.errors import UserError
+from esengine.faults import FaultRules
 from esengine.noise import CounterNoise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
@@ -20,7 +21,7 @@ NOISE = create_table(0, 18, 64, None)
 
 
 def pool_for(function: Any, n: int) -> Pool:
-    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None))
+    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None), rules=FaultRules(max_failed_fraction=1.0))
 
 
 def test_a_generation_is_that_of_ten_lines_of_numpy() -> None:

@@ -13,6 +13,7 @@ from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.sep_cma_es import separable
 from esengine.desk import Desk
 from esengine.errors import UserError
+from esengine.faults import FaultRules
 from esengine.noise import CounterNoise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
@@ -36,7 +37,7 @@ def ellipsoid(x: np.ndarray) -> float:
 
 
 def pool_for(function: Any, n: int) -> Pool:
-    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None))
+    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None), rules=FaultRules(max_failed_fraction=1.0))
 
 
 def advance(strategy: Any, pool: Pool, generations: int = 1) -> None:
