@@ -44,26 +44,37 @@ class Bridge:
 
     def leave(self, name: str) -> None:
         """Kill all processes of a host and remove it."""
-        for pid in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout.split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        _kill(name)
         with contextlib.suppress(subprocess.CalledProcessError):  # the port goes with the host, at once or a little later
             _ip("-n", self.switch, "link", "del", f"v{list(self._addresses).index(name)}")
-        _ip("netns", "del", name)
-        shutil.rmtree(Path("/etc/netns", name))
+        _remove(name)
 
     def close(self) -> None:
         """Remove all hosts and the bridge."""
         for name in self._addresses:
             if Path("/etc/netns", name).exists():
                 self.leave(name)
-        _ip("netns", "del", self.switch)
-        shutil.rmtree(Path("/etc/netns", self.switch))
+        _remove(self.switch)
 
     def _add_namespace(self, name: str) -> None:
+        if Path("/etc/netns", name).exists():  # a session that was killed left it
+            _remove(name)
         Path("/etc/netns", name).mkdir(parents=True)
         Path("/etc/netns", name, "hosts").write_text(self._table)  # what ip netns exec shows as /etc/hosts
         _ip("netns", "add", name)
+
+
+def _kill(name: str) -> None:
+    """Kill all processes of a namespace."""
+    for pid in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def _remove(name: str) -> None:
+    _kill(name)
+    subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)  # it may be half made
+    shutil.rmtree(Path("/etc/netns", name))
 
 
 def _ip(*arguments: str) -> None:
