@@ -41,8 +41,8 @@ def test_ars_swims(esengine: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_cma_es_swims(esengine: Run, tmp_path: Path, seed: str) -> None:
-    """325 is the threshold of Mania et al. 2018."""
-    arguments = ("train", "cma-es", "--env-id", "Swimmer-v5", "--target-return", "325")
+    """325 is the threshold of Mania et al. 2018, here on fresh episodes; the target counts others, hence the margin."""
+    arguments = ("train", "cma-es", "--env-id", "Swimmer-v5", "--target-return", "330")
     assert esengine(*arguments, "--seed", seed, "--run-dir", "run").returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["evaluations"] <= 600
     assert json.loads((tmp_path / "run" / "done.json").read_text())["final_return"] >= 325
