@@ -101,7 +101,7 @@ class RecordingProblem(EnvironmentProblem):
         records = np.zeros(len(rows), MEMBER)
         records["member"] = np.arange(first, first + len(rows))
         records["episodes"] = 1
-        seeds = self._seeds(candidates, records["member"], 1)[:, 0].tolist()
+        seeds = self.seeds(candidates, records["member"], 1)[:, 0].tolist()
         images = []
         for record, row, seed in zip(records, rows, seeds, strict=True):
             self.actor.parameters = np.array(row, np.float32)

@@ -162,7 +162,7 @@ def test_members_are_judged_by_the_reward_and_their_true_return_is_told_beside()
     rows = np.random.default_rng(1).standard_normal((4, problem.dimension)).astype(np.float32)
     records, statistics = problem.evaluate(candidates, 0, rows)
     problem.merge(statistics)
-    seeds = problem._seeds(candidates, records["member"], 2)
+    seeds = problem.seeds(candidates, records["member"], 2)
     tracer, returns = cartpole_problem("gymnasium")._trace(), []
     for row, own, record in zip(rows, seeds, records, strict=True):
         problem.actor.parameters, worth = row, []

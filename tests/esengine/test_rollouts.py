@@ -98,7 +98,7 @@ def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
         object.__setattr__(candidates, "num_episodes", lambda member: None)
         key = derive_key(0, "episode", 1)
         groups = {derive_seed(key, group, 0): group for group in range(6)}
-        return [groups[seed] for seed in problem._seeds(candidates, np.arange(4), 1)[:, 0].tolist()]
+        return [groups[seed] for seed in problem.seeds(candidates, np.arange(4), 1)[:, 0].tolist()]
 
     assert seeds(antithetic=True) == [1, 1, 2, 2]
     assert seeds() == [1, 2, 3, 4]

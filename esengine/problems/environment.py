@@ -1,18 +1,11 @@
-"""What members are evaluated on: a policy in an environment, or a plain function.
-
-A problem lives on every rank. `evaluate` is called with the parameters of one chunk and returns one record a member and the
-chunk's partial statistics; `merge` adds those on the master, in chunk order; `context` is what the master publishes with
-each generation (the observation scaling), and `set_context` receives it.
-"""
+"""Members that are policies in an environment."""
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,83 +14,19 @@ from esengine.behaviors import Behavior
 from esengine.candidates import Candidates
 from esengine.environments import EnvironmentSpec
 from esengine.episode_limits import EpisodeLimits
-from esengine.errors import WorkerError
-from esengine.faults import Failure, MembersFailed, describe_exception
+from esengine.faults import Failure, MembersFailed
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
+from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, failure_of
+from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.rollouts import NO_GATE, Gate
 from esengine.rules import Rules
-from esengine.seeding import derive_key, derive_seeds
 from esengine.shields import ShieldedSimulator
 from esengine.simulators import BatchSimulator, EnvBackend, Simulator, make_simulator
 from esengine.spaces import ObservationSpec
 
-OK, FAILED, STOPPED = 0, 1, 2
-
-MEMBER = np.dtype([("member", "<i8"), ("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i4"), ("status", "<i4")])
-"""The fixed-size record that comes back for every member. ``fitness`` is the statistic of the returns of its episodes."""
-
 _NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
-
-EpisodeSeeds = Literal["pair", "generation", "member"]
-MemberStatistic = Literal["mean", "min", "quantile"]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How the returns of a member's episodes become its fitness."""
-
-    statistic: MemberStatistic = "mean"
-    quantile: float = 0.5
-
-    def __call__(self, returns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(num_members,) from (num_members, num_episodes)."""
-        match self.statistic:
-            case "mean":
-                summary = returns.mean(axis=1)
-            case "min":
-                summary = returns.min(axis=1)
-            case "quantile":
-                summary = np.quantile(returns, self.quantile, axis=1)
-        return np.asarray(summary, np.float64)
-
-
-class Problem(Protocol):
-    """The contract of `EnvironmentProblem` and `ObjectiveProblem`."""
-
-    @property
-    def dimension(self) -> int:
-        """Number of parameters."""
-
-    @property
-    def dtype(self) -> type[np.floating]:
-        """Precision of the parameters: float32 for policies, float64 for functions."""
-
-    @property
-    def num_statistics(self) -> int:
-        """Length of the float64 vector of partial statistics that a chunk sends."""
-
-    def members_together(self, population_size: int) -> int:
-        """Members that are best evaluated in one call, from the settings and the population alone."""
-
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on.
-
-        Raises:
-            MembersFailed: some members raised. Any other exception counts for all members of the chunk.
-        """
-
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        """Add one chunk's statistics; called on the master in chunk order."""
-
-    def context(self) -> dict[str, NDArray[Any]]:
-        """Arrays that workers need beside the population."""
-
-    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Use the arrays of `context`."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +86,7 @@ class EnvironmentProblem:
     env_backend: EnvBackend = "auto"
     antithetic: bool = False
     survival_bonus: float = 0.0
-    summary: Summary = Summary()
+    summary: Summary = field(default_factory=Summary)
     limits: EpisodeLimits = field(default_factory=EpisodeLimits)
     behavior: Behavior | None = None
     shield: Rules = field(default_factory=lambda: Rules(()))
@@ -218,7 +147,7 @@ class EnvironmentProblem:
         start = 0
         for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
             here = slice(start, start := start + len(list(group)))
-            seeds = self._seeds(candidates, records["member"][here], num_episodes or self.episodes_per_member)
+            seeds = self.seeds(candidates, records["member"][here], num_episodes or self.episodes_per_member)
             records["episodes"][here] = seeds.shape[1]
             observed = moments if observes else np.zeros(0)
             self._run_members(records[here], candidates, rows[here], seeds, observed, traits[here])
@@ -357,7 +286,8 @@ class EnvironmentProblem:
         self._failures.append(failure_of(error, candidates, member, seed))
         self._simulator = None
 
-    def _seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
+    def seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
+        """Seeds of the members' episodes, (num_members, num_episodes)."""
         return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
 
     def simulator(self) -> Simulator:
@@ -387,136 +317,3 @@ class _MemberRun(NamedTuple):
     steps: int
     stopped: bool
     traits: NDArray[np.float64]
-
-
-@dataclass
-class ObjectiveProblem:
-    """The value of a plain function of the parameters.
-
-    A function with a parameter ``seed`` is noisy: it gets a seed for every evaluation, by the rules of episodes, so that
-    members can be compared on common random numbers, and candidates for the elite are evaluated again.
-
-    Args:
-        function: maps (dimension,) float64, and a seed if it takes one, to a float.
-        dimension: number of parameters.
-        minimize: whether the function is a cost; fitness is then its negative.
-        evaluations_per_member: values that a member's fitness is made of.
-        summary: of the values, as fitness.
-        episode_seeds, antithetic: who gets the same seeds within a generation, see `EnvironmentProblem`.
-    """
-
-    function: Callable[..., float]
-    dimension: int
-    minimize: bool = False
-    evaluations_per_member: int = 1
-    summary: Summary = Summary()
-    episode_seeds: EpisodeSeeds = "pair"
-    antithetic: bool = False
-
-    dtype = np.float64
-    num_statistics = 0
-
-    def __post_init__(self) -> None:
-        self._takes_seed = _takes_seed(self.function)
-
-    def members_together(self, population_size: int) -> int:
-        return 1
-
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        self._failures: list[Failure] = []
-        if self.evaluations_per_member > 1 or self._takes_seed:
-            results = [self._evaluate_often(candidates, member, row) for member, row in enumerate(rows, first)]
-        else:
-            results = [self._record(member, self._value(candidates, member, row)) for member, row in enumerate(rows, first)]
-        records, statistics = np.array(results, MEMBER), np.zeros(0)
-        if self._failures:
-            raise MembersFailed(records, statistics, self._failures)
-        return records, statistics
-
-    def _evaluate_often(self, candidates: Candidates, member: int, row: NDArray[np.floating]) -> tuple[Any, ...]:
-        asked = candidates.num_episodes(member) if self._takes_seed else None
-        count = asked or self.evaluations_per_member
-        members = np.array([member])
-        (seeds,) = episode_seeds(candidates, members, count, self.episode_seeds, self.antithetic).tolist()
-        values = np.full((1, count), np.nan)
-        for index, seed in enumerate(seeds):
-            values[0, index] = self._value(candidates, member, row, seed)
-            if not math.isfinite(values[0, index]):
-                return self._record(member, math.nan, count)
-        return self._record(member, float(self.summary(values)[0]), count)
-
-    def _value(self, candidates: Candidates, member: int, row: NDArray[np.floating], seed: int | None = None) -> float:
-        """The fitness of one evaluation; not a number where the function raised."""
-        try:
-            value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
-        except (Exception, SystemExit) as error:
-            self._failures.append(failure_of(error, candidates, member, candidates.seed if seed is None else seed))
-            return math.nan
-        return -value if self.minimize else value
-
-    def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
-        return member, fitness, 0, count, OK if math.isfinite(fitness) else FAILED
-
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        pass
-
-    def context(self) -> dict[str, NDArray[Any]]:
-        return {}
-
-    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        pass
-
-
-def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
-    """The record of a member that raised."""
-    return {
-        "generation": candidates.generation,
-        "member": member,
-        "purpose": candidates.episode_purpose,
-        "seed": seed,
-        "error": describe_exception(error),
-    }
-
-
-def failed_records(start: int, stop: int) -> NDArray[Any]:
-    """Records of members of which nothing is known but that they failed."""
-    records = np.zeros(stop - start, MEMBER)
-    records["member"], records["status"], records["fitness"] = np.arange(start, stop), FAILED, np.nan
-    return records
-
-
-def member_error(error: BaseException, candidates: Candidates, member: int, seed: int) -> WorkerError:
-    """The error with the address of the member that raised it; the pool adds rank and host."""
-    where = f"generation {candidates.generation}, member {member}, seed {seed}"
-    return WorkerError(f"{where} raised:\n{describe_exception(error)}")
-
-
-def episode_seeds(
-    candidates: Candidates, members: NDArray[np.int64], num_episodes: int, how: EpisodeSeeds, antithetic: bool
-) -> NDArray[np.uint64]:
-    """Seeds of the members' episodes, (num_members, num_episodes).
-
-    Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable.
-    """
-    key = np.uint64(derive_key(candidates.seed, candidates.episode_purpose, candidates.generation))
-    groups = 1 + members
-    if candidates.episode_purpose != "episode":
-        groups = members
-    elif candidates.num_episodes(int(members[0])) is not None:
-        groups = np.zeros_like(members)
-    elif how == "generation":
-        groups = np.ones_like(members)
-    elif how == "pair" and antithetic:
-        groups = 1 + members // 2
-    seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
-    return seeds
-
-
-def _takes_seed(function: Callable[..., Any]) -> bool:
-    """Whether a function has a parameter ``seed``."""
-    try:
-        return "seed" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a builtin tells nothing
-        return False

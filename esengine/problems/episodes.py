@@ -1,0 +1,55 @@
+"""The episodes of a member: on which seeds they run, and how their returns become its fitness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.seeding import derive_key, derive_seeds
+
+EpisodeSeeds = Literal["pair", "generation", "member"]
+MemberStatistic = Literal["mean", "min", "quantile"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How the returns of a member's episodes become its fitness."""
+
+    statistic: MemberStatistic = "mean"
+    quantile: float = 0.5
+
+    def __call__(self, returns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(num_members,) from (num_members, num_episodes)."""
+        match self.statistic:
+            case "mean":
+                summary = returns.mean(axis=1)
+            case "min":
+                summary = returns.min(axis=1)
+            case "quantile":
+                summary = np.quantile(returns, self.quantile, axis=1)
+        return np.asarray(summary, np.float64)
+
+
+def episode_seeds(
+    candidates: Candidates, members: NDArray[np.int64], num_episodes: int, how: EpisodeSeeds, antithetic: bool
+) -> NDArray[np.uint64]:
+    """Seeds of the members' episodes, (num_members, num_episodes).
+
+    Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable.
+    """
+    key = np.uint64(derive_key(candidates.seed, candidates.episode_purpose, candidates.generation))
+    groups = 1 + members
+    if candidates.episode_purpose != "episode":
+        groups = members
+    elif candidates.num_episodes(int(members[0])) is not None:
+        groups = np.zeros_like(members)
+    elif how == "generation":
+        groups = np.ones_like(members)
+    elif how == "pair" and antithetic:
+        groups = 1 + members // 2
+    seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
+    return seeds

@@ -1,0 +1,105 @@
+"""Members that are points of a plain function."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.faults import Failure, MembersFailed
+from esengine.problems.contract import FAILED, MEMBER, OK, failure_of
+from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
+
+
+@dataclass
+class ObjectiveProblem:
+    """The value of a plain function of the parameters.
+
+    A function with a parameter ``seed`` is noisy: it gets a seed for every evaluation, by the rules of episodes, so that
+    members can be compared on common random numbers, and candidates for the elite are evaluated again.
+
+    Args:
+        function: maps (dimension,) float64, and a seed if it takes one, to a float.
+        dimension: number of parameters.
+        minimize: whether the function is a cost; fitness is then its negative.
+        evaluations_per_member: values that a member's fitness is made of.
+        summary: of the values, as fitness.
+        episode_seeds, antithetic: who gets the same seeds within a generation, see `EnvironmentProblem`.
+    """
+
+    function: Callable[..., float]
+    dimension: int
+    minimize: bool = False
+    evaluations_per_member: int = 1
+    summary: Summary = field(default_factory=Summary)
+    episode_seeds: EpisodeSeeds = "pair"
+    antithetic: bool = False
+
+    dtype = np.float64
+    num_statistics = 0
+
+    def __post_init__(self) -> None:
+        self._takes_seed = _takes_seed(self.function)
+
+    def members_together(self, population_size: int) -> int:
+        return 1
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        self._failures: list[Failure] = []
+        if self.evaluations_per_member > 1 or self._takes_seed:
+            results = [self._evaluate_often(candidates, member, row) for member, row in enumerate(rows, first)]
+        else:
+            results = [self._record(member, self._value(candidates, member, row)) for member, row in enumerate(rows, first)]
+        records, statistics = np.array(results, MEMBER), np.zeros(0)
+        if self._failures:
+            raise MembersFailed(records, statistics, self._failures)
+        return records, statistics
+
+    def _evaluate_often(self, candidates: Candidates, member: int, row: NDArray[np.floating]) -> tuple[Any, ...]:
+        asked = candidates.num_episodes(member) if self._takes_seed else None
+        count = asked or self.evaluations_per_member
+        members = np.array([member])
+        (seeds,) = episode_seeds(candidates, members, count, self.episode_seeds, self.antithetic).tolist()
+        values = np.full((1, count), np.nan)
+        for index, seed in enumerate(seeds):
+            values[0, index] = self._value(candidates, member, row, seed)
+            if not math.isfinite(values[0, index]):
+                return self._record(member, math.nan, count)
+        return self._record(member, float(self.summary(values)[0]), count)
+
+    def _value(self, candidates: Candidates, member: int, row: NDArray[np.floating], seed: int | None = None) -> float:
+        """The fitness of one evaluation; not a number where the function raised."""
+        try:
+            value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
+        except (Exception, SystemExit) as error:
+            self._failures.append(failure_of(error, candidates, member, candidates.seed if seed is None else seed))
+            return math.nan
+        return -value if self.minimize else value
+
+    def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
+        return member, fitness, 0, count, OK if math.isfinite(fitness) else FAILED
+
+    def merge(self, statistics: NDArray[np.float64]) -> None:
+        pass
+
+    def context(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        pass
+
+
+def _takes_seed(function: Callable[..., Any]) -> bool:
+    """Whether a function has a parameter ``seed``."""
+    try:
+        return "seed" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a builtin tells nothing
+        return False
