@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
@@ -217,6 +218,27 @@ class TrainSettings(NoveltySettings):
     @property
     def max_generations(self) -> int:
         return self.generations or (100 if self.env_id is not None else 10_000)
+
+    def reason_to_stop(self, generation: int, counters: Mapping[str, Any], value: float | None) -> str | None:
+        """Why a run ends here, or None: its target, or a budget, is reached.
+
+        Args:
+            generation: completed generations.
+            counters: what was used: ``env_steps``, ``evaluations`` and ``elapsed_s``.
+            value: the newest evaluation's mean return, or the greatest fitness of an objective, if there is one.
+        """
+        target = self.target_return
+        if target is not None and value is not None and value >= (-target if self.minimize else target):
+            return f"reached the target of {target:g}"
+        if generation >= self.max_generations:
+            return f"{generation} generations"
+        if self.max_env_steps is not None and counters["env_steps"] >= self.max_env_steps:
+            return f"{counters['env_steps']} environment steps"
+        if self.max_evaluations is not None and counters["evaluations"] >= self.max_evaluations:
+            return f"{counters['evaluations']} evaluations"
+        if self.max_time is not None and counters["elapsed_s"] >= self.max_time:
+            return f"{counters['elapsed_s']:.0f} s"
+        return None
 
     def fault_rules(self) -> FaultRules:
         """What the pool does about members and workers that fail."""

@@ -22,6 +22,7 @@ from esengine.launch.jump_start import JumpStart
 from esengine.launch.methods import loop_of
 from esengine.launch.metrics import Row
 from esengine.launch.restoring import restore
+from esengine.launch.rows import fitness_columns, limit_columns, machine_columns
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.saving import Saver, Snapshot, copied
 from esengine.launch.stopwatch import Stopwatch
@@ -29,7 +30,7 @@ from esengine.launch.time_limit import TimeLimit
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Evaluations, Pool
-from esengine.problems import FAILED, OK, STOPPED, EnvironmentProblem, ObjectiveProblem
+from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.rewarded import RewardedProblem
 from esengine.worker import serve
 from esengine.world import World
@@ -38,7 +39,6 @@ Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""
 
 _COUNTERS = ("env_steps", "evaluations")
-_QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
 
 
 @dataclass(frozen=True)
@@ -274,35 +274,17 @@ class Training:
                 self.best_point = population.row(member).astype(np.float64)
 
     def _begin_row(self, evaluations: Evaluations) -> Row:
-        records = evaluations.records
-        fitness = records["fitness"][records["status"] == OK]
-        row: Row = {
-            "generation": self.strategy.generation,
-            "population_size": self.strategy.population_size,
-            "fitness_mean": float(fitness.mean()) if fitness.size else None,
-            "fitness_max": float(fitness.max()) if fitness.size else None,
-            "fitness_std": float(fitness.std()) if fitness.size else None,
-            "fitness_quantiles": np.quantile(fitness, _QUANTILES).tolist() if fitness.size else None,
-        }
-        if self.train.minimize:
-            row["cost_min"] = -row["fitness_max"] if fitness.size else None
+        row: Row = {"generation": self.strategy.generation, "population_size": self.strategy.population_size}
+        row |= fitness_columns(evaluations.records, self.train.minimize)
         if isinstance(self.problem, RewardedProblem):
             row["episode_return_mean"] = self.problem.take_return()
         row |= {name: self.counters[name] for name in _COUNTERS}
-        row["failed_members"] = int(np.sum(records["status"] == FAILED))
+        row["failed_members"] = int(np.sum(evaluations.records["status"] == FAILED))
         row |= self.strategy.metrics()
         row |= {} if self.novelty is None else self.novelty.metrics()
         if isinstance(self.problem, EnvironmentProblem):
-            limits = self.problem.limits
-            row |= {} if limits.cap is None else {"episode_cap": limits.cap}
-            row |= {"stopped_members": int(np.sum(records["status"] == STOPPED))} if limits.gate_step else {}
-        rate = int(records["steps"].sum() or len(records)) / max(evaluations.wall_s, 1e-9)
-        row["machine"] = {
-            "ranks": self.pool.world.size,
-            "steps_per_s": round(rate, 1),
-            "busy_share": round(evaluations.busy_s / max(evaluations.wall_s, 1e-9) / self.pool.world.num_workers, 4),
-            "lost_workers": self.pool.num_lost,
-        }
+            row |= limit_columns(self.problem.limits, evaluations.records)
+        row["machine"] = machine_columns(evaluations, self.pool.world) | {"lost_workers": self.pool.num_lost}
         return row
 
     def _complete_row(self) -> None:
@@ -351,30 +333,9 @@ class Training:
         return float(returns.mean()) if returns.size else None
 
     def _reason_to_stop(self) -> str | None:
-        train, counters, generation = self.train, self.counters, self.strategy.generation
-        if train.target_return is not None and self._target_value() is not None and self._reaches(train.target_return):
-            return f"reached the target of {train.target_return:g}"
-        if generation >= train.max_generations:
-            return f"{generation} generations"
-        if train.max_env_steps is not None and counters["env_steps"] >= train.max_env_steps:
-            return f"{counters['env_steps']} environment steps"
-        if train.max_evaluations is not None and counters["evaluations"] >= train.max_evaluations:
-            return f"{counters['evaluations']} evaluations"
-        if train.max_time is not None and counters["elapsed_s"] >= train.max_time:
-            return f"{counters['elapsed_s']:.0f} s"
-        return self.strategy.should_stop()  # type: ignore[no-any-return]
-
-    def _target_value(self) -> float | None:
-        if isinstance(self.problem, ObjectiveProblem):
-            best: float | None = self.counters["best_fitness"]
-            return best
-        last: float | None = self.counters.get("last_eval")
-        return last
-
-    def _reaches(self, target: float) -> bool:
-        value = self._target_value()
-        assert value is not None
-        return value >= (-target if self.train.minimize else target)
+        value = self.counters.get("best_fitness" if isinstance(self.problem, ObjectiveProblem) else "last_eval")
+        reason = self.train.reason_to_stop(self.strategy.generation, self.counters, value)
+        return reason or self.strategy.should_stop()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint was made. Raises UserError if it does not fit the run's settings."""

@@ -1,0 +1,44 @@
+"""The columns of a row of ``metrics.jsonl`` that describe a generation's evaluations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.episode_limits import EpisodeLimits
+from esengine.launch.metrics import Row
+from esengine.pool import Evaluations
+from esengine.problems import OK, STOPPED
+from esengine.world import World
+
+_QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
+
+
+def fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
+    """Mean, greatest, spread and quantiles of the fitness of the members that neither failed nor were stopped."""
+    fitness = records["fitness"][records["status"] == OK]
+    row: Row = {
+        "fitness_mean": float(fitness.mean()) if fitness.size else None,
+        "fitness_max": float(fitness.max()) if fitness.size else None,
+        "fitness_std": float(fitness.std()) if fitness.size else None,
+        "fitness_quantiles": np.quantile(fitness, _QUANTILES).tolist() if fitness.size else None,
+    }
+    if minimize:
+        row["cost_min"] = -row["fitness_max"] if fitness.size else None
+    return row
+
+
+def limit_columns(limits: EpisodeLimits, records: NDArray[Any]) -> Row:
+    """Where episodes were cut, and how many members were stopped, where there are such limits."""
+    row: Row = {} if limits.cap is None else {"episode_cap": limits.cap}
+    return row | ({"stopped_members": int(np.sum(records["status"] == STOPPED))} if limits.gate_step else {})
+
+
+def machine_columns(evaluations: Evaluations, world: World) -> Row:
+    """How fast the ranks worked: never the same twice."""
+    wall_s = max(evaluations.wall_s, 1e-9)
+    rate = int(evaluations.records["steps"].sum() or len(evaluations.records)) / wall_s
+    busy_share = evaluations.busy_s / wall_s / world.num_workers
+    return {"ranks": world.size, "steps_per_s": round(rate, 1), "busy_share": round(busy_share, 4)}
