@@ -4,9 +4,9 @@ Coefficients and steps are those of the ``cma`` package 4.5, which departs from 
 the two together to ten digits. The members' steps y = A z are never gathered: workers sample them from the node's noise, and
 the sums of w z and w z z^T are shared by all ranks.
 
-A is B diag(D), from an eigendecomposition, or the Cholesky factor of C, which takes a tenth of the time. The step-size path
-adds up C^(-1/2) y = B z in the first case; in the second it adds up z itself (Krause, Arbones, Igel 2016, NIPS 29), which makes
-another search with the same distribution of steps.
+A is the Cholesky factor of C: any square root gives the same distribution of steps, and this one half the work. The step-size
+path adds up C^(-1/2) y with the symmetric root B diag(1/D) B^T, from an eigendecomposition; with ``--factor cholesky`` it adds up
+z itself (Krause, Arbones, Igel 2016, NIPS 29), which saves the decomposition and makes another search.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from esengine import kernels
 from esengine.algorithms.coefficients import Coefficients, expected_length
+from esengine.algorithms.factors import eigenbasis, square_root
 from esengine.algorithms.ranking import by_pair, by_rank
 from esengine.algorithms.restarts import RestartedSearch, Restarts, check_restarts
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
@@ -30,6 +31,7 @@ from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
 from esengine.pool import Population
 
+_ARRAYS = ("mean", "p_sigma", "p_c", "A", "B", "D")  # of the state
 _LINEAGES = itertools.count()  # one number a strategy of this process, by which a pool knows whose factor it holds
 
 
@@ -48,7 +50,7 @@ class CMAESSettings:
     mirrored: bool = False
     """Sample members in pairs, mean + y and mean - y; the better one of each pair counts for the mean."""
     factor: Literal["eigen", "cholesky"] = "eigen"
-    """Square root of the covariance matrix: eigen takes the steps of the paper, cholesky less time for many parameters."""
+    """How the step-size path is made: eigen as in the paper, cholesky without an eigendecomposition, for many parameters."""
     restarts: Restarts = "none"
     """Start again when the search ends: ipop with twice the population, bipop also with small ones, by turns."""
     max_restarts: int = 9
@@ -137,11 +139,12 @@ class CMAES:
         self.sigma = settings.sigma if sigma is None else sigma
         self.C = np.eye(n)
         self.p_sigma, self.p_c = np.zeros(n), np.zeros(n)
-        self.B: NDArray[np.float64] = np.eye(n)
-        self.D = np.ones(n)  # C = B diag(D^2) B^T, or B B^T with a Cholesky factor B, when last decomposed
+        self.A: NDArray[np.float64] = np.eye(n)  # C = A A^T when last decomposed
+        self.B: NDArray[np.float64] = np.eye(n if settings.factor == "eigen" else 0)
+        self.D = np.ones(len(self.B))  # C = B diag(D^2) B^T then
         self._lineage = next(_LINEAGES)
         self._decomposed = generation
-        self._triangular = True  # whether B is, with a Cholesky factor
+        self._triangular = True  # whether A is
         self._panels = np.zeros((0, n, kernels.PANEL))
         self._injected: NDArray[np.float64] | None = None
         if generation == 0 and settings.warm_start is not None:
@@ -175,7 +178,7 @@ class CMAES:
             self._lineage,
             self._decomposed,
             self.settings.mirrored,
-            self.settings.factor == "cholesky" and self._triangular,
+            self._triangular,
             self._injected,
         )
 
@@ -187,15 +190,14 @@ class CMAES:
         self.generation += 1
         self._injected = None
         self.mean = self.mean + self.sigma * y_w  # eq. 42
-        whitened = self.B @ z_w if self.settings.factor == "eigen" else z_w  # C^(-1/2) y_w
+        whitened = self.B @ (y_w @ self.B / self.D) if self.settings.factor == "eigen" else z_w  # C^(-1/2) y_w
         self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff) * whitened  # eq. 43
         length = float(self.p_sigma @ self.p_sigma)
         h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * (self._termination.age + 1))) / n < 2 + 4 / (n + 1)
         self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * k.mu_eff) * y_w  # eq. 45
         c_1a = k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c))
-        self.C *= 1 - c_1a - k.c_mu * float(weights.sum())  # eq. 47, in place: a matrix of 1,000 x 1,000 is 8 MB
-        self.C += rank_mu
-        self.C += np.outer(self.p_c, self.p_c) * k.c_1
+        decay = 1 - c_1a - k.c_mu * float(weights.sum())
+        kernels.adapt_covariance(self.C, decay, rank_mu, k.c_1, self.p_c)  # eq. 47
         self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))  # eq. 44
         if self.generation >= self._decomposed + 1 / (10 * n * (k.c_1 + k.c_mu)):
             self._decompose()
@@ -221,7 +223,7 @@ class CMAES:
         if given:
             products = (rescaled[:given, None] * steps).T @ steps
             rank_mu += (products + products.T) / 2
-        y_w = self.B @ (self.D * z_w) if self._panels.size else z_w
+        y_w = self.A @ z_w
         return z_w, y_w, rank_mu
 
     def _given_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -230,30 +232,23 @@ class CMAES:
         if self._injected is None:
             return np.zeros((0, n)), np.zeros((0, n))
         steps = (self._injected - self.mean) / self.sigma
-        normals = (steps @ self.B) / self.D if self.settings.factor == "eigen" else np.linalg.solve(self.B, steps.T).T
+        normals = np.linalg.solve(self.A, steps.T).T
         lengths = np.linalg.norm(normals, axis=1, keepdims=True)
         shortened = np.minimum(1.0, (math.sqrt(n) + 2 * n / (n + 2)) / np.maximum(lengths, 1e-300))
         return shortened * steps, shortened * normals
 
     def _decompose(self) -> None:
-        """A new factor A = B diag(D) of C."""
-        if self.settings.factor == "cholesky":
-            try:
-                self.B, self._triangular = np.asarray(np.linalg.cholesky(self.C)), True
-            except np.linalg.LinAlgError:  # not positive definite by a rounding error
-                eigenvalues, basis = np.linalg.eigh(self.C)
-                self._triangular = False
-                self.B = np.asarray(basis * np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15)))
-        else:
-            eigenvalues, basis = np.linalg.eigh(self.C)
-            self.B = np.asarray(basis)
-            self.D = np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15))
-        self._panels = kernels.pack_panels(self.B * self.D if self.settings.factor == "eigen" else self.B)
+        """New factors of C."""
+        basis = None
+        if self.settings.factor == "eigen":
+            basis = self.B, self.D = eigenbasis(self.C)
+        self.A, self._triangular = square_root(self.C, basis)
+        self._panels = kernels.pack_panels(self.A)
         self._decomposed = self.generation
 
     def _axes(self) -> NDArray[np.float64]:
-        """Square roots of C's eigenvalues, ascending; with a Cholesky factor its diagonal, which they enclose."""
-        return self.D if self.settings.factor == "eigen" else np.sort(np.abs(np.diag(self.B)))
+        """Square roots of C's eigenvalues, ascending; without an eigendecomposition A's diagonal, which they enclose."""
+        return self.D if self.settings.factor == "eigen" else np.sort(np.abs(np.diag(self.A)))
 
     def should_stop(self) -> str | None:
         deviations = self.sigma * np.sqrt(np.diag(self.C))
@@ -273,19 +268,19 @@ class CMAES:
 
     def state(self) -> State:
         numbers = {"generation": self.generation, "sigma": self.sigma, "decomposed": self._decomposed}
-        arrays = {name: getattr(self, name) for name in ("mean", "p_sigma", "p_c", "B", "D")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {"C": self.C.copy(), **self._termination.state()}
         if self._injected is not None:
             arrays["injected"] = self._injected
         return {**arrays, **{name: np.array(value) for name, value in numbers.items()}}
 
     def restore(self, state: State) -> None:
-        for name in ("mean", "p_sigma", "p_c", "B", "D"):
+        for name in _ARRAYS:
             setattr(self, name, state[name])
         self.C = np.array(state["C"])
         self.generation, self._decomposed = int(state["generation"]), int(state["decomposed"])
         self.sigma = float(state["sigma"])
         self._injected = state.get("injected")
-        self._panels = kernels.pack_panels(self.B * self.D)
-        self._triangular = not np.triu(self.B, 1).any()
+        self._panels = kernels.pack_panels(self.A)
+        self._triangular = not np.triu(self.A, 1).any()
         self._termination.restore(state)

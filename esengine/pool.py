@@ -29,7 +29,7 @@ from esengine.interrupts import Abandoned, StopRequest
 from esengine.messages import Task
 from esengine.node_memory import pack
 from esengine.problems import FAILED, MEMBER, OK, STOPPED
-from esengine.product_sums import assembled, product_tiles
+from esengine.product_sums import assembled, product_tiles, transformed
 from esengine.world import Backoff, World, place_in_tree
 
 if TYPE_CHECKING:
@@ -418,9 +418,7 @@ class Population:
         products = assembled(tiles, bounds, n)
         if not samples.panels.size:
             return products
-        matrix = samples.matrix()
-        total = matrix @ products @ matrix.T
-        return (total + total.T) / 2
+        return transformed(samples.matrix(), products, samples.triangular)
 
     def _sliced(self, kind: Kind, weights: NDArray[np.floating], dtype: type[np.floating] | None) -> NDArray[np.floating]:
         """A sum by slices of coordinates, each over all members in order."""

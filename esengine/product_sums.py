@@ -40,26 +40,48 @@ def product_sum(
     """
     row, column = tile
     out = np.zeros((size, size))
+    room = np.empty((2, _BLOCK, size))
     for first in range(0, weights.size, _BLOCK):
         block = slice(first, first + _BLOCK)
-        right = np.empty((starts[block].size, size))
+        left, right = room[:, : starts[block].size]
         noise.read_rows(starts[block], column, right)
-        left = right
-        if row != column:
-            left = np.empty_like(right)
+        if row == column:
+            np.multiply(right, weights[block, None], out=left)
+        else:
             noise.read_rows(starts[block], row, left)
-        kernels.add_products(weights[block, None] * left, right, row == column, out)
+            left *= weights[block, None]
+        kernels.add_products(left, right, row == column, out)
     return out
 
 
 def assembled(tiles: list[NDArray[np.float64]], bounds: list[tuple[int, int]], dimension: int) -> NDArray[np.float64]:
     """The symmetric matrix, (dimension, dimension), from its tiles in the order of `product_tiles`."""
     size = max(1, round(tiles[0].size ** 0.5))
-    matrix = np.zeros((dimension, dimension))
+    matrix = np.empty((dimension, dimension))
     for tile, (row, column) in zip(tiles, bounds, strict=True):
         part = tile.reshape(size, size)[: dimension - row, : dimension - column]
-        matrix[row : row + size, column : column + size] = part
-    lower = np.tril(matrix, -1)
-    matrix = np.tril(matrix)
-    matrix += lower.T
+        _set_both(matrix, part, row, column)
     return matrix
+
+
+def transformed(A: NDArray[np.float64], products: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
+    """A S A^T, exactly symmetric, of a symmetric S and any or a lower triangular A, all (n, n), a band of rows at a time."""
+    n = len(A)
+    matrix = np.empty((n, n))
+    for first in range(0, n, _WIDEST):
+        stop = min(first + _WIDEST, n)
+        terms = stop if lower else n
+        band = A[first:stop, :terms] @ products[:terms, :terms] @ A[:stop, :terms].T
+        for column in range(0, stop, _WIDEST):
+            _set_both(matrix, band[:, column : column + _WIDEST], first, column)
+    return matrix
+
+
+def _set_both(matrix: NDArray[np.float64], part: NDArray[np.float64], row: int, column: int) -> None:
+    """A part of a symmetric matrix from (row, column) on and its mirror; of one on the diagonal the lower half counts."""
+    height, width = part.shape
+    if row == column:
+        part = np.tril(part)
+        part += np.tril(part, -1).T
+    matrix[row : row + height, column : column + width] = part
+    matrix[column : column + width, row : row + height] = part.T

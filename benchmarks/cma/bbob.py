@@ -1,9 +1,12 @@
 """``python -m benchmarks.cma.bbob``: targets reached on the 24 BBOB functions, ours less ``cma``'s, with a bootstrap interval.
 
-Needs ``pip install coco-experiment``. Both sides start from the same points, uniform in [-4, 4]^n, with sigma 2 and their own
-default population; a search that ends by its own criteria is followed by another from the next point until the evaluations are
-used up. The 51 targets are 10^2 to 10^-8 above the optimum, evenly on a logarithmic scale. The unit that the bootstrap draws is
-an instance of a function, on which the two sides are paired.
+Needs ``pip install -r benchmarks/cma/requirements.txt``. Both sides start from the same points, uniform in [-4, 4]^n, with sigma
+2 and their own default population; a search that ends by its own criteria is followed by another from the next point until the
+evaluations are used up. With ``--restarts bipop`` each side runs its own BIPOP schedule instead, from the same first point; later
+ones are drawn around it with sigma. The 51 targets are 10^2 to 10^-8 above the optimum, evenly on a logarithmic scale. The unit
+that the bootstrap draws is an instance of a function, on which the two sides are paired.
+
+Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces and stopped at any time.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.cma.functions import RowsProblem
 from esengine.algorithms import CMAES, CMAESSettings
+from esengine.algorithms.strategy import Strategy
 from esengine.desk import Desk
 from esengine.noise import Noise, create_table
 from esengine.pool import Pool
@@ -36,15 +41,20 @@ with warnings.catch_warnings():
     import cma
 
 TARGETS = 10.0 ** np.linspace(2, -8, 51)
-EVALUATIONS = 2000  # for each parameter
 SIGMA = 2.0
+SIDES = ("ours", "cma")
+KEYS = ("dimension", "function", "instance", "evaluations", "restarts", "side")
+
+
+class Over(Exception):
+    """Ends a search whose loop is not ours: no further evaluation can reach another target."""
 
 
 class Counted:
     """A BBOB problem as costs of rows that remembers the best of the first ``limit`` evaluations."""
 
-    def __init__(self, problem: Any, limit: int) -> None:
-        self.problem, self.left, self.best = problem, limit, np.inf
+    def __init__(self, problem: Any, optimum: float, limit: int) -> None:
+        self.problem, self.optimum, self.left, self.best = problem, optimum, limit, np.inf
 
     def __call__(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         costs = np.array([self.problem(row) for row in rows])
@@ -53,9 +63,15 @@ class Counted:
         self.left -= len(rows)
         return costs
 
-    def is_over(self, optimum: float) -> bool:
+    @property
+    def is_over(self) -> bool:
         """Whether no further evaluation can reach another target."""
-        return self.left <= 0 or self.best - optimum <= TARGETS[-1]
+        return self.left <= 0 or self.gap <= TARGETS[-1]
+
+    @property
+    def gap(self) -> float:
+        """The best cost above the optimum."""
+        return self.best - self.optimum
 
 
 def starts(index: int, dimension: int) -> Iterator[NDArray[np.float64]]:
@@ -65,31 +81,46 @@ def starts(index: int, dimension: int) -> Iterator[NDArray[np.float64]]:
         yield draw.uniform(-4, 4, dimension)
 
 
-def ours(problem: Any, index: int, optimum: float, noise: Noise) -> float:
-    """The best cost above the optimum."""
-    cost = Counted(problem, EVALUATIONS * problem.dimension)
-    for attempt, point in enumerate(starts(index, problem.dimension)):
-        strategy = CMAES(CMAESSettings(sigma=SIGMA), point, 1000 * index + attempt)
-        pool = Pool(World(), Desk(noise, RowsProblem(cost, problem.dimension), None))
+def ours(cost: Counted, index: int, restarts: str, noise: Noise) -> None:
+    """Search until ``cost`` is over."""
+    dimension = cost.problem.dimension
+    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension), None))
+    settings = CMAESSettings(sigma=SIGMA, restarts=restarts, max_restarts=30)  # type: ignore[arg-type]
+    for attempt, point in enumerate(starts(index, dimension)):
+        strategy: Strategy = settings.strategy(point, 1000 * index + attempt)
         while strategy.should_stop() is None:
             candidates = strategy.ask()
             strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
-            if cost.is_over(optimum):
-                return cost.best - optimum
-    raise AssertionError("starts has no end")
+            if cost.is_over:
+                return
 
 
-def theirs(problem: Any, index: int, optimum: float) -> float:
+def theirs(cost: Counted, index: int, restarts: str) -> None:
     """The same by ``cma``."""
-    cost = Counted(problem, EVALUATIONS * problem.dimension)
-    for attempt, point in enumerate(starts(index, problem.dimension)):
-        es = cma.CMAEvolutionStrategy(point, SIGMA, {"verbose": -9, "seed": 1000 * index + attempt + 1})
+    for attempt, point in enumerate(starts(index, cost.problem.dimension)):
+        options = {"verbose": -9, "seed": 1000 * index + attempt + 1, "maxfevals": np.inf}
+        if restarts != "none":
+            first = [point]
+
+            def begin(first: list[NDArray[np.float64]] = first, point: NDArray[np.float64] = point) -> NDArray[np.float64]:
+                return first.pop() if first else point + SIGMA * np.random.standard_normal(point.size)
+
+            def of_one(row: NDArray[np.float64]) -> float:
+                if cost.is_over:
+                    raise Over
+                return float(cost(np.asarray(row)[None])[0])
+
+            with suppress(Over):
+                cma.fmin2(of_one, begin, SIGMA, options, restarts=30, bipop=restarts == "bipop")
+            if cost.is_over:
+                return
+            continue
+        es = cma.CMAEvolutionStrategy(point, SIGMA, options)
         while not es.stop():
             points = es.ask()
             es.tell(points, cost(np.array(points)).tolist())
-            if cost.is_over(optimum):
-                return cost.best - optimum
-    raise AssertionError("starts has no end")
+            if cost.is_over:
+                return
 
 
 def problem_at(suite: Any, index: int) -> tuple[Any, float]:
@@ -106,60 +137,94 @@ def problem_at(suite: Any, index: int) -> tuple[Any, float]:
     return problem, float(problem(point))
 
 
-def measure(dimension: int, instances: int, noise: Noise) -> list[dict[str, Any]]:
-    """Both sides on every function and instance: share of targets reached."""
-    suite = cocoex.Suite("bbob", f"instances: 1-{instances}", f"dimensions: {dimension}")
-    rows, began = [], time.monotonic()
-    for index in range(len(suite)):
-        problem, optimum = problem_at(suite, index)
-        gaps = {"ours": ours(problem, index, optimum, noise)}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            gaps["cma"] = theirs(problem, index, optimum)
-        shares = {side: float(np.mean(gap <= TARGETS)) for side, gap in gaps.items()}
-        rows.append({"function": problem.id_function, "instance": problem.id_instance, "dimension": dimension, **shares})
-        if index % instances == instances - 1:
-            mine, other = (float(np.mean([row[side] for row in rows[-instances:]])) for side in ("ours", "cma"))
-            seconds = time.monotonic() - began
-            print(
-                f"n = {dimension}, f{problem.id_function}: {mine:.3f} {other:.3f} {seconds:.0f} s", file=sys.stderr, flush=True
-            )
-    return rows
+def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The runs that ``rows`` does not hold yet."""
+    done = {tuple(row[key] for key in KEYS) for row in rows}
+    noise = create_table(0, 24, max(options.dimensions), None)
+    for dimension in options.dimensions:
+        instances = f"instances: 1-{options.instances}"
+        functions = "function_indices: " + ",".join(map(str, options.functions))
+        suite = cocoex.Suite("bbob", instances, f"dimensions: {dimension} {functions}")
+        for place in range(len(suite)):
+            problem, optimum = problem_at(suite, place)
+            index = 15 * (problem.id_function - 1) + problem.id_instance - 1  # of the seeds, whatever is measured beside it
+            for side in options.sides:
+                key = (dimension, problem.id_function, problem.id_instance, options.evaluations, options.restarts, side)
+                if key in done:
+                    continue
+                cost = Counted(problem, optimum, options.evaluations * dimension)
+                began = time.process_time()
+                if side == "ours":
+                    ours(cost, index, options.restarts, noise)
+                else:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        theirs(cost, index, options.restarts)
+                seconds = round(time.process_time() - began, 3)
+                yield {**dict(zip(KEYS, key, strict=True)), "share": float(np.mean(cost.gap <= TARGETS)), "seconds": seconds}
 
 
-def interval(rows: list[dict[str, Any]], draws: int = 10_000) -> tuple[float, float, float]:
+def paired(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], NDArray[np.float64]]:
+    """Shares of targets reached, (num_problems, 2) as `SIDES`, by (dimension, function, evaluations, restarts)."""
+    shares: dict[tuple[Any, ...], dict[int, dict[str, float]]] = {}
+    for row in rows:
+        group = (row["dimension"], row["function"], row["evaluations"], row["restarts"])
+        shares.setdefault(group, {}).setdefault(row["instance"], {})[row["side"]] = row["share"]
+    return {
+        group: np.array([[of_sides[side] for side in SIDES] for of_sides in problems.values() if len(of_sides) == len(SIDES)])
+        for group, problems in sorted(shares.items())
+    }
+
+
+def interval(shares: NDArray[np.float64], draws: int = 10_000) -> tuple[float, float, float]:
     """Mean difference of the shares, ours less cma's, with the bounds of its 95 % bootstrap interval over instances."""
-    differences = np.array([row["ours"] - row["cma"] for row in rows])
+    differences = shares[:, 0] - shares[:, 1]
     samples = np.random.default_rng(0).choice(differences, (draws, differences.size)).mean(axis=1)
     low, high = np.quantile(samples, [0.025, 0.975])
     return float(differences.mean()), float(low), float(high)
 
 
 def render(rows: list[dict[str, Any]]) -> str:
-    """One line a dimension, in markdown."""
-    lines = ["| n | problems | ours | cma | difference | 95 % interval |", "|---|---|---|---|---|---|"]
-    for dimension in sorted({row["dimension"] for row in rows}):
-        here = [row for row in rows if row["dimension"] == dimension]
-        means = [f"{np.mean([row[side] for row in here]):.4f}" for side in ("ours", "cma")]
-        mean, low, high = interval(here)
-        cells = [str(dimension), str(len(here)), *means, f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+    """A line for each dimension, and one for each function on which the sides differ, in markdown."""
+    groups = {group: shares for group, shares in paired(rows).items() if len(shares)}
+    together: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
+    for (dimension, _, evaluations, restarts), shares in groups.items():
+        together.setdefault((dimension, evaluations, restarts), []).append(shares)
+    head = "| problems | ours | cma | difference | 95 % interval |"
+    lines = [f"| n | evaluations / n | restarts {head}", "|---" * 8 + "|"]
+    for (dimension, evaluations, restarts), parts in together.items():
+        lines.append(f"| {dimension} | {evaluations:,} | {restarts} | " + cells_of(np.concatenate(parts)))
+    lines += ["", f"| n | evaluations / n | function {head}", "|---" * 8 + "|"]
+    for (dimension, function, evaluations, _), shares in groups.items():
+        if np.any(shares[:, 0] != shares[:, 1]):
+            lines.append(f"| {dimension} | {evaluations:,} | f{function} | " + cells_of(shares))
     return "\n".join(lines)
+
+
+def cells_of(shares: NDArray[np.float64]) -> str:
+    """The end of a line of the table."""
+    mean, low, high = interval(shares)
+    means = [f"{share:.4f}" for share in shares.mean(axis=0)]
+    return " | ".join([str(len(shares)), *means, f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}"]) + " |"
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cma.bbob", description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--functions", type=int, nargs="+", default=list(range(1, 25)))
     parser.add_argument("--instances", type=int, default=15)
-    parser.add_argument("--json", type=Path, help="write every problem's shares here, after each dimension")
+    parser.add_argument("--evaluations", type=int, default=2000, help="for each parameter")
+    parser.add_argument("--restarts", choices=["none", "bipop"], default="none", help="none begins again with the default population")
+    parser.add_argument("--sides", choices=SIDES, nargs="+", default=list(SIDES))
+    parser.add_argument("--json", type=Path, nargs="+", default=[], help="runs made already; new ones are added to the first file")
     options = parser.parse_args(arguments)
     threadpool_limits(1)
-    noise = create_table(0, 24, max(options.dimensions), None)
-    rows: list[dict[str, Any]] = []
-    for dimension in options.dimensions:
-        rows += measure(dimension, options.instances, noise)
-        if options.json is not None:
-            options.json.write_text(json.dumps(rows) + "\n")
+    rows = [json.loads(line) for file in options.json if file.exists() for line in file.read_text().splitlines()]
+    for row in measure(options, rows):
+        rows.append(row)
+        if options.json:
+            with options.json[0].open("a") as file:
+                file.write(json.dumps(row) + "\n")
     print(render(rows))
     return 0
 

@@ -76,7 +76,8 @@ class GaussianSamples(Candidates):
         steps = self.steps(noise, np.arange(start, stop))
         if self.population_size < 2 * self.dimension:  # then `Population.covariance` asks for them again
             self._kept.update(zip(range(start, stop), steps, strict=True))
-        rows: NDArray[np.float64] = self.mean + self.sigma * steps
+        rows: NDArray[np.float64] = np.multiply(steps, self.sigma)
+        rows += self.mean
         given = self.num_injected - start
         if self.injected is not None and given > 0:
             rows[:given] = self.injected[start : start + len(rows)]

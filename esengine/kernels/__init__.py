@@ -20,6 +20,8 @@ from esengine.kernels.perturbations import (
 )
 from esengine.kernels.products import (
     PANEL,
+    adapt_covariance,
+    adapt_covariance_reference,
     add_products,
     add_products_reference,
     multiply_rows,
@@ -39,6 +41,8 @@ from esengine.kernels.sums import (
 __all__ = [
     "ALIGNMENT",
     "PANEL",
+    "adapt_covariance",
+    "adapt_covariance_reference",
     "add_products",
     "add_products_reference",
     "apply_chain",

@@ -144,6 +144,32 @@ def add_products_reference(
 
 
 @njit(cache=True, error_model="numpy")
+def adapt_covariance(
+    C: NDArray[np.float64], decay: float, rank_mu: NDArray[np.float64], rate: float, path: NDArray[np.float64]
+) -> None:
+    """``C = decay * C + rank_mu + rate * path path^T`` in place, in one pass over the memory.
+
+    Args:
+        C: (n, n) symmetric.
+        decay: what is kept of it.
+        rank_mu: (n, n) symmetric.
+        rate: of the rank-one update.
+        path: (n,).
+    """
+    for i in range(path.size):
+        row, added, number = C[i], rank_mu[i], path[i]
+        for j in range(path.size):
+            row[j] = (decay * row[j] + added[j]) + rate * (number * path[j])
+
+
+def adapt_covariance_reference(
+    C: NDArray[np.float64], decay: float, rank_mu: NDArray[np.float64], rate: float, path: NDArray[np.float64]
+) -> None:
+    """NumPy twin of `adapt_covariance`."""
+    C[:] = decay * C + rank_mu + rate * np.outer(path, path)
+
+
+@njit(cache=True, error_model="numpy")
 def read_rows(table: NDArray[np.float32], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
     """``out[i] = table[starts[i] + first : ... + width]``: the same slice of many windows, (num_rows, width)."""
     for i in range(starts.size):

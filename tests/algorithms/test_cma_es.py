@@ -11,6 +11,7 @@ import pytest
 
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.coefficients import Coefficients, expected_length
+from esengine.algorithms.factors import cholesky_factor, square_root
 from esengine.algorithms.ranking import by_pair
 from esengine.candidates import chunk_size, chunks
 from esengine.checkpoint import Checkpoint, save_checkpoint
@@ -111,7 +112,7 @@ def test_rotating_the_space_changes_nothing_but_the_view() -> None:
     values = []
     for view in (np.eye(6), rotation):
         ours = CMAES(CMAESSettings(population_size=30), view.T @ np.full(6, 2.0), 3)
-        ours.restore({**ours.state(), "B": view.T.copy()})  # the first samples are rotated too
+        ours.restore({**ours.state(), "A": view.T.copy()})  # the first samples are rotated too
         pool = Pool(World(), Desk(NOISE, ObjectiveProblem(Rotated(view), 6, minimize=True), None))
         candidates = ours.ask()
         values.append(np.sort(pool.evaluate(candidates).fitness))
@@ -159,6 +160,19 @@ def test_the_variants_minimise_the_ellipsoid_within_the_defaults_evaluations(set
     strategy = run(settings, np.zeros(10))
     assert ellipsoid(strategy.parameters()) < 1e-9
     assert strategy.generation * strategy.population_size < 9000
+
+
+@pytest.mark.parametrize("n", [3, 200])
+def test_a_covariance_has_a_triangular_root_while_it_is_definite_and_else_one_of_its_eigenbasis(n: int) -> None:
+    normals = np.random.default_rng(n).standard_normal((n, n))
+    C = normals @ normals.T + np.diag(10.0 ** np.linspace(-6, 6, n))
+    A = cholesky_factor(C)
+    np.testing.assert_array_equal(A, np.tril(A))
+    np.testing.assert_allclose(A @ A.T, C, rtol=1e-10, atol=1e-9)
+    C[-1, -1] = C[-1, :-1] @ np.linalg.solve(C[:-1, :-1], C[:-1, -1]) - 1e-6  # a little less than definite
+    root, triangular = square_root(C, None)
+    assert not triangular
+    np.testing.assert_allclose(root @ root.T, C, rtol=1e-10, atol=1e-5)
 
 
 def test_in_a_mirrored_population_a_pair_counts_once() -> None:

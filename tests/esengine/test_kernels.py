@@ -171,3 +171,14 @@ def test_sums_of_products_equal_their_reference_however_they_are_cut(lower: bool
     kernels.add_products_reference(left, right, lower, expected)
     np.testing.assert_array_equal(total, cut)
     np.testing.assert_allclose(np.tril(total), np.tril(expected), rtol=1e-12, atol=1e-12)
+
+
+def test_a_covariance_adapts_as_its_reference_and_stays_symmetric() -> None:
+    random = np.random.default_rng(5)
+    path, (C, rank_mu) = random.standard_normal(7), random.standard_normal((2, 7, 7))
+    C, rank_mu = C + C.T, rank_mu + rank_mu.T
+    expected = C.copy()
+    kernels.adapt_covariance(C, 0.9, rank_mu, 0.03, path)
+    kernels.adapt_covariance_reference(expected, 0.9, rank_mu, 0.03, path)
+    np.testing.assert_allclose(C, expected, rtol=1e-13)
+    np.testing.assert_array_equal(C, C.T)

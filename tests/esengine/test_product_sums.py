@@ -13,7 +13,7 @@ from esengine.desk import Desk
 from esengine.noise import CounterNoise, Noise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
-from esengine.product_sums import product_tile, product_tiles
+from esengine.product_sums import product_tile, product_tiles, transformed
 from esengine.world import World
 
 
@@ -72,3 +72,13 @@ def test_tiles_cover_the_lower_half_and_depend_on_the_problem_alone() -> None:
     assert product_tile(100, 10_000) == 112
     assert product_tile(100, 10**6) == 32
     assert product_tiles(300, 1000) == [(0, 0), (128, 0), (128, 128), (256, 0), (256, 128), (256, 256)]
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_transformed_products_are_symmetric_and_those_of_the_whole_matrix(lower: bool) -> None:
+    random = np.random.default_rng(2)
+    A, products = random.standard_normal((2, 150, 150))
+    A, products = np.tril(A) if lower else A, products + products.T
+    result = transformed(A, products, lower)
+    np.testing.assert_allclose(result, A @ products @ A.T, rtol=0, atol=1e-11 * np.abs(result).max())
+    np.testing.assert_array_equal(result, result.T)
