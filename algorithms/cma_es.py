@@ -5,8 +5,8 @@ the two together to ten digits. The members' steps y = A z are never gathered: w
 the sums of w z and w z z^T are shared by all ranks.
 
 A is the Cholesky factor of C: any square root gives the same distribution of steps, and this one half the work. The step-size
-path adds up C^(-1/2) y with the symmetric root B diag(1/D) B^T, from an eigendecomposition; with ``--factor cholesky`` it adds up
-z itself (Krause, Arbones, Igel 2016, NIPS 29), which saves the decomposition and makes another search.
+path adds up C^(-1/2) y with the symmetric root B diag(1/D) B^T, from an eigendecomposition; with ``--factor cholesky`` it adds
+up z itself (Krause, Arbones, Igel 2016, NIPS 29), which saves the decomposition and makes another search.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """``python -m benchmarks.cma.bbob``: targets reached on the 24 BBOB functions, ours less ``cma``'s, with a bootstrap interval.
 
-Needs ``pip install -r benchmarks/cma/requirements.txt``. Both sides start from the same points, uniform in [-4, 4]^n, with sigma
-2 and their own default population; a search that ends by its own criteria is followed by another from the next point until the
-evaluations are used up. With ``--restarts bipop`` each side runs its own BIPOP schedule instead, from the same first point; later
-ones are drawn around it with sigma. The 51 targets are 10^2 to 10^-8 above the optimum, evenly on a logarithmic scale. The unit
-that the bootstrap draws is an instance of a function, on which the two sides are paired.
+Needs ``pip install -r benchmarks/cma/requirements.txt``. Both sides start from the same points, uniform in [-4, 4]^n, with
+sigma 2 and their own default population; a search that ends by its own criteria is followed by another from the next point
+until the evaluations are used up. With ``--restarts bipop`` each side runs its own BIPOP schedule instead, from the same first
+point; later ones are drawn around it with sigma. The 51 targets are 10^2 to 10^-8 above the optimum, evenly on a logarithmic
+scale. The unit that the bootstrap draws is an instance of a function, on which the two sides are paired.
 
 Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces and stopped at any time.
 """
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cma.functions import RowsProblem
-from esengine.algorithms import CMAES, CMAESSettings
+from esengine.algorithms import CMAESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.desk import Desk
 from esengine.noise import Noise, create_table
@@ -63,6 +63,12 @@ class Counted:
         self.left -= len(rows)
         return costs
 
+    def of_one(self, row: NDArray[np.float64]) -> float:
+        """The cost of one row; raises `Over` for a loop that cannot be asked to end."""
+        if self.is_over:
+            raise Over
+        return float(self(np.asarray(row)[None])[0])
+
     @property
     def is_over(self) -> bool:
         """Whether no further evaluation can reach another target."""
@@ -79,6 +85,14 @@ def starts(index: int, dimension: int) -> Iterator[NDArray[np.float64]]:
     draw = np.random.default_rng(index)
     while True:
         yield draw.uniform(-4, 4, dimension)
+
+
+def around(point: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.float64]]:
+    """The point, then others drawn around it with sigma."""
+    draw = np.random.default_rng([seed, 1])
+    yield point
+    while True:
+        yield point + SIGMA * draw.standard_normal(point.size)
 
 
 def ours(cost: Counted, index: int, restarts: str, noise: Noise) -> None:
@@ -100,18 +114,9 @@ def theirs(cost: Counted, index: int, restarts: str) -> None:
     for attempt, point in enumerate(starts(index, cost.problem.dimension)):
         options = {"verbose": -9, "seed": 1000 * index + attempt + 1, "maxfevals": np.inf}
         if restarts != "none":
-            first = [point]
-
-            def begin(first: list[NDArray[np.float64]] = first, point: NDArray[np.float64] = point) -> NDArray[np.float64]:
-                return first.pop() if first else point + SIGMA * np.random.standard_normal(point.size)
-
-            def of_one(row: NDArray[np.float64]) -> float:
-                if cost.is_over:
-                    raise Over
-                return float(cost(np.asarray(row)[None])[0])
-
             with suppress(Over):
-                cma.fmin2(of_one, begin, SIGMA, options, restarts=30, bipop=restarts == "bipop")
+                begin = around(point, index + attempt)
+                cma.fmin2(cost.of_one, lambda begin=begin: next(begin), SIGMA, options, restarts=30, bipop=restarts == "bipop")
             if cost.is_over:
                 return
             continue
@@ -214,9 +219,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--functions", type=int, nargs="+", default=list(range(1, 25)))
     parser.add_argument("--instances", type=int, default=15)
     parser.add_argument("--evaluations", type=int, default=2000, help="for each parameter")
-    parser.add_argument("--restarts", choices=["none", "bipop"], default="none", help="none begins again with the default population")
+    parser.add_argument(
+        "--restarts", choices=["none", "bipop"], default="none", help="none begins again with the default population"
+    )
     parser.add_argument("--sides", choices=SIDES, nargs="+", default=list(SIDES))
-    parser.add_argument("--json", type=Path, nargs="+", default=[], help="runs made already; new ones are added to the first file")
+    parser.add_argument(
+        "--json", type=Path, nargs="+", default=[], help="runs made already; new ones are added to the first file"
+    )
     options = parser.parse_args(arguments)
     threadpool_limits(1)
     rows = [json.loads(line) for file in options.json if file.exists() for line in file.read_text().splitlines()]
