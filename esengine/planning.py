@@ -53,7 +53,7 @@ class PlanningProblem(RecordingProblem):
         """Record on the master what `recording.record` records on all ranks; only the expert asks the pool."""
         self.acting = acting
         seeds = episode_seeds(seed, number, episodes)
-        return [with_seed(self.record(own), own) for own in seeds]
+        return [with_seed(self.record(self.actor, own), own) for own in seeds]
 
 
 class PooledDynamics:

@@ -263,6 +263,27 @@ def forward_reference(
 
 
 @njit(cache=True, error_model="numpy")
+def _draw_normal(key: np.uint64, counter: np.uint64) -> float:
+    """The standard normal number of two draws of a stream, by Box and Muller's transform."""
+    radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter)))
+    return float(radius * np.cos(2.0 * np.pi * draw_unit(key, counter + np.uint64(1))))
+
+
+@njit(cache=True, error_model="numpy")
+def action_noise(key: np.uint64, num_steps: int, num_outputs: int) -> NDArray[np.float64]:
+    """The standard normal numbers behind the actions of one episode of a sampled box policy, (num_steps, num_outputs).
+
+    An action is ``outputs + exp(log_stds) * noise`` in the policy's units before it is clipped to its bounds.
+    """
+    noise = np.empty((num_steps, num_outputs))
+    for step in range(num_steps):
+        counter = np.uint64(step) * np.uint64(2 * num_outputs)
+        for k in range(num_outputs):
+            noise[step, k] = _draw_normal(key, counter + np.uint64(2 * k))
+    return noise
+
+
+@njit(cache=True, error_model="numpy")
 def draw_component(
     outputs: NDArray[np.float32], head: tuple[Any, ...], sampled: bool, key: np.uint64, counter: np.uint64, action: Any
 ) -> None:
@@ -282,9 +303,7 @@ def draw_component(
         value = np.float64(outputs[components + best * size + k])
         if sampled:
             log_std = np.float64(outputs[components * (1 + size) + best * size + k])
-            radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter + np.uint64(2 * k))))
-            angle = 2.0 * np.pi * draw_unit(key, counter + np.uint64(2 * k + 1))
-            value += np.exp(min(max(log_std, LEAST_LOG_STD), MOST_LOG_STD)) * radius * np.cos(angle)  # Box-Muller
+            value += np.exp(min(max(log_std, LEAST_LOG_STD), MOST_LOG_STD)) * _draw_normal(key, counter + np.uint64(2 * k))
         action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
 
 
@@ -336,9 +355,7 @@ def decode(
         for k in range(action.size):
             value = np.float64(outputs[k])
             if sampled:
-                radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter + np.uint64(2 * k))))
-                angle = 2.0 * np.pi * draw_unit(key, counter + np.uint64(2 * k + 1))
-                value += np.exp(np.float64(log_stds[k])) * radius * np.cos(angle)  # Box-Muller
+                value += np.exp(np.float64(log_stds[k])) * _draw_normal(key, counter + np.uint64(2 * k))
             action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
     elif kind == MIXTURE:
         draw_component(outputs, head, sampled, key, counter, action)

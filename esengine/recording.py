@@ -56,6 +56,8 @@ class Acting:
         ensemble: (num_learners, num_parameters) learners whose disagreement decides what is labelled, or (0, 0).
         threshold: steps at which they disagree less are not labelled.
         attraction: cost of the distance of what the expert does from what the policy would do; labels do not know of it.
+        sampled: the policy draws its actions from its distribution, by the stream of the episode's seed.
+        log_stds: (num_log_stds,) float32 of what a box policy draws, in halves of the action's range; or (0,).
     """
 
     mixing: float = 1.0
@@ -64,14 +66,17 @@ class Acting:
     ensemble: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     threshold: float = 0.0
     attraction: float = 0.0
+    sampled: bool = False
+    log_stds: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
-        noise, confusion, ensemble = (np.array(arrays[name]) for name in ("noise", "confusion", "ensemble"))
-        return cls(float(arrays["mixing"]), noise, confusion, ensemble, float(arrays["threshold"]), float(arrays["attraction"]))
+        vectors = {name: np.array(arrays[name]) for name in ("noise", "confusion", "ensemble", "log_stds")}
+        numbers = {name: float(arrays[name]) for name in ("mixing", "threshold", "attraction")}
+        return cls(**vectors, **numbers, sampled=bool(arrays["sampled"]))
 
 
 @dataclass
@@ -104,17 +109,25 @@ class RecordingProblem(EnvironmentProblem):
         seeds = self.seeds(candidates, records["member"], 1)[:, 0].tolist()
         images = []
         for record, row, seed in zip(records, rows, seeds, strict=True):
-            self.actor.parameters = np.array(row, np.float32)
             try:
-                recorded = self.record(seed)
+                recorded = self.record(self._acting_policy(row), seed)
             except Exception as error:
                 raise member_error(error, candidates, int(record["member"]), seed) from error
             record["fitness"], record["steps"] = recorded.trajectory.episode_return, recorded.trajectory.num_steps
             images.append(pack(recorded))
         return records, np.concatenate(images)
 
-    def record(self, seed: int) -> Recorded:
-        """Record one episode."""
+    def _acting_policy(self, row: NDArray[np.floating]) -> Actor:
+        """The policy with these parameters, which draws its actions if it is to."""
+        if not self.acting.sampled:
+            self.actor.parameters = np.array(row, np.float32)
+            return self.actor
+        spec = replace(self.policy, sampled=True)
+        parameters = np.concatenate([row, self.acting.log_stds]).astype(np.float32)
+        return Actor(spec, parameters, self.actor.observation_mean, self.actor.observation_inverse_std)
+
+    def record(self, actor: Actor, seed: int) -> Recorded:
+        """Record one episode of a policy."""
         if self._env is None or self.fresh_env:
             if self._env is not None:
                 self._env.close()
@@ -122,7 +135,7 @@ class RecordingProblem(EnvironmentProblem):
         return record_episode(
             self._env,
             self.observations,
-            self.actor,
+            actor,
             self.expert,
             self.shield,
             self.acting,

@@ -177,6 +177,21 @@ class LearnedReward:
             return total
         return total + left * self.absorbing if terminated else total * (horizon / rewards.size)
 
+    def discounted(self, rewards: NDArray[np.float64], terminated: bool, horizon: int, discount: float) -> NDArray[np.float64]:
+        """An episode's rewards with what comes in the absorbing state added to the last, (num_steps,): for a policy gradient.
+
+        Args:
+            rewards, terminated, horizon: see `fitness`.
+            discount: gamma; what comes k steps later counts gamma^k.
+        """
+        left = horizon - rewards.size
+        if not terminated or left <= 0:
+            return rewards
+        weight = left if discount == 1 else discount * (1 - discount**left) / (1 - discount)
+        whole = rewards.copy()
+        whole[-1] += weight * self.absorbing
+        return whole
+
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What changes while it is learned, and what it is read with."""
         names = ("parameters", "input_mean", "input_inverse_std")

@@ -42,12 +42,16 @@ class TorchPolicy:
         torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
         self.spec = spec
         self.flat = torch.tensor(parameters, dtype=torch.float32, requires_grad=True)
-        self.scaling = (mean, inverse_std)
-        self._mean, self._inverse_std = torch.tensor(mean), torch.tensor(inverse_std)
+        self.rescale(mean, inverse_std)
         sizes = list(itertools.pairwise(spec.layer_sizes))
         self._shapes = sizes
         self._parts = [part for inputs, outputs in sizes for part in (inputs * outputs, outputs)]
         self._parts.append(spec.num_parameters - sum(self._parts))
+
+    def rescale(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
+        """Scale observations so from now on."""
+        self.scaling = (mean, inverse_std)
+        self._mean, self._inverse_std = torch.tensor(mean), torch.tensor(inverse_std)
 
     def parameters(self) -> NDArray[np.float32]:
         """(num_parameters,) float32, a copy."""

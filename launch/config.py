@@ -261,6 +261,13 @@ class RunConfig:
         self.train.check()
         self.search.check()
 
+    def refuse(self, names: tuple[str, ...]) -> None:
+        """Raises UserError if a shared setting among ``names``, which mean nothing to the method, is not the default."""
+        for name in names:
+            if getattr(self.train, name) != getattr(TrainSettings(), name):
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} has no meaning for {self.method}, got {getattr(self.train, name)}; drop it")
+
     def strategy(self, initial: NDArray[np.floating]) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
         return self.search.strategy(initial, self.train.seed)

@@ -72,18 +72,18 @@ def run(
             serve(world, desk, stop)
             return None
         with Pool(world, desk, stop) as pool:
-            return ImitationTraining(pool, config, directory, method_of(config, problem), callbacks, stop).run()
+            return RecordingTraining(pool, config, directory, method_of(config, problem), callbacks, stop).run()
 
 
-class ImitationTraining(Training):
-    """The master's loop over the epochs or rounds of an imitation method, which stands in the place of a strategy."""
+class RecordingTraining(Training):
+    """The master's loop over the epochs or rounds of a method that learns from recorded episodes and is no strategy."""
 
     def __init__(
         self,
         pool: Pool,
         config: RunConfig,
         directory: RunDirectory | None,
-        method: BehaviorCloning | Aggregation,
+        method: Any,
         callbacks: tuple[Callback, ...],
         stop: StopRequest | None,
     ) -> None:
@@ -118,10 +118,7 @@ def complete(config: RunConfig) -> RunConfig:
     """
     train, search = config.train, config.search
     assert isinstance(search, LearnerSettings)
-    for name in _MEANINGLESS:
-        if getattr(train, name) != getattr(TrainSettings(), name):
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} has no meaning for {config.method}, got {getattr(train, name)}; drop it")
+    config.refuse(_MEANINGLESS)
     search.check()
     if isinstance(search, AggregationSettings):
         _check_labels(config.method, search, bool(train.rules))
@@ -174,7 +171,7 @@ def recording_problem(config: RunConfig) -> RecordingProblem:
     assert isinstance(plain, EnvironmentProblem)
     search = config.search
     assert isinstance(search, LearnerSettings)
-    parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem)}
+    parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem) if field.init}
     parts["shield"] = Rules(())  # here rules label, and the policy has to do without them
     if config.train.init_policy is None and search.loss == "mixture":
         parts["policy"] = replace(plain.policy, components=search.components)

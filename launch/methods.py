@@ -27,9 +27,16 @@ METHODS = {
     "dagger": "dagger:DAggerSettings",
     "dart": "dart:DARTSettings",
     "plato": "plato:PLATOSettings",
+    "ppo": "ppo:PPOSettings",
 }
 
-_LOOPS = {"behavior-cloning": "imitation", "dagger": "imitation", "dart": "imitation", "plato": "imitation"}
+_LOOPS = {
+    "behavior-cloning": "imitation",
+    "dagger": "imitation",
+    "dart": "imitation",
+    "plato": "imitation",
+    "ppo": "policy_gradient",
+}
 """Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 
 
