@@ -74,9 +74,9 @@ class Acting:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
-        vectors = {name: np.array(arrays[name]) for name in ("noise", "confusion", "ensemble", "log_stds")}
-        numbers = {name: float(arrays[name]) for name in ("mixing", "threshold", "attraction")}
-        return cls(**vectors, **numbers, sampled=bool(arrays["sampled"]))
+        parts: dict[str, Any] = {name: np.array(arrays[name]) for name in ("noise", "confusion", "ensemble", "log_stds")}
+        parts |= {name: float(arrays[name]) for name in ("mixing", "threshold", "attraction")}
+        return cls(**parts, sampled=bool(arrays["sampled"]))
 
 
 @dataclass

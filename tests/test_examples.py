@@ -53,6 +53,12 @@ def test_sep_cma_es_works_in_a_thousand_dimensions() -> None:
     assert example("sep_cma_es").main(generations=200) < 0.5
 
 
+def test_ppo_balances_the_pole_and_evolution_goes_on_from_there(tmp_path: Path) -> None:
+    gradient, evolved = example("ppo").main(tmp_path / "run")
+    assert gradient >= 475
+    assert evolved >= 475
+
+
 def test_examples_are_short() -> None:
-    for name in ("truncation_es", "openai_es", "ars", "pgpe", "snes", "cma_es", "sep_cma_es"):
+    for name in ("truncation_es", "openai_es", "ars", "pgpe", "snes", "cma_es", "sep_cma_es", "ppo"):
         assert 25 <= len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 90

@@ -1,0 +1,49 @@
+"""Runs of the policy gradient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from esengine.launch.cli import main
+from tests.conftest import Run
+from tests.launch.test_reward_runs import reward_file
+from tests.mpi.test_ranks import rows, same_run
+
+SMALL = ("--steps-per-round", "150", "--epochs", "2", "--hidden-sizes", "8", "--final-episodes", "2", "--eval-episodes", "2")
+
+
+def test_ranks_and_stops_change_no_bit(esengine: Run, tmp_path: Path) -> None:
+    command = ("train", "ppo", "--env-id", "Pendulum-v1", "--max-episode-steps", "40", *SMALL, "--eval-every", "2", "--quiet")
+    for name, ranks, generations in (("one", "1", "4"), ("three", "3", "2")):
+        result = esengine(*command, "--generations", generations, "--ranks", ranks, "--run-dir", name)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert esengine("resume", "three", "--generations", "4", "--ranks", "1", "--quiet").returncode == 0
+    same_run(tmp_path / "one", tmp_path / "three")
+    assert [row["env_steps"] for row in rows(tmp_path / "one")] == [320, 480, 640, 800]
+
+
+def test_a_learned_reward_takes_the_place_of_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    reward = ("--reward", str(reward_file(tmp_path)))
+    command = ["train", "ppo", "--env-id", "CartPole-v1", *SMALL, "--quiet", "--ranks", "1", "--generations", "2", "--run-dir"]
+    assert main([*command, "own"]) == 0
+    assert main([*command, "learned", *reward]) == 0
+    (own, _), (learned, _) = rows(tmp_path / "own"), rows(tmp_path / "learned")
+    assert own["return_recorded"] == learned["return_recorded"]  # of the environment, whatever is learned from
+    assert own["policy_loss"] != learned["policy_loss"]
+    assert main(["evaluate", "learned", "--ranks", "1", "--episodes", "2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "ppo needs --env-id, got none"),
+        (("--env-id", "CartPole-v1", "--survival-bonus", "1"), "--survival-bonus has no meaning for ppo, got 1.0; drop it"),
+        (("--env-id", "CartPole-v1", "--learning-rate", "0"), "--learning-rate must be positive, got 0.0"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], message: str) -> None:
+    assert main(["train", "ppo", "--ranks", "1", *flags]) == 2
+    assert message in capsys.readouterr().err
