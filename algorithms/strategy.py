@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.errors import UserError
 from esengine.pool import Population
+from esengine.search_space import SearchSpace
 
 State = dict[str, NDArray[Any]]
 
@@ -26,6 +27,20 @@ class Settings(Protocol):
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
+
+
+@runtime_checkable
+class SettingsInSpace(Settings, Protocol):
+    """Settings of a method that does more with a search space than move in it."""
+
+    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
+        """A new strategy for a space with bounds, fixed or whole variables; rows are mapped into it when they are evaluated.
+
+        Args:
+            space: whose `SearchSpace.lattice` says which parameters are whole numbers.
+            initial: (dimension,) the first mean, a row of the search.
+            seed: the run's seed.
+        """
 
 
 class Strategy(Protocol):

@@ -21,6 +21,7 @@ from esengine.reward_file import load_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward
 from esengine.rules import load_rules
+from esengine.search_space import SearchSpace
 from esengine.simulators import has_compiled
 from esengine.spaces import ActionSpec, ObservationSpec, describe
 from esengine.traces import horizon_of
@@ -42,14 +43,16 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     train = config.train
     if train.env_id is None:
         assert train.dimension is not None
+        space = config.space()
         return ObjectiveProblem(
             objective or named_callable("--objective", train.objective or "", "mypackage.sim:cost"),
-            train.dimension,
+            train.dimension if space is None else space.dimension,
             train.minimize,
             train.episodes_per_member or 1,
             Summary(train.member_statistic, train.member_quantile),
             train.episode_seeds,
             config.search.antithetic,
+            space,
         )
     environment = EnvironmentSpec(train.env_id, train.env_arguments())
     env = environment.make()
@@ -153,7 +156,8 @@ def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
 def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floating]:
     """The parameters that the search starts from, (dimension,), and the observation scaling that belongs to them."""
     if isinstance(problem, ObjectiveProblem):
-        return np.full(problem.dimension, train.initial_mean, np.float64)
+        space = problem.space or SearchSpace.free(problem.dimension)
+        return space.rows(train.start(space)[None])[0]
     if train.init_policy is not None:
         policy = load_policy(train.init_policy)
         problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)

@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import NoveltySettings
-from esengine.algorithms.strategy import Settings, Strategy
+from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.errors import UserError, listed
 from esengine.faults import FaultRules
 from esengine.launch.methods import settings_of
+from esengine.launch.search_space import SpaceSettings
+from esengine.search_space import SearchSpace
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class TrainSettings(NoveltySettings):
+class TrainSettings(SpaceSettings, NoveltySettings):
     """What every method shares."""
 
     env_id: str | None = None
@@ -58,8 +60,6 @@ class TrainSettings(NoveltySettings):
     """Draw actions from the policy's distribution instead of taking its mode."""
     normalize_observations: bool = True
     """Scale observations by their running mean and standard deviation."""
-    initial_mean: float = 0.0
-    """Start of every parameter of an objective."""
     init_policy: Path | None = None
     """Start from this policy file, or from the policy of this run directory."""
     keep_skill: float = 0.8
@@ -129,7 +129,8 @@ class TrainSettings(NoveltySettings):
 
     def check(self) -> None:
         """Raises UserError for values that no run can have."""
-        super().check()
+        NoveltySettings.check(self)
+        self._check_space()
         self._check_episodes()
         if (self.env_id is None) == (self.objective is None):
             given = "both" if self.env_id else "none"
@@ -158,8 +159,15 @@ class TrainSettings(NoveltySettings):
             raise UserError(
                 f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use --policy linear for none"
             )
-        if not math.isfinite(self.initial_mean):
-            raise UserError(f"--initial-mean must be finite, got {self.initial_mean}; 0 is the default")
+
+    def _check_space(self) -> None:
+        """Raises UserError for a space that an objective cannot have, and for any with an environment."""
+        given = [each.name for each in fields(SpaceSettings) if getattr(self, each.name) not in (None, ())]
+        if given and self.env_id is not None:
+            flag = f"--{given[0].replace('_', '-')}"
+            raise UserError(f"{flag} belongs to --objective, got --env-id; a policy's parameters have neither bounds nor units")
+        if self.dimension is not None and self.dimension > 0:
+            self.start(self.space(self.dimension))
 
     def _check_start(self) -> None:
         """Raises UserError for values that belong to --init-policy and cannot be."""
@@ -260,6 +268,22 @@ class RunConfig:
     def check(self) -> None:
         self.train.check()
         self.search.check()
+        space, sigma = self.space(), getattr(self.search, "sigma", None)
+        if space is None:
+            return
+        if space.lattice.indices.size and not getattr(self.search, "integers", True):
+            raise UserError(
+                f"--integer-variables must be used with a method whose steps stay wide enough for them, got {self.method}; "
+                "use cma-es, sep-cma-es, pycma, openai-es, ars or truncation-es"
+            )
+        if sigma is not None:
+            self.train.check_sigma(space, sigma)
+
+    def space(self) -> SearchSpace | None:
+        """Where an objective is searched, or None where every vector will do."""
+        if not self.train.has_space or self.train.dimension is None:
+            return None
+        return self.train.space(self.train.dimension)
 
     def refuse(self, names: tuple[str, ...]) -> None:
         """Raises UserError if a shared setting among ``names``, which mean nothing to the method, is not the default."""
@@ -270,6 +294,9 @@ class RunConfig:
 
     def strategy(self, initial: NDArray[np.floating]) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
+        space = self.space()
+        if space is not None and isinstance(self.search, SettingsInSpace):
+            return self.search.strategy_in(space, initial, self.train.seed)
         return self.search.strategy(initial, self.train.seed)
 
     def to_json(self) -> dict[str, Any]:
@@ -329,6 +356,7 @@ def settings_from(kind: type[T], values: dict[str, Any]) -> T:
 def _typed(name: str, hint: Any, value: Any) -> Any:
     """The value as its setting's type, converted where nothing is lost. Raises UserError for another type."""
     choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
     for choice in choices:
         origin = get_origin(choice)
         if origin is Literal and value in get_args(choice):

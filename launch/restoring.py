@@ -15,7 +15,7 @@ from esengine.errors import UserError
 from esengine.launch.build import AnyProblem
 from esengine.launch.jump_start import JumpStart
 from esengine.launch.metrics import is_row
-from esengine.problems import MEMBER, EnvironmentProblem
+from esengine.problems import MEMBER, EnvironmentProblem, ObjectiveProblem
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -61,14 +61,20 @@ def restore(
             _restore_part("novelty", novelty.state(), groups["novelty"], novelty.restore, problem.dimension)
         if isinstance(problem, EnvironmentProblem):
             _restore_part("problem", problem.state(), groups["problem"], problem.restore, problem.dimension)
-        point = groups["best"].get("point")
-        if point is not None and (point.shape != (problem.dimension,) or point.dtype != np.float64):
-            raise ValueError(f"best/point must be float64 of shape ({problem.dimension},), got {point.dtype} of {point.shape}")
+        point, size = groups["best"].get("point"), num_variables(problem)
+        if point is not None and (point.shape != (size,) or point.dtype != np.float64):
+            raise ValueError(f"best/point must be float64 of shape ({size},), got {point.dtype} of {point.shape}")
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise UserError(
             f"checkpoint {checkpoint.name} must fit the run's config.json, but: {error}; restore both from one copy"
         ) from error
     return strategy, point
+
+
+def num_variables(problem: AnyProblem) -> int:
+    """Numbers of a point of the problem, which may be more than are searched."""
+    space = problem.space if isinstance(problem, ObjectiveProblem) else None
+    return problem.dimension if space is None else space.num_variables
 
 
 def _restore_part(

@@ -218,6 +218,8 @@ class Training:
     def _parameters(self) -> NDArray[np.floating]:
         """The parameters to use: the strategy's or, after a start from a policy, the best that were evaluated."""
         parameters: NDArray[np.floating] = self.strategy.parameters() if self._jump is None else self._jump.best
+        if isinstance(self.problem, ObjectiveProblem):
+            return self.problem.points(parameters[None])[0]
         return parameters
 
     def advance(self) -> None:
@@ -271,7 +273,7 @@ class Training:
         if np.isfinite(fitness[member]) and (best is None or fitness[member] > best):
             self.counters["best_fitness"] = float(fitness[member])
             if isinstance(self.problem, ObjectiveProblem):
-                self.best_point = population.row(member).astype(np.float64)
+                self.best_point = self.problem.points(population.row(member)[None])[0].astype(np.float64)
 
     def _begin_row(self, evaluations: Evaluations) -> Row:
         row: Row = {"generation": self.strategy.generation, "population_size": self.strategy.population_size}
@@ -372,7 +374,7 @@ class Training:
             policy = trained_policy(self.problem, np.array(self._parameters()))
         elif self.best_point is not None:
             arrays["best/point"] = self.best_point
-            best = {"value": self._best_value(), "point": self.best_point, "parameters": np.array(self.strategy.parameters())}
+            best = {"value": self._best_value(), "point": self.best_point, "parameters": np.array(self._parameters())}
         counters = self.counters | ({"row": self.row} if self.row is not None else {})
         return Snapshot(Checkpoint(self.strategy.generation, copied(arrays), counters, dict(self._finished)), policy, best)
 

@@ -15,6 +15,7 @@ from esengine.candidates import Candidates
 from esengine.faults import Failure, MembersFailed
 from esengine.problems.contract import FAILED, MEMBER, OK, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
+from esengine.search_space import SearchSpace
 
 
 @dataclass
@@ -26,11 +27,12 @@ class ObjectiveProblem:
 
     Args:
         function: maps (dimension,) float64, and a seed if it takes one, to a float.
-        dimension: number of parameters.
+        dimension: number of parameters that are searched.
         minimize: whether the function is a cost; fitness is then its negative.
         evaluations_per_member: values that a member's fitness is made of.
         summary: of the values, as fitness.
         episode_seeds, antithetic: who gets the same seeds within a generation, see `EnvironmentProblem`.
+        space: what rows stand for, of ``space.dimension`` = ``dimension`` numbers each; None for the points themselves.
     """
 
     function: Callable[..., float]
@@ -40,6 +42,7 @@ class ObjectiveProblem:
     summary: Summary = field(default_factory=Summary)
     episode_seeds: EpisodeSeeds = "pair"
     antithetic: bool = False
+    space: SearchSpace | None = None
 
     dtype = np.float64
     num_statistics = 0
@@ -54,6 +57,7 @@ class ObjectiveProblem:
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         self._failures: list[Failure] = []
+        rows = self.points(rows)
         if self.evaluations_per_member > 1 or self._takes_seed:
             results = [self._evaluate_often(candidates, member, row) for member, row in enumerate(rows, first)]
         else:
@@ -62,6 +66,10 @@ class ObjectiveProblem:
         if self._failures:
             raise MembersFailed(records, statistics, self._failures)
         return records, statistics
+
+    def points(self, rows: NDArray[np.floating]) -> NDArray[np.floating]:
+        """What the function is given for rows, (num_rows, num_variables)."""
+        return rows if self.space is None else self.space.points(rows)
 
     def _evaluate_often(self, candidates: Candidates, member: int, row: NDArray[np.floating]) -> tuple[Any, ...]:
         asked = candidates.num_episodes(member) if self._takes_seed else None

@@ -1,0 +1,143 @@
+"""The settings that say where an objective is searched: the start, bounds, fixed and whole variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.errors import UserError
+from esengine.search_space import SearchSpace
+
+Numbers = float | tuple[float, ...] | Path
+"""One number for all variables, one for each, or a file of them: .npy, or text."""
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """Where an objective is searched; policies have none of it."""
+
+    initial_mean: Numbers | None = None
+    """Start of an objective's variables: one number, one each, or a file; default 0, or the middle between two bounds."""
+    lower_bound: Numbers | None = None
+    """Least value of the variables: one number, one each, or a file (.npy or text); -inf is none."""
+    upper_bound: Numbers | None = None
+    """Greatest value of the variables; inf is none."""
+    variable_scales: Numbers | None = None
+    """Unit of the variables, which --sigma is measured in: one number, one each, or a file; default 1."""
+    fixed_variables: tuple[str, ...] = ()
+    """Variables that are not searched, each number=value counted from 0; 2:5=1 fixes 2, 3 and 4."""
+    integer_variables: tuple[int | str, ...] = ()
+    """Variables that are whole numbers: numbers counted from 0, or ranges 2:5, or : for all."""
+
+    @property
+    def has_space(self) -> bool:
+        """Whether the space is more than all vectors of numbers."""
+        names = ("lower_bound", "upper_bound", "variable_scales", "fixed_variables", "integer_variables")
+        return any(getattr(self, name) not in (None, ()) for name in names)
+
+    def read_files(self) -> dict[str, tuple[float, ...]]:
+        """The settings that files give, as numbers: a run must not depend on a file elsewhere. Raises UserError."""
+        given = {each.name: getattr(self, each.name) for each in fields(SpaceSettings)}
+        return {name: _read(_flag(name), value) for name, value in given.items() if isinstance(value, Path)}
+
+    def space(self, num_variables: int) -> SearchSpace:
+        """The space. Raises UserError for settings that describe none."""
+        free = SearchSpace.free(num_variables)
+        lower = self._numbers("lower_bound", free.lower)
+        upper = self._numbers("upper_bound", free.upper)
+        _refuse(~(lower < upper), "--lower-bound", "must be below --upper-bound", lower)
+        scales = self._numbers("variable_scales", free.scales)
+        _refuse(~((scales > 0) & np.isfinite(scales)), "--variable-scales", "must be positive", scales)
+        fixed, whole = free.fixed, free.whole
+        for text in self.fixed_variables:
+            name, separator, value = text.partition("=")
+            chosen = _variables("--fixed-variables", name, num_variables)
+            fixed[chosen] = _number(text, value if separator else "")
+        for number in self.integer_variables:
+            whole[_variables("--integer-variables", str(number), num_variables)] = True
+        outside = (fixed < lower) | (fixed > upper) | (whole & (np.floor(fixed) != fixed) & ~np.isnan(fixed))
+        _refuse(outside, "--fixed-variables", "must lie within the bounds, whole where the variable is", fixed)
+        space = SearchSpace(lower, upper, scales, fixed, whole)
+        if not space.dimension:
+            raise UserError("--fixed-variables must leave a variable to search, got all of them; free one")
+        _refuse(whole & (np.ceil(lower) > np.floor(upper)), "--integer-variables", "must have a whole number between bounds", lower)
+        return space
+
+    def start(self, space: SearchSpace) -> NDArray[np.float64]:
+        """Where the search begins, (num_variables,). Raises UserError for a point that the space does not have."""
+        middle = np.zeros(space.num_variables)
+        boxed = np.isfinite(space.lower) & np.isfinite(space.upper)
+        middle[boxed] = (space.lower[boxed] + space.upper[boxed]) / 2
+        mean = self._numbers("initial_mean", middle)
+        _refuse(~np.isfinite(mean), "--initial-mean", "must be finite", mean)
+        outside = ((mean < space.lower) | (mean > space.upper)) & np.isnan(space.fixed)
+        _refuse(outside, "--initial-mean", "must lie within the bounds", mean)
+        return mean
+
+    def check_sigma(self, space: SearchSpace, sigma: float) -> None:
+        """Raises UserError for a step size wider than the box of some variable, which would find it by chance only."""
+        width = np.where(np.isnan(space.fixed) & ~space.whole, (space.upper - space.lower) / space.scales, np.inf)
+        narrowest = int(np.argmin(width))
+        if sigma > width[narrowest]:
+            raise UserError(
+                f"--sigma must be at most the width of the bounds, {width[narrowest]:g} for variable {narrowest}, got {sigma:g}; "
+                f"use a third, {width[narrowest] / 3:.2g}, or give every variable its unit by --variable-scales"
+            )
+
+    def _numbers(self, name: str, default: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A setting as one number a variable."""
+        value = getattr(self, name)
+        if value is None:
+            return default.copy()
+        numbers = np.array(_read(_flag(name), value) if isinstance(value, Path) else value, np.float64)
+        if numbers.size not in (1, default.size):
+            raise UserError(f"{_flag(name)} must be one number or {default.size}, one a variable, got {numbers.size}")
+        if np.isnan(numbers).any():
+            raise UserError(f"{_flag(name)} must be numbers, got NaN; -inf and inf stand for no bound")
+        return np.broadcast_to(numbers.ravel(), default.shape).copy()
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _read(flag: str, path: Path) -> tuple[float, ...]:
+    """Numbers of a file, .npy or text; no code is run. Raises UserError."""
+    try:
+        numbers = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1)
+        return tuple(np.asarray(numbers, np.float64).ravel().tolist())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{flag} must be numbers, or a .npy or text file of them, got {path}: {error}") from error
+
+
+def _variables(flag: str, text: str, count: int) -> slice:
+    """Variables by number or range. Raises UserError for some that there are not."""
+    first, is_range, stop = text.partition(":")
+    try:
+        start = int(first) if first else 0
+        end = (int(stop) if stop else count) if is_range else start + 1
+        if (first or is_range) and 0 <= start < end <= count:
+            return slice(start, end)
+    except ValueError:
+        pass
+    raise UserError(f"{flag} must be variables from 0 to {count - 1}, or a range such as 0:{count}, got {text!r}")
+
+
+def _number(text: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = np.nan
+    if not np.isfinite(number):
+        raise UserError(f"--fixed-variables must be number=value, got {text!r}; for example 3=0.5")
+    return number
+
+
+def _refuse(wrong: NDArray[np.bool_], flag: str, rule: str, got: NDArray[np.float64]) -> None:
+    """Raises UserError naming the first variable that breaks a rule."""
+    if wrong.any():
+        variable = int(np.argmax(wrong))
+        raise UserError(f"{flag} {rule}, got {got[variable]:g} for variable {variable}; change it there")
