@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from esengine import kernels
 from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.factors import eigenbasis, square_root
+from esengine.algorithms.margin import margin_of
 from esengine.algorithms.ranking import by_pair, by_rank
 from esengine.algorithms.restarts import RestartedSearch, Restarts, check_restarts
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
@@ -30,6 +31,7 @@ from esengine.algorithms.warm_start import distribution_of, points_of
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
 from esengine.pool import Population
+from esengine.search_space import SearchSpace
 
 _ARRAYS = ("mean", "p_sigma", "p_c", "A", "B", "D")  # of the state
 _LINEAGES = itertools.count()  # one number a strategy of this process, by which a pool knows whose factor it holds
@@ -95,13 +97,17 @@ class CMAESSettings:
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,)."""
+        return self.strategy_in(SearchSpace.free(initial.size), initial, seed)
+
+    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
+        """A new strategy that keeps whole numbers within reach."""
         self.check()
         if self.restarts == "none":
-            return CMAES(self, initial, seed)
+            return CMAES(self, initial, seed, space=space)
         size = self.default_population_size(initial.size)
 
         def search(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int) -> CMAES:
-            return CMAES(self, mean, seed, population_size, sigma, generation)
+            return CMAES(self, mean, seed, population_size, sigma, generation, space)
 
         return RestartedSearch(search, self.restarts, self.max_restarts, size, self.sigma, np.array(initial, np.float64), seed)
 
@@ -116,6 +122,7 @@ class CMAES:
         population_size: lambda, if it is not the settings'.
         sigma: the first step size, if it is not the settings'.
         generation: number of generations of the run before this search began.
+        space: what is searched, if it is more than all vectors.
     """
 
     varying_state: ClassVar[tuple[str, ...]] = ("injected",)  # arrays that a state may have or lack
@@ -128,9 +135,11 @@ class CMAES:
         population_size: int | None = None,
         sigma: float | None = None,
         generation: int = 0,
+        space: SearchSpace | None = None,
     ) -> None:
         settings.check()
         n = initial.size
+        space = space or SearchSpace.free(n)
         self.settings, self.seed = settings, seed
         self.population_size = population_size or settings.default_population_size(n)
         self.coefficients = Coefficients.default(n, self.population_size, settings.active)
@@ -151,8 +160,11 @@ class CMAES:
             self.mean, self.sigma, self.C = distribution_of(settings.warm_start, n)
             self._decompose()
         if generation == 0 and settings.inject is not None:
-            self.inject(points_of(settings.inject, n))
-        self._termination = Termination(settings.tolerances(), self.population_size, self.mean, self.sigma)
+            self.inject(space.rows(points_of(settings.inject, space)))
+        self._margin = margin_of(space, self.population_size)
+        self._factors = None if self._margin is None else np.ones(n)  # of the margin, on what is sampled
+        patience = 10 * space.lattice.indices.size
+        self._termination = Termination(settings.tolerances(), self.population_size, self.mean, self.sigma, patience)
 
     def inject(self, points: NDArray[np.floating]) -> None:
         """Make points, (num_points, n), the first members of the next generation; they are learned from like samples.
@@ -180,6 +192,7 @@ class CMAES:
             self.settings.mirrored,
             self._triangular,
             self._injected,
+            self._factors,
         )
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
@@ -201,6 +214,9 @@ class CMAES:
         self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))  # eq. 44
         if self.generation >= self._decomposed + 1 / (10 * n * (k.c_1 + k.c_mu)):
             self._decompose()
+        if self._margin is not None and self._factors is not None:
+            deviations = self.sigma * np.sqrt(np.diag(self.C))
+            self.mean, self._factors = self._margin.corrected(self.mean, deviations, self._factors)
         self._termination.remember(fitness, self.mean)
 
     def _moments(
@@ -231,7 +247,7 @@ class CMAES:
         n = self.mean.size
         if self._injected is None:
             return np.zeros((0, n)), np.zeros((0, n))
-        steps = (self._injected - self.mean) / self.sigma
+        steps = (self._injected - self.mean) / (self.sigma if self._factors is None else self.sigma * self._factors)
         normals = np.linalg.solve(self.A, steps.T).T
         lengths = np.linalg.norm(normals, axis=1, keepdims=True)
         shortened = np.minimum(1.0, (math.sqrt(n) + 2 * n / (n + 2)) / np.maximum(lengths, 1e-300))
@@ -272,6 +288,8 @@ class CMAES:
         arrays |= {"C": self.C.copy(), **self._termination.state()}
         if self._injected is not None:
             arrays["injected"] = self._injected
+        if self._factors is not None:
+            arrays["factors"] = self._factors
         return {**arrays, **{name: np.array(value) for name, value in numbers.items()}}
 
     def restore(self, state: State) -> None:
@@ -280,7 +298,7 @@ class CMAES:
         self.C = np.array(state["C"])
         self.generation, self._decomposed = int(state["generation"]), int(state["decomposed"])
         self.sigma = float(state["sigma"])
-        self._injected = state.get("injected")
+        self._injected, self._factors = state.get("injected"), state.get("factors")
         self._panels = kernels.pack_panels(self.A)
         self._triangular = not np.triu(self.A, 1).any()
         self._termination.restore(state)

@@ -30,6 +30,7 @@ _LONGEST = 4.0  # squared length of a direction, in units of n
 class LMMAESSettings:
     """Adapt a few directions of a normal distribution, for very many parameters with dependencies among them."""
 
+    integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
     antithetic: ClassVar[bool] = False
 
     population_size: int | None = None

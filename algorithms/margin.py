@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.search_space import Lattice
+from esengine.search_space import Lattice, SearchSpace
 
 Floats = NDArray[np.float64]
 
@@ -56,6 +56,12 @@ class Margin:
         low, high = number - 0.5, number + 0.5
         at_least, at_most = number == self.lattice.lowest, number == self.lattice.highest
         return np.where(at_least & ~at_most, high, low), np.where(at_most & ~at_least, low, high)
+
+
+def margin_of(space: SearchSpace, population_size: int) -> Margin | None:
+    """The paper's margin for a space with whole numbers, or None."""
+    lattice = space.lattice
+    return Margin(lattice, 1 / (space.dimension * population_size)) if lattice.indices.size else None
 
 
 def _moved(m: Floats, s: Floats, low: Floats, high: Floats, alpha: float) -> tuple[Floats, Floats]:

@@ -25,6 +25,7 @@ from esengine.pool import Population
 class PGPESettings(OptimizerSettings):
     """Follow the gradient of the fitness ranks with a standard deviation for every parameter."""
 
+    integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
     antithetic: ClassVar[bool] = True
 
     optimizer: Literal["adam", "sgd", "clipup"] = "clipup"

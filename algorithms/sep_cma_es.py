@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.coefficients import Coefficients, expected_length
+from esengine.algorithms.margin import margin_of
 from esengine.algorithms.ranking import by_rank
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
 from esengine.pool import Population
+from esengine.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class SepCMAESSettings:
         """A new strategy that starts from ``initial``, (dimension,)."""
         return SepCMAES(self, initial, seed)
 
+    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> SepCMAES:
+        """A new strategy that keeps whole numbers within reach."""
+        return SepCMAES(self, initial, seed, space)
+
 
 class SepCMAES:
     """The strategy. Its state is plain arrays of n numbers: mean, variances (the diagonal of C) and the two paths.
@@ -54,9 +60,12 @@ class SepCMAES:
         settings: checked settings.
         initial: (n,) the first mean.
         seed: the run's seed.
+        space: what is searched, if it is more than all vectors.
     """
 
-    def __init__(self, settings: SepCMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
+    def __init__(
+        self, settings: SepCMAESSettings, initial: NDArray[np.floating], seed: int, space: SearchSpace | None = None
+    ) -> None:
         settings.check()
         n = initial.size
         self.settings, self.seed = settings, seed
@@ -69,7 +78,10 @@ class SepCMAES:
         self.p_sigma, self.p_c = np.zeros(n), np.zeros(n)
         self._history = np.zeros(0)  # best fitness of the last generations, newest last
         self._spread = np.inf  # of the last generation's fitness
-        self._window = 10 + int(30 * n / self.population_size)
+        space = space or SearchSpace.free(n)
+        self._margin = margin_of(space, self.population_size)
+        self._factors = np.ones(n)  # of the margin, on what is sampled
+        self._window = 10 + int(30 * n / self.population_size) + 10 * space.lattice.indices.size
         self._dtype = initial.dtype
 
     @property
@@ -78,7 +90,7 @@ class SepCMAES:
         return self.sigma * np.sqrt(self.variances)
 
     def ask(self) -> ScaledSamples:
-        mean, deviations = self.mean.astype(self._dtype), self.deviations.astype(self._dtype)
+        mean, deviations = self.mean.astype(self._dtype), (self.deviations * self._factors).astype(self._dtype)
         return ScaledSamples(self.seed, self.generation + 1, self.population_size, False, mean, deviations)
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
@@ -97,6 +109,8 @@ class SepCMAES:
         decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)
         self.variances = decay * self.variances + k.c_1 * self.p_c**2 + k.c_mu * rank_mu
         self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))
+        if self._margin is not None:
+            self.mean, self._factors = self._margin.corrected(self.mean, self.deviations, self._factors)
         self._remember(fitness)
 
     def _remember(self, fitness: NDArray[np.float64]) -> None:
@@ -120,13 +134,15 @@ class SepCMAES:
     def state(self) -> State:
         arrays = {name: getattr(self, name) for name in ("mean", "variances", "p_sigma", "p_c")}
         numbers = {"generation": self.generation, "sigma": self.sigma, "spread": self._spread}
+        if self._margin is not None:
+            arrays["factors"] = self._factors
         return {**arrays, "history": self._history, **{name: np.array(value) for name, value in numbers.items()}}
 
     def restore(self, state: State) -> None:
         for name in ("mean", "variances", "p_sigma", "p_c"):
             setattr(self, name, state[name])
         self.generation, self.sigma, self._spread = int(state["generation"]), float(state["sigma"]), float(state["spread"])
-        self._history = state["history"]
+        self._history, self._factors = state["history"], state.get("factors", np.ones(self.mean.size))
 
 
 def separable(full: Coefficients, n: int) -> Coefficients:

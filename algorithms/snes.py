@@ -23,6 +23,7 @@ from esengine.pool import Population
 class SNESSettings:
     """Adapt the mean and the standard deviation of every parameter by the natural gradient."""
 
+    integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
     antithetic: ClassVar[bool] = False
 
     population_size: int | None = None

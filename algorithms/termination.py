@@ -42,12 +42,15 @@ class Termination:
         population_size: members of a generation.
         mean: (n,) that the search starts from.
         sigma: that it starts with.
+        patience: generations by which the windows of fitness are longer, where few members differ from the others.
     """
 
-    def __init__(self, tolerances: Tolerances, population_size: int, mean: NDArray[np.float64], sigma: float) -> None:
+    def __init__(
+        self, tolerances: Tolerances, population_size: int, mean: NDArray[np.float64], sigma: float, patience: int = 0
+    ) -> None:
         n = mean.size
         self.tolerances, self.sigma, self.n, self.population_size = tolerances, sigma, n, population_size
-        self.window = 10 + int(30 * n / population_size)
+        self.window = 10 + int(30 * n / population_size) + patience
         self.stagnation = int(100 + 100 * n**1.5 / population_size) if tolerances.stagnation is None else tolerances.stagnation
         self.age = 0  # generations
         self.history = np.zeros(0)  # best fitness of the last generations, newest last

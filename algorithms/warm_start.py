@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from esengine.checkpoint import load_newest
 from esengine.errors import UserError
+from esengine.search_space import SearchSpace
 
 
 def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
@@ -29,8 +30,8 @@ def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArr
     return np.array(mean, np.float64), float(sigma), np.array(covariance, np.float64)
 
 
-def points_of(file: str, n: int) -> NDArray[np.float64]:
-    """Points, (num_points, n), from a .npy file; no code is run.
+def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:
+    """Points of a space, (num_points, space.num_variables), from a .npy file; no code is run.
 
     Raises:
         UserError: it cannot be read, or holds something else.
@@ -39,6 +40,10 @@ def points_of(file: str, n: int) -> NDArray[np.float64]:
         points = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"--inject must be a .npy file of points, got {file}: {error}; write one with numpy.save") from error
+    n = space.num_variables
     if points.ndim != 2 or points.shape[1] != n or not np.isfinite(points).all():
         raise UserError(f"--inject must hold finite points of {n} numbers, one a row, got {file} of shape {points.shape}")
+    outside = ((points < space.lower) | (points > space.upper))[:, space.searched].any(axis=1)
+    if outside.any():
+        raise UserError(f"--inject must hold points within the bounds, got row {np.argmax(outside)} of {file} outside; drop it")
     return np.asarray(points, np.float64)

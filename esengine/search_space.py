@@ -98,22 +98,22 @@ class Lattice:
     scales: Floats
 
 
-def into_bounds(rows: NDArray[np.floating], lower: Floats, upper: Floats) -> Floats:
-    """Rows mapped into a box by the transformation of the ``cma`` package, coordinate by coordinate, (num_rows, n) float64.
+def into_bounds(found: NDArray[np.floating], lower: Floats, upper: Floats) -> Floats:
+    """What was found anywhere, (num_rows, n), mapped into a box, coordinate by coordinate; as the ``cma`` package does it.
 
     The identity but for a margin at each bound, within which the slope falls to 0 at a margin's width beyond the bound; from
     there on mirrored, so that it is smooth and every value beyond stands for one inside.
     """
     below, above = _margins(lower, upper)
     low, high = lower - below, upper + above  # what is mapped one to one
-    rows = np.array(rows, np.float64)
+    rows: Floats = np.array(found, np.float64)
     beyond = (rows < low) | (rows > high)
     if beyond.any():
-        rows = np.where(beyond, _mirrored(rows, low, high), rows)
+        rows[beyond] = _mirrored(rows, low, high)[beyond]
     near_low, near_high = rows < lower + below, rows > upper - above
     with np.errstate(invalid="ignore"):  # infinite bounds have no margin
-        rows = np.where(near_low, lower + (rows - low) ** 2 / (4 * below), rows)
-        rows = np.where(near_high, upper - (rows - high) ** 2 / (4 * above), rows)
+        rows[near_low] = (lower + (rows - low) ** 2 / (4 * below))[near_low]
+        rows[near_high] = (upper - (rows - high) ** 2 / (4 * above))[near_high]
     return np.clip(rows, lower, upper)
 
 

@@ -157,7 +157,8 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
     """The parameters that the search starts from, (dimension,), and the observation scaling that belongs to them."""
     if isinstance(problem, ObjectiveProblem):
         space = problem.space or SearchSpace.free(problem.dimension)
-        return space.rows(train.start(space)[None])[0]
+        start: NDArray[np.float64] = space.rows(train.start(space)[None])[0]
+        return start
     if train.init_policy is not None:
         policy = load_policy(train.init_policy)
         problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)

@@ -63,7 +63,9 @@ class SpaceSettings:
         space = SearchSpace(lower, upper, scales, fixed, whole)
         if not space.dimension:
             raise UserError("--fixed-variables must leave a variable to search, got all of them; free one")
-        _refuse(whole & (np.ceil(lower) > np.floor(upper)), "--integer-variables", "must have a whole number between bounds", lower)
+        _refuse(
+            whole & (np.ceil(lower) > np.floor(upper)), "--integer-variables", "must have a whole number between bounds", lower
+        )
         return space
 
     def start(self, space: SearchSpace) -> NDArray[np.float64]:
@@ -83,8 +85,8 @@ class SpaceSettings:
         narrowest = int(np.argmin(width))
         if sigma > width[narrowest]:
             raise UserError(
-                f"--sigma must be at most the width of the bounds, {width[narrowest]:g} for variable {narrowest}, got {sigma:g}; "
-                f"use a third, {width[narrowest] / 3:.2g}, or give every variable its unit by --variable-scales"
+                f"--sigma must be at most the width of the bounds, {width[narrowest]:g} for variable {narrowest}, "
+                f"got {sigma:g}; use a third, {width[narrowest] / 3:.2g}, or give every variable its unit by --variable-scales"
             )
 
     def _numbers(self, name: str, default: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,9 +68,9 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
 
 
 def completed(config: RunConfig) -> RunConfig:
-    """The settings with what a method can tell from its own, such as the environment from demonstrations."""
+    """The settings with what a method can tell from its own, such as the environment from demonstrations, or files hold."""
     loop = loop_of(config.method)
-    return config if loop is None else loop.complete(config)
+    return config.with_train(**config.train.read_files()) if loop is None else loop.complete(config)
 
 
 def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:

@@ -219,7 +219,7 @@ class Training:
         """The parameters to use: the strategy's or, after a start from a policy, the best that were evaluated."""
         parameters: NDArray[np.floating] = self.strategy.parameters() if self._jump is None else self._jump.best
         if isinstance(self.problem, ObjectiveProblem):
-            return self.problem.points(parameters[None])[0]
+            parameters = self.problem.points(parameters[None])[0]
         return parameters
 
     def advance(self) -> None:

@@ -28,6 +28,7 @@ class GaussianSamples(Candidates):
         mirrored: whether members 2k and 2k + 1 share z, the second with the other sign.
         triangular: whether A is lower triangular.
         injected: (num_injected, dimension) float64 points that the first members are instead; they have no noise.
+        factors: (dimension,) float64 on the members' steps, which widen them along some axes; None for 1.
     """
 
     sigma: float
@@ -38,6 +39,7 @@ class GaussianSamples(Candidates):
     mirrored: bool = False
     triangular: bool = False
     injected: NDArray[np.float64] | None = None
+    factors: NDArray[np.float64] | None = None
     _kept: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)  # steps of members
 
     @property
@@ -70,13 +72,15 @@ class GaussianSamples(Candidates):
         arrays = {"mean": self.mean, "panels": self.panels}
         if self.injected is not None:
             arrays["injected"] = self.injected
+        if self.factors is not None:
+            arrays["factors"] = self.factors
         return {name: getattr(self, name) for name in names}, arrays
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
         steps = self.steps(noise, np.arange(start, stop))
         if self.population_size < 2 * self.dimension:  # then `Population.covariance` asks for them again
             self._kept.update(zip(range(start, stop), steps, strict=True))
-        rows: NDArray[np.float64] = np.multiply(steps, self.sigma)
+        rows: NDArray[np.float64] = np.multiply(steps, self.sigma if self.factors is None else self.sigma * self.factors)
         rows += self.mean
         given = self.num_injected - start
         if self.injected is not None and given > 0:
