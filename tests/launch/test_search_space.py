@@ -17,7 +17,7 @@ def to_the_right(point: np.ndarray[Any, Any]) -> float:
 
 @pytest.mark.parametrize("method", ["cma-es", "sep-cma-es", "openai-es", "truncation-es", "snes", "lm-ma-es"])
 def test_every_method_searches_within_the_space(method: str) -> None:
-    whole = {} if method in ("snes", "lm-ma-es") else {"integer_variables": [2, "3:4"]}
+    whole: dict[str, Any] = {} if method in ("snes", "lm-ma-es") else {"integer_variables": [2, "3:4"]}
     seen: list[Any] = []
 
     def cost(point: np.ndarray[Any, Any]) -> float:
