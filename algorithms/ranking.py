@@ -52,14 +52,16 @@ def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
         fitness: (population_size,), higher is better.
         weights: (population_size,) by rank, best first.
     """
-    order = np.argsort(-fitness, kind="stable")
+    order = np.argsort(-fitness)  # tied members may come in any order, since they share
     ranked = fitness[order]
     first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
-    group = np.cumsum(first) - 1
-    sums = np.bincount(group, weights)
-    averaged = np.where(np.bincount(group)[group] > 1, sums[group] / np.bincount(group)[group], weights)
-    result = np.empty_like(averaged)
-    result[order] = averaged
+    shares = weights
+    if not first.all():
+        group = np.cumsum(first) - 1
+        sizes = np.bincount(group)
+        shares = np.where(sizes[group] > 1, (np.bincount(group, weights) / sizes)[group], weights)
+    result = np.empty_like(shares)
+    result[order] = shares
     return result
 
 

@@ -111,7 +111,7 @@ class Desk:
                 samples = self.candidates["search"]
                 assert isinstance(samples, GaussianSamples)
                 normals = samples.normals(self.noise, np.flatnonzero(self.weights)[task.start : task.stop])
-                lengths: NDArray[np.float64] = np.sum(normals**2, axis=1)
+                lengths: NDArray[np.float64] = np.einsum("ij,ij->i", normals, normals)
                 return lengths.tobytes()
         raise AssertionError(task)
 

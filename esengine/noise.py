@@ -83,8 +83,13 @@ class Noise(Protocol):
     ) -> None:
         """A root with its mutations in order, see `kernels.apply_chain`."""
 
-    def read_rows(self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
-        """Copy a slice of the noise itself from coordinate ``first`` on, (num_rows, width), see `kernels.read_rows`."""
+    def read_rows(
+        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+    ) -> None:
+        """A slice of the noise itself from coordinate ``first`` on, (num_rows, width), times 1 or one of ``scales`` a row.
+
+        See `kernels.read_rows`.
+        """
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,10 @@ class NoiseTable:
     ) -> None:
         kernels.apply_chain(root, self.table, starts, scales, out)
 
-    def read_rows(self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
-        kernels.read_rows(self.table, starts, first, out)
+    def read_rows(
+        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+    ) -> None:
+        kernels.read_rows(self.table, starts, first, _scales_of(starts, out, scales), out)
 
 
 @dataclass(frozen=True)
@@ -215,11 +222,18 @@ class CounterNoise:
         out[:] = root
         counter_normals.add_streams(starts, 0, scales, out)
 
-    def read_rows(self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
-        one = np.ones(1, out.dtype)
-        for row, start in zip(out, starts, strict=True):
+    def read_rows(
+        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+    ) -> None:
+        for row, start, scale in zip(out, starts, _scales_of(starts, out, scales), strict=True):
             row[:] = 0
-            counter_normals.add_streams(np.array([start]), first, one, row)
+            counter_normals.add_streams(np.array([start]), first, np.array([scale]), row)
+
+
+def _scales_of(
+    starts: NDArray[np.int64], out: NDArray[np.floating], scales: NDArray[np.floating] | None
+) -> NDArray[np.floating]:
+    return np.ones(starts.size, out.dtype) if scales is None else scales.astype(out.dtype, copy=False)
 
 
 def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

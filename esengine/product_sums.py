@@ -45,11 +45,7 @@ def product_sum(
         block = slice(first, first + _BLOCK)
         left, right = room[:, : starts[block].size]
         noise.read_rows(starts[block], column, right)
-        if row == column:
-            np.multiply(right, weights[block, None], out=left)
-        else:
-            noise.read_rows(starts[block], row, left)
-            left *= weights[block, None]
+        noise.read_rows(starts[block], row, left, weights[block])
         kernels.add_products(left, right, row == column, out)
     return out
 

@@ -98,7 +98,7 @@ def around(point: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.float64
 def ours(cost: Counted, index: int, restarts: str, noise: Noise) -> None:
     """Search until ``cost`` is over."""
     dimension = cost.problem.dimension
-    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension), None))
+    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension, together=64), None))
     settings = CMAESSettings(sigma=SIGMA, restarts=restarts, max_restarts=30)  # type: ignore[arg-type]
     for attempt, point in enumerate(starts(index, dimension)):
         strategy: Strategy = settings.strategy(point, 1000 * index + attempt)

@@ -41,7 +41,7 @@ def start(dimension: int, seed: int) -> NDArray[np.float64]:
 def ours(cost: Cost, dimension: int, seed: int, noise: Noise) -> tuple[int, bool]:
     """Evaluations of one run, and whether it reached the target."""
     strategy = CMAES(CMAESSettings(tolerance_fun=0), start(dimension, seed), seed)
-    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension), None))
+    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension, together=64), None))
     while strategy.should_stop() is None and strategy.generation * strategy.population_size < LIMIT * dimension:
         candidates = strategy.ask()
         fitness = pool.evaluate(candidates).fitness

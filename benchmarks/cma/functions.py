@@ -22,16 +22,17 @@ class RowsProblem:
     Args:
         cost: lower is better.
         dimension: number of parameters.
+        together: members of a unit of work; 1 is what a user's plain function gets.
     """
 
     dtype = np.float64
     num_statistics = 0
 
-    def __init__(self, cost: Cost, dimension: int) -> None:
-        self.cost, self.dimension = cost, dimension
+    def __init__(self, cost: Cost, dimension: int, together: int = 1) -> None:
+        self.cost, self.dimension, self.together = cost, dimension, together
 
     def members_together(self, population_size: int) -> int:
-        return 1
+        return self.together
 
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]

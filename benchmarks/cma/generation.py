@@ -1,7 +1,8 @@
 """``python -m benchmarks.cma.generation``: CPU time of a generation without the objective, ours beside ``cma``, in turns.
 
 Ours is stop test, ask, evaluation of the population on a cost that is one column of the rows, and tell, in one process with
-one thread; theirs is stop test, ask and tell of the same costs. A ratio above 1 says how many times faster ours is.
+one thread; theirs is stop test, ask and tell of the same costs. A ratio above 1 says how many times faster ours is. A unit of
+work is 64 members, as for any objective that takes many at once, or 1 where that is said, as for one that takes them singly.
 ``lm-ma-es`` and ``sep-cma-es`` at 100,000 parameters show their time and memory, where no full matrix fits.
 """
 
@@ -32,14 +33,15 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import cma
 
-CASES = (  # n, lambda, factor, goal
-    (10, 100, "eigen", None),
-    (100, 100, "eigen", None),
-    (100, 10_000, "eigen", 12.0),
-    (1000, 100, "eigen", None),
-    (1000, 100, "cholesky", 5.0),
-    (1000, 1000, "eigen", None),
-    (1000, 10_000, "eigen", 3.0),
+CASES = (  # n, lambda, factor, members of a unit of work, goal
+    (10, 100, "eigen", 64, None),
+    (100, 100, "eigen", 64, None),
+    (100, 10_000, "eigen", 64, 12.0),
+    (100, 10_000, "eigen", 1, None),
+    (1000, 100, "eigen", 64, None),
+    (1000, 100, "cholesky", 64, 5.0),
+    (1000, 1000, "eigen", 64, None),
+    (1000, 10_000, "eigen", 64, 3.0),
 )
 
 
@@ -48,10 +50,10 @@ def one_column(rows: Rows) -> Rows:
     return np.array(rows[:, 0])
 
 
-def our_generation(strategy: Strategy, dimension: int) -> Callable[[], None]:
+def our_generation(strategy: Strategy, dimension: int, together: int) -> Callable[[], None]:
     """One generation of ours."""
     noise = create_table(0, 24, dimension, None)
-    pool = Pool(World(), Desk(noise, RowsProblem(one_column, dimension), None))
+    pool = Pool(World(), Desk(noise, RowsProblem(one_column, dimension, together), None))
 
     def generation() -> None:
         strategy.should_stop()
@@ -81,11 +83,11 @@ def seconds_of(generation: Callable[[], None], count: int) -> float:
     return (time.process_time() - began) / count
 
 
-def measure(dimension: int, population_size: int, factor: str, repeats: int) -> dict[str, Any]:
+def measure(dimension: int, population_size: int, factor: str, together: int, repeats: int) -> dict[str, Any]:
     """Both sides in turns, the median of each and of their ratios."""
     settings = CMAESSettings(population_size=population_size, factor=factor)  # type: ignore[arg-type]
     sides = {
-        "ours": our_generation(CMAES(settings, np.zeros(dimension), 0), dimension),
+        "ours": our_generation(CMAES(settings, np.zeros(dimension), 0), dimension, together),
         "cma": their_generation(dimension, population_size),
     }
     with warnings.catch_warnings():
@@ -101,6 +103,7 @@ def measure(dimension: int, population_size: int, factor: str, repeats: int) -> 
         "n": dimension,
         "lambda": population_size,
         "factor": factor,
+        "unit": together,
         "ours_ms": times["ours"],
         "cma_ms": times["cma"],
         "ratio": float(np.median(ratios)),
@@ -114,7 +117,7 @@ def measure_large(method: str, dimension: int) -> dict[str, Any]:
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     strategy = settings_of(method)().strategy(np.zeros(dimension), 0)
-    generation = our_generation(strategy, dimension)
+    generation = our_generation(strategy, dimension, 1)
     generation()
     milliseconds = 1e3 * seconds_of(generation, 5)
     added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -124,25 +127,31 @@ def measure_large(method: str, dimension: int) -> dict[str, Any]:
 
 def render(rows: list[dict[str, Any]]) -> str:
     """The table in markdown."""
-    lines = ["| n | lambda | factor | cma, ms | ours, ms | ratio | range | goal |", "|---|---|---|---|---|---|---|---|"]
-    for row, (*_, goal) in zip(rows, CASES, strict=True):
+    lines = ["| n | lambda | factor | unit | cma, ms | ours, ms | ratio | range | goal |", "|---" * 9 + "|"]
+    goals = {case[:4]: case[4] for case in CASES}
+    for row in rows:
+        goal = goals[(row["n"], row["lambda"], row["factor"], row["unit"])]
         span = f"{min(row['ratios']):.2f} to {max(row['ratios']):.2f}"
         times = [f"{row[side]:.3g}" for side in ("cma_ms", "ours_ms")]
-        cells = [f"{row['n']:,}", f"{row['lambda']:,}", row["factor"], *times, f"{row['ratio']:.2f}", span, f"{goal or '-'}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        case = [f"{row['n']:,}", f"{row['lambda']:,}", row["factor"], str(row["unit"])]
+        lines.append("| " + " | ".join([*case, *times, f"{row['ratio']:.2f}", span, f"{goal or '-'}"]) + " |")
     return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cma.generation", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="turns of both sides")
+    parser.add_argument("--parameters", type=int, help="only the cases of this many parameters, without the linear methods")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     threadpool_limits(1)
-    large = [measure_large(method, 100_000) for method in ("sep-cma-es", "lm-ma-es")]
+    only = options.parameters
+    large = [] if only else [measure_large(method, 100_000) for method in ("sep-cma-es", "lm-ma-es")]
     rows = []
-    for dimension, population_size, factor, _ in CASES:
-        rows.append(measure(dimension, population_size, factor, options.repeats))
+    for dimension, population_size, factor, together, _ in CASES:
+        if only not in (None, dimension):
+            continue
+        rows.append(measure(dimension, population_size, factor, together, options.repeats))
         print({key: value for key, value in rows[-1].items() if key != "ratios"}, file=sys.stderr, flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps({"generations": rows, "large": large}, indent=1) + "\n")

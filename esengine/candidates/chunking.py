@@ -20,4 +20,5 @@ def evaluation_chunk_size(population_size: int, members_together: int) -> int:
 
 def chunks(population_size: int, size: int) -> list[tuple[int, int]]:
     """Bounds ``(start, stop)`` of consecutive chunks; the last may be short."""
-    return [(start, min(start + size, population_size)) for start in range(0, population_size, size)]
+    starts = range(0, population_size, size)
+    return list(zip(starts, [*starts[1:], population_size], strict=False))

@@ -91,9 +91,8 @@ class GaussianSamples(Candidates):
         """z of any members, (num_members, dimension)."""
         windows = members // 2 if self.mirrored else members
         normals = np.empty((members.size, self.dimension))
-        noise.read_rows(noise.starts(self.seed, self.generation, windows), 0, normals)
-        if self.mirrored:
-            normals *= (1 - 2 * (members % 2))[:, None]
+        signs = 1.0 - 2 * (members % 2) if self.mirrored else None
+        noise.read_rows(noise.starts(self.seed, self.generation, windows), 0, normals, signs)
         return normals
 
     def steps(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:

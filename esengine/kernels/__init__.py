@@ -28,6 +28,7 @@ from esengine.kernels.products import (
     multiply_rows_reference,
     pack_panels,
     read_rows,
+    read_rows_reference,
 )
 from esengine.kernels.sums import (
     apply_chain,
@@ -62,6 +63,7 @@ __all__ = [
     "perturb_scaled",
     "perturb_scaled_reference",
     "read_rows",
+    "read_rows_reference",
     "weighted_noise_sum",
     "weighted_noise_sum_reference",
     "weighted_square_sum",

@@ -170,9 +170,35 @@ def adapt_covariance_reference(
 
 
 @njit(cache=True, error_model="numpy")
-def read_rows(table: NDArray[np.float32], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]) -> None:
-    """``out[i] = table[starts[i] + first : ... + width]``: the same slice of many windows, (num_rows, width)."""
+def read_rows(
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    first: int,
+    scales: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """``out[i] = scales[i] * table[starts[i] + first : ... + width]``: the same slice of many windows, (num_rows, width).
+
+    Args:
+        table: the noise table.
+        starts: (num_rows,) window starts.
+        first: the first coordinate of the slice.
+        scales: (num_rows,) in the precision of ``out``.
+        out: (num_rows, width) overwritten.
+    """
     for i in range(starts.size):
-        noise, row = table[starts[i] + first : starts[i] + first + out.shape[1]], out[i]
+        noise, row, scale = table[starts[i] + first : starts[i] + first + out.shape[1]], out[i], scales[i]
         for k in range(row.size):
-            row[k] = noise[k]
+            row[k] = scale * noise[k]
+
+
+def read_rows_reference(
+    table: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    first: int,
+    scales: NDArray[np.floating],
+    out: NDArray[np.floating],
+) -> None:
+    """NumPy twin of `read_rows`."""
+    for row, start, scale in zip(out, starts, scales, strict=True):
+        row[:] = scale * table[start + first : start + first + row.size].astype(out.dtype)

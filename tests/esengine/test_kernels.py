@@ -182,3 +182,12 @@ def test_a_covariance_adapts_as_its_reference_and_stays_symmetric() -> None:
     kernels.adapt_covariance_reference(expected, 0.9, rank_mu, 0.03, path)
     np.testing.assert_allclose(C, expected, rtol=1e-13)
     np.testing.assert_array_equal(C, C.T)
+
+
+def test_rows_of_noise_are_read_as_by_their_reference() -> None:
+    table = np.random.default_rng(6).standard_normal(80).astype(np.float32)
+    starts, scales = np.array([0, 48, 16]), np.array([1.0, -0.5, 3.0])
+    rows, expected = np.empty((2, 3, 21))
+    kernels.read_rows(table, starts, 2, scales, rows)
+    kernels.read_rows_reference(table, starts, 2, scales, expected)
+    np.testing.assert_array_equal(rows, expected)
