@@ -30,7 +30,7 @@ from esengine.algorithms.termination import Termination, Tolerances
 from esengine.algorithms.warm_start import distribution_of, points_of
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
-from esengine.pool import Population
+from esengine.population import Population
 from esengine.search_space import SearchSpace
 
 _ARRAYS = ("mean", "p_sigma", "p_c", "A", "B", "D")  # of the state

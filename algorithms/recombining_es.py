@@ -15,7 +15,7 @@ from esengine.algorithms.ranking import by_rank
 from esengine.algorithms.strategy import State, check_results
 from esengine.algorithms.truncation_es import TruncationESSettings
 from esengine.candidates import Candidates, MutatedParents
-from esengine.pool import Population
+from esengine.population import Population
 
 
 class RecombiningES:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.strategy import State, Strategy
 from esengine.candidates import Candidates
 from esengine.errors import UserError
-from esengine.pool import Population
+from esengine.population import Population
 from esengine.seeding import derive_key, generator
 
 Restarts = Literal["none", "ipop", "bipop"]

@@ -19,7 +19,7 @@ from esengine.algorithms.ranking import by_rank
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
-from esengine.pool import Population
+from esengine.population import Population
 from esengine.search_space import SearchSpace
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.errors import UserError
-from esengine.pool import Population
+from esengine.population import Population
 from esengine.search_space import SearchSpace
 
 State = dict[str, NDArray[Any]]

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import chunk_size, chunks
-from esengine.dispatch import IN_FLIGHT
 from esengine.errors import UserError
 from esengine.launch.bench import dispatch
-from esengine.pool import noise_sum_slices
+from esengine.population import noise_sum_slices
+from esengine.worklist import IN_FLIGHT, WorkList
 from esengine.world import FANOUT
 
 
@@ -24,8 +24,8 @@ class Costs:
     """Seconds that the parts of a generation take.
 
     Attributes:
-        master_s: of the master for a unit: one result received, one task sent.
-        worker_s: of a worker for a unit, beside the members themselves.
+        master_s: of the master for a message: results received, a task sent.
+        worker_s: of a worker for a message, beside the members themselves.
         publish_s: of a node leader to lay a publication out.
         latency_s: of a message between two nodes.
         bytes_per_s: of a link between two nodes.
@@ -105,102 +105,108 @@ class Simulation:
         num_workers: ranks beside the master.
         costs: what the parts take.
         faults: what goes wrong.
+        singly: whether units never go out together, as those of a sum.
     """
 
-    def __init__(self, lengths: NDArray[np.float64], num_workers: int, costs: Costs, faults: Faults) -> None:
+    def __init__(
+        self, lengths: NDArray[np.float64], num_workers: int, costs: Costs, faults: Faults, singly: bool = False
+    ) -> None:
         self.lengths, self.costs, self.faults = lengths.tolist(), costs, faults
         self._random = np.random.default_rng(faults.seed)
         slow = self._random.random(num_workers) < faults.stragglers
         self._pace = np.where(slow, faults.slowdown, 1.0).tolist()
-        self._todo = deque(range(len(lengths)))
-        self._last = IN_FLIGHT * num_workers
-        self._waiting: list[deque[int]] = [deque() for _ in range(num_workers)]  # arrived, not begun
-        self._held = [0] * num_workers
-        self._running: list[int | None] = [None] * num_workers
-        self._events: list[tuple[float, int, str, int, int]] = []
+        self._todo = WorkList(range(len(lengths)), num_workers, singly)
+        self._held: list[deque[range]] = [deque() for _ in range(num_workers)]  # until the master has the result
+        self._answered = [0] * num_workers  # of those, the first ones, that are done
+        self._arrived = [0] * num_workers  # of the others, the first ones, that are there
+        self._running, self._gone = [False] * num_workers, [False] * num_workers
+        self._events: list[tuple[float, int, str, int, float]] = []
         self._count = 0
         self._master_free = self._master_busy = 0.0
         self._num_failures = 0
 
     def run(self) -> Evaluated:
         """From the first task to the last result."""
-        for depth in range(1, IN_FLIGHT + 1):
+        for _ in range(IN_FLIGHT):
             for worker in range(len(self._held)):
-                if self._todo and (depth == 1 or len(self._todo) > self._last):
-                    self._send(worker, self.costs.master_s / 2)
+                self._refill(worker, 0.0)
         done, now = 0, 0.0
         while done < len(self.lengths):
-            now, _, what, worker, unit = heapq.heappop(self._events)
+            now, _, what, worker, seconds = heapq.heappop(self._events)
             match what:
-                case "task":
-                    self._waiting[worker].append(unit)
+                case "task" if self._arrived[worker] < len(self._held[worker]) - self._answered[worker]:
+                    self._arrived[worker] += 1
                     self._begin(worker, now)
                 case "finished":
-                    self._running[worker] = None
-                    self._push(now + self.costs.latency_s, "result", worker, unit)
+                    self._running[worker] = False
+                    self._arrived[worker] -= 1
+                    self._answered[worker] += 1
+                    self._push(now + self.costs.latency_s, "result", worker, seconds)
                     self._begin(worker, now)
                 case "result":
-                    done += 1
-                    now = self._handle(worker, now)
+                    done += len(self._held[worker][0])
+                    now = self._handle(worker, seconds, now)
                 case "died":
                     self._bury(worker, now)
                 case "back":
-                    self._held[worker] = 0
+                    self._gone[worker] = False
                     self._refill(worker, now)
         return Evaluated(now, self._master_busy, self._num_failures)
 
-    def _push(self, time: float, what: str, worker: int, unit: int) -> None:
+    def _push(self, time: float, what: str, worker: int, seconds: float = 0.0) -> None:
         self._count += 1
-        heapq.heappush(self._events, (time, self._count, what, worker, unit))
-
-    def _send(self, worker: int, cost: float, now: float = 0.0) -> None:
-        self._occupy_master(now, cost)
-        self._held[worker] += 1
-        self._push(self._master_free + self.costs.latency_s, "task", worker, self._todo.popleft())
+        heapq.heappush(self._events, (time, self._count, what, worker, seconds))
 
     def _occupy_master(self, now: float, cost: float) -> None:
         self._master_free = max(self._master_free, now) + cost
         self._master_busy += cost
 
-    def _begin(self, worker: int, now: float) -> None:
-        """Start the worker's next unit if it is free; the failure that may end it is drawn now."""
-        if self._running[worker] is not None or not self._waiting[worker]:
-            return
-        unit = self._waiting[worker].popleft()
-        self._running[worker] = unit
-        length = self.lengths[unit] * self._pace[worker] + self.costs.worker_s
-        fails_after = math.inf
-        if self.faults.failures_per_hour > 0:
-            fails_after = self._random.exponential(3600 / self.faults.failures_per_hour)
-        if fails_after < length:
-            self._push(now + fails_after, "died", worker, unit)
-        else:
-            self._push(now + length, "finished", worker, unit)
-
-    def _handle(self, worker: int, now: float) -> float:
+    def _handle(self, worker: int, seconds: float, now: float) -> float:
         """The master's part for a result; returns when it has it."""
+        units = self._held[worker].popleft()
+        self._answered[worker] -= 1
+        self._todo.learn(len(units), seconds)
         self._occupy_master(now, self.costs.master_s / 2)
         received = self._master_free
-        self._held[worker] -= 1
         self._refill(worker, now)
         return received
 
     def _refill(self, worker: int, now: float) -> None:
-        if self._todo and (len(self._todo) > self._last or self._held[worker] == 0):
-            self._send(worker, self.costs.master_s / 2, now)
+        """Give a worker its next units, if there are some for it."""
+        if self._gone[worker]:
+            return
+        if (units := self._todo.deal(not self._held[worker])) is not None:
+            self._occupy_master(now, self.costs.master_s / 2)
+            self._held[worker].append(units)
+            self._push(self._master_free + self.costs.latency_s, "task", worker)
+
+    def _begin(self, worker: int, now: float) -> None:
+        """Start the worker's next units if it is free; the failure that may end them is drawn now."""
+        if self._running[worker] or not self._arrived[worker]:
+            return
+        self._running[worker] = True
+        units = self._held[worker][self._answered[worker]]
+        seconds = sum(self.lengths[unit] for unit in units) * self._pace[worker]
+        fails_after = math.inf
+        if self.faults.failures_per_hour > 0:
+            fails_after = self._random.exponential(3600 / self.faults.failures_per_hour)
+        if fails_after < seconds + self.costs.worker_s:
+            self._push(now + fails_after, "died", worker)
+        else:
+            self._push(now + seconds + self.costs.worker_s, "finished", worker, seconds)
 
     def _bury(self, worker: int, now: float) -> None:
         """A worker died: its units are done again, first of all, and it comes back later."""
         self._num_failures += 1
-        lost = [unit for unit in (self._running[worker], *self._waiting[worker]) if unit is not None]
-        self._running[worker] = None
-        self._waiting[worker].clear()
-        self._todo.extendleft(lost)
-        self._push(now + self.faults.respawn_s, "back", worker, -1)
+        held = self._held[worker]
+        while len(held) > self._answered[worker]:
+            self._todo.take_back(held.pop())
+        self._running[worker], self._gone[worker], self._arrived[worker] = False, True, 0
+        self._push(now + self.faults.respawn_s, "back", worker)
         known = now + self.faults.detect_s
-        for other, held in enumerate(self._held):  # the free ones take them over
-            if held == 0 and self._todo:
-                self._send(other, self.costs.master_s / 2, known)
+        for other, units in enumerate(self._held):  # the free ones take them over
+            if not units:
+                self._refill(other, known)
 
 
 def publication_s(num_nodes: int, num_bytes: float, costs: Costs) -> float:
@@ -231,5 +237,5 @@ def update_s(population_size: int, dimension: int, num_ranks: int, costs: Costs)
     """Seconds of a weighted sum of all members' noise, in slices of coordinates on all ranks, gathered on the master."""
     slices = np.array([stop - start for start, stop in noise_sum_slices(dimension)], np.float64)
     work = slices * population_size / costs.products_per_s
-    summed = float(work.sum()) if num_ranks == 1 else Simulation(work, num_ranks - 1, costs, Faults()).run().wall_s
+    summed = float(work.sum()) if num_ranks == 1 else Simulation(work, num_ranks - 1, costs, Faults(), singly=True).run().wall_s
     return summed + 4 * dimension / costs.bytes_per_s

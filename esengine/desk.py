@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import KINDS, Candidates, GaussianSamples, PolicyEpisodes
+from esengine.candidates import KINDS, Candidates, GaussianSamples, PolicyEpisodes, evaluation_chunk_size
 from esengine.faults import Failure, MembersFailed
 from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
@@ -86,34 +86,47 @@ class Desk:
                 self.load(header["of"])
             self._install(version, header, arrays)
 
-    def execute(self, task: Task) -> bytes:
-        """Do one unit and return its result as bytes.
+    def unit_bounds(self, task: Task) -> list[tuple[int, int]]:
+        """The members of each unit of a task; a sum is one unit."""
+        if task.kind != Kind.EVALUATE:
+            return [(task.start, task.stop)]
+        size = self.members_of_unit
+        return [(start, min(start + size, task.stop)) for start in range(task.start, task.stop, size)]
+
+    @property
+    def members_of_unit(self) -> int:
+        """Members of a unit of the last published population's evaluation; the last unit may be short."""
+        population_size = self._evaluated.population_size
+        return evaluation_chunk_size(population_size, self.problem.members_together(population_size))
+
+    def execute(self, kind: int, start: int, stop: int) -> bytes:
+        """Do one unit, of some members or coordinates, and return its result as bytes.
 
         Raises:
             MembersFailed: members of an evaluation raised.
         """
-        match task.kind:
+        match kind:
             case Kind.EVALUATE:
-                records, statistics = self._evaluate(task.start, task.stop)
+                records, statistics = self._evaluate(start, stop)
                 return records.tobytes() + statistics.tobytes()
             case Kind.NOISE_SUM | Kind.SQUARE_SUM:
-                out = np.empty(task.stop - task.start, self.weights.dtype)
-                power = 1 if task.kind == Kind.NOISE_SUM else 2
+                out = np.empty(stop - start, self.weights.dtype)
+                power = 1 if kind == Kind.NOISE_SUM else 2
                 weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, power)
                 add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
-                add_up(weights, starts, task.start, out)
+                add_up(weights, starts, start, out)
                 return out.tobytes()
             case Kind.PRODUCT_SUM:
                 weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, 2)
                 size = product_tile(self.problem.dimension, self.candidates["search"].population_size)
-                return product_sum(self.noise, weights, starts, (task.start, task.stop), size).tobytes()
+                return product_sum(self.noise, weights, starts, (start, stop), size).tobytes()
             case Kind.LENGTHS:
                 samples = self.candidates["search"]
                 assert isinstance(samples, GaussianSamples)
-                normals = samples.normals(self.noise, np.flatnonzero(self.weights)[task.start : task.stop])
+                normals = samples.normals(self.noise, np.flatnonzero(self.weights)[start:stop])
                 lengths: NDArray[np.float64] = np.einsum("ij,ij->i", normals, normals)
                 return lengths.tobytes()
-        raise AssertionError(task)
+        raise AssertionError(kind)
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
         """The results of neighbouring units of evaluation, by one call; for problems without statistics.

@@ -1,10 +1,15 @@
-"""Handing a list of units out to the workers until all of them are done, whoever fails or dies meanwhile."""
+"""Handing a list of units out to the workers until all of them are done, whoever fails or dies meanwhile.
+
+How many go to a worker at once is the `worklist`'s business. A worker answers its units in order, so what it holds is known to
+the unit; but which unit of a range a worker died over is not, and then its units are dealt again one by one, without blame.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 
 from esengine import messages
 from esengine.crew import Crew
@@ -12,10 +17,10 @@ from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, WorkerError
 from esengine.faults import MOST_DEATHS, Failure, FaultRules, failure_words
 from esengine.interrupts import StopRequest
+from esengine.messages import Results, Task
 from esengine.problems import failed_records
+from esengine.worklist import IN_FLIGHT, WorkList
 from esengine.world import Backoff
-
-IN_FLIGHT = 2  # units a worker holds, so that it never waits for the master's answer
 
 
 class Failures:
@@ -63,7 +68,7 @@ class Dispatch:
 
     def __init__(self, crew: Crew, desk: Desk, stop: StopRequest, rules: FaultRules, failures: Failures) -> None:
         self._crew, self._desk, self._stop, self._rules, self._failures = crew, desk, stop, rules, failures
-        self._held: dict[int, deque[int]] = {}
+        self._held: dict[int, deque[range]] = {}  # units that each worker has been given and has not answered
         self._since: dict[int, float] = {}  # when each worker began what it does, where there is a --member-timeout
         self._tries: Counter[int] = Counter()  # failures of each unit
         self._deaths: Counter[int] = Counter()  # workers that died over each unit
@@ -76,13 +81,16 @@ class Dispatch:
             Interrupted: a signal asked to stop, or nobody is left to work.
             WorkerError: too many members failed, or something else than a member.
         """
-        self._kind, self._bounds, self._finished = kind, bounds, finished
-        self._tasks = messages.encode_tasks(version, kind, bounds)
-        self._todo = deque(unit for unit in range(len(bounds)) if unit not in finished)
-        self._deal()
-        mail, held, last, timed = self._crew.mail, self._held, self._last, self._rules.member_timeout is not None
-        busy_s, backoff, stop = 0.0, Backoff(), self._stop
-        while len(finished) < len(self._tasks):
+        self._version, self._kind, self._bounds, self._finished = version, kind, bounds, finished
+        todo = (unit for unit in range(len(bounds)) if unit not in finished)
+        singly = kind != Kind.EVALUATE or self._rules.member_timeout is not None
+        self._todo = WorkList(todo, len(self._crew.workers), singly)
+        self._held = {worker: deque() for worker in self._crew.workers}
+        for _ in range(IN_FLIGHT):
+            for worker in self._held:
+                self._feed(worker)
+        mail, held, busy_s, backoff, stop = self._crew.mail, self._held, 0.0, Backoff(), self._stop
+        while len(finished) < len(bounds):
             if stop.received is not None:
                 raise Interrupted(stop.received)
             body = mail.poll()
@@ -91,34 +99,41 @@ class Dispatch:
                 continue
             backoff.reset()
             worker = mail.source
-            queue = held.get(worker)
-            if queue is None or mail.tag not in (messages.RESULT_TAG, messages.FAILURE_TAG):
+            if worker not in held or mail.tag not in (messages.RESULT_TAG, messages.FAILURE_TAG):
                 self._crew.handle(body)
                 self._greet()
-                continue
-            unit = queue.popleft()
-            if mail.tag == messages.RESULT_TAG:
-                answered, of, seconds, payload = messages.decode_result(body)
-                finished[unit] = payload
+            elif mail.tag == messages.RESULT_TAG:
+                busy_s += self._take(worker, messages.decode_results(body))
             else:
-                answered, of, seconds, payload, failures = messages.decode_failure(body)
-                self._fail(worker, unit, payload, failures)
-            assert (answered, of) == (version, unit)
-            busy_s += seconds
-            if timed:
-                self._since[worker] = time.monotonic()
-            if self._todo and (len(self._todo) > last or not queue):
-                self._feed(worker, queue)
+                results, failures = messages.decode_failure(body)
+                busy_s += self._take(worker, results, failures)
         return busy_s
 
-    def _deal(self) -> None:
-        """Give every worker its first units."""
-        self._held = {worker: deque() for worker in self._crew.workers}
-        self._last = IN_FLIGHT * len(self._held)
-        for depth in range(IN_FLIGHT):
-            for worker, queue in self._held.items():
-                if depth == 0 or len(self._todo) > self._last:
-                    self._feed(worker, queue)
+    def _take(self, worker: int, results: Results, failures: list[Failure] | None = None) -> float:
+        """What a worker answers of the units that it has held longest; returns the seconds that it was busy."""
+        version, first, num_returned, seconds, payloads = results
+        queue = self._held[worker]
+        units = queue[0]
+        done = len(payloads)
+        assert (version, first) == (self._version, units.start)
+        if failures is None:
+            self._finished.update(zip(units, payloads, strict=False))
+        left, returned = units[done : len(units) - num_returned], units[len(units) - num_returned :]
+        if left:
+            queue[0] = left
+        else:
+            queue.popleft()
+        self._todo.learn(done, seconds)
+        self._todo.take_back(returned)
+        if failures is not None:
+            self._fail(worker, first, payloads[0], failures)
+        if self._rules.member_timeout is not None:
+            self._since[worker] = time.monotonic()
+        if not left:
+            self._feed(worker)
+        if returned:
+            self._feed_idle()
+        return seconds
 
     def _wait(self, backoff: Backoff) -> None:
         """Nothing has come: see to the dead, or rest."""
@@ -129,27 +144,25 @@ class Dispatch:
         else:
             backoff.pause()
 
-    def _feed(self, worker: int, queue: deque[int]) -> None:
-        """Give a worker its next unit, if there is one for it."""
-        if not self._todo:
+    def _feed(self, worker: int) -> None:
+        """Give a worker its next units, if there are some for it."""
+        queue = self._held[worker]
+        others = self._avoid and len(self._held) > 1  # who can try again what failed here
+        units = self._todo.deal(not queue, partial(self._failed_on, worker) if others else None)
+        if units is None:
             return
-        unit = self._todo.popleft()
-        if self._avoid and len(self._held) > 1 and self._avoid.get(unit) == worker:
-            self._todo.appendleft(unit)
-            others = [other for other in self._todo if self._avoid.get(other) != worker]
-            if not others:
-                return  # another worker will be free
-            unit = others[0]
-            self._todo.remove(unit)
         if not queue and self._rules.member_timeout is not None:
             self._since[worker] = time.monotonic()
-        queue.append(unit)
-        messages.send_task(self._crew.mail, worker, self._tasks[unit])
+        queue.append(units)
+        messages.send_task(self._crew.mail, worker, Task.of_units(self._version, self._kind, units, self._bounds))
+
+    def _failed_on(self, worker: int, units: range) -> bool:
+        return self._avoid.get(units.start) == worker
 
     def _feed_idle(self) -> None:
         for worker, queue in self._held.items():
             if not queue:
-                self._feed(worker, queue)
+                self._feed(worker)
 
     def _greet(self) -> None:
         """Give replacements that have arrived something to do."""
@@ -163,19 +176,26 @@ class Dispatch:
         self._tries[unit] += 1
         if self._tries[unit] <= self._rules.member_retries:
             self._avoid[unit] = worker
-            self._todo.appendleft(unit)
+            self._todo.take_back(range(unit, unit + 1))
             self._feed_idle()
             return
         self._finished[unit] = payload
         self._failures.give_up([{**failure, "rank": worker} for failure in failures])
 
     def _bury(self) -> None:
-        """Take back what dead workers held; the first unit is what such a worker was at."""
+        """Take back what dead workers held; the first units are what such a worker was at."""
         for worker in self._crew.bury():
             queue = self._held.pop(worker, None)
-            if queue:
-                self._todo.extendleft(reversed(list(queue)[1:]))
-                self._blame(queue[0], worker)
+            if not queue:
+                continue
+            at = queue.popleft()
+            for units in reversed(queue):
+                self._todo.take_back(units)
+            if len(at) == 1:
+                self._blame(at.start, worker)
+            else:
+                for unit in reversed(at):
+                    self._todo.take_back(range(unit, unit + 1))
         self._greet()
 
     def _blame(self, unit: int, worker: int) -> None:
@@ -185,7 +205,7 @@ class Dispatch:
         else:
             self._deaths[unit] += 1
         if self._tries[unit] <= self._rules.member_retries and self._deaths[unit] < MOST_DEATHS:
-            self._todo.appendleft(unit)
+            self._todo.take_back(range(unit, unit + 1))
             return
         reason = reason or f"{MOST_DEATHS} workers died while they evaluated it; the last of them: rank {worker}"
         start, stop = self._bounds[unit]

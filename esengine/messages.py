@@ -2,9 +2,9 @@
 
 | message | from, to | body |
 |---|---|---|
-| task | master, worker | one `Task`: which unit of which published work |
-| result | worker, master | version, unit, seconds of work, and the unit's bytes |
-| failure | worker, master | the same, of a unit some of whose members raised, and what they raised |
+| task | master, worker | one `Task`: which unit, or neighbouring units, of which published work |
+| result | worker, master | `Results` of the task's next units, and how many of its last ones are handed back undone |
+| failure | worker, master | the same, of one unit some of whose members raised, and what they raised |
 | publish | master, node leaders along their tree | version, the tree, and a packed bundle, see `node_memory.pack` |
 | ready | node leader, master | version: the ranks of its node may map what was published |
 | lead | master, worker | nothing: lead this node, whose leader died |
@@ -36,19 +36,19 @@ LEAD_TAG, LEADING_TAG, FOLLOW_TAG, TOLD_TAG = range(8, 12)
 _GREETING_S = 10.0
 
 _TASK = struct.Struct("<5q")
-_RESULT = struct.Struct("<qqd")
+_RESULTS = struct.Struct("<4qd")
 _VERSION, _LENGTH = struct.Struct("<q"), struct.Struct("<q")
 _PUBLICATION = struct.Struct("<qq")
 
 
 class Task(NamedTuple):
-    """One unit of work on published state.
+    """One unit of work on published state, or neighbouring units to be done one after the other.
 
     Attributes:
         version: of the published bundle that it refers to.
         kind: what to do, see `desk.Kind`.
-        unit: index in the work list, which is the order that results are merged in.
-        start, stop: members, or coordinates, of the unit.
+        unit: index of the first in the work list, which is the order that results are merged in.
+        start, stop: members of the units, or coordinates of the one unit of a sum.
     """
 
     version: int
@@ -56,6 +56,29 @@ class Task(NamedTuple):
     unit: int
     start: int
     stop: int
+
+    @classmethod
+    def of_units(cls, version: int, kind: int, units: range, bounds: Sequence[tuple[int, int]]) -> Task:
+        """The task of neighbouring units of a work list, whose members or coordinates are ``bounds``."""
+        return cls(version, kind, units.start, bounds[units[0]][0], bounds[units[-1]][1])
+
+
+class Results(NamedTuple):
+    """Some units of a task are done.
+
+    Attributes:
+        version: as the task's.
+        unit: index of the first.
+        num_returned: units at the end of the task that the worker hands back undone, since they take longer than expected.
+        seconds: of work.
+        payloads: bytes of each unit.
+    """
+
+    version: int
+    unit: int
+    num_returned: int
+    seconds: float
+    payloads: list[bytes]
 
 
 class Mailbox:
@@ -186,46 +209,45 @@ class Mailbox:
             self.lost.append(rank)
 
 
-def encode_tasks(version: int, kind: int, bounds: Sequence[tuple[int, int]]) -> list[bytes]:
-    """The messages of a work list; a `Task`'s unit is its index."""
-    fields = np.empty((len(bounds), 5), "<i8")
-    fields[:, 0], fields[:, 1], fields[:, 2] = version, kind, np.arange(len(bounds))
-    fields[:, 3:] = bounds
-    image, size = fields.tobytes(), _TASK.size
-    return [image[start : start + size] for start in range(0, len(image), size)]
-
-
-def send_task(mail: Mailbox, worker: int, body: bytes) -> None:
-    mail.send(body, worker, TASK_TAG)
+def send_task(mail: Mailbox, worker: int, task: Task) -> None:
+    mail.send(_TASK.pack(*task), worker, TASK_TAG)
 
 
 def decode_task(body: bytearray) -> Task:
     return Task._make(_TASK.unpack(body))
 
 
-def send_result(mail: Mailbox, task: Task, busy_s: float, payload: bytes) -> None:
-    version, _, unit, _, _ = task
-    mail.send(_RESULT.pack(version, unit, busy_s) + payload, 0, RESULT_TAG)
+def _encode_results(results: Results) -> bytes:
+    version, unit, num_returned, seconds, payloads = results
+    count = len(payloads)
+    header = _RESULTS.pack(version, unit, num_returned, count, seconds)
+    return b"".join((header, struct.pack(f"<{count}q", *map(len, payloads)), *payloads))
 
 
-def decode_result(body: bytearray) -> tuple[int, int, float, bytes]:
-    """Version and unit of the task, seconds of work, the unit's bytes."""
-    version, unit, busy_s = _RESULT.unpack_from(body)
-    return version, unit, busy_s, bytes(body[_RESULT.size :])
+def send_results(mail: Mailbox, results: Results) -> None:
+    mail.send(_encode_results(results), 0, RESULT_TAG)
 
 
-def send_failure(mail: Mailbox, task: Task, busy_s: float, payload: bytes, failures: list[dict[str, Any]]) -> None:
-    version, _, unit, _, _ = task
+def decode_results(body: bytearray) -> Results:
+    version, unit, num_returned, count, seconds = _RESULTS.unpack_from(body)
+    lengths = struct.unpack_from(f"<{count}q", body, _RESULTS.size)
+    image, place, payloads = bytes(body), _RESULTS.size + 8 * count, []
+    for length in lengths:
+        payloads.append(image[place : place + length])
+        place += length
+    return Results(version, unit, num_returned, seconds, payloads)
+
+
+def send_failure(mail: Mailbox, results: Results, failures: list[dict[str, Any]]) -> None:
     text = json.dumps(failures).encode()
-    mail.send(_RESULT.pack(version, unit, busy_s) + _LENGTH.pack(len(text)) + text + payload, 0, FAILURE_TAG)
+    mail.send(_LENGTH.pack(len(text)) + text + _encode_results(results), 0, FAILURE_TAG)
 
 
-def decode_failure(body: bytearray) -> tuple[int, int, float, bytes, list[dict[str, Any]]]:
-    """As `decode_result`, and what was raised."""
-    version, unit, busy_s, rest = decode_result(body)
-    (length,) = _LENGTH.unpack_from(rest)
+def decode_failure(body: bytearray) -> tuple[Results, list[dict[str, Any]]]:
+    """As `decode_results`, of one unit, and what was raised."""
+    (length,) = _LENGTH.unpack_from(body)
     end = _LENGTH.size + length
-    return version, unit, busy_s, rest[end:], json.loads(rest[_LENGTH.size : end])
+    return decode_results(body[end:]), json.loads(body[_LENGTH.size : end])
 
 
 def encode_publication(version: int, leaders: Sequence[int], image: bytes) -> bytes:

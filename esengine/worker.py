@@ -1,25 +1,24 @@
-"""The worker's end of the pool: do tasks and, on the rank that leads a node, lay out what the master publishes."""
+"""The worker's end of the pool: do tasks and answer them."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
 
 from esengine import guard, messages
 from esengine.deadline import Deadline
-from esengine.desk import Desk, Kind
+from esengine.desk import Desk
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.faults import FaultRules, MembersFailed, describe_exception
+from esengine.executor import Executor, Outcome
+from esengine.faults import FaultRules, describe_exception
 from esengine.interrupts import Abandoned, StopRequest
-from esengine.messages import Task
-from esengine.node_memory import unpack
-from esengine.world import Backoff, World, place_in_tree
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
+from esengine.messages import Results, Task
+from esengine.publishing import Relay
+from esengine.worklist import range_s
+from esengine.world import Backoff, World
 
 _START_S = 30.0  # that the first unit may take beyond --member-timeout, since it makes the environment
+_PATIENCE = 4  # times what a range of units should take, after which the rest of it is handed back
 _IDLE_S = 10.0  # seconds without a look at the messages after which a worker with a --member-timeout counts as hung
 
 
@@ -41,10 +40,13 @@ class Worker:
     def __init__(self, world: World, desk: Desk, stop: StopRequest, rules: FaultRules) -> None:
         assert world.mail is not None
         self._world, self._mail, self._desk, self._stop = world, world.mail, desk, stop
-        self._publisher = Publisher(world, desk)
+        self._relay = Relay(world, desk)
         self._waiting: deque[Task] = deque()  # tasks on a publication that the node's dead leader took with it
         self._idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
         self._clock = None if rules.member_timeout is None else Clock(rules.member_timeout, desk)
+        begin = None if self._clock is None else self._clock.begin
+        self._executor = Executor(desk, stop, world.num_workers, begin)
+        self._patience_s = _PATIENCE * range_s(world.num_workers)
 
     def serve(self) -> None:
         """Do tasks until the master says stop."""
@@ -70,7 +72,7 @@ class Worker:
         if self._clock is not None:
             self._clock.stop()
         self._world.bereaved |= messages.decode_stop(body)
-        self._publisher.finish()
+        self._relay.finish()
         answer = messages.send_stop(mail, 0, self._world.bereaved)
         while not mail.sent(answer):
             backoff.pause()
@@ -99,7 +101,10 @@ class Worker:
             case messages.PUBLISH_TAG:
                 if self._clock is not None:
                     self._clock.stop()
-                self._idle |= not self._publisher.publish(body)
+                try:
+                    self._relay.publish(body)
+                except Exception as error:
+                    self._give_up(error)
                 self._resume()
             case messages.LEAD_TAG:
                 assert self._desk.memory is not None
@@ -126,25 +131,43 @@ class Worker:
             if not self._world.tolerant:
                 raise
             return False
-        if self._clock is not None:
-            self._clock.begin(task)
-        began = time.perf_counter()
         try:
-            with self._stop.abandonable():
-                payload = self._desk.execute(task)
+            self._answer(task)
         except Abandoned:
             self._idle = True
-        except MembersFailed as failed:
-            for failure in failed.failures:
-                failure["host"] = self._world.host
-            payload = failed.records.tobytes() + failed.statistics.tobytes()
-            messages.send_failure(self._mail, task, time.perf_counter() - began, payload, failed.failures)
         except (Exception, SystemExit) as error:
-            messages.send_error(self._mail, {"host": self._world.host, "text": _report(error)})
-            self._idle = True
-        else:
-            messages.send_result(self._mail, task, time.perf_counter() - began, payload)
+            self._give_up(error)
         return True
+
+    def _give_up(self, error: BaseException) -> None:
+        """Tell the master of an exception that no member raised, which ends the run, and do no more."""
+        text = str(error) if isinstance(error, WorkerError | UserError) else describe_exception(error)
+        messages.send_error(self._mail, {"host": self._world.host, "text": text})
+        self._idle = True
+
+    def _answer(self, task: Task) -> None:
+        """Do a task's units and answer the quick ones together; those that come after slow ones are handed back."""
+        unit, seconds, payloads, spent = task.unit, 0.0, list[bytes](), 0.0
+        for outcome in self._executor.run(task):
+            if outcome.failures:
+                if payloads:
+                    messages.send_results(self._mail, Results(task.version, unit, 0, seconds, payloads))
+                self._tell_failure(task, outcome)
+                unit, seconds, payloads = outcome.units.stop, 0.0, []
+            else:
+                seconds += outcome.seconds
+                payloads += outcome.payloads
+            spent += outcome.seconds
+            if spent > self._patience_s:
+                break
+        if payloads or outcome.num_left:
+            messages.send_results(self._mail, Results(task.version, unit, outcome.num_left, seconds, payloads))
+
+    def _tell_failure(self, task: Task, outcome: Outcome) -> None:
+        for failure in outcome.failures:
+            failure["host"] = self._world.host
+        results = Results(task.version, outcome.units.start, 0, outcome.seconds, outcome.payloads)
+        messages.send_failure(self._mail, results, outcome.failures)
 
 
 class Clock:
@@ -154,13 +177,13 @@ class Clock:
         self._timeout, self._desk, self._deadline = member_timeout, desk, Deadline()
         self._start_s, self._ticked = _START_S, 0.0
 
-    def begin(self, task: Task) -> None:
-        """A task begins; a sum may take as long as it takes."""
+    def begin(self, members: tuple[int, int] | None) -> None:
+        """The evaluation of some members begins, or a sum, which may take as long as it takes."""
         self._ticked = 0.0
-        if task.kind != Kind.EVALUATE:
+        if members is None:
             self._deadline.move(0)
             return
-        self._deadline.move(self._start_s + self._timeout * self._desk.members_worth(task.start, task.stop))
+        self._deadline.move(self._start_s + self._timeout * self._desk.members_worth(*members))
         self._start_s = 0.0
 
     def tick(self) -> None:
@@ -174,42 +197,3 @@ class Clock:
         """Something begins that may take as long as it takes."""
         self._ticked = 0.0
         self._deadline.move(0)
-
-
-class Publisher:
-    """A leader's part in publishing: pass a publication on to its children in the tree, lay it out, tell the master.
-
-    Args:
-        world: the ranks; others than leaders are never sent a publication.
-        desk: lays publications out.
-    """
-
-    def __init__(self, world: World, desk: Desk) -> None:
-        assert world.mail is not None
-        self._world, self._mail, self._desk = world, world.mail, desk
-        self._requests: list[MPI.Request | None] = []
-
-    def publish(self, body: bytearray) -> bool:
-        """Pass on and lay out; False if that failed, of which the master is told."""
-        self.finish()
-        try:
-            version, leaders, image = messages.decode_publication(body)
-            _, children = place_in_tree(leaders, self._world.rank)
-            self._requests = [messages.send_publication(self._mail, child, body) for child in children]
-            self._desk.publish(version, *unpack(image))
-        except Exception as error:
-            messages.send_error(self._mail, {"host": self._world.host, "text": _report(error)})
-            return False
-        messages.send_ready(self._mail, version)
-        return True
-
-    def finish(self) -> None:
-        """Wait until the children have received what was passed on; past the master's patience the ranks are aborted."""
-        backoff = Backoff()
-        while not all([self._mail.sent(request) for request in self._requests]):
-            backoff.pause()
-        self._requests = []
-
-
-def _report(error: BaseException) -> str:
-    return str(error) if isinstance(error, WorkerError | UserError) else describe_exception(error)

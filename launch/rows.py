@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.episode_limits import EpisodeLimits
+from esengine.evaluations import Evaluations
 from esengine.launch.metrics import Row
-from esengine.pool import Evaluations
 from esengine.problems import OK, STOPPED
 from esengine.world import World
 

@@ -14,6 +14,7 @@ from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
 from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.evaluations import Evaluations
 from esengine.interrupts import StopRequest, outlive
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.config import RunConfig, TrainSettings
@@ -29,7 +30,7 @@ from esengine.launch.stopwatch import Stopwatch
 from esengine.launch.time_limit import TimeLimit
 from esengine.noise import table_log2
 from esengine.opening import open_desk
-from esengine.pool import Evaluations, Pool
+from esengine.pool import Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.rewarded import RewardedProblem
 from esengine.worker import serve

@@ -21,6 +21,7 @@ from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted, WorkerError
 from esengine.interrupts import StopRequest
+from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.local_mpi import run_ranks
 from esengine.noise import table_log2
 from esengine.opening import open_desk
@@ -102,7 +103,10 @@ class SleepingMembers:
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        if self._lengths is not None:
+        if self._lengths is None:
+            for member in range(first, first + len(rows)):
+                nothing(member)
+        else:
             for member in range(first, first + len(rows)):
                 time.sleep(self._lengths[member])
         return self._records[: len(rows)], self._none

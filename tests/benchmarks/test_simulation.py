@@ -43,15 +43,20 @@ def test_without_overhead_and_with_one_worker_nothing_is_lost() -> None:
 def test_without_overhead_and_without_a_second_unit_in_flight_it_is_list_scheduling() -> None:
     lengths = draw_lengths("exponential", 0.1, 200)
     simulation = Simulation(lengths, 20, FREE, Faults())
-    simulation._last = len(lengths)  # deals one at a time from the start
+    simulation._todo._last = len(lengths)  # deals one at a time from the start
     assert simulation.run().wall_s == pytest.approx(list_scheduling(lengths, 20))
 
 
 def test_a_slow_master_is_the_bound() -> None:
-    lengths = draw_lengths("constant", 0.001, 1000)
+    lengths = draw_lengths("constant", 0.1, 1000)
     evaluated = evaluate(lengths, 101, Costs(master_s=0.01))
     assert evaluated.wall_s == pytest.approx(0.01 * 1000, rel=0.01)
     assert evaluated.master_busy_s == pytest.approx(0.01 * 1000)
+
+
+def test_ranges_of_quick_members_relieve_a_slow_master() -> None:
+    lengths = draw_lengths("constant", 1e-5, 16_000)
+    assert evaluate(lengths, 11, Costs(master_s=1e-4)).master_busy_s < 0.1 * 1e-4 * 16_000
 
 
 def test_units_of_failed_workers_are_done_again() -> None:

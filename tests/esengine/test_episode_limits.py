@@ -10,8 +10,8 @@ import pytest
 
 from esengine.candidates import AntitheticPairs, Candidates, MutatedParents, PolicyEpisodes
 from esengine.episode_limits import EpisodeLimits
+from esengine.evaluations import Evaluations
 from esengine.noise import create_table
-from esengine.pool import Evaluations
 from esengine.problems import FAILED, MEMBER, OK, STOPPED, EnvironmentProblem, ObjectiveProblem, Summary
 from tests.esengine.test_rollouts import problem_for
 

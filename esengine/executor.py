@@ -1,0 +1,81 @@
+"""Doing tasks at a desk: units one by one, or several quick ones by one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from esengine.desk import Desk, Kind
+from esengine.faults import Failure, MembersFailed
+from esengine.interrupts import StopRequest
+from esengine.messages import Task
+from esengine.worklist import Pace, range_s
+
+
+class Outcome(NamedTuple):
+    """What came of one call.
+
+    Attributes:
+        units: that were done.
+        payloads: the result of each.
+        failures: members that raised; then it is a single unit.
+        seconds: that it took.
+        num_left: units of the task that are still to be done.
+    """
+
+    units: range
+    payloads: list[bytes]
+    failures: list[Failure]
+    seconds: float
+    num_left: int
+
+
+class Executor:
+    """Does tasks, and remembers how many units of an evaluation are worth one call.
+
+    Args:
+        desk: has what they refer to.
+        stop: cuts a call short.
+        num_workers: of the launch.
+        begin: called with the members of a unit of evaluation before it is done, and None before another; units are then
+            done singly.
+    """
+
+    def __init__(
+        self, desk: Desk, stop: StopRequest, num_workers: int, begin: Callable[[tuple[int, int] | None], None] | None = None
+    ) -> None:
+        self._desk, self._stop, self._begin = desk, stop, begin
+        self._aim_s = range_s(num_workers)
+        self._pace, self._version = Pace(self._aim_s), -1
+
+    def run(self, task: Task) -> Iterator[Outcome]:
+        """Do a task's units in order.
+
+        Raises:
+            Abandoned: a signal asked to stop.
+        """
+        evaluates = task.kind == Kind.EVALUATE
+        bounds = self._desk.unit_bounds(task)
+        together = evaluates and self._begin is None and self._desk.problem.num_statistics == 0
+        if task.version != self._version:
+            self._pace, self._version = Pace(self._aim_s), task.version
+        done = known = 0  # units; those up to `known` are done singly, since one of them raised
+        while done < len(bounds):
+            own = bounds[done : done + self._pace.size] if together and done >= known else bounds[done : done + 1]
+            units = range(task.unit + done, task.unit + done + len(own))
+            if self._begin is not None:
+                self._begin(own[0] if evaluates else None)
+            began, failures = time.perf_counter(), list[Failure]()
+            try:
+                with self._stop.abandonable():
+                    payloads = self._desk.evaluate_units(own) if len(own) > 1 else [self._desk.execute(task.kind, *own[0])]
+            except MembersFailed as failed:
+                if len(own) > 1:
+                    known = done + len(own)
+                    continue
+                payloads, failures = [failed.records.tobytes() + failed.statistics.tobytes()], failed.failures
+            seconds = time.perf_counter() - began
+            self._pace.learn(len(own), seconds)
+            done += len(own)
+            yield Outcome(units, payloads, failures, seconds, len(bounds) - done)

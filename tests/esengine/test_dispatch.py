@@ -1,0 +1,196 @@
+"""Units on their way to workers that die, raise and dawdle: all are done once, and only those at fault are given up.
+
+The workers are real ones in this process; what stands between them and the master is a list of messages.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from esengine import executor, messages
+from esengine.desk import Kind
+from esengine.dispatch import Dispatch, Failures
+from esengine.faults import Failure, FaultRules, MembersFailed
+from esengine.interrupts import StopRequest
+from esengine.messages import Task
+from esengine.problems import failed_records
+from esengine.worker import Worker
+
+NUM_UNITS = 3000
+BOUNDS = [(unit, unit + 1) for unit in range(NUM_UNITS)]
+
+
+class Death(BaseException):
+    """Ends a worker in the middle of a unit."""
+
+
+class Desk:
+    """Members of a microsecond, but for those that kill their worker, raise, or take two seconds."""
+
+    def __init__(self, deadly: set[int], raising: set[int], slow: set[int], statistics: int) -> None:
+        self.deadly, self.raising, self.slow = deadly, raising, slow
+        self.problem = SimpleNamespace(num_statistics=statistics)
+        self.now = 0.0
+        self.calls: list[int] = []
+
+    def load(self, version: int) -> None:
+        pass
+
+    def unit_bounds(self, task: Task) -> list[tuple[int, int]]:
+        return BOUNDS[task.start : task.stop]
+
+    def execute(self, kind: int, start: int, stop: int) -> bytes:
+        self.calls.append(start)
+        self.now += 2.0 if start in self.slow else 1e-6
+        if start in self.deadly:
+            raise Death
+        if start in self.raising:
+            raise MembersFailed(failed_records(start, stop), np.zeros(0), [{"member": start, "error": "diverged"}])
+        return b"%d" % start
+
+    def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
+        return [self.execute(Kind.EVALUATE, *bound) for bound in bounds]
+
+    def address_of_evaluation(self) -> Failure:
+        return {"generation": 1}
+
+
+class Crew:
+    """The master's view of the workers and its mailbox at once; a worker that died is replaced by another number."""
+
+    can_go_on = True
+
+    def __init__(self, desk: Desk, dice: random.Random, num_workers: int = 3, kills: float = 0.0) -> None:
+        self.desk, self.dice, self.kills = desk, dice, kills
+        self.mail, self.lost = self, list[int]()
+        self.source, self.tag, self.num_deaths = -1, -1, 0
+        self.workers: list[int] = []
+        self._ends: dict[int, Worker] = {}
+        self._tasks: dict[int, deque[bytes]] = {}
+        self._answers: dict[int, deque[tuple[bytes, int]]] = {}
+        for _ in range(num_workers):
+            self._hire()
+
+    def send(self, body: bytes, worker: int, tag: int) -> None:
+        assert tag == messages.TASK_TAG
+        self._tasks[worker].append(body)
+
+    def poll(self) -> bytearray | None:
+        for worker in [worker for worker in self.workers if worker not in self.lost and self._tasks[worker]]:
+            if self.dice.random() < 0.5:
+                self._work(worker)
+        answering = [worker for worker in self._answers if self._answers[worker]]
+        if not answering:
+            return None
+        self.source = self.dice.choice(answering)
+        body, self.tag = self._answers[self.source].popleft()
+        return bytearray(body)
+
+    def bury(self) -> list[int]:
+        lost, self.lost = self.lost, []
+        for worker in lost:
+            self.workers.remove(worker)
+            self._hire()
+        return lost
+
+    def handle(self, body: bytearray) -> None:
+        """Of a worker that has died since."""
+
+    def _hire(self) -> None:
+        worker = 1 + len(self._ends)
+        answers = self._answers[worker] = deque()
+        mail = SimpleNamespace(send=lambda body, rank, tag: answers.append((body, tag)))
+        world: Any = SimpleNamespace(mail=mail, num_workers=3, host="here", tolerant=True)
+        desk: Any = self.desk
+        self._ends[worker] = Worker(world, desk, StopRequest(), FaultRules())
+        self._tasks[worker] = deque()
+        self.workers.append(worker)
+
+    def _work(self, worker: int) -> None:
+        try:
+            if self.dice.random() < self.kills:
+                raise Death
+            self._ends[worker]._handle(messages.TASK_TAG, bytearray(self._tasks[worker].popleft()))
+        except Death:
+            self.lost.append(worker)
+            self.num_deaths += 1
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, desk: Desk, seed: int, finished: dict[int, bytes] | None = None, kills: float = 0.0
+) -> tuple[dict[int, bytes], list[Failure], Crew]:
+    """All results, the members that were given up, and the workers."""
+    monkeypatch.setattr(executor, "time", SimpleNamespace(perf_counter=lambda: desk.now))
+    crew: Any = Crew(desk, random.Random(seed), kills=kills)
+    known: Any = desk
+    rules, finished = FaultRules(), {} if finished is None else finished
+    failures = Failures(math.inf, rules, lambda failures: None)
+    Dispatch(crew, known, StopRequest(), rules, failures).run(1, Kind.EVALUATE, BOUNDS, finished)
+    return finished, failures.records, crew
+
+
+def all_but(units: set[int]) -> dict[int, bytes]:
+    return {unit: b"%d" % unit for unit in range(NUM_UNITS) if unit not in units}
+
+
+@pytest.mark.parametrize("statistics", [0, 3])
+def test_a_member_that_kills_its_worker_in_a_range_is_the_only_one_given_up(
+    monkeypatch: pytest.MonkeyPatch, statistics: int
+) -> None:
+    deadly = {700, 701, 1900}
+    found, failures, crew = run(monkeypatch, Desk(deadly, set(), set(), statistics), 1)
+    assert {unit: found[unit] for unit in found if unit not in deadly} == all_but(deadly)
+    assert sorted(failure["member"] for failure in failures) == sorted(deadly)
+    assert crew.num_deaths <= 4 * len(deadly)  # one that tells nothing of a range, and three of the member alone
+    assert all("3 workers died while they evaluated it" in failure["error"] for failure in failures)
+
+
+def test_members_that_raise_in_a_range_are_tried_again_elsewhere_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    raising = {0, 900, 901, 2999}
+    desk = Desk(set(), raising, set(), statistics=3)
+    found, failures, _ = run(monkeypatch, desk, 2)
+    assert {unit: found[unit] for unit in found if unit not in raising} == all_but(raising)
+    assert sorted(failure["member"] for failure in failures) == sorted(raising)
+    assert len(desk.calls) == NUM_UNITS + len(raising)  # nobody else was done twice
+    assert all(failure["host"] == "here" for failure in failures)
+
+
+def test_workers_that_are_killed_anywhere_cost_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaths = 0
+    for seed in range(20):
+        found, failures, crew = run(monkeypatch, Desk(set(), {1234}, set(), 0), seed, kills=0.01)
+        assert {unit: found[unit] for unit in found if unit != 1234} == all_but({1234})
+        assert [failure["member"] for failure in failures] == [1234]
+        deaths += crew.num_deaths
+    assert deaths > 10
+
+
+def test_what_comes_after_a_slow_member_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = set(range(1500, 1520))
+    desk = Desk(set(), set(), slow, statistics=3)
+    spans: dict[int, list[float]] = {}
+    handle = Worker._handle
+
+    def timed(worker: Worker, tag: int, body: bytearray) -> None:
+        began = desk.now
+        handle(worker, tag, body)
+        spans.setdefault(id(worker), []).append(desk.now - began)
+
+    monkeypatch.setattr(Worker, "_handle", timed)
+    assert run(monkeypatch, desk, 3)[0] == all_but(set())
+    assert max(max(times) for times in spans.values()) < 2.1  # never two slow ones for one message
+
+
+def test_finished_units_are_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = {unit: b"%d" % unit for unit in range(NUM_UNITS) if unit % 7 < 3}
+    desk = Desk(set(), set(), set(), 0)
+    found, _, _ = run(monkeypatch, desk, 4, dict(done))
+    assert found == all_but(set())
+    assert sorted(desk.calls) == sorted(set(range(NUM_UNITS)) - set(done))
