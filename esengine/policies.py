@@ -19,7 +19,7 @@ from esengine.errors import UserError
 from esengine.seeding import derive_key, draw_unit, generator
 from esengine.spaces import ActionSpec
 
-BOX, _DISCRETE, _MULTI_BINARY, MIXTURE = 0, 1, 2, 3
+BOX, _DISCRETE, MULTI_BINARY, MIXTURE = 0, 1, 2, 3
 OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
 LEAST_LOG_STD, MOST_LOG_STD = -4.0, 2.0  # of a mixture's components, which collapse on single actions otherwise
 
@@ -105,7 +105,7 @@ class Actor:
             )
         self._sizes = np.array(self.spec.layer_sizes, np.int64)
         self._hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
-        kind = MIXTURE if self.spec.components else {"box": BOX, "multi-binary": _MULTI_BINARY}.get(action.kind, _DISCRETE)
+        kind = MIXTURE if self.spec.components else {"box": BOX, "multi-binary": MULTI_BINARY}.get(action.kind, _DISCRETE)
         low = np.array(action.low or [0.0], np.float64)
         high = np.array(action.high or [0.0], np.float64)
         bounded = np.isfinite(low) & np.isfinite(high)
@@ -359,7 +359,7 @@ def decode(
             action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
     elif kind == MIXTURE:
         draw_component(outputs, head, sampled, key, counter, action)
-    elif kind == _MULTI_BINARY:
+    elif kind == MULTI_BINARY:
         for k in range(action.size):
             value = np.float64(outputs[k])
             if sampled:

@@ -62,8 +62,10 @@ def load_reward(path: str | Path) -> LearnedReward:
 
 def _spec(data: Any) -> RewardSpec:
     """The architecture, every part of the type and the size that a kernel may rely on. Raises ValueError."""
-    observation_dim, action, hidden_sizes, form = fields_from(data, "observation_dim", "action", "hidden_sizes", "form")
+    names = ("observation_dim", "action", "hidden_sizes", "form", "state_only")
+    observation_dim, action, hidden_sizes, form, state_only = fields_from(data, *names)
     require(is_count(observation_dim), "observation_dim", observation_dim)
     require(is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS, "hidden_sizes", hidden_sizes)
     require(isinstance(form, str) and form in FORMS, "form", form)
-    return RewardSpec(observation_dim, action_from(action), tuple(hidden_sizes), form)
+    require(isinstance(state_only, bool), "state_only", state_only)
+    return RewardSpec(observation_dim, action_from(action), tuple(hidden_sizes), form, state_only)

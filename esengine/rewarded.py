@@ -1,4 +1,4 @@
-"""Members judged by a learned reward instead of the environment's own, which is told beside it."""
+"""Members judged by a reward source instead of the environment's own reward, which is told beside it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
 from esengine.normalizer import merge_moments
 from esengine.problems import FAILED, OK, EnvironmentProblem
-from esengine.rewards import LearnedReward
-from esengine.traces import Tracer, make_tracer
+from esengine.reward_sources import RewardSource
+from esengine.traces import Trace, Tracer, make_tracer
 
 _TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns
 
 
 @dataclass
 class RewardedProblem(EnvironmentProblem):
-    """An environment whose search members are judged by a learned reward; evaluations tell the environment's own.
+    """An environment whose search members are judged by a reward source; evaluations tell the environment's own.
 
-    Workers score their own episodes: the reward is published with each generation, and one number a member comes back.
+    Workers score their own episodes: the source is published with each generation, and one number a member comes back.
+    Whoever learns the reward sets `source` between generations.
 
     Args:
-        reward: judges.
-        horizon: steps that every episode counts as, see `LearnedReward.fitness`.
+        source: judges.
+        horizon: steps that every episode counts as, see `reward_sources.over_horizon`.
     """
 
-    reward: LearnedReward = field(kw_only=True)
+    source: RewardSource = field(kw_only=True)
     horizon: int = field(kw_only=True)
     _tracer: Tracer | None = field(default=None, init=False, repr=False)
 
@@ -50,13 +51,14 @@ class RewardedProblem(EnvironmentProblem):
         try:
             records, moments = super().evaluate(candidates, first, rows)
         except MembersFailed as failed:
-            raise MembersFailed(failed.records, self._with_tally(candidates, failed.statistics), failed.failures) from failed
-        return records, self._with_tally(candidates, moments)
+            statistics = self._with_more(candidates, first, len(rows), failed.statistics)
+            raise MembersFailed(failed.records, statistics, failed.failures) from failed
+        return records, self._with_more(candidates, first, len(rows), moments)
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
         if statistics.size:
-            super().merge(statistics[:-_TALLY])
-            self._of_generation += statistics[-_TALLY:]
+            super().merge(statistics)
+            self._of_generation += statistics[self.num_moments : self.num_moments + _TALLY]
 
     def take_return(self) -> float | None:
         """The mean of the environment's own return over the episodes merged since the last call, None if there are none."""
@@ -65,12 +67,11 @@ class RewardedProblem(EnvironmentProblem):
         return total / episodes if episodes else None
 
     def context(self) -> dict[str, NDArray[Any]]:
-        return super().context() | {f"reward/{name}": array for name, array in self.reward.arrays().items()}
+        return super().context() | {f"reward/{name}": array for name, array in self.source.arrays().items()}
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         super().set_context(arrays)
-        names = self.reward.arrays()
-        self.reward = self.reward.with_arrays({name: arrays[f"reward/{name}"] for name in names})
+        self.source = self.source.with_arrays({name: arrays[f"reward/{name}"] for name in self.source.arrays()})
 
     def _run_members(
         self,
@@ -95,10 +96,10 @@ class RewardedProblem(EnvironmentProblem):
                     self._failed(error, candidates, int(record["member"]), seed)
                     self._tracer, fitness[:] = None, np.nan
                     break
-                rewards = self.reward.steps(trace.observations, trace.choices)
-                fitness[episode] = self.reward.fitness(rewards, trace.terminated, self.horizon)
+                fitness[episode] = self.source.fitness(trace, self.actor, self.horizon)
                 returns[episode] = trace.episode_return
-                record["steps"] += rewards.size
+                record["steps"] += len(trace.choices)
+                self._take(trace, candidates, int(record["member"]), episode)
             record["fitness"] = self.summary(fitness[None])[0]
             if np.isfinite(fitness).all() and np.isfinite(returns).all():
                 self._tally += (returns.size, returns.sum())
@@ -110,7 +111,13 @@ class RewardedProblem(EnvironmentProblem):
             records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
         records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
 
-    def _with_tally(self, candidates: Candidates, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _take(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
+        """Look at an episode of a search member; its arrays are overwritten by the next one."""
+
+    def _with_more(
+        self, candidates: Candidates, first: int, num_members: int, moments: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The statistics of a chunk of search members: its observation moments, then the tally."""
         return np.concatenate([moments, self._tally]) if candidates.episode_purpose == "episode" else moments
 
     def _trace(self) -> Tracer:

@@ -38,16 +38,23 @@ class RewardSpec:
         action: what actions are.
         hidden_sizes: units of each tanh layer.
         form: see `RewardForm`.
+        state_only: whether actions are none of the inputs, so that the reward may hold under other dynamics.
     """
 
     observation_dim: int
     action: ActionSpec
     hidden_sizes: tuple[int, ...] = (64, 64)
     form: RewardForm = "unbiased"
+    state_only: bool = False
+
+    @property
+    def choice_sizes(self) -> tuple[int, ...]:
+        """Inputs of each choice of the action."""
+        return () if self.state_only else self.action.sizes
 
     @property
     def num_inputs(self) -> int:
-        return self.observation_dim + self.action.num_outputs + 1
+        return self.observation_dim + sum(self.choice_sizes) + 1
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -77,7 +84,7 @@ class RewardSpec:
         rows = np.zeros((len(observations), self.num_inputs), np.float32)
         rows[:, : self.observation_dim] = observations
         column = self.observation_dim
-        for choice, size in enumerate(self.action.sizes):
+        for choice, size in enumerate(self.choice_sizes):
             if size == 1:
                 rows[:, column] = choices[:, choice]
             else:
@@ -117,7 +124,13 @@ class LearnedReward:
                     f"got {getattr(self, name).shape}; use the reward file's own architecture"
                 )
         sizes = np.array(self.spec.layer_sizes, np.int64)
-        self._network = (sizes, np.array(self.spec.action.sizes, np.int64), FORMS.index(self.spec.form))
+        self._network = (sizes, np.array(self.spec.choice_sizes, np.int64), FORMS.index(self.spec.form))
+
+    @classmethod
+    def blank(cls, spec: RewardSpec) -> LearnedReward:
+        """A reward of 0 everywhere, whose inputs are taken as they are."""
+        inputs = np.zeros(spec.num_inputs, np.float32)
+        return cls(spec, np.zeros(spec.num_parameters, np.float32), inputs, inputs + 1)
 
     @classmethod
     def initial(
@@ -132,7 +145,7 @@ class LearnedReward:
         """
         rows = spec.inputs(observations, choices).astype(np.float64)
         mean, std = rows.mean(axis=0), rows.std(axis=0)
-        several = np.repeat(np.array(spec.action.sizes) > 1, spec.action.sizes)
+        several = np.repeat(np.array(spec.choice_sizes, np.int64) > 1, spec.choice_sizes)
         plain = np.concatenate([np.zeros(spec.observation_dim, bool), several, [True]])
         mean[plain] = 0.0
         varies = ~plain & (std > 1e-4 * np.maximum(1.0, abs(mean)))  # what never varied tells nothing of its scale
@@ -159,38 +172,6 @@ class LearnedReward:
         hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
         outputs, _ = forward(self.parameters, self._network[0], state, self.input_mean, self.input_inverse_std, hidden)
         return float(shape(np.float64(outputs[0]), self._network[2]))
-
-    def fitness(self, rewards: NDArray[np.float64], terminated: bool, horizon: int) -> float:
-        """What an episode is worth over the whole horizon, so that neither living on nor dying pays by itself.
-
-        After the end of the task every step left is one in the absorbing state (Kostrikov et al. 2019, arXiv 1809.02925). An
-        environment that cuts an episode short of the horizon has not ended the task: the steps left are taken to be worth
-        what those before were on average.
-
-        Args:
-            rewards: (num_steps,) of the episode.
-            terminated: whether the task itself ended it.
-            horizon: steps that an episode can have.
-        """
-        total, left = float(rewards.sum()), horizon - rewards.size
-        if left <= 0:
-            return total
-        return total + left * self.absorbing if terminated else total * (horizon / rewards.size)
-
-    def discounted(self, rewards: NDArray[np.float64], terminated: bool, horizon: int, discount: float) -> NDArray[np.float64]:
-        """An episode's rewards with what comes in the absorbing state added to the last, (num_steps,): for a policy gradient.
-
-        Args:
-            rewards, terminated, horizon: see `fitness`.
-            discount: gamma; what comes k steps later counts gamma^k.
-        """
-        left = horizon - rewards.size
-        if not terminated or left <= 0:
-            return rewards
-        weight = left if discount == 1 else discount * (1 - discount**left) / (1 - discount)
-        whole = rewards.copy()
-        whole[-1] += weight * self.absorbing
-        return whole
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What changes while it is learned, and what it is read with."""

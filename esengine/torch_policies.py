@@ -19,17 +19,65 @@ from esengine.spaces import ActionSpec
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
-class TorchPolicy:
-    """A policy whose parameters are one flat leaf tensor, the layout of `esengine.policies`.
+class TorchNetwork:
+    """A tanh network whose parameters begin one flat leaf tensor, the layout of `esengine.policies`.
+
+    Args:
+        layer_sizes: units of each layer, the inputs first.
+        parameters: (num_parameters,) float32, copied.
+        mean, inverse_std: (num_inputs,) float32 scaling of inputs.
+
+    Attributes:
+        flat: (num_parameters,) float32 tensor that gradients are taken with respect to.
+        scaling: mean and inverse standard deviation of inputs.
+    """
+
+    def __init__(
+        self,
+        layer_sizes: tuple[int, ...],
+        parameters: NDArray[np.float32],
+        mean: NDArray[np.float32],
+        inverse_std: NDArray[np.float32],
+    ) -> None:
+        torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
+        self.flat = torch.tensor(parameters, dtype=torch.float32, requires_grad=True)
+        self.rescale(mean, inverse_std)
+        self._shapes = list(itertools.pairwise(layer_sizes))
+        self._parts = [part for inputs, outputs in self._shapes for part in (inputs * outputs, outputs)]
+        self._parts.append(parameters.size - sum(self._parts))
+
+    def rescale(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
+        """Scale inputs so from now on."""
+        self.scaling = (mean, inverse_std)
+        self._mean, self._inverse_std = torch.tensor(mean), torch.tensor(inverse_std)
+
+    def parameters(self) -> NDArray[np.float32]:
+        """(num_parameters,) float32, a copy."""
+        return np.array(self.flat.detach().numpy(), np.float32)
+
+    def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Weights (inputs, outputs) and biases (outputs,) of each layer."""
+        parts = torch.split(self.flat, self._parts)
+        return [(parts[2 * layer].view(shape), parts[2 * layer + 1]) for layer, shape in enumerate(self._shapes)]
+
+    def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the network puts out, (batch, num_outputs), for (batch, num_inputs) float32."""
+        clip = float(OBSERVATION_CLIP)
+        values = ((inputs - self._mean) * self._inverse_std).clamp(-clip, clip)
+        for layer, (weights, biases) in enumerate(self.layers()):
+            values = torch.addmm(biases, values, weights)
+            if layer < len(self._shapes) - 1:
+                values = torch.tanh(values)
+        return values
+
+
+class TorchPolicy(TorchNetwork):
+    """A policy as a differentiable network.
 
     Args:
         spec: the architecture.
         parameters: (num_parameters,) float32, copied.
         mean, inverse_std: (observation_dim,) float32 scaling of observations.
-
-    Attributes:
-        flat: (num_parameters,) float32 tensor that gradients are taken with respect to.
-        scaling: mean and inverse standard deviation of observations.
     """
 
     def __init__(
@@ -39,34 +87,8 @@ class TorchPolicy:
         mean: NDArray[np.float32],
         inverse_std: NDArray[np.float32],
     ) -> None:
-        torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
+        super().__init__(spec.layer_sizes, parameters, mean, inverse_std)
         self.spec = spec
-        self.flat = torch.tensor(parameters, dtype=torch.float32, requires_grad=True)
-        self.rescale(mean, inverse_std)
-        sizes = list(itertools.pairwise(spec.layer_sizes))
-        self._shapes = sizes
-        self._parts = [part for inputs, outputs in sizes for part in (inputs * outputs, outputs)]
-        self._parts.append(spec.num_parameters - sum(self._parts))
-
-    def rescale(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
-        """Scale observations so from now on."""
-        self.scaling = (mean, inverse_std)
-        self._mean, self._inverse_std = torch.tensor(mean), torch.tensor(inverse_std)
-
-    def parameters(self) -> NDArray[np.float32]:
-        """(num_parameters,) float32, a copy."""
-        return np.array(self.flat.detach().numpy(), np.float32)
-
-    def outputs(self, observations: torch.Tensor) -> torch.Tensor:
-        """What the network puts out, (batch, num_outputs), for (batch, observation_dim) float32."""
-        clip = float(OBSERVATION_CLIP)
-        values = ((observations - self._mean) * self._inverse_std).clamp(-clip, clip)
-        parts = torch.split(self.flat, self._parts)
-        for layer, (inputs, width) in enumerate(self._shapes):
-            values = torch.addmm(parts[2 * layer + 1], values, parts[2 * layer].view(inputs, width))
-            if layer < len(self._shapes) - 1:
-                values = torch.tanh(values)
-        return values
 
     def log_stds(self, least: float = -math.inf) -> torch.Tensor:
         """(num_choices,) log standard deviations of a sampled box policy, not below ``least``."""

@@ -16,22 +16,32 @@ from esengine.policies import Actor, act
 from esengine.rules import Rules
 from esengine.simulators import ClassicSimulator, EnvBackend, make_simulator
 from esengine.spaces import ActionSpec, ObservationSpec
+from esengine.trajectories import Trajectory
 
 
 class Trace(NamedTuple):
     """What is kept of an episode; the arrays are overwritten by the next one.
 
     Attributes:
-        observations: (num_steps, obs_dim) float32, those that were acted on.
+        observations: (num_steps + 1, obs_dim) float32, the one after the last action included.
         choices: (num_steps, num_choices) float64, what was done, as the kernel `policies.act` writes it.
-        episode_return: sum of the environment's own rewards.
+        rewards: (num_steps,) float64, the environment's own.
+        episode_return: their sum.
         terminated: whether the task itself ended, in contrast to an episode that is cut.
     """
 
     observations: NDArray[np.float32]
     choices: NDArray[np.float64]
+    rewards: NDArray[np.float64]
     episode_return: float
     terminated: bool
+
+    @classmethod
+    def of(cls, trajectory: Trajectory, action: ActionSpec) -> Trace:
+        """What is kept of a recorded episode."""
+        choices = trajectory.actions if action.kind == "box" else action.options(trajectory.actions).astype(np.float64)
+        observations = trajectory.observations.astype(np.float32)
+        return cls(observations, choices, trajectory.rewards, trajectory.episode_return, trajectory.terminated)
 
 
 class Tracer(Protocol):
@@ -55,14 +65,14 @@ class ClassicTracer:
 
     def __init__(self, simulator: ClassicSimulator, observation_dim: int, horizon: int) -> None:
         self._task, self._constant = simulator.task, simulator.constant
-        self._observations = np.empty((horizon, observation_dim), np.float32)
-        self._choices = np.empty((horizon, 1))
+        self._observations = np.empty((horizon + 1, observation_dim), np.float32)
+        self._choices, self._rewards = np.empty((horizon, 1)), np.empty(horizon)
 
     def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
-        kept = (self._observations, self._choices)
+        kept = (self._observations, self._choices, self._rewards)
         task = (self._task, self._constant, np.uint64(seed))
         total, steps, terminated = trace_classic(*task, actor.compiled_arguments, moments, *kept)
-        return Trace(self._observations[:steps], self._choices[:steps], total, terminated)
+        return Trace(self._observations[: steps + 1], self._choices[:steps], self._rewards[:steps], total, terminated)
 
     def close(self) -> None:
         pass
@@ -88,17 +98,14 @@ class GymnasiumTracer:
         horizon: int,
     ) -> None:
         self._env, self._spec, self._action, self._rules = env, observations, action, rules
-        self._observations = np.empty((horizon, observations.dim), np.float32)
-        self._choices = np.empty((horizon, len(action.sizes)))
+        self._observations = np.empty((horizon + 1, observations.dim), np.float32)
+        self._choices, self._rewards = np.empty((horizon, len(action.sizes))), np.empty(horizon)
 
     def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
         observation, _ = self._env.reset(seed=seed)
         total, steps, terminated, truncated = 0.0, 0, False, False
-        while not (terminated or truncated or steps == len(self._observations)):
-            flat = self._spec.flat(self._env.observation_space, observation)
-            if flat.size != self._spec.dim:
-                space = self._env.observation_space
-                raise ValueError(f"an observation must have {self._spec.dim} numbers as {space} declares, got {flat.size}")
+        while not (terminated or truncated or steps == len(self._choices)):
+            flat = self._flat(observation)
             if moments.size:
                 accumulate(moments, flat)
             done, correction = actor.act(flat, seed, steps), self._rules.correction(observation)
@@ -107,9 +114,19 @@ class GymnasiumTracer:
             self._observations[steps] = flat
             self._choices[steps] = values if self._action.kind == "box" else self._action.options(values[None])[0]
             observation, gained, terminated, truncated, _ = self._env.step(done)
+            self._rewards[steps] = gained
             total += float(gained)
             steps += 1
-        return Trace(self._observations[:steps], self._choices[:steps], total, bool(terminated))
+        self._observations[steps] = self._flat(observation)
+        kept = (self._observations[: steps + 1], self._choices[:steps], self._rewards[:steps])
+        return Trace(*kept, total, bool(terminated))
+
+    def _flat(self, observation: Any) -> NDArray[np.float32]:
+        space = self._env.observation_space
+        flat = self._spec.flat(space, observation)
+        if flat.size != self._spec.dim:
+            raise ValueError(f"an observation must have {self._spec.dim} numbers as {space} declares, got {flat.size}")
+        return flat
 
     def close(self) -> None:
         self._env.close()
@@ -147,27 +164,29 @@ def trace_classic(
     moments: NDArray[np.float64],
     observations: NDArray[np.float32],
     choices: NDArray[np.float64],
+    rewards: NDArray[np.float64],
 ) -> tuple[float, int, bool]:
     """`classic_kernels.rollout` that keeps what it sees and does; returns return, steps, and whether the task ended.
 
     Args:
         task, constant, seed, policy, moments: see `classic_kernels.rollout`.
-        observations: (horizon, obs_dim) overwritten up to the steps of the episode.
+        observations: (horizon + 1, obs_dim) overwritten up to the end of the episode.
         choices: (horizon, 1) overwritten likewise.
+        rewards: (horizon,) overwritten likewise.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     state = np.empty(4)
     reset(task, seed, state)
-    total = 0.0
-    for count in range(observations.shape[0]):
-        observation = observations[count]
+    total, steps, terminated = 0.0, 0, False
+    while not terminated and steps < choices.shape[0]:
+        observation = observations[steps]
         observe(task, state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(count), decoded)
-        choices[count, 0] = decoded[0]
-        gained, terminated = step(task, state, decoded[0], constant, count == 0)
-        total += gained
-        if terminated:
-            return total, count + 1, True
-    return total, observations.shape[0], False
+        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(steps), decoded)
+        choices[steps, 0] = decoded[0]
+        rewards[steps], terminated = step(task, state, decoded[0], constant, steps == 0)
+        total += rewards[steps]
+        steps += 1
+    observe(task, state, observations[steps])
+    return total, steps, terminated

@@ -18,6 +18,7 @@ from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
 from esengine.reward_file import load_reward
+from esengine.reward_sources import RewardSource
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward
 from esengine.rules import load_rules
@@ -106,7 +107,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         raise UserError(
             f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
         )
-    return RewardedProblem(**settings, reward=fitting_reward(train, observations, action), horizon=horizon)
+    return RewardedProblem(**settings, source=RewardSource(fitting_reward(train, observations, action)), horizon=horizon)
 
 
 def fitting_reward(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> LearnedReward:

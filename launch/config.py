@@ -306,9 +306,9 @@ class RunConfig:
     @property
     def modules(self) -> tuple[str, ...]:
         """Names whose modules are imported to carry the run out."""
-        train, expert = self.train, getattr(self.search, "expert", None)
+        train, beside = self.train, (getattr(self.search, name, None) for name in ("expert", "generator"))
         rules = (f"{rule}:" for rule in train.rules)
-        named = (self.method, train.objective, train.env_id, train.behavior, expert, *rules)
+        named = (self.method, train.objective, train.env_id, train.behavior, *beside, *rules)
         return tuple(name for name in named if name is not None and ":" in name)
 
     @classmethod

@@ -94,9 +94,11 @@ class RecordingTraining(Training):
         if self._stop:  # an epoch waits for nobody, so nothing else would look
             raise Interrupted(self._stop.received)
         began = time.monotonic()
-        with self._watch.part("update"):
-            steps, episodes = self.strategy.step(self.pool, self._finished)
+        steps, episodes = self.strategy.step(self.pool, self._finished)
         self._finished = {}
+        parts = getattr(self.strategy, "seconds", {})  # all else is learning
+        for part, seconds in {"update": time.monotonic() - began - sum(parts.values()), **parts}.items():
+            self._watch.add(part, seconds)
         self.counters["env_steps"] += steps
         self.counters["evaluations"] += episodes
         rate = steps / (time.monotonic() - began)
@@ -116,21 +118,27 @@ def complete(config: RunConfig) -> RunConfig:
     Raises:
         UserError: settings have no meaning for the method, or demonstrations are no good.
     """
-    train, search = config.train, config.search
+    search = config.search
     assert isinstance(search, LearnerSettings)
     config.refuse(_MEANINGLESS)
     search.check()
     if isinstance(search, AggregationSettings):
-        _check_labels(config.method, search, bool(train.rules))
+        _check_labels(config.method, search, bool(config.train.rules))
     if search.demonstrations:
-        demonstrations = _demonstrations(config)
-        if train.env_id is None:
-            environment = demonstrations.environment
-            arguments = tuple(f"{name}={value}" for name, value in environment.arguments.items())
-            return config.with_train(env_id=environment.env_id, env_arg=arguments)
-    elif train.env_id is None:
+        return with_environment(config)
+    if config.train.env_id is None:
         raise UserError(f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id Pendulum-v1")
     return config
+
+
+def with_environment(config: RunConfig) -> RunConfig:
+    """The settings with the environment of the demonstrations where none is given. Raises UserError."""
+    demonstrations = load_given(config)
+    if config.train.env_id is not None:
+        return config
+    environment = demonstrations.environment
+    arguments = tuple(f"{name}={value}" for name, value in environment.arguments.items())
+    return config.with_train(env_id=environment.env_id, env_arg=arguments)
 
 
 def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None:
@@ -155,7 +163,7 @@ def prepare(config: RunConfig, path: Path) -> RunDirectory:
     search = config.search
     assert isinstance(search, LearnerSettings)
     search.loss_of(problem.policy)
-    demonstrations = _demonstrations(config) if search.demonstrations else None
+    demonstrations = load_given(config) if search.demonstrations else None
     directory = RunDirectory.create(path, config)
     directory.adopt_imitation(demonstrations, _policy_path(search))
     return directory
@@ -184,7 +192,7 @@ def recording_problem(config: RunConfig) -> RecordingProblem:
 def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning | Aggregation:
     """The method that the settings describe, at its start. torch is imported here."""
     train, search = config.train, config.search
-    demonstrations = _demonstrations(config) if search.demonstrations else None  # type: ignore[attr-defined]
+    demonstrations = load_given(config) if search.demonstrations else None  # type: ignore[attr-defined]
     initial = _initial(train, problem)
     if isinstance(search, AggregationSettings):
         kind = _METHODS[type(search)]
@@ -211,9 +219,10 @@ def _initial(train: TrainSettings, problem: RecordingProblem) -> NDArray[np.floa
     return policy.parameters
 
 
-def _demonstrations(config: RunConfig) -> Demonstrations:
-    search, train = config.search, config.train
-    assert isinstance(search, LearnerSettings)
+def load_given(config: RunConfig) -> Demonstrations:
+    """The demonstrations that the method is given, those that it is to use. Raises UserError."""
+    search: Any = config.search
+    train = config.train
     expected = None if train.env_id is None else EnvironmentSpec(train.env_id, train.env_arguments())
     demonstrations = load_demonstrations(search.demonstrations, train.trust_modules, expected)
     if search.trajectories is None:

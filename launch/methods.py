@@ -28,6 +28,7 @@ METHODS = {
     "dart": "dart:DARTSettings",
     "plato": "plato:PLATOSettings",
     "ppo": "ppo:PPOSettings",
+    "gail": "inverse_rl.settings:GAILSettings",
 }
 
 _LOOPS = {
@@ -36,6 +37,7 @@ _LOOPS = {
     "dart": "imitation",
     "plato": "imitation",
     "ppo": "policy_gradient",
+    "gail": "reward_learning",
 }
 """Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 

@@ -21,7 +21,9 @@ from esengine.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.recording import RecordingProblem
+from esengine.reward_sources import over_end
 from esengine.rewarded import RewardedProblem
+from esengine.traces import Trace
 from esengine.trajectories import Trajectory
 from esengine.worker import serve
 from esengine.world import World
@@ -107,9 +109,7 @@ def _learned(judge: RewardedProblem, discount: float) -> RewardOf:
     """The learned reward of an episode's steps, with what comes after its end."""
 
     def reward_of(trajectory: Trajectory) -> NDArray[np.float64]:
-        action = judge.policy.action
-        choices = trajectory.actions if action.kind == "box" else action.options(trajectory.actions).astype(np.float64)
-        rewards = judge.reward.steps(trajectory.observations[:-1].astype(np.float32), choices)
-        return judge.reward.discounted(rewards, trajectory.terminated, judge.horizon, discount)
+        rewards = judge.source.steps(Trace.of(trajectory, judge.policy.action), judge.actor)
+        return over_end(rewards, trajectory.terminated, judge.horizon, judge.source.absorbing, discount)
 
     return reward_of

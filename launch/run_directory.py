@@ -45,6 +45,7 @@ class RunDirectory:
         self.path, self.trusted = path, trusted
         self.checkpoints = path / "checkpoints"
         self.policy = path / "policy.safetensors"
+        self.reward = path / "reward.safetensors"
         self.metrics = MetricsFile(path / "metrics.jsonl")
         self._lock: RunLock | None = None
 

@@ -18,6 +18,8 @@ from esengine.launch.config import RunConfig
 from esengine.launch.metrics import Row
 from esengine.launch.run_directory import RunDirectory
 from esengine.policy_file import Policy, save_policy
+from esengine.reward_file import save_reward
+from esengine.rewards import LearnedReward
 
 _MOST_NUMBERS = 100_000
 
@@ -30,11 +32,13 @@ class Snapshot:
         checkpoint: what the run needs to go on.
         policy: what ``policy.safetensors`` is to hold, or None.
         best: what ``best.json`` is to hold, numbers and vectors, or None.
+        reward: what ``reward.safetensors`` is to hold, where one is learned, or None.
     """
 
     checkpoint: Checkpoint
     policy: Policy | None = None
     best: dict[str, Any] | None = None
+    reward: LearnedReward | None = None
 
     @property
     def is_small(self) -> bool:
@@ -147,6 +151,8 @@ class Saver:
         save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
         if snapshot.policy is not None:
             save_policy(self._directory.policy, snapshot.policy)
+        if snapshot.reward is not None:
+            save_reward(self._directory.reward, snapshot.reward)
         if with_best and snapshot.best is not None:
             self._directory.write_best({name: np.asarray(value).tolist() for name, value in snapshot.best.items()})
         if with_best and "row" not in checkpoint.counters:  # else the same name may come again with more in it

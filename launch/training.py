@@ -377,7 +377,8 @@ class Training:
             arrays["best/point"] = self.best_point
             best = {"value": self._best_value(), "point": self.best_point, "parameters": np.array(self._parameters())}
         counters = self.counters | ({"row": self.row} if self.row is not None else {})
-        return Snapshot(Checkpoint(self.strategy.generation, copied(arrays), counters, dict(self._finished)), policy, best)
+        checkpoint = Checkpoint(self.strategy.generation, copied(arrays), counters, dict(self._finished))
+        return Snapshot(checkpoint, policy, best, getattr(self.strategy, "reward", None))
 
     def _best_value(self) -> float | None:
         best: float | None = self.counters["best_fitness"]

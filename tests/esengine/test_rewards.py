@@ -21,6 +21,7 @@ from esengine.policies import Actor, PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.problems import FAILED, OK
 from esengine.reward_file import load_reward, save_reward
+from esengine.reward_sources import RewardSource, over_horizon
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
 from esengine.rules import Rules
@@ -83,9 +84,9 @@ def test_inputs_are_standardised_by_the_given_steps_but_for_choices_and_the_abso
 def test_the_end_of_the_task_is_followed_by_the_absorbing_state_and_a_cut_is_not() -> None:
     reward, rewards = reward_of(SPACES["box"]), np.array([1.0, 2.0, 3.0])
     assert reward.absorbing != 0
-    assert reward.fitness(rewards, True, 10) == 6.0 + 7 * reward.absorbing
-    assert reward.fitness(rewards, False, 10) == 20.0
-    assert reward.fitness(rewards, True, 3) == reward.fitness(rewards, False, 3) == 6.0
+    assert over_horizon(rewards, True, 10, reward.absorbing) == 6.0 + 7 * reward.absorbing
+    assert over_horizon(rewards, False, 10, reward.absorbing) == 20.0
+    assert over_horizon(rewards, True, 3, 5.0) == over_horizon(rewards, False, 3, 5.0) == 6.0
 
 
 def test_a_reward_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -138,6 +139,8 @@ def test_compiled_traces_equal_gymnasiums(env_id: str) -> None:
         one, other = (tracer.run(actor, seed, moments[i]) for i, tracer in enumerate((compiled, stepped)))
         np.testing.assert_array_equal(one.observations, other.observations)
         np.testing.assert_array_equal(one.choices, other.choices)
+        np.testing.assert_allclose(one.rewards, other.rewards, rtol=1e-9)
+        assert len(one.observations) == len(one.choices) + 1 == len(one.rewards) + 1
         assert one.terminated == other.terminated
         assert one.episode_return == pytest.approx(other.episode_return, rel=1e-13)
         np.testing.assert_array_equal(moments[0], moments[1])
@@ -151,7 +154,7 @@ def cartpole_problem(backend: str = "auto") -> RewardedProblem:
     reward = LearnedReward.initial(RewardSpec(4, action, (8,)), 0, seen, choices)
     reward.parameters = random.standard_normal(reward.spec.num_parameters).astype(np.float32)
     policy = PolicySpec(4, action, (4,))
-    problem = RewardedProblem(spec, observations, policy, 0, 2, env_backend=backend, reward=reward, horizon=100)  # type: ignore[arg-type]
+    problem = RewardedProblem(spec, observations, policy, 0, 2, env_backend=backend, source=RewardSource(reward), horizon=100)  # type: ignore[arg-type]
     assert isinstance(problem.observations, ObservationSpec)
     return problem
 
@@ -168,9 +171,9 @@ def test_members_are_judged_by_the_reward_and_their_true_return_is_told_beside()
         problem.actor.parameters, worth = row, []
         for seed in own.tolist():
             trace = tracer.run(problem.actor, seed, np.zeros(0))
-            rewards = score_reference(problem.reward, trace.observations, trace.choices)
-            absorbed = (100 - rewards.size) * problem.reward.absorbing if trace.terminated else 0.0
-            worth.append(rewards.sum() + absorbed)
+            assert problem.source.learned is not None
+            rewards = score_reference(problem.source.learned, trace.observations[:-1], trace.choices)
+            worth.append(over_horizon(rewards, trace.terminated, 100, problem.source.absorbing))
             returns.append(trace.episode_return)
         assert record["fitness"] == pytest.approx(np.mean(worth), rel=1e-4, abs=1e-3)
     assert problem.take_return() == np.mean(returns)

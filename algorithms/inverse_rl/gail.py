@@ -1,0 +1,127 @@
+"""Generative adversarial imitation learning (Ho, Ermon 2016, arXiv 1606.03476) with any generator of policies.
+
+A generation is one improvement of the policies under the reward as it is, and a few gradient steps of the reward: its network
+learns to tell the expert's steps from those that the policies met lately, and its logit is the next generation's reward.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
+from esengine.algorithms.inverse_rl.expert_steps import expert_steps
+from esengine.algorithms.inverse_rl.generators import Generator
+from esengine.algorithms.inverse_rl.settings import GAILSettings
+from esengine.algorithms.strategy import State
+from esengine.pool import Pool
+from esengine.reward_sources import RewardSource
+from esengine.rewards import LearnedReward
+from esengine.sampling import SamplingProblem, Steps
+from esengine.trajectories import Demonstrations
+
+
+class GAIL:
+    """The method. Its state is the generator's, the discriminator's, and the steps that are told from the expert's.
+
+    Args:
+        settings: checked settings.
+        problem: of the pool; its source is set to the reward, now and after each generation.
+        generator: makes the policies.
+        demonstrations: of the expert.
+        seed: the run's seed.
+    """
+
+    varying_state: ClassVar[tuple[str, ...]] = ("discriminator/adam/", "replay/", "generator/")
+
+    def __init__(
+        self,
+        settings: GAILSettings,
+        problem: SamplingProblem,
+        generator: Generator,
+        demonstrations: Demonstrations,
+        seed: int,
+    ) -> None:
+        self.settings, self.problem, self.generator = settings, problem, generator
+        steps = expert_steps(demonstrations, problem.horizon, settings.every, seed)
+        blank = settings.source(problem.observations.dim, problem.policy.action).learned
+        assert blank is not None
+        alive = steps.at(np.flatnonzero(~steps.absorbing))
+        reward = LearnedReward.initial(blank.spec, seed, alive.observations, alive.choices)
+        self.discriminator = Discriminator(settings, seed, reward)
+        self.expert = self.discriminator.examples(steps)
+        self.replay: list[Steps] = []
+        self._told: list[Examples] = []  # the replay as tensors
+        self._metrics: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}  # of the last step, all but the learning of the reward
+        self._publish()
+
+    @property
+    def generation(self) -> int:
+        return self.generator.generation
+
+    @property
+    def reward(self) -> LearnedReward:
+        """What has been learned so far."""
+        return self.discriminator.network.reward()
+
+    def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
+        """One generation; returns its steps and episodes. It is kept whole or not at all.
+
+        Raises:
+            Interrupted: a signal; ``finished`` holds what was evaluated, all else is as it was before.
+            WorkerError: every member failed.
+        """
+        began = time.monotonic()
+        improvement = self.generator.improve(pool, finished)
+        self.seconds = {"generator": time.monotonic() - began}
+        self._remember(improvement.sampled.steps.flat())
+        learned = self.discriminator.fit(self.expert, Examples.joined(self._told), self.generation)
+        self._publish()
+        self._metrics = improvement.metrics | learned
+        return improvement.env_steps, improvement.episodes
+
+    def _remember(self, steps: Steps) -> None:
+        kept = self.settings.replay_generations
+        self.replay = [*self.replay, steps][-kept:]
+        self._told = [*self._told, self.discriminator.examples(steps)][-kept:]
+
+    def _publish(self) -> None:
+        self.problem.source = RewardSource(self.reward)
+
+    def should_stop(self) -> str | None:
+        return self.generator.should_stop()
+
+    def parameters(self) -> NDArray[np.floating]:
+        return self.generator.parameters()
+
+    def metrics(self) -> dict[str, Any]:
+        return self._metrics | self.generator.metrics()
+
+    def state(self) -> State:
+        state = {f"generator/{name}": array for name, array in self.generator.state().items()}
+        state |= {f"discriminator/{name}": array for name, array in self.discriminator.state().items()}
+        if self.replay:
+            joined = Steps.joined(self.replay)
+            state |= {f"replay/{name}": array for name, array in joined._asdict().items()}
+            state["replay/lengths"] = np.array([len(steps) for steps in self.replay])
+        return state
+
+    def restore(self, state: State) -> None:
+        groups: dict[str, State] = {"generator": {}, "discriminator": {}, "replay": {}}
+        for name, array in state.items():
+            group, _, key = name.partition("/")
+            groups[group][key] = array
+        self.generator.restore(groups["generator"])
+        self.discriminator.restore(groups["discriminator"])
+        self.replay, self._told = [], []
+        replay = groups["replay"]
+        if replay:
+            ends = np.cumsum(replay.pop("lengths"))
+            joined = Steps(**replay)
+            for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+                self._remember(joined.at(np.arange(start, stop)))
+        self._publish()

@@ -1,0 +1,144 @@
+"""Who makes policies while a reward is learned: one contract, and every strategy of the project behind it.
+
+A generator is given a reward source, which stands in the pool's problem, and a budget, which is one call of `improve`; it gives
+new policies and some of the steps that they met. Whoever learns the reward sets ``pool.desk.problem.source`` between calls and
+knows nothing of how policies are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.strategy import State, Strategy
+from esengine.errors import WorkerError
+from esengine.policies import Actor
+from esengine.pool import Pool
+from esengine.problems import FAILED, OK
+from esengine.sampling import SamplingProblem, Steps
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Policies that are known exactly, and steps that they met.
+
+    Attributes:
+        rows: (num_policies, num_parameters) float32.
+        actor: their architecture and the scaling that they acted under.
+        steps: (num_policies, num_steps) of each of them.
+    """
+
+    rows: NDArray[np.float32]
+    actor: Actor
+    steps: Steps
+
+
+class Improvement(NamedTuple):
+    """What a call of `Generator.improve` gives.
+
+    Attributes:
+        sampled: some of the policies that it tried, and some of their steps.
+        env_steps, episodes: what it took.
+        metrics: for the row of the generation.
+    """
+
+    sampled: Sampled
+    env_steps: int
+    episodes: int
+    metrics: dict[str, Any]
+
+
+class Generator(Protocol):
+    """Makes policies that the reward source of the pool's problem pays more.
+
+    It is deterministic and never sees a rank: what `improve` gives is a function of the seed, the state and the source.
+    """
+
+    @property
+    def generation(self) -> int:
+        """Number of calls of `improve` so far."""
+
+    def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
+        """Improve under the source as it is now, for the budget of one generation.
+
+        Args:
+            pool: of a `SamplingProblem`.
+            finished: results of this generation that there are already; filled with those that arrive.
+
+        Raises:
+            Interrupted: a signal; ``finished`` holds what is done, and the state is as it was before.
+            WorkerError: every member failed.
+        """
+
+    def parameters(self) -> NDArray[np.floating]:
+        """The policy to use now, (num_parameters,)."""
+
+    def should_stop(self) -> str | None:
+        """Why there is nothing more to do, or None."""
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers of its own for the row."""
+
+    def state(self) -> State:
+        """Everything that `restore` needs, as plain arrays."""
+
+    def restore(self, state: State) -> None:
+        """Become the generator that gave ``state``."""
+
+
+class Evolution:
+    """Any strategy as a generator: one generation a call, judged by the source, sampled as the problem says.
+
+    Args:
+        strategy: at its start.
+    """
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+
+    @property
+    def generation(self) -> int:
+        return self.strategy.generation
+
+    def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
+        problem = pool.desk.problem
+        assert isinstance(problem, SamplingProblem)
+        candidates = self.strategy.ask()
+        evaluations = pool.evaluate(candidates, finished, merge=False)
+        records = evaluations.records
+        if not np.isfinite(evaluations.fitness).any():
+            raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
+        population = pool.population()
+        members, steps = problem.samples(evaluations)
+        rows = np.array([population.row(member) for member in members.tolist()], np.float32)
+        self.strategy.tell(candidates, evaluations.fitness, population)
+        sampled = Sampled(rows, Actor(problem.policy, rows[0], *problem.scaling()), steps)
+        pool.merge(evaluations)
+        fitness = records["fitness"][records["status"] == OK]
+        metrics = {
+            "population_size": self.strategy.population_size,
+            "fitness_mean": float(fitness.mean()),
+            "fitness_max": float(fitness.max()),
+            "fitness_std": float(fitness.std()),
+            "episode_return_mean": problem.take_return(),
+            "failed_members": int(np.sum(records["status"] == FAILED)),
+        }
+        return Improvement(sampled, int(records["steps"].sum()), int(records["episodes"].sum()), metrics)
+
+    def parameters(self) -> NDArray[np.floating]:
+        return self.strategy.parameters()
+
+    def should_stop(self) -> str | None:
+        return self.strategy.should_stop()
+
+    def metrics(self) -> dict[str, float]:
+        return self.strategy.metrics()
+
+    def state(self) -> State:
+        return self.strategy.state()
+
+    def restore(self, state: State) -> None:
+        self.strategy.restore(state)
