@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.pool import Evaluations
+from esengine.evaluations import Evaluations
 from esengine.problems import FAILED
 from esengine.rewarded import RewardedProblem
 from esengine.seeding import derive_key, generator
