@@ -24,6 +24,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.spaces import ActionSpec, describe
 from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError, check_together
+from esengine.trust import check_trusted
 
 MINARI = "minari:"
 """Begins the name of a dataset in Minari's own folder."""
@@ -75,11 +76,8 @@ def action_of(environment: EnvironmentSpec) -> ActionSpec:
 
 def check_fit(environment: EnvironmentSpec, trajectories: Sequence[Trajectory], name: str, trust_modules: bool) -> None:
     """Raises UserError unless trajectories fit the spaces of their environment."""
-    if ":" in environment.env_id and not trust_modules:
-        raise UserError(
-            f"{name} names the module of {environment.env_id!r}, whose code would run; "
-            "add --trust-modules if you trust whoever wrote it"
-        )
+    if not trust_modules:
+        check_trusted(name, *environment.modules)
     env = environment.make()
     try:
         observations, action = describe(env)

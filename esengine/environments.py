@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 from esengine.errors import UserError, listed
+from esengine.trust import modules_of
 
 gymnasium.register("esengine/CartPoleSwingUp-v0", "esengine.swing_up:CartPoleSwingUp", max_episode_steps=500)
 
@@ -27,6 +28,11 @@ class EnvironmentSpec:
 
     env_id: str
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What `make` may import, see `trust.modules_of`."""
+        return modules_of(self.env_id, self.arguments)
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """A new environment.

@@ -70,7 +70,7 @@ class Policy:
         if isinstance(observation, np.ndarray | list) and np.size(observation) == self.spec.observation_dim:
             return np.asarray(observation, np.float32).ravel()
         if self._space is None:
-            if ":" in self.environment.env_id:
+            if self.environment.modules:
                 raise UserError(f"flatten the observation for {self.environment.env_id}: its module is not imported here")
             env = self.environment.make()
             self._space = env.observation_space

@@ -28,6 +28,7 @@ from esengine.recording import Acting, Recorded, RecordingProblem, record
 from esengine.rules import load_rules
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations, Trajectory
+from esengine.trust import check_trusted
 from esengine.worker import serve
 from esengine.world import World, available_cores
 
@@ -242,11 +243,8 @@ def _environment(settings: CollectSettings, policy: Policy | None) -> Environmen
     if policy is None:
         assert settings.env_id is not None
         return EnvironmentSpec(settings.env_id, env_arguments(settings.env_arg))
-    if ":" in policy.environment.env_id and not settings.trust_modules:
-        raise UserError(
-            f"{settings.policy} names the module of {policy.environment.env_id!r}, whose code would run; "
-            "add --trust-modules if you trust whoever wrote it"
-        )
+    if not settings.trust_modules:
+        check_trusted(settings.policy, *policy.environment.modules)
     return policy.environment
 
 

@@ -20,6 +20,7 @@ from esengine.faults import FaultRules
 from esengine.launch.methods import settings_of
 from esengine.launch.search_space import SpaceSettings
 from esengine.search_space import SearchSpace
+from esengine.trust import modules_of
 
 T = TypeVar("T")
 
@@ -308,8 +309,9 @@ class RunConfig:
         """Names whose modules are imported to carry the run out."""
         train, beside = self.train, (getattr(self.search, name, None) for name in ("expert", "generator"))
         rules = (f"{rule}:" for rule in train.rules)
-        named = (self.method, train.objective, train.env_id, train.behavior, *beside, *rules)
-        return tuple(name for name in named if name is not None and ":" in name)
+        named = (self.method, train.objective, train.behavior, *beside, *rules)
+        environment = modules_of(train.env_id or "", train.env_arguments())
+        return (*(name for name in named if name is not None and ":" in name), *environment)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunConfig:

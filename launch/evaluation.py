@@ -25,6 +25,7 @@ from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
 from esengine.rules import load_rules
 from esengine.spaces import describe
+from esengine.trust import check_trusted
 from esengine.worker import serve
 from esengine.world import World
 
@@ -152,11 +153,8 @@ def policy_problem(
 ) -> tuple[EnvironmentProblem, NDArray[np.float32]]:
     """The problem that a policy file was trained on, with its scaling, and its parameters."""
     policy = load_policy(path)
-    if ":" in policy.environment.env_id and not trusted:
-        raise UserError(
-            f"{path} names the module of {policy.environment.env_id!r}, whose code would run; "
-            "add --trust-modules if you trust whoever wrote it"
-        )
+    if not trusted:
+        check_trusted(path, *policy.environment.modules)
     env = policy.environment.make()
     observations, action = describe(env)
     env.close()

@@ -14,12 +14,13 @@ from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.methods import loop_of
-from esengine.launch.run_directory import RunDirectory, check_trusted
+from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Training
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED
+from esengine.trust import check_trusted
 from esengine.world import World
 
 

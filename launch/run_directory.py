@@ -23,6 +23,7 @@ from esengine.launch.run_lock import RunLock, wait_until_free
 from esengine.launch.slurm.allocation import job_name
 from esengine.reward_file import load_reward, save_reward
 from esengine.trajectories import Demonstrations
+from esengine.trust import check_trusted
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
@@ -242,15 +243,6 @@ class RunDirectory:
 def _policy_image(source: Path) -> bytes:
     """The bytes of a policy file, or of a run directory's."""
     return read_bytes(source / "policy.safetensors" if source.is_dir() else source)
-
-
-def check_trusted(path: Path, *names: str) -> None:
-    """Raises UserError for a name whose module a file, and not the user, would have imported."""
-    for name in names:
-        if ":" in name:
-            raise UserError(
-                f"{path} names the module {name!r}, whose code would run; add --trust-modules if you trust whoever wrote it"
-            )
 
 
 def default_path(config: RunConfig) -> Path:

@@ -15,9 +15,10 @@ from esengine.launch.display import Display
 from esengine.launch.follower import Follower
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.methods import loop_of
-from esengine.launch.run_directory import RunDirectory, check_trusted, default_path
+from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
+from esengine.trust import check_trusted
 from esengine.world import World
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL

@@ -13,6 +13,7 @@ from esengine.launch.commands.parsing import parse
 from esengine.launch.config import RunConfig, TrainSettings, settings_from
 from esengine.launch.methods import METHODS, defaults_of, settings_of
 from esengine.launch.start import start
+from esengine.trust import check_trusted
 
 T = TypeVar("T")
 
@@ -41,11 +42,11 @@ def parse_train(argv: list[str]) -> RunConfig:
     kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
     default = kind(*_defaults(method, values))
     parsed: Any = parse(kind, rest, f"esengine train {method}", default, settings.__doc__)
-    for name in ("objective", "env_id", "behavior"):
-        named = getattr(parsed.train, name)
-        if named is not None and ":" in named and named == values.get(name) and not parsed.train.trust_modules:
-            raise UserError(f"--config names the module {named!r}, whose code would run; add --trust-modules if you trust it")
-    return RunConfig(method, parsed.train, parsed.search)
+    config = RunConfig(method, parsed.train, parsed.search)
+    if not parsed.train.trust_modules:
+        from_file = RunConfig(method, default.train, default.search).modules
+        check_trusted("--config", *(name for name in config.modules if name in from_file and name != method))
+    return config
 
 
 def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:

@@ -160,7 +160,7 @@ BAD = {
     ),
     "an untrusted module": (
         broken(lambda a: a.update(environment=np.array('{"env_id": "worlds:TestBox-v0", "arguments": {}}'))),
-        "names the module of 'worlds:TestBox-v0', whose code would run; add --trust-modules",
+        "names the module 'worlds:TestBox-v0', whose code would run; add --trust-modules",
     ),
     "no trajectory": (
         broken(lambda a: a.update({n: a[n][:0] for n in a if n != "environment"})),

@@ -252,6 +252,11 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
         ("sigma = true", "--sigma must be float, got True"),
         ('minimize = "no"', "--minimize must be bool, got 'no'"),
         ('objective = "worlds:sphere"', "--config names the module 'worlds:sphere', whose code would run; add --trust-modules"),
+        ('rules = ["worlds"]', "--config names the module 'worlds', whose code would run; add --trust-modules"),
+        (
+            'env_arg = ["env_id=worlds:Other"]',
+            "--config names the module 'worlds:Other', whose code would run",
+        ),
         ("trust_modules = true", "--trust-modules must be given on the command line"),
     ],
 )
