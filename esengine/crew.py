@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _MOST_EARLY_DEATHS = 3  # replacements that die one after another before they have served, until no more are tried
-
-
+_SLOWER, _START_S = 3.0, 5.0  # a replacement's first unit may take so much longer than the slowest first unit yet
 _ELECTED = -1  # stands among the missing publications of a leader that has not said yet where its files are
 
 
@@ -132,6 +131,9 @@ class Crew:
             return  # of a rank that has died since
         if tag == messages.LEADING_TAG:
             self._follow(node, source, body.decode())
+        elif tag == messages.BEGUN_TAG:
+            began_s = _SLOWER * messages.decode_begun(body) + _START_S
+            self._world.start_s = max(self._world.start_s or 0.0, began_s)
         elif tag == messages.READY_TAG:
             self._arrive(source)
             node.missing.discard(messages.decode_ready(body))

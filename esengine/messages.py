@@ -12,6 +12,7 @@
 | follow | master, worker | where its new leader's shared files are |
 | stop | master, worker, and back | whether a rank has died, so that MPI cannot be finalised |
 | told | master, worker | a pickled value of `World`, where a collective call cannot be made; empty as a greeting |
+| begun | worker, master | seconds that its first unit took, where there is a --member-timeout |
 | error | worker, master | the text of an exception |
 
 All are point to point; a probe with a match lets every body have its own length. Only `told` is pickled.
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 TASK_TAG, RESULT_TAG, PUBLISH_TAG, STOP_TAG, ERROR_TAG, READY_TAG, FAILURE_TAG = range(1, 8)
-LEAD_TAG, LEADING_TAG, FOLLOW_TAG, TOLD_TAG = range(8, 12)
+LEAD_TAG, LEADING_TAG, FOLLOW_TAG, TOLD_TAG, BEGUN_TAG = range(8, 13)
 
 _GREETING_S = 10.0
 
 _TASK = struct.Struct("<5q")
 _RESULTS = struct.Struct("<4qd")
-_VERSION, _LENGTH = struct.Struct("<q"), struct.Struct("<q")
+_VERSION, _LENGTH, _SECONDS = struct.Struct("<q"), struct.Struct("<q"), struct.Struct("<d")
 _PUBLICATION = struct.Struct("<qq")
 
 
@@ -99,7 +100,7 @@ class Mailbox:
 
         self.comm, self.source, self.tag = comm, -1, -1
         self.lost: list[int] = []
-        self.num_sent = [0] * (TOLD_TAG + 1)
+        self.num_sent = [0] * (BEGUN_TAG + 1)
         self._status, self._byte = MPI.Status(), MPI.BYTE
         self._any_source, self._any_tag = MPI.ANY_SOURCE, MPI.ANY_TAG
         self._match, self._send = comm.Improbe, comm.Send
@@ -128,17 +129,27 @@ class Mailbox:
 
     def poll(self) -> bytearray | None:
         """The next message's body if one is here; else None, at once."""
-        status = self._status
         try:
-            message = self._match(self._any_source, self._any_tag, status)
-            if message is not None:
-                body = bytearray(status.Get_count(self._byte))
-                message.Recv(body)
-                self.source, self.tag = status.source, status.tag
-                return body
+            body = self._receive()
         except self._failure:
             self._find_dead()
-        return self._poll_links() if self._links else None
+            try:
+                body = self._receive()  # what the dead sent before they died comes first
+            except self._failure:
+                body = None  # more have died since; the next poll tells
+        if body is None and self._links:
+            return self._poll_links()
+        return body
+
+    def _receive(self) -> bytearray | None:
+        status = self._status
+        message = self._match(self._any_source, self._any_tag, status)
+        if message is None:
+            return None
+        body = bytearray(status.Get_count(self._byte))
+        message.Recv(body)
+        self.source, self.tag = status.source, status.tag
+        return body
 
     def send(self, body: bytes, rank: int, tag: int) -> None:
         """Send a body; returns when it may be forgotten, which for a large one is when the other end has it."""
@@ -286,6 +297,15 @@ def send_leading(mail: Mailbox, address: str) -> None:
 
 def send_follow(mail: Mailbox, worker: int, address: str) -> None:
     mail.send(address.encode(), worker, FOLLOW_TAG)
+
+
+def send_begun(mail: Mailbox, seconds: float) -> None:
+    mail.send(_SECONDS.pack(seconds), 0, BEGUN_TAG)
+
+
+def decode_begun(body: bytearray) -> float:
+    """Seconds that a worker's first unit took."""
+    return float(_SECONDS.unpack(body)[0])
 
 
 def send_stop(mail: Mailbox, rank: int, bereaved: bool) -> MPI.Request | None:

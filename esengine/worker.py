@@ -17,7 +17,7 @@ from esengine.publishing import Relay
 from esengine.worklist import range_s
 from esengine.world import Backoff, World
 
-_START_S = 30.0  # that the first unit may take beyond --member-timeout, since it makes the environment
+_START_S = 30.0  # that a first unit may take beyond --member-timeout, except a replacement's, for which others' are known
 _PATIENCE = 4  # times what a range of units should take, after which the rest of it is handed back
 _IDLE_S = 10.0  # seconds without a look at the messages after which a worker with a --member-timeout counts as hung
 
@@ -43,7 +43,7 @@ class Worker:
         self._relay = Relay(world, desk)
         self._waiting: deque[Task] = deque()  # tasks on a publication that the node's dead leader took with it
         self._idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
-        self._clock = None if rules.member_timeout is None else Clock(rules.member_timeout, desk)
+        self._clock = None if rules.member_timeout is None else Clock(rules.member_timeout, desk, world.start_s)
         begin = None if self._clock is None else self._clock.begin
         self._executor = Executor(desk, stop, world.num_workers, begin)
         self._patience_s = _PATIENCE * range_s(world.num_workers)
@@ -131,8 +131,11 @@ class Worker:
             if not self._world.tolerant:
                 raise
             return False
+        began = time.perf_counter()
         try:
             self._answer(task)
+            if self._clock is not None and self._clock.end():
+                messages.send_begun(self._mail, time.perf_counter() - began)
         except Abandoned:
             self._idle = True
         except (Exception, SystemExit) as error:
@@ -173,9 +176,10 @@ class Worker:
 class Clock:
     """Has the kernel kill this worker when a member takes too long, or when the worker stands still."""
 
-    def __init__(self, member_timeout: float, desk: Desk) -> None:
+    def __init__(self, member_timeout: float, desk: Desk, start_s: float | None) -> None:
         self._timeout, self._desk, self._deadline = member_timeout, desk, Deadline()
-        self._start_s, self._ticked = _START_S, 0.0
+        self._start_s = _START_S if start_s is None else start_s
+        self._ticked, self._has_evaluated = 0.0, False
 
     def begin(self, members: tuple[int, int] | None) -> None:
         """The evaluation of some members begins, or a sum, which may take as long as it takes."""
@@ -184,7 +188,15 @@ class Clock:
             self._deadline.move(0)
             return
         self._deadline.move(self._start_s + self._timeout * self._desk.members_worth(*members))
+        self._has_evaluated = True
+
+    def end(self) -> bool:
+        """A task has ended; returns whether it was the first evaluation."""
+        self.tick()
+        if not (self._has_evaluated and self._start_s):
+            return False
         self._start_s = 0.0
+        return True
 
     def tick(self) -> None:
         """The worker looks for messages."""

@@ -72,6 +72,7 @@ class World:
         bereaved: whether a rank has died, so that there can be no collective call any more and no MPI_Finalize.
         living: on the master, the workers that can be spoken to.
         address: in a replacement, where its node's shared files are, or None if it has to lead the node.
+        start_s: seconds that the first unit of this rank, if it is a replacement, may take longer than others; None if unknown.
         end: how this rank will leave MPI: ``finalize`` if all messages were received, ``abort`` if other ranks are still busy
             and must be ended, ``exit`` without a word to MPI if the launcher is ending all ranks already.
     """
@@ -105,6 +106,7 @@ class World:
         self.tolerant = self.comm is not None and guard.is_tolerant()
         self.bereaved, self.num_pools = False, 0
         self.address: str | None = None
+        self.start_s: float | None = None
         self._node: MPI.Comm | None = None
         self._told: list[Any] = []  # what was broadcast, for replacements
         self.mail = None if self.comm is None else _mailbox(self.comm, self.tolerant)
@@ -133,11 +135,12 @@ class World:
         self.rank, self.bereaved = int(os.environ[REPLACEMENT_VARIABLE]), True
         welcome: dict[str, Any] = self._hear()
         self._told, self.size, self.address = welcome["told"], welcome["size"], welcome["address"]
+        self.start_s = welcome["start_s"]
         self.node_rank = 0 if self.address is None else 1
 
     def welcome(self, rank: int, address: str | None) -> None:
         """Tell a replacement what the others know; it has to lead its node if there is no address."""
-        self._tell(rank, {"told": self._told, "size": self.size, "address": address})
+        self._tell(rank, {"told": self._told, "size": self.size, "address": address, "start_s": self.start_s})
 
     @property
     def is_master(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +30,8 @@ _TEXTS = {
     "raising": f"train snes {_FORGETFUL}sometimes --population-size 24 --generations 6",
     "not a number": f"train pgpe {_FORGETFUL}sometimes-nan --population-size 24 --generations 6",
     "wrong shapes": f"train openai-es {_FORGETFUL}sometimes-short --population-size 24 --generations 6",
-    "hanging": f"{_SPHERE}hanging --population-size 8 --generations 2 --member-timeout 1 --member-retries 0",
-    "crashing": f"{_SPHERE}crashing --population-size 8 --generations 2",
+    "hanging": f"{_SPHERE}hanging --seed 1 --population-size 8 --generations 2 --member-timeout 3 --member-retries 0",
+    "crashing": f"{_SPHERE}crashing --seed 1 --population-size 8 --generations 2",
 }
 _COMMON = "--checkpoint-every 2 --eval-every 4 --max-failed-fraction 1 --quiet"
 TASKS = {name: (*text.split(), *_COMMON.split()) for name, text in _TEXTS.items()}
@@ -41,11 +43,15 @@ class Run:
     Args:
         folder: an empty folder to work in; the run directory is ``run`` in it.
         dice: what happens when.
+
+    Attributes:
+        killed_inside: whether a kill left a checkpoint half written.
     """
 
     def __init__(self, folder: Path, dice: random.Random) -> None:
         self.folder, self.dice, self.mark = folder, dice, str(uuid.uuid4())
         self.path = folder / "run"
+        self.killed_inside = False
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *arguments: str, **variables: str) -> None:
@@ -130,6 +136,29 @@ def kill_all(run: Run) -> None:
     processes.kill(processes.living(run.mark))
 
 
+def kill_all_inside_a_checkpoint(run: Run) -> None:
+    """As soon as a checkpoint's folder is seen before it has its name; at the latest when the run ends."""
+    victims, folder = [run.process.pid, *processes.living(run.mark)], run.path / "checkpoints"
+    while run.process.poll() is None:
+        if any(name.startswith(".") for name in os.listdir(folder)):
+            break
+    processes.kill(victims)
+    run.process.wait()
+    processes.kill(processes.wait_for_the_end(run.mark, 1.0))
+    run.killed_inside = any(name.startswith(".") for name in os.listdir(folder))
+
+
+def fill_the_disk(run: Run) -> None:
+    """No byte more, for a while."""
+    run.pause()
+    filler = run.folder / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+    run.pause(1.0)
+    filler.unlink()
+
+
 def cut_newest_checkpoint(run: Run) -> None:
     kill_all(run)
     run.process.wait()
@@ -165,6 +194,7 @@ class Scenario:
         disturb: does it.
         variables: of the environment.
         ranks: workers.
+        has_small_disk: whether it needs a `small_disk`.
     """
 
     name: str
@@ -172,8 +202,9 @@ class Scenario:
     disturb: Callable[[Run], None]
     variables: dict[str, str] = field(default_factory=dict)
     ranks: int = 3
+    has_small_disk: bool = False
 
-    def play(self, folder: Path, task: str, dice: random.Random) -> None:
+    def play(self, folder: Path, task: str, dice: random.Random) -> Run:
         """Run a task under the disturbance. Raises AssertionError if it hangs, leaves a process or cannot be finished."""
         run = Run(folder, dice)
         run.start(*TASKS[task], "--ranks", str(self.ranks), "--run-dir", "run", **self.variables)
@@ -181,6 +212,7 @@ class Scenario:
             run.wait_for_generation(dice.randrange(1, 6))
         self.disturb(run)
         run.finish(self.ranks)
+        return run
 
 
 _PLAIN = ("objective", "environment", "genomes")
@@ -194,7 +226,9 @@ SCENARIOS = {
         Scenario("the master killed, then resumed", _PLAIN, kill_master),
         Scenario("the launcher killed, then resumed", _PLAIN, kill_launcher),
         Scenario("everything killed, then resumed", _PLAIN, kill_all),
+        Scenario("everything killed inside a checkpoint's writing, then resumed", _PLAIN, kill_all_inside_a_checkpoint),
         Scenario("everything killed and a checkpoint cut short, then resumed", _PLAIN, cut_newest_checkpoint),
+        Scenario("a disk that is full for a while", _PLAIN, fill_the_disk, has_small_disk=True),
         Scenario("a worker suspended", _PLAIN, suspend_a_worker),
         Scenario("members that raise, and workers killed", ("raising",), kill_workers),
         Scenario("members that are not a number, and workers killed", ("not a number",), kill_workers),
@@ -203,6 +237,20 @@ SCENARIOS = {
         Scenario("members that end their process", ("crashing",), nothing),
     )
 }
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of two megabytes in a folder, which only this process and its children see; for root."""
+    new_mounts = 0x20000
+    if ctypes.CDLL(None, use_errno=True).unshare(new_mounts):
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def reference(folder: Path, task: str) -> None:

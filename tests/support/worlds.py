@@ -157,14 +157,14 @@ def exiting(x: NDArray[np.float64]) -> float:
 
 def hanging(x: NDArray[np.float64]) -> float:
     """Hangs inside C code, without the interpreter, for some members."""
-    if x[0] > 0.5:
+    if x[0] > 1.0:
         ctypes.PyDLL(None).sleep(1000)
     return sphere(x)
 
 
 def crashing(x: NDArray[np.float64]) -> float:
     """Ends its process for some members, without a word."""
-    if x[0] > 0.5:
+    if x[0] > 1.0:
         os._exit(3)
     return sphere(x)
 
