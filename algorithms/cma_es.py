@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.factors import eigenbasis, square_root
 from esengine.algorithms.margin import margin_of
 from esengine.algorithms.ranking import by_pair, by_rank
-from esengine.algorithms.restarts import RestartedSearch, Restarts, check_restarts
+from esengine.algorithms.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
 from esengine.algorithms.termination import Termination, Tolerances
 from esengine.algorithms.warm_start import distribution_of, points_of
@@ -38,7 +38,7 @@ _LINEAGES = itertools.count()  # one number a strategy of this process, by which
 
 
 @dataclass(frozen=True)
-class CMAESSettings:
+class CMAESSettings(RestartSettings):
     """Adapt a normal distribution: its mean, its step size and its full covariance matrix."""
 
     antithetic: ClassVar[bool] = False
@@ -53,10 +53,6 @@ class CMAESSettings:
     """Sample members in pairs, mean + y and mean - y; the better one of each pair counts for the mean."""
     factor: Literal["eigen", "cholesky"] = "eigen"
     """How the step-size path is made: eigen as in the paper, cholesky without an eigendecomposition, for many parameters."""
-    restarts: Restarts = "none"
-    """Start again when the search ends: ipop with twice the population, bipop also with small ones, by turns."""
-    max_restarts: int = 9
-    """Restarts with a doubled population that ipop and bipop may make."""
     warm_start: str | None = None
     """Take mean, sigma and covariance matrix from the newest checkpoint of this run directory of cma-es."""
     inject: str | None = None
@@ -81,7 +77,7 @@ class CMAESSettings:
             raise UserError(
                 f"--population-size must be even with --mirrored, got {self.population_size}; use {self.population_size + 1}"
             )
-        check_restarts(self.restarts, self.max_restarts)
+        self.check_restarts()
         self.tolerances().check()
 
     def tolerances(self) -> Tolerances:
@@ -102,14 +98,13 @@ class CMAESSettings:
     def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that keeps whole numbers within reach."""
         self.check()
-        if self.restarts == "none":
-            return CMAES(self, initial, seed, space=space)
-        size = self.default_population_size(initial.size)
+        later = replace(self, warm_start=None, inject=None)
 
-        def search(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int) -> CMAES:
-            return CMAES(self, mean, seed, population_size, sigma, generation, space)
+        def make(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int, own_seed: int) -> CMAES:
+            settings = self if own_seed == seed else later
+            return CMAES(settings, mean, own_seed, population_size, sigma, generation, space)
 
-        return RestartedSearch(search, self.restarts, self.max_restarts, size, self.sigma, np.array(initial, np.float64), seed)
+        return self.search(make, self.default_population_size(initial.size), self.sigma, initial, seed)
 
 
 class CMAES:

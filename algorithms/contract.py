@@ -18,7 +18,8 @@ A check raises AssertionError with what it found. All run in this process, in a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -28,13 +29,15 @@ from esengine.algorithms.strategy import Settings, Strategy
 from esengine.candidates import Candidates
 from esengine.desk import Desk
 from esengine.faults import FaultRules
-from esengine.noise import CounterNoise, Noise
-from esengine.pool import Pool
+from esengine.kernels import ALIGNMENT
+from esengine.noise import CounterNoise, Noise, NoiseTable, create_table
+from esengine.pool import Pool, Population
 from esengine.problems import MEMBER, OK, ObjectiveProblem
 from esengine.world import World
 
 N = 10
 """Parameters of the functions that strategies are tried on."""
+_SMALL_LOG2 = 16  # numbers of the table that is rotated: 4,096 windows
 
 Claim = Literal["order", "affine", "translation", "scale", "rotation", "flat"]
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -68,17 +71,13 @@ class Subject:
 def checks(subject: Subject) -> dict[str, Callable[[], None]]:
     """The checks that hold for every strategy, those of the claims, and one for every population size, by name."""
     found: dict[str, Callable[[], None]] = {}
-    for check in _ALWAYS:
-        found[check.__name__] = lambda check=check: check(subject)  # type: ignore[misc]
-    for claim, check in _CLAIMED.items():
-        if claim in subject.claims:
-            found[check.__name__] = lambda check=check: check(subject)  # type: ignore[misc]
+    for check in (*_ALWAYS, *(check for claim, check in _CLAIMED.items() if claim in subject.claims)):
+        found[check.__name__] = partial(check, subject)
     if subject.sizes:
-        found[larger_populations_take_no_more_generations.__name__] = lambda: larger_populations_take_no_more_generations(
-            subject
-        )
+        larger = larger_populations_take_no_more_generations
+        found[larger.__name__] = partial(larger, subject)
     for size in subject.sizes:
-        found[f"works_with_{size}_members"] = lambda size=size: works_with(subject, size)  # type: ignore[misc]
+        found[f"works_with_{size}_members"] = partial(works_with, subject, size)
     return found
 
 
@@ -212,9 +211,9 @@ def members_that_tie_weigh_the_same(subject: Subject) -> None:
     strategy, pool = subject.strategy(), pool_for(sphere)
     candidates = strategy.ask()
     pool.evaluate(candidates)
-    overheard = _Overheard(pool.population())
+    overheard = _Overheard(pool)
     fitness = np.where(np.arange(strategy.population_size) % 2 == 0, 1.0, -1.0)
-    strategy.tell(candidates, fitness, overheard)  # type: ignore[arg-type]
+    strategy.tell(candidates, fitness, overheard)
     for weights in overheard.weights:
         for kind in (weights[::2], weights[1::2]):
             np.testing.assert_allclose(kind, kind[0], rtol=1e-12, err_msg="members of equal fitness have different weights")
@@ -256,8 +255,9 @@ def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
     stretch = 10.0 ** np.linspace(0, 1, N)
     start = np.linspace(-1, 1, N)
     plain, turned = subject.strategy(start), subject.strategy(axes @ start)
-    advance(plain, pool_for(lambda rows: -np.sum(stretch * rows**2, axis=1)), 6)
-    advance(turned, pool_for(lambda rows: -np.sum(stretch * (rows @ axes) ** 2, axis=1), noise=_TurnedNoise(axes)), 6)
+    straight = _turned_noise(np.eye(N))
+    advance(plain, pool_for(lambda rows: -np.sum(stretch * rows**2, axis=1), noise=straight), 6)
+    advance(turned, pool_for(lambda rows: -np.sum(stretch * (rows @ axes) ** 2, axis=1), noise=_turned_noise(axes)), 6)
     np.testing.assert_allclose(turned.parameters(), axes @ plain.parameters(), rtol=1e-6, atol=1e-6)
 
 
@@ -333,68 +333,32 @@ def _refuses(words: str, strategy: Strategy, candidates: Candidates, fitness: ND
     assert words in said, f"tell must raise ValueError with {words!r}, said {said}"
 
 
-@dataclass
-class _Overheard:
+class _Overheard(Population):
     """A population that notes the weights that it is asked to sum with."""
 
-    population: Any
-    weights: list[NDArray[np.float64]] = field(default_factory=list)
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self.weights: list[NDArray[np.floating]] = []
+
+    def weighted_noise(self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None) -> NDArray[np.floating]:
+        self.weights.append(weights)
+        return super().weighted_noise(weights, dtype)
+
+    def weighted_squares(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+        self.weights.append(weights)
+        return super().weighted_squares(weights)
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Notes the weights from before those below zero were divided by |z|^2 (arXiv 1604.00772, eq. 46)."""
         negative, plain = weights < 0, weights.copy()
-        plain[negative] *= (np.sqrt(self.population.squared_lengths(negative)) + 1e-9) ** 2
+        plain[negative] *= (np.sqrt(self.squared_lengths(negative)) + 1e-9) ** 2
         self.weights.append(plain)
-        total: NDArray[np.float64] = self.population.covariance(weights)
-        return total
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> Any:
-            self.weights += [each for each in arguments if isinstance(each, np.ndarray) and each.ndim == 1]
-            return getattr(self.population, name)(*arguments)
-
-        return call
+        return super().covariance(weights)
 
 
-@dataclass(frozen=True)
-class _TurnedNoise(CounterNoise):
-    """Noise along other axes: each member's is that of `CounterNoise`, rotated."""
-
-    axes: NDArray[np.float64]
-
-    def _normals(self, starts: NDArray[np.int64]) -> NDArray[np.float64]:
-        plain = np.empty((starts.size, len(self.axes)))
-        CounterNoise.read_rows(self, starts, 0, plain)
-        turned: NDArray[np.float64] = plain @ self.axes.T
-        return turned
-
-    def perturb(
-        self,
-        parents: NDArray[np.floating],
-        sources: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        out[:] = parents[sources] + scales[:, None] * self._normals(starts)
-
-    def perturb_pairs(
-        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
-    ) -> None:
-        members = np.arange(first, first + len(out))
-        signs = np.where(members % 2 == 0, scale, -scale)
-        out[:] = mean + signs[:, None] * self._normals(starts)[members // 2 - first // 2]
-
-    def weighted_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
-    ) -> None:
-        out[:] = (weights @ self._normals(starts))[first : first + out.size]
-
-    def apply_chain(
-        self,
-        root: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        out[:] = root + scales @ self._normals(starts)
+def _turned_noise(axes: NDArray[np.float64]) -> NoiseTable:
+    """A small table whose windows are rotated, each as a whole: one begins at every place where a member's may."""
+    plain = create_table(0, _SMALL_LOG2, N, None).table
+    windows = plain[: plain.size // ALIGNMENT * ALIGNMENT].reshape(-1, ALIGNMENT).copy()
+    windows[:, :N] = windows[:, :N] @ axes.T
+    return NoiseTable(windows.ravel(), _SMALL_LOG2)

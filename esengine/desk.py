@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import KINDS, Candidates, GaussianSamples, PolicyEpisodes, evaluation_chunk_size
+from esengine.candidates import (
+    KINDS,
+    Candidates,
+    GaussianSamples,
+    JointPopulation,
+    PolicyEpisodes,
+    evaluation_chunk_size,
+)
 from esengine.faults import Failure, MembersFailed
 from esengine.messages import Task
 from esengine.node_memory import NodeMemory, map_bundle
@@ -122,7 +129,7 @@ class Desk:
                 return product_sum(self.noise, weights, starts, (start, stop), size).tobytes()
             case Kind.LENGTHS:
                 samples = self.candidates["search"]
-                assert isinstance(samples, GaussianSamples)
+                assert isinstance(samples, GaussianSamples | JointPopulation)
                 normals = samples.normals(self.noise, np.flatnonzero(self.weights)[start:stop])
                 lengths: NDArray[np.float64] = np.einsum("ij,ij->i", normals, normals)
                 return lengths.tobytes()

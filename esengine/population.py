@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import GaussianSamples, Genomes, chunks
+from esengine.candidates import GaussianSamples, Genomes, JointPopulation, chunks
 from esengine.desk import Kind
 from esengine.product_sums import assembled, product_tiles, transformed
 
@@ -30,7 +30,15 @@ class Population:
 
     def __init__(self, pool: Pool) -> None:
         self._pool, self._desk = pool, pool.desk
-        self._candidates = pool.desk.candidates["search"]
+        self._whole = self._candidates = pool.desk.candidates["search"]
+        self._first = 0  # member of the whole population that is this one's first
+
+    def part(self, number: int) -> Population:
+        """One of the populations that were evaluated together."""
+        assert isinstance(self._whole, JointPopulation)
+        part = Population(self._pool)
+        part._candidates, (part._first, _) = self._whole.parts[number], self._whole.bounds[number]
+        return part
 
     def row(self, member: int) -> NDArray[np.floating]:
         """Parameters of one member, (dimension,)."""
@@ -86,7 +94,7 @@ class Population:
                 signed.append(steps.T @ steps if members.size else np.zeros((n, n)))
             signed[0] -= signed[1]
             return signed[0]
-        bounds = product_tiles(n, samples.population_size)
+        bounds = product_tiles(n, self._whole.population_size)
         alone = samples.population_size * n * n < _ALONE_WORK
         tiles = self._sum(Kind.PRODUCT_SUM, bounds, weights, alone, np.float64)
         products = assembled(tiles, bounds, n)
@@ -111,6 +119,10 @@ class Population:
         dtype: type[np.generic],
     ) -> list[NDArray[Any]]:
         """The units' results in order, computed here or by all ranks: the same bits either way."""
+        if self._candidates is not self._whole:
+            placed = np.zeros(self._whole.population_size, weights.dtype)
+            placed[self._first : self._first + weights.size] = weights
+            weights = placed
         if alone or self._pool.world.size == 1:
             self._desk.weights = weights
             return [np.frombuffer(self._desk.execute(kind, *bound), dtype) for bound in bounds]

@@ -45,6 +45,12 @@ class SearchSpace:
         return self.lower.size
 
     @property
+    def is_free(self) -> bool:
+        """Whether rows are the points themselves."""
+        bounded = np.isfinite(self.lower) | np.isfinite(self.upper) | ~np.isnan(self.fixed) | self.whole
+        return not (bounded | (self.scales != 1)).any()
+
+    @property
     def searched(self) -> NDArray[np.int64]:
         """The variables that are not fixed, (dimension,)."""
         return np.flatnonzero(np.isnan(self.fixed))

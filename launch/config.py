@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,6 +18,7 @@ from esengine.errors import UserError, listed
 from esengine.faults import FaultRules
 from esengine.launch.methods import settings_of
 from esengine.launch.search_space import SpaceSettings
+from esengine.named_values import named_values
 from esengine.search_space import SearchSpace
 from esengine.trust import modules_of
 
@@ -327,20 +327,6 @@ class RunConfig:
 def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
     """Keyword arguments of an environment from texts name=value. Raises UserError for one that is none."""
     return named_values("--env-arg", texts, "forward_reward_weight=2.0")
-
-
-def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, Any]:
-    """Values by name from texts name=value, each JSON or a plain word. Raises UserError for a text that is none."""
-    arguments = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name.isidentifier():
-            raise UserError(f"{flag} must be name=value, got {text!r}; for example {example}")
-        try:
-            arguments[name] = json.loads(value)
-        except ValueError:
-            arguments[name] = value
-    return arguments
 
 
 def settings_from(kind: type[T], values: dict[str, Any]) -> T:

@@ -23,6 +23,7 @@ METHODS = {
     "cma-es": "cma_es:CMAESSettings",
     "sep-cma-es": "sep_cma_es:SepCMAESSettings",
     "lm-ma-es": "lm_ma_es:LMMAESSettings",
+    "pycma": "pycma:PyCMASettings",
     "behavior-cloning": "behavior_cloning:BehaviorCloningSettings",
     "dagger": "dagger:DAggerSettings",
     "dart": "dart:DARTSettings",

@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args
 
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner
 from esengine.errors import UserError, listed
-from esengine.launch.config import named_values, settings_from
+from esengine.launch.config import settings_from
+from esengine.named_values import named_values
 
 PlannerName = Literal["mppi", "cross-entropy", "ilqr"]
 

@@ -8,12 +8,23 @@ from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_si
 from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.episodes import PolicyEpisodes
 from esengine.candidates.gaussian import GaussianSamples
+from esengine.candidates.given import GivenPoints
+from esengine.candidates.joint import JointPopulation
 from esengine.candidates.limited import LimitedSamples
 from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.scaled import ScaledSamples
 
-_ALL = (MutatedParents, AntitheticPairs, ScaledSamples, GaussianSamples, LimitedSamples, PolicyEpisodes)
+_ALL = (
+    MutatedParents,
+    AntitheticPairs,
+    ScaledSamples,
+    GaussianSamples,
+    LimitedSamples,
+    GivenPoints,
+    JointPopulation,
+    PolicyEpisodes,
+)
 KINDS: dict[str, type[Candidates]] = {kind.__name__: kind for kind in _ALL}
 
 __all__ = [
@@ -22,6 +33,8 @@ __all__ = [
     "Candidates",
     "GaussianSamples",
     "Genomes",
+    "GivenPoints",
+    "JointPopulation",
     "LimitedSamples",
     "Message",
     "MutatedParents",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,10 @@ def advance(strategy: Any, generations: int) -> list[int]:
     return sizes
 
 
-def settings(restarts: Any, most: int) -> CMAESSettings:
-    return CMAESSettings(restarts=restarts, max_restarts=most, tolerance_fun=1e-3, tolerance_fun_history=1e-3)
+def settings(restarts: Any, most: int, at_once: int = 1) -> CMAESSettings:
+    return CMAESSettings(
+        restarts=restarts, max_restarts=most, concurrent_searches=at_once, tolerance_fun=1e-3, tolerance_fun_history=1e-3
+    )
 
 
 def test_ipop_doubles_the_population_until_its_last_restart() -> None:
@@ -56,9 +59,9 @@ def test_bipop_gives_small_searches_as_many_evaluations_as_large_ones() -> None:
     assert strategy.metrics()["restarts"] > 4
 
 
-@pytest.mark.parametrize("restarts", ["ipop", "bipop"])
-def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(restarts: str) -> None:
-    straight, stopped, resumed = (settings(restarts, 3).strategy(np.full(4, 3.0), 1) for _ in range(3))
+@pytest.mark.parametrize(("restarts", "at_once"), [("ipop", 1), ("bipop", 1), ("bipop", 3)])
+def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(restarts: str, at_once: int) -> None:
+    straight, stopped, resumed = (settings(restarts, 3, at_once).strategy(np.full(4, 3.0), 1) for _ in range(3))
     advance(straight, 250)
     advance(stopped, 180)
     assert stopped.metrics()["restarts"] > 0
@@ -69,8 +72,28 @@ def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(restarts: s
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.parametrize("restarts", ["ipop", "bipop"])
+def test_searches_at_the_same_time_are_those_that_run_alone(restarts: Any) -> None:
+    """Each is told its own members and sums over them alone: the first does what it does without the others."""
+    together: Any = settings(restarts, 4, 3).strategy(np.full(4, 3.0), 1)
+    alone: Any = replace(settings(restarts, 4), restarts="none").strategy(np.full(4, 3.0), 1)
+    assert advance(together, 20) == [8 + 16 + 32] * 20
+    advance(alone, 20)
+    np.testing.assert_array_equal(together.running[0].strategy.mean, alone.mean)
+    np.testing.assert_array_equal(together.running[0].strategy.C, alone.C)
+    sizes = advance(together, 3000)
+    assert len(set(sizes)) > 3
+    assert "4 restarts" in str(together.should_stop()) or restarts == "bipop"
+    assert rastrigin(together.parameters()) < 2
+
+
 @pytest.mark.parametrize(
-    ("values", "words"), [({"restarts": "twice"}, "none, ipop or bipop"), ({"max_restarts": -1}, "negative")]
+    ("values", "words"),
+    [
+        ({"restarts": "twice"}, "none, ipop or bipop"),
+        ({"max_restarts": -1}, "negative"),
+        ({"concurrent_searches": 2}, "without --restarts"),
+    ],
 )
 def test_bad_restarts_are_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):

@@ -1,0 +1,263 @@
+"""The ``cma`` package itself as a strategy (Hansen, Akimoto, Baudis, doi 10.5281/zenodo.2559634), with its own options.
+
+It samples on the master and its members travel as vectors, where our `cma_es` sends addresses: it is here for what that package
+alone has, and for small numbers of parameters. It draws from NumPy's global generator and keeps its exact state in a pickle
+only. So each call has the global generator to itself, seeded by the run's seed and the generation, and a state is what it
+was told: a search is restored by telling it again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.restarts import RestartSettings
+from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
+from esengine.candidates import Candidates, GivenPoints
+from esengine.errors import UserError, listed
+from esengine.named_values import named_values
+from esengine.pool import Population
+from esengine.search_space import SearchSpace
+from esengine.seeding import derive_key
+
+_OURS = {
+    "popsize": "--population-size",
+    "popsize_factor": "--population-size",
+    "seed": "--seed",
+    "timeout": "--max-time",
+    "maxfevals": "--max-evaluations",
+    "maxiter": "--generations",
+    "ftarget": "--target-return",
+}
+"""Options that every method has a flag for."""
+_FUNCTIONS = ("CMA_eigenmethod", "is_feasible", "randn", "termination_callback", "transformation", "vv")
+_SAID = ("verbose", "signals_filename")  # and all that begin with verb_: what the package would print, write and read
+_CLASSES = {
+    "AdaptSigma": "sigma_adaptation",
+    "BoundaryHandler": "boundary_handler",
+    "CMA_sampler": "restricted_gaussian_sampler",
+}
+"""Modules of the package in which an option's classes are."""
+_WORDS = {"CMA_elitist": ("initial",), "CMA_const_trace": ("arithm", "geom", "aeig", "geig")}
+_PLACES = ("bounds", "fixed_variables", "integer_variables")
+_QUIET = {"verbose": -10, "verb_disp": 0, "verb_log": 0, "verb_plot": 0, "signals_filename": None, "seed": math.nan}
+
+
+@dataclass(frozen=True)
+class PyCMASettings(RestartSettings):
+    """Search by the cma package, with its whole range of options; members are sent as vectors."""
+
+    antithetic: ClassVar[bool] = False
+
+    population_size: int | None = None
+    """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
+    sigma: float = 1.0
+    """Initial standard deviation of every parameter."""
+    option: tuple[str, ...] = ()
+    """Options of cma.CMAEvolutionStrategy, each name=value with a JSON value, such as CMA_diagonal=true tolfun=1e-9."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that define no search."""
+        check_sigma(self.sigma, PyCMASettings.sigma)
+        if self.population_size is not None and self.population_size < 3:
+            raise UserError(f"--population-size must be at least 3 for pycma, got {self.population_size}; use 4 or more")
+        self.check_restarts()
+        self.options()
+
+    def options(self) -> dict[str, Any]:
+        """The options as the package takes them. Raises UserError for one that it has not, or that no run can have."""
+        given = named_values("--option", self.option, "CMA_diagonal=true")
+        options = {name: _option(name, value) for name, value in given.items()}
+        extend = getattr(options.get("CMA_sampler"), "extend_cma_options", dict)  # what a sampler needs beside it
+        return {**extend(), **options}
+
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
+        """A new strategy that starts from ``initial``, (dimension,)."""
+        return self.strategy_in(SearchSpace.free(initial.size), initial, seed)
+
+    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
+        """A new strategy that treats whole numbers as the package does.
+
+        Raises:
+            UserError: the options say where to search as well.
+        """
+        self.check()
+        options = self.options()
+        twice = [name for name in _PLACES if name in options]
+        if twice and not space.is_free:
+            raise UserError(f"--option {twice[0]} says where to search, and so do the flags for bounds and variables; drop one")
+        lattice = space.lattice
+        if lattice.indices.size:
+            if (lattice.scales != 1).any():
+                raise UserError("--variable-scales must be 1 for --integer-variables with pycma; use cma-es for other units")
+            options["integer_variables"] = lattice.indices.tolist()
+        size = self.population_size or 4 + int(3 * math.log(initial.size))
+
+        def make(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int, own_seed: int) -> PyCMA:
+            return PyCMA(options, mean, own_seed, population_size, sigma, generation)
+
+        return self.search(make, size, self.sigma, initial, seed)
+
+
+class PyCMA:
+    """One search of ``cma.CMAEvolutionStrategy``.
+
+    Args:
+        options: as the package takes them, without those that a run has flags for.
+        initial: (n,) the first mean.
+        seed: the run's seed.
+        population_size: lambda.
+        sigma: the first step size.
+        generation: number of generations of the run before this search began.
+
+    Raises:
+        UserError: the package refuses the options.
+    """
+
+    def __init__(
+        self,
+        options: dict[str, Any],
+        initial: NDArray[np.float64],
+        seed: int,
+        population_size: int,
+        sigma: float,
+        generation: int = 0,
+    ) -> None:
+        self._options, self.seed, self.population_size = options, seed, population_size
+        self._begin(initial, sigma, generation)
+
+    def _begin(self, initial: NDArray[np.float64], sigma: float, generation: int) -> None:
+        import cma
+
+        self.generation, self._born = generation, (np.array(initial, np.float64), sigma, generation)
+        self._told: list[NDArray[np.float64]] = []  # costs of each generation
+        self._points: list[NDArray[np.float64]] | None = None  # asked for and not yet told
+        self._ended: dict[str, Any] = {}
+        start = initial
+        if "bounds" in self._options:
+            bounds = cma.boundary_handler.BoundTransform(self._options["bounds"])
+            start = np.clip(initial, *(bounds.get_bounds(which, initial.size) for which in ("lower", "upper")))
+        with self._alone("begin"):
+            every = {**self._options, **_QUIET, "popsize": self.population_size}
+            self._search = cma.CMAEvolutionStrategy(start, sigma, every)
+
+    @contextmanager
+    def _alone(self, purpose: str) -> Iterator[None]:
+        """Give the package NumPy's global generator for one call, seeded for it, and silence it.
+
+        Raises:
+            UserError: the package raised, which its options are the cause of.
+        """
+        key = derive_key(self.seed, f"pycma {purpose}", self.generation)
+        others = np.random.get_state()  # noqa: NPY002
+        np.random.seed([key >> 32, key & 0xFFFFFFFF])  # noqa: NPY002
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                yield
+        except Exception as error:
+            given = (
+                listed(f"{name}={getattr(value, '__name__', value)}" for name, value in self._options.items()) or "no --option"
+            )
+            raise UserError(f"cma stopped with {type(error).__name__}: {error}; it was given {given}; change that") from error
+        finally:
+            np.random.set_state(others)  # noqa: NPY002
+
+    def ask(self) -> GivenPoints:
+        if self._points is None:
+            with self._alone("ask"):
+                self._points = self._search.ask()
+        return GivenPoints(self.seed, self.generation + 1, self.population_size, np.array(self._points, np.float64))
+
+    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+        check_results(self, candidates, fitness)
+        self.ask()
+        valid = np.isfinite(fitness)
+        worst = np.nextafter(-fitness[valid].min(), math.inf) if valid.any() else 0.0  # failed members come last
+        self._tell(np.where(valid, -fitness, worst))
+
+    def _tell(self, costs: NDArray[np.float64]) -> None:
+        with self._alone("tell"):
+            self._search.tell(self._points, costs.tolist())
+            self._ended = dict(self._search.stop())
+        self._told.append(costs)
+        self._points = None
+        self.generation += 1
+
+    def should_stop(self) -> str | None:
+        if not self._ended:
+            return None
+        return f"cma stopped by {listed(f'{name}={value}' for name, value in self._ended.items())}"
+
+    def parameters(self) -> NDArray[np.floating]:
+        favorite: NDArray[np.floating] = np.array(self._search.result.xfavorite, np.float64)
+        return favorite
+
+    def metrics(self) -> dict[str, float]:
+        axes = np.asarray(self._search.D, np.float64)
+        return {"sigma": float(self._search.sigma), "axis_ratio": float(axes.max() / axes.min())}
+
+    def state(self) -> State:
+        initial, sigma, born = self._born
+        numbers = {"generation": self.generation, "population_size": self.population_size, "born": born, "sigma": sigma}
+        arrays = {"initial": initial, "told": np.concatenate([np.zeros(0), *self._told])}
+        return arrays | {name: np.array(number) for name, number in numbers.items()}
+
+    def restore(self, state: State) -> None:
+        self.population_size = int(state["population_size"])
+        told = state["told"].reshape(-1, self.population_size)
+        self._begin(state["initial"], float(state["sigma"]), int(state["born"]))
+        for costs in told:
+            self.ask()
+            self._tell(costs)
+        if self.generation != int(state["generation"]):
+            raise ValueError(f"{len(told)} generations were told, of {int(state['generation']) - int(state['born'])}")
+
+
+def _option(name: str, value: Any) -> Any:
+    """An option's value as the package takes it. Raises UserError for one that it has not, or that no run can have."""
+    import cma
+
+    known = cma.options_parameters.cma_default_options
+    if name not in known:
+        lower = {each.lower(): each for each in known}
+        near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+        hint = f"did you mean {listed(near)}?" if near else 'python -c "import cma; print(cma.CMAOptions())" lists them'
+        raise UserError(f"--option must be an option of cma {cma.__version__}, got {name}; {hint}")
+    if name in _OURS:
+        raise UserError(f"--option {name} has a flag of its own, {_OURS[name]}; use that")
+    if name in _SAID or name.startswith("verb_"):
+        raise UserError(f"--option {name} is of what cma prints, writes and reads, and a run keeps its own records; drop it")
+    if name in _FUNCTIONS:
+        raise UserError(f"--option {name} takes Python code, which text cannot give; drop it")
+    if name in _CLASSES and isinstance(value, str):
+        return _class(name, value)
+    if name == "fixed_variables" and isinstance(value, dict):
+        if not all(key.isdigit() and isinstance(number, int | float) for key, number in value.items()):
+            raise UserError(f'--option fixed_variables must map variables to numbers, got {value}; for example {{"0": 1.5}}')
+        return {int(key): number for key, number in value.items()}
+    if isinstance(value, str) and value not in _WORDS.get(name, ()):
+        words = f", or one of {listed(_WORDS[name])}" if name in _WORDS else ""
+        raise UserError(f"--option {name} must have a JSON value{words}, got {value!r:.60}; cma's default is {known[name]}")
+    return value
+
+
+def _class(name: str, value: str) -> type[Any]:
+    """A class of the package by its name. Raises UserError for one that the option cannot have."""
+    import cma.restricted_gaussian_sampler
+
+    module = getattr(cma, _CLASSES[name])
+    usual = {"AdaptSigma": "CMAAdaptSigmaBase", "BoundaryHandler": "BoundaryHandlerBase"}
+    base = getattr(module, usual[name]) if name in usual else cma.interfaces.StatisticalModelSamplerWithZeroMeanBaseClass
+    classes = {each: kind for each, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)}
+    if value not in classes:
+        raise UserError(f"--option {name} must be one of {listed(sorted(classes))}, got {value}")
+    return classes[value]
