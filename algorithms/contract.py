@@ -31,7 +31,8 @@ from esengine.desk import Desk
 from esengine.faults import FaultRules
 from esengine.kernels import ALIGNMENT
 from esengine.noise import CounterNoise, Noise, NoiseTable, create_table
-from esengine.pool import Pool, Population
+from esengine.pool import Pool
+from esengine.population import Population
 from esengine.problems import MEMBER, OK, ObjectiveProblem
 from esengine.world import World
 

@@ -24,7 +24,7 @@ from esengine.algorithms.strategy import State, Strategy, check_results, check_s
 from esengine.candidates import Candidates, GivenPoints
 from esengine.errors import UserError, listed
 from esengine.named_values import named_values
-from esengine.pool import Population
+from esengine.population import Population
 from esengine.search_space import SearchSpace
 from esengine.seeding import derive_key
 

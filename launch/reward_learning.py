@@ -11,11 +11,12 @@ from esengine.algorithms.inverse_rl.settings import GAILSettings, RewardLearning
 from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
-from esengine.launch.config import RunConfig, named_values, settings_from
+from esengine.launch.config import RunConfig, settings_from
 from esengine.launch.imitation import RecordingTraining, load_given, with_environment
 from esengine.launch.methods import METHODS, loop_of, settings_of
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
+from esengine.named_values import named_values
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
