@@ -115,7 +115,7 @@ class Simulation:
         self._random = np.random.default_rng(faults.seed)
         slow = self._random.random(num_workers) < faults.stragglers
         self._pace = np.where(slow, faults.slowdown, 1.0).tolist()
-        self._todo = WorkList(range(len(lengths)), num_workers, singly)
+        self._todo = WorkList([range(len(lengths))], num_workers, singly)
         self._held: list[deque[range]] = [deque() for _ in range(num_workers)]  # until the master has the result
         self._answered = [0] * num_workers  # of those, the first ones, that are done
         self._arrived = [0] * num_workers  # of the others, the first ones, that are there

@@ -19,7 +19,7 @@ from esengine.faults import MOST_DEATHS, Failure, FaultRules, failure_words
 from esengine.interrupts import StopRequest
 from esengine.messages import Results, Task
 from esengine.problems import failed_records
-from esengine.worklist import IN_FLIGHT, WorkList
+from esengine.worklist import IN_FLIGHT, WorkList, unfinished
 from esengine.world import Backoff
 
 
@@ -82,9 +82,8 @@ class Dispatch:
             WorkerError: too many members failed, or something else than a member.
         """
         self._version, self._kind, self._bounds, self._finished = version, kind, bounds, finished
-        todo = (unit for unit in range(len(bounds)) if unit not in finished)
         singly = kind != Kind.EVALUATE or self._rules.member_timeout is not None
-        self._todo = WorkList(todo, len(self._crew.workers), singly)
+        self._todo = WorkList(unfinished(len(bounds), finished), len(self._crew.workers), singly)
         self._held = {worker: deque() for worker in self._crew.workers}
         for _ in range(IN_FLIGHT):
             for worker in self._held:

@@ -10,7 +10,9 @@ from esengine.desk import Desk, Kind
 from esengine.faults import Failure, MembersFailed
 from esengine.interrupts import StopRequest
 from esengine.messages import Task
-from esengine.worklist import Pace, range_s
+from esengine.worklist import Pace
+
+_CALL_S, _MOST = 2e-3, 256  # seconds and units of one call, whose members' rows are made at once
 
 
 class Outcome(NamedTuple):
@@ -37,17 +39,13 @@ class Executor:
     Args:
         desk: has what they refer to.
         stop: cuts a call short.
-        num_workers: of the launch.
         begin: called with the members of a unit of evaluation before it is done, and None before another; units are then
             done singly.
     """
 
-    def __init__(
-        self, desk: Desk, stop: StopRequest, num_workers: int, begin: Callable[[tuple[int, int] | None], None] | None = None
-    ) -> None:
+    def __init__(self, desk: Desk, stop: StopRequest, begin: Callable[[tuple[int, int] | None], None] | None = None) -> None:
         self._desk, self._stop, self._begin = desk, stop, begin
-        self._aim_s = range_s(num_workers)
-        self._pace, self._version = Pace(self._aim_s), -1
+        self._pace, self._version = Pace(_CALL_S, _MOST), -1
 
     def run(self, task: Task) -> Iterator[Outcome]:
         """Do a task's units in order.
@@ -59,7 +57,7 @@ class Executor:
         bounds = self._desk.unit_bounds(task)
         together = evaluates and self._begin is None and self._desk.problem.num_statistics == 0
         if task.version != self._version:
-            self._pace, self._version = Pace(self._aim_s), task.version
+            self._pace, self._version = Pace(_CALL_S, _MOST), task.version
         done = known = 0  # units; those up to `known` are done singly, since one of them raised
         while done < len(bounds):
             own = bounds[done : done + self._pace.size] if together and done >= known else bounds[done : done + 1]

@@ -35,6 +35,7 @@ TASK_TAG, RESULT_TAG, PUBLISH_TAG, STOP_TAG, ERROR_TAG, READY_TAG, FAILURE_TAG =
 LEAD_TAG, LEADING_TAG, FOLLOW_TAG, TOLD_TAG, BEGUN_TAG = range(8, 13)
 
 _GREETING_S = 10.0
+_EAGER_BYTES = 2048  # up to which MPI takes a body without asking the other end
 
 _TASK = struct.Struct("<5q")
 _RESULTS = struct.Struct("<4qd")
@@ -106,7 +107,7 @@ class Mailbox:
         self._match, self._send = comm.Improbe, comm.Send
         self._links: dict[int, MPI.Comm] = {}
         self._dead: set[int] = set()
-        self._sending: list[tuple[MPI.Request, bytes]] = []  # to links, with what is being sent
+        self._sending: list[tuple[MPI.Request, bytes]] = []  # with what is being sent
         self._failure: type[Exception] | tuple[()] = MPI.Exception if tolerant else ()
 
     def connect(self, rank: int, link: MPI.Comm) -> bool:
@@ -152,11 +153,11 @@ class Mailbox:
         return body
 
     def send(self, body: bytes, rank: int, tag: int) -> None:
-        """Send a body; returns when it may be forgotten, which for a large one is when the other end has it."""
+        """Send a body; it may be forgotten at once."""
         self.num_sent[tag] += 1
         try:
-            if rank in self._links:
-                self._send_link(body, rank, tag)
+            if rank in self._links or len(body) > _EAGER_BYTES:
+                self._send_later(body, rank, tag)
             else:
                 self._send(body, rank, tag)
         except self._failure:
@@ -182,10 +183,11 @@ class Mailbox:
         except self._failure:
             return True  # the next poll tells who died
 
-    def _send_link(self, body: bytes, rank: int, tag: int) -> None:
-        """A sending that waits for nothing: a process that died before it was connected would never take it."""
+    def _send_later(self, body: bytes, rank: int, tag: int) -> None:
+        """A sending that does not wait: for a large body the other end may be slow, or never have been connected."""
         self._sending = [item for item in self._sending if not self.sent(item[0])]
-        self._sending.append((self._links[rank].Isend(body, 0, tag), body))
+        link = self._links.get(rank)
+        self._sending.append((self.comm.Isend(body, rank, tag) if link is None else link.Isend(body, 0, tag), body))
 
     def _poll_links(self) -> bytearray | None:
         for rank, link in list(self._links.items()):

@@ -29,7 +29,7 @@ from esengine.messages import Task
 from esengine.population import Population
 from esengine.problems import MEMBER
 from esengine.publishing import Publisher
-from esengine.worklist import neighbours
+from esengine.worklist import unfinished
 from esengine.world import Backoff, World
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
@@ -202,9 +202,9 @@ class Pool:
         self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes], failures: Failures
     ) -> float:
         began = time.monotonic()
-        executor = Executor(self.desk, self._stop, 1)
+        executor = Executor(self.desk, self._stop)
         try:
-            for units in neighbours(unit for unit in range(len(bounds)) if unit not in finished):
+            for units in unfinished(len(bounds), finished):
                 for outcome in executor.run(Task.of_units(version, kind, units, bounds)):
                     again = self._rules.member_retries
                     while outcome.failures and again:

@@ -45,7 +45,7 @@ class Worker:
         self._idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
         self._clock = None if rules.member_timeout is None else Clock(rules.member_timeout, desk, world.start_s)
         begin = None if self._clock is None else self._clock.begin
-        self._executor = Executor(desk, stop, world.num_workers, begin)
+        self._executor = Executor(desk, stop, begin)
         self._patience_s = _PATIENCE * range_s(world.num_workers)
 
     def serve(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 IN_FLIGHT = 2
 """Ranges that a worker holds, so that it never waits for the master's answer."""
 
-_MOST = 256  # units of a range
+_MOST = 2048  # units of a range
 _LEAST_S = 2e-3
 _MESSAGE_S = 5e-6  # of the master for a range: one result received, one task sent
 _MASTER_SHARE = 0.1  # of the time that the master may spend on that
@@ -29,32 +29,33 @@ class Pace:
 
     Args:
         aim_s: seconds that so many units should take.
+        most: units.
     """
 
-    def __init__(self, aim_s: float) -> None:
-        self.size, self._aim_s, self._unit_s = 1, aim_s, 0.0
+    def __init__(self, aim_s: float, most: int) -> None:
+        self.size, self._aim_s, self._most, self._unit_s = 1, aim_s, most, 0.0
 
     def learn(self, num_units: int, seconds: float) -> None:
         """Some units took so long, all together."""
         unit_s = seconds / num_units
         self._unit_s += (unit_s - self._unit_s) / 4 if self._unit_s else unit_s
-        self.size = max(1, min(2 * self.size, _MOST, int(self._aim_s / max(self._unit_s, 1e-9))))
+        self.size = max(1, min(2 * self.size, self._most, int(self._aim_s / max(self._unit_s, 1e-9))))
 
 
 class WorkList:
     """Units that are still to be dealt, in order.
 
     Args:
-        units: of the work, ascending.
+        runs: of neighbouring units, ascending.
         num_workers: that share it.
         singly: never more than one unit at a time.
     """
 
-    def __init__(self, units: Iterable[int], num_workers: int, singly: bool) -> None:
-        self._runs = deque(neighbours(units))
+    def __init__(self, runs: Iterable[range], num_workers: int, singly: bool) -> None:
+        self._runs = deque(runs)
         self._left = sum(map(len, self._runs))
         self._last = IN_FLIGHT * max(1, num_workers)
-        self._pace = None if singly else Pace(range_s(num_workers))
+        self._pace = None if singly else Pace(range_s(num_workers), _MOST)
 
     def __len__(self) -> int:
         return self._left
@@ -94,12 +95,11 @@ class WorkList:
             self._pace.learn(num_units, seconds)
 
 
-def neighbours(units: Iterable[int]) -> list[range]:
-    """Ascending numbers as ranges without gaps."""
-    found: list[range] = []
-    for unit in units:
-        if found and unit == found[-1].stop:
-            found[-1] = range(found[-1].start, unit + 1)
-        else:
-            found.append(range(unit, unit + 1))
+def unfinished(num_units: int, finished: Iterable[int]) -> list[range]:
+    """The units below ``num_units`` that are not ``finished``, as ranges without gaps."""
+    found, start = [], 0
+    for unit in (*sorted(finished), num_units):
+        if unit > start:
+            found.append(range(start, unit))
+        start = unit + 1
     return found
