@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from esengine.launch.cli import main
 from esengine.node_memory import ROOT
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -34,6 +35,19 @@ def esengine(tmp_path: Path, environment: dict[str, str]) -> Run:
         return subprocess.run(
             command, cwd=tmp_path, env=environment | variables, capture_output=True, text=True, timeout=timeout, check=False
         )
+
+    return run
+
+
+@pytest.fixture
+def esengine_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs ``esengine ARGUMENTS`` as the fixture `esengine` does, but in this process: for what ends before anything starts."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(SUPPORT))
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        status, told = main([str(argument) for argument in arguments]), capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, status, told.out, told.err)
 
     return run
 

@@ -93,9 +93,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input_gets_one_clear_line(esengine: Run, case: str, tmp_path: Path) -> None:
+def test_bad_input_gets_one_clear_line(esengine_here: Run, case: str, tmp_path: Path) -> None:
     arguments, words = CASES[case]
-    result = esengine(*arguments)
+    result = esengine_here(*arguments)
     assert result.returncode == 2, result.stderr
     assert words in result.stderr
     assert result.stderr.startswith("esengine: ")
@@ -260,9 +260,9 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
         ("trust_modules = true", "--trust-modules must be given on the command line"),
     ],
 )
-def test_a_config_file_is_checked_like_flags(esengine: Run, tmp_path: Path, line: str, words: str) -> None:
+def test_a_config_file_is_checked_like_flags(esengine_here: Run, tmp_path: Path, line: str, words: str) -> None:
     (tmp_path / "flags.toml").write_text(line + "\n")
-    result = esengine("train", "cma-es", "--config", "flags.toml")
+    result = esengine_here("train", "cma-es", "--config", "flags.toml")
     assert result.returncode == 2, result.stderr
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
@@ -280,7 +280,7 @@ def test_modules_are_found_in_the_current_folder_and_shadow_nothing(esengine: Ru
     assert "over 3 episodes" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["two words", "it's", 'a "b"', "new\nline", "ünï✓", "[bold]", ":smile:", "-odd", "$HOME;ls"])
+@pytest.mark.parametrize("name", ['two words, it\'s "new"\nünï✓ line [bold] :smile: $HOME;ls', "-odd"])
 def test_hostile_folder_names_reach_the_run_unharmed(esengine: Run, tmp_path: Path, name: str) -> None:
     arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2")
     result = esengine(*arguments, "--ranks", "2", f"--run-dir={name}")
