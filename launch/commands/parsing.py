@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, make_dataclass
+from dataclasses import fields, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
@@ -24,7 +24,7 @@ def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, d
     options: dict[str, Any] = {} if default is None else {"default": default}
     parsed: T = tyro.cli(
         kind,
-        args=argv,
+        args=gathered(argv, _lists(kind)),
         prog=prog,
         description=description,
         config=(tyro.conf.OmitArgPrefixes,),
@@ -48,6 +48,37 @@ def parse_with_argument(kind: type[T], argv: list[str], prog: str, name: str, ab
     both = make_dataclass(prog.rpartition(" ")[2], [(name, positional), ("how", kind)], frozen=True)
     parsed: Any = parse(both, argv, prog, description=kind.__doc__)
     return getattr(parsed, name), parsed.how
+
+
+def gathered(argv: list[str], lists: set[str]) -> list[str]:
+    """The arguments with each flag of several values once: ``--option a=1 --option b=2`` becomes ``--option a=1 b=2``."""
+    words: list[str] = []
+    values: dict[str, list[str]] = {}
+    into = words
+    for word in argv:
+        flag, _, value = word.partition("=")
+        if word.startswith("--"):
+            into = words
+            if flag.replace("_", "-") in lists:
+                flag = flag.replace("_", "-")
+                if flag not in values:
+                    words.append(flag)
+                into = values.setdefault(flag, [])
+                into += [value] if value else []
+                continue
+        into.append(word)
+    return [each for word in words for each in ([word, *values[word]] if word in values else [word])]
+
+
+def _lists(kind: type[Any]) -> set[str]:
+    """The flags of a settings class, and of those inside it, that take several values."""
+    found: set[str] = set()
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint):
+            found |= _lists(hint)  # type: ignore[arg-type]
+        elif get_origin(hint) is tuple:
+            found.add(f"--{name.replace('_', '-')}")
+    return found
 
 
 def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ import pytest
 
 from esengine.algorithms import OpenAIESSettings
 from esengine.errors import UserError
+from esengine.launch.commands.train import parse_train
 from esengine.launch.config import RunConfig, TrainSettings
 
 ENV: dict[str, Any] = {"env_id": "CartPole-v1"}
@@ -38,5 +39,18 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
 
 def test_every_name_whose_module_is_imported_is_known() -> None:
     train = TrainSettings(env_id="mine:Walker-v0", novelty="ns", behavior="mine:position")
-    assert RunConfig("mine:Search", train, OpenAIESSettings()).modules == ("mine:Search", "mine:Walker-v0", "mine:position")
+    named = RunConfig("mine:Search", train, OpenAIESSettings()).modules
+    assert sorted(named) == ["mine:Search", "mine:Walker-v0", "mine:position"]
     assert RunConfig("openai-es", TrainSettings(**ENV), OpenAIESSettings()).modules == ()
+
+
+def test_a_flag_of_several_values_may_be_given_several_times() -> None:
+    once = parse_train(
+        ["pycma", "--objective", "m:f", "--dimension", "3", "--option", "tolx=1", "tolfun=2", "--lower-bound", "-1", "-2", "3"]
+    )
+    words = ["--option", "tolx=1", "--lower-bound", "-1", "-2", "3", "--option=tolfun=2", "--dimension", "3"]
+    assert parse_train(["pycma", "--objective", "m:f", *words]) == once
+    assert parse_train(["ars", "--env-id", "CartPole-v1", "--hidden-sizes", "3", "--hidden_sizes", "4"]).train.hidden_sizes == (
+        3,
+        4,
+    )
