@@ -15,6 +15,7 @@ from esengine.candidates import (
     GaussianSamples,
     JointPopulation,
     PolicyEpisodes,
+    chunks,
     evaluation_chunk_size,
 )
 from esengine.faults import Failure, MembersFailed
@@ -97,8 +98,7 @@ class Desk:
         """The members of each unit of a task; a sum is one unit."""
         if task.kind != Kind.EVALUATE:
             return [(task.start, task.stop)]
-        size = self.members_of_unit
-        return [(start, min(start + size, task.stop)) for start in range(task.start, task.stop, size)]
+        return chunks(task.stop, self.members_of_unit, task.start)
 
     @property
     def members_of_unit(self) -> int:

@@ -73,7 +73,7 @@ class Population:
         chosen = int(np.count_nonzero(members))
         if not chosen:
             return np.zeros(0)
-        bounds = chunks(chosen, max(256, -(-chosen // 256), (1 << 17) // self._candidates.dimension))
+        bounds = chunks(chosen, max(256, -(-chosen // 256), (1 << 16) // self._candidates.dimension))
         alone = chosen * self._candidates.dimension < _ALONE_WORK
         return np.concatenate(self._sum(Kind.LENGTHS, bounds, members.astype(np.float64), alone, np.float64))
 

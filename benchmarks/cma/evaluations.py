@@ -99,6 +99,7 @@ def render(rows: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cma.evaluations", description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 40, 100])
+    parser.add_argument("--functions", choices=list(functions(2)), nargs="+", default=list(functions(2)))
     parser.add_argument("--seeds", type=int, default=51)
     parser.add_argument("--json", type=Path, help="write all runs here, after each function")
     options = parser.parse_args(arguments)
@@ -106,7 +107,7 @@ def main(arguments: list[str]) -> int:
     noise = create_table(0, 24, max(options.dimensions), None)
     rows: list[dict[str, Any]] = []
     for dimension in options.dimensions:
-        for name in functions(dimension):
+        for name in options.functions:
             rows.append(compare(dimension, name, options.seeds, noise))
             if options.json is not None:
                 options.json.write_text(json.dumps(rows) + "\n")

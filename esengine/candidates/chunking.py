@@ -18,7 +18,7 @@ def evaluation_chunk_size(population_size: int, members_together: int) -> int:
     return size * -(-members_together // size)
 
 
-def chunks(population_size: int, size: int) -> list[tuple[int, int]]:
-    """Bounds ``(start, stop)`` of consecutive chunks; the last may be short."""
-    starts = range(0, population_size, size)
-    return list(zip(starts, [*starts[1:], population_size], strict=False))
+def chunks(stop: int, size: int, start: int = 0) -> list[tuple[int, int]]:
+    """Bounds of consecutive chunks from ``start`` to ``stop``; the last may be short."""
+    starts = range(start, stop, size)
+    return list(zip(starts, [*starts[1:], stop], strict=False))
