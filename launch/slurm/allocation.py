@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ class Allocation:
     Attributes:
         job: the job's name to Slurm's commands, ``123`` or, for a task of an array, ``123_4``.
         num_nodes: nodes of this start.
-        num_tasks: ranks that the job asked for, on all nodes.
+        num_tasks: ranks that the nodes are for, on all of them.
         cpus_per_task: cores a rank.
         restarts: starts before this one.
     """
@@ -32,11 +33,8 @@ class Allocation:
         if job is None:
             return None
         nodes = _number(variables, "SLURM_JOB_NUM_NODES", 1)
-        a_node = _number(variables, "SLURM_NTASKS_PER_NODE", 1)
-        tasks = nodes * a_node if "SLURM_NTASKS_PER_NODE" in variables else _number(variables, "SLURM_NTASKS", nodes)
-        return cls(
-            job, nodes, tasks, _number(variables, "SLURM_CPUS_PER_TASK", 1), _number(variables, "SLURM_RESTART_COUNT", 0)
-        )
+        cores, restarts = _number(variables, "SLURM_CPUS_PER_TASK", 1), _number(variables, "SLURM_RESTART_COUNT", 0)
+        return cls(job, nodes, count_tasks(variables.get("SLURM_TASKS_PER_NODE", "")) or nodes, cores, restarts)
 
 
 def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
@@ -47,6 +45,11 @@ def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
     if "SLURM_ARRAY_TASK_ID" in variables:
         return f"{variables.get('SLURM_ARRAY_JOB_ID')}_{variables['SLURM_ARRAY_TASK_ID']}"
     return variables.get("SLURM_JOB_ID")
+
+
+def count_tasks(text: str) -> int:
+    """The sum of Slurm's tasks a node, such as ``4(x2),3`` for two nodes of 4 and one of 3."""
+    return sum(int(tasks) * int(times or 1) for tasks, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text))
 
 
 def _number(variables: Mapping[str, str], name: str, default: int) -> int:

@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from esengine.errors import UserError
 
 _FIELDS = "JobArrayID:64,State:24,Reason:64,NumNodes:10,NodeList:256,TimeUsed:24,TimeLimit:24,RestartCnt:8,StdOut:4096"
+_ACCOUNTED = re.compile(r"^(\d[^|\n]*)\|([^|\n]+)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|(.*)$", re.MULTILINE)
 _ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
 
 
@@ -26,7 +28,7 @@ class QueuedJob:
         used: time that this start has lasted.
         limit: what it may last.
         restarts: starts beyond the first; unknown to accounting.
-        log: file that its output goes to; unknown to accounting.
+        log: file that its output goes to; accounting knows it of jobs that ``esengine submit`` made.
     """
 
     job: str
@@ -60,11 +62,20 @@ def queued_jobs(job: str | None = None) -> list[QueuedJob]:
 
     The queue forgets ended jobs after some minutes. Then accounting is asked, where a site has it.
     """
+    if job is not None and shutil.which("squeue") is None:  # a run that was copied from its cluster
+        return []
     whose = ["--me"] if job is None else [f"--jobs={job}", "--states=all"]
     result = _slurm("squeue", "--noheader", *whose, f"--Format={_FIELDS}")
     if result.returncode == 0 and (result.stdout.strip() or job is None):
         return _parse_queue(result.stdout)
-    return [] if job is None else _accounted(job)
+    return [] if job is None else _accounting(job)[0]
+
+
+def why_unknown(job: str) -> str:
+    """Why neither the queue nor the accounting knows a job."""
+    if shutil.which("squeue") is None:
+        return "this machine has no squeue to ask the queue with"
+    return f"the queue does not know it, and {_accounting(job)[1]}"
 
 
 def requeue(job: str) -> str | None:
@@ -119,13 +130,26 @@ def _expanded(log: str, job: str) -> str:
     return re.sub(r"%([%jAa])", lambda match: values[match[1]], log)
 
 
-def _accounted(job: str) -> list[QueuedJob]:
+def _accounting(job: str) -> tuple[list[QueuedJob], str]:
+    """What the accounting knows of a job and its tasks, and why that is nothing if it is."""
     if shutil.which("sacct") is None:
-        return []
-    command = ("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=JobID,State,NodeList,Elapsed")
-    result = _slurm(*command)
-    rows = [line.split("|") for line in result.stdout.splitlines()] if result.returncode == 0 else []
-    return [QueuedJob(row[0], row[1].split()[0], nodes=row[2], used=row[3]) for row in rows if len(row) == 4]
+        return [], "this machine has no sacct to ask the accounting with"
+    result = _slurm(
+        *("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}"),
+        "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine",
+    )
+    if "storage is disabled" in result.stderr:
+        return [], "this cluster keeps no accounting"
+    if result.returncode != 0:
+        return [], f"sacct said: {_words(result.stderr)}"
+    return [_parse_accounted(match) for match in _ACCOUNTED.finditer(result.stdout)], "neither does the accounting"
+
+
+def _parse_accounted(match: re.Match[str]) -> QueuedJob:
+    job, state, nodes, used, limit, line = match.groups()
+    script = re.search(r"--parsable (?:--\S.* )?(/.*\.sbatch)$", line)  # as `submit_script` names it
+    log = "" if script is None else str(Path(script[1]).with_name(f"{job}.log"))
+    return QueuedJob(job, state.split()[0], nodes="" if "assigned" in nodes else nodes, used=used, limit=limit, log=log)
 
 
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:

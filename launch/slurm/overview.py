@@ -14,7 +14,7 @@ from rich.table import Table
 from esengine.checkpoint import checkpoints
 from esengine.errors import UserError
 from esengine.launch.run_directory import JOB_FOLDER, RunDirectory
-from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs
+from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
@@ -28,10 +28,12 @@ class Line:
     Attributes:
         run: the run directory, or None for a job that is none of ours or whose directory is not known.
         job: what Slurm knows of it, or None.
+        forgotten: the number of its job where Slurm knows nothing of that any more.
     """
 
     run: Path | None
     job: QueuedJob | None
+    forgotten: str | None = None
 
 
 def show_status(what: str | None) -> int:
@@ -47,6 +49,8 @@ def show_status(what: str | None) -> int:
         table.add_row(*map(escape, _cells(line)))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    for job in {line.forgotten: None for line in lines if line.forgotten is not None}:
+        console.print(f"of job {job} the run's own records tell: {why_unknown(job)}", markup=False)
     for line in lines:
         _print_end_of_log(console, line, alone=len(lines) == 1)
     return 0
@@ -75,7 +79,10 @@ def _lines(what: str | None) -> Iterator[Line]:
         jobs = queued_jobs(what)
         submissions = [_submission_of(job) for job in jobs] or [None]
         if not jobs:
-            raise UserError(f"a job must be known to Slurm, got {what}; name its run directory, which keeps its own records")
+            raise UserError(
+                f"a job must be known to Slurm, got {what}: {why_unknown(what)}; "
+                "name its run directory, which keeps its own records"
+            )
         for job, submission in zip(jobs, submissions, strict=True):
             yield from _spread(job, submission)
     else:
@@ -86,8 +93,9 @@ def _lines_of_run(run: Path) -> Iterator[Line]:
     submission = _submission(run)
     if submission is None:  # a script of the user's own, if it was a job at all
         starts = RunDirectory.open(run).starts()
-        jobs = queued_jobs(starts[-1]["job"]) if starts and starts[-1].get("job") else []
-        yield Line(run, jobs[0] if jobs else None)
+        job = starts[-1].get("job") if starts else None
+        jobs = queued_jobs(job) if job else []
+        yield Line(run, jobs[0]) if jobs else Line(run, None, job)
         return
     jobs = queued_jobs(_job_of(submission, run))
     seen = set()
@@ -97,11 +105,11 @@ def _lines_of_run(run: Path) -> Iterator[Line]:
             yield line
     if submission.first_seed is None or run.absolute() != submission.directory:
         if not jobs:
-            yield Line(run, None)
+            yield Line(run, None, submission.job)
         return
     for folder in sorted(submission.directory.glob("seed-*"), key=lambda path: int(path.name.partition("-")[2])):
         if folder not in seen:  # Slurm has forgotten its task
-            yield Line(folder, None)
+            yield Line(folder, None, submission.job)
 
 
 def _spread(job: QueuedJob, submission: Submission | None) -> Iterator[Line]:

@@ -27,6 +27,7 @@ class JobScript:
         first_seed: seed of array task 0, or None if the job is no array. Task N has seed ``first_seed`` + N and its own folder.
         stop_before_s: seconds before the time limit at which the run is saved.
         max_requeues: starts beyond the first.
+        ntasks_per_node: ranks a node where the options leave the number of nodes open, else None.
     """
 
     options: tuple[tuple[str, str | None], ...]
@@ -38,6 +39,7 @@ class JobScript:
     first_seed: int | None
     stop_before_s: int
     max_requeues: int
+    ntasks_per_node: int | None = None
 
 
 def render(job: JobScript) -> str:
@@ -45,6 +47,8 @@ def render(job: JobScript) -> str:
     lines = ["#!/bin/bash", *(_header(name, value) for name, value in job.options if fits_a_line(value))]
     lines += ["", _HEAD.format(stop_before=job.stop_before_s).rstrip(), *job.setup]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in job.variables]
+    if job.ntasks_per_node is not None:
+        lines.append(f'export SLURM_TASKS_PER_NODE="{job.ntasks_per_node}(x$SLURM_JOB_NUM_NODES)"')
     command = shlex.join(job.program)
     if job.directory is not None:
         lines.append(_SAVES_WHEN_ASKED)

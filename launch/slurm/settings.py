@@ -99,10 +99,22 @@ class SubmitSettings:
         for text in self.sbatch:
             self._check_option(text.partition("=")[0].removeprefix("--"))
 
+    @property
+    def open_nodes(self) -> bool:
+        """Whether the number of nodes is a range, of which each start takes what is there."""
+        return not self.nodes.isdigit()
+
     def options(self) -> list[tuple[str, str | None]]:
-        """sbatch's options by name, without those that depend on the run."""
+        """sbatch's options by name, without those that depend on the run.
+
+        A range of nodes goes with cores a node in place of tasks a node: from tasks a node Slurm computes the job's tasks once,
+        at its first start, and a requeued job then waits for as many nodes as it had.
+        """
         named = (field for field in fields(self) if field.name.replace("_", "-") in SBATCH_OPTIONS)
         pairs = [(field.name.replace("_", "-"), getattr(self, field.name)) for field in named]
+        if self.open_nodes:
+            cores = self.ntasks_per_node * (self.cpus_per_task or 1)
+            pairs = [("mincpus", cores) if name == "ntasks-per-node" else (name, value) for name, value in pairs]
         options: list[tuple[str, str | None]] = [(name, str(value)) for name, value in pairs if value is not None]
         if self.mail_user is not None and not any(text.startswith("mail-type") for text in self.sbatch):
             options.append(("mail-type", "END,FAIL"))

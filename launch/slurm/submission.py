@@ -138,6 +138,7 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         first_seed=first_seed,
         stop_before_s=settings.stop_before,
         max_requeues=settings.max_requeues,
+        ntasks_per_node=settings.ntasks_per_node if settings.open_nodes else None,
     )
 
 

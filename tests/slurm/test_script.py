@@ -30,7 +30,7 @@ def test_the_script_is_the_golden_file() -> None:
         options=(
             ("job-name", 'it\'s a "walk" #1'),
             ("nodes", "2-4"),
-            ("ntasks-per-node", "64"),
+            ("mincpus", "64"),
             ("time", "04:00:00"),
             ("array", "0-5%3"),
             ("comment", "two\nlines"),
@@ -47,6 +47,7 @@ def test_the_script_is_the_golden_file() -> None:
         first_seed=10,
         stop_before_s=120,
         max_requeues=50,
+        ntasks_per_node=64,
     )
     assert render(job) == (REPOSITORY / "tests" / "golden" / "job.sbatch").read_text()
     assert options_beside(job) == ["--comment=two\nlines"]
@@ -71,6 +72,14 @@ def test_a_tasks_seed_and_folder_follow_from_its_number(tmp_path: Path, monkeypa
     text = render(job_script(settings, [*TRAIN, "--seed", "7", "--run-dir", "some runs"]))
     assert "seed=$((7 + SLURM_ARRAY_TASK_ID))\n" in text
     assert text.endswith(f'--seed "$seed" --run-dir \'{tmp_path}/some runs\'/seed-"$seed"\n')
+
+
+def test_a_range_of_nodes_never_fixes_the_number_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = render(job_script(SubmitSettings(nodes="1-4", ntasks_per_node=8, cpus_per_task=2), list(TRAIN)))
+    assert "#SBATCH --mincpus=16\n" in text
+    assert "ntasks" not in text
+    assert 'export SLURM_TASKS_PER_NODE="8(x$SLURM_JOB_NUM_NODES)"\n' in text
 
 
 def test_dry_run_prints_the_script_and_makes_nothing(esengine: Run, tmp_path: Path) -> None:

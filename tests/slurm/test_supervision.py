@@ -30,8 +30,8 @@ def test_a_generation_that_does_not_fit_waits_for_the_next_job() -> None:
 
 def test_an_array_task_is_never_named_by_the_whole_array() -> None:
     variables = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "5", "SLURM_RESTART_COUNT": "2"}
-    allocation = Allocation.current(variables | {"SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS_PER_NODE": "4"})
-    assert allocation == Allocation("7_5", num_nodes=2, num_tasks=8, cpus_per_task=1, restarts=2)
+    allocation = Allocation.current(variables | {"SLURM_JOB_NUM_NODES": "3", "SLURM_TASKS_PER_NODE": "4(x2),3"})
+    assert allocation == Allocation("7_5", num_nodes=3, num_tasks=11, cpus_per_task=1, restarts=2)
     assert Allocation.current({}) is None
 
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import REPOSITORY
+from tests.support import accounting
 from tests.support.bridge import Bridge
 
 PACKAGES = "slurm-wlm, munge, libpmix-dev and iproute2"
@@ -33,7 +34,6 @@ MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
@@ -86,10 +86,13 @@ class SlurmCluster:
         num_nodes: compute nodes.
         cores: of each compute node, as Slurm counts them.
         slurmd_timeout_s: seconds after which a silent node is down.
+        accounted: whether it keeps accounting, which needs a database.
     """
 
-    def __init__(self, folder: Path, num_nodes: int = 2, cores: int = 4, slurmd_timeout_s: int = 10) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, num_nodes: int = 2, cores: int = 4, slurmd_timeout_s: int = 10, accounted: bool = False
+    ) -> None:
+        self.folder, self.accounted = folder, accounted
         name = f"es{os.getpid()}"
         self.login = f"{name}l"
         self.nodes = [f"{name}n{number}" for number in range(1, num_nodes + 1)]
@@ -105,6 +108,9 @@ class SlurmCluster:
             kill_wait_s=KILL_WAIT_S,
             nodes="\n".join(nodes),
         )
+        if accounted:
+            text += accounting.SETTINGS.format(folder=folder, address="10.83.0.1")
+            accounting.write_settings(folder, self.login, "10.83.0.1")
         (folder / "slurm.conf").write_text(text)
         (folder / "mpi.conf").write_text("PMIxCliTmpDirBase=/dev/shm\n")  # private to each node
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
@@ -112,7 +118,9 @@ class SlurmCluster:
         try:
             self._start_munge()
             self._start_node(self.login)
-            self._start("slurmctld", *self.on(self.login, folder, "slurmctld", "-D", "-c"))
+            if accounted:
+                self._start_accounting()
+            self._start_controller()
             for node in self.nodes:
                 self._start_node(node)
             self.wait_for_nodes()
@@ -180,6 +188,14 @@ class SlurmCluster:
             assert time.monotonic() < deadline, (found, (self.folder / "slurmctld.log").read_text()[-2000:])
             time.sleep(0.05)
 
+    def forget_jobs(self) -> None:
+        """Make the queue forget all jobs, as it does by itself some minutes after they ended."""
+        controller = self._processes.pop("slurmctld")
+        controller.kill()
+        controller.wait()
+        self._start_controller()
+        self.wait_for_nodes()
+
     def close(self) -> None:
         """End everything and remove the hosts."""
         for name in [name for name in (*self.nodes, self.login) if name in self._processes]:
@@ -202,6 +218,16 @@ class SlurmCluster:
         while not (self.folder / "munge.socket").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+    def _start_accounting(self) -> None:
+        self._start("mariadbd", *accounting.database(self.folder))
+        accounting.wait_for(accounting.socket(self.folder))
+        self._start("slurmdbd", *self.on(self.login, self.folder, "slurmdbd", "-D"))
+        accounting.wait_for(self.folder / "slurmdbd.log", "slurmdbd version")
+        self.output("sacctmgr", "--immediate", "add", "cluster", self.login.removesuffix("l"))
+
+    def _start_controller(self) -> None:
+        self._start("slurmctld", *self.on(self.login, self.folder, "slurmctld", "-D", "-c"))
 
     def _start_node(self, name: str) -> None:
         compute = name in self.nodes
@@ -226,7 +252,8 @@ class SlurmCluster:
 
     def _start(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
-            environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
+            own = {"SLURM_CONF": self.folder / "slurm.conf", "MYSQL_UNIX_PORT": accounting.socket(self.folder)}
+            environment = os.environ | {key: str(value) for key, value in own.items()}
             self._processes[name] = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
