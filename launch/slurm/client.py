@@ -12,7 +12,6 @@ from pathlib import Path
 from esengine.errors import UserError
 
 _FIELDS = "JobArrayID:64,State:24,Reason:64,NumNodes:10,NodeList:256,TimeUsed:24,TimeLimit:24,RestartCnt:8,StdOut:4096"
-_ACCOUNTED = re.compile(r"^(\d[^|\n]*)\|([^|\n]+)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|(.*)$", re.MULTILINE)
 _ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
 
 
@@ -135,19 +134,19 @@ def _accounting(job: str) -> tuple[list[QueuedJob], str]:
     if shutil.which("sacct") is None:
         return [], "this machine has no sacct to ask the accounting with"
     result = _slurm(
-        *("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}"),
+        *("sacct", "--noheader", "--allocations", "--parsable2", "--delimiter=\x1f", f"--jobs={job}"),
         "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine",
     )
     if "storage is disabled" in result.stderr:
         return [], "this cluster keeps no accounting"
     if result.returncode != 0:
         return [], f"sacct said: {_words(result.stderr)}"
-    return [_parse_accounted(match) for match in _ACCOUNTED.finditer(result.stdout)], "neither does the accounting"
+    rows = [row.split("\x1f") for row in re.split(r"\n(?=\d\S*\x1f)", result.stdout.strip())]  # a name may have line breaks
+    return [_accounted(*row) for row in rows if len(row) == 6], "neither does the accounting"
 
 
-def _parse_accounted(match: re.Match[str]) -> QueuedJob:
-    job, state, nodes, used, limit, line = match.groups()
-    script = re.search(r"--parsable (?:--\S.* )?(/.*\.sbatch)$", line)  # as `submit_script` names it
+def _accounted(job: str, state: str, nodes: str, used: str, limit: str, line: str) -> QueuedJob:
+    script = re.search(r"--parsable (?:--.*?\s)?(/.*\.sbatch)$", line, re.DOTALL)  # as `submit_script` names it
     log = "" if script is None else str(Path(script[1]).with_name(f"{job}.log"))
     return QueuedJob(job, state.split()[0], nodes="" if "assigned" in nodes else nodes, used=used, limit=limit, log=log)
 

@@ -11,63 +11,100 @@ from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.slurm.conftest import User
 
-pytestmark = pytest.mark.disturbance
+SEARCH = ("train", "cma-es", "--objective", "worlds:gated_sphere", "--dimension", "3", "--minimize")
+SIZE = ("--population-size", "24", "--generations", "8", "--checkpoint-every", "1")
+ON_TWO_NODES = ("--nodes", "2", "--ntasks-per-node", "1")
+ON_WHAT_THERE_IS = ("--nodes", "1-2", "--ntasks-per-node", "2")
+MEMBERS = 60  # two generations and a half
 
-SEARCH = ("train", "cma-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize")
-SIZE = ("--population-size", "40", "--generations", "40", "--checkpoint-every", "2")
-RESOURCES = ("--nodes", "2", "--ntasks-per-node", "1")
+
+class Held:
+    """A run whose members wait once so many have begun, so that it is in the middle of a generation when it is disturbed."""
+
+    def __init__(self, user: User, name: str, resources: tuple[str, ...]) -> None:
+        self.user, self.folder, self.resources = user, user.folder / name, resources
+        self.gate = user.folder / f"{name}.gate"
+        self.let(MEMBERS)
+        self.submit(*SEARCH, *SIZE, "--run-dir", name)
+
+    def submit(self, *command: str) -> None:
+        self.job = self.user.submit(*self.resources, "--setup", f"export GATE='{self.gate}'", "--", *command)
+
+    @property
+    def begun(self) -> int:
+        path = self.gate.with_suffix(".begun")
+        return path.stat().st_size if path.exists() else 0
+
+    def let(self, members: int) -> None:
+        """Let so many more members be evaluated."""
+        self.limit = self.begun + members
+        self.gate.write_text(str(self.limit))
+
+    def wait(self) -> None:
+        self.user.wait(self.job, lambda state: self.begun > self.limit, "a generation's middle")
+
+    def starts(self) -> list[int]:
+        """Ranks of each start."""
+        return [start["ranks"] for start in json.loads((self.folder / "config.json").read_text())["starts"]]
+
+    def check(self, undisturbed: Path) -> None:
+        """The job ends by itself, with the undisturbed bytes."""
+        self.let(10**6)
+        assert self.user.wait_for_end(self.job) == ["COMPLETED"], self.user.logs()
+        same_run(undisturbed, self.folder)
 
 
 @pytest.fixture
 def undisturbed(esengine: Run, tmp_path: Path) -> Path:
-    assert esengine(*SEARCH, *SIZE, "--ranks", "8", "--quiet", "--run-dir", "undisturbed").returncode == 0
+    (tmp_path / "open.gate").write_text("1000000")
+    flags = ("--ranks", "2", "--quiet", "--run-dir", "undisturbed")
+    assert esengine(*SEARCH, *SIZE, *flags, GATE=str(tmp_path / "open.gate")).returncode == 0
     return tmp_path / "undisturbed"
 
 
-def starts(run: Path) -> int:
-    return len(json.loads((run / "config.json").read_text())["starts"])
-
-
-def check(user: User, undisturbed: Path, job: str, name: str) -> None:
-    """The job ends by itself, after more than one start, with the undisturbed bytes."""
-    assert user.wait_for_end(job) == ["COMPLETED"], user.logs()
-    assert starts(user.folder / name) > 1
-    same_run(undisturbed, user.folder / name)
-
-
-def test_limits_cancellation_requeue_and_preemption(user: User, undisturbed: Path) -> None:
-    def submit(name: str, *flags: str) -> str:
-        return user.submit(*RESOURCES, *flags, "--", *SEARCH, *SIZE, "--run-dir", name)
-
-    limited = submit("limited", "--time", "1", "--stop-before", "40")
-    requeued, cancelled = submit("requeued"), submit("cancelled")
-    user.wait_for_rows("requeued", 3, requeued)
-    user.output("scontrol", "requeue", requeued)
-    user.wait_for_rows("cancelled", 3, cancelled)
-    assert "keeps a checkpoint" in user.output("esengine", "cancel", "cancelled")
-    assert user.wait_for_end(cancelled) == ["CANCELLED"]
-    assert any((user.folder / "cancelled" / "checkpoints").iterdir())
-    resumed = user.submit(*RESOURCES, "--", "resume", "cancelled", "--trust-modules")
-    preempted = submit("preempted")
-    user.wait_for_rows("preempted", 3, preempted)
+def test_requeue_cancellation_and_preemption(user: User, undisturbed: Path) -> None:
+    first, second = Held(user, "first", ON_TWO_NODES), Held(user, "second", ON_TWO_NODES)
+    first.wait()
+    user.output("scontrol", "requeue", first.job)
+    second.wait()
+    assert "keeps a checkpoint" in user.output("esengine", "cancel", "second")
+    assert user.wait_for_end(second.job) == ["CANCELLED"]
+    assert any((second.folder / "checkpoints").iterdir())
+    second.let(MEMBERS)
+    second.submit("resume", "second", "--trust-modules")
+    first.let(MEMBERS)
+    first.wait()
+    second.wait()
     urgent = user.output("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 1").strip()
-    user.wait_for_end(urgent)
-    for job, name in ((limited, "limited"), (requeued, "requeued"), (resumed, "cancelled"), (preempted, "preempted")):
-        check(user, undisturbed, job, name)
-    log = (user.folder / "limited" / "slurm" / f"{limited}.log").read_text()
-    assert "the job goes back into the queue" in log
+    assert user.wait_for_end(urgent) == ["COMPLETED"]
+    for held in (first, second):
+        held.check(undisturbed)
+        assert len(held.starts()) == 3
 
 
+@pytest.mark.disturbance
 def test_crashed_nodes(user: User, undisturbed: Path) -> None:
+    held = Held(user, "run", ON_WHAT_THERE_IS)
     first, second = user.cluster.nodes
-    job = user.submit("--nodes", "1-2", "--ntasks-per-node", "2", "--", *SEARCH, *SIZE, "--run-dir", "run")
-    for crashed, count in ((second, 4), (first, 8)):  # first the one without the batch script, then the one with it
-        user.wait_for_rows("run", count, job)
-        before = starts(user.folder / "run")
+    for crashed in (second, first):  # first the one without the batch script, then the one with it
+        held.wait()
         user.cluster.crash(crashed)
-        user.output("scontrol", "update", f"nodename={crashed}", "state=down", "reason=crashed")
-        user.wait(job, lambda state: starts(user.folder / "run") > before, "another start")  # noqa: B023
+        held.let(MEMBERS)
+        held.wait()  # on the node that is left, once Slurm has noticed
         user.cluster.boot(crashed)
-    check(user, undisturbed, job, "run")
-    ranks = [start["ranks"] for start in json.loads((user.folder / "run" / "config.json").read_text())["starts"]]
-    assert ranks == [5, 3, 3]  # two workers a node, and the master
+    held.check(undisturbed)
+    assert held.starts() == [5, 3, 3]  # two workers a node, and the master
+
+
+@pytest.mark.disturbance
+def test_three_minutes_of_work_under_a_limit_of_one(user: User, esengine: Run, tmp_path: Path) -> None:
+    search = ("train", "openai-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize")
+    size = ("--population-size", "40", "--generations", "450", "--checkpoint-every", "50")
+    job = user.submit(*ON_TWO_NODES, "--time", "1", "--stop-before", "5", "--", *search, *size, "--run-dir", "limited")
+    assert esengine(*search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited").returncode == 0
+    assert user.wait_for_end(job) == ["COMPLETED"], user.logs()
+    same_run(tmp_path / "unlimited", user.folder / "limited")
+    config = json.loads((user.folder / "limited" / "config.json").read_text())
+    assert len(config["starts"]) > 3
+    assert {start["outcome"] for start in config["starts"][:-1]} == {"stopped"}
+    assert "the job goes back into the queue" in (user.folder / "limited" / "slurm" / f"{job}.log").read_text()

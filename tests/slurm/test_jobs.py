@@ -7,6 +7,9 @@ import re
 import shutil
 import sys
 import sysconfig
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import REPOSITORY, Run
 from tests.mpi.test_ranks import rows, same_run
@@ -34,10 +37,14 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(user: User, e
     again = user.run("esengine", "submit", *resources, "--", *TINY, "--run-dir", "mpirun")
     assert "--run-dir must be new" in again.stderr
     srun = user.submit(*resources, "--launcher", "srun", "--", *TINY, "--run-dir", "srun")
+    counted = ("--objective", "worlds:cores_of_rank", "--dimension", "2", "--minimize", "--member-timeout", "60", *TINY[-4:])
+    alone = ("--ntasks-per-node", "2", "--bind-to", "core")
+    bound = user.submit(*alone, "--", "train", "openai-es", *counted, "--run-dir", "bound")
     copies = user.folder / "copies.sh"
     copies.write_text(f"#!/bin/bash\nexec srun --mpi=none esengine {' '.join(TINY)} --run-dir copies\n")
     wrong = user.output("sbatch", "--parsable", "--ntasks=2", "--output=copies.log", "copies.sh").strip()
-    completed(user, mpirun, srun)
+    completed(user, mpirun, srun, bound)
+    assert json.loads((user.folder / "bound" / "best.json").read_text())["value"] == 1001  # one thread, on one core
     for name, ranks in (("mpirun", 9), ("srun", 8)):
         same_run(user.folder / "local", user.folder / name)
         assert json.loads((user.folder / name / "config.json").read_text())["starts"][0]["ranks"] == ranks
@@ -48,56 +55,95 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(user: User, e
     assert "finished: 2 generations" in status
 
 
-def test_hostile_names_reach_the_run(user: User) -> None:
+def test_an_array_with_hostile_names_gives_each_task_its_seed_and_status_shows_all(user: User) -> None:
     folder = user.folder / HOSTILE
     folder.mkdir()
     there = User(user.cluster, folder)
-    job = there.submit("--job-name", HOSTILE, "--", *TINY, "--run-dir", f"run {HOSTILE}")
+    task = ("train", "openai-es", "--env-id", "worlds:TestForgetful-v0", "--env-arg", f"fault={HOSTILE}", *TINY[-4:])
+    runs = folder / f"seeds {HOSTILE}"
+    job = there.submit("--array", "0-5%3", "--job-name", HOSTILE, "--", *task, "--seed", "10", "--run-dir", runs.name)
+    waiting = there.submit("--array", "0-3", "--sbatch", "hold", "--", *task, "--run-dir", "waiting")
+    assert f"{waiting}_[0-3]" in there.output("esengine", "status")
+    there.output("esengine", "cancel", f"{waiting}_2")
+    there.output("esengine", "cancel", "waiting")
+    assert set(there.wait_for_end(waiting)) == {"CANCELLED"}
+    assert "which does neither" in there.run("esengine", "cancel", waiting).stderr
     completed(there, job)
-    assert json.loads((folder / f"run {HOSTILE}" / "done.json").read_text())["generations"] == 2
-    assert "finished: 2 generations" in (folder / f"run {HOSTILE}" / "slurm" / f"{job}.log").read_text()
-    assert HOSTILE.splitlines()[0] in user.cluster.run("scontrol", "show", "job", job).stdout
+    assert HOSTILE.splitlines()[0] in there.output("scontrol", "show", "job", job)
+    configs = [json.loads((runs / f"seed-{seed}" / "config.json").read_text())["config"]["train"] for seed in range(10, 16)]
+    assert [config["seed"] for config in configs] == list(range(10, 16))
+    assert {config["env_arg"][0] for config in configs} == {f"fault={HOSTILE}"}
+    assert len({json.dumps(rows(runs / f"seed-{seed}")) for seed in range(10, 16)}) == 6
+    status = there.output("esengine", "status", runs.name)
+    assert sorted(re.findall(rf"^({job}_\d) +done ", status, re.MULTILINE)) == [f"{job}_{task}" for task in range(6)]
+    assert there.output("esengine", "status", job).count("2 of 2") == 6
+    assert "finished: 2 generations" in there.output("esengine", "status", f"{job}_3")
+    there.output("esengine", "plot", runs.name, "--out", "curves.png")
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_array_gives_each_task_its_seed_and_status_shows_all(user: User) -> None:
-    job = user.submit("--array", "0-5%3", "--", *TINY, "--seed", "10", "--run-dir", "seeds")
-    completed(user, job)
-    runs = [user.folder / "seeds" / f"seed-{seed}" for seed in range(10, 16)]
-    assert [json.loads((run / "config.json").read_text())["config"]["train"]["seed"] for run in runs] == list(range(10, 16))
-    assert len({json.dumps(rows(run)) for run in runs}) == 6
-    status = user.output("esengine", "status", "seeds")
-    assert sorted(re.findall(r"^(\S+) +done .*/seed-(\d+)$", status, re.MULTILINE)) == [
-        (f"{job}_{task}", str(10 + task)) for task in range(6)
-    ]
-    assert user.output("esengine", "status", job).count("done") == 6
-    waiting = user.submit("--array", "0-3", "--sbatch", "hold", "--", *TINY, "--run-dir", "waiting")
-    assert f"{waiting}_[0-3]" in user.output("esengine", "status")
-    user.output("esengine", "cancel", f"{waiting}_2")
-    user.output("esengine", "cancel", "waiting")
-    assert set(user.wait_for_end(waiting)) == {"CANCELLED"}
-    assert "which does neither" in user.run("esengine", "cancel", waiting).stderr
+def test_status_asks_the_accounting_about_what_the_queue_has_forgotten(user: User) -> None:
+    job = user.submit("--", *TINY, "--run-dir", "some run")
+    array = user.submit("--array", "0-1", "--job-name", "two\nlines", "--", *TINY, "--run-dir", "seeds")
+    completed(user, job, array)
+    assert user.cluster.states(job)
+    user.cluster.forget_jobs()
+    shown = user.output("esengine", "status", "some run")
+    unknown = user.run("esengine", "status", "999999")
+    assert unknown.returncode == 2
+    if user.cluster.accounted:
+        assert re.search(rf"^{job} +done +\S+n\d +\S+ +1 +2 of 2 +000002 .*some run$", shown, re.MULTILINE), shown
+        assert "finished: 2 generations" in shown
+        assert sorted(re.findall(rf"^{array}_(\d) +done ", user.output("esengine", "status", array), re.MULTILINE)) == [
+            "0",
+            "1",
+        ]
+        assert "neither does the accounting" in unknown.stderr
+        user.use_no_accounting()
+        shown = user.output("esengine", "status", "some run")
+        unknown = user.run("esengine", "status", "999999")
+    assert f"of job {job} the run's own records tell: the queue does not know it, and this cluster keeps no accounting" in shown
+    assert re.search(r" done +.*2 of 2 +000002 .*some run$", shown, re.MULTILINE), shown
+    assert "this cluster keeps no accounting; name its run directory" in unknown.stderr
 
 
 def test_every_template_can_be_submitted(user: User) -> None:
     shutil.copytree(REPOSITORY / "slurm", user.folder / "slurm")
-    for path in (user.folder / "slurm").iterdir():  # as a user would edit them, for two cores and a few seconds
-        text = re.sub(r"--generations \d+", "--generations 2", path.read_text())
-        text = text.replace("cpus-per-task=2", "cpus-per-task=1").replace("tasks-per-node=4", "tasks-per-node=2")
-        path.write_text(text.replace("--population-size 1000", "--population-size 100"))
+    edits = {  # as a user would, for two cores and a few seconds
+        r"--generations \d+": "--generations 2",
+        r"--population-size 1000": "--population-size 100",
+        r"--array=0-5\S*": "--array=0,5",
+        r"nodes=2-16": "nodes=2",
+        r"(mincpus|tasks-per-node|cpus-per-task)(=| )\d": r"\1\g<2>1",
+    }
+    for path in (user.folder / "slurm").iterdir():
+        text = path.read_text()
+        for pattern, plain in edits.items():
+            text = re.sub(pattern, plain, text)
+        path.write_text(text)
     jobs = [user.output("sbatch", "--parsable", f"slurm/{name}.sbatch").strip() for name in TEMPLATES]
     jobs += re.findall(r"\d+", user.output("bash", "slurm/pipeline.sh", "--partition", "main"))
     assert len(jobs) == len(TEMPLATES) + 3
     completed(user, *jobs)
-    assert len(list((user.folder / "runs").glob("**/done.json"))) == 1 + 1 + 6 + 6 + 1 + 2
+    assert len(list((user.folder / "runs").glob("**/done.json"))) == 1 + 1 + 2 + 2 + 1 + 2
     assert json.loads((user.folder / "runs/pipeline/evolve/evaluation.json").read_text())["episodes"] == 100
-    assert "done" in user.output("esengine", "status", "runs/single-node")
 
 
 def test_the_manuals_commands_lead_to_a_job(user: User) -> None:
+    follow_the_manual(user, compiled=True)
+
+
+@pytest.mark.disturbance
+def test_the_manuals_commands_lead_to_a_job_that_compiles_everything(user: User) -> None:
+    follow_the_manual(user, compiled=False)
+
+
+def follow_the_manual(user: User, compiled: bool) -> None:
+    """Carry out the manual's five commands in a fresh environment, whose kernels are compiled already or not."""
     text = (REPOSITORY / "docs" / "clusters.md").read_text()
     commands = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0].splitlines()
     assert len(commands) == 5
-    # The fixture has no network: what pip would fetch, and the site's MPI, are lent by this environment.
+    # The cluster has no network: what pip would fetch, and the site's MPI, are lent by this environment.
     commands[1] = commands[1].replace("pip install", "pip install --no-deps --no-build-isolation --disable-pip-version-check")
     ignored = shutil.ignore_patterns(".*", "runs", "build", "*.egg-info", "__pycache__")
     source = shutil.copytree(REPOSITORY, user.folder / "source", symlinks=True, ignore=ignored)
@@ -106,9 +152,22 @@ def test_the_manuals_commands_lead_to_a_job(user: User) -> None:
         "MPI4PY_LIBMPI": f"{sys.prefix}/lib/libmpi.so.40",
         "ESENGINE_SOURCE": str(source),
     }
-    result = user.cluster.run("bash", "-c", "\n".join(["set -e", *commands]), folder=user.folder, **lent)
-    assert result.returncode == 0, result.stdout + result.stderr
+    for part in (commands[:2], commands[2:]):
+        result = user.cluster.run("bash", "-c", "\n".join(["set -e", *part]), folder=user.folder, **lent)
+        assert result.returncode == 0, result.stdout + result.stderr
+        if compiled:
+            lend_kernels(next((user.folder / "esengine" / "lib").glob("python*/site-packages")) / "esengine")
     job = re.search(r"submitted job (\d+)", result.stdout)
     assert job is not None
     completed(user, job[1])
     assert (user.folder / "runs" / "first" / "done.json").exists()
+
+
+def lend_kernels(package: Path) -> None:
+    """Give an installed package the kernels that this checkout has compiled, which are known by the sources' times."""
+    for cache in (REPOSITORY / "esengine").glob("**/__pycache__"):
+        there = package / cache.parent.relative_to(REPOSITORY / "esengine")
+        for kernel in cache.glob("*.nb?"):
+            shutil.copy2(kernel, there / "__pycache__")
+        for source in cache.parent.glob("*.py"):
+            shutil.copystat(source, there / source.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import gymnasium
@@ -138,6 +139,17 @@ def slow_sphere(x: NDArray[np.float64]) -> float:
     return sphere(x)
 
 
+def gated_sphere(x: NDArray[np.float64]) -> float:
+    """A sphere whose members wait while more of them have begun than the file that GATE names allows."""
+    gate = Path(os.environ["GATE"])
+    begun = gate.with_suffix(".begun")
+    with begun.open("ab") as file:
+        file.write(b".")
+    while begun.stat().st_size > int(gate.read_text() or 0):
+        time.sleep(0.02)
+    return sphere(x)
+
+
 def failing(x: NDArray[np.float64]) -> float:
     """Raises for some members."""
     if x[0] > 0.3:
@@ -172,6 +184,11 @@ def crashing(x: NDArray[np.float64]) -> float:
 def environment_of_rank(x: NDArray[np.float64]) -> float:
     """How many threads the rank may use, as a cost."""
     return float(os.environ["OMP_NUM_THREADS"])
+
+
+def cores_of_rank(x: NDArray[np.float64]) -> float:
+    """How many cores the rank is bound to, as a cost, and a thousand for each thread that it may use."""
+    return len(os.sched_getaffinity(0)) + 1000 * environment_of_rank(x)
 
 
 not_a_function = 3
