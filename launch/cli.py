@@ -12,7 +12,8 @@ from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
-from esengine.world import World, prepare_rank
+from esengine.launch.slurm.allocation import job_name
+from esengine.world import World, prepare_rank, read_first_as_leader
 
 _CLOSING = (
     "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if argv[0] not in COMMANDS:
             raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}; see esengine --help")
-        status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)
+        module = f"esengine.launch.commands.{argv[0]}"
+        if argv[0] in ("train", "resume") and job_name() is not None:
+            read_first_as_leader(lambda: import_module(module))
+        status: int = import_module(module).command(argv[1:], stop)
         return status
     except UserError as error:
         return _fail(str(error), 2)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from esengine.errors import UserError
@@ -107,18 +108,15 @@ def parse_duration(text: str) -> float | None:
 
 
 def _parse_queue(text: str) -> list[QueuedJob]:
+    """Records of fixed widths in bytes, each with a line break behind it; the name of a log may hold others."""
     widths = [int(field.partition(":")[2]) for field in _FIELDS.split(",")]
-    jobs = []
-    for line in text.splitlines():
-        values, start = [], 0
-        for width in widths:
-            values.append(line[start : start + width].strip())
-            start += width
-        if re.match(r"\d", values[0]):  # a log's name with a line break goes on in the next line
-            name, state, reason, _, nodes, used, limit, restarts, log = values
-            jobs.append(
-                QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, _expanded(log, name))
-            )
+    table, jobs = os.fsencode(text), []
+    for start in range(0, len(table), sum(widths) + 1):
+        ends = [start + end for end in accumulate(widths)]
+        values = [os.fsdecode(table[end - width : end]).strip() for end, width in zip(ends, widths, strict=True)]
+        name, state, reason, _, nodes, used, limit, restarts, log = values
+        log = _expanded(log, name)
+        jobs.append(QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log))
     return jobs
 
 
@@ -158,10 +156,11 @@ def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
             + (", or look at the script with --dry-run" if command[0] == "sbatch" else "")
         )
     environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, errors="surrogateescape", check=False)
 
 
 def _words(text: str) -> str:
     """Slurm's messages in one line, without the programs' names."""
-    lines = [re.sub(r"^\w+: (error: )?", "", line).strip() for line in text.replace("\0", "").splitlines()]
+    plain = os.fsencode(text.replace("\0", "")).decode(errors="replace")
+    lines = [re.sub(r"^\w+: (error: )?", "", line).strip() for line in plain.splitlines()]
     return "; ".join(filter(None, lines)) or "nothing"

@@ -67,7 +67,7 @@ def cancel_job(what: str) -> int:
     if not any(not known.ended for known in queued_jobs(job)):
         raise UserError(f"cancel needs a job that waits or runs, got {job}, which does neither; esengine status lists the jobs")
     cancel(job)
-    print(f"cancelled {job}; its run keeps a checkpoint of where it was")
+    print(f"cancelled {job}; what its run has done is kept")
     return 0
 
 
