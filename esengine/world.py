@@ -208,7 +208,9 @@ class World:
     def node_barrier(self) -> None:
         """Wait for all ranks of this node, without burning a core."""
         if self._node is not None:
-            _wait_for_all(self._node)
+            request, backoff = self._node.Ibarrier(), Backoff()
+            while not request.Test():
+                backoff.pause()
 
     def leave(self, status: int) -> None:
         """Leave MPI, as the last thing that a rank does, in the way that `end` says.
@@ -273,33 +275,6 @@ def _end_together() -> None:
 
     sys.excepthook = hook
     atexit.register(leave)
-
-
-def read_first_as_leader(read: Callable[[], object]) -> None:
-    """Have one rank of each node do ``read`` before the others go on, which then find what it read in their node's memory.
-
-    For a cluster's shared file system, which would otherwise serve the same files to all ranks at once. All ranks of a launch
-    call it; replacements, which come singly, and a process that is alone go on at once.
-
-    Raises:
-        UserError: the process is one of N copies that MPI did not connect.
-    """
-    comm = None if REPLACEMENT_VARIABLE in os.environ else _world_comm()
-    if comm is None:
-        return
-    from mpi4py import MPI
-
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    if node.rank == 0:
-        read()
-    _wait_for_all(node)
-    node.Free()
-
-
-def _wait_for_all(node: MPI.Comm) -> None:
-    request, backoff = node.Ibarrier(), Backoff()
-    while not request.Test():
-        backoff.pause()
 
 
 def place_in_tree(leaders: list[int], rank: int) -> tuple[int, list[int]]:

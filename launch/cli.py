@@ -12,8 +12,7 @@ from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
-from esengine.launch.slurm.allocation import job_name
-from esengine.world import World, prepare_rank, read_first_as_leader
+from esengine.world import World, prepare_rank
 
 _CLOSING = (
     "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."
@@ -33,10 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if argv[0] not in COMMANDS:
             raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}; see esengine --help")
-        module = f"esengine.launch.commands.{argv[0]}"
-        if argv[0] in ("train", "resume") and job_name() is not None:
-            read_first_as_leader(lambda: import_module(module))
-        status: int = import_module(module).command(argv[1:], stop)
+        status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)
         return status
     except UserError as error:
         return _fail(str(error), 2)
