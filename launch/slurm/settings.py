@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from esengine.errors import UserError, listed
 
@@ -72,9 +70,9 @@ class SubmitSettings:
     """Mail here when the job ends or fails."""
     job_name: str | None = None
     """Name in the queue; default the method and what it trains on."""
-    sbatch: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    sbatch: tuple[str, ...] = ()
     """Any other option of sbatch as key=value, or as key for one without value; once for each."""
-    setup: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    setup: tuple[str, ...] = ()
     """Shell line to run first in the job, such as "module load openmpi"; once for each."""
 
     launcher: Literal["mpirun", "srun"] = "mpirun"
