@@ -3,7 +3,8 @@
 A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are computed here. A step follows
 gymnasium 1.4 operation by operation, in its precisions; its sines come from `sincos` or the C library instead of
 NumPy's vector library, which leaves a relative difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the
-pendulum's reward. The cart-pole swing-up is ours (`esengine.swing_up`), made of the same parts.
+pendulum's reward. The cart-pole swing-up (`esengine.swing_up`) and the cart-pole
+without an end (`esengine.fixed_horizon`) are ours, made of the same parts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from esengine.normalizer import accumulate
 from esengine.policies import act
 
-CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, CARTPOLE_SWING_UP = range(6)
+CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE = range(7)
 
 CLASSES = {
     "CartPoleEnv": CARTPOLE,
@@ -27,6 +28,7 @@ CLASSES = {
     "MountainCarEnv": MOUNTAIN_CAR,
     "Continuous_MountainCarEnv": MOUNTAIN_CAR_CONTINUOUS,
     "CartPoleSwingUp": CARTPOLE_SWING_UP,
+    "FixedHorizonCartPole": FIXED_HORIZON_CARTPOLE,
 }
 
 _U32, _U64 = np.uint32, np.uint64
@@ -126,7 +128,7 @@ def sincos(x: float) -> tuple[float, float]:
 def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
     """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,) float64."""
     uniforms(seed, state)
-    if task in (CARTPOLE, CARTPOLE_SWING_UP):
+    if task in (CARTPOLE, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE):
         for k in range(4):
             state[k] = -0.05 + 0.1 * state[k]
         if task == CARTPOLE_SWING_UP:
@@ -287,9 +289,11 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
         constant: the pendulum's gravity, or the mountain car's goal velocity.
         first: whether this is the episode's first step.
     """
-    if task == CARTPOLE:
+    if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE):
         state[0], state[1], state[2], state[3], ended = move_cartpole(state[0], state[1], state[2], state[3], action)
-        return 1.0, ended
+        if task == CARTPOLE:
+            return 1.0, ended
+        return (0.0 if ended else 1.0), False
     if task == PENDULUM:
         state[0], state[1], reward = move_pendulum(state[0], state[1], action, constant)
         return reward, False

@@ -248,7 +248,7 @@ def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[
             return None
         inner = inner.env
     home, name = type(inner).__module__, type(inner).__name__
-    if home.startswith("gymnasium.envs.classic_control.") or home == "esengine.swing_up":
+    if home.startswith("gymnasium.envs.classic_control.") or home in ("esengine.swing_up", "esengine.fixed_horizon"):
         from esengine import classic_kernels
 
         return ClassicSimulator if name in classic_kernels.CLASSES and _behaves_by_default(inner) else None
