@@ -15,9 +15,7 @@ from esengine.errors import UserError, listed
 from esengine.trust import modules_of
 
 gymnasium.register("esengine/CartPoleSwingUp-v0", "esengine.swing_up:CartPoleSwingUp", max_episode_steps=500)
-gymnasium.register(
-    "esengine/FixedHorizonCartPole-v0", "esengine.fixed_horizon:FixedHorizonCartPole", max_episode_steps=500
-)
+gymnasium.register("esengine/FixedHorizonCartPole-v0", "esengine.fixed_horizon:FixedHorizonCartPole", max_episode_steps=500)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class FixedHorizonCartPole(gymnasium.Env[NDArray[np.float32], int]):
 
     def __init__(self) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
-        self.action_space = spaces.Discrete(2)
+        self.action_space: spaces.Space[Any] = spaces.Discrete(2)
         self.state = np.zeros(4)
 
     def reset(

@@ -30,6 +30,7 @@ METHODS = {
     "plato": "plato:PLATOSettings",
     "ppo": "ppo:PPOSettings",
     "gail": "inverse_rl.settings:GAILSettings",
+    "airl": "inverse_rl.settings:AIRLSettings",
 }
 
 _LOOPS = {
@@ -39,6 +40,7 @@ _LOOPS = {
     "plato": "imitation",
     "ppo": "policy_gradient",
     "gail": "reward_learning",
+    "airl": "reward_learning",
 }
 """Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator
-from esengine.algorithms.inverse_rl.settings import GAILSettings, RewardLearningSettings
+from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, RewardLearningSettings
 from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
@@ -132,8 +132,8 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
 
 def method_of(config: RunConfig, problem: SamplingProblem, generator: Generator) -> Any:
     """The method that the settings describe, at its start. torch is imported here."""
+    from esengine.algorithms.inverse_rl.airl import AIRL
     from esengine.algorithms.inverse_rl.gail import GAIL
 
-    search = config.search
-    assert isinstance(search, GAILSettings)
-    return GAIL(search, problem, generator, load_given(config), config.train.seed)
+    kind = {GAILSettings: GAIL, AIRLSettings: AIRL}[type(config.search)]
+    return kind(config.search, problem, generator, load_given(config), config.train.seed)

@@ -8,6 +8,7 @@ weight decay, each by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from esengine.rewards import LearnedReward
 from esengine.sampling import Steps
 from esengine.seeding import derive_key, generator
 from esengine.torch_policies import TorchNetwork
+
+Offsets = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64] | None]
 
 
 class Examples(NamedTuple):
@@ -127,10 +130,9 @@ class Discriminator:
         self._leaves = {"reward": self.network.flat} | ({} if self.potential is None else {"potential": self.potential.flat})
         self._adam = torch.optim.Adam(list(self._leaves.values()), lr=settings.reward_learning_rate, foreach=False)
 
-    def examples(self, steps: Steps, log_densities: NDArray[np.float64] | None = None) -> Examples:
-        """Steps as tensors; ``log_densities`` (num_steps,) are taken off the logit."""
-        offsets = np.zeros(len(steps)) if log_densities is None else log_densities
-        rest = (torch.tensor(steps.next_absorbing.astype(np.float32)), torch.tensor(offsets.astype(np.float32)))
+    def examples(self, steps: Steps) -> Examples:
+        """Steps as tensors, with offsets of 0."""
+        rest = (torch.tensor(steps.next_absorbing.astype(np.float32)), torch.zeros(len(steps.absorbing)))
         inputs = self.network.standardised(steps, steps.absorbing, steps.observations)
         if self.potential is None:
             return Examples(inputs, None, None, *rest)
@@ -150,15 +152,26 @@ class Discriminator:
         there = (1 - examples.next_absorbing) * self.potential.logits(examples.next_states)
         return logits + self._discount * there - here
 
-    def fit(self, expert: Examples, generated: Examples, generation: int) -> dict[str, float]:
-        """Gradient steps; returns metrics of the last one's batch."""
+    def fit(
+        self, expert: Examples, generated: Examples, generation: int, offsets: Offsets = lambda expert, generated: None
+    ) -> dict[str, float]:
+        """Gradient steps; returns metrics of the last one's batch.
+
+        Args:
+            expert, generated: steps to draw batches from.
+            generation: of which the draws are a function.
+            offsets: of the logits of a batch, from the numbers of its steps of the expert and of the generated ones; None is 0.
+        """
         settings = self.settings
         size = settings.reward_batch_size
         found: dict[str, float] = {}
         for step in range(settings.reward_steps):
             random = generator(derive_key(self._seed, "reward batches", generation), step)
-            drawn = [part.at(torch.tensor(random.integers(len(part.inputs), size=size))) for part in (expert, generated)]
-            batch = Examples.joined(drawn)
+            picked = [random.integers(len(part.inputs), size=size) for part in (expert, generated)]
+            drawn = [part.at(torch.tensor(rows)) for part, rows in zip((expert, generated), picked, strict=True)]
+            batch, own = Examples.joined(drawn), offsets(*picked)
+            if own is not None:
+                batch = batch._replace(offsets=torch.tensor(own.astype(np.float32)))
             self._drop(random, 2 * size)
             self._adam.zero_grad()
             logits = self.logits(batch)

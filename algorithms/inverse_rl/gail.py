@@ -7,6 +7,7 @@ learns to tell the expert's steps from those that the policies met lately, and i
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,11 +15,10 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
 from esengine.algorithms.inverse_rl.expert_steps import expert_steps
-from esengine.algorithms.inverse_rl.generators import Generator
-from esengine.algorithms.inverse_rl.settings import GAILSettings
+from esengine.algorithms.inverse_rl.generators import Generator, Sampled
+from esengine.algorithms.inverse_rl.settings import AdversarialSettings
 from esengine.algorithms.strategy import State
 from esengine.pool import Pool
-from esengine.reward_sources import RewardSource
 from esengine.rewards import LearnedReward
 from esengine.sampling import SamplingProblem, Steps
 from esengine.trajectories import Demonstrations
@@ -39,19 +39,22 @@ class GAIL:
 
     def __init__(
         self,
-        settings: GAILSettings,
+        settings: AdversarialSettings,
         problem: SamplingProblem,
         generator: Generator,
         demonstrations: Demonstrations,
         seed: int,
     ) -> None:
         self.settings, self.problem, self.generator = settings, problem, generator
-        steps = expert_steps(demonstrations, problem.horizon, settings.every, seed)
-        blank = settings.source(problem.observations.dim, problem.policy.action).learned
-        assert blank is not None
+        self.expert_steps = steps = expert_steps(demonstrations, problem.horizon, settings.every, seed)
+        self.blank = settings.source(problem.observations.dim, problem.policy.action)
         alive = steps.at(np.flatnonzero(~steps.absorbing))
-        reward = LearnedReward.initial(blank.spec, seed, alive.observations, alive.choices)
-        self.discriminator = Discriminator(settings, seed, reward)
+        reward, potential = (
+            None if part is None else LearnedReward.initial(part.spec, seed, alive.observations, alive.choices)
+            for part in (self.blank.learned, self.blank.potential)
+        )
+        assert reward is not None
+        self.discriminator = Discriminator(settings, seed, reward, potential, self.blank.discount)
         self.expert = self.discriminator.examples(steps)
         self.replay: list[Steps] = []
         self._told: list[Examples] = []  # the replay as tensors
@@ -78,11 +81,19 @@ class GAIL:
         began = time.monotonic()
         improvement = self.generator.improve(pool, finished)
         self.seconds = {"generator": time.monotonic() - began}
-        self._remember(improvement.sampled.steps.flat())
-        learned = self.discriminator.fit(self.expert, Examples.joined(self._told), self.generation)
+        self._take(improvement.sampled)
+        learned = self.discriminator.fit(self.expert, Examples.joined(self._told), self.generation, self._offsets)
         self._publish()
         self._metrics = improvement.metrics | learned
         return improvement.env_steps, improvement.episodes
+
+    def _take(self, sampled: Sampled) -> None:
+        """Add what policies met to the replay."""
+        self._remember(sampled.steps.flat())
+
+    def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """What is taken off the logits of a batch, see `Discriminator.fit`: nothing."""
+        return None
 
     def _remember(self, steps: Steps) -> None:
         kept = self.settings.replay_generations
@@ -90,7 +101,9 @@ class GAIL:
         self._told = [*self._told, self.discriminator.examples(steps)][-kept:]
 
     def _publish(self) -> None:
-        self.problem.source = RewardSource(self.reward)
+        potential = self.discriminator.potential
+        shaping = None if potential is None else potential.reward()
+        self.problem.source = replace(self.blank, learned=self.reward, potential=shaping)
 
     def should_stop(self) -> str | None:
         return self.generator.should_stop()

@@ -26,7 +26,7 @@ class Sampled:
     """Policies that are known exactly, and steps that they met.
 
     Attributes:
-        rows: (num_policies, num_parameters) float32.
+        rows: (num_policies, num_parameters) float32; or (0, num_parameters) of deterministic ones, which have no density.
         actor: their architecture and the scaling that they acted under.
         steps: (num_policies, num_steps) of each of them.
     """
@@ -113,9 +113,10 @@ class Evolution:
             raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
         population = pool.population()
         members, steps = problem.samples(evaluations)
-        rows = np.array([population.row(member) for member in members.tolist()], np.float32)
+        known = members.tolist() if problem.policy.sampled else []
+        rows = np.array([population.row(member) for member in known], np.float32).reshape(-1, problem.dimension)
         self.strategy.tell(candidates, evaluations.fitness, population)
-        sampled = Sampled(rows, Actor(problem.policy, rows[0], *problem.scaling()), steps)
+        sampled = Sampled(rows, Actor(problem.policy, np.zeros(problem.dimension, np.float32), *problem.scaling()), steps)
         pool.merge(evaluations)
         fitness = records["fitness"][records["status"] == OK]
         metrics = {

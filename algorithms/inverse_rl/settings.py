@@ -85,8 +85,21 @@ class DiscriminatorSettings(RewardLearningSettings):
             raise UserError(f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; use 64 64")
 
 
+class AdversarialSettings(DiscriminatorSettings):
+    """What GAIL and AIRL have in common for the engine: which steps come back, and what pays."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """Which steps come back."""
+        raise NotImplementedError
+
+    def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
+        """What policies are paid by, with parameters of zero: what every rank knows before the first publication."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class GAILSettings(DiscriminatorSettings):
+class GAILSettings(AdversarialSettings):
     """Generative adversarial imitation: reward what a network takes for the expert's."""
 
     reward_form: RewardForm = "unbiased"
@@ -102,10 +115,48 @@ class GAILSettings(DiscriminatorSettings):
 
     @property
     def sampling(self) -> Sampling:
-        """Which steps come back."""
         return Sampling(0, self.samples_per_member)
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        """What policies are paid by, with parameters of zero: what every rank knows before the first publication."""
         spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes, self.reward_form)
         return RewardSource(LearnedReward.blank(spec))
+
+
+@dataclass(frozen=True)
+class AIRLSettings(AdversarialSettings):
+    """Adversarial inverse reinforcement learning: a reward apart from its shaping, which may hold under other dynamics."""
+
+    defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
+
+    state_only: bool = True
+    """Let the reward depend on the state alone; one of state and action becomes an advantage, and holds nowhere else."""
+    potential_hidden_sizes: tuple[int, ...] = (32, 32)
+    """Units of each tanh layer of the potential, whose differences are added to the reward."""
+    discount: float = 0.99
+    """Gamma of the potential's differences: gamma h(s') - h(s)."""
+    entropy_weight: float = 1.0
+    """Weight of -log pi(a | s) in what policies are paid; 1 is the method's own."""
+    sampled_members: int = 8
+    """Members of a generation, spread over it, whose steps and densities the reward learns from."""
+    samples_per_member: int = 128
+    """Steps that each of those sends back."""
+
+    def check(self) -> None:
+        super().check()
+        for name in ("sampled_members", "samples_per_member"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+        if not 0 < self.discount <= 1:
+            raise UserError(f"--discount must lie in (0, 1], got {self.discount}; 0.99 is the default")
+        if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
+            raise UserError(f"--entropy-weight must not be negative, got {self.entropy_weight}; 1 is the method's own")
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.sampled_members, self.samples_per_member)
+
+    def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
+        spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes, state_only=self.state_only)
+        potential = RewardSpec(observation_dim, action, self.potential_hidden_sizes, state_only=True)
+        parts = (LearnedReward.blank(spec), LearnedReward.blank(potential))
+        return RewardSource(parts[0], 0.0, parts[1], self.discount, self.entropy_weight)

@@ -39,7 +39,7 @@ def demonstrations(path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("method", ["gail"])
+@pytest.mark.parametrize("method", ["gail", "airl"])
 def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine: Run, tmp_path: Path, method: str) -> None:
     file = Path(demonstrations(tmp_path / "demos.npz"))
     command = ["train", method, "--demonstrations", str(file), "--generator", "openai-es", "--every", "2"]
@@ -63,6 +63,7 @@ def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine:
         ("gail", {"generator": "dagger"}, {}, "--generator must be one of truncation-es"),
         ("gail", {"generator_arg": ("size=3",)}, {}, "settings must be among"),
         ("gail", {"dropout": 1.0}, {}, "--dropout must lie in"),
+        ("airl", {"discount": 0.0}, {}, "--discount must lie in"),
         ("gail", {}, {"survival_bonus": 1.0}, "--survival-bonus has no meaning for gail"),
     ],
 )

@@ -1,0 +1,64 @@
+"""Adversarial inverse reinforcement learning (Fu, Luo, Levine 2018, arXiv 1710.11248) with any generator of policies.
+
+As `gail`, but the logit is f(s, a, s') - log pi(a | s) with f = g + gamma h(s') - h(s). Where f is the expert's advantage the
+network cannot do better, and a g of the state alone is then the reward up to a constant (their theorem 5.1, for deterministic
+dynamics), which holds under other dynamics; the potential h takes what only shapes it. pi is the mixture of the policies that
+the generated steps come from, whose densities are known, so nothing is estimated or stale. Policies must be stochastic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.inverse_rl.gail import GAIL
+from esengine.algorithms.inverse_rl.generators import Sampled
+from esengine.algorithms.strategy import State
+from esengine.densities import check_density, log_densities
+from esengine.policies import Actor
+from esengine.sampling import Steps
+
+
+class AIRL(GAIL):
+    """The method; see `GAIL`. The policies of the replay are part of its state."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._policies: list[Sampled] = []
+        super().__init__(*arguments)
+        check_density(self.problem.policy, "airl")
+
+    def _take(self, sampled: Sampled) -> None:
+        super()._take(sampled)
+        self._policies = [*self._policies, sampled][-self.settings.replay_generations :]
+
+    def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64]:
+        """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its density is 1."""
+        batch = Steps.joined([self.expert_steps.at(expert), Steps.joined(self.replay).at(generated)])
+        parts = [log_densities(one.actor, one.rows, batch.observations, batch.choices) for one in self._policies]
+        logs = np.concatenate(parts)
+        top = logs.max(axis=0)
+        mixed = top + np.log(np.exp(logs - top).mean(axis=0))
+        return np.where(batch.absorbing, 0.0, mixed)
+
+    def state(self) -> State:
+        state = super().state()
+        if self._policies:
+            state["replay/rows"] = np.concatenate([one.rows for one in self._policies])
+            state["replay/counts"] = np.array([len(one.rows) for one in self._policies])
+            state["replay/means"] = np.array([one.actor.observation_mean for one in self._policies])
+            state["replay/inverse_stds"] = np.array([one.actor.observation_inverse_std for one in self._policies])
+        return state
+
+    def restore(self, state: State) -> None:
+        names = [f"replay/{name}" for name in ("rows", "counts", "means", "inverse_stds")]
+        super().restore({name: array for name, array in state.items() if name not in names})
+        self._policies = []
+        if names[0] not in state:
+            return
+        rows, counts, means, inverse_stds = (state[name] for name in names)
+        nothing = np.zeros(self.problem.dimension, np.float32)
+        parts = np.split(rows, np.cumsum(counts)[:-1])
+        for own, steps, mean, inverse_std in zip(parts, self.replay, means, inverse_stds, strict=True):
+            self._policies.append(Sampled(own, Actor(self.problem.policy, nothing, mean, inverse_std), steps))

@@ -1,0 +1,1 @@
+"""What learned rewards are shown on, in RESULTS.md, and how it is measured."""
