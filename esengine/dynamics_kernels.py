@@ -1,4 +1,4 @@
-"""Candidate control sequences of one state, or steps of many states, as compiled loops over the tasks' own step kernels."""
+"""Candidate control sequences of one state, or steps of many states, as compiled loops over their kernels of a step."""
 
 from __future__ import annotations
 

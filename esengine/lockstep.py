@@ -20,6 +20,7 @@ from esengine.classic_kernels import (
     ACROBOT,
     CARTPOLE,
     CARTPOLE_SWING_UP,
+    FIXED_HORIZON_CARTPOLE,
     PENDULUM,
     go_on,
     move_cartpole,
@@ -331,13 +332,15 @@ def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: 
 def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]) -> None:
     """`classic_kernels.step` in every lane."""
     a, b, c, d = 0, LANES, 2 * LANES, 3 * LANES
-    if task == CARTPOLE:
+    if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE):
+        endless = task == FIXED_HORIZON_CARTPOLE
         for lane in range(LANES):
             x, x_dot, theta, theta_dot, ended = move_cartpole(
                 numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane], numbers[_ACTION + lane]
             )
             numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane] = x, x_dot, theta, theta_dot
-            numbers[_REWARD + lane], numbers[_ENDED + lane] = 1.0, np.float64(ended)
+            numbers[_REWARD + lane] = 0.0 if endless and ended else 1.0
+            numbers[_ENDED + lane] = 0.0 if endless else np.float64(ended)
         return
     if task == PENDULUM:
         for lane in range(LANES):

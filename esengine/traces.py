@@ -166,7 +166,7 @@ def trace_classic(
     choices: NDArray[np.float64],
     rewards: NDArray[np.float64],
 ) -> tuple[float, int, bool]:
-    """`classic_kernels.rollout` that keeps what it sees and does; returns return, steps, and whether the task ended.
+    """`classic_kernels.rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task ended.
 
     Args:
         task, constant, seed, policy, moments: see `classic_kernels.rollout`.

@@ -31,6 +31,7 @@ METHODS = {
     "ppo": "ppo:PPOSettings",
     "gail": "inverse_rl.settings:GAILSettings",
     "airl": "inverse_rl.settings:AIRLSettings",
+    "inverse-rl": "inverse_rl.settings:InverseRLSettings",
 }
 
 _LOOPS = {
@@ -41,6 +42,7 @@ _LOOPS = {
     "ppo": "policy_gradient",
     "gail": "reward_learning",
     "airl": "reward_learning",
+    "inverse-rl": "reward_learning",
 }
 """Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 

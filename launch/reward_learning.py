@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator
-from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, RewardLearningSettings
+from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, InverseRLSettings, RewardLearningSettings
 from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
@@ -134,6 +134,7 @@ def method_of(config: RunConfig, problem: SamplingProblem, generator: Generator)
     """The method that the settings describe, at its start. torch is imported here."""
     from esengine.algorithms.inverse_rl.airl import AIRL
     from esengine.algorithms.inverse_rl.gail import GAIL
+    from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
 
-    kind = {GAILSettings: GAIL, AIRLSettings: AIRL}[type(config.search)]
+    kind = {GAILSettings: GAIL, AIRLSettings: AIRL, InverseRLSettings: GuidedCost}[type(config.search)]
     return kind(config.search, problem, generator, load_given(config), config.train.seed)

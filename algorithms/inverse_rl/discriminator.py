@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings
+from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings, RewardNetworkSettings
 from esengine.algorithms.strategy import State
 from esengine.policies import OBSERVATION_CLIP
 from esengine.rewards import LearnedReward
@@ -118,7 +118,7 @@ class Discriminator:
 
     def __init__(
         self,
-        settings: DiscriminatorSettings,
+        settings: RewardNetworkSettings,
         seed: int,
         reward: LearnedReward,
         potential: LearnedReward | None = None,
@@ -163,6 +163,7 @@ class Discriminator:
             offsets: of the logits of a batch, from the numbers of its steps of the expert and of the generated ones; None is 0.
         """
         settings = self.settings
+        assert isinstance(settings, DiscriminatorSettings)
         size = settings.reward_batch_size
         found: dict[str, float] = {}
         for step in range(settings.reward_steps):
@@ -173,7 +174,6 @@ class Discriminator:
             if own is not None:
                 batch = batch._replace(offsets=torch.tensor(own.astype(np.float32)))
             self._drop(random, 2 * size)
-            self._adam.zero_grad()
             logits = self.logits(batch)
             of_expert, of_generated = logits[:size], logits[size:]
             loss = functional.softplus(-of_expert).mean() + functional.softplus(of_generated).mean()
@@ -182,11 +182,7 @@ class Discriminator:
             total = loss
             if settings.gradient_penalty:
                 total = total + settings.gradient_penalty * self._penalty(batch, size, random)
-            if settings.reward_weight_decay:
-                squares = [(weights**2).sum() for network in self._networks() for weights, _ in network.layers()]
-                total = total + settings.reward_weight_decay * torch.stack(squares).sum()
-            total.backward()  # type: ignore[no-untyped-call]
-            self._adam.step()
+            self.descend(total)
             if step == settings.reward_steps - 1:
                 right = [float((part > 0).float().mean()) for part in (of_expert, -of_generated)]
                 found = {
@@ -196,12 +192,22 @@ class Discriminator:
                 }
         return found
 
+    def descend(self, loss: torch.Tensor) -> None:
+        """One step of Adam on a loss and the weight decay."""
+        if self.settings.reward_weight_decay:
+            squares = [(weights**2).sum() for network in self._networks() for weights, _ in network.layers()]
+            loss = loss + self.settings.reward_weight_decay * torch.stack(squares).sum()
+        self._adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
+
     def _networks(self) -> list[RewardNetwork]:
         return [self.network] if self.potential is None else [self.network, self.potential]
 
     def _drop(self, random: np.random.Generator, size: int) -> None:
         """Draw which units are left out of the next gradient step; those left are scaled up."""
         settings = self.settings
+        assert isinstance(settings, DiscriminatorSettings)
         if not (settings.dropout or settings.input_dropout):
             return
         for network in self._networks():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
 from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.algorithms.inverse_rl.generators import Generator, Sampled
-from esengine.algorithms.inverse_rl.settings import AdversarialSettings
+from esengine.algorithms.inverse_rl.settings import RewardNetworkSettings
 from esengine.algorithms.strategy import State
 from esengine.pool import Pool
 from esengine.rewards import LearnedReward
@@ -35,18 +35,16 @@ class GAIL:
         seed: the run's seed.
     """
 
-    varying_state: ClassVar[tuple[str, ...]] = ("discriminator/adam/", "replay/", "generator/")
-
     def __init__(
         self,
-        settings: AdversarialSettings,
+        settings: RewardNetworkSettings,
         problem: SamplingProblem,
         generator: Generator,
         demonstrations: Demonstrations,
         seed: int,
     ) -> None:
         self.settings, self.problem, self.generator = settings, problem, generator
-        self.expert_steps = steps = expert_steps(demonstrations, problem.horizon, settings.every, seed)
+        self.expert_steps = steps = expert_steps(demonstrations, problem.horizon, settings.kept_every, seed)
         self.blank = settings.source(problem.observations.dim, problem.policy.action)
         alive = steps.at(np.flatnonzero(~steps.absorbing))
         reward, potential = (
@@ -67,6 +65,11 @@ class GAIL:
         return self.generator.generation
 
     @property
+    def varying_state(self) -> tuple[str, ...]:
+        """Beginnings of names of arrays that a state may have or lack."""
+        return ("discriminator/adam/", "replay/", *(f"generator/{name}" for name in self.generator.varying_state))
+
+    @property
     def reward(self) -> LearnedReward:
         """What has been learned so far."""
         return self.discriminator.network.reward()
@@ -82,7 +85,7 @@ class GAIL:
         improvement = self.generator.improve(pool, finished)
         self.seconds = {"generator": time.monotonic() - began}
         self._take(improvement.sampled)
-        learned = self.discriminator.fit(self.expert, Examples.joined(self._told), self.generation, self._offsets)
+        learned = self._learn()
         self._publish()
         self._metrics = improvement.metrics | learned
         return improvement.env_steps, improvement.episodes
@@ -90,6 +93,10 @@ class GAIL:
     def _take(self, sampled: Sampled) -> None:
         """Add what policies met to the replay."""
         self._remember(sampled.steps.flat())
+
+    def _learn(self) -> dict[str, float]:
+        """Learn from the expert's steps and the replay; returns metrics."""
+        return self.discriminator.fit(self.expert, Examples.joined(self._told), self.generation, self._offsets)
 
     def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """What is taken off the logits of a batch, see `Discriminator.fit`: nothing."""

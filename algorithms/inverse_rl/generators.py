@@ -61,6 +61,10 @@ class Generator(Protocol):
     def generation(self) -> int:
         """Number of calls of `improve` so far."""
 
+    @property
+    def varying_state(self) -> tuple[str, ...]:
+        """Beginnings of names of arrays that its state may have or lack."""
+
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         """Improve under the source as it is now, for the budget of one generation.
 
@@ -102,6 +106,10 @@ class Evolution:
     @property
     def generation(self) -> int:
         return self.strategy.generation
+
+    @property
+    def varying_state(self) -> tuple[str, ...]:
+        return getattr(self.strategy, "varying_state", ())
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         problem = pool.desk.problem

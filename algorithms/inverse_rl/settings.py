@@ -24,8 +24,6 @@ class RewardLearningSettings:
     """Files of demonstrations: npz, folders of Minari datasets, or minari:ID."""
     trajectories: int | None = None
     """Use so many of the demonstrations, drawn by --seed; default all."""
-    every: int = 1
-    """Use one step in so many of each demonstration, from a first one drawn by --seed."""
     generator: str = "cma-es"
     """Method that makes the policies: any strategy, module:Class included."""
     generator_arg: tuple[str, ...] = ()
@@ -35,58 +33,48 @@ class RewardLearningSettings:
         """Raises UserError for settings that learn nothing."""
         if not self.demonstrations:
             raise UserError("--demonstrations must name at least one file, got none; collect some with esengine collect")
-        for name in ("trajectories", "every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"--{name} must be at least 1, got {value}; use 1 or more")
+        if self.trajectories is not None and self.trajectories < 1:
+            raise UserError(f"--trajectories must be at least 1, got {self.trajectories}; leave it out for all")
 
 
 @dataclass(frozen=True)
-class DiscriminatorSettings(RewardLearningSettings):
-    """How the network that tells the expert's steps is trained."""
+class RewardNetworkSettings(RewardLearningSettings):
+    """How the reward's network is trained."""
 
     reward_hidden_sizes: tuple[int, ...] = (64, 64)
     """Units of each tanh layer of the reward's network."""
     reward_steps: int = 1
     """Gradient steps of the reward after each generation."""
-    reward_batch_size: int = 256
-    """Steps of the expert, and as many of the generator, of a gradient step."""
     reward_learning_rate: float = 1e-3
     """Step size of the reward's Adam."""
-    gradient_penalty: float = 10.0
-    """Weight of the squared distance of the gradient's norm from 1, between steps of the expert and of the generator."""
     spectral_norm: bool = False
     """Divide each layer's weights by their largest singular value."""
-    dropout: float = 0.0
-    """Share of hidden units that are left out of a gradient step."""
-    input_dropout: float = 0.0
-    """Share of inputs that are left out of a gradient step."""
     reward_weight_decay: float = 0.0
     """Weight of the sum of squared weights of the reward's network in its loss."""
     replay_generations: int = 10
     """Generations whose steps the expert's are told from."""
 
     def check(self) -> None:
-        """Raises UserError for settings that train nothing."""
         super().check()
-        for name in ("reward_steps", "reward_batch_size", "replay_generations"):
+        for name in ("reward_steps", "replay_generations"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
         if not (math.isfinite(self.reward_learning_rate) and self.reward_learning_rate > 0):
             raise UserError(f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.001 is usual")
-        for name in ("gradient_penalty", "reward_weight_decay"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"--{name.replace('_', '-')} must not be negative, got {value}; 0 turns it off")
-        for name in ("dropout", "input_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 turns it off")
+        self._check_weights("reward_weight_decay")
         if any(size < 1 for size in self.reward_hidden_sizes):
             raise UserError(f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; use 64 64")
 
+    def _check_weights(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"--{name.replace('_', '-')} must not be negative, got {value}; 0 turns it off")
 
-class AdversarialSettings(DiscriminatorSettings):
-    """What GAIL and AIRL have in common for the engine: which steps come back, and what pays."""
+    @property
+    def kept_every(self) -> int:
+        """One step in so many of each demonstration is used."""
+        return 1
 
     @property
     def sampling(self) -> Sampling:
@@ -99,7 +87,37 @@ class AdversarialSettings(DiscriminatorSettings):
 
 
 @dataclass(frozen=True)
-class GAILSettings(AdversarialSettings):
+class DiscriminatorSettings(RewardNetworkSettings):
+    """How a network that tells the expert's steps is trained."""
+
+    every: int = 1
+    """Use one step in so many of each demonstration, from a first one drawn by --seed."""
+    reward_batch_size: int = 256
+    """Steps of the expert, and as many of the generator, of a gradient step."""
+    gradient_penalty: float = 10.0
+    """Weight of the squared distance of the gradient's norm from 1, between steps of the expert and of the generator."""
+    dropout: float = 0.0
+    """Share of hidden units that are left out of a gradient step."""
+    input_dropout: float = 0.0
+    """Share of inputs that are left out of a gradient step."""
+
+    def check(self) -> None:
+        super().check()
+        for name in ("every", "reward_batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+        self._check_weights("gradient_penalty")
+        for name in ("dropout", "input_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 turns it off")
+
+    @property
+    def kept_every(self) -> int:
+        return self.every
+
+
+@dataclass(frozen=True)
+class GAILSettings(DiscriminatorSettings):
     """Generative adversarial imitation: reward what a network takes for the expert's."""
 
     reward_form: RewardForm = "unbiased"
@@ -123,7 +141,7 @@ class GAILSettings(AdversarialSettings):
 
 
 @dataclass(frozen=True)
-class AIRLSettings(AdversarialSettings):
+class AIRLSettings(DiscriminatorSettings):
     """Adversarial inverse reinforcement learning: a reward apart from its shaping, which may hold under other dynamics."""
 
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
@@ -148,8 +166,7 @@ class AIRLSettings(AdversarialSettings):
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
         if not 0 < self.discount <= 1:
             raise UserError(f"--discount must lie in (0, 1], got {self.discount}; 0.99 is the default")
-        if not (math.isfinite(self.entropy_weight) and self.entropy_weight >= 0):
-            raise UserError(f"--entropy-weight must not be negative, got {self.entropy_weight}; 1 is the method's own")
+        self._check_weights("entropy_weight")
 
     @property
     def sampling(self) -> Sampling:
@@ -160,3 +177,45 @@ class AIRLSettings(AdversarialSettings):
         potential = RewardSpec(observation_dim, action, self.potential_hidden_sizes, state_only=True)
         parts = (LearnedReward.blank(spec), LearnedReward.blank(potential))
         return RewardSource(parts[0], 0.0, parts[1], self.discount, self.entropy_weight)
+
+
+@dataclass(frozen=True)
+class InverseRLSettings(RewardNetworkSettings):
+    """Maximum-entropy inverse reinforcement learning with a sampled partition function: guided cost learning."""
+
+    defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True, "episodes_per_member": 1}
+
+    reward_steps: int = 5
+    """Gradient steps of the reward after each generation, each on all trajectories."""
+    replay_generations: int = 3
+    """Generations whose trajectories estimate the partition function, weighted by the densities of all their policies."""
+    entropy_weight: float = 1.0
+    """Weight of -log pi(a | s) in what policies are paid; 1 is the scale of the model exp(R)."""
+    sampled_members: int = 16
+    """Members of a generation, spread over it, whose whole episodes come back."""
+    least_effective_share: float = 0.05
+    """The reward waits for better policies while the effective sample size is below this share of the trajectories."""
+    most_promising: float = 1.0
+    """Share of the trajectories, those of the highest learned returns, that log Z is made of; its bias is told."""
+    smoothness: float = 0.0
+    """Weight of the squared second differences of the reward along trajectories."""
+    monotonicity: float = 0.0
+    """Weight of squared falls of the reward by more than 1 from step to step of the demonstrations."""
+
+    def check(self) -> None:
+        super().check()
+        if self.sampled_members < 2:
+            raise UserError(f"--sampled-members must be at least 2, got {self.sampled_members}; use 16")
+        if not 0 <= self.least_effective_share < 1:
+            raise UserError(f"--least-effective-share must lie in [0, 1), got {self.least_effective_share}; 0 never waits")
+        if not 0 < self.most_promising <= 1:
+            raise UserError(f"--most-promising must lie in (0, 1], got {self.most_promising}; 1 takes all")
+        self._check_weights("smoothness", "monotonicity", "entropy_weight")
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.sampled_members, 0)
+
+    def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
+        spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes)
+        return RewardSource(LearnedReward.blank(spec), entropy_weight=self.entropy_weight)

@@ -18,7 +18,7 @@ from esengine.spaces import describe
 from esengine.vectorized import VectorSimulator, offers_vector
 
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
-OWN = ["esengine/CartPoleSwingUp-v0"]
+OWN = ["esengine/CartPoleSwingUp-v0", "esengine/FixedHorizonCartPole-v0"]
 MUJOCO = [
     "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Swimmer-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5",
     "InvertedDoublePendulum-v5", "Reacher-v5",

@@ -1,0 +1,137 @@
+"""Guided cost learning: maximum-entropy inverse RL with a sampled partition function (Finn, Levine, Abbeel 2016, ICML).
+
+The expert's trajectories are taken as draws from p(tau) ~ p(s_0) prod P(s' | s, a) exp(R(tau)), and the reward climbs their log
+likelihood, mean R - log Z. Z is estimated from the trajectories of the last generations' sampled members, whose policies are
+known: each is weighted by exp(R) over its density under the mixture of all of them. The demonstrations join the samples, as the
+paper requires, with the model itself, exp(R) / Z, for the density that nobody knows (Finn et al. 2016, arXiv 1611.03852).
+
+The policies are paid R - log pi, so they come to be draws from the model, and the weights equal. Until they are, the effective
+sample size tells that an estimate would rest on a few trajectories, and the reward waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from esengine.algorithms.inverse_rl.airl import AIRL
+from esengine.algorithms.inverse_rl.expert_steps import over_horizon
+from esengine.algorithms.inverse_rl.generators import Sampled
+from esengine.algorithms.inverse_rl.partition import Partition, estimate_partition
+from esengine.algorithms.inverse_rl.settings import InverseRLSettings
+from esengine.densities import log_densities
+from esengine.sampling import Steps
+from esengine.seeding import derive_key, generator
+
+_FIXED_POINT_STEPS = 50
+
+
+class GuidedCost(AIRL):
+    """The method. Its state is that of `AIRL`; the replay holds whole trajectories.
+
+    Args:
+        settings, problem, generator, demonstrations, seed: see `GAIL`.
+    """
+
+    settings: InverseRLSettings
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        _, problem, _, demonstrations, self._seed = arguments
+        whole = [
+            _padded(over_horizon(one, demonstrations, problem.horizon), problem.horizon) for one in demonstrations.trajectories
+        ]
+        self._demonstrated = Steps.joined(whole)
+        self._num_demonstrations = len(whole)
+
+    def _take(self, sampled: Sampled) -> None:
+        steps = sampled.steps
+        here, there = (part.reshape(-1, part.shape[-1]) for part in (steps.observations, steps.next_observations))
+        choices = steps.choices.reshape(-1, steps.choices.shape[-1])
+        self._remember(Steps(here, there, choices, steps.absorbing.ravel(), steps.next_absorbing.ravel()))
+        self._policies = [*self._policies, sampled][-self.settings.replay_generations :]
+
+    def _learn(self) -> dict[str, float]:
+        settings, count = self.settings, self._num_demonstrations
+        steps = Steps.joined([self._demonstrated, *self.replay])
+        known = torch.tensor(np.isfinite(steps.observations[:, 0]))
+        steps = Steps(np.nan_to_num(steps.observations), np.nan_to_num(steps.next_observations), *steps[2:])
+        steps = steps._replace(choices=np.nan_to_num(steps.choices))
+        inputs = self.discriminator.examples(steps).inputs
+        log_q = self._log_densities(steps, known.numpy())
+        random = generator(derive_key(self._seed, "log Z", self.generation))
+        with torch.no_grad():
+            returns = self._step_rewards(inputs, known).sum(dim=1).numpy().astype(np.float64)
+        generated = estimate_partition(returns[count:], log_q[count:])
+        share = generated.effective_sample_size / generated.weights.size
+        low, high = generated.interval(random)
+        found = {"effective_share": share, "log_z": generated.log_z, "log_z_low": low, "log_z_high": high}
+        if settings.most_promising < 1:
+            kept = max(1, round(settings.most_promising * generated.weights.size))
+            found["log_z_bias"] = generated.most_promising(kept, returns[count:])[1]
+        found["waits"] = float(share < settings.least_effective_share)
+        if found["waits"]:
+            return found
+        for _ in range(settings.reward_steps):
+            rewards = self._step_rewards(inputs, known)
+            own = rewards.sum(dim=1)
+            weights = self._weights(own.detach().numpy().astype(np.float64), log_q)
+            loss = (torch.tensor(weights.astype(np.float32)) * own).sum() - own[:count].mean()  # gradient of log Z - mean R
+            if settings.smoothness:
+                second = rewards[:, 2:] - 2 * rewards[:, 1:-1] + rewards[:, :-2]
+                loss = loss + settings.smoothness * (second**2).sum(dim=1).mean()
+            if settings.monotonicity:
+                falls = (rewards[:count, :-1] - rewards[:count, 1:] - 1).clamp(min=0)
+                loss = loss + settings.monotonicity * (falls**2).sum(dim=1).mean()
+            self.discriminator.descend(loss)
+        found["return_margin"] = float(returns[:count].mean() - returns[count:].mean())
+        return found
+
+    def _weights(self, returns: NDArray[np.float64], log_q: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weights of all trajectories, (num_trajectories,), whose sum is 1: the gradient of log Z is the weighted mean of dR.
+
+        A draw comes from the policies, or, with the share of the demonstrations, from the model exp(R) / Z itself.
+        """
+        share = self._num_demonstrations / returns.size
+        partition = estimate_partition(returns, log_q)
+        log_z = partition.log_z
+        for _ in range(_FIXED_POINT_STEPS):
+            density = np.logaddexp(np.log1p(-share) + log_q, np.log(share) + returns - log_z)
+            partition = estimate_partition(returns, density)
+            log_z = partition.log_z
+        return self._kept(partition, returns).weights
+
+    def _kept(self, partition: Partition, returns: NDArray[np.float64]) -> Partition:
+        if self.settings.most_promising == 1:
+            return partition
+        kept = max(1, round(self.settings.most_promising * returns.size))
+        return partition.most_promising(kept, returns)[0]
+
+    def _step_rewards(self, inputs: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """(num_trajectories, horizon) rewards, 0 after a cut."""
+        rewards = self.discriminator.network.logits(inputs) * known
+        return rewards.reshape(-1, self.problem.horizon)
+
+    def _log_densities(self, steps: Steps, known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """log q(tau) of all trajectories under the mixture of the replay's policies, (num_trajectories,)."""
+        acted = (known & ~steps.absorbing).reshape(-1, self.problem.horizon)
+        logs = []
+        for one in self._policies:
+            each = log_densities(one.actor, one.rows, steps.observations, steps.choices)
+            logs.append(np.where(acted, each.reshape(len(one.rows), *acted.shape), 0.0).sum(axis=2))
+        joined = np.concatenate(logs)
+        top: NDArray[np.float64] = joined.max(axis=0)
+        return np.asarray(top + np.log(np.exp(joined - top).mean(axis=0)))
+
+
+def _padded(steps: Steps, horizon: int) -> Steps:
+    """A demonstration of the whole horizon; the steps after a cut are marked by NaN observations."""
+    left = horizon - len(steps.absorbing)
+    if not left:
+        return steps
+    here = np.full((left, steps.observations.shape[1]), np.nan, np.float32)
+    nothing = np.zeros(left, bool)
+    return Steps.joined([steps, Steps(here, here, np.zeros((left, steps.choices.shape[1])), nothing, nothing)])
