@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,23 +102,36 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         limits=EpisodeLimits(train.episode_cap, train.stop_step or 0, train.stop_quantile),
         behavior=behavior,
     )
-    if train.reward is None:
+    if train.reward is None and train.potential is None:
         return EnvironmentProblem(**settings)
     if horizon is None:
         raise UserError(
             f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
         )
-    return RewardedProblem(**settings, source=RewardSource(fitting_reward(train, observations, action)), horizon=horizon)
+    return RewardedProblem(**settings, source=_source(train, observations, action), horizon=horizon)
 
 
-def fitting_reward(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> LearnedReward:
-    """The reward of ``--reward``. Raises UserError if it is not one of this environment's observations and actions."""
-    assert train.reward is not None
-    reward = load_reward(train.reward)
+def _source(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> RewardSource:
+    """What ``--reward``, ``--environment-weight`` and ``--potential`` make together. Raises UserError."""
+    learned, potential = (
+        None if path is None else fitting_reward(train, flag, path, observations, action)
+        for flag, path in (("--reward", train.reward), ("--potential", train.potential))
+    )
+    if potential is not None and not potential.spec.state_only:
+        raise UserError(f"--potential must be a reward of the state alone, got {train.potential}; learn one by airl")
+    weight = train.environment_weight if learned is not None else 1.0
+    return RewardSource(learned, weight, potential, train.potential_discount)
+
+
+def fitting_reward(
+    train: TrainSettings, flag: str, path: Path, observations: ObservationSpec, action: ActionSpec
+) -> LearnedReward:
+    """The reward of a flag's file. Raises UserError if it is not one of this environment's observations and actions."""
+    reward = load_reward(path)
     if (reward.spec.observation_dim, reward.spec.action) != (observations.dim, action):
         raise UserError(
-            f"--reward must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
-            f"got {train.reward} with {reward.spec.observation_dim} observations and a {reward.spec.action.kind} action"
+            f"{flag} must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
+            f"got {path} with {reward.spec.observation_dim} observations and a {reward.spec.action.kind} action"
         )
     return reward
 

@@ -72,6 +72,12 @@ class TrainSettings(SpaceSettings, NoveltySettings):
 
     reward: Path | None = None
     """Learned reward to train on instead of the environment's own, which is still what evaluations tell."""
+    environment_weight: float = 0.0
+    """With a learned reward: the environment's own times this is added to it."""
+    potential: Path | None = None
+    """Learned reward that is taken as a potential h(s): gamma h(s') - h(s) is added to what is trained on."""
+    potential_discount: float = 1.0
+    """Gamma of --potential; 1 changes the order of no two policies but by where their episodes begin and are cut."""
     episodes_per_member: int | None = None
     """Episodes, or evaluations of an objective, of a member's fitness; default 4 in classic control, 1 elsewhere."""
     member_statistic: Literal["mean", "min", "quantile"] = "mean"
@@ -184,10 +190,15 @@ class TrainSettings(SpaceSettings, NoveltySettings):
 
     def _check_reward(self) -> None:
         """Raises UserError for what --reward does not go with."""
-        if self.reward is None:
+        if not (math.isfinite(self.environment_weight) and 0 < self.potential_discount <= 1):
+            raise UserError(
+                "--environment-weight must be a number and --potential-discount lie in (0, 1], "
+                f"got {self.environment_weight} and {self.potential_discount}; 0 and 1 are the defaults"
+            )
+        if self.reward is None and self.potential is None:
             return
         if self.env_id is None:
-            raise UserError("--reward belongs to --env-id, got --objective; drop it")
+            raise UserError("--reward and --potential belong to --env-id, got --objective; drop them")
         if self.survival_bonus:
             raise UserError(
                 f"--survival-bonus belongs to the environment's own reward, got {self.survival_bonus} with --reward; drop it"

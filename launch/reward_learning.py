@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ _MEANINGLESS = (
     "minimize",
     "initial_mean",
     "reward",
+    "potential",
+    "potential_discount",
     "survival_bonus",
     "keep_skill",
     "anchor",
@@ -127,6 +129,7 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem)}
     search: Any = config.search
     source = search.source(plain.observations.dim, plain.policy.action)
+    source = replace(source, environment_weight=config.train.environment_weight)
     return SamplingProblem(**parts, source=source, horizon=horizon, sampling=search.sampling)
 
 

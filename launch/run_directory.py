@@ -29,7 +29,7 @@ FORMAT = 1
 JOB_FOLDER = "slurm"
 """Folder in a run directory for the batch script and the logs of its job; it is there before the run."""
 _INIT_POLICY = "init_policy.safetensors"
-_REWARD = "given_reward.safetensors"
+_GIVEN_REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
 _DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
@@ -106,7 +106,7 @@ class RunDirectory:
         if Path(getattr(search, "expert", None) or "").name == _EXPERT:
             search = replace(search, expert=str(self.path / _EXPERT))
         config = replace(config, search=search)
-        files = {name: getattr(config.train, name) for name in ("init_policy", "reward")}
+        files = {name: getattr(config.train, name) for name in ("init_policy", *_GIVEN_REWARDS)}
         moved = {name: self.path / file.name for name, file in files.items() if file is not None}
         return config.with_train(**moved)  # wherever the run has moved to
 
@@ -118,10 +118,10 @@ class RunDirectory:
         replace_lasting(self.path / _INIT_POLICY, [_policy_image(source)])
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
 
-    def adopt_reward(self, source: Path) -> None:
-        """Copy the reward that is trained on, so that the run depends on no other file."""
-        save_reward(self.path / _REWARD, load_reward(source))
-        self.change_config(self.config().with_train(reward=Path(_REWARD)))
+    def adopt_reward(self, name: str, source: Path) -> None:
+        """Copy the reward, or the potential, that is trained on, so that the run depends on no other file."""
+        save_reward(self.path / _GIVEN_REWARDS[name], load_reward(source))
+        self.change_config(self.config().with_train(**{name: Path(_GIVEN_REWARDS[name])}))
 
     def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
         """Keep the demonstrations that are learned from, and the expert's policy, so that the run depends on no other file."""

@@ -101,8 +101,10 @@ def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
     """The run's folder with copies of the files that it begins from: it must not depend on a file elsewhere."""
     if config.train.init_policy is not None:
         directory.adopt_policy(config.train.init_policy)
-    if config.train.reward is not None:
-        directory.adopt_reward(config.train.reward)
+    for name in ("reward", "potential"):
+        file = getattr(config.train, name)
+        if file is not None:
+            directory.adopt_reward(name, file)
     return directory
 
 

@@ -33,9 +33,13 @@ class AIRL(GAIL):
         super()._take(sampled)
         self._policies = [*self._policies, sampled][-self.settings.replay_generations :]
 
+    def _learn(self) -> dict[str, float]:
+        self._told_steps = Steps.joined(self.replay)
+        return super()._learn()
+
     def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64]:
         """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its density is 1."""
-        batch = Steps.joined([self.expert_steps.at(expert), Steps.joined(self.replay).at(generated)])
+        batch = Steps.joined([self.expert_steps.at(expert), self._told_steps.at(generated)])
         parts = [log_densities(one.actor, one.rows, batch.observations, batch.choices) for one in self._policies]
         logs = np.concatenate(parts)
         top = logs.max(axis=0)

@@ -29,7 +29,7 @@ class GAIL:
 
     Args:
         settings: checked settings.
-        problem: of the pool; its source is set to the reward, now and after each generation.
+        problem: of the pool, with a source as the settings make it; the reward in it is set, now and after each generation.
         generator: makes the policies.
         demonstrations: of the expert.
         seed: the run's seed.
@@ -45,7 +45,7 @@ class GAIL:
     ) -> None:
         self.settings, self.problem, self.generator = settings, problem, generator
         self.expert_steps = steps = expert_steps(demonstrations, problem.horizon, settings.kept_every, seed)
-        self.blank = settings.source(problem.observations.dim, problem.policy.action)
+        self.blank = problem.source
         alive = steps.at(np.flatnonzero(~steps.absorbing))
         reward, potential = (
             None if part is None else LearnedReward.initial(part.spec, seed, alive.observations, alive.choices)

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": Command("RUN", "mean return of a run's policy, or of a policy file, on fresh episodes"),
     "watch": Command("RUN", "how a run stands, followed from another shell by its files alone"),
     "plot": Command("RUN ...", "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles"),
+    "rewards": Command("A B ...", "how far learned rewards are apart, whatever shapes and scales them"),
     "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
     "export": Command("RUN", "a run's policy as a torch module, an ONNX graph, or a Stable-Baselines3-compatible object"),
     "report": Command("RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"),

@@ -17,13 +17,14 @@ from esengine.launch.plotting.benchmarks import (
 )
 from esengine.launch.plotting.curves import BandKind, draw_curves
 from esengine.launch.plotting.figures import check_file, save
+from esengine.launch.plotting.rewards import draw_rewards
 from esengine.launch.plotting.runs import find_runs
 from esengine.launch.plotting.search import draw_fitness, draw_spectrum, draw_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "profile"]
+Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "profile", "reward"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class PlotSettings:
     out: Path
     """The picture to write: .png, .svg or .pdf."""
     kind: Kind = "auto"
-    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, scaling, or where the time goes."""
+    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, scaling, where the time goes, or a
+    learned reward over two coordinates of the observation."""
     x: Literal["steps", "evaluations", "hours"] = "steps"
     """The horizontal axis; an objective has no steps, and counts evaluations."""
     y: str | None = None
     """What curves show, a number of metrics.jsonl; default the policy's return, or the best value so far."""
+    axes: tuple[int, int] = (0, 1)
+    """With --kind reward: the coordinates of the observation on the horizontal and the vertical axis."""
     band: BandKind = "range"
     """What a band over seeds shows: median with range or quartiles, or the mean with its 95 % bootstrap interval."""
 
@@ -51,6 +55,9 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
     if not paths:
         raise UserError("plot needs run directories, folders of them or files of bench --json, got none; name one")
     check_file(settings.out)
+    if settings.kind == "reward":
+        save(draw_rewards(paths, settings.axes), settings.out)
+        return
     files = {path.name: read_figures(path) for path in paths if path.suffix == ".json"}
     folders = tuple(path for path in paths if path.suffix != ".json")
     save(_benchmark(files, folders, settings) if files else _runs(folders, settings), settings.out)

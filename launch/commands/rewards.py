@@ -1,0 +1,18 @@
+"""``esengine rewards A B ... --demonstrations FILE``: how far learned rewards are apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from esengine.interrupts import StopRequest
+from esengine.launch.commands.parsing import parse_with_argument
+from esengine.launch.reward_distance import RewardsSettings, distances
+
+
+def command(argv: list[str], stop: StopRequest) -> int:
+    """Print every pair's distance; returns the exit status. Raises UserError for what cannot be compared."""
+    about = "Reward files, or run directories that have one."
+    paths, settings = parse_with_argument(RewardsSettings, argv, "esengine rewards", "rewards", about, of=tuple[Path, ...])
+    for first, second, distance in distances(paths, settings):
+        print(f"{distance:.4f}  {first}  {second}")
+    return 0

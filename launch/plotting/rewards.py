@@ -1,0 +1,84 @@
+"""Learned rewards as pictures: the reward over two coordinates of the observation, one panel for each action."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.errors import UserError
+from esengine.launch.plotting.figures import panels
+from esengine.policies import OBSERVATION_CLIP
+from esengine.reward_file import load_reward
+from esengine.rewards import LearnedReward
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_POINTS = 121  # on each axis
+_MOST_PANELS = 8
+
+
+def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
+    """A panel for each reward and each of its actions; all other coordinates are at the demonstrations' means.
+
+    Args:
+        paths: reward files or run directories.
+        axes: coordinates of the observation on the horizontal and the vertical axis.
+
+    Raises:
+        UserError: a path holds no reward, or a reward has no such coordinate.
+    """
+    shown = []
+    for path in paths:
+        reward = load_reward(path)
+        dim = reward.spec.observation_dim
+        if not all(0 <= axis < dim for axis in axes) or axes[0] == axes[1]:
+            raise UserError(f"--axes must be two of the coordinates 0 to {dim - 1} of {path}, got {axes[0]} and {axes[1]}")
+        shown += [(f"{path.name}, {name}" if name else path.name, reward, choices) for name, choices in _actions(reward)]
+    figure, found = panels(title for title, _, _ in shown)
+    for panel, (_, reward, choices) in zip(found, shown, strict=True):
+        extents, values = over_slice(reward, axes, choices)
+        image = panel.imshow(values, origin="lower", extent=extents, aspect="auto", cmap="viridis")
+        panel.grid(False)
+        panel.set_xlabel(f"observation {axes[0]}")
+        panel.set_ylabel(f"observation {axes[1]}")
+        figure.colorbar(image, ax=panel, label="reward of a step")
+    return figure
+
+
+def over_slice(
+    reward: LearnedReward, axes: tuple[int, int], choices: NDArray[np.float64]
+) -> tuple[tuple[float, float, float, float], NDArray[np.float64]]:
+    """The reward over a slice as far as its inputs are not clipped: the extents left, right, bottom, top, and a value a point.
+
+    Args:
+        reward: the reward.
+        axes: coordinates of the observation that vary, horizontally and vertically.
+        choices: (num_choices,) the action, as the kernel `policies.act` writes it.
+    """
+    dim = reward.spec.observation_dim
+    mean, reach = reward.input_mean[:dim], OBSERVATION_CLIP / reward.input_inverse_std[:dim]
+    (left, bottom), (right, top) = ([float(mean[axis] + sign * reach[axis]) for axis in axes] for sign in (-1, 1))
+    across, up = np.meshgrid(np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS))
+    observations = np.repeat(mean[None], across.size, axis=0)
+    observations[:, axes[0]], observations[:, axes[1]] = across.ravel(), up.ravel()
+    values = reward.steps(observations, np.repeat(choices[None], across.size, axis=0))
+    return (left, right, bottom, top), values.reshape(across.shape)
+
+
+def _actions(reward: LearnedReward) -> list[tuple[str, NDArray[np.float64]]]:
+    """Names and choices of the actions to show: every option of a single choice, else the middle of the space."""
+    action = reward.spec.action
+    if reward.spec.state_only:
+        return [("", np.zeros(len(action.sizes)))]
+    if action.kind == "discrete":
+        options = range(min(action.sizes[0], _MOST_PANELS))
+        return [(f"action {option + action.starts[0]}", np.array([float(option)])) for option in options]
+    if action.kind == "box" and len(action.sizes) == 1:
+        centre, reach = action.center(), action.reach()
+        return [(f"action {value[0]:g}", value) for value in (centre - reach, centre, centre + reach)]
+    middle = action.center() if action.kind == "box" else np.zeros(len(action.sizes))
+    return [("the middle of the actions", middle)]
