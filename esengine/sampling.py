@@ -31,7 +31,9 @@ class Steps(NamedTuple):
     absorbing: NDArray[np.bool_]
     next_absorbing: NDArray[np.bool_]
 
-    def __len__(self) -> int:
+    @property
+    def num_steps(self) -> int:
+        """Length of the first axis."""
         return len(self.absorbing)
 
     def at(self, index: NDArray[np.generic]) -> Steps:

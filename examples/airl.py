@@ -52,6 +52,8 @@ def best_value(rewards, moves):
 
 
 class SoftIteration:
+    """A generator: the policy that is softly best for the reward as it is, and two long episodes of it."""
+
     generation, varying_state = 0, ()
 
     def improve(self, pool, finished):

@@ -19,7 +19,7 @@ def expert_steps(demonstrations: Demonstrations, horizon: int, every: int, seed:
     for index, trajectory in enumerate(demonstrations.trajectories):
         first = int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
         steps = over_horizon(trajectory, demonstrations, horizon)
-        parts.append(steps.at(np.arange(first, len(steps), every)))
+        parts.append(steps.at(np.arange(first, steps.num_steps, every)))
     return Steps.joined(parts)
 
 

@@ -127,7 +127,7 @@ class GAIL:
         if self.replay:
             joined = Steps.joined(self.replay)
             state |= {f"replay/{name}": array for name, array in joined._asdict().items()}
-            state["replay/lengths"] = np.array([len(steps) for steps in self.replay])
+            state["replay/lengths"] = np.array([steps.num_steps for steps in self.replay])
         return state
 
     def restore(self, state: State) -> None:
