@@ -76,10 +76,10 @@ def table(source):
 states, done = draw(soft_policy(truth, moves), 200)
 trajectories = [Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True) for s, a in zip(states, done, strict=True)]
 demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
-generations = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+generations = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 other = np.stack([random.permutation(S) for _ in range(A)], 1)  # the same states under other moves
 for state_only in (True, False):
-    sizes = {"reward_hidden_sizes": (), "potential_hidden_sizes": (), "reward_batch_size": 1024}
+    sizes = {"reward_hidden_sizes": () if state_only else (64,), "potential_hidden_sizes": (), "reward_batch_size": 1024}
     steps = {"reward_steps": 10, "reward_learning_rate": 0.02, "gradient_penalty": 0.0, "replay_generations": 3}
     settings = AIRLSettings(("given",), state_only=state_only, discount=GAMMA, **sizes, **steps)
     policy = PolicySpec(S, actions, sampled=True)

@@ -130,7 +130,10 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     search: Any = config.search
     source = search.source(plain.observations.dim, plain.policy.action)
     source = replace(source, environment_weight=config.train.environment_weight)
-    return SamplingProblem(**parts, source=source, horizon=horizon, sampling=search.sampling)
+    problem = SamplingProblem(**parts, source=source, horizon=horizon, sampling=search.sampling)
+    if config.train.init_policy is None and config.train.normalize_observations:
+        problem.adopt_scaling(*load_given(config).statistics().scale())  # an expert knows which differences matter
+    return problem
 
 
 def method_of(config: RunConfig, problem: SamplingProblem, generator: Generator) -> Any:

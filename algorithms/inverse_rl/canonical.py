@@ -1,8 +1,8 @@
 """How far rewards are apart, whatever shapes and scales them: the EPIC distance.
 
 Gleave, Dennis, Legg, Russell, Leike 2021, "Quantifying differences in reward functions" (arXiv 2006.13900, definitions 4.1 and
-4.6). A reward is first made canonical, so that shaping by any potential and a constant drop out; the distance is Pearson's:
-0 for rewards that differ by a positive factor alone, 1 for opposite ones, and about 0.71 for unrelated ones.
+4.6). A reward is first made canonical, so that constants and what a potential adds in the state itself drop out; the distance
+is Pearson's: 0 for rewards that differ by a positive factor alone, 1 for opposite ones, and about 0.71 for unrelated ones.
 """
 
 from __future__ import annotations

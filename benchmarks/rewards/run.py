@@ -49,8 +49,8 @@ class Case:
 def cases() -> list[Case]:
     """All of them, the headlines first."""
     found = [Case("pendulum", "gail", 10, 1, seed, 12_000_000) for seed in range(SEEDS)]
-    found += [Case("cartpole", "gail", 10, 10, seed, 3_000_000) for seed in range(SEEDS)]
-    found += [Case("cartpole", "gail", 1, 10, seed, 3_000_000) for seed in range(SEEDS)]
+    found += [Case("cartpole", "gail", 10, 10, seed, 6_000_000) for seed in range(SEEDS)]
+    found += [Case("cartpole", "gail", 1, 10, seed, 6_000_000) for seed in range(SEEDS)]
     for seed in range(2):
         found += [
             Case("cartpole", kind, 10, 10, seed, 2_000_000) for kind in ("random", "constant", "shuffled", "blank", "true")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,19 @@ import pytest
 from esengine.demonstrations import save_demonstrations
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.methods import settings_of
-from esengine.launch.start import completed
-from esengine.reward_file import load_reward
+from esengine.launch.build import build_problem
+from esengine.launch.config import RunConfig, TrainSettings, settings_from
+from esengine.launch.methods import defaults_of, settings_of
+from esengine.launch.run_directory import RunDirectory
+from esengine.launch.start import completed, prepare
+from esengine.launch.training import run
+from esengine.reward_file import load_reward, save_reward
+from esengine.rewarded import RewardedProblem
+from esengine.rewards import LearnedReward, RewardSpec
 from esengine.spaces import describe
+from esengine.traces import Trace
 from esengine.trajectories import Demonstrations, Trajectory
+from esengine.world import World
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 
@@ -39,7 +47,7 @@ def demonstrations(path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("method", ["gail", "airl", "inverse-rl"])
+@pytest.mark.parametrize("method", ["gail", "inverse-rl"])
 def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine: Run, tmp_path: Path, method: str) -> None:
     file = Path(demonstrations(tmp_path / "demos.npz"))
     command = ["train", method, "--demonstrations", str(file), "--generator", "openai-es", "--max-episode-steps", "60"]
@@ -58,6 +66,48 @@ def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine:
         assert rows[0]["fitness_std"] == 0  # nothing is known of the reward at first
 
 
+def test_a_run_goes_on_where_it_was_interrupted_with_the_policies_of_its_replay(tmp_path: Path) -> None:
+    def go(folder: str, generations: int) -> RunDirectory:
+        given = {"demonstrations": (demonstrations(tmp_path / f"{folder}.npz"),), "generator": "ars"}
+        search = settings_of("airl")(**given, generator_arg=("population_size=8",), sampled_members=4)  # type: ignore[call-arg]
+        shared = settings_from(
+            TrainSettings, defaults_of("airl") | {"generations": generations, "eval_every": 0, "quiet": True}
+        )
+        config = completed(RunConfig("airl", shared, search)).with_train(max_episode_steps=40, noise_table_size=0)
+        path = tmp_path / folder
+        directory = RunDirectory.open(path) if path.exists() else prepare(config, path, False)
+        run(World(), directory.config().with_train(generations=generations), directory)
+        return directory
+
+    whole = go("whole", 4)
+    go("halves", 2)
+    halves = go("halves", 4)
+    assert whole.reward.read_bytes() == halves.reward.read_bytes()
+    assert whole.policy.read_bytes() == halves.policy.read_bytes()
+
+
+def test_rewards_are_added_to_the_environments_own_and_to_a_potentials(tmp_path: Path) -> None:
+    action = describe(EnvironmentSpec("CartPole-v1").make())[1]
+    random = np.random.default_rng(0)
+    files = []
+    for name, spec in (("r", RewardSpec(4, action, (4,))), ("h", RewardSpec(4, action, (4,), state_only=True))):
+        blank = LearnedReward.blank(spec)
+        files.append(replace(blank, parameters=random.standard_normal(spec.num_parameters).astype(np.float32)))
+        save_reward(tmp_path / name, files[-1])
+    train = TrainSettings(env_id="CartPole-v1", reward=tmp_path / "r", environment_weight=0.5, potential=tmp_path / "h")
+    problem = build_problem(RunConfig("ars", train, settings_of("ars")()))
+    assert isinstance(problem, RewardedProblem)
+    seen, done = random.standard_normal((4, 4)).astype(np.float32), np.array([[0.0], [1.0], [1.0]])
+    for terminated in (True, False):
+        trace = Trace(seen, done, np.ones(3), 3.0, terminated)
+        values = files[1].steps(seen, done)
+        end = 0.0 if terminated else values[-1]
+        expected = files[0].steps(seen[:-1], done).sum() + 1.5 + end - values[0]
+        assert problem.source.steps(trace, problem.actor).sum() == pytest.approx(expected)
+    with pytest.raises(UserError, match="must be a reward of the state alone"):
+        build_problem(RunConfig("ars", replace(train, potential=tmp_path / "r"), settings_of("ars")()))
+
+
 @pytest.mark.parametrize(
     ("method", "search", "train", "message"),
     [
@@ -66,6 +116,7 @@ def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine:
         ("gail", {"generator_arg": ("size=3",)}, {}, "settings must be among"),
         ("gail", {"dropout": 1.0}, {}, "--dropout must lie in"),
         ("inverse-rl", {"most_promising": 0.0}, {}, "--most-promising must lie in"),
+        ("gail", {}, {"potential": Path("h")}, "--potential has no meaning for gail"),
         ("airl", {"discount": 0.0}, {}, "--discount must lie in"),
         ("gail", {}, {"survival_bonus": 1.0}, "--survival-bonus has no meaning for gail"),
     ],

@@ -1,0 +1,39 @@
+"""GAIL with evolution as the generator: the pendulum swings up from ten demonstrations, without one look at its reward.
+
+The reward is a network that learns to tell the expert's steps from those of a population of policies; `cma-es` makes the
+policies, and every worker scores its own. Run: python gail.py [environment steps]
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import esengine
+from esengine.demonstrations import save_demonstrations
+from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.world import World
+
+budget = int(sys.argv[1]) if len(sys.argv) > 1 else 8_000_000
+folder = Path(tempfile.mkdtemp())
+settings = CollectSettings(expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=10)
+demonstrations = collect_on(World(), settings)
+save_demonstrations(folder / "demonstrations.npz", demonstrations)
+
+# The environment's own return is told by evaluations, and nobody learns from it.
+result = esengine.train(
+    "gail",
+    demonstrations=(str(folder / "demonstrations.npz"),),
+    generator="cma-es",
+    generator_arg=("population_size=64",),
+    episodes_per_member=2,
+    generations=100_000,
+    max_env_steps=budget,
+    run_dir=folder / "gail",
+)
+print(f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f} (random policies about -1200)")
+
+# The learned reward is a file of the run. A new search is paid by it alone, from a new start.
+again = esengine.train(
+    "cma-es", env_id="Pendulum-v1", reward=folder / "gail", population_size=64, generations=100_000, max_env_steps=budget // 2
+)
+print(f"a new search on the learned reward {again.final_return:.0f}")
