@@ -69,7 +69,7 @@ class SoftIteration:
 def table(source):
     """f(s, a) = g + gamma h(s') - h(s) of every state and action."""
     g = source.learned.steps(eye.repeat(A, 0), np.tile(np.arange(A), S)[:, None].astype(float)).reshape(S, A)
-    h = source.potential.steps(eye, np.zeros((S, 0)))
+    h = source.potential.steps(eye, np.zeros((S, 0))) if source.potential else np.zeros(S)
     return g + GAMMA * h[moves] - h[:, None]
 
 
@@ -78,10 +78,10 @@ trajectories = [Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True) fo
 demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
 generations = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 other = np.stack([random.permutation(S) for _ in range(A)], 1)  # the same states under other moves
-for state_only in (True, False):
+for state_only in (True, False):  # without a potential a reward of state and action takes what the other leaves to it
     sizes = {"reward_hidden_sizes": () if state_only else (64,), "potential_hidden_sizes": (), "reward_batch_size": 1024}
     steps = {"reward_steps": 10, "reward_learning_rate": 0.02, "gradient_penalty": 0.0, "replay_generations": 3}
-    settings = AIRLSettings(("given",), state_only=state_only, discount=GAMMA, **sizes, **steps)
+    settings = AIRLSettings(("given",), state_only=state_only, shaping=state_only, discount=GAMMA, **sizes, **steps)
     policy = PolicySpec(S, actions, sampled=True)
     parts = (EnvironmentSpec("world"), ObservationSpec(S, True), policy, 0)
     problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)

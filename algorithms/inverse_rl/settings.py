@@ -147,9 +147,11 @@ class AIRLSettings(DiscriminatorSettings):
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
 
     state_only: bool = True
-    """Let the reward depend on the state alone; one of state and action becomes an advantage, and holds nowhere else."""
+    """Let the reward depend on the state alone, as it must to be the expert's up to a constant."""
+    shaping: bool = True
+    """Add the differences of a potential, which takes what only shapes the reward; without it the reward is an advantage."""
     potential_hidden_sizes: tuple[int, ...] = (32, 32)
-    """Units of each tanh layer of the potential, whose differences are added to the reward."""
+    """Units of each tanh layer of the potential."""
     discount: float = 0.99
     """Gamma of the potential's differences: gamma h(s') - h(s)."""
     entropy_weight: float = 1.0
@@ -164,6 +166,10 @@ class AIRLSettings(DiscriminatorSettings):
         for name in ("sampled_members", "samples_per_member"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+        if self.state_only and not self.shaping:
+            raise UserError(
+                "--no-shaping leaves a reward of the state alone without what actions are worth; add --no-state-only"
+            )
         if not 0 < self.discount <= 1:
             raise UserError(f"--discount must lie in (0, 1], got {self.discount}; 0.99 is the default")
         self._check_weights("entropy_weight")
@@ -175,8 +181,8 @@ class AIRLSettings(DiscriminatorSettings):
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
         spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes, state_only=self.state_only)
         potential = RewardSpec(observation_dim, action, self.potential_hidden_sizes, state_only=True)
-        parts = (LearnedReward.blank(spec), LearnedReward.blank(potential))
-        return RewardSource(parts[0], 0.0, parts[1], self.discount, self.entropy_weight)
+        shaped = LearnedReward.blank(potential) if self.shaping else None
+        return RewardSource(LearnedReward.blank(spec), 0.0, shaped, self.discount, self.entropy_weight)
 
 
 @dataclass(frozen=True)
