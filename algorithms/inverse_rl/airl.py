@@ -3,8 +3,8 @@
 As `gail`, but the logit is f(s, a, s') - log pi(a | s) with f = g + gamma h(s') - h(s). Where f is the expert's advantage the
 network cannot do better, and a g of the state alone is then the reward up to a constant (their theorem 5.1, for deterministic
 dynamics), which holds under other dynamics; the potential h takes what only shapes it. Without h, a g of state and action is
-the advantage under the dynamics that it was learned in. pi is the mixture of the policies that
-the generated steps come from, whose densities are known, so nothing is estimated or stale. Policies must be stochastic.
+the advantage under the dynamics that it was learned in. pi is the mixture of the policies that the generated steps come from,
+whose densities are known, so nothing is estimated or stale. Policies must be stochastic.
 """
 
 from __future__ import annotations
