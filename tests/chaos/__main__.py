@@ -6,10 +6,12 @@ import os
 import random
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 import tyro
 
@@ -27,58 +29,75 @@ class ChaosSettings:
 
     runs: int = 100
     """Number of disturbed runs."""
+    first: int = 0
+    """Number of the first of them, to play a part."""
     seed: int = 0
-    """Scenarios, tasks and moments are drawn by it."""
+    """Scenarios, tasks and moments of run K are drawn by it and K."""
+    jobs: int = 1
+    """Runs at a time."""
     only: tuple[str, ...] = ()
     """Play scenarios of these names only, and write no table."""
     ranks: int | None = None
     """Workers of every run, in place of the scenarios' own numbers."""
 
 
+class Play:
+    """Runs beside each other in one folder; the undisturbed run of a task is made once."""
+
+    def __init__(self, settings: ChaosSettings, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+        self._names = [name for name in SCENARIOS if not settings.only or name in settings.only]
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)
+
+    def run(self, number: int) -> tuple[str, str, str, float]:
+        """One disturbed run; returns its scenario, its task, what came out, and the seconds that it took."""
+        began = time.monotonic()
+        dice = random.Random(f"{self._settings.seed}/{number}")
+        scenario = SCENARIOS[self._names[number % len(self._names)]]
+        if self._settings.ranks is not None:
+            scenario = replace(scenario, ranks=self._settings.ranks)
+        task = dice.choice(scenario.tasks)
+        return scenario.name, task, self._disturb(scenario, task, number, dice), time.monotonic() - began
+
+    def _disturb(self, scenario: Scenario, task: str, number: int, dice: random.Random) -> str:
+        quiet, disturbed = self._folder / task, self._folder / str(number)
+        with self._locks[task]:
+            if not quiet.exists():
+                quiet.mkdir()
+                reference(quiet, task)
+        disturbed.mkdir()
+        try:
+            with small_disk(disturbed) if scenario.has_small_disk else nullcontext():
+                run = scenario.play(disturbed, task, dice)
+                same_result(quiet / "run", disturbed / "run")
+        except AssertionError as error:
+            return str(error) or "another result"
+        return _SAME_INSIDE if run.killed_inside else _SAME
+
+
 def main() -> None:
     """Play, print each run, write the table; the exit status says whether all was well."""
     settings = tyro.cli(ChaosSettings)
-    dice = random.Random(settings.seed)
-    scenarios = [scenario for name, scenario in SCENARIOS.items() if not settings.only or name in settings.only]
+    if os.geteuid():
+        raise SystemExit("the chaos suite must be run by root, who may mount a small disk")
     played, good = Counter[str](), Counter[str]()
-    with tempfile.TemporaryDirectory(prefix="esengine-chaos-") as folder:
-        for number in range(settings.runs):
-            scenario = scenarios[number % len(scenarios)]
-            if scenario.has_small_disk and os.geteuid():
-                print(f"{number + 1}: {scenario.name}: left out, since only root may mount a small disk", flush=True)
-                continue
-            if settings.ranks is not None:
-                scenario = replace(scenario, ranks=settings.ranks)
-            task = dice.choice(scenario.tasks)
-            played[scenario.name] += 1
-            began = time.monotonic()
-            result = _play(scenario, task, Path(folder), number, dice)
-            good[scenario.name] += result in (_SAME, _SAME_INSIDE)
-            print(f"{number + 1}: {scenario.name} ({task}): {result}, {time.monotonic() - began:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory(prefix="esengine-chaos-") as folder, ThreadPoolExecutor(settings.jobs) as threads:
+        play = Play(settings, Path(folder))
+        numbers = range(settings.first, settings.first + settings.runs)
+        runs = {threads.submit(play.run, number): number for number in numbers}
+        for run in as_completed(runs):
+            name, task, result, seconds = run.result()
+            played[name] += 1
+            good[name] += result in (_SAME, _SAME_INSIDE)
+            print(f"{runs[run] + 1}: {name} ({task}): {result}, {seconds:.0f} s", flush=True)
     if not settings.only:
         _write_table(played, good, settings)
     raise SystemExit(int(good != played))
 
 
-def _play(scenario: Scenario, task: str, folder: Path, number: int, dice: random.Random) -> str:
-    """One disturbed run; returns what was wrong, or that nothing was."""
-    quiet, disturbed = folder / task, folder / str(number)
-    if not quiet.exists():
-        quiet.mkdir()
-        reference(quiet, task)
-    disturbed.mkdir()
-    try:
-        with small_disk(disturbed) if scenario.has_small_disk else nullcontext():
-            run = scenario.play(disturbed, task, dice)
-            same_result(quiet / "run", disturbed / "run")
-    except AssertionError as error:
-        return str(error) or "another result"
-    return _SAME_INSIDE if run.killed_inside else _SAME
-
-
 def _write_table(played: Counter[str], good: Counter[str], settings: ChaosSettings) -> None:
     lines = ["| what happened | runs | same result, no hang, nothing left |", "|---|---|---|"]
-    lines += [f"| {name} | {played[name]} | {good[name]} |" for name in played]
+    lines += [f"| {name} | {played[name]} | {good[name]} |" for name in SCENARIOS if played[name]]
     lines.append(f"| **all** | {played.total()} | {good.total()} |")
     text = _DOCUMENT.read_text()
     before, rest = text.split(_BEGIN)

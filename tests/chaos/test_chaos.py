@@ -41,7 +41,7 @@ def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(t
     assert status == 0, errors
     failures = FailureLog(run.path).read()
     assert failures
-    assert all("--member-timeout 3 s" in failure["error"] for failure in failures)
+    assert all("--member-timeout 5 s" in failure["error"] for failure in failures)
 
 
 def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(tmp_path: Path) -> None:
