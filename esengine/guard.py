@@ -24,7 +24,7 @@ DIED_EARLY: Final = "died-early"
 TOLERANT_VARIABLE: Final = "OMPI_MCA_mpi_ft_enable"
 """Set by ``mpirun --with-ft ulfm`` in every rank."""
 
-_STARTING, _SERVING, _LEAVING = 0, 1, 2
+_STARTING, _SERVING, _LEAVING, _DYING = range(4)
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _stage: mmap.mmap | None = None  # one byte that a rank shares with its guard
 
@@ -64,6 +64,12 @@ def mark_leaving() -> None:
         _stage[0] = _LEAVING
 
 
+def mark_dying() -> None:
+    """This rank ends itself because others have, of which there is nothing to tell."""
+    if _stage is not None:
+        _stage[0] = _DYING
+
+
 def end_with_parent(number: signal.Signals) -> None:
     """Have the kernel send a signal to this process when its parent ends."""
     pr_set_pdeathsig = 1
@@ -75,14 +81,35 @@ def _guards_master() -> bool:
     return os.environ.get("OMPI_COMM_WORLD_RANK") == "0" and REPLACEMENT_VARIABLE not in os.environ
 
 
+def _last_words(code: int) -> str:
+    """How the rank of this guard ended, told since the rank itself cannot."""
+    number = os.environ.get(REPLACEMENT_VARIABLE) or os.environ.get("OMPI_COMM_WORLD_RANK", "")
+    where = f"rank {number}{', the master,' if _guards_master() else ''} on {os.uname().nodename}"
+    if code > 0:
+        return f"{where} ended with exit status {code}"
+    hint = (
+        ", as when memory runs out, a member exceeds --member-timeout or somebody kills it" if code == -signal.SIGKILL else ""
+    )
+    return f"{where} was ended by {signal.Signals(-code).name}{hint}"
+
+
 def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
+    is_ending = False  # the launcher ends all ranks
+
+    def forward(number: int, _: object) -> None:
+        nonlocal is_ending
+        is_ending |= number == signal.SIGTERM
+        os.kill(rank, number)
+
     for number in _FORWARDED:
-        signal.signal(number, lambda number, _: os.kill(rank, number))
+        signal.signal(number, forward)
     end_with_parent(signal.SIGKILL)
     _, status = os.waitpid(rank, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == 0 or (stage[0] == _LEAVING and code > 0):
         os._exit(code)
+    if stage[0] != _DYING and not is_ending:
+        os.write(2, f"esengine: {_last_words(code)}\n".encode())
     if stage[0] == _STARTING and FOLDER_VARIABLE in os.environ:
         Path(os.environ[FOLDER_VARIABLE], DIED_EARLY).touch()
     if stage[0] == _STARTING or _guards_master():

@@ -202,6 +202,7 @@ class World:
 
     def die(self) -> NoReturn:
         """End this rank by a signal, which is the one end that fault-tolerant MPI tells the others."""
+        guard.mark_dying()
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 1)
     except Interrupted as signal:
         return _fail(f"stopped by {signal}", 1)
+    except MemoryError as error:
+        return _fail_for_memory(error)
 
 
 def _fail(message: str, status: int) -> int:
@@ -47,6 +49,16 @@ def _fail(message: str, status: int) -> int:
     if not _is_worker():
         print(f"esengine: {message}", file=sys.stderr, flush=True)
     return status
+
+
+def _fail_for_memory(error: MemoryError) -> int:
+    """As `_fail`; the other ranks are ended, since this one may have been in the midst of something."""
+    begun = World.current is not None and World.current.num_pools > 0
+    if World.current is not None:
+        World.current.end = "abort"
+    what = f": {error}" if str(error) else ""
+    ways = "use a smaller --dimension, --population-size or --hidden-sizes, or a method that keeps no matrix"
+    return _fail(f"the memory of this machine must hold what is asked for, and cannot{what}; {ways}", 1 if begun else 2)
 
 
 def run_process() -> None:

@@ -23,6 +23,7 @@ from esengine.search_space import SearchSpace
 from esengine.trust import modules_of
 
 T = TypeVar("T")
+_MOST_PARAMETERS = 1 << 48  # beyond it NumPy has other words than that there is no memory
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,9 @@ class TrainSettings(SpaceSettings, NoveltySettings):
     def check(self) -> None:
         """Raises UserError for values that no run can have."""
         NoveltySettings.check(self)
+        if max(self.dimension or 0, math.prod(self.hidden_sizes)) > _MOST_PARAMETERS:
+            asked = listed(self.hidden_sizes) if self.dimension is None else self.dimension
+            raise UserError(f"--dimension, and --hidden-sizes together, must be at most {_MOST_PARAMETERS}, got {asked}")
         self._check_space()
         self._check_episodes()
         if (self.env_id is None) == (self.objective is None):

@@ -19,6 +19,7 @@ from esengine import session
 from esengine.errors import UserError
 from esengine.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
 from esengine.interrupts import StopRequest
+from esengine.launch.remarks import Relay
 from esengine.launch.slurm.allocation import Allocation
 from esengine.node_memory import ROOT
 from esengine.world import READY, available_cores, is_launched
@@ -99,7 +100,9 @@ def run_ranks(
 
 def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None) -> int:
     environment = environment_of_ranks(folder)
-    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_prepare_child)
+    stderr = subprocess.PIPE if survives_deaths(command[0]) else None  # else mpirun's words on who died are all that there is
+    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_prepare_child, stderr=stderr)
+    relay = None if process.stderr is None else Relay(process.stderr)
     try:
         while process.poll() is None and not stop:
             if poll is not None:
@@ -107,6 +110,8 @@ def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Call
             time.sleep(_POLL_S)
     finally:  # also when a callback raised: the ranks must end before their folder goes
         _end(process, folder)
+        if relay is not None:
+            relay.finish()
     if poll is not None:
         poll()
     return process.returncode

@@ -70,7 +70,7 @@ class Play:
             with small_disk(disturbed) if scenario.has_small_disk else nullcontext():
                 run = scenario.play(disturbed, task, dice)
                 same_result(quiet / "run", disturbed / "run")
-        except AssertionError as error:
+        except (AssertionError, OSError) as error:
             return str(error) or "another result"
         return _SAME_INSIDE if run.killed_inside else _SAME
 

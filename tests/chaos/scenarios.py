@@ -139,13 +139,16 @@ def kill_all(run: Run) -> None:
 def kill_all_inside_a_checkpoint(run: Run) -> None:
     """As soon as a checkpoint's folder is seen before it has its name; at the latest when the run ends."""
     victims, folder = [run.process.pid, *processes.living(run.mark)], run.path / "checkpoints"
-    while run.process.poll() is None:
-        if any(name.startswith(".") for name in os.listdir(folder)):
-            break
+
+    def is_half_written() -> bool:
+        return folder.exists() and any(name.startswith(".") for name in os.listdir(folder))
+
+    while run.process.poll() is None and not is_half_written():
+        pass
     processes.kill(victims)
     run.process.wait()
     processes.kill(processes.wait_for_the_end(run.mark, 1.0))
-    run.killed_inside = any(name.startswith(".") for name in os.listdir(folder))
+    run.killed_inside = is_half_written()
 
 
 def fill_the_disk(run: Run) -> None:
@@ -163,7 +166,7 @@ def cut_newest_checkpoint(run: Run) -> None:
     kill_all(run)
     run.process.wait()
     processes.wait_for_the_end(run.mark)
-    saved = sorted(path for path in (run.path / "checkpoints").iterdir() if not path.name.startswith("."))
+    saved = sorted(path for path in (run.path / "checkpoints").glob("*") if not path.name.startswith("."))
     if saved:
         file = saved[-1] / run.dice.choice(["state.safetensors", "state.json"])
         os.truncate(file, run.dice.randrange(file.stat().st_size))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from esengine import session
+from esengine.launch.remarks import without_remarks
 from esengine.node_memory import ROOT
 
 
@@ -26,3 +27,11 @@ def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
         process.wait()
         assert folder in session.remove_abandoned(ROOT)
     assert not folder.exists()
+
+
+def test_remarks_of_mpirun_are_dropped_and_all_else_passes() -> None:
+    rule = b"-" * 74 + b"\n"
+    killed = [rule, b"prterun noticed that process rank 0 with PID 1 on node n exited on\n", b"signal 9 (Killed).\n", rule]
+    other = [rule, b"There are not enough slots available in the system\n", rule]
+    lines = [b"one\n", *killed, *killed, b"LAUNCHER JOB OBJECT NOT FOUND\n", b"\0two\n", *other, *killed, rule]
+    assert list(without_remarks(lines)) == [b"one\n", b"two\n", *other, rule]
