@@ -35,6 +35,8 @@ METHODS = {
     ),
     "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
+    "cma-es at once": ("train", "cma-es", "--restarts", "ipop", "--concurrent-searches", "3", "--tolerance-fun", "1e3"),
+    "pycma": ("train", "pycma", "--restarts", "bipop", "--option", "tolfun=40", "CMA_mirrors=true"),
     "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
 }
 TASKS = {
@@ -112,6 +114,7 @@ def test_any_number_of_ranks_gives_the_same_bits(
         "pgpe",
         "snes",
         "sep-cma-es",
+        "pycma",
     ],
 )
 def test_a_resumed_run_equals_the_run_that_never_stopped(
@@ -130,11 +133,11 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(
     assert [start["ranks"] for start in starts] == [3 if core else 1, 4]
 
 
-@pytest.mark.parametrize("method", ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es"])
+@pytest.mark.parametrize("method", ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es", "cma-es at once"])
 def test_sums_that_all_ranks_share_give_the_bits_of_one(esengine: Run, esengine_here: Run, tmp_path: Path, method: str) -> None:
     """Large enough that the noise sum and the covariance sum are distributed."""
     objective = ("--objective", "worlds:sphere", "--dimension", "130", "--minimize", "--generations", "3")
-    if method != "cma-es":
+    if not method.startswith("cma-es"):
         objective = ("--objective", "worlds:sphere", "--dimension", "90000", "--minimize", "--generations", "2")
     size = ("--population-size", "600")
     for ranks in (1, 3):
