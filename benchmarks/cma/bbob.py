@@ -12,7 +12,6 @@ Runs that the file of ``--json`` holds already are not made again, so the work c
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cma.functions import RowsProblem
+from benchmarks.cma.runs import add_run, read_runs
 from esengine.algorithms import CMAESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.desk import Desk
@@ -228,12 +228,10 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     threadpool_limits(1)
-    rows = [json.loads(line) for file in options.json if file.exists() for line in file.read_text().splitlines()]
+    rows = read_runs(options.json)
     for row in measure(options, rows):
         rows.append(row)
-        if options.json:
-            with options.json[0].open("a") as file:
-                file.write(json.dumps(row) + "\n")
+        add_run(options.json, row)
     print(render(rows))
     return 0
 

@@ -2,15 +2,17 @@
 
 Both start from the same point, drawn from N(0, I) by the seed, with sigma 1 and their own default population; a run ends at the
 target, at its strategy's own reason to stop, or after 10^4 n evaluations. Evaluations are counted in whole generations.
+
+Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces and stopped at any time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import sys
-import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.cma.functions import Cost, RowsProblem, functions
+from benchmarks.cma.runs import add_run, read_runs
 from esengine.algorithms import CMAES, CMAESSettings
 from esengine.desk import Desk
 from esengine.noise import Noise, create_table
@@ -30,6 +33,8 @@ with warnings.catch_warnings():
     import cma
 
 TARGET = 1e-8
+SIDES = ("ours", "cma")
+KEYS = ("dimension", "function", "seed", "side")
 LIMIT = 10_000  # evaluations for each parameter
 
 
@@ -66,33 +71,36 @@ def theirs(cost: Cost, dimension: int, seed: int) -> tuple[int, bool]:
     return int(es.countevals), False
 
 
-def compare(dimension: int, name: str, num_seeds: int, noise: Noise) -> dict[str, Any]:
-    """Evaluations of all seeds on one function, both sides in turns."""
-    cost = functions(dimension)[name]
-    began = time.monotonic()
-    runs: dict[str, list[tuple[int, bool]]] = {"ours": [], "cma": []}
-    for seed in range(num_seeds):
-        runs["ours"].append(ours(cost, dimension, seed, noise))
-        runs["cma"].append(theirs(cost, dimension, seed))
-    row: dict[str, Any] = {"function": name, "dimension": dimension, "seeds": num_seeds}
-    for side, results in runs.items():
-        reached = [evaluations for evaluations, success in results if success]
-        row[side] = {"median": float(np.median(reached)) if reached else None, "success_rate": len(reached) / num_seeds}
-    row["runs"] = runs
-    print(f"{name}, n = {dimension}: {row['ours']} {row['cma']} {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return row
+def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The runs that ``rows`` does not hold yet, both sides in turns."""
+    done = {tuple(row[key] for key in KEYS) for row in rows}
+    noise = create_table(0, 24, max(options.dimensions), None)
+    for dimension in options.dimensions:
+        for name in options.functions:
+            cost = functions(dimension)[name]
+            for seed in range(options.seeds):
+                for side in SIDES:
+                    key = (dimension, name, seed, side)
+                    if key not in done:
+                        found = ours(cost, dimension, seed, noise) if side == "ours" else theirs(cost, dimension, seed)
+                        yield {**dict(zip(KEYS, key, strict=True)), "evaluations": found[0], "reached": found[1]}
 
 
 def render(rows: list[dict[str, Any]]) -> str:
-    """The table in markdown."""
-    lines = ["| function | n | ours | cma | ratio | success, ours | success, cma |", "|---|---|---|---|---|---|---|"]
-    for row in rows:
-        mine, other = row["ours"], row["cma"]
-        both = mine["median"] is not None and other["median"] is not None
-        ratio = f"{mine['median'] / other['median']:.3f}" if both else "-"
-        medians = [f"{side['median']:,.0f}" if side["median"] is not None else "-" for side in (mine, other)]
-        rates = [f"{side['success_rate']:.0%}" for side in (mine, other)]
-        lines.append(" | ".join([f"| {row['function']}", str(row["dimension"]), *medians, ratio, *rates]) + " |")
+    """The table in markdown: medians over the runs that reached the target."""
+    head = "| function | n | seeds | ours | cma | ratio | success, ours | success, cma |"
+    lines = [head, "|---" * 8 + "|"]
+    for dimension, name in dict.fromkeys((row["dimension"], row["function"]) for row in rows):
+        cells, medians = [], []
+        for side in SIDES:
+            runs = [row for row in rows if (row["dimension"], row["function"], row["side"]) == (dimension, name, side)]
+            reached = [row["evaluations"] for row in runs if row["reached"]]
+            medians.append(float(np.median(reached)) if reached else math.nan)
+            cells.append(f"{len(reached) / max(1, len(runs)):.0%}")
+        numbers = [f"{median:,.0f}" for median in medians]
+        lines.append(
+            " | ".join([f"| {name}", str(dimension), str(len(runs)), *numbers, f"{medians[0] / medians[1]:.3f}", *cells]) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -101,16 +109,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 40, 100])
     parser.add_argument("--functions", choices=list(functions(2)), nargs="+", default=list(functions(2)))
     parser.add_argument("--seeds", type=int, default=51)
-    parser.add_argument("--json", type=Path, help="write all runs here, after each function")
+    parser.add_argument(
+        "--json", type=Path, nargs="+", default=[], help="runs made already; new ones are added to the first file"
+    )
     options = parser.parse_args(arguments)
     threadpool_limits(1)
-    noise = create_table(0, 24, max(options.dimensions), None)
-    rows: list[dict[str, Any]] = []
-    for dimension in options.dimensions:
-        for name in options.functions:
-            rows.append(compare(dimension, name, options.seeds, noise))
-            if options.json is not None:
-                options.json.write_text(json.dumps(rows) + "\n")
+    rows = read_runs(options.json)
+    for row in measure(options, rows):
+        rows.append(row)
+        add_run(options.json, row)
     print(render(rows))
     return 0
 

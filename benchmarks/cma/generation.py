@@ -33,6 +33,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import cma
 
+LARGE = 100_000  # parameters of the linear methods
 CASES = (  # n, lambda, factor, members of a unit of work, goal
     (10, 100, "eigen", 64, None),
     (100, 100, "eigen", 64, None),
@@ -141,12 +142,12 @@ def render(rows: list[dict[str, Any]]) -> str:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cma.generation", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="turns of both sides")
-    parser.add_argument("--parameters", type=int, help="only the cases of this many parameters, without the linear methods")
+    parser.add_argument("--parameters", type=int, help="only the cases of this many parameters")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     threadpool_limits(1)
     only = options.parameters
-    large = [] if only else [measure_large(method, 100_000) for method in ("sep-cma-es", "lm-ma-es")]
+    large = [] if only not in (None, LARGE) else [measure_large(method, LARGE) for method in ("sep-cma-es", "lm-ma-es")]
     rows = []
     for dimension, population_size, factor, together, _ in CASES:
         if only not in (None, dimension):
