@@ -1,4 +1,7 @@
-"""Why a search that adapts a normal distribution is over: the criteria of the ``cma`` package, with their defaults."""
+"""Why a search that adapts a normal distribution is over: the criteria of the ``cma`` package, with their defaults.
+
+One departs: the fitness must be flat for a whole window of generations, not for two, since sparse rewards begin flat.
+"""
 
 from __future__ import annotations
 

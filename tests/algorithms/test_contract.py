@@ -91,6 +91,8 @@ SUBJECTS = {
     ),
     "snes": Subject(SNESSettings(sigma=0.3), RANKED | FLAT, sizes=(2, *ANY)),
     "cma-es": Subject(CMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
+    "cma-es cholesky": Subject(CMAESSettings(sigma=0.3, factor="cholesky"), RANKED, sizes=(4, 100_000)),
+    "cma-es mirrored": Subject(CMAESSettings(sigma=0.3, mirrored=True), RANKED, sizes=(4, 100_000)),
     "sep-cma-es": Subject(SepCMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
     "cma-es with restarts": Subject(CMAESSettings(sigma=0.3, restarts="bipop"), RANKED),
     "cma-es, searches at the same time": Subject(CMAESSettings(sigma=0.3, restarts="ipop", concurrent_searches=3), RANKED),
