@@ -35,7 +35,9 @@ class AggregationSettings(LearnerSettings):
     episodes_per_round: int = 5
     """Episodes that are recorded in a round."""
     epochs_per_round: int = 20
-    """Passes over all examples so far after each round."""
+    """Passes over all examples so far after each round, or more, as --gradient-steps takes."""
+    gradient_steps: int = 2000
+    """Gradient steps after a round at least, in whole passes."""
     fresh_learner: bool = False
     """Fit a new policy after each round instead of going on with the last one."""
     max_labels: int | None = None
@@ -139,7 +141,7 @@ class Aggregation(ABC):
         if not len(transitions):
             raise UserError("the expert must know what to do in some states, but labelled none; add --demonstrations")
         examples = Examples.of(self._learner.spec, transitions)
-        return [self._learner.epoch(examples) for _ in range(self.settings.epochs_per_round)][-1]
+        return self._learner.fit(examples, self.settings.epochs_per_round)
 
     def learner(self, stream: int = 0) -> Learner:
         """A new learner; one of another stream starts elsewhere."""

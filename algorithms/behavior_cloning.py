@@ -49,10 +49,12 @@ class LearnerSettings:
     """Factor on the learning rate after every epoch."""
     weight_decay: float = 0.0
     """Weight of the sum of squared parameters in the loss."""
+    gradient_steps: int = 100
+    """Gradient steps that a generation takes at least, in whole passes: few demonstrations need as many as many do."""
 
     def check(self) -> None:
         """Raises UserError for settings that fit nothing."""
-        for name, least in (("every", 1), ("components", 2), ("batch_size", 0), ("trajectories", 1)):
+        for name, least in (("every", 1), ("components", 2), ("batch_size", 0), ("trajectories", 1), ("gradient_steps", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
@@ -78,14 +80,14 @@ class LearnerSettings:
 
 @dataclass(frozen=True)
 class BehaviorCloningSettings(LearnerSettings):
-    """Fit a policy to demonstrations; a generation is one epoch."""
+    """Fit a policy to demonstrations; a generation is a pass over them, or as many passes as --gradient-steps takes."""
 
-    defaults: ClassVar[dict[str, Any]] = {"generations": 500, "policy": "mlp", "hidden_sizes": (32, 32), "eval_every": 50}
+    defaults: ClassVar[dict[str, Any]] = {"generations": 200, "policy": "mlp", "hidden_sizes": (32, 32), "eval_every": 50}
 
-    validation_fraction: float = 0.2
-    """Fraction of the trajectories, rounded down, whose loss decides which epoch's policy is kept."""
+    validation_fraction: float = 0.0
+    """Fraction of the trajectories, rounded down, whose loss decides which policy is kept; they are not learned from."""
     patience: int = 50
-    """Stop after so many epochs in which the held-out loss found no new minimum; 0 goes on."""
+    """Stop after so many generations in which the held-out loss found no new minimum; 0 goes on."""
 
     def check(self) -> None:
         super().check()
@@ -94,7 +96,7 @@ class BehaviorCloningSettings(LearnerSettings):
         if not 0 <= self.validation_fraction < 1:
             raise UserError(f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 holds none out")
         if self.patience < 0:
-            raise UserError(f"--patience must be at least 0, got {self.patience}; 0 goes on to the last epoch")
+            raise UserError(f"--patience must be at least 0, got {self.patience}; 0 goes on to the last generation")
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,12 @@ class Learner:
             _spread(row, spec, seed)
         self.policy = TorchPolicy(fitted, row, *scaling)
         self._adam = torch.optim.Adam([self.policy.flat], lr=settings.learning_rate, foreach=False)
+
+    def fit(self, examples: Examples, epochs: int = 1) -> float:
+        """So many passes, or as many more as --gradient-steps takes; returns the mean loss of the last one."""
+        steps = math.ceil(len(examples) / (self.settings.batch_size or len(examples)))  # of a pass
+        passes = max(epochs, math.ceil(self.settings.gradient_steps / steps))
+        return [self.epoch(examples) for _ in range(passes)][-1]
 
     def epoch(self, examples: Examples) -> float:
         """One pass over the examples in an order drawn by seed; returns the mean loss."""
@@ -226,7 +234,7 @@ class Learner:
 
 
 class BehaviorCloning:
-    """Epochs over demonstrations; the policy of the epoch with the least held-out loss is kept.
+    """Passes over demonstrations; the last policy is kept, or that with the least loss on trajectories that are held out.
 
     Args:
         settings: checked settings.
@@ -242,26 +250,28 @@ class BehaviorCloning:
         self.generation = 0
         training, held_out = demonstrations.split(settings.validation_fraction, seed)
         self.examples = Examples.of(learner.spec, training.transitions(settings.every, seed))
+        if not len(self.examples):
+            raise UserError("demonstrations must have labelled steps, got none; collect some with esengine collect")
         self.held_out = Examples.of(learner.spec, transitions_of(held_out)) if held_out else None
-        self._best, self._best_loss, self._best_epoch = learner.parameters(), math.inf, 0
+        self._best, self._best_loss, self._best_generation = learner.parameters(), math.inf, 0
         self._losses: dict[str, float] = {}
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
-        """One epoch; it takes no steps and no episodes."""
-        self._losses = {"loss": self.learner.epoch(self.examples)}
+        """A generation's passes; they take no steps and no episodes of the environment."""
+        self._losses = {"loss": self.learner.fit(self.examples)}
         self.generation += 1
         if self.held_out is None:
             self._best = self.learner.parameters()
             return 0, 0
         self._losses["loss_held_out"] = loss = self.learner.mean_loss(self.held_out)
         if loss < self._best_loss:
-            self._best, self._best_loss, self._best_epoch = self.learner.parameters(), loss, self.generation
+            self._best, self._best_loss, self._best_generation = self.learner.parameters(), loss, self.generation
         return 0, 0
 
     def should_stop(self) -> str | None:
         patience = self.settings.patience
-        if self.held_out is not None and patience and self.generation - self._best_epoch >= patience:
-            return f"the held-out loss found no new minimum in {patience} epochs"
+        if self.held_out is not None and patience and self.generation - self._best_generation >= patience:
+            return f"the held-out loss found no new minimum in {patience} generations"
         return None
 
     def parameters(self) -> NDArray[np.float32]:
@@ -271,12 +281,13 @@ class BehaviorCloning:
         return self._losses | self.learner.metrics() | {"labels": len(self.examples)}
 
     def state(self) -> State:
-        best = {"best": self._best, "best_loss": np.array(self._best_loss), "best_epoch": np.array(self._best_epoch)}
+        best = {"best": self._best, "best_loss": np.array(self._best_loss)}
+        best["best_generation"] = np.array(self._best_generation)
         learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
         return {"generation": np.array(self.generation)} | best | learner
 
     def restore(self, state: State) -> None:
-        self.generation, self._best_epoch = int(state["generation"]), int(state["best_epoch"])
+        self.generation, self._best_generation = int(state["generation"]), int(state["best_generation"])
         self._best, self._best_loss = state["best"], float(state["best_loss"])
         self.learner.restore({name[8:]: array for name, array in state.items() if name.startswith("learner/")})
 

@@ -88,8 +88,7 @@ class DAgger(Aggregation):
             random = generator(derive_key(self.seed, "bootstrap", self.generation), stream)
             drawn = random.integers(len(transitions), size=len(transitions))
             examples = Examples.of(learner.spec, _rows(transitions, drawn))
-            for _ in range(self.settings.epochs_per_round):
-                learner.epoch(examples)
+            learner.fit(examples, self.settings.epochs_per_round)
             rows.append(learner.parameters())
         return np.array(rows)
 

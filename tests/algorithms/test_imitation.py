@@ -93,6 +93,16 @@ def test_a_mixture_finds_two_modes_where_the_mean_square_averages_them() -> None
     assert np.abs(np.abs(actions) - 0.5).max() < 0.3
 
 
+def test_few_examples_get_as_many_gradient_steps_as_many() -> None:
+    spec = PolicySpec(1, FREE)
+    data = examples(spec, np.ones((3, 1)), np.ones((3, 2)))
+    learner = fitted(spec, LearnerSettings(batch_size=2, gradient_steps=10), data, 0)
+    learner.fit(data)
+    assert learner.epochs == 5
+    learner.fit(data, 7)
+    assert learner.epochs == 12
+
+
 def test_a_learner_restored_goes_on_bit_for_bit() -> None:
     random = np.random.default_rng(2)
     spec = PolicySpec(3, FREE, (8,))
@@ -192,8 +202,9 @@ def test_cloning_falls_off_a_tightrope_with_the_square_of_the_time_and_dagger_in
         "batch_size": 0,
         "eval_every": 0,
         "final_episodes": 1,
+        "gradient_steps": 1,
     }
-    esengine.train("behavior-cloning", run_dir=tmp_path / "cloned", generations=400, patience=0, **common)
+    esengine.train("behavior-cloning", run_dir=tmp_path / "cloned", generations=400, **common)
     aggregated: dict[str, Any] = {
         "expert": "imitation_cases:walk",
         "generations": 8,
@@ -236,7 +247,7 @@ def test_dagger_stores_the_experts_own_labels_and_the_expert_alone_acts_at_first
         "final_episodes": 1,
         "hidden_sizes": (8,),
     }
-    arguments |= {"episodes_per_round": 2, "epochs_per_round": 1, "validation_episodes": 1}
+    arguments |= {"episodes_per_round": 2, "epochs_per_round": 1, "gradient_steps": 1, "validation_episodes": 1}
     esengine.train("dagger", expert="teachers:pull", run_dir=tmp_path / "run", generations=2, **arguments)
     rounds = recorded_in(tmp_path / "run")
     for trajectory in rounds[:2]:
@@ -257,6 +268,7 @@ def recorded_in(run: Path) -> list[Trajectory]:
 def test_dear_labels_are_asked_where_learners_disagree(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"env_id": "Pendulum-v1", "eval_every": 0, "final_episodes": 1, "hidden_sizes": (8,)}
     arguments |= {"episodes_per_round": 2, "epochs_per_round": 2, "validation_episodes": 1, "label_fraction": 0.25}
+    arguments |= {"gradient_steps": 1}
     esengine.train("dagger", expert="teachers:pull", run_dir=tmp_path / "run", generations=4, **arguments)
     shares = [trajectory.labelled.mean() for trajectory in recorded_in(tmp_path / "run")]
     assert shares[:2] == [1, 1]

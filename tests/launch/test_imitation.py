@@ -26,7 +26,9 @@ from esengine.world import World
 from tests.conftest import SUPPORT, Run
 from tests.mpi.test_ranks import rows, same_run
 
-SMALL = ("--hidden-sizes", "8", "--max-episode-steps", "40", "--final-episodes", "2", "--eval-episodes", "2", "--quiet")
+_FEW = ("--gradient-steps", "1", "--final-episodes", "2", "--eval-episodes", "2")
+SMALL = ("--hidden-sizes", "8", "--max-episode-steps", "40", *_FEW, "--quiet")
+HELD_OUT = (*SMALL, "--validation-fraction", "0.2")
 ROUNDS = ("--episodes-per-round", "2", "--epochs-per-round", "2", "--validation-episodes", "2", "--eval-every", "2", *SMALL)
 LEAN = ("--expert", "teachers:lean", "--env-id", "CartPole-v1", *ROUNDS)
 METHODS = {
@@ -34,7 +36,7 @@ METHODS = {
     "dagger dear": ("train", "dagger", *LEAN, "--label-fraction", "0.5", "--mixing", "exponential"),
     "dart": ("train", "dart", "--demonstrations", "demos.npz", "--expert", "teachers:pull", *ROUNDS),
     "dart discrete": ("train", "dart", *LEAN),
-    "mixture": ("train", "behavior-cloning", "--demonstrations", "demos.npz", "--loss", "mixture", *SMALL),
+    "mixture": ("train", "behavior-cloning", "--demonstrations", "demos.npz", "--loss", "mixture", *HELD_OUT),
     "gaussian": (
         "train",
         "behavior-cloning",
