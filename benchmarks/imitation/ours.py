@@ -9,43 +9,66 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.imitation.starts import returns_of
+from benchmarks.imitation.tasks import TASKS, Task
 from esengine import load_policy, train
-from esengine.rules import Rules, load_rules
+from esengine.rules import load_rules
 
-EXPERT = "examples.pendulum:swing_up"
 RULE = "examples.pendulum_rule"
+_TARGET = -180.0  # of the searches on the pendulum: 0.967 of the way from random actions to the expert
+_SEARCH: dict[str, Any] = {
+    "population_size": 128,
+    "generations": 1000,
+    "max_env_steps": 1_000_000,
+    "target_return": _TARGET,
+    "eval_every": 2,
+    "eval_episodes": 50,
+}
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
     """Train as the case says, and give its returns, seconds, labels and environment steps."""
+    task = TASKS[case["env_id"]]
     with tempfile.TemporaryDirectory() as folder:
-        settings: dict[str, Any] = {"seed": case["seed"], "run_dir": Path(folder) / "run", "final_episodes": 1, "eval_every": 0}
-        demonstrations = {"demonstrations": (case["demonstrations"],)}
         began, began_cpu = time.perf_counter(), time.process_time()
-        if case["method"] in ("dagger", "dart", "dagger rules"):
-            settings |= {"expert": EXPERT, "episodes_per_round": 8, "epochs_per_round": 12, "max_time": case["max_time"]}
-            if case["method"] == "dagger rules":
-                settings |= {"rules": (RULE,)}
-            train(case["method"].split()[0], generations=12, **demonstrations, **settings)
-        else:
-            train("behavior-cloning", **demonstrations, **settings)
-        if case["method"] == "jump start":
-            settings |= {"run_dir": Path(folder) / "search", "init_policy": Path(folder) / "run", "population_size": 128}
-            settings |= {"env_id": "Pendulum-v1", "max_env_steps": 1_000_000, "eval_every": 2, "eval_episodes": 20}
-            train("openai-es", generations=1000, **settings)
+        run, before = _trained(task, case, Path(folder))
         seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-        run = Path(settings["run_dir"])
         row = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
-        policy = load_policy(run)
-        shield = load_rules((RULE,)) if case["method"] == "cloning shielded" else Rules(())
-        return {
-            "returns": returns_of(policy.act, shield.correction),
+        done = json.loads((run / "done.json").read_text())
+        result = {
+            "returns": task.returns(load_policy(run).act),
             "seconds": seconds,
             "cpu_seconds": cpu_seconds,
             "labels": int(row.get("labels", 0)),
-            "env_steps": int(row["env_steps"]),
+            "env_steps": int(done["env_steps"]),
+            "reason": done["reason"],
         }
+        if before is not None:
+            result["returns_before"] = task.returns(load_policy(before).act)
+        if case["method"] == "cloning" and not task.training:
+            rules = load_rules((RULE,))
+            result["returns_shielded"] = task.returns(load_policy(run).act, correction=rules.correction)
+    return result
+
+
+def _trained(task: Task, case: dict[str, Any], folder: Path) -> tuple[Path, Path | None]:
+    """The run of the case, and that of the policy that it began with."""
+    common: dict[str, Any] = {"seed": case["seed"], "final_episodes": 1}
+    learning = common | {"demonstrations": (case["demonstrations"],), "every": task.every, "eval_every": 0}
+    run, cloned = folder / "run", folder / "cloned"
+    match case["method"]:
+        case "dart" | "dagger" | "dagger rules":
+            rules = (RULE,) if case["method"] == "dagger rules" else ()
+            method = case["method"].split()[0]
+            train(method, run_dir=run, expert=case["expert"], rules=rules, **task.rounds, **learning)
+        case "cloning":
+            train("behavior-cloning", run_dir=run, **learning)
+        case "cold start":
+            train("openai-es", run_dir=run, env_id=task.env_id, **_SEARCH, **common)
+        case "jump start":
+            train("behavior-cloning", run_dir=cloned, **learning)
+            train("openai-es", run_dir=run, env_id=task.env_id, init_policy=cloned, **_SEARCH, **common)
+            return run, cloned
+    return run, None
 
 
 if __name__ == "__main__":

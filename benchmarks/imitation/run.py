@@ -1,4 +1,4 @@
-"""``python -m benchmarks.imitation.run``: imitation on Pendulum-v1, ours and the `imitation` package's; writes RESULTS.md.
+"""``python -m benchmarks.imitation.run``: imitation with our methods and with the `imitation` package; writes RESULTS.md.
 
 Every figure is kept in ``results.json`` as soon as it is there, and one that is there is not measured again.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import venv
@@ -16,78 +15,91 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.imitation.ours import EXPERT
-from benchmarks.imitation.starts import returns_of
-from esengine.demonstrations import save_demonstrations
-from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.world import World
-from examples.pendulum import swing_up
+from benchmarks.imitation.page import render
+from benchmarks.imitation.tasks import HERE, TASKS
 
-HERE = Path(__file__).resolve().parent
-SECONDS = 15.0  # of the column of equal time
 LABELS = 20_000
-_OURS = ("cloning", "cloning shielded", "dart", "dagger", "dagger rules", "jump start")
+GRADIENT_STEPS = 20_000
+_PEER_SEEDS = 2  # a run of its DAgger takes minutes
+_EQUAL_TIME = "dagger in our time"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A method from some demonstrations with a seed and a budget."""
+    """A method from some demonstrations with a seed."""
 
+    env_id: str
     package: str
     method: str
-    trajectories: int
+    count: int
     seed: int
-    max_time: float | None = None
 
     @property
     def name(self) -> str:
-        return "/".join(str(part) for part in (self.package, self.method, self.trajectories, self.seed, self.max_time))
+        return f"{self.env_id}/{self.package}/{self.method}/{self.count}/{self.seed}"
 
 
-def cases(counts: list[int], seeds: int) -> list[Case]:
+def cases() -> list[Case]:
     """All of them, every method with one seed before any has two."""
     found = []
-    for seed in range(seeds):
-        for count in counts:
-            found += [Case("esengine", method, count, seed) for method in _OURS if method != "jump start" or count == 10]
-            found += [Case("imitation", method, count, seed) for method in ("cloning", "dagger")]
-            found += [Case(package, "dagger", count, seed, SECONDS) for package in ("esengine", "imitation")]
+    for seed in range(max(task.seeds for task in TASKS.values())):
+        for task in TASKS.values():
+            if seed >= task.seeds:
+                continue
+            for count in task.counts:
+                methods = ["cloning", "dart", "dagger"] if count == 1 or not task.training else ["cloning"]
+                methods += [] if task.training else ["dagger rules"]
+                methods += ["jump start", "cold start"] if count == 10 and not task.training else []
+                found += [Case(task.env_id, "esengine", method, count, seed) for method in methods]
+                if not task.training and seed < _PEER_SEEDS:
+                    others = ["cloning", "dagger", _EQUAL_TIME] if count == 1 else ["cloning"]
+                    found += [Case(task.env_id, "imitation", method, count, seed) for method in others]
     return found
 
 
 def main(arguments: list[str]) -> int:
     """Measure what is missing and write the page."""
     parser = argparse.ArgumentParser(prog="benchmarks.imitation.run", description=__doc__)
-    parser.add_argument("--counts", type=int, nargs="+", default=[1, 4, 10], help="numbers of demonstrations")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds of each case")
-    parser.add_argument("--only", nargs="+", default=[], metavar="METHOD", help="methods, such as dagger, or packages")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="environments, packages, methods or seeds")
     parser.add_argument("--output", type=Path, default=HERE, help="folder of RESULTS.md and results.json")
     options = parser.parse_args(arguments)
-    file = options.output / "results.json"
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    wanted = cases(options.counts, options.seeds)
-    if options.only:
-        wanted = [case for case in wanted if case.method in options.only or case.package in options.only]
-    for case in wanted:
-        if case.name not in results:
-            results[case.name] = measure(case) | {"load": os.getloadavg()[0]}
-            print(f"{case.name}: {normalised(results[case.name]['returns']):.3f}", file=sys.stderr, flush=True)
-            file.write_text(json.dumps(results, indent=1) + "\n")
-    page = render(cases(options.counts, options.seeds), results)
-    (options.output / "RESULTS.md").write_text(page)
-    print(page)
+    file, page = options.output / "results.json", options.output / "RESULTS.md"
+    for case in cases():
+        if not set(options.only) <= set(case.name.split("/")):
+            continue
+        results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        if case.name in results:
+            continue
+        found = measure(case, results)
+        if found is None:
+            continue
+        results = json.loads(file.read_text()) if file.exists() else {}  # another process may have written
+        results[case.name] = found
+        print(f"{case.name}: {found['normalised']:.3f} in {found['cpu_seconds']:.1f} CPU s", file=sys.stderr, flush=True)
+        file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    results = json.loads(file.read_text())
+    page.write_text(render(results))
     return 0
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Run one case in a process of its own, with one thread."""
+def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
+    """Run one case in a process of its own, with one thread; None if what it is compared with is not there yet."""
+    task, limit = TASKS[case.env_id], None
+    if case.method == _EQUAL_TIME:
+        ours = results.get(f"{case.env_id}/esengine/dagger/{case.count}/{case.seed}")
+        if ours is None:
+            return None
+        limit = ours["cpu_seconds"]
     described = {
+        "env_id": case.env_id,
         "method": case.method,
         "seed": case.seed,
-        "demonstrations": str(demonstrations(case.trajectories, case.seed)),
-        "max_time": case.max_time,
+        "demonstrations": str(task.demonstrations(case.count, case.seed)),
+        "expert": task.expert,
+        "starts": task.starts,
+        "cpu_seconds": limit,
         "labels": LABELS,
-        "epochs": 500,
+        "gradient_steps": GRADIENT_STEPS,
     }
     ours = case.package == "esengine"
     program = [sys.executable, "-m", "benchmarks.imitation.ours"] if ours else [peer_python(), str(HERE / "peer.py")]
@@ -97,18 +109,8 @@ def measure(case: Case) -> dict[str, Any]:
     if result.returncode:
         raise SystemExit(f"{case.name} failed:\n{result.stderr}")
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return found
-
-
-def demonstrations(count: int, seed: int) -> Path:
-    """The file of demonstrations that all methods of a seed learn from."""
-    path = HERE / ".demonstrations" / f"pendulum-{count}-{seed}.npz"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        collected = collect_on(World(), CollectSettings(expert=EXPERT, env_id="Pendulum-v1", episodes=count, seed=1000 + seed))
-        assert collected is not None
-        save_demonstrations(path, collected)
-    return path
+    scores = {key.replace("returns", "normalised"): task.normalised(found[key]) for key in found if key.startswith("returns")}
+    return found | scores | {"load": os.getloadavg()[0]}
 
 
 def peer_python() -> str:
@@ -120,53 +122,6 @@ def peer_python() -> str:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
         (folder / "whole").touch()
     return str(python)
-
-
-def normalised(returns: list[float]) -> float:
-    """(mean return - random's) / (expert's - random's), on the same starts."""
-    random, expert = _anchors()
-    return (statistics.fmean(returns) - random) / (expert - random)
-
-
-def _anchors(cache: list[tuple[float, float]] = []) -> tuple[float, float]:  # noqa: B006 - measured once
-    if not cache:
-        import numpy as np
-
-        generator = np.random.default_rng(0)
-        random = returns_of(lambda observation: generator.uniform(-2, 2, 1).astype(np.float32))
-        cache.append((statistics.fmean(random), statistics.fmean(returns_of(swing_up))))
-    return cache[0]
-
-
-def render(wanted: list[Case], results: dict[str, Any]) -> str:
-    """The page: a row for each package, method and number of demonstrations whose seeds are all measured."""
-    random, expert = _anchors()
-    lines = [
-        "# Imitation on Pendulum-v1",
-        "",
-        f"Normalised returns on 100 fixed starts, where random actions ({random:.1f}) are 0 and the scripted expert "
-        f"({expert:.1f}) is 1: the mean over seeds, and the least. Written by `make imitation`; a row appears once all of its "
-        "seeds are measured. 'Given' is the number of demonstrations. Each case is one process with one thread; on a busy "
-        "machine its seconds grow and its CPU seconds hardly do. Load is the largest that was seen.",
-        "",
-        "| given | method | package | budget | normalised return | least | labels | seconds | CPU seconds | seeds | load |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    groups: dict[tuple[Any, ...], list[Case]] = {}
-    for case in wanted:
-        groups.setdefault((case.trajectories, case.method, case.package, case.max_time), []).append(case)
-    for (count, method, package, limit), members in sorted(groups.items(), key=lambda item: str(item[0])):
-        if all(case.name in results for case in members):
-            found = [results[case.name] for case in members]
-            scores = [normalised(one["returns"]) for one in found]
-            seconds, cpu = (statistics.median(one[key] for one in found) for key in ("seconds", "cpu_seconds"))
-            load = max(one["load"] for one in found)
-            budget = f"{limit:g} s" if limit else ("1 M steps" if method == "jump start" else "to the end")
-            lines.append(
-                f"| {count} | {method} | {package} | {budget} | {statistics.fmean(scores):.3f} | {min(scores):.3f} "
-                f"| {max(one['labels'] for one in found)} | {seconds:.1f} | {cpu:.1f} | {len(found)} | {load:.1f} |"
-            )
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,14 +7,17 @@ from typing import Any
 
 import gymnasium
 
-NUM_STARTS = 100
 
-
-def returns_of(act: Callable[[Any], Any], correction: Callable[[Any], Any | None] = lambda observation: None) -> list[float]:
-    """Return of one Pendulum-v1 episode from each start; ``correction`` may replace an action."""
-    env = gymnasium.make("Pendulum-v1")
+def returns_of(
+    env_id: str,
+    starts: int,
+    act: Callable[[Any], Any],
+    correction: Callable[[Any], Any | None] = lambda observation: None,
+) -> list[float]:
+    """Return of one episode from each of the first starts; ``correction`` may replace an action."""
+    env = gymnasium.make(env_id)
     returns = []
-    for seed in range(NUM_STARTS):
+    for seed in range(starts):
         observation, _ = env.reset(seed=seed)
         total, ended = 0.0, False
         while not ended:
