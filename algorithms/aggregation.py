@@ -133,10 +133,11 @@ class Aggregation(ABC):
 
     def _learn(self) -> float:
         """Fit the policy to everything so far; returns the mean loss of the last epoch."""
-        if self._learner is None:
-            self._adopt_scaling()
-        if self._learner is None or self.settings.fresh_learner:
+        rescaled = self._adopt_scaling()
+        if rescaled or self._learner is None or self.settings.fresh_learner:
             self._learner = self.learner()
+        if rescaled:
+            self._best_return = -math.inf  # policies before have another scaling
         transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
         if not len(transitions):
             raise UserError("the expert must know what to do in some states, but labelled none; add --demonstrations")
@@ -150,12 +151,20 @@ class Aggregation(ABC):
             problem.policy, self.settings, self.seed, problem.scaling(), self._initial if stream == 0 else None, stream
         )
 
-    def _adopt_scaling(self) -> None:
-        """Scale by the statistics of what was recorded first, unless the policy has a scaling of its own."""
-        if self._initial is None and self.problem.normalize_observations:
-            seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
-            statistics = RunningStatistics(float(len(seen)), seen.mean(axis=0), len(seen) * seen.var(axis=0))
-            self.problem.adopt_scaling(*statistics.scale())
+    def _adopt_scaling(self) -> bool:
+        """Scale by the statistics of what was recorded, unless the policy has a scaling of its own; returns whether it changed.
+
+        It is kept while it holds. One demonstration may show a corner of the states alone, and what lies beyond is clipped.
+        """
+        if self._initial is not None or not self.problem.normalize_observations:
+            return False
+        seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
+        statistics = RunningStatistics(float(len(seen)), seen.mean(axis=0), len(seen) * seen.var(axis=0))
+        scaling = statistics.scale()
+        if self._learner is not None and not outgrown(self.problem.scaling(), scaling):
+            return False
+        self.problem.adopt_scaling(*scaling)
+        return True
 
     def _validate(self, pool: Pool) -> None:
         assert self._learner is not None
@@ -200,3 +209,17 @@ class Aggregation(ABC):
             self.problem.adopt_scaling(state["mean"], state["inverse_std"])
             self._learner = self.learner()
             self._learner.restore({name[8:]: array for name, array in state.items() if name.startswith("learner/")})
+
+
+Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def outgrown(old: Scaling, new: Scaling) -> bool:
+    """Whether a coordinate has twice the spread that it had, or its mean has moved by more than that.
+
+    Args:
+        old, new: mean and inverse standard deviation, (observation_dim,); the latter is 0 where nothing varied.
+    """
+    (old_mean, old_inverse), (new_mean, new_inverse) = old, new
+    wider = (new_inverse > 0) & ((old_inverse == 0) | (old_inverse > 2 * new_inverse))
+    return bool((wider | (np.abs(new_mean - old_mean) * old_inverse > 1)).any())

@@ -67,9 +67,9 @@ def render(results: dict[str, Any]) -> str:
     for env_id, words in _TASKS.items():
         groups: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
         for name, result in results.items():
-            task, package, method, count, _ = name.split("/")
+            task, package, method, given, _ = name.split("/")
             if task == env_id:
-                groups.setdefault((int(count), method, package), []).append(result)
+                groups.setdefault((int(given), method, package), []).append(result)
         rows = [(key, found) for key, found in sorted(groups.items()) if key[1] not in _SEARCHES]
         lines += [f"## {env_id}", words, *_head(_COLUMNS)]
         for (count, method, package), found in rows:
@@ -91,7 +91,7 @@ def _head(columns: list[str]) -> tuple[str, str]:
     return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
 
 
-def _row(count: int | str, method: str, package: str, found: list[dict[str, Any]], key: str) -> str:
+def _row(count: int, method: str, package: str, found: list[dict[str, Any]], key: str) -> str:
     scores = [one[key] for one in found]
     labels, steps = (max(one[name] for one in found) for name in ("labels", "env_steps"))
     seconds, cpu = (statistics.median(one[name] for one in found) for name in ("seconds", "cpu_seconds"))

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import esengine
+from esengine.algorithms.aggregation import outgrown
 from esengine.algorithms.behavior_cloning import BehaviorCloningSettings, Examples, Learner, LearnerSettings
 from esengine.algorithms.dagger import DAggerSettings, expert_share
 from esengine.algorithms.dart import confusion, error_covariance, square_root
@@ -178,6 +179,13 @@ def test_darts_noise_reaches_the_actions_as_it_was_planted() -> None:
     (estimate,) = action.tables(confusion(action, done, wanted))
     counts = np.bincount(wanted[:, 0].astype(int), minlength=4)[:, None]
     assert (np.abs(estimate - planted) < 3 * np.sqrt(planted * (1 - planted) / counts) + 2 / counts).all()
+
+
+def test_a_scaling_is_outgrown_by_twice_the_spread_or_a_mean_beyond_it() -> None:
+    old = (np.zeros(2, np.float32), np.array([1.0, 0.0], np.float32))
+    for mean, inverse, expected in [(0.9, 0.6, False), (1.1, 1, True), (0, 0.4, True), (0, 3, False)]:
+        assert outgrown(old, (np.array([mean, 0], np.float32), np.array([inverse, 0], np.float32))) is expected
+    assert outgrown(old, (old[0], np.ones(2, np.float32)))  # a coordinate that did not vary before
 
 
 def test_mixing_schedules_are_those_of_the_papers() -> None:
