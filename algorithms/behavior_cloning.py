@@ -251,7 +251,9 @@ class BehaviorCloning:
         training, held_out = demonstrations.split(settings.validation_fraction, seed)
         self.examples = Examples.of(learner.spec, training.transitions(settings.every, seed))
         if not len(self.examples):
-            raise UserError("demonstrations must have labelled steps, got none; collect some with esengine collect")
+            raise UserError(
+                f"the steps that are learned from must be labelled somewhere, got none with --every {settings.every}"
+            )
         self.held_out = Examples.of(learner.spec, transitions_of(held_out)) if held_out else None
         self._best, self._best_loss, self._best_generation = learner.parameters(), math.inf, 0
         self._losses: dict[str, float] = {}

@@ -78,7 +78,10 @@ def check_fit(environment: EnvironmentSpec, trajectories: Sequence[Trajectory], 
     """Raises UserError unless trajectories fit the spaces of their environment."""
     if not trust_modules:
         check_trusted(name, *environment.modules)
-    env = environment.make()
+    try:
+        env = environment.make()
+    except UserError as error:
+        raise UserError(f"{name}: its environment cannot be made: {error}") from error
     try:
         observations, action = describe(env)
     finally:
@@ -164,11 +167,13 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
                 f"{name} must be an npz of demonstrations, got another kind of file (a pickle is never read, since reading it "
                 "runs code); write an npz, see esengine demos --help"
             )
+    arrays, key = dict[str, NDArray[Any]](), ""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {key: np.asarray(file[key]) for key in file.files}
+            for key in file.files:
+                arrays[key] = np.asarray(file[key])
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        why = "it holds pickled objects, which are never read" if "pickle" in str(error) else str(error)
+        why = f"{key} holds pickled objects, which are never read" if "pickle" in str(error) else str(error)
         raise UserError(f"{name} must be a whole npz of plain arrays, but: {why}") from error
     missing = [key for key in _NEEDED if key not in arrays]
     if missing:

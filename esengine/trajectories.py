@@ -220,7 +220,7 @@ def transitions_of(trajectories: Sequence[Trajectory], every: int = 1, seed: int
 
 
 def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what: str) -> None:
-    """Raises UserError unless there are trajectories, of one length of observation, that act in the space."""
+    """Raises UserError unless there are trajectories, of one length of observation, that act in the space, with labels."""
     if not trajectories:
         raise UserError(f"{what} must hold at least one trajectory, got none; collect some with esengine collect")
     dim = trajectories[0].observations.shape[1]
@@ -236,6 +236,8 @@ def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what:
             reason = action.misfit(values)
             if reason is not None:
                 raise UserError(f"{where}: {field} {reason}")
+    if not any(trajectory.labelled.any() for trajectory in trajectories):
+        raise UserError(f"{what}: labels must be known at one step at least, got NaN at all of them; collect them again")
 
 
 def _order(count: int, seed: int, purpose: str) -> NDArray[np.int64]:
