@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
+IMITATION = ("behavior_cloning", "dagger", "dart", "jump_start")
 
 
 def example(name: str) -> ModuleType:
@@ -57,6 +58,21 @@ def test_ppo_balances_the_pole_and_evolution_goes_on_from_there(tmp_path: Path) 
     gradient, evolved = example("ppo").main(tmp_path / "run")
     assert gradient >= 475
     assert evolved >= 475
+
+
+def test_imitation_learns_from_demonstrations_from_the_expert_and_from_its_own_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch, of the extra [torch]")
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    expert, clone = example("behavior_cloning").main(tmp_path / "cloning", episodes=2, generations=5)
+    assert clone < expert
+    assert expert > -400
+    assert example("dagger").main(tmp_path / "dagger", rounds=2, episodes_per_round=2) > -1500
+    noise = example("dart").main(tmp_path / "dart", rounds=2, episodes_per_round=1)
+    assert noise[0] == 0 < noise[1]
+    before, after = example("jump_start").main(tmp_path / "jump", rounds=1, max_env_steps=20_000)
+    assert before > -1500 < after
 
 
 def test_examples_are_short() -> None:

@@ -16,11 +16,12 @@ from esengine.rules import load_rules
 RULE = "examples.pendulum_rule"
 _TARGET = -180.0  # of the searches on the pendulum: 0.967 of the way from random actions to the expert
 _SEARCH: dict[str, Any] = {
-    "population_size": 128,
+    "population_size": 64,
+    "episodes_per_member": 1,
     "generations": 1000,
     "max_env_steps": 1_000_000,
     "target_return": _TARGET,
-    "eval_every": 2,
+    "eval_every": 4,
     "eval_episodes": 50,
 }
 

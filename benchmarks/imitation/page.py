@@ -45,7 +45,7 @@ _COLUMNS = [
     "seeds",
 ]
 _SEARCH = """
-Searches on the true reward (`openai-es`, 128 members, until 50 evaluation episodes have a mean of -180, or for
+Searches on the true reward (`openai-es`, 64 members of one episode, until 50 evaluation episodes have a mean of -180, or for
 1,000,000 steps):
 """
 _SEARCH_COLUMNS = [

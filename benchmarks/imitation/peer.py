@@ -69,7 +69,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
                 labels += 200 * 3
             policy = trainer.policy
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-    returns = returns_of("Pendulum-v1", case["starts"], lambda observation: policy.predict(observation, deterministic=True)[0])
+    returns = returns_of(lambda observation: policy.predict(observation, deterministic=True)[0], starts=case["starts"])
     return {"returns": returns, "seconds": seconds, "cpu_seconds": cpu_seconds, "labels": labels, "env_steps": labels}
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import gymnasium
 
+NUM_STARTS = 100
+
 
 def returns_of(
-    env_id: str,
-    starts: int,
     act: Callable[[Any], Any],
     correction: Callable[[Any], Any | None] = lambda observation: None,
+    env_id: str = "Pendulum-v1",
+    starts: int = NUM_STARTS,
 ) -> list[float]:
     """Return of one episode from each of the first starts; ``correction`` may replace an action."""
     env = gymnasium.make(env_id)

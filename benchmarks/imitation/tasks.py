@@ -69,7 +69,7 @@ class Task:
 
     def returns(self, act: Callable[[Any], Any], **named: Any) -> list[float]:
         """Of the policy, from the starts of the task."""
-        return returns_of(self.env_id, self.starts, act, **named)
+        return returns_of(act, env_id=self.env_id, starts=self.starts, **named)
 
     def normalised(self, returns: list[float]) -> float:
         """(mean return - random's) / (expert's - random's), on the same starts."""
