@@ -21,7 +21,9 @@ NOT_RUN = ("make ", "pip install ", "sudo ", "cd ")  # the test suite itself run
 SHORTENED = {
     "--target-return 325": "--generations 2",
     "esengine submit": "esengine submit --dry-run",
-    "train behavior-cloning": "train behavior-cloning --gradient-steps 1",
+    "train behavior-cloning": "train behavior-cloning --gradient-steps 1 --generations 20",
+    "train dagger": "train dagger --gradient-steps 1",
+    "train dart": "train dart --gradient-steps 1",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
 }  # of what other tests run whole
 
