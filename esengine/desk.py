@@ -43,12 +43,18 @@ class Desk:
         noise: the node's table.
         problem: the rank's copy of the problem.
         memory: the node's shared files, or None when the process is alone.
+
+    Attributes:
+        candidates: what is published: the search's population, an evaluated policy.
+        weights: of the last sum.
+        unit_size: members of a unit of the last published population's evaluation; the last unit may be short.
     """
 
     def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
         self.noise, self.problem, self.memory = noise, problem, memory
         self.candidates: dict[str, Candidates] = {}
         self.weights: NDArray[np.floating] = np.empty(0)
+        self.unit_size = 1
         self._versions: dict[str, int] = {}
 
     def __enter__(self) -> Desk:
@@ -96,15 +102,10 @@ class Desk:
 
     def unit_bounds(self, task: Task) -> list[tuple[int, int]]:
         """The members of each unit of a task; a sum is one unit."""
-        if task.kind != Kind.EVALUATE:
-            return [(task.start, task.stop)]
-        return chunks(task.stop, self.members_of_unit, task.start)
-
-    @property
-    def members_of_unit(self) -> int:
-        """Members of a unit of the last published population's evaluation; the last unit may be short."""
-        population_size = self._evaluated.population_size
-        return evaluation_chunk_size(population_size, self.problem.members_together(population_size))
+        _, kind, _, start, stop = task
+        if kind != Kind.EVALUATE or stop - start <= self.unit_size:
+            return [(start, stop)]
+        return chunks(stop, self.unit_size, start)
 
     def execute(self, kind: int, start: int, stop: int) -> bytes:
         """Do one unit, of some members or coordinates, and return its result as bytes.
@@ -187,6 +188,8 @@ class Desk:
             own, context = _split(arrays)
             self._evaluated = KINDS[header["kind"]].receive(header["candidates"], own, None, self.noise)
             self.candidates[_channel(header)] = self._evaluated
+            population_size = self._evaluated.population_size
+            self.unit_size = evaluation_chunk_size(population_size, self.problem.members_together(population_size))
             self.problem.set_context({name.removeprefix("context/"): array for name, array in context.items()})
         else:
             self.weights = arrays["weights"]

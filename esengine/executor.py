@@ -13,6 +13,7 @@ from esengine.messages import Task
 from esengine.worklist import Pace
 
 _CALL_S, _MOST = 2e-3, 256  # seconds and units of one call, whose members' rows are made at once
+_NONE: list[Failure] = []
 
 
 class Outcome(NamedTuple):
@@ -53,27 +54,28 @@ class Executor:
         Raises:
             Abandoned: a signal asked to stop.
         """
-        evaluates = task.kind == Kind.EVALUATE
+        version, kind, first, *_ = task
         bounds = self._desk.unit_bounds(task)
-        together = evaluates and self._begin is None and self._desk.problem.num_statistics == 0
-        if task.version != self._version:
-            self._pace, self._version = Pace(_CALL_S, _MOST), task.version
+        together = len(bounds) > 1 and self._begin is None and self._desk.problem.num_statistics == 0
+        if together and version != self._version:
+            self._pace, self._version = Pace(_CALL_S, _MOST), version
         done = known = 0  # units; those up to `known` are done singly, since one of them raised
         while done < len(bounds):
             own = bounds[done : done + self._pace.size] if together and done >= known else bounds[done : done + 1]
-            units = range(task.unit + done, task.unit + done + len(own))
             if self._begin is not None:
-                self._begin(own[0] if evaluates else None)
-            began, failures = time.perf_counter(), list[Failure]()
+                self._begin(own[0] if kind == Kind.EVALUATE else None)
+            began, failures = time.perf_counter(), _NONE
             try:
                 with self._stop.abandonable():
-                    payloads = self._desk.evaluate_units(own) if len(own) > 1 else [self._desk.execute(task.kind, *own[0])]
+                    payloads = [self._desk.execute(kind, *own[0])] if len(own) == 1 else self._desk.evaluate_units(own)
             except MembersFailed as failed:
                 if len(own) > 1:
                     known = done + len(own)
                     continue
                 payloads, failures = [failed.records.tobytes() + failed.statistics.tobytes()], failed.failures
             seconds = time.perf_counter() - began
-            self._pace.learn(len(own), seconds)
+            if together:
+                self._pace.learn(len(own), seconds)
+            units = range(first + done, first + done + len(own))
             done += len(own)
             yield Outcome(units, payloads, failures, seconds, len(bounds) - done)

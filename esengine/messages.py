@@ -243,9 +243,9 @@ def send_results(mail: Mailbox, results: Results) -> None:
 
 def decode_results(body: bytearray) -> Results:
     version, unit, num_returned, count, seconds = _RESULTS.unpack_from(body)
-    lengths = struct.unpack_from(f"<{count}q", body, _RESULTS.size)
-    image, place, payloads = bytes(body), _RESULTS.size + 8 * count, []
-    for length in lengths:
+    place, payloads = _RESULTS.size + 8 * count, []
+    image = bytes(body)
+    for length in struct.unpack_from(f"<{count}q", image, _RESULTS.size):
         payloads.append(image[place : place + length])
         place += length
     return Results(version, unit, num_returned, seconds, payloads)

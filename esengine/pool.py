@@ -83,7 +83,7 @@ class Pool:
         began = time.monotonic()
         version = self._publish(candidates)
         publish_s = time.monotonic() - began
-        bounds = chunks(candidates.population_size, self.desk.members_of_unit)
+        bounds = chunks(candidates.population_size, self.desk.unit_size)
         finished = {} if finished is None else finished
         limited = candidates.episode_purpose == "episode"  # an evaluation of the policy never ends a run
         most_failed = int(self._rules.max_failed_fraction * candidates.population_size) if limited else math.inf
@@ -114,7 +114,7 @@ class Pool:
             MembersFailed: it raised, or another member of an environment whose members step together.
         """
         self._publish(candidates)
-        size = self.desk.members_of_unit
+        size = self.desk.unit_size
         start = member // size * size
         stop = min(start + size, candidates.population_size)
         try:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted, WorkerError
+from esengine.faults import FaultRules
 from esengine.interrupts import StopRequest
 from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.local_mpi import run_ranks
@@ -31,6 +32,8 @@ from esengine.problems import MEMBER, EnvironmentProblem, Problem
 from esengine.spaces import describe
 from esengine.worker import serve
 from esengine.world import World
+
+_NO_TIMEOUT_S = 3600.0
 
 Lengths = Literal["constant", "uniform", "exponential"]
 
@@ -45,6 +48,7 @@ class Request:
         mean_s: mean length of a member, which sleeps; 0 does nothing at all.
         lengths: how the members' lengths are distributed.
         env_id: run real rollouts in this environment in place of sleeping.
+        singly: a message a member, however quick, as with a --member-timeout.
     """
 
     population_size: int
@@ -52,6 +56,7 @@ class Request:
     mean_s: float = 0.0
     lengths: Lengths = "constant"
     env_id: str | None = None
+    singly: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,11 +158,12 @@ def main(question: Path, answer: Path) -> None:
     world = World()
     problem = _problem(request)
     desk = world.agree(lambda: open_desk(world, problem, 0, table_log2(None, problem.dimension, request.population_size)))
+    rules = FaultRules(member_timeout=_NO_TIMEOUT_S if request.singly else None)
     with desk:
         if not world.is_master:
-            serve(world, desk)
+            serve(world, desk, rules=rules)
             return
-        with Pool(world, desk) as pool:
+        with Pool(world, desk, rules=rules) as pool:
             timings = _time(pool, request)
     answer.write_text(json.dumps(asdict(timings)))
 
