@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from esengine.launch.cli import main
 from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
@@ -54,7 +55,7 @@ def stop_and_check(
     process: subprocess.Popen[str], run: Path, number: signal.Signals, mark: str, expected_status: int = 75
 ) -> str:
     process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=120)
     assert process.returncode == expected_status, (output, errors)
     assert any((run / "checkpoints").iterdir())
     assert not (run / "done.json").exists()
@@ -63,13 +64,21 @@ def stop_and_check(
     return output
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 25 generations that nothing stopped."""
+    run = tmp_path_factory.mktemp("straight") / "run"
+    assert main([*ARGUMENTS, "--generations", "25", "--ranks", "1", "--quiet", "--run-dir", str(run)]) == 0
+    return run
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("ranks", ["1", "3"])
 def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
-    esengine: Run, tmp_path: Path, environment: dict[str, str], number: signal.Signals, ranks: str
+    esengine: Run, tmp_path: Path, environment: dict[str, str], straight: Path, number: signal.Signals, ranks: str
 ) -> None:
     mark = f"mark-{uuid.uuid4()}"
-    command = [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "60", "--ranks", ranks, "--run-dir", "run"]
+    command = [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "25", "--ranks", ranks, "--run-dir", "run"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env={**environment, "MARK": mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -78,8 +87,7 @@ def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
     assert "stopped with a checkpoint; go on with: esengine resume run" in output
     assert json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"] == "stopped"
     assert esengine("resume", "run", "--ranks", "2").returncode == 0
-    assert esengine(*ARGUMENTS, "--generations", "60", "--ranks", "1", "--run-dir", "straight").returncode == 0
-    same_run(tmp_path / "straight", tmp_path / "run")
+    same_run(straight, tmp_path / "run")
 
 
 def test_a_generation_that_was_stopped_halfway_keeps_its_finished_chunks(
@@ -140,7 +148,7 @@ def test_the_users_own_mpirun_may_be_interrupted(esengine: Run, tmp_path: Path, 
     )
     wait_for_rows(tmp_path / "run", process, 2)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode != 0
     wait_for_the_end(mark)
     generation = int(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6])
