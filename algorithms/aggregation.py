@@ -17,7 +17,7 @@ from esengine.errors import Interrupted, UserError
 from esengine.normalizer import RunningStatistics
 from esengine.pool import Pool
 from esengine.recording import Acting, Recorded, RecordingProblem, pack, record, unpack
-from esengine.trajectories import Trajectory, transitions_of
+from esengine.trajectories import Trajectory, Transitions, transitions_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,14 @@ class Aggregation(ABC):
         initial: (num_parameters,) where the policy starts, or None.
     """
 
-    varying_state: ClassVar[tuple[str, ...]] = ("mean", "inverse_std", "learner/", "ensemble", "noise")  # may be there or not
+    varying_state: ClassVar[tuple[str, ...]] = (
+        "mean",
+        "inverse_std",
+        "learner/",
+        "ensemble",
+        "noise",
+        "precisions",
+    )  # may be there or not
 
     def __init__(
         self,
@@ -141,8 +148,11 @@ class Aggregation(ABC):
         transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
         if not len(transitions):
             raise UserError("the expert must know what to do in some states, but labelled none; add --demonstrations")
-        examples = Examples.of(self._learner.spec, transitions)
-        return self._learner.fit(examples, self.settings.epochs_per_round)
+        return self._learner.fit(self.examples(transitions), self.settings.epochs_per_round)
+
+    def examples(self, transitions: Transitions) -> Examples:
+        """What the policy is fitted to."""
+        return Examples.of(self.problem.policy, transitions)
 
     def learner(self, stream: int = 0) -> Learner:
         """A new learner; one of another stream starts elsewhere."""

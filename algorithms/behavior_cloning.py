@@ -106,10 +106,12 @@ class Examples:
     Attributes:
         observations: (num_examples, observation_dim) float32.
         targets: (num_examples, num_choices).
+        weights: (num_examples, num_choices, num_choices) float32 W of squared errors e W e, or None for the identity.
     """
 
     observations: Any
     targets: Any
+    weights: Any = None
 
     @classmethod
     def of(cls, spec: PolicySpec, transitions: Transitions) -> Examples:
@@ -179,7 +181,8 @@ class Learner:
         for first in range(0, count, size):
             rows = shuffled[first : first + size]
             self._adam.zero_grad()
-            loss = self._loss(examples.observations[rows], examples.targets[rows])
+            weights = None if examples.weights is None else examples.weights[rows]
+            loss = self._loss(examples.observations[rows], examples.targets[rows], weights)
             total += float(loss.detach()) * len(rows)
             penalty = self.settings.weight_decay * (self.policy.flat**2).sum() if self.settings.weight_decay else 0.0
             (loss + penalty).backward()
@@ -191,7 +194,7 @@ class Learner:
         import torch
 
         with torch.no_grad():
-            return float(self._loss(examples.observations, examples.targets))
+            return float(self._loss(examples.observations, examples.targets, examples.weights))
 
     def parameters(self) -> NDArray[np.float32]:
         """Parameters of the policy as it will act, (spec.num_parameters,)."""
@@ -227,7 +230,10 @@ class Learner:
         if moments:
             self._adam.state[self.policy.flat] = moments
 
-    def _loss(self, observations: Any, targets: Any) -> Any:
+    def _loss(self, observations: Any, targets: Any, weights: Any) -> Any:
+        if weights is not None:
+            errors = self.policy.outputs(observations) - targets
+            return ((errors[:, None] @ weights @ errors[:, :, None]) / errors.shape[1]).mean()
         if self.loss == "mse":
             return ((self.policy.outputs(observations) - targets) ** 2).mean()
         return -self.policy.log_densities(observations, targets, self.settings.least_log_std).mean()

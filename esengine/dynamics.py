@@ -7,7 +7,7 @@ otherwise. What a candidate gets depends on its own state and controls alone, ne
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -71,6 +71,14 @@ class Dynamics(Protocol):
         """
 
 
+@runtime_checkable
+class ObservableDynamics(Dynamics, Protocol):
+    """Dynamics that know what a policy sees in a state."""
+
+    def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The flat observations of ``states`` (num_candidates, state_size), (num_candidates, obs_dim) float32."""
+
+
 def make_dynamics(spec: EnvironmentSpec) -> Dynamics:
     """The dynamics of an environment.
 
@@ -81,7 +89,13 @@ def make_dynamics(spec: EnvironmentSpec) -> Dynamics:
     kind = compiled_kind(env)
     if kind is None:
         return SteppedDynamics(env, spec.env_id)
-    return ClassicDynamics(env) if kind is ClassicSimulator else MujocoDynamics(env)
+    if kind is ClassicSimulator:
+        return ClassicDynamics(env)
+    if kind is MujocoSimulator:
+        return MujocoDynamics(env)
+    from esengine.maze_simulator import MazeDynamics
+
+    return MazeDynamics(env)
 
 
 class ClassicDynamics:
@@ -100,6 +114,7 @@ class ClassicDynamics:
         self.low, self.high, self.smooth = self._controls.low, self._controls.high, self._controls.smooth
         two = (classic_kernels.PENDULUM, classic_kernels.MOUNTAIN_CAR, classic_kernels.MOUNTAIN_CAR_CONTINUOUS)
         self.state_size = self.num_coordinates = 2 if self._simulator.task in two else 4
+        self._observation_dim = int(np.prod(env.observation_space.shape or ()))
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         return np.array(env.unwrapped.state, np.float64)  # type: ignore[attr-defined]
@@ -122,6 +137,11 @@ class ClassicDynamics:
             self._simulator.task, self._simulator.constant, state, values
         )
         return returns
+
+    def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        out = np.empty((len(states), self._observation_dim), np.float32)
+        self._kernels.classic_observations(self._simulator.task, states, out)
+        return out
 
 
 class MujocoDynamics:
@@ -169,6 +189,13 @@ class MujocoDynamics:
         arguments, values = self._simulator.step_arguments, self._controls.values(controls).astype(np.float32)
         returns: NDArray[np.float64] = self._kernels.mujoco_returns(arguments, self._parts, state, values)
         return returns
+
+    def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        out = np.empty((len(states), self._simulator.observe().size), np.float32)
+        for state, row in zip(states, out, strict=True):
+            self._kernels.write_state(state, self._parts)
+            row[:] = self._simulator.observe()
+        return out
 
 
 class SteppedDynamics:

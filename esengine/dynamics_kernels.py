@@ -60,6 +60,13 @@ def classic_returns(
 
 
 @njit(cache=True, error_model="numpy")
+def classic_observations(task: int, states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Write the observations of ``states`` (n, state_size) into ``out`` (n, obs_dim)."""
+    for i in range(states.shape[0]):
+        classic_kernels.observe(task, states[i], out[i])
+
+
+@njit(cache=True, error_model="numpy")
 def _swing_pendulums(
     gravity: float, start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]
 ) -> None:
@@ -101,7 +108,7 @@ def _swing_poles(start: NDArray[np.float64], actions: NDArray[np.float64], retur
 
 
 @njit(cache=True, error_model="numpy")
-def _write(state: NDArray[np.float64], parts: tuple[NDArray[np.float64], ...]) -> None:
+def write_state(state: NDArray[np.float64], parts: tuple[NDArray[np.float64], ...]) -> None:
     """Put a state into the arrays of ``mjData`` that it is made of."""
     offset = 0
     for part in parts:
@@ -126,7 +133,7 @@ def mujoco_steps(
         parts: the arrays of ``mjData`` that make up a state, flat.
     """
     for i in range(states.shape[0]):
-        _write(states[i], parts)
+        write_state(states[i], parts)
         rewards[i], terminated[i] = mujoco_kernels.step(*arguments, actions[i])
         offset = 0
         for part in parts:
@@ -142,7 +149,7 @@ def mujoco_returns(
     """Returns (n,) of the sequences ``actions`` (n, horizon, act_dim) from ``start`` (state_size,); see `mujoco_steps`."""
     returns = np.zeros(actions.shape[0])
     for i in range(returns.size):
-        _write(start, parts)
+        write_state(start, parts)
         for t in range(actions.shape[1]):
             reward, terminated = mujoco_kernels.step(*arguments, actions[i, t])
             returns[i] += reward

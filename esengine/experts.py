@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
+import numpy as np
+from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.named_code import named_callable
+from esengine.policies import Actor
 from esengine.policy_file import Policy
 from esengine.rules import Rules
 from esengine.spaces import ObservationSpec
@@ -36,6 +39,17 @@ class AdaptiveExpert(Expert, Protocol):
 
     def toward(self, action: Any, weight: float) -> Any:
         """What to do where `act` was asked last, given that every distance from the learner's ``action`` costs ``weight``."""
+
+
+@runtime_checkable
+class GuidingExpert(AdaptiveExpert, Protocol):
+    """An expert that plans a whole episode so that the learner can follow it."""
+
+    def guide(self, actor: Actor, weight: float) -> None:
+        """Told before `begin`: the learner, and how near to stay; 0 says that there is no learner yet."""
+
+    def notes(self) -> NDArray[np.float64]:
+        """What the master is told of the episode that has ended, numbers of the expert's own."""
 
 
 class FunctionExpert:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
 from esengine.errors import WorkerError
-from esengine.experts import AdaptiveExpert, Expert, RuleExpert
+from esengine.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.faults import failure_words
 from esengine.policies import Actor
 from esengine.pool import Pool
@@ -37,11 +37,13 @@ class Recorded(NamedTuple):
         trajectory: the record.
         disagreements: (num_steps,) how much the ensemble of learners disagrees at each step; empty without one.
         num_fired: steps at which a rule stepped in or gave the label.
+        notes: what the expert tells of the episode, numbers of its own; empty if it tells nothing.
     """
 
     trajectory: Trajectory
     disagreements: NDArray[np.float64]
     num_fired: int
+    notes: NDArray[np.float64] = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -128,12 +130,8 @@ class RecordingProblem(EnvironmentProblem):
 
     def record(self, actor: Actor, seed: int) -> Recorded:
         """Record one episode of a policy."""
-        if self._env is None or self.fresh_env:
-            if self._env is not None:
-                self._env.close()
-            self._env = self.environment.make()
         return record_episode(
-            self._env,
+            self._recorded_env(),
             self.observations,
             actor,
             self.expert,
@@ -143,6 +141,14 @@ class RecordingProblem(EnvironmentProblem):
             self.mix_per,
             self.max_episode_steps,
         )
+
+    def _recorded_env(self) -> gymnasium.Env[Any, Any]:
+        """The rank's environment, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        if self._env is None or self.fresh_env:
+            if self._env is not None:
+                self._env.close()
+            self._env = self.environment.make()
+        return self._env
 
     def context(self) -> dict[str, NDArray[Any]]:
         return super().context() | {f"acting/{name}": array for name, array in self.acting.arrays().items()}
@@ -227,6 +233,8 @@ def record_episode(
     rewards, disagreements = list[float](), list[float]()
     num_fired, own = 0, True  # whether every action was the expert's own
     observation, _ = env.reset(seed=seed)
+    if isinstance(expert, GuidingExpert):
+        expert.guide(actor, acting.attraction)
     if expert is not None:
         expert.begin(env, seed)
     terminated = truncated = False
@@ -261,7 +269,8 @@ def record_episode(
     trajectory = Trajectory(
         np.array(seen), np.array(acted), np.array(rewards), bool(terminated), bool(truncated), seed, known
     )  # fmt: skip
-    return Recorded(trajectory, np.array(disagreements), num_fired)
+    notes = expert.notes() if isinstance(expert, GuidingExpert) else np.zeros(0)
+    return Recorded(trajectory, np.array(disagreements), num_fired, notes)
 
 
 def disagreement(actor: Actor, ensemble: NDArray[np.float32], observation: NDArray[np.float32]) -> float:
@@ -314,9 +323,10 @@ def pack(recorded: Recorded) -> NDArray[np.float64]:
     header = [
         *(trajectory.num_steps, trajectory.observations.shape[1], trajectory.actions.shape[1]),
         *(trajectory.terminated, trajectory.truncated, labels.size > 0, recorded.disagreements.size > 0, recorded.num_fired),
+        recorded.notes.size,
     ]
     arrays = (trajectory.observations.ravel(), trajectory.actions.ravel(), trajectory.rewards)
-    return np.concatenate([header, *arrays, labels, recorded.disagreements])
+    return np.concatenate([header, *arrays, labels, recorded.disagreements, recorded.notes])
 
 
 def unpack(image: NDArray[np.float64]) -> list[Recorded]:
@@ -329,12 +339,12 @@ def unpack(image: NDArray[np.float64]) -> list[Recorded]:
         return image[position - int(np.prod(shape)) : position].reshape(shape)
 
     while position < image.size:
-        steps, dim, choices, terminated, truncated, labelled, measured, fired = (int(number) for number in take(8))
+        steps, dim, choices, terminated, truncated, labelled, measured, fired, noted = (int(number) for number in take(9))
         observations, actions, rewards = take(steps + 1, dim), take(steps, choices), take(steps)
         labels = take(steps, choices) if labelled else None
         disagreements = take(steps) if measured else np.zeros(0)
         trajectory = Trajectory(observations, actions, rewards, bool(terminated), bool(truncated), None, labels)
-        episodes.append(Recorded(trajectory, disagreements, fired))
+        episodes.append(Recorded(trajectory, disagreements, fired, take(noted)))
     return episodes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -16,6 +16,9 @@ from esengine.policies import Actor
 from esengine.rollouts import NO_GATE, Episode, Gate, run_episode
 from esengine.spaces import ObservationSpec
 from esengine.vectorized import VectorSimulator
+
+if TYPE_CHECKING:
+    from esengine.maze_simulator import MazeSimulator
 
 EnvBackend = Literal["auto", "gymnasium", "compiled", "vectorized"]
 
@@ -240,7 +243,7 @@ def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
     return compiled_kind(env) is not None
 
 
-def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[ClassicSimulator] | None:
+def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[ClassicSimulator] | type[MazeSimulator] | None:
     """The simulator whose compiled code gives this environment's observations and rewards, or None."""
     inner: Any = env
     while isinstance(inner, gymnasium.Wrapper):
@@ -252,6 +255,10 @@ def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[
         from esengine import classic_kernels
 
         return ClassicSimulator if name in classic_kernels.CLASSES and _behaves_by_default(inner) else None
+    if home == "esengine.point_maze":
+        from esengine.maze_simulator import MazeSimulator
+
+        return MazeSimulator
     if home.startswith("gymnasium.envs.mujoco.") and home.endswith("_v5"):
         from esengine import mujoco_kernels
 

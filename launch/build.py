@@ -13,6 +13,8 @@ from esengine.behaviors import Behavior
 from esengine.environments import EnvironmentSpec, is_classic, is_mujoco
 from esengine.episode_limits import EpisodeLimits
 from esengine.errors import UserError
+from esengine.exploration import Wanderer
+from esengine.goal_problem import GoalProblem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
@@ -89,7 +91,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         observations=observations,
         policy=policy,
         seed=train.seed,
-        episodes_per_member=train.episodes_per_member or (4 if is_classic(env) else 1),
+        episodes_per_member=train.episodes_per_member or _default_episodes(train, env),
         episode_seeds=train.episode_seeds,
         normalize_observations=train.normalize_observations,
         max_episode_steps=train.max_episode_steps,
@@ -102,6 +104,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         limits=EpisodeLimits(train.episode_cap, train.stop_step or 0, train.stop_quantile),
         behavior=behavior,
     )
+    if train.goals == "curriculum":
+        return GoalProblem(**settings, expert=Wanderer(train.wandering, action), num_goals=train.goal_archive)
     if train.reward is None and train.potential is None:
         return EnvironmentProblem(**settings)
     if horizon is None:
@@ -109,6 +113,13 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
         )
     return RewardedProblem(**settings, source=_source(train, observations, action), horizon=horizon)
+
+
+def _default_episodes(train: TrainSettings, env: Any) -> int:
+    """Episodes of a member's fitness: several where one start, or one goal, tells little of a policy."""
+    if train.goals == "curriculum":
+        return 8
+    return 4 if is_classic(env) else 1
 
 
 def _source(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> RewardSource:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.errors import UserError, listed
@@ -27,7 +28,7 @@ _MOST_PARAMETERS = 1 << 48  # beyond it NumPy has other words than that there is
 
 
 @dataclass(frozen=True)
-class TrainSettings(SpaceSettings, NoveltySettings):
+class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
     """What every method shares."""
 
     env_id: str | None = None
@@ -138,6 +139,7 @@ class TrainSettings(SpaceSettings, NoveltySettings):
     def check(self) -> None:
         """Raises UserError for values that no run can have."""
         NoveltySettings.check(self)
+        GoalSettings.check(self)
         if max(self.dimension or 0, math.prod(self.hidden_sizes)) > _MOST_PARAMETERS:
             asked = listed(self.hidden_sizes) if self.dimension is None else self.dimension
             raise UserError(f"--dimension, and --hidden-sizes together, must be at most {_MOST_PARAMETERS}, got {asked}")
@@ -161,6 +163,7 @@ class TrainSettings(SpaceSettings, NoveltySettings):
             _at_least(name, getattr(self, name), 0)
         self._check_start()
         self._check_reward()
+        self._check_goals()
         self.fault_rules().check()
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
@@ -213,6 +216,30 @@ class TrainSettings(SpaceSettings, NoveltySettings):
             raise UserError(
                 "--novelty, --episode-cap and --stop-step go with the environment's own reward, got --reward; drop one of them"
             )
+
+    def _check_goals(self) -> None:
+        """Raises UserError for what --goals curriculum does not go with."""
+        if self.goals == "own":
+            return
+        if self.env_id is None:
+            raise UserError("--goals curriculum belongs to --env-id, got --objective; drop it")
+        others = (
+            "novelty",
+            "reward",
+            "potential",
+            "init_policy",
+            "episode_cap",
+            "stop_step",
+            "survival_bonus",
+            "rules",
+            "sampled_actions",
+        )
+        for name in others:
+            if getattr(self, name) != getattr(TrainSettings(), name):
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} does not go with --goals curriculum, got {getattr(self, name)}; drop one of them")
+        if self.env_backend == "vectorized":
+            raise UserError("--goals curriculum needs --env-backend auto, compiled or gymnasium, got vectorized; use auto")
 
     def _check_episodes(self) -> None:
         for name in ("member_quantile", "stop_quantile"):

@@ -14,10 +14,11 @@ from esengine.algorithms.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.behavior_cloning import BehaviorCloning, BehaviorCloningSettings, Learner, LearnerSettings
 from esengine.algorithms.dagger import DAgger, DAggerSettings
 from esengine.algorithms.dart import DART, DARTSettings
-from esengine.algorithms.planners import PlannerExpert
+from esengine.algorithms.guided_policy_search import GuidedPolicySearch, GuidedPolicySearchSettings
+from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.plato import PLATO, PLATOSettings
 from esengine.demonstrations import load_demonstrations
-from esengine.dynamics import make_dynamics
+from esengine.dynamics import Dynamics, ObservableDynamics, make_dynamics
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
@@ -33,6 +34,7 @@ from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.recording import RecordingProblem
 from esengine.rules import Rules, load_rules
+from esengine.traces import horizon_of
 from esengine.trajectories import Demonstrations
 from esengine.worker import serve
 from esengine.world import World
@@ -41,6 +43,7 @@ _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     DAggerSettings: DAgger,
     DARTSettings: DART,
     PLATOSettings: PLATO,
+    GuidedPolicySearchSettings: GuidedPolicySearch,
 }
 _MEANINGLESS = (
     "objective",
@@ -49,6 +52,7 @@ _MEANINGLESS = (
     "initial_mean",
     "episodes_per_member",
     "reward",
+    "goals",
     "survival_bonus",
     "episode_seeds",
     "noise_table_size",
@@ -147,8 +151,8 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
         raise UserError(f"{method} needs one of --expert and --planner, got both; drop one")
     if search.expert is None and search.planner is None and not rules:
         raise UserError(f"{method} needs --expert, --planner or --rules, got none; name who labels")
-    if isinstance(search, PLATOSettings) and (search.planner is None or rules):
-        raise UserError("plato needs --planner and no --rules, since its teacher replans toward the learner; name a planner")
+    if isinstance(search, PLATOSettings | GuidedPolicySearchSettings) and (search.planner is None or rules):
+        raise UserError(f"{method} needs --planner and no --rules, since its teacher plans near the learner; name a planner")
     check_planner(search.planner, search.planner_arg)
 
 
@@ -243,10 +247,33 @@ def _expert(config: RunConfig) -> Expert | None:
         expert = load_expert(search.expert)
     elif search.planner is not None:
         assert config.train.env_id is not None
-        dynamics = make_dynamics(EnvironmentSpec(config.train.env_id, config.train.env_arguments()))
-        expert = PlannerExpert(load_planner(search.planner, search.planner_arg), dynamics)
+        environment = EnvironmentSpec(config.train.env_id, config.train.env_arguments())
+        dynamics, planner = make_dynamics(environment), load_planner(search.planner, search.planner_arg)
+        if isinstance(search, GuidedPolicySearchSettings):
+            expert = _guide(config, search, environment, dynamics, planner)
+        else:
+            expert = PlannerExpert(planner, dynamics)
     rules: Rules = load_rules(config.train.rules)
     return RuleExpert(rules, expert) if rules else expert
+
+
+def _guide(
+    config: RunConfig, search: GuidedPolicySearchSettings, environment: EnvironmentSpec, dynamics: Dynamics, planner: Planner
+) -> GuidedExpert:
+    """The teacher of guided policy search. Raises UserError where there are no local controllers."""
+    env = environment.make()
+    num_steps = horizon_of(env, config.train.max_episode_steps)
+    env.close()
+    if num_steps is None:
+        raise UserError(
+            f"guided-policy-search needs episodes of limited length, {environment.env_id} has no limit; use --max-episode-steps"
+        )
+    if not isinstance(dynamics, ObservableDynamics):
+        raise UserError(
+            f"guided-policy-search needs compiled classic control or MuJoCo, whose observations it can compute, got "
+            f"{environment.env_id}; use dagger or plato"
+        )
+    return GuidedExpert(planner, dynamics, search.policy_deviation, num_steps)
 
 
 def _policy_path(search: LearnerSettings) -> Path | None:

@@ -15,7 +15,7 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.methods import loop_of
 from esengine.launch.run_directory import RunDirectory
-from esengine.launch.training import Training
+from esengine.launch.training import loop_class
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
@@ -72,7 +72,7 @@ class _Again:
             raise UserError(f"esengine replay works in one process, got {world.size} ranks; start it without mpirun")
         self.desk = open_desk(world, self.problem, config.train.seed, log2)
         self.pool = Pool(world, self.desk, stop, FaultRules(config.train.member_retries, 1.0))
-        self.training = Training(self.pool, config, None, strategy, ())
+        self.training = loop_class(config)(self.pool, config, None, strategy, ())
 
     def __enter__(self) -> _Again:
         return self
@@ -93,6 +93,7 @@ class _Again:
 
     def evaluate(self, member: int) -> int:
         """Evaluate one member of the next generation; returns 0, or 1 if it failed."""
+        self.training.prepare()
         candidates = self.training.strategy.ask()
         if not 0 <= member < candidates.population_size:
             raise UserError(f"--member must lie between 0 and {candidates.population_size - 1}, got {member}")

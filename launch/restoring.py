@@ -42,7 +42,7 @@ def restore(
     Raises:
         UserError: the checkpoint is whole, but not of a run with these settings.
     """
-    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}, "novelty": {}}
+    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}, "novelty": {}, "goals": {}}
     try:
         for name, array in checkpoint.arrays.items():
             group, _, key = name.partition("/")

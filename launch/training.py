@@ -107,7 +107,16 @@ def run(
             serve(world, desk, stop, rules)
             return None
         with Pool(world, desk, stop, rules) as pool:
-            return Training(pool, config, directory, strategy, callbacks).run()
+            return loop_class(config)(pool, config, directory, strategy, callbacks).run()
+
+
+def loop_class(config: RunConfig) -> type[Training]:
+    """The loop that carries the settings out."""
+    if config.train.goals == "own":
+        return Training
+    from esengine.launch.goals import GoalTraining
+
+    return GoalTraining
 
 
 class Training:
@@ -223,8 +232,12 @@ class Training:
             parameters = self.problem.points(parameters[None])[0]
         return parameters
 
+    def prepare(self) -> None:
+        """What comes before the next population; once it is done, doing it again changes nothing."""
+
     def advance(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
+        self.prepare()
         own = self._own_behavior()
         with self._watch.part("update"):
             candidates = self.strategy.ask()

@@ -24,6 +24,9 @@ SHORTENED = {
     "train behavior-cloning": "train behavior-cloning --gradient-steps 1 --generations 20",
     "train dagger": "train dagger --gradient-steps 1",
     "train dart": "train dart --gradient-steps 1",
+    "--goals curriculum": "--goals curriculum --population-size 8 --generations 1",
+    "mppi --env-id Pendulum-v1 --episodes 50": "mppi --env-id Pendulum-v1 --episodes 3 --max-episode-steps 30",
+    **{f"{name} --planner": f"{name} --generations 1 --max-episode-steps 20 --planner" for name in ("1", "plato", "search")},
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
 }  # of what other tests run whole
 

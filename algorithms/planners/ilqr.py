@@ -8,7 +8,7 @@ semidefinite. On a linear-quadratic problem the first backward pass is the Ricca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,22 @@ from esengine.errors import UserError
 
 _LENGTHS = 0.5 ** np.arange(10)  # of the step, down to 0.002
 _LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 1e6
+
+
+class ExtraCost(Protocol):
+    """A cost beside the environment's rewards."""
+
+    def add(self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]) -> None:
+        """Add its derivatives to those along a trajectory, in place.
+
+        Args:
+            expansion: of the trajectory, costs convex.
+            states: (horizon + 1, state_size).
+            controls: (horizon, num_controls).
+        """
+
+    def costs(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of each candidate, (num_candidates,), from its states (num_candidates, horizon + 1, state_size) and its controls."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +78,20 @@ class ILQR:
         key: int = 0,
         attraction: Attraction | None = None,
     ) -> Plan:
-        regularization, n = 0.0, dynamics.num_coordinates
         controls = first_guess(dynamics, self.horizon, guess)
-        nominal = _follow(dynamics, state[None], controls[None], attraction)
+        return self.improve(dynamics, state, controls, None if attraction is None else _FirstControl(dynamics, attraction))
+
+    def improve(
+        self, dynamics: Dynamics, state: NDArray[np.float64], controls: NDArray[np.float64], extra: ExtraCost | None = None
+    ) -> Plan:
+        """A better plan than ``controls`` (any horizon, num_controls) from ``state`` (state_size,), with its feedback.
+
+        Its expected return is less the extra cost.
+        """
+        regularization, n = 0.0, dynamics.num_coordinates
+        nominal = follow(dynamics, state[None], controls[None], extra)
         states, value = nominal.states[0], float(nominal.returns[0])
-        expansion, law = self._expand(dynamics, states, controls, attraction), Feedback.none(self.horizon, n, controls.shape[1])
+        expansion, law = self._expand(dynamics, states, controls, extra), Feedback.none(len(controls), n, controls.shape[1])
         for _ in range(self.num_iterations):
             found = backward(expansion, controls, dynamics.low, dynamics.high, regularization)
             if found is None:
@@ -75,10 +100,10 @@ class ILQR:
                 regularization = max(_LEAST_REGULARIZATION, 10 * regularization)
                 continue
             law = found
-            tried = _Law(
+            tried = Law(
                 controls + _LENGTHS[:, None, None] * law.openings, law.gains, states[:-1, :n], dynamics.low, dynamics.high
             )
-            outcome = _follow(dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, attraction, tried)
+            outcome = follow(dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, extra, tried)
             returns = np.where(np.isnan(outcome.returns), -np.inf, outcome.returns)
             best = int(np.argmax(returns))
             gain = float(returns[best]) - value
@@ -91,15 +116,34 @@ class ILQR:
             controls, states, value = outcome.controls[best], outcome.states[best], float(returns[best])
             if gain <= self.tolerance * abs(value):
                 break
-            expansion = self._expand(dynamics, states, controls, attraction)
+            expansion = self._expand(dynamics, states, controls, extra)
         return Plan(controls, value, states, law.gains, law.precisions)
+
+    def feedback(
+        self, dynamics: Dynamics, states: NDArray[np.float64], controls: NDArray[np.float64], extra: ExtraCost | None = None
+    ) -> Feedback:
+        """The feedback along a trajectory, by the least regularization that gives one.
+
+        Args:
+            dynamics: what the controls do.
+            states: (horizon + 1, state_size).
+            controls: (horizon, num_controls) that lead through them.
+            extra: beside the rewards, or None.
+        """
+        expansion, regularization = self._expand(dynamics, states, controls, extra), 0.0
+        while True:
+            found = backward(expansion, controls, dynamics.low, dynamics.high, regularization)
+            if found is not None:
+                m = controls.shape[1]
+                return found._replace(precisions=found.precisions + regularization * np.eye(m))
+            regularization = max(_LEAST_REGULARIZATION, 10 * regularization)
 
     def _expand(
         self,
         dynamics: Dynamics,
         states: NDArray[np.float64],
         controls: NDArray[np.float64],
-        attraction: Attraction | None,
+        extra: ExtraCost | None,
     ) -> Expansion:
         if isinstance(dynamics, AnalyticDynamics):
             expansion = dynamics.expand(states[:-1], controls)
@@ -107,14 +151,28 @@ class ILQR:
             steps = (self.coordinate_step, self.control_step)
             expansion = expand(dynamics, states[:-1], controls, *steps, self.cross_terms)
         expansion = expansion._replace(hessians=convex(expansion.hessians))
-        if attraction is not None:
-            n, precision = dynamics.num_coordinates, attraction.precision(dynamics)
-            expansion.gradients[0, n:] += precision * (controls[0] - attraction.target)
-            expansion.hessians[0, n:, n:] += np.diag(precision)
+        if extra is not None:
+            extra.add(expansion, states, controls)
         return expansion
 
 
-class _Law(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _FirstControl:
+    """The cost of an attraction."""
+
+    dynamics: Dynamics
+    attraction: Attraction
+
+    def add(self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]) -> None:
+        n, precision = self.dynamics.num_coordinates, self.attraction.precision(self.dynamics)
+        expansion.gradients[0, n:] += precision * (controls[0] - self.attraction.target)
+        expansion.hessians[0, n:, n:] += np.diag(precision)
+
+    def costs(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.attraction.costs(self.dynamics, controls[:, 0])
+
+
+class Law(NamedTuple):
     """Controls with feedback on coordinates, kept within the bounds."""
 
     controls: NDArray[np.float64]
@@ -129,19 +187,21 @@ class _Law(NamedTuple):
         return controls
 
 
-class _Outcome(NamedTuple):
+class Outcome(NamedTuple):
+    """Candidates that were run: states (num_candidates, horizon + 1, state_size), controls, returns (num_candidates,)."""
+
     states: NDArray[np.float64]
     controls: NDArray[np.float64]
     returns: NDArray[np.float64]
 
 
-def _follow(
+def follow(
     dynamics: Dynamics,
     starts: NDArray[np.float64],
     controls: NDArray[np.float64],
-    attraction: Attraction | None,
-    law: _Law | None = None,
-) -> _Outcome:
+    extra: ExtraCost | None = None,
+    law: Law | None = None,
+) -> Outcome:
     """Run candidates (num_candidates, horizon, num_controls), corrected by the law's feedback; none gains after its end."""
     applied, states = np.array(controls), [starts]
     returns, alive = np.zeros(len(starts)), np.ones(len(starts), bool)
@@ -152,6 +212,7 @@ def _follow(
         returns += np.where(alive, transitions.rewards, 0.0)
         alive &= ~transitions.terminated
         states.append(transitions.states)
-    if attraction is not None:
-        returns -= attraction.costs(dynamics, applied[:, 0])
-    return _Outcome(np.stack(states, axis=1), applied, returns)
+    along = np.stack(states, axis=1)
+    if extra is not None:
+        returns -= extra.costs(along, applied)
+    return Outcome(along, applied, returns)

@@ -1,6 +1,7 @@
 """Measure the planners, and imitation of them; writes ``benchmarks/planners/RESULTS.md`` and ``results.json``.
 
-``python -m benchmarks.planners.run`` takes about twenty minutes on a quiet core; ``--seeds 1 --episodes 1`` is a quick look.
+``python -m benchmarks.planners.run`` takes about half an hour on a quiet core. With ``--parts``, ``--methods`` or ``--seeds``
+it measures a part and keeps the other figures.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ MORE_LABELS = 10_000  # of one more cloned policy
 LABELS, STEPS = 2000, 200  # of an imitation run on Pendulum-v1, and of an episode there
 
 
+METHODS = ["behavior-cloning", f"behavior-cloning of {MORE_LABELS:,} labels", "dagger", "plato", "guided-policy-search"]
+
+
 def measure_case(case: Case, episodes: int) -> dict[str, Any]:
     """Returns of a planner's and of random episodes from the same starts, and labels a second of processor time."""
     spec = EnvironmentSpec(case.env_id)
@@ -107,8 +111,8 @@ def measure_workers(folder: Path, episodes: int) -> dict[str, Any]:
     return {"one_s": round(seconds[1], 1), "two_s": round(seconds[2], 1), "ratio": ratio, "same_bytes": images[0] == images[1]}
 
 
-def measure_imitation(folder: Path, seeds: int) -> list[dict[str, Any]]:
-    """Cloning, DAgger and PLATO of one planner at equal labels; normalised returns on 100 fixed starts."""
+def measure_imitation(folder: Path, seeds: list[int], chosen: list[str]) -> list[dict[str, Any]]:
+    """Methods that learn from one planner at equal labels; normalised returns on 100 fixed starts."""
     teacher = ["--planner", "mppi"]
     rounds = ["--generations", str(LABELS // STEPS), "--episodes-per-round", "1", "--epochs-per-round", "50"]
     scale = {}
@@ -117,18 +121,20 @@ def measure_imitation(folder: Path, seeds: int) -> list[dict[str, Any]]:
         run(["collect", "--env-id", "Pendulum-v1", *flags, "--episodes", "100", "--seed", "1000", "--out", str(out)])
         scale[name] = float(load_demonstrations([out]).returns.mean())
     rows = []
-    for seed in range(seeds):
+    for seed in seeds:
         demos, more = (folder / f"{name}{seed}.npz" for name in ("demos", "more"))
-        for out, episodes in ((demos, LABELS // STEPS), (more, MORE_LABELS // STEPS)):
+        for out, episodes, method in ((demos, LABELS // STEPS, METHODS[0]), (more, MORE_LABELS // STEPS, METHODS[1])):
+            if method not in chosen:
+                continue
             count = ["--episodes", str(episodes), "--seed", str(seed), "--out", str(out)]
             run(["collect", "--env-id", "Pendulum-v1", *teacher, *count])
-        methods = {
-            "behavior-cloning": ["--demonstrations", str(demos), "--eval-every", "0"],
-            "dagger": ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"],
-            f"behavior-cloning of {MORE_LABELS:,} labels": ["--demonstrations", str(more), "--eval-every", "0"],
-            "plato": ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"],
+        methods = {name: ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"] for name in METHODS[2:]}
+        methods |= {
+            name: ["--demonstrations", str(file), "--eval-every", "0"]
+            for name, file in zip(METHODS, (demos, more), strict=False)
         }
-        for method, flags in methods.items():
+        for method in chosen:
+            flags = methods[method]
             path, report = folder / f"{method} {seed}", folder / f"{method} {seed}.json"
             run(["train", method.split()[0], *flags, "--seed", str(seed), "--run-dir", str(path)])
             run(["evaluate", str(path), "--episodes", "100", "--seed", "1000", "--json", str(report)])
@@ -157,16 +163,24 @@ def run(flags: list[str]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each imitation method")
+    parser.add_argument("--parts", nargs="+", default=["imitation", "planners", "workers"], help="what to measure")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="of the imitation")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="of each imitation method")
     parser.add_argument("--episodes", type=int, default=20, help="episodes of each planner; one where they take minutes")
-    parser.add_argument("--note", default="", help="what the page says about the machine")
+    parser.add_argument("--note", help="what the page says about the machine")
     chosen = parser.parse_args()
+    file = HERE / "results.json"
     with tempfile.TemporaryDirectory() as name:
-        results = {
-            "note": chosen.note,
-            "imitation": measure_imitation(Path(name), chosen.seeds),
-            "planners": [measure_case(case, chosen.episodes) for case in CASES],
-            "workers": measure_workers(Path(name), chosen.episodes),
-        }
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        results: dict[str, Any] = {}
+        if "imitation" in chosen.parts:
+            results["imitation"] = measure_imitation(Path(name), chosen.seeds, chosen.methods)
+        if "planners" in chosen.parts:
+            results["planners"] = [measure_case(case, chosen.episodes) for case in CASES]
+        if "workers" in chosen.parts:
+            results["workers"] = measure_workers(Path(name), chosen.episodes)
+    kept = json.loads(file.read_text()) if file.exists() else {"imitation": []}
+    new = {(row["method"], row["seed"]): row for row in [*kept["imitation"], *results.get("imitation", [])]}
+    results = kept | results | {"note": kept.get("note", "") if chosen.note is None else chosen.note}
+    results["imitation"] = sorted(new.values(), key=lambda row: (METHODS.index(row["method"]), row["seed"]))
+    file.write_text(json.dumps(results, indent=1) + "\n")
     write_report(results, HERE / "RESULTS.md")

@@ -1,0 +1,134 @@
+"""Guided policy search as approximate mirror descent (Montgomery, Levine 2016, arXiv 1607.04614).
+
+Every round begins from new start states (Montgomery et al. 2017, arXiv 1610.01112). From each a planner gives a trajectory, and
+iLQR the local controller around it that has the least cost within a step of divergence from the policy (the C-step, see
+`planners.local_controllers`). The policy is then fitted to all controllers so far, errors weighted by their precision (the
+S-step). The step grows while the policy improves as the controllers promised, and shrinks otherwise.
+
+The paper fits linear models of the dynamics to samples and takes the policy's covariance from the controllers; here the
+simulator is differentiated, and the covariance is --policy-deviation throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.behavior_cloning import Examples, Learner
+from esengine.algorithms.planners.guided import Notes
+from esengine.algorithms.strategy import State
+from esengine.errors import UserError
+from esengine.recording import Acting, Recorded
+from esengine.trajectories import Transitions
+
+_LEAST_SCALE, _MOST_SCALE = 0.1, 10.0  # of the step, relative to --kl-step
+_LEAST_FACTOR, _MOST_FACTOR = 0.5, 2.0  # of its change in a round
+_MOST_WEIGHT = 10.0  # of an example, relative to the median
+
+
+@dataclass(frozen=True)
+class GuidedPolicySearchSettings(AggregationSettings):
+    """Fit a policy to local controllers that improve on it step by step."""
+
+    kl_step: float = 1.0
+    """Divergence from the policy that local controllers may have, in nats a step; it adapts within a factor of 10."""
+    policy_deviation: float = 0.3
+    """Standard deviation of the policy's distribution, in halves of the action's range."""
+
+    def check(self) -> None:
+        super().check()
+        for name in ("kl_step", "policy_deviation"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise UserError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}; leave it out")
+        if self.demonstrations or self.every != 1 or self.loss not in ("auto", "mse"):
+            raise UserError(
+                "guided-policy-search fits by weighted squared errors what its own controllers do, got --demonstrations, "
+                "--every or --loss; drop them"
+            )
+
+
+class GuidedPolicySearch(Aggregation):
+    """The rounds. In the first there is no policy yet, and controllers stay near nothing and add no noise."""
+
+    settings: GuidedPolicySearchSettings
+
+    def __init__(self, settings: GuidedPolicySearchSettings, *arguments: Any) -> None:
+        super().__init__(settings, *arguments)
+        self._precisions = np.zeros((0, 1))
+        self._step = settings.kl_step
+        self._promised = self._judged = math.nan  # gain in return that the last controllers had, and the policy before them
+
+    def acting(self) -> Acting:
+        return Acting(1.0, attraction=0.0 if self._learner is None else self._step)
+
+    def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
+        """Keep the controllers' precisions, and set the next step by what the last one gave."""
+        notes = [Notes.unpacked(one.notes, self._num_controls) for one in recorded]
+        rows = np.concatenate([one.precisions.reshape(len(one.precisions), -1) for one in notes])
+        self._precisions = np.concatenate([self._precisions.reshape(-1, rows.shape[1]), rows])
+        policy = float(np.mean([one.policy_return for one in notes]))
+        controllers = float(np.mean([one.controller_return for one in notes]))
+        metrics = {"return_controllers": controllers}
+        if learner is not None:
+            if math.isfinite(self._promised):
+                self._step = adapted(self._step, self.settings.kl_step, self._promised, policy - self._judged)
+            self._promised, self._judged = controllers - policy, policy
+            metrics |= {"return_policy": policy, "kl": float(np.mean([one.divergence for one in notes])), "kl_step": self._step}
+        return metrics
+
+    @property
+    def _num_controls(self) -> int:
+        return len(self.problem.policy.action.sizes)
+
+    def examples(self, transitions: Transitions) -> Examples:
+        """The controllers' means, weighted by their precisions in units of halves of the range."""
+        plain = super().examples(transitions)
+        weights = relative_weights(self._precisions.reshape(-1, self._num_controls, self._num_controls), self._reach())
+        import torch
+
+        return Examples(plain.observations, plain.targets, torch.tensor(weights.astype(np.float32)))
+
+    def _reach(self) -> NDArray[np.float64]:
+        return self.problem.policy.action.reach()
+
+    def state(self) -> State:
+        numbers = np.array([self._step, self._promised, self._judged])
+        return super().state() | {"precisions": self._precisions, "numbers": numbers}
+
+    def restore(self, state: State) -> None:
+        super().restore(state)
+        self._precisions = state["precisions"]
+        self._step, self._promised, self._judged = (float(number) for number in state["numbers"])
+
+
+def adapted(step: float, base: float, promised: float, gained: float) -> float:
+    """The next step: the divergence at which a quadratic model of the gain, through what was promised and gained, is largest.
+
+    The model is gain(s) = promised s / step - (promised - gained) (s / step)^2, which is largest at
+    s = step promised / (2 (promised - gained)).
+    """
+    if not promised > 0:
+        return step
+    factor = promised / max(2 * (promised - gained), promised / (2 * _MOST_FACTOR))
+    return float(np.clip(step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR), base * _LEAST_SCALE, base * _MOST_SCALE))
+
+
+def relative_weights(precisions: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of squared errors in halves of the range, of mean trace 1 a control, (num_examples, m, m).
+
+    Precisions span decades where a system is touchy for a moment; none counts more than ten times the median.
+
+    Args:
+        precisions: (num_examples, m, m) of controls.
+        reach: (m,) half the range of each control.
+    """
+    weights = precisions * reach[:, None] * reach
+    traces = np.trace(weights, axis1=1, axis2=2)
+    weights = weights * np.minimum(1.0, _MOST_WEIGHT * np.median(traces) / traces)[:, None, None]
+    scaled: NDArray[np.float64] = weights / (np.trace(weights, axis1=1, axis2=2).mean() / len(reach))
+    return scaled

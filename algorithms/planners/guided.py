@@ -1,0 +1,120 @@
+"""A planner as the guide of a policy: it plans a whole episode, and local controllers carry it out near the policy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.planners.contract import Planner
+from esengine.algorithms.planners.expert import PlannerExpert
+from esengine.algorithms.planners.ilqr import ILQR
+from esengine.algorithms.planners.local_controllers import Controller, PolicyCost, local_controller
+from esengine.dynamics import ObservableDynamics
+from esengine.policies import Actor
+from esengine.seeding import derive_key, generator
+
+
+class Notes(NamedTuple):
+    """What the master is told of an episode.
+
+    Attributes:
+        policy_return: of the policy from the episode's start, without noise; not a number before there is one.
+        controller_return: of the controller, without noise.
+        divergence: of the controller from the policy, nats a step.
+        precisions: (num_steps, num_controls, num_controls) of the controller's action at each step.
+    """
+
+    policy_return: float
+    controller_return: float
+    divergence: float
+    precisions: NDArray[np.float64]
+
+    def packed(self) -> NDArray[np.float64]:
+        return np.concatenate([self[:3], self.precisions.ravel()])
+
+    @classmethod
+    def unpacked(cls, notes: NDArray[np.float64], num_controls: int) -> Notes:
+        numbers = notes[:3].tolist()
+        return cls(numbers[0], numbers[1], numbers[2], notes[3:].reshape(-1, num_controls, num_controls))
+
+
+class GuidedExpert:
+    """Labels with the mean of a local controller, and acts by draws from it once there is a policy to stay near.
+
+    Args:
+        planner: gives the trajectory that the controllers are fitted around.
+        dynamics: of the environment, on a copy of its own.
+        deviation: standard deviation of the policy's distribution, in halves of the range.
+        num_steps: of an episode at most.
+    """
+
+    def __init__(self, planner: Planner, dynamics: ObservableDynamics, deviation: float, num_steps: int) -> None:
+        self._ilqr = ILQR()
+        self._ilqr.check(dynamics)
+        self._planner, self._dynamics, self._num_steps = PlannerExpert(planner, dynamics), dynamics, num_steps
+        self._P = np.diag(1 / (deviation * (dynamics.high - dynamics.low) / 2) ** 2)
+        self._actor: Actor | None = None
+        self._kl_step = 0.0
+        self._controller: Controller | None = None
+        self._env: gymnasium.Env[Any, Any] | None = None
+
+    def guide(self, actor: Actor, weight: float) -> None:
+        """Stay within ``weight`` nats a step of the policy; 0 says that there is none yet."""
+        self._actor, self._kl_step = (actor if weight else None), weight
+
+    def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
+        self._env, self._step = env, 0
+        self._random = generator(derive_key(seed, "controller noise"))
+        start = self._dynamics.state_of(env)
+        self._planner.begin(env, seed)
+        controls, state = list[NDArray[np.float64]](), start
+        while len(controls) < self._num_steps:
+            controls.append(self._planner.control(state))
+            after = self._dynamics.step(state[None], controls[-1][None])
+            state = after.states[0]
+            if after.terminated[0]:
+                break
+        self._controller = local_controller(
+            self._ilqr, self._dynamics, start, np.array(controls), self._actor, self._P, self._kl_step
+        )
+        self._policy_return = np.nan if self._actor is None else self._return_of_policy(start)
+
+    def act(self, observation: Any) -> Any:
+        """The controller's mean for the state that the environment is in."""
+        assert self._env is not None
+        assert self._controller is not None
+        self._mean = self._clipped(self._controller.mean(self._step, self._dynamics.state_of(self._env)))
+        self._step += 1
+        return self._dynamics.action_of(self._mean)
+
+    def toward(self, action: Any, weight: float) -> Any:
+        """A draw from the controller where it was asked last."""
+        assert self._controller is not None
+        t = min(self._step, len(self._controller.controls)) - 1
+        factor = np.linalg.cholesky(np.linalg.inv(self._controller.precisions[t]))
+        drawn = self._mean + factor @ self._random.standard_normal(self._mean.size)  # ~ N(mean, Sigma_t)
+        return self._dynamics.action_of(self._clipped(drawn))
+
+    def notes(self) -> NDArray[np.float64]:
+        """See `Notes`, for the steps that were asked about."""
+        controller = self._controller
+        assert controller is not None
+        taken = controller.precisions[np.minimum(np.arange(self._step), len(controller.controls) - 1)]
+        return Notes(float(self._policy_return), controller.expected_return, controller.divergence, taken).packed()
+
+    def _clipped(self, control: NDArray[np.float64]) -> NDArray[np.float64]:
+        clipped: NDArray[np.float64] = np.clip(control, self._dynamics.low, self._dynamics.high)
+        return clipped
+
+    def _return_of_policy(self, start: NDArray[np.float64]) -> float:
+        assert self._actor is not None
+        policy, state, total = PolicyCost(self._dynamics, self._actor, self._P, 1.0), start[None], 0.0
+        for _ in range(self._num_steps):
+            after = self._dynamics.step(state, policy.means(state))
+            state, total = after.states, total + float(after.rewards[0])
+            if after.terminated[0]:
+                break
+        return total

@@ -1,0 +1,233 @@
+"""Members that aim at goals: easier ones than the environment's own, drawn from a list that the master publishes.
+
+Which goal an episode aims at is a function of its seed, so the members that share a start share the goal as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.faults import MembersFailed
+from esengine.goals import GoalLayout, is_success, reset_to
+from esengine.maze_simulator import MazeSimulator
+from esengine.normalizer import merge_moments
+from esengine.problems import FAILED, OK
+from esengine.recording import PURPOSE, RecordingProblem
+from esengine.rollouts import Episode, run_episode
+from esengine.seeding import derive_key, draw_unit
+from esengine.simulators import make_simulator
+
+_JUDGED = 2  # numbers that an evaluation sends: its episodes, and how many of them reached their goal
+
+
+@dataclass(frozen=True)
+class GoalList:
+    """Goals that episodes are drawn to aim at.
+
+    Attributes:
+        goals: (num_goals, goal_size).
+        shares: (num_goals + 1,) probabilities of the environment's own goal, and of each of the list.
+    """
+
+    goals: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    def drawn(self, seed: int) -> int:
+        """The goal of the episode of a seed: 0 for the environment's own, 1 for the first of the list."""
+        bounds = np.cumsum(self.shares)
+        draw = bounds[-1] * draw_unit(np.uint64(derive_key(seed, "goal")), np.uint64(0))
+        return int(np.searchsorted(bounds, draw, "right"))
+
+    def aim(self, seed: int) -> NDArray[np.float64] | None:
+        """What the episode of a seed aims at, (goal_size,), or None for the environment's own goal."""
+        index = self.drawn(seed)
+        return self.goals[index - 1] if index else None
+
+
+class AimedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Resets to the goals of a list, or to the environment's own.
+
+    Attributes:
+        goals: the list, or None.
+        reached: whether the episode has reached its goal.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.goals: GoalList | None = None
+        self.reached = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        assert seed is not None, "an episode is a function of its seed"
+        self.reached = False
+        return reset_to(self.env, seed, None if self.goals is None else self.goals.aim(seed)), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.reached |= is_success(info)
+        return observation, reward, terminated, truncated, info
+
+
+@dataclass
+class GoalProblem(RecordingProblem):
+    """An environment with goals. Members of the search aim at those of a list; evaluations at the environment's own.
+
+    A chunk of the search sends, after its moments, episodes and successes of each goal, and what its last episode achieved.
+
+    Args:
+        num_goals: places of the list.
+    """
+
+    num_goals: int = 64
+    layout: GoalLayout = field(init=False)
+    _aimed: AimedEnv | None = field(default=None, init=False, repr=False)
+    _compiled: MazeSimulator | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        env = self.environment.make()
+        self.layout = GoalLayout.of(env)
+        env.close()
+        self.goals = GoalList(np.zeros((self.num_goals, self.layout.size)), np.eye(1, self.num_goals + 1)[0])
+        self._tally = np.zeros((self.num_goals + 1, 2))
+        self._achieved = np.full(self.layout.size, np.nan)
+        self._of_generation, self._judged = np.zeros_like(self._tally), np.zeros(_JUDGED)
+        self._met: list[NDArray[np.float64]] = []
+
+    @property
+    def num_statistics(self) -> int:
+        return self.num_moments + self._tally.size + self.layout.size
+
+    def members_together(self, population_size: int) -> int:
+        return 1
+
+    def evaluate(
+        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        if candidates.episode_purpose.startswith(PURPOSE):
+            return super().evaluate(candidates, first, rows)
+        self._tally[:], self._achieved[:] = 0, np.nan
+        try:
+            records, moments = super().evaluate(candidates, first, rows)
+        except MembersFailed as failed:
+            raise MembersFailed(failed.records, self._with_tally(candidates, failed.statistics), failed.failures) from failed
+        return records, self._with_tally(candidates, moments)
+
+    def merge(self, statistics: NDArray[np.float64]) -> None:
+        if statistics.size == _JUDGED:
+            self._judged += statistics
+        elif statistics.size:
+            super().merge(statistics[: self.num_moments])
+            tally, achieved = np.split(statistics[self.num_moments :], [self._tally.size])
+            self._of_generation += tally.reshape(self._tally.shape)
+            self._met += [achieved] if np.isfinite(achieved).all() else []
+
+    def take_tally(self) -> NDArray[np.float64]:
+        """Episodes and successes of each goal that were merged since the last call, (num_goals + 1, 2), the own goals first."""
+        tally = self._of_generation.copy()
+        self._of_generation[:] = 0
+        return tally
+
+    def take_achieved(self) -> NDArray[np.float64]:
+        """A goal that each chunk achieved, of those merged since the last call, (num_chunks, goal_size)."""
+        met = np.array(self._met).reshape(-1, self.layout.size)
+        self._met.clear()
+        return met
+
+    def take_success(self) -> float | None:
+        """The share of evaluated episodes, merged since the last call, that reached the environment's own goal."""
+        episodes, successes = self._judged.tolist()
+        self._judged[:] = 0
+        return successes / episodes if episodes else None
+
+    def _recorded_env(self) -> AimedEnv:
+        env = self._aimed_env()
+        env.goals = self.goals
+        return env
+
+    def context(self) -> dict[str, NDArray[Any]]:
+        return super().context() | {"goals/list": self.goals.goals, "goals/shares": self.goals.shares}
+
+    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().set_context(arrays)
+        self.goals = GoalList(np.array(arrays["goals/list"]), np.array(arrays["goals/shares"]))
+
+    def _run_members(
+        self,
+        records: NDArray[Any],
+        candidates: Candidates,
+        rows: NDArray[np.floating],
+        seeds: NDArray[np.uint64],
+        statistics: NDArray[np.float64],
+        traits: NDArray[np.float64],
+    ) -> None:
+        training = candidates.episode_purpose == "episode"
+        returns = np.zeros(seeds.shape)
+        for i, row in enumerate(rows):
+            moments, tally = np.zeros(statistics.size), np.zeros_like(self._tally)
+            self.actor.parameters = np.array(row, np.float32)
+            for episode, seed in enumerate(seeds[i].tolist()):
+                try:
+                    index = self.goals.drawn(seed) if training else 0
+                    outcome, reached = self._run(seed, index, moments if moments.size else None)
+                except (Exception, SystemExit) as error:
+                    self._failed(error, candidates, int(records["member"][i]), seed)
+                    self._aimed, returns[i] = None, np.nan
+                    break
+                returns[i, episode] = outcome.episode_return
+                records["steps"][i] += outcome.num_steps
+                tally[index] += (1, reached)
+                self._achieved[:] = self.layout.achieved_of(np.asarray(outcome.last_observation))
+            if np.isfinite(returns[i]).all():
+                self._tally += tally
+                if statistics.size:
+                    merge_moments(statistics, moments)
+        records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
+        if training and self.anchor is not None:
+            records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
+        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+
+    def _run(self, seed: int, index: int, moments: NDArray[np.float64] | None) -> tuple[Episode, bool]:
+        """One episode toward a goal of the list, counted from 1, or the environment's own; and whether it was reached."""
+        compiled = self._compiled_maze()
+        if compiled is not None:
+            goal = self.goals.goals[index - 1] if index else None
+            outcome = compiled.run(self.actor, seed, moments, self.max_episode_steps, goal=goal)
+            return outcome, compiled.reached
+        env = self._aimed_env()
+        env.goals = self.goals if index else None
+        outcome = run_episode(env, self.observations, self.actor, seed, moments, self.max_episode_steps)
+        return outcome, env.reached
+
+    def _compiled_maze(self) -> MazeSimulator | None:
+        if self.env_backend == "gymnasium" or self.shield:
+            return None
+        if self._compiled is None:
+            simulator = make_simulator(self.environment, self.observations, self.env_backend)
+            if not isinstance(simulator, MazeSimulator):
+                simulator.close()
+                self.env_backend = "gymnasium"  # there is no compiled form that takes goals
+                return None
+            self._compiled = simulator
+        return self._compiled
+
+    def _aimed_env(self) -> AimedEnv:
+        """The rank's environment, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        if self._aimed is None or self.fresh_env:
+            if self._aimed is not None:
+                self._aimed.close()
+            self._aimed = AimedEnv(self.environment.make())
+        return self._aimed
+
+    def _with_tally(self, candidates: Candidates, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        if candidates.episode_purpose == "episode":
+            return np.concatenate([moments, self._tally.ravel(), self._achieved])
+        judged: NDArray[np.float64] = self._tally.sum(axis=0)
+        return judged

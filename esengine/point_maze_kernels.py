@@ -1,0 +1,148 @@
+"""The point maze as compiled loops: motion against walls, the goal's reward, and whole episodes under a policy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from esengine.classic_kernels import uniforms
+from esengine.normalizer import accumulate
+from esengine.policies import act
+
+REACH = 0.4  # distance at which a goal counts as reached
+_TIME_STEP, _FORCE, _DRAG = 0.1, 5.0, 2.5  # s, cells / s^2, 1 / s: at most 0.2 cells a step
+_JITTER = 0.25  # of starts and goals about the middle of their cells
+
+
+@njit(cache=True, error_model="numpy")
+def place(seed: np.uint64, starts: NDArray[np.float64], goals: NDArray[np.float64], state: NDArray[np.float64]) -> None:
+    """Write what ``reset(seed=seed)`` gives into ``state``, (6,): place, speed and goal.
+
+    Args:
+        seed: of the reset.
+        starts, goals: (num_cells, 2) middles of the cells that an episode may start in and aim at.
+    """
+    drawn = np.empty(6)
+    uniforms(seed, drawn)
+    place_by(drawn, starts, goals, state)
+
+
+@njit(cache=True, error_model="numpy")
+def place_by(
+    drawn: NDArray[np.float64], starts: NDArray[np.float64], goals: NDArray[np.float64], state: NDArray[np.float64]
+) -> None:
+    """`place` by six numbers of [0, 1)."""
+    start, goal = starts[int(drawn[0] * len(starts))], goals[int(drawn[1] * len(goals))]
+    for k in range(2):
+        state[k] = start[k] + _JITTER * (2 * drawn[2 + k] - 1)
+        state[2 + k] = 0.0
+        state[4 + k] = goal[k] + _JITTER * (2 * drawn[4 + k] - 1)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def advance(walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float, push_y: float) -> None:
+    """One step of 0.1 s: v' = 5 a - 2.5 v. Walls are rough: a step into one ends where it began, at rest."""
+    speed_x = state[2] + _TIME_STEP * (_FORCE * min(max(push_x, -1.0), 1.0) - _DRAG * state[2])
+    speed_y = state[3] + _TIME_STEP * (_FORCE * min(max(push_y, -1.0), 1.0) - _DRAG * state[3])
+    x, y = state[0] + _TIME_STEP * speed_x, state[1] + _TIME_STEP * speed_y
+    if walls[int(y), int(x)]:
+        x, y, speed_x, speed_y = state[0], state[1], 0.0, 0.0
+    state[0], state[1], state[2], state[3] = x, y, speed_x, speed_y
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def distance(x: float, y: float, goal_x: float, goal_y: float) -> float:
+    """From a place to a goal, in cells."""
+    return math.sqrt((x - goal_x) * (x - goal_x) + (y - goal_y) * (y - goal_y))
+
+
+@njit(cache=True, error_model="numpy")
+def step(walls: NDArray[np.bool_], dense: bool, state: NDArray[np.float64], action: NDArray[np.float64]) -> tuple[float, bool]:
+    """Advance ``state`` (6,) in place; returns the reward, and whether the goal is reached, which ends the episode."""
+    advance(walls, state, action[0], action[1])
+    apart = distance(state[0], state[1], state[4], state[5])
+    reached = apart <= REACH
+    return (-apart if dense else (1.0 if reached else 0.0)), reached
+
+
+@njit(cache=True, error_model="numpy")
+def observe(state: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Write the flat observation, (8,): achieved goal, desired goal, and the observation proper, place and speed."""
+    for k in range(2):
+        out[k], out[2 + k], out[4 + k], out[6 + k] = state[k], state[4 + k], state[k], state[2 + k]
+
+
+@njit(cache=True, error_model="numpy")
+def steps(
+    walls: NDArray[np.bool_],
+    dense: bool,
+    states: NDArray[np.float64],
+    actions: NDArray[np.float64],
+    rewards: NDArray[np.float64],
+    reached: NDArray[np.bool_],
+) -> None:
+    """Advance each of ``states`` (n, 6) in place by its action (n, 2), writing rewards and ends (n,)."""
+    for i in range(len(states)):
+        rewards[i], reached[i] = step(walls, dense, states[i], actions[i])
+
+
+@njit(cache=True, error_model="numpy")
+def returns(
+    walls: NDArray[np.bool_], dense: bool, start: NDArray[np.float64], actions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns (n,) of the sequences ``actions`` (n, horizon, 2) from ``start`` (6,)."""
+    totals, state = np.zeros(len(actions)), np.empty(6)
+    for i in range(len(actions)):
+        state[:] = start
+        for t in range(actions.shape[1]):
+            reward, reached = step(walls, dense, state, actions[i, t])
+            totals[i] += reward
+            if reached:
+                break
+    return totals
+
+
+@njit(cache=True, error_model="numpy")
+def rollout(
+    walls: NDArray[np.bool_],
+    dense: bool,
+    state: NDArray[np.float64],
+    seed: np.uint64,
+    done: int,
+    max_steps: int,
+    policy: Any,
+    moments: NDArray[np.float64],
+    observation: NDArray[np.float32],
+) -> tuple[float, int, bool]:
+    """Go on from ``state`` (6,), which is advanced; returns the return, the steps, and whether the goal was reached.
+
+    Args:
+        walls: (rows, columns).
+        dense: see `step`.
+        seed: the stream of sampled actions.
+        done: steps that it has taken already.
+        max_steps: after which it is cut.
+        policy: `Actor.compiled_arguments`.
+        moments: packed observation moments to add to, or an empty array.
+        observation: (8,) float32, left as the last observation.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    total = 0.0
+    for count in range(done, max_steps):
+        observe(state, observation)
+        if moments.size:
+            accumulate(moments, observation)
+        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(count), decoded)
+        for k in range(2):
+            decoded[k] = np.float64(np.float32(decoded[k]))  # as the environment takes it
+        reward, reached = step(walls, dense, state, decoded)
+        total += reward
+        if reached:
+            observe(state, observation)
+            return total, count + 1 - done, True
+    observe(state, observation)
+    return total, max_steps - done, False

@@ -1,0 +1,125 @@
+"""Runs on goals: a curriculum that chooses easier ones, hindsight between generations, any strategy that has a mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esengine.algorithms.curriculum import Curriculum, GoalSettings, farthest
+from esengine.algorithms.hindsight import hindsight_transitions
+from esengine.checkpoint import load_newest
+from esengine.goals import GoalLayout
+from esengine.launch.cli import main
+from esengine.seeding import generator
+from esengine.trajectories import Trajectory
+from tests.conftest import Run
+from tests.mpi.test_ranks import same_run
+
+MAZE = ("--env-id", "esengine/PointMaze-v0", "--goals", "curriculum")
+
+
+def test_goals_in_the_band_are_drawn_and_the_rest_hardly() -> None:
+    curriculum = Curriculum(GoalSettings(goal_archive=4, own_goals=0.25), 1)
+    assert curriculum.shares().tolist() == [1, 0, 0, 0, 0]  # nothing easier is known
+    curriculum.add(np.array([[0.0], [1.0], [2.0], [3.0], [3.1]]))
+    assert curriculum.goals[:4].ravel().tolist() == [0.0, 1.0, 2.0, 3.1]
+    np.testing.assert_allclose(curriculum.shares(), [0.25] + [0.75 / 4] * 4)
+    curriculum.tell(np.array([[100, 0], [100, 100], [100, 60], [100, 40], [100, 0]], float))
+    shares = curriculum.shares()  # two of eight are in the band, so that it has 0.2, and the hard and the easy one 0.4 each
+    np.testing.assert_allclose(shares, np.array([0.25, 0.3, 0.075, 0.075, 0.3]))
+    assert curriculum.metrics() == {"goals_known": 4, "goals_in_band": 2, "success_train": 0.4}
+    curriculum.tell(np.array([[0, 0]] + [[1000, 990]] * 4, float))
+    assert curriculum.shares().tolist() == [1, 0, 0, 0, 0]  # nothing easier is left to learn
+
+
+def test_the_archive_keeps_what_it_knows_of_the_goals_that_stay() -> None:
+    curriculum = Curriculum(GoalSettings(goal_archive=3), 2)
+    curriculum.add(np.array([[0.0, 0.0], [1.0, 0.0], [0.1, 0.0]]))
+    curriculum.tell(np.array([[5, 1], [10, 1], [20, 2], [30, 3]], float))
+    curriculum.add(np.array([[4.0, 0.0]]))
+    assert curriculum.goals.tolist() == [[0, 0], [1, 0], [4, 0]]
+    assert curriculum.tally.tolist() == [[5, 1], [10, 1], [20, 2], [0, 0]]
+    assert curriculum.success()[3] == 0.5
+    again = Curriculum(GoalSettings(goal_archive=3), 2)
+    again.restore(curriculum.state())
+    assert again.shares().tolist() == curriculum.shares().tolist()
+    assert farthest(np.array([[0.0], [0.0], [0.0]]), 3).tolist() == [0]
+
+
+def test_hindsight_aims_at_what_was_achieved_later() -> None:
+    layout = GoalLayout(achieved=0, desired=1, size=1)
+    places = np.arange(6.0)
+    one = Trajectory(np.column_stack([places, np.full(6, 99.0)]), np.arange(5.0)[:, None], np.zeros(5), False, True)
+    counts = np.zeros((5, 6))
+    for stream in range(200):
+        found = hindsight_transitions([one], layout, generator(1, stream))
+        goals = found.observations[:, 1].astype(int)
+        assert (goals > np.arange(5)).all()
+        assert found.next_observations[:, 1].astype(int).tolist() == goals.tolist()
+        assert found.targets.ravel().tolist() == one.actions.ravel().tolist()
+        counts[np.arange(5), goals] += 1
+    for t in range(4):  # each later step equally often
+        np.testing.assert_allclose(counts[t, t + 1 :], 200 / (5 - t), rtol=0.35)
+
+
+@pytest.mark.parametrize("method", ["openai-es", "cma-es"])
+def test_any_number_of_ranks_gives_the_same_run_and_so_does_a_resumed_one(method: str, esengine: Run, tmp_path: Path) -> None:
+    size = ("--population-size", "12", "--episodes-per-member", "2", "--wandering-episodes", "3", "--max-episode-steps", "40")
+    rest = (
+        "--hindsight",
+        "1",
+        "--eval-every",
+        "2",
+        "--eval-episodes",
+        "3",
+        "--checkpoint-every",
+        "1",
+        "--keep-checkpoints",
+        "9",
+    )
+    for ranks in ("1", "3") if method == "openai-es" else ("1",):
+        result = esengine("train", method, *MAZE, *size, *rest, "--generations", "4", "--ranks", ranks, "--run-dir", ranks)
+        assert result.returncode == 0, result.stderr
+    if method == "openai-es":
+        same_run(tmp_path / "1", tmp_path / "3")
+    rows = [json.loads(line) for line in (tmp_path / "1" / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 <= row["success_train"] <= 1 and row["goals_known"] > 1 for row in rows)
+    assert rows[1]["success_eval"] == rows[1]["episode_return_eval"]  # the reward of this maze
+    assert (
+        main(["train", method, *MAZE, *size, *rest, "--generations", "2", "--ranks", "1", "--run-dir", str(tmp_path / "r")])
+        == 0
+    )
+    (tmp_path / "r" / "done.json").unlink(missing_ok=True)
+    assert main(["resume", str(tmp_path / "r"), "--generations", "4", "--ranks", "1"]) == 0
+    found, expected = (load_newest(tmp_path / name / "checkpoints") for name in ("r", "1"))
+    assert found is not None
+    assert expected is not None
+    for name, array in expected.arrays.items():
+        assert found.arrays[name].tobytes() == array.tobytes(), name
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("openai-es", "--env-id", "CartPole-v1", "--goals", "curriculum"),
+            "goals need an environment with gymnasium's goal API",
+        ),
+        (
+            ("truncation-es", *MAZE, "--hindsight", "1"),
+            "--hindsight must be used with a method that has a mean to improve, got truncation-es",
+        ),
+        (("openai-es", *MAZE, "--novelty", "ns"), "--novelty does not go with --goals curriculum, got ns"),
+        (("openai-es", *MAZE, "--least-success", "0.8"), "--least-success and --most-success must lie in this order"),
+        (("openai-es", *MAZE, "--wandering-share", "2"), "--wandering-share must lie between 0 and 1, got 2"),
+        (("dagger", *MAZE, "--expert", "a:b"), "--goals has no meaning for dagger"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_one_sentence(
+    flags: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *flags, "--ranks", "1", "--run-dir", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
