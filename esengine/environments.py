@@ -16,7 +16,7 @@ from esengine.trust import modules_of
 
 gymnasium.register("esengine/CartPoleSwingUp-v0", "esengine.swing_up:CartPoleSwingUp", max_episode_steps=500)
 gymnasium.register("esengine/FixedHorizonCartPole-v0", "esengine.fixed_horizon:FixedHorizonCartPole", max_episode_steps=500)
-gymnasium.register("esengine/PointMaze-v0", "esengine.point_maze:PointMaze", max_episode_steps=150)
+gymnasium.register("esengine/PointMaze-v0", "esengine.point_maze:PointMaze", max_episode_steps=250)
 
 
 @dataclass(frozen=True)

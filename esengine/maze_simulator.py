@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from esengine import point_maze_kernels as kernels
@@ -98,6 +99,17 @@ class MazeDynamics:
     def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
         returns: NDArray[np.float64] = kernels.returns(self._maze.walls, self._maze.dense, state, _rounded(controls))
         return returns
+
+    def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        out = np.empty((len(states), 8), np.float32)
+        _observations(states, out)
+        return out
+
+
+@njit(cache=True, error_model="numpy")
+def _observations(states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    for i in range(len(states)):
+        kernels.observe(states[i], out[i])
 
 
 def _rounded(controls: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -45,13 +45,15 @@ def place_by(
 
 @njit(cache=True, error_model="numpy", inline="always")
 def advance(walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float, push_y: float) -> None:
-    """One step of 0.1 s: v' = 5 a - 2.5 v. Walls are rough: a step into one ends where it began, at rest."""
-    speed_x = state[2] + _TIME_STEP * (_FORCE * min(max(push_x, -1.0), 1.0) - _DRAG * state[2])
-    speed_y = state[3] + _TIME_STEP * (_FORCE * min(max(push_y, -1.0), 1.0) - _DRAG * state[3])
-    x, y = state[0] + _TIME_STEP * speed_x, state[1] + _TIME_STEP * speed_y
-    if walls[int(y), int(x)]:
-        x, y, speed_x, speed_y = state[0], state[1], 0.0, 0.0
-    state[0], state[1], state[2], state[3] = x, y, speed_x, speed_y
+    """One step of 0.1 s: v' = 5 a - 2.5 v. A wall stops the point along the axis on which it is met."""
+    for k in range(2):
+        push = min(max(push_x if k == 0 else push_y, -1.0), 1.0)
+        speed = state[2 + k] + _TIME_STEP * (_FORCE * push - _DRAG * state[2 + k])
+        moved = state[k] + _TIME_STEP * speed
+        column, row = (moved, state[1]) if k == 0 else (state[0], moved)
+        if walls[int(row), int(column)]:
+            moved, speed = state[k], 0.0
+        state[k], state[2 + k] = moved, speed
 
 
 @njit(cache=True, error_model="numpy", inline="always")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from esengine.algorithms.planners import PlannerExpert
+from esengine.algorithms.planners import PlannerExpert, SkillExpert
 from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
-from esengine.dynamics import ClassicDynamics, Dynamics, make_dynamics
+from esengine.dynamics import ClassicDynamics, Dynamics, ObservableDynamics, make_dynamics
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.interrupts import StopRequest
 from esengine.launch.config import env_arguments
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.launch.planners import PlannerName, check_planner, load_planner
+from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
 from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
@@ -44,7 +44,9 @@ class CollectSettings:
     planner: PlannerName | None = None
     """Demonstrate by planning every step in a copy of the environment's simulator: mppi, cross-entropy or ilqr."""
     planner_arg: tuple[str, ...] = ()
-    """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
+    """Settings of the planner, or of the search over skills, each name=value; for example horizon=50 num_candidates=256."""
+    skills: tuple[Path, ...] = ()
+    """Demonstrate by chaining the policies of these run directories or files, as a search in the simulator finds best."""
     rules: tuple[str, ...] = ()
     """Modules of rules, when(observation) and act(observation), which correct the policy or the expert, or act alone."""
     env_id: str | None = None
@@ -74,13 +76,16 @@ class CollectSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that collect nothing."""
-        given = [name for name in ("policy", "expert", "planner") if getattr(self, name) is not None]
+        given = [name for name in ("policy", "expert", "planner", "skills") if getattr(self, name) not in (None, ())]
         if len(given) > 1 or not (given or self.rules):
             named = " and ".join(f"--{name}" for name in given) or "none"
             raise UserError(
-                f"collect needs one of --policy, --expert, --planner or --rules, got {named}; name who demonstrates"
+                f"collect needs one of --policy, --expert, --planner, --skills or --rules, got {named}; name who demonstrates"
             )
-        check_planner(self.planner, self.planner_arg)
+        if self.skills:
+            load_skill_planner(self.planner_arg)
+        else:
+            check_planner(self.planner, self.planner_arg)
         if self.env_id is None and self.policy is None:
             raise UserError("--expert, --planner and --rules need --env-id, got none; for example --env-id Pendulum-v1")
         if self.policy is not None and (self.env_id is not None or self.env_arg):
@@ -204,7 +209,7 @@ def _record(pool: Pool, problem: RecordingProblem, settings: CollectSettings, ac
 
 def _shares_plans(settings: CollectSettings) -> bool:
     """Whether a plan is worth dividing over ranks: not if its steps follow from each other, or take microseconds."""
-    if settings.planner not in ("mppi", "cross-entropy"):
+    if settings.skills or settings.planner not in ("mppi", "cross-entropy"):
         return False
     return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
 
@@ -219,7 +224,7 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
     environment = _environment(settings, policy)
     env = environment.make()
     observations, action = describe(env)
-    dynamics = None if settings.planner is None else make_dynamics(environment)
+    dynamics = make_dynamics(environment) if settings.planner is not None or settings.skills else None
     expert = _expert(settings, policy, dynamics)
     if settings.noise and action.kind != "box":
         raise UserError(f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out")
@@ -254,9 +259,31 @@ def _expert(settings: CollectSettings, policy: Policy | None, dynamics: Dynamics
         expert = PolicyExpert(policy)
     elif settings.expert is not None:
         expert = load_expert(settings.expert)
+    elif settings.skills and dynamics is not None:
+        expert = _skill_expert(settings, dynamics)
     elif settings.planner is not None and dynamics is not None:
         expert = PlannerExpert(load_planner(settings.planner, settings.planner_arg), dynamics)
     if settings.rules:
         expert = RuleExpert(load_rules(settings.rules), expert, complete=True)
     assert expert is not None
     return expert
+
+
+def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
+    """The search over skills. Raises UserError for policies that do not fit, or dynamics without observations."""
+    spec = _environment(settings, None)
+    env = spec.make()
+    observations, action = describe(env)
+    env.close()
+    if not isinstance(dynamics, ObservableDynamics) or action.kind != "box":
+        raise UserError(
+            f"--skills need a compiled simulator and box actions, got {spec.env_id}; "
+            "use classic control, MuJoCo or esengine/PointMaze-v0"
+        )
+    policies = [load_policy(path) for path in settings.skills]
+    for path, policy in zip(settings.skills, policies, strict=True):
+        if (policy.spec.observation_dim, policy.spec.action) != (observations.dim, action) or policy.spec.components:
+            raise UserError(
+                f"--skills must fit {spec.env_id}, got {path} of {policy.environment.env_id}; use one of these spaces"
+            )
+    return SkillExpert(load_skill_planner(settings.planner_arg), dynamics, [policy.actor() for policy in policies])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner
+from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, SkillPlanner
 from esengine.errors import UserError, listed
 from esengine.launch.config import settings_from
 from esengine.named_values import named_values
@@ -26,6 +26,13 @@ def load_planner(name: str, arguments: tuple[str, ...]) -> Planner:
         UserError: there is no such setting, or it defines no planner.
     """
     planner: Planner = settings_from(_PLANNERS[name], named_values("--planner-arg", arguments, "horizon=50"))
+    planner.check()
+    return planner
+
+
+def load_skill_planner(arguments: tuple[str, ...]) -> SkillPlanner:
+    """The search over skills. Raises UserError for settings that it does not have, or that search nothing."""
+    planner = settings_from(SkillPlanner, named_values("--planner-arg", arguments, "skill_steps=20"))
     planner.check()
     return planner
 

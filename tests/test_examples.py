@@ -75,6 +75,22 @@ def test_imitation_learns_from_demonstrations_from_the_expert_and_from_its_own_e
     assert before > -1500 < after
 
 
+def test_a_planner_lands_softly_in_an_environment_of_ones_own() -> None:
+    assert example("planner").main(num_candidates=32) < 3
+
+
+def test_three_methods_learn_from_one_planner(tmp_path: Path) -> None:
+    returns = example("guided_policy_search").main(tmp_path, rounds=1, epochs=1, steps=10)
+    assert set(returns) == {"dagger", "plato", "guided-policy-search"}
+
+
+def test_a_planner_chains_a_skill_of_a_curriculum(tmp_path: Path) -> None:
+    alone, chained = example("skills").main(tmp_path / "run", generations=2, episodes=1)
+    assert 0 <= alone <= 1
+    assert 0 <= chained <= 1
+
+
 def test_examples_are_short() -> None:
-    for name in ("truncation_es", "openai_es", "ars", "pgpe", "snes", "cma_es", "sep_cma_es", "ppo"):
+    es = ("truncation_es", "openai_es", "ars", "pgpe", "snes", "cma_es", "sep_cma_es", "ppo")
+    for name in (*es, "planner", "skills", "guided_policy_search"):
         assert 25 <= len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 90

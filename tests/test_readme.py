@@ -25,8 +25,11 @@ SHORTENED = {
     "train dagger": "train dagger --gradient-steps 1",
     "train dart": "train dart --gradient-steps 1",
     "--goals curriculum": "--goals curriculum --population-size 8 --generations 1",
+    "maze=u --episodes 5": "maze=u --episodes 1 --max-episode-steps 20 --planner-arg depth=2 width=4",
     "mppi --env-id Pendulum-v1 --episodes 50": "mppi --env-id Pendulum-v1 --episodes 3 --max-episode-steps 30",
-    **{f"{name} --planner": f"{name} --generations 1 --max-episode-steps 20 --planner" for name in ("1", "plato", "search")},
+    "train plato": "train plato --gradient-steps 1",
+    "train guided-policy-search": "train guided-policy-search --gradient-steps 1",
+    "1 --planner": "1 --generations 1 --max-episode-steps 20 --planner",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
 }  # of what other tests run whole
 

@@ -6,5 +6,6 @@ from esengine.algorithms.planners.expert import PlannerExpert
 from esengine.algorithms.planners.guided import GuidedExpert
 from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.mppi import MPPI
+from esengine.algorithms.planners.skills import SkillExpert, SkillPlanner
 
-__all__ = ["ILQR", "MPPI", "CrossEntropy", "GuidedExpert", "Plan", "Planner", "PlannerExpert"]
+__all__ = ["ILQR", "MPPI", "CrossEntropy", "GuidedExpert", "Plan", "Planner", "PlannerExpert", "SkillExpert", "SkillPlanner"]

@@ -10,47 +10,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import (
-    Attraction,
-    Plan,
-    check_correlation,
-    check_counts,
-    check_positive,
-    first_guess,
-    returns_of,
-)
-from esengine.algorithms.planners.sampling import draw_candidates
+from esengine.algorithms.planners.contract import Attraction, Plan, check_positive, first_guess, returns_of
+from esengine.algorithms.planners.sampling import SamplingPlanner
 from esengine.dynamics import Dynamics
 from esengine.errors import UserError
-from esengine.seeding import derive_seed
 
 _KEPT = 0.3  # of the elites, which compete again in the next iteration; the share of iCEM
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(SamplingPlanner):
     """Plan by a Gaussian over controls that is fitted to its best candidates, again and again."""
 
-    horizon: int = 30
-    """Steps that a plan looks ahead."""
     num_candidates: int = 64
     """Control sequences that an iteration tries."""
     num_iterations: int = 4
     """Times that the Gaussian is fitted."""
     elite_fraction: float = 0.1
     """Part of the candidates that it is fitted to, two at least."""
-    sigma: float = 0.5
-    """Standard deviation of the controls to begin with, in halves of their range."""
     least_sigma: float = 0.05
     """Standard deviation that they keep at least, in halves of their range."""
-    noise_correlation: float = 0.5
-    """Correlation of the noise of neighbouring steps."""
 
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
-        check_counts(horizon=self.horizon, num_candidates=self.num_candidates, num_iterations=self.num_iterations)
-        check_positive(sigma=self.sigma, least_sigma=self.least_sigma)
-        check_correlation(self.noise_correlation)
+        super().check(dynamics)
+        check_positive(least_sigma=self.least_sigma)
         if self.num_candidates < 2:
             raise UserError(f"--planner-arg num_candidates must be at least 2 elites, got {self.num_candidates}; use 2 or more")
         if not 0 < self.elite_fraction <= 1:
@@ -70,8 +54,7 @@ class CrossEntropy:
         num_elites = max(2, round(self.elite_fraction * self.num_candidates))
         kept = mean[None]
         for iteration in range(self.num_iterations):
-            bounds, own_key = (dynamics.low, dynamics.high), np.uint64(derive_seed(key, iteration))
-            candidates = draw_candidates(own_key, self.num_candidates, mean, deviations, self.noise_correlation, *bounds)
+            candidates = self.candidates(dynamics, mean, deviations, key, iteration)
             candidates[: len(kept)] = kept
             returns = returns_of(dynamics, state, candidates, attraction)
             order = np.argsort(-np.where(np.isnan(returns), -np.inf, returns), kind="stable")

@@ -12,35 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import (
-    Attraction,
-    Plan,
-    check_correlation,
-    check_counts,
-    check_positive,
-    first_guess,
-    returns_of,
-)
-from esengine.algorithms.planners.sampling import draw_candidates
+from esengine.algorithms.planners.contract import Attraction, Plan, check_positive, first_guess, returns_of
+from esengine.algorithms.planners.sampling import SamplingPlanner
 from esengine.dynamics import Dynamics
 from esengine.errors import UserError
-from esengine.seeding import derive_seed
 
 
 @dataclass(frozen=True)
-class MPPI:
+class MPPI(SamplingPlanner):
     """Plan by the mean of random candidates, weighted by the exponential of their return."""
 
-    horizon: int = 30
-    """Steps that a plan looks ahead."""
-    num_candidates: int = 128
-    """Control sequences that an iteration tries."""
-    num_iterations: int = 2
-    """Times that a plan is improved before its first control is applied."""
-    sigma: float = 0.5
-    """Standard deviation of the noise on controls, in halves of their range."""
-    noise_correlation: float = 0.5
-    """Correlation of the noise of neighbouring steps."""
     temperature: float = 0.1
     """Difference of returns at which a candidate's weight falls by e; small trusts the best alone."""
     relative_temperature: bool = True
@@ -50,9 +31,8 @@ class MPPI:
 
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
-        check_counts(horizon=self.horizon, num_candidates=self.num_candidates, num_iterations=self.num_iterations)
-        check_positive(sigma=self.sigma, temperature=self.temperature)
-        check_correlation(self.noise_correlation)
+        super().check(dynamics)
+        check_positive(temperature=self.temperature)
         if not self.control_cost >= 0:
             raise UserError(f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 leaves it out")
 
@@ -68,8 +48,7 @@ class MPPI:
         middle, reach = (dynamics.low + dynamics.high) / 2, (dynamics.high - dynamics.low) / 2
         deviations = np.tile(self.sigma * reach, (self.horizon, 1))
         for iteration in range(self.num_iterations):
-            bounds, own_key = (dynamics.low, dynamics.high), np.uint64(derive_seed(key, iteration))
-            candidates = draw_candidates(own_key, self.num_candidates, mean, deviations, self.noise_correlation, *bounds)
+            candidates = self.candidates(dynamics, mean, deviations, key, iteration)
             candidates[0] = mean  # without noise, so that the plan competes with its own changes
             costs = -returns_of(dynamics, state, candidates, attraction)
             temperature = self.temperature * (spread(costs) if self.relative_temperature else 1.0)

@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from esengine.algorithms.planners.contract import check_correlation, check_counts, check_positive
 from esengine.counter_normals import fill_normals, fill_normals_reference
+from esengine.dynamics import Dynamics
+from esengine.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class SamplingPlanner:
+    """What planners have in common that draw candidates about a plan and improve it by what those gain."""
+
+    horizon: int = 30
+    """Steps that a plan looks ahead."""
+    num_candidates: int = 128
+    """Control sequences that an iteration tries."""
+    num_iterations: int = 2
+    """Times that a plan is improved before its first control is applied."""
+    sigma: float = 0.5
+    """Standard deviation of the controls to begin with, in halves of their range."""
+    noise_correlation: float = 0.5
+    """Correlation of the noise of neighbouring steps."""
+
+    def check(self, dynamics: Dynamics | None = None) -> None:
+        """Raises UserError for settings that define no planner."""
+        check_counts(horizon=self.horizon, num_candidates=self.num_candidates, num_iterations=self.num_iterations)
+        check_positive(sigma=self.sigma)
+        check_correlation(self.noise_correlation)
+
+    def candidates(
+        self, dynamics: Dynamics, mean: NDArray[np.float64], deviations: NDArray[np.float64], key: int, iteration: int
+    ) -> NDArray[np.float64]:
+        """An iteration's candidates within the bounds, (num_candidates, horizon, num_controls), see `draw_candidates`."""
+        own_key, bounds = np.uint64(derive_seed(key, iteration)), (dynamics.low, dynamics.high)
+        drawn: NDArray[np.float64] = draw_candidates(
+            own_key, self.num_candidates, mean, deviations, self.noise_correlation, *bounds
+        )
+        return drawn
 
 
 @njit(cache=True, error_model="numpy")

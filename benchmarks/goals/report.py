@@ -47,8 +47,8 @@ def write_report(results: dict[str, Any], path: Path) -> None:
         mean = [float(np.mean([row[name] for row in own])) for name in ("training_success", "in_band", "env_steps")]
         first = ", ".join("never" if row["first_at_0.9"] is None else str(row["first_at_0.9"]) for row in own)
         lines.append(f"| {arm} | {mean[0]:.2f} | {mean[1]:.0%} | {mean[2] / 1e6:.1f} | {first} |")
+    lines += ["", *([results["note"], ""] if results["note"] else [])]
     lines += [
-        "",
         "## Half-random actions",
         "",
         "The maze `u`, 100 episodes of 150 steps, cells of side 0.5; entropy in nats.",

@@ -91,9 +91,10 @@ if __name__ == "__main__":
     parser.add_argument("--parts", nargs="+", default=["curriculum", "coverage"], help="what to measure")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="of the runs of the curriculum")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), help="of the runs of the curriculum")
+    parser.add_argument("--note", help="what the page says about the figures")
     chosen = parser.parse_args()
     file = HERE / "results.json"
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"curriculum": [], "coverage": []}
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"note": "", "curriculum": [], "coverage": []}
     if "coverage" in chosen.parts:
         results["coverage"] = measure_coverage()
     for own_seed in chosen.seeds if "curriculum" in chosen.parts else ():
@@ -102,5 +103,6 @@ if __name__ == "__main__":
             kept = [one for one in results["curriculum"] if (one["arm"], one["seed"]) != (own_arm, own_seed)]
             results["curriculum"] = sorted([*kept, row], key=lambda one: (list(ARMS).index(one["arm"]), one["seed"]))
             file.write_text(json.dumps(results, indent=1) + "\n")
+    results |= {} if chosen.note is None else {"note": chosen.note}
     file.write_text(json.dumps(results, indent=1) + "\n")
     write_report(results, HERE / "RESULTS.md")
