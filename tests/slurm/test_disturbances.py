@@ -101,7 +101,8 @@ def test_three_minutes_of_work_under_a_limit_of_one(user: User, esengine: Run, t
     search = ("train", "openai-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize")
     size = ("--population-size", "40", "--generations", "450", "--checkpoint-every", "50")
     job = user.submit(*ON_TWO_NODES, "--time", "1", "--stop-before", "5", "--", *search, *size, "--run-dir", "limited")
-    assert esengine(*search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited").returncode == 0
+    undisturbed = esengine(*search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited", timeout=800)
+    assert undisturbed.returncode == 0
     assert user.wait_for_end(job) == ["COMPLETED"], user.logs()
     same_run(tmp_path / "unlimited", user.folder / "limited")
     config = json.loads((user.folder / "limited" / "config.json").read_text())
