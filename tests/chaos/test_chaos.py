@@ -6,6 +6,8 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,13 +27,25 @@ SHORT = {
 }
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the undisturbed run of a task, which is made once."""
+
+    @cache
+    def run_of(task: str) -> Path:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        reference(folder, task)
+        return folder / "run"
+
+    return run_of
+
+
 @pytest.mark.parametrize("name", SHORT)
-def test_a_disturbed_run_gives_the_result_of_the_undisturbed_one(tmp_path: Path, name: str) -> None:
-    for folder in ("quiet", "disturbed"):
-        (tmp_path / folder).mkdir()
-    reference(tmp_path / "quiet", SHORT[name])
-    SCENARIOS[name].play(tmp_path / "disturbed", SHORT[name], random.Random(1))
-    same_result(tmp_path / "quiet" / "run", tmp_path / "disturbed" / "run")
+def test_a_disturbed_run_gives_the_result_of_the_undisturbed_one(
+    tmp_path: Path, name: str, undisturbed: Callable[[str], Path]
+) -> None:
+    SCENARIOS[name].play(tmp_path, SHORT[name], random.Random(1))
+    same_result(undisturbed(SHORT[name]), tmp_path / "run")
 
 
 def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(tmp_path: Path) -> None:
@@ -46,15 +60,14 @@ def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(t
     assert all("--member-timeout 5 s" in failure["error"] for failure in failures)
 
 
-def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(tmp_path: Path) -> None:
+def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(
+    tmp_path: Path, undisturbed: Callable[[str], Path]
+) -> None:
     """An mpirun without the tools that tell of fault tolerance beside it."""
     plain = tmp_path / "mpirun"
     plain.write_text(f'#!/bin/sh\nexec {find_mpirun()} "$@"\n')
     plain.chmod(0o755)
-    for folder in ("quiet", "disturbed"):
-        (tmp_path / folder).mkdir()
-    reference(tmp_path / "quiet", "objective")
-    run = Run(tmp_path / "disturbed", random.Random(1))
+    run = Run(tmp_path, random.Random(1))
     run.start(*TASKS["objective"], "--ranks", "2", "--run-dir", "run", ESENGINE_MPIRUN=str(plain))
     run.wait_for_generation(3)
     processes.kill(processes.living(run.mark)[-1:])
@@ -63,7 +76,7 @@ def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(tmp
     assert "go on with: esengine resume run" in errors
     run.start("resume", "run", "--trust-modules", "--quiet", "--ranks", "2")
     assert run.end()[0] == 0
-    same_result(tmp_path / "quiet" / "run", run.path)
+    same_result(undisturbed("objective"), run.path)
 
 
 def test_a_death_before_the_pool_is_open_starts_the_ranks_again(tmp_path: Path) -> None:
