@@ -4,7 +4,7 @@ The check of Fu, Luo and Levine 2018 (arXiv 1710.11248). The generator here is e
 whatever gives policies and the steps that they met can be one. Run: python airl.py
 """
 
-import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,16 +54,19 @@ def best_value(rewards, moves):
 class SoftIteration:
     """A generator: the policy that is softly best for the reward as it is, and two long episodes of it."""
 
-    generation, varying_state = 0, ()
+    varying_state = ()
+
+    def __init__(self, problem):
+        self.generation, self.problem = 0, problem
 
     def improve(self, pool, finished):
         self.generation += 1
-        policy = soft_policy(table(problem.source), moves)
+        policy = soft_policy(table(self.problem.source), moves)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = draw(policy, 2)
         nothing = np.zeros(done.shape, bool)
         steps = Steps(eye[states[:, :-1]], eye[states[:, 1:]], done[..., None].astype(float), nothing, nothing)
-        return Improvement(Sampled(row[None], Actor(problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps), 0, 0, {})
+        return Improvement(Sampled(row[None], Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps), 0, 0, {})
 
 
 def table(source):
@@ -73,24 +76,30 @@ def table(source):
     return g + GAMMA * h[moves] - h[:, None]
 
 
-states, done = draw(soft_policy(truth, moves), 200)
-trajectories = [Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True) for s, a in zip(states, done, strict=True)]
-demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
-generations = int(sys.argv[1]) if len(sys.argv) > 1 else 150
-other = np.stack([random.permutation(S) for _ in range(A)], 1)  # the same states under other moves
-for state_only in (True, False):  # without a potential a reward of state and action takes what the other leaves to it
-    sizes = {"reward_hidden_sizes": () if state_only else (64,), "potential_hidden_sizes": (), "reward_batch_size": 1024}
-    steps = {"reward_steps": 10, "reward_learning_rate": 0.02, "gradient_penalty": 0.0, "replay_generations": 3}
-    settings = AIRLSettings(("given",), state_only=state_only, shaping=state_only, discount=GAMMA, **sizes, **steps)
-    policy = PolicySpec(S, actions, sampled=True)
-    parts = (EnvironmentSpec("world"), ObservationSpec(S, True), policy, 0)
-    problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)
-    method, found = AIRL(settings, problem, SoftIteration(), demonstrations, 0), []
-    for _ in range(generations):
-        method.step(None, {})
-        found.append(method.reward.steps(eye.repeat(A, 0), np.tile(np.arange(A), S)[:, None].astype(float)).reshape(S, A))
-    learned = np.mean(found[generations // 2 :], axis=0)
-    error = np.abs((learned - learned.mean()) - (truth - truth.mean())).max()
-    share = best_value(learned, other) / best_value(truth, other)
-    what = "state" if state_only else "state and action"
-    print(f"reward of the {what}: largest error {error:.3f}, {share:.0%} of the best in the other world")
+def main(generations: int = 150) -> list[tuple[float, float]]:
+    """Learn both rewards; gives the largest error of each, and its share of the best in another world."""
+    states, done = draw(soft_policy(truth, moves), 200)
+    trajectories = [Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True) for s, a in zip(states, done, strict=True)]
+    demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
+    other = np.stack([random.permutation(S) for _ in range(A)], 1)  # the same states under other moves
+    results = []
+    for state_only in (True, False):  # without a potential, a reward of state and action becomes the advantage here
+        sizes = {"reward_hidden_sizes": () if state_only else (64,), "potential_hidden_sizes": (), "reward_batch_size": 1024}
+        steps = {"reward_steps": 10, "reward_learning_rate": 0.02, "gradient_penalty": 0.0, "replay_generations": 3}
+        settings = AIRLSettings(("given",), state_only=state_only, shaping=state_only, discount=GAMMA, **sizes, **steps)
+        parts = (EnvironmentSpec("world"), ObservationSpec(S, True), PolicySpec(S, actions, sampled=True), 0)
+        problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)
+        method, found = AIRL(settings, problem, SoftIteration(problem), demonstrations, 0), []
+        for _ in range(generations):
+            method.step(None, {})
+            found.append(table(replace(problem.source, potential=None)))
+        learned = np.mean(found[generations // 2 :], axis=0)
+        error = np.abs((learned - learned.mean()) - (truth - truth.mean())).max()
+        results.append((error, best_value(learned, other) / best_value(truth, other)))
+        what = "state" if state_only else "state and action"
+        print(f"reward of the {what}: largest error {error:.3f}, {results[-1][1]:.0%} of the best in the other world")
+    return results
+
+
+if __name__ == "__main__":
+    main()

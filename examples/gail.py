@@ -1,10 +1,9 @@
 """GAIL with evolution as the generator: the pendulum swings up from ten demonstrations, without one look at its reward.
 
 The reward is a network that learns to tell the expert's steps from those of a population of policies; `cma-es` makes the
-policies, and every worker scores its own. Run: python gail.py [environment steps]
+policies, and every worker scores its own. Run: python gail.py
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -13,27 +12,33 @@ from esengine.demonstrations import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.world import World
 
-budget = int(sys.argv[1]) if len(sys.argv) > 1 else 8_000_000
-folder = Path(tempfile.mkdtemp())
-settings = CollectSettings(expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=10)
-demonstrations = collect_on(World(), settings)
-save_demonstrations(folder / "demonstrations.npz", demonstrations)
 
-# The environment's own return is told by evaluations, and nobody learns from it.
-result = esengine.train(
-    "gail",
-    demonstrations=(str(folder / "demonstrations.npz"),),
-    generator="cma-es",
-    generator_arg=("population_size=64",),
-    episodes_per_member=2,
-    generations=100_000,
-    max_env_steps=budget,
-    run_dir=folder / "gail",
-)
-print(f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f} (random policies about -1200)")
+def main(folder: Path, budget: int = 8_000_000) -> tuple[float, float]:
+    """Learn reward and policy, then a new policy on the reward alone; gives the returns of both."""
+    settings = CollectSettings(expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=10)
+    demonstrations = collect_on(World(), settings)
+    save_demonstrations(folder / "demonstrations.npz", demonstrations)
 
-# The learned reward is a file of the run. A new search is paid by it alone, from a new start.
-again = esengine.train(
-    "cma-es", env_id="Pendulum-v1", reward=folder / "gail", population_size=64, generations=100_000, max_env_steps=budget // 2
-)
-print(f"a new search on the learned reward {again.final_return:.0f}")
+    # The environment's own return is told by evaluations, and nobody learns from it.
+    result = esengine.train(
+        "gail",
+        demonstrations=(str(folder / "demonstrations.npz"),),
+        generator="cma-es",
+        generator_arg=("population_size=64",),
+        episodes_per_member=2,
+        generations=100_000,
+        max_env_steps=budget,
+        run_dir=folder / "gail",
+    )
+    print(f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f}, random about -1200")
+
+    # The learned reward is a file of the run. A new search is paid by it alone, from a new start.
+    paid = {"env_id": "Pendulum-v1", "reward": folder / "gail", "run_dir": folder / "again"}
+    again = esengine.train("cma-es", population_size=64, generations=100_000, max_env_steps=budget // 2, **paid)
+    print(f"a new search on the learned reward {again.final_return:.0f}")
+    return result.final_return, again.final_return
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        main(Path(name))

@@ -5,8 +5,6 @@ sampled partition function must find the same. The generator is the reward's own
 policies do not see the clock: importance weights make up for what that costs. Run: python inverse_rl.py
 """
 
-import sys
-
 import numpy as np
 
 from esengine.algorithms.inverse_rl import tabular
@@ -34,45 +32,52 @@ def table(reward):
 class SoftIteration:
     """A generator: the soft policy of the reward as it is, as it acts on average over time, and 300 episodes of it."""
 
-    generation, varying_state = 0, ()
+    varying_state = ()
+
+    def __init__(self, problem):
+        self.generation, self.problem = 0, problem
 
     def improve(self, pool, finished):
         self.generation += 1
-        visits = tabular.expected_visits(mdp, tabular.soft_policy(mdp, table(problem.source.learned))[0]) + 1e-3
+        visits = tabular.expected_visits(mdp, tabular.soft_policy(mdp, table(self.problem.source.learned))[0]) + 1e-3
         policy = visits / visits.sum(1, keepdims=True)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = tabular.sample_trajectories(mdp, np.repeat(policy[None], T, 0), 300, random)
         nothing = np.zeros((1, 300 * T), bool)
         here, there = (eye[part.ravel()][None] for part in (states[:, :-1], states[:, 1:]))
         steps = Steps(here, there, done.reshape(1, -1, 1).astype(float), nothing, nothing)
-        return Improvement(Sampled(row[None], Actor(problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps), 0, 0, {})
+        return Improvement(Sampled(row[None], Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps), 0, 0, {})
 
     def metrics(self):
         return {}
 
 
-expert, _ = tabular.soft_policy(mdp, truth)
-states, done = tabular.sample_trajectories(mdp, expert, 1000, random)
-trajectories = [Trajectory(eye[s], a[:, None], np.zeros(T), False, True) for s, a in zip(states, done, strict=True)]
-demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
-visits = tabular.count_visits(mdp, states, done).mean(0)
+def main(generations: int = 60) -> tuple[float, float]:
+    """Learn a reward; gives how far visits are from the demonstrations': the learned reward's, and the exact one's."""
+    expert, _ = tabular.soft_policy(mdp, truth)
+    states, done = tabular.sample_trajectories(mdp, expert, 1000, random)
+    trajectories = [Trajectory(eye[s], a[:, None], np.zeros(T), False, True) for s, a in zip(states, done, strict=True)]
+    demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
+    visits = tabular.count_visits(mdp, states, done).mean(0)
 
-steps = {"reward_steps": 5, "reward_learning_rate": 0.03, "reward_hidden_sizes": (32,)}
-settings = InverseRLSettings(("given",), **steps)
-parts = (EnvironmentSpec("world"), ObservationSpec(S, True), PolicySpec(S, actions, sampled=True), 0)
-problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=T, sampling=settings.sampling)
-method = GuidedCost(settings, problem, SoftIteration(), demonstrations, 0)
-for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 60):
-    method.step(None, {})
+    steps = {"reward_steps": 5, "reward_learning_rate": 0.03, "reward_hidden_sizes": (32,)}
+    settings = InverseRLSettings(("given",), **steps)
+    parts = (EnvironmentSpec("world"), ObservationSpec(S, True), PolicySpec(S, actions, sampled=True), 0)
+    problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=T, sampling=settings.sampling)
+    method = GuidedCost(settings, problem, SoftIteration(problem), demonstrations, 0)
+    for _ in range(generations):
+        method.step(None, {})
+
+    def distance(rewards):
+        """Total variation between what the rewards' soft policy visits and what the demonstrations do."""
+        return np.abs(tabular.expected_visits(mdp, tabular.soft_policy(mdp, rewards)[0]) - visits).sum() / (2 * T)
+
+    told, exact = method.metrics(), tabular.fit_rewards(mdp, visits, tolerance=1e-4)
+    bounds = f"{told['log_z_low']:.2f} to {told['log_z_high']:.2f}"
+    print(f"log Z {told['log_z']:.2f} ({bounds}), effective share of the trajectories {told['effective_share']:.0%}")
+    print(f"distance of visits: sampled {distance(table(method.reward)):.4f}, exact {distance(exact):.4f}")
+    return distance(table(method.reward)), distance(exact)
 
 
-def distance(rewards):
-    """Total variation between what the rewards' soft policy visits and what the demonstrations do."""
-    return np.abs(tabular.expected_visits(mdp, tabular.soft_policy(mdp, rewards)[0]) - visits).sum() / (2 * T)
-
-
-told, exact = method.metrics(), tabular.fit_rewards(mdp, visits, tolerance=1e-4)
-print(
-    f"log Z {told['log_z']:.2f} ({told['log_z_low']:.2f} to {told['log_z_high']:.2f}), effective {told['effective_share']:.0%}"
-)
-print(f"distance of visits: sampled {distance(table(method.reward)):.4f}, exact {distance(exact):.4f}")
+if __name__ == "__main__":
+    main()
