@@ -30,7 +30,7 @@ def table(reward):
 
 
 class SoftIteration:
-    """A generator: the soft policy of the reward as it is, as it acts on average over time, and 300 episodes of it."""
+    """A generator: the soft policy of the reward as it is, as it acts on average over time, and 600 episodes of it."""
 
     varying_state = ()
 
@@ -42,8 +42,8 @@ class SoftIteration:
         visits = tabular.expected_visits(mdp, tabular.soft_policy(mdp, table(self.problem.source.learned))[0]) + 1e-3
         policy = visits / visits.sum(1, keepdims=True)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
-        states, done = tabular.sample_trajectories(mdp, np.repeat(policy[None], T, 0), 300, random)
-        nothing = np.zeros((1, 300 * T), bool)
+        states, done = tabular.sample_trajectories(mdp, np.repeat(policy[None], T, 0), 600, random)
+        nothing = np.zeros((1, 600 * T), bool)
         here, there = (eye[part.ravel()][None] for part in (states[:, :-1], states[:, 1:]))
         steps = Steps(here, there, done.reshape(1, -1, 1).astype(float), nothing, nothing)
         return Improvement(Sampled(row[None], Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps), 0, 0, {})
@@ -60,7 +60,7 @@ def main(generations: int = 60) -> tuple[float, float]:
     demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
     visits = tabular.count_visits(mdp, states, done).mean(0)
 
-    steps = {"reward_steps": 5, "reward_learning_rate": 0.03, "reward_hidden_sizes": (32,)}
+    steps = {"reward_steps": 5, "reward_learning_rate": 0.02, "reward_hidden_sizes": (32,)}
     settings = InverseRLSettings(("given",), **steps)
     parts = (EnvironmentSpec("world"), ObservationSpec(S, True), PolicySpec(S, actions, sampled=True), 0)
     problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=T, sampling=settings.sampling)

@@ -47,7 +47,7 @@ def test_snes_learns_a_scale_for_every_parameter() -> None:
 
 
 def test_cma_es_calibrates_a_simulation() -> None:
-    assert example("cma_es").main(generations=40) == pytest.approx(np.array([15.0, 0.4]), rel=0.1)
+    assert example("cma_es").main(generations=30) == pytest.approx(np.array([15.0, 0.4]), rel=0.1)
 
 
 def test_sep_cma_es_works_in_a_thousand_dimensions() -> None:
@@ -97,7 +97,7 @@ def test_examples_are_short() -> None:
 
 
 def test_inverse_rl_visits_what_the_demonstrations_visit() -> None:
-    sampled, exact = example("inverse_rl").main(generations=40)
+    sampled, exact = example("inverse_rl").main(generations=30)
     assert exact < 0.001
     assert sampled < 0.02
 
