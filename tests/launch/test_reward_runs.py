@@ -69,7 +69,7 @@ def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine:
         ({"survival_bonus": 1.0}, "--survival-bonus belongs to the environment's own reward"),
         ({"env_backend": "vectorized"}, "got vectorized; use auto"),
         ({"stop_step": 5}, "go with the environment's own reward, got --reward"),
-        ({"env_id": None, "objective": "m:f", "dimension": 2}, "--reward belongs to --env-id"),
+        ({"env_id": None, "objective": "m:f", "dimension": 2}, "--reward and --potential belong to --env-id"),
         ({"env_id": "Endless-v0"}, "use --max-episode-steps 1000"),
     ],
 )
