@@ -12,6 +12,7 @@ import mmap
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +92,11 @@ def _last_words(code: int) -> str:
         ", as when memory runs out, a member exceeds --member-timeout or somebody kills it" if code == -signal.SIGKILL else ""
     )
     return f"{where} was ended by {signal.Signals(-code).name}{hint}"
+
+
+def _pass_on(rank: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it may have ended by itself just now
+        os.kill(rank, number)
 
 
 def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
