@@ -100,3 +100,9 @@ def test_inverse_rl_visits_what_the_demonstrations_visit() -> None:
     sampled, exact = example("inverse_rl").main(generations=30)
     assert exact < 0.001
     assert sampled < 0.02
+
+
+def test_gail_learns_a_reward_that_a_new_search_is_paid_by(tmp_path: Path) -> None:
+    learned, again = example("gail").main(tmp_path, budget=60_000)
+    assert -2000 < learned < 0
+    assert -2000 < again < 0
