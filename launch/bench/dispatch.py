@@ -16,6 +16,7 @@ NUM_WORKERS = 2
 NUM_MEMBERS = 32_767  # the largest population whose units are single members
 SLEEP_S = 0.01
 _SLEEPS = 64  # of every worker in a generation
+_SINGLE = 2000  # members with a message each
 _SLOW_TASKS = 2000  # enough for pools that do a few thousand a second
 
 MASTER_COST = "master's time a message"
@@ -32,11 +33,11 @@ def bench_dispatch(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
     others: tuple[list[float], list[float], list[float]] = ([], [], [])
     for _ in range(settings.repeats):
         ours.append(measured_by_ranks(NUM_WORKERS, Request(NUM_MEMBERS), stop))
-        single.append(measured_by_ranks(NUM_WORKERS, Request(NUM_MEMBERS, singly=True), stop))
+        single.append(measured_by_ranks(NUM_WORKERS, Request(_SINGLE, 3, singly=True), stop))
         others[0].append(_multiprocessing_rate(1))
         others[1].append(_multiprocessing_rate(NUM_MEMBERS // (4 * NUM_WORKERS)))
         others[2].append(_mpi_pool_rate(stop))
-    rate, alone = _rate(ours), _rate(single)
+    rate, alone = _rate(ours, NUM_MEMBERS), _rate(single, _SINGLE)
     pool, chunked, executor = (statistics.median(rates) for rates in others)
     name = f"no-op members, {NUM_WORKERS} workers"
     figures = [
@@ -48,9 +49,9 @@ def bench_dispatch(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
     return [*figures, *_efficiencies(settings, stop), *_costs(single, settings, stop)]
 
 
-def _rate(timings: list[Timings]) -> float:
+def _rate(timings: list[Timings], num_members: int) -> float:
     """Members a second, the median of all generations."""
-    return NUM_MEMBERS / statistics.median(seconds for run in timings for seconds in run.wall_s)
+    return num_members / statistics.median(seconds for run in timings for seconds in run.wall_s)
 
 
 def _multiprocessing_rate(chunksize: int) -> float:
@@ -113,8 +114,8 @@ def _costs(single: list[Timings], settings: BenchSettings, stop: StopRequest) ->
     asleep = measured_by_ranks(1, Request(_SLEEPS, 3, SLEEP_S), stop)
     one = measured_by_ranks(1, Request(1, 20), stop)
     costs = {
-        MASTER_COST: statistics.median(used / NUM_MEMBERS for timings in single for used in timings.master_s),
-        WORKER_COST: statistics.median(NUM_WORKERS * wall / NUM_MEMBERS for timings in single for wall in timings.wall_s),
+        MASTER_COST: statistics.median(used / _SINGLE for timings in single for used in timings.master_s),
+        WORKER_COST: statistics.median(NUM_WORKERS * wall / _SINGLE for timings in single for wall in timings.wall_s),
         SLEEP_COST: max(0.0, statistics.median(asleep.wall_s) / _SLEEPS - SLEEP_S),
         PUBLISH_COST: statistics.median(one.publish_s),
         ROUND_TRIP: statistics.median(one.wall_s),
