@@ -82,4 +82,4 @@ def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
     noise.weighted_square_sum(weights, none, 0, row)
     if isinstance(problem, EnvironmentProblem):
         problem.set_context(problem.context())
-        problem.simulator().run(problem.actor, 0, np.zeros(1 + 2 * problem.observations.dim), max_steps=1)
+        problem.warm_up()

@@ -290,6 +290,13 @@ class EnvironmentProblem:
         """Seeds of the members' episodes, (num_members, num_episodes)."""
         return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
 
+    def warm_up(self) -> None:
+        """Take one step, which compiles what an episode uses; what raises here raises again in members, who are counted."""
+        try:
+            self.simulator().run(self.actor, 0, np.zeros(1 + 2 * self.observations.dim), max_steps=1)
+        except (Exception, SystemExit):
+            self._simulator = None  # it may be in any state
+
     def simulator(self) -> Simulator:
         """The rank's simulator, made when it is first needed, or anew for every episode with ``fresh_env``."""
         if self._simulator is None or self.fresh_env:

@@ -171,21 +171,3 @@ def test_goals_in_an_attribute_are_set_and_environments_without_goals_are_refuse
         GoalLayout.of(gymnasium.make("CartPole-v1"))
     with pytest.raises(UserError, match="maze must be one of open, u, s, snake"):
         EnvironmentSpec(MAZE, {"maze": "x"}).make().close()
-
-
-def test_gymnasium_robotics_environments_take_goals() -> None:
-    pytest.importorskip("gymnasium_robotics", reason="needs the extra [robotics]")
-    spec = EnvironmentSpec("gymnasium_robotics:FetchReach-v4")
-    env = AimedEnv(spec.make())
-    layout = GoalLayout.of(env)
-    env.reset(seed=0)
-    goal = env.unwrapped.goal + 0.05  # type: ignore[attr-defined]
-    env.goals = GoalList(goal[None], np.array([0.0, 1.0]))
-    observation, _ = env.reset(seed=0)
-    assert observation["desired_goal"].tolist() == goal.tolist()
-    one = wandered(spec.env_id, "sticky", 0).trajectory
-    again = relabelled(one, env, achieved_at_last(one, layout))
-    reached = layout.achieved_of(one.observations)[1:]
-    expected = env.unwrapped.compute_reward(reached, reached[-1], {})  # type: ignore[attr-defined]
-    assert again.rewards.tolist() == expected.tolist()
-    assert again.rewards[-1] == 0

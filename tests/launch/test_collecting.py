@@ -93,7 +93,10 @@ def test_only_episodes_that_are_good_enough_are_kept() -> None:
 
 
 BAD = {
-    "nobody": (("--env-id", "Pendulum-v1"), "collect needs one of --policy, --expert, --planner or --rules, got none"),
+    "nobody": (
+        ("--env-id", "Pendulum-v1"),
+        "collect needs one of --policy, --expert, --planner, --skills or --rules, got none",
+    ),
     "no environment": (("--expert", "teachers:lean"), "--expert, --planner and --rules need --env-id, got none"),
     "no such expert": (("--expert", "teachers:missing", "--env-id", "CartPole-v1"), "got no such name for 'missing'"),
     "no such rule": (("--rules", "worlds", "--env-id", "CartPole-v1"), "must define when(observation) and act(observation)"),
