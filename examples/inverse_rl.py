@@ -59,6 +59,7 @@ def main(generations: int = 60) -> tuple[float, float]:
     trajectories = [Trajectory(eye[s], a[:, None], np.zeros(T), False, True) for s, a in zip(states, done, strict=True)]
     demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
     visits = tabular.count_visits(mdp, states, done).mean(0)
+    world = tabular.TabularMDP(mdp.transitions, np.bincount(states[:, 0], minlength=S) / len(states), T)  # starts as they began
 
     steps = {"reward_steps": 5, "reward_learning_rate": 0.02, "reward_hidden_sizes": (32,)}
     settings = InverseRLSettings(("given",), **steps)
@@ -70,9 +71,9 @@ def main(generations: int = 60) -> tuple[float, float]:
 
     def distance(rewards):
         """Total variation between what the rewards' soft policy visits and what the demonstrations do."""
-        return np.abs(tabular.expected_visits(mdp, tabular.soft_policy(mdp, rewards)[0]) - visits).sum() / (2 * T)
+        return np.abs(tabular.expected_visits(world, tabular.soft_policy(world, rewards)[0]) - visits).sum() / (2 * T)
 
-    told, exact = method.metrics(), tabular.fit_rewards(mdp, visits, tolerance=1e-4)
+    told, exact = method.metrics(), tabular.fit_rewards(world, visits, tolerance=1e-4)
     bounds = f"{told['log_z_low']:.2f} to {told['log_z_high']:.2f}"
     print(f"log Z {told['log_z']:.2f} ({bounds}), effective share of the trajectories {told['effective_share']:.0%}")
     print(f"distance of visits: sampled {distance(table(method.reward)):.4f}, exact {distance(exact):.4f}")
