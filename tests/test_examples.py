@@ -102,6 +102,13 @@ def test_inverse_rl_visits_what_the_demonstrations_visit() -> None:
     assert sampled < 0.02
 
 
+def test_airl_finds_the_reward_of_states_and_its_control_fails() -> None:
+    (error, share), (_, share_of_control) = example("airl").main(generations=40)
+    assert error < 0.1  # 0.044 after the example's 150 generations
+    assert share >= 0.95
+    assert share_of_control < 0.5
+
+
 def test_gail_learns_a_reward_that_a_new_search_is_paid_by(tmp_path: Path) -> None:
     learned, again = example("gail").main(tmp_path, budget=60_000)
     assert -2000 < learned < 0
