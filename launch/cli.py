@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from esengine import __version__
 from esengine.errors import Interrupted, UserError, WorkerError, listed
@@ -61,8 +63,19 @@ def _fail_for_memory(error: MemoryError) -> int:
     return _fail(f"the memory of this machine must hold what is asked for, and cannot{what}; {ways}", 1 if begun else 2)
 
 
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning's text: one sentence where it is ours, else with the place in the library that it is from."""
+    if Path(filename).is_relative_to(Path(__file__).parent.parent):
+        return f"esengine: {message}\n"
+    return _format_warning(message, category, filename, lineno, line)
+
+
+_format_warning = warnings.formatwarning
+
+
 def run_process() -> None:
     """The process's entry: `main`, and then an orderly or a forced end of MPI."""
+    warnings.formatwarning = _warn
     prepare_rank()
     try:
         status = main()

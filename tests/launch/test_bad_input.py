@@ -289,10 +289,13 @@ def test_hostile_folder_names_reach_the_run_unharmed(esengine: Run, tmp_path: Pa
     assert f"run directory {name}" in result.stdout
 
 
-def test_quiet_holds_for_one_start(esengine: Run) -> None:
+def test_quiet_holds_for_one_start_and_a_warning_is_one_line(esengine: Run, tmp_path: Path) -> None:
     arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations")
     assert esengine(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
+    (tmp_path / "run" / "checkpoints" / "000002" / "state.safetensors").write_bytes(b"damaged")
     loud = esengine("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules")
+    assert loud.stderr.startswith("esengine: checkpoint run/checkpoints/000002 is damaged")
+    assert loud.stderr.count("\n") == 1
     assert "finished: 3 generations" in loud.stdout
 
 
