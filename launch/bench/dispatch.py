@@ -16,6 +16,7 @@ NUM_WORKERS = 2
 NUM_MEMBERS = 32_767  # the largest population whose units are single members
 SLEEP_S = 0.01
 _SLEEPS = 64  # of every worker in a generation
+_MANY_SLEEPS = 256  # in one that is long beside its beginning and end, which cost the same whatever its length
 _SINGLE = 2000  # members with a message each
 _SLOW_TASKS = 2000  # enough for pools that do a few thousand a second
 
@@ -82,20 +83,22 @@ def _efficiencies(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
 
     A sleep takes longer than it was asked for, which is no fault of the pool's: a share is of what it takes in a bare loop.
     """
-    shares: dict[int, list[float]] = {workers: [] for workers in settings.workers}
+    cases = [*((workers, _SLEEPS) for workers in settings.workers), (max(settings.workers), _MANY_SLEEPS)]
+    walls: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     sleeps: list[float] = []
     for _ in range(min(settings.repeats, 3)):
         sleeps += _sleeps()
-        for workers, found in shares.items():
-            timings = measured_by_ranks(workers, Request(_SLEEPS * workers, 3, SLEEP_S), stop)
-            found.append(_SLEEPS / statistics.median(timings.wall_s))
+        for (workers, each), found in walls.items():
+            timings = measured_by_ranks(workers, Request(each * workers, 3, SLEEP_S), stop)
+            found.append(statistics.median(timings.wall_s))
     sleep_s = statistics.median(sleeps)
     against = f"always asleep, {sleep_s * 1e3:.2f} ms each"
     figures = []
-    for workers, found in shares.items():
-        share = statistics.median(found) * sleep_s
-        goal = 0.97 if workers == 63 else None
-        figures.append(Figure(f"busy share, {workers} workers", share, "of the time", against, share, goal))
+    for (workers, each), found in walls.items():
+        share = each * sleep_s / statistics.median(found)
+        goal = 0.97 if each == _MANY_SLEEPS else None
+        name = f"busy share, {workers} workers, {each} members each"
+        figures.append(Figure(name, share, "of the time", against, share, goal))
     return figures
 
 
