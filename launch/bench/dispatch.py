@@ -18,6 +18,7 @@ SLEEP_S = 0.01
 _SLEEPS = 64  # of every worker in a generation
 _MANY_SLEEPS = 256  # in one that is long beside its beginning and end, which cost the same whatever its length
 _SINGLE = 2000  # members with a message each
+_CROWD = 8  # workers that always have a message for the master, so that its time is none that it spends looking for one
 _SLOW_TASKS = 2000  # enough for pools that do a few thousand a second
 
 MASTER_COST = "master's time a message"
@@ -116,8 +117,9 @@ def _costs(single: list[Timings], settings: BenchSettings, stop: StopRequest) ->
     """What the simulation of larger machines is made of; ratios say how many workers with members of 100 ms that is."""
     asleep = measured_by_ranks(1, Request(_SLEEPS, 3, SLEEP_S), stop)
     one = measured_by_ranks(1, Request(1, 20), stop)
+    crowd = measured_by_ranks(_CROWD, Request(_SINGLE, 9, singly=True), stop)
     costs = {
-        MASTER_COST: statistics.median(used / _SINGLE for timings in single for used in timings.master_s),
+        MASTER_COST: statistics.median(crowd.master_s) / _SINGLE,
         WORKER_COST: statistics.median(NUM_WORKERS * wall / _SINGLE for timings in single for wall in timings.wall_s),
         SLEEP_COST: max(0.0, statistics.median(asleep.wall_s) / _SLEEPS - SLEEP_S),
         PUBLISH_COST: statistics.median(one.publish_s),

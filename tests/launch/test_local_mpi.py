@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from esengine import session
+from esengine.interrupts import StopRequest
+from esengine.launch.local_mpi import run_ranks
 from esengine.launch.remarks import without_remarks
 from esengine.node_memory import ROOT
 
@@ -35,3 +41,16 @@ def test_remarks_of_mpirun_are_dropped_and_all_else_passes() -> None:
     other = [rule, b"There are not enough slots available in the system\n", rule]
     lines = [b"one\n", *killed, *killed, b"LAUNCHER JOB OBJECT NOT FOUND\n", b"\0two\n", *other, *killed, rule]
     assert list(without_remarks(lines)) == [b"one\n", b"two\n", *other, rule]
+
+
+def test_files_of_a_killed_mpirun_with_the_same_process_number_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mpirun keeps its contact files in a folder named by its process number, and cannot start where there is one."""
+    for number in range(os.getpid() + 1, os.getpid() + 3000):
+        folder = tmp_path / f"ompi.{number % int(Path('/proc/sys/kernel/pid_max').read_text())}"
+        folder.mkdir(mode=0o700)
+        for name in ("pmix.vm.tool", f"pmix.vm.tool.{number}", f"pmix.vm.tool.prterun-{socket.gethostname()}-{number}@0"):
+            (folder / name).write_text("prterun-gone@0.0;tcp4://127.0.0.1:1\n")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert run_ranks(1, [], StopRequest(), module="platform") == 0
