@@ -16,7 +16,7 @@ from esengine.algorithms.behavior_cloning import BehaviorCloningSettings, Exampl
 from esengine.algorithms.dagger import DAggerSettings, expert_share
 from esengine.algorithms.dart import confusion, error_covariance, square_root
 from esengine.checkpoint import load_newest
-from esengine.demonstrations import load_demonstrations, save_demonstrations
+from esengine.demonstrations import load_demonstrations
 from esengine.errors import UserError
 from esengine.experts import FunctionExpert
 from esengine.launch.collecting import CollectSettings, collect_on
@@ -26,9 +26,9 @@ from esengine.rules import Rules, load_rules
 from esengine.spaces import ActionSpec, describe
 from esengine.trajectories import Trajectory, Transitions
 from esengine.world import World
+from examples.tightrope import Tightrope, walk
 from tests.conftest import SUPPORT
 from tests.support import teachers
-from tests.support.imitation_cases import Tightrope, walk
 
 FREE = ActionSpec("box", (1, 1), (-math.inf,) * 2, (math.inf,) * 2, (2,), (), "float64")
 
@@ -195,56 +195,6 @@ def test_mixing_schedules_are_those_of_the_papers() -> None:
     assert shares() == [1, 0, 0, 0]
     assert shares(mixing="linear", mixing_rounds=2) == [1, 0.5, 0, 0]
     assert shares(mixing="exponential") == [1, 0.5, 0.25, 0.125]
-
-
-def test_cloning_falls_off_a_tightrope_with_the_square_of_the_time_and_dagger_in_proportion(tmp_path: Path) -> None:
-    """Regret is exact: the chain of rope and ground has the probabilities that the fitted policies act with."""
-    collected = collect_on(World(), CollectSettings(expert="imitation_cases:walk", env_id="Tightrope-v0", episodes=20))
-    assert collected is not None
-    save_demonstrations(tmp_path / "demos.npz", collected)
-    common: dict[str, Any] = {
-        "demonstrations": (str(tmp_path / "demos.npz"),),
-        "policy": "linear",
-        "sampled_actions": True,
-        "learning_rate": 0.03,
-        "batch_size": 0,
-        "eval_every": 0,
-        "final_episodes": 1,
-        "gradient_steps": 1,
-    }
-    esengine.train("behavior-cloning", run_dir=tmp_path / "cloned", generations=400, **common)
-    aggregated: dict[str, Any] = {
-        "expert": "imitation_cases:walk",
-        "generations": 8,
-        "epochs_per_round": 100,
-        "episodes_per_round": 20,
-    }
-    esengine.train("dagger", run_dir=tmp_path / "dagger", **aggregated, **common)
-    assert 1.8 < exponent(tmp_path / "cloned") < 2.2
-    assert 0.8 < exponent(tmp_path / "dagger") < 1.2
-
-
-def exponent(run: Path) -> float:
-    """Slope of log regret over log time of a run's policy on the tightrope."""
-    import torch
-
-    from esengine.torch_policies import TorchPolicy
-
-    policy = esengine.load_policy(run)
-    network = TorchPolicy(policy.spec, policy.parameters, policy.observation_mean, policy.observation_inverse_std)
-    with torch.no_grad():
-        chances = torch.softmax(network.outputs(torch.eye(9)), dim=1).numpy().astype(float)
-    right = np.array([chances[place, walk(row)] for place, row in enumerate(np.eye(9))])
-    slips, climbs = 1 - right[:8].mean(), right[8]
-    times, regrets = [8, 16, 32, 64], []
-    for time in times:
-        fallen, regret = 0.0, 0.0
-        for _ in range(time):
-            fallen = (1 - fallen) * slips + fallen * (1 - climbs)
-            regret += fallen
-        regrets.append(regret)
-    assert slips * times[-1] < 0.4
-    return float(np.polyfit(np.log(times), np.log(regrets), 1)[0])
 
 
 def test_dagger_stores_the_experts_own_labels_and_the_expert_alone_acts_at_first(tmp_path: Path) -> None:

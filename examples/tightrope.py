@@ -1,4 +1,4 @@
-"""Small tasks with known answers for imitation: registered when the module is imported."""
+"""A tightrope: ``esengine collect --expert examples.tightrope:walk --env-id examples.tightrope:Tightrope-v0``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 class Tightrope(gymnasium.Env[Any, Any]):
     """A chain of states on a rope: the right step goes on, any other falls, and what has fallen costs 1 a step.
 
-    On the rope the right one of eight steps changes from state to state; on the ground it is always the last, which an
+    On the rope the right one of four steps changes from state to state; on the ground it is always the last, which an
     expert climbs back with. The observation is the state, one-hot, of which the expert's own episodes show the rope alone.
     """
 
