@@ -25,8 +25,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a published threshold
 	$(BIN)/esengine train cma-es --env-id Swimmer-v5 --target-return 325
 
-test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the whole test suite, in two processes side by side
+	$(BIN)/python -m pytest -n 2
 
 fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile ones (about ten minutes)
 	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz --timeout 3600

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from esengine.launch.cli import main
 from esengine.node_memory import ROOT
+from tests.support import scheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SUPPORT = REPOSITORY / "tests" / "support"
 
+settings.register_profile("tests", deadline=None)  # a busy machine is no failure
+settings.load_profile("tests")
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first."""
+    items.sort(key=lambda item: scheduling.place(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.ByFile:
+    """With ``-n``, whole files go to the processes, in the order of collection."""
+    config.option.loadscopereorder = False
+    return scheduling.ByFile(config, log)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the shared memory that one of several test processes has for itself."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shutil.rmtree(ROOT, ignore_errors=True)
 
 
 @pytest.fixture
@@ -41,12 +66,15 @@ def esengine(tmp_path: Path, environment: dict[str, str]) -> Run:
 
 @pytest.fixture
 def esengine_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs ``esengine ARGUMENTS`` as the fixture `esengine` does, but in this process: for what ends before anything starts."""
+    """Runs ``esengine ARGUMENTS`` as the fixture `esengine` does, but in this process, which starts at once: for one rank."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(SUPPORT))
 
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        status, told = main([str(argument) for argument in arguments]), capfd.readouterr()
+    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            status, told = main([str(argument) for argument in arguments]), capfd.readouterr()
         return subprocess.CompletedProcess(arguments, status, told.out, told.err)
 
     return run

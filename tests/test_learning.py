@@ -12,43 +12,46 @@ from tests.conftest import Run
 pytestmark = pytest.mark.slow
 
 
-def mean_return(esengine: Run, run: str, tmp_path: Path) -> float:
-    result = esengine("evaluate", run, "--episodes", "100", "--json", f"{run}.json")
+ALONE = ("--ranks", "1", "--quiet", "--run-dir", "run")
+
+
+def mean_return(esengine_here: Run, tmp_path: Path) -> float:
+    result = esengine_here("evaluate", "run", "--episodes", "100", "--ranks", "1", "--json", "run.json")
     assert result.returncode == 0, result.stderr
-    return float(json.loads((tmp_path / f"{run}.json").read_text())["mean_return"])
+    return float(json.loads((tmp_path / "run.json").read_text())["mean_return"])
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
-def test_truncation_es_balances_the_pole(esengine: Run, tmp_path: Path, seed: str) -> None:
+def test_truncation_es_balances_the_pole(esengine_here: Run, tmp_path: Path, seed: str) -> None:
     """475 is the task's threshold; a run of default length passes it as well, the target only ends it sooner."""
     arguments = ("train", "truncation-es", "--env-id", "CartPole-v1", "--population-size", "256", "--target-return", "475")
-    assert esengine(*arguments, "--seed", seed, "--run-dir", "run").returncode == 0
-    assert mean_return(esengine, "run", tmp_path) >= 475
+    assert esengine_here(*arguments, "--seed", seed, *ALONE).returncode == 0
+    assert mean_return(esengine_here, tmp_path) >= 475
 
 
 @pytest.mark.parametrize("method", ["openai-es", "ars", "pgpe", "snes", "sep-cma-es"])
-def test_the_pole_is_balanced_by_default_settings(esengine: Run, tmp_path: Path, method: str) -> None:
-    arguments = ("train", method, "--env-id", "CartPole-v1", "--generations", "40", "--ranks", "1", "--run-dir", "run")
-    assert esengine(*arguments).returncode == 0
-    assert mean_return(esengine, "run", tmp_path) >= 475
+def test_the_pole_is_balanced_by_default_settings(esengine_here: Run, tmp_path: Path, method: str) -> None:
+    arguments = ("train", method, "--env-id", "CartPole-v1", "--generations", "40")
+    assert esengine_here(*arguments, *ALONE).returncode == 0
+    assert mean_return(esengine_here, tmp_path) >= 475
 
 
-def test_ars_swims(esengine: Run, tmp_path: Path) -> None:
-    arguments = ("train", "ars", "--env-id", "Swimmer-v5", "--target-return", "325", "--run-dir", "run")
-    assert esengine(*arguments).returncode == 0
+def test_ars_swims(esengine_here: Run, tmp_path: Path) -> None:
+    arguments = ("train", "ars", "--env-id", "Swimmer-v5", "--target-return", "325")
+    assert esengine_here(*arguments, *ALONE).returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["final_return"] >= 325
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
-def test_cma_es_swims(esengine: Run, tmp_path: Path, seed: str) -> None:
+def test_cma_es_swims(esengine_here: Run, tmp_path: Path, seed: str) -> None:
     """325 is the threshold of Mania et al. 2018, here on fresh episodes; the target counts others, hence the margin."""
     arguments = ("train", "cma-es", "--env-id", "Swimmer-v5", "--target-return", "330")
-    assert esengine(*arguments, "--seed", seed, "--run-dir", "run").returncode == 0
+    assert esengine_here(*arguments, "--seed", seed, *ALONE).returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["evaluations"] <= 600
     assert json.loads((tmp_path / "run" / "done.json").read_text())["final_return"] >= 325
 
 
-def test_cma_es_minimises_the_ellipsoid_from_the_command_line(esengine: Run, tmp_path: Path) -> None:
+def test_cma_es_minimises_the_ellipsoid_from_the_command_line(esengine_here: Run, tmp_path: Path) -> None:
     arguments = ("train", "cma-es", "--objective", "worlds:ellipsoid", "--dimension", "20", "--minimize")
-    assert esengine(*arguments, "--run-dir", "run").returncode == 0
+    assert esengine_here(*arguments, *ALONE).returncode == 0
     assert json.loads((tmp_path / "run" / "best.json").read_text())["value"] <= 1e-9

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.support.compiled import lend_kernels
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +61,26 @@ def test_an_sdist_holds_the_sources_and_the_tests(distributions: dict[str, Path]
     assert {"algorithms/cma_es.py", "launch/cli.py"} <= names
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_it_works_in_another_environment_outside_the_checkout(
-    distributions: dict[str, Path], kind: str, tmp_path: Path
-) -> None:
+def install(distribution: Path, folder: Path) -> None:
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-compile", "--target", str(folder))
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, distribution], check=True, capture_output=True)
+
+
+def test_an_sdist_installs_what_the_wheel_does(distributions: dict[str, Path], tmp_path: Path) -> None:
+    found = []
+    for kind, distribution in distributions.items():
+        install(distribution, tmp_path / kind)
+        package = tmp_path / kind / "esengine"
+        found.append({path.relative_to(package): path.read_bytes() for path in package.rglob("*") if path.is_file()})
+    assert found[0] == found[1] != {}
+
+
+def test_it_works_in_another_environment_outside_the_checkout(distributions: dict[str, Path], tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     packages = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--target",
-        str(packages),
-    ]
-    subprocess.run([*install, distributions[kind]], check=True, capture_output=True)
+    install(distributions["wheel"], packages)
+    lend_kernels(packages / "esengine")
     (packages / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     where = "import esengine, esengine.launch.cli as cli; print(esengine.__file__, cli.__file__)"
     found = subprocess.run([python, "-c", where], cwd=tmp_path, capture_output=True, text=True, check=True).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,17 +14,28 @@ import pytest
 
 from esengine.launch.local_mpi import environment_of_ranks
 from esengine.launch.methods import METHODS
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Run
+from tests.support.launches import variables
 
 README = REPOSITORY / "README.md"
 PAGES = [README, *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"})]  # see tests/slurm
 NOT_RUN = ("make ", "pip install ", "sudo ", "cd ")  # the test suite itself runs in what they build
 SHORTENED = {
-    "--target-return 325": "--generations 2",
+    "--target-return 325": "--generations 1 --population-size 8",
+    "--target-return 475": "--generations 2",
+    "--generations 40 --target-return 500": "--generations 3",
+    "--generations 20 --run-dir": "--generations 2 --run-dir",
+    "--generations 30": "--generations 3",
     "esengine submit": "esengine submit --dry-run",
-    "train behavior-cloning": "train behavior-cloning --gradient-steps 1 --generations 20",
+    "--minimize --run-dir": "--minimize --generations 20 --run-dir",
+    "train behavior-cloning": "train behavior-cloning --gradient-steps 1 --generations 5",
     "train dagger": "train dagger --gradient-steps 1",
     "train dart": "train dart --gradient-steps 1",
+    "--episodes 10 --out": "--episodes 2 --out",
+    "--max-env-steps 400000": "--max-env-steps 20000",
+    "--max-env-steps 100000": "--max-env-steps 20000",
+    "population_size=64": "population_size=8",
+    "--population-size 64": "--population-size 8",
     "--goals curriculum": "--goals curriculum --population-size 8 --generations 1",
     "maze=u --episodes 5": "maze=u --episodes 1 --max-episode-steps 20 --planner-arg depth=2 width=4",
     "mppi --env-id Pendulum-v1 --episodes 50": "mppi --env-id Pendulum-v1 --episodes 3 --max-episode-steps 30",
@@ -32,6 +44,7 @@ SHORTENED = {
     "1 --planner": "1 --generations 1 --max-episode-steps 20 --planner",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
 }  # of what other tests run whole
+WITH_RANKS = ("train", "evaluate", "collect", "resume", "failures")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -43,25 +56,34 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith(NOT_RUN)]
 
 
-def environment() -> dict[str, str]:
-    return {**environment_of_ranks(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
 def in_folder(command: str | list[str], folder: Path) -> None:
+    environment = variables() if command[:6] == "mpirun" else environment_of_ranks()
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     result = subprocess.run(
-        command, shell=isinstance(command, str), cwd=folder, env=environment(), capture_output=True, text=True, timeout=200,
+        command, shell=isinstance(command, str), cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
         check=False,
     )  # fmt: skip
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
 
 
+def in_this_process(command: str, start: Run) -> None:
+    """As `in_folder` on one rank: what a command does on many, and how it is found, README's commands show."""
+    _, name, *rest = shlex.split(command)
+    ranks = ["--ranks", "1"] if name in WITH_RANKS and "--ranks" not in rest else []
+    result = start(name, *rest, *ranks)
+    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if "```bash" in page.read_text()], ids=lambda page: page.name)
-def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_path: Path) -> None:
+def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_path: Path, esengine_here: Run) -> None:
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for command in commands(page):
         for long, short in SHORTENED.items():
             command = command.replace(long, short)
-        in_folder(command, tmp_path)
+        if page != README and command.startswith("esengine "):
+            in_this_process(command, esengine_here)
+        else:
+            in_folder(command, tmp_path)
     for number, block in enumerate(blocks(page, "python")):
         (tmp_path / f"block{number}.py").write_text(block)
         in_folder([sys.executable, f"block{number}.py"], tmp_path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -18,8 +16,6 @@ from esengine.environments import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.policies import Actor, PolicySpec
 from esengine.spaces import ActionSpec, ObservationSpec
-from tests.conftest import Run
-from tests.mpi.test_ranks import same_run
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])
@@ -136,28 +132,6 @@ def test_errors_are_weighted_by_precision() -> None:
     again = Notes.unpacked(notes.packed(), 2)
     assert again[:3] == notes[:3]
     assert np.array_equal(again.precisions, notes.precisions)
-
-
-def test_any_number_of_ranks_gives_the_same_run_and_a_resumed_one_too(esengine: Run, tmp_path: Path) -> None:
-    method = ("train", "guided-policy-search", "--env-id", "Pendulum-v1", "--planner", "mppi")
-    rest = (
-        "--planner-arg",
-        "num_candidates=16",
-        "--episodes-per-round",
-        "3",
-        "--max-episode-steps",
-        "15",
-        "--epochs-per-round",
-        "2",
-    )
-    for ranks in ("1", "3"):
-        result = esengine(*method, *rest, "--generations", "3", "--ranks", ranks, "--run-dir", ranks)
-        assert result.returncode == 0, result.stderr
-    same_run(tmp_path / "1", tmp_path / "3")
-    run = str(tmp_path / "r")
-    assert main([*method, *rest, "--generations", "2", "--ranks", "1", "--run-dir", run]) == 0
-    assert main(["resume", run, "--generations", "3", "--ranks", "1"]) == 0
-    assert (tmp_path / "r" / "policy.safetensors").read_bytes() == (tmp_path / "1" / "policy.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(

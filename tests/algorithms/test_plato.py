@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,8 +14,6 @@ from esengine.policies import Actor, PolicySpec
 from esengine.recording import Acting, record_episode
 from esengine.rules import Rules
 from esengine.spaces import describe
-from tests.conftest import Run
-from tests.mpi.test_ranks import same_run
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])
@@ -67,15 +63,6 @@ def test_labels_are_the_plain_planners_and_actions_go_toward_the_learner() -> No
             observation = env.step(acted.astype(np.float32))[0]
         distances.append(np.abs(one.actions).mean())
     assert distances[1] < 0.05 < 0.5 < distances[0]  # the learner does nothing
-
-
-def test_any_number_of_ranks_gives_the_same_plato_run(esengine: Run, tmp_path: Path) -> None:
-    method = ("train", "plato", "--env-id", "Pendulum-v1", "--planner", "mppi", "--planner-arg", "num_candidates=16")
-    budget = ("--generations", "3", "--episodes-per-round", "3", "--max-episode-steps", "20", "--epochs-per-round", "2")
-    for ranks in ("1", "3"):
-        result = esengine(*method, *budget, "--gradient-steps", "1", "--ranks", ranks, "--run-dir", ranks)
-        assert result.returncode == 0, result.stderr
-    same_run(tmp_path / "1", tmp_path / "3")
 
 
 @pytest.mark.parametrize(

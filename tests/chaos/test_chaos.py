@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -13,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.failure_log import FailureLog
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
+from esengine.launch.local_mpi import find_mpirun
 from tests.chaos.scenarios import SCENARIOS, TASKS, Run, kill_workers, reference, same_result
-from tests.conftest import SUPPORT
 from tests.support import processes
+from tests.support.launches import TOLERANT, mpirun, variables
 
 SHORT = {
     "two workers killed": "environment",
@@ -98,10 +97,9 @@ def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_pa
         "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=8, callbacks=[begun])\n"
         "print('value', result.best_value)\n"
     )
-    mpirun = [find_mpirun(), "--with-ft", "ulfm", "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "4"]
     run = Run(tmp_path, random.Random(1))
-    environment = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT), processes.MARK: run.mark}
-    command = [*mpirun, sys.executable, str(script)]
+    environment = {**variables(), processes.MARK: run.mark}
+    command = [*mpirun(4, *TOLERANT), str(script)]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "begun").exists():
             assert process.poll() is None

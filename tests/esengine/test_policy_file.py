@@ -50,7 +50,7 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
         load_policy(tmp_path / "nothing")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("policies") / "p.safetensors"
@@ -88,7 +88,7 @@ def test_parameters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_policy(tmp_path)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 9), max_size=3), st.booleans(), st.sampled_from(["discrete", "multi", "binary", "box"]))
 def test_every_architecture_comes_back(
     tmp_path_factory: pytest.TempPathFactory, hidden: list[int], sampled: bool, kind: str

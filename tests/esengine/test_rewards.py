@@ -107,7 +107,7 @@ def test_another_file_is_no_reward(tmp_path: Path) -> None:
         load_reward(tmp_path / "nothing")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("rewards") / "r.safetensors"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from esengine.seeding import derive_key, derive_seed, derive_seeds, draw_unit, generator, normals
@@ -42,7 +42,6 @@ def test_a_generator_depends_on_its_counters() -> None:
     assert generator(1, 2).random() != generator(1, 3).random()
 
 
-@settings(deadline=None)  # the first call compiles
 @given(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=4))
 def test_seeds_of_many_are_the_seeds_of_each(key: int, groups: list[int]) -> None:
     seeds = derive_seeds(np.uint64(key), np.array(groups), 3)

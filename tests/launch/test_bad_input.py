@@ -112,58 +112,58 @@ def test_an_unknown_flag_is_refused_with_a_similar_one(esengine: Run) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_an_existing_run_is_not_overwritten(esengine: Run, tmp_path: Path) -> None:
+def test_an_existing_run_is_not_overwritten(esengine_here: Run, tmp_path: Path) -> None:
     arguments = (*TRUNCATION, "CartPole-v1", "--population-size", "8", "--generations", "1", "--run-dir", "run")
-    assert esengine(*arguments).returncode == 0
+    assert esengine_here(*arguments).returncode == 0
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    result = esengine(*arguments)
+    result = esengine_here(*arguments)
     assert result.returncode == 2
     assert "--run-dir must be new, got run, which holds a run; use esengine resume run" in result.stderr
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_folder_with_other_files_is_not_used(esengine: Run, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_used(esengine_here: Run, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("keep")
-    result = esengine(*TRUNCATION, "CartPole-v1", "--run-dir", "notes")
+    result = esengine_here(*TRUNCATION, "CartPole-v1", "--run-dir", "notes")
     assert result.returncode == 2
     assert "which holds other files" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1, "config": {"method": "magic"}}'])
-def test_resuming_a_damaged_configuration_is_refused(esengine: Run, tmp_path: Path, text: str) -> None:
+def test_resuming_a_damaged_configuration_is_refused(esengine_here: Run, tmp_path: Path, text: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(text)
-    result = esengine("resume", "run")
+    result = esengine_here("resume", "run")
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith("esengine: ")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_module_that_only_a_file_names_is_not_imported(esengine: Run, tmp_path: Path) -> None:
+def test_a_module_that_only_a_file_names_is_not_imported(esengine_here: Run, tmp_path: Path) -> None:
     arguments = (*CMA, "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2", "--run-dir", "run")
-    assert esengine(*arguments).returncode == 0
-    result = esengine("resume", "run", "--generations", "3", "--ranks", "1")
+    assert esengine_here(*arguments).returncode == 0
+    result = esengine_here("resume", "run", "--generations", "3", "--ranks", "1")
     assert result.returncode == 2
     assert "names the module 'worlds:sphere', whose code would run; add --trust-modules" in result.stderr
-    assert esengine("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules").returncode == 0
+    assert esengine_here("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules").returncode == 0
 
 
-def test_a_config_file_sets_flags_and_flags_win(esengine: Run, tmp_path: Path) -> None:
+def test_a_config_file_sets_flags_and_flags_win(esengine_here: Run, tmp_path: Path) -> None:
     (tmp_path / "flags.toml").write_text('env-id = "CartPole-v1"\npopulation-size = 8\ngenerations = 9\nhidden_sizes = [4]\n')
-    result = esengine(
+    result = esengine_here(
         "train", "truncation-es", "--config", "flags.toml", "--generations", "2", "--ranks", "1", "--run-dir", "run"
     )
     assert result.returncode == 0, result.stderr
     assert "2 generations" in result.stdout
     (tmp_path / "flags.toml").write_text('env-idd = "CartPole-v1"\n')
-    result = esengine("train", "truncation-es", "--config", "flags.toml")
+    result = esengine_here("train", "truncation-es", "--config", "flags.toml")
     assert result.returncode == 2
     assert "--config must hold flags of truncation-es, got env_idd" in result.stderr
 
 
-def test_a_missing_mpirun_says_what_to_do(esengine: Run, tmp_path: Path) -> None:
-    result = esengine(
+def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) -> None:
+    result = esengine_here(
         "train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--ranks", "2", ESENGINE_MPIRUN="nope"
     )
     assert result.returncode == 2
@@ -280,18 +280,18 @@ def test_modules_are_found_in_the_current_folder_and_shadow_nothing(esengine: Ru
     assert "over 3 episodes" in result.stdout
 
 
-@pytest.mark.parametrize("name", ['two words, it\'s "new"\nünï✓ line [bold] :smile: $HOME;ls', "-odd"])
-def test_hostile_folder_names_reach_the_run_unharmed(esengine: Run, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "ranks"), [('two words, it\'s "new"\nünï✓ line [bold] :smile: $HOME;ls', "2"), ("-odd", "1")])
+def test_hostile_folder_names_reach_the_run_unharmed(esengine: Run, tmp_path: Path, name: str, ranks: str) -> None:
     arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2")
-    result = esengine(*arguments, "--ranks", "2", f"--run-dir={name}")
+    result = esengine(*arguments, "--ranks", ranks, f"--run-dir={name}")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / name / "done.json").exists()
     assert f"run directory {name}" in result.stdout
 
 
-def test_quiet_holds_for_one_start_and_a_warning_is_one_line(esengine: Run, tmp_path: Path) -> None:
+def test_quiet_holds_for_one_start_and_a_warning_is_one_line(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
     arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations")
-    assert esengine(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
+    assert esengine_here(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
     (tmp_path / "run" / "checkpoints" / "000002" / "state.safetensors").write_bytes(b"damaged")
     loud = esengine("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules")
     assert loud.stderr.startswith("esengine: checkpoint run/checkpoints/000002 is damaged")
@@ -299,7 +299,7 @@ def test_quiet_holds_for_one_start_and_a_warning_is_one_line(esengine: Run, tmp_
     assert "finished: 3 generations" in loud.stdout
 
 
-def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine: Run, tmp_path: Path) -> None:
+def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine_here: Run, tmp_path: Path) -> None:
     arguments = (
         "train",
         "truncation-es",
@@ -312,17 +312,17 @@ def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine: Run, tm
         "--ranks",
         "1",
     )
-    assert esengine(*arguments, "--run-dir", "first").returncode == 0
-    assert esengine(*arguments, "--init-policy", "first", "--run-dir", "second").returncode == 0
+    assert esengine_here(*arguments, "--run-dir", "first").returncode == 0
+    assert esengine_here(*arguments, "--init-policy", "first", "--run-dir", "second").returncode == 0
     (tmp_path / "first").rename(tmp_path / "gone")
     (tmp_path / "second").rename(tmp_path / "moved")
-    result = esengine("resume", "moved", "--generations", "2", "--ranks", "1")
+    result = esengine_here("resume", "moved", "--generations", "2", "--ranks", "1")
     assert result.returncode == 0, result.stderr
 
 
-def test_a_search_that_runs_away_says_so(esengine: Run, tmp_path: Path) -> None:
+def test_a_search_that_runs_away_says_so(esengine_here: Run, tmp_path: Path) -> None:
     arguments = ("--objective", "worlds:linear", "--dimension", "1", "--minimize", "--ranks", "1")
     for method in (("sep-cma-es",), ("truncation-es", "--recombination", "weighted")):
-        result = esengine("train", *method, *arguments, "--run-dir", method[0])
+        result = esengine_here("train", *method, *arguments, "--run-dir", method[0])
         assert result.returncode == 0, result.stderr
         assert "runs away" in result.stdout

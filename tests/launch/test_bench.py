@@ -36,8 +36,8 @@ def test_a_subject_writes_its_rows_as_json(esengine: Run, tmp_path: Path, subjec
     assert rows[0]["name"].split(",")[0] in result.stdout
 
 
-def test_an_unknown_subject_lists_the_known_ones(esengine: Run) -> None:
-    result = esengine("bench", "lunch")
+def test_an_unknown_subject_lists_the_known_ones(esengine_here: Run) -> None:
+    result = esengine_here("bench", "lunch")
     assert result.returncode == 2
     assert "bench must be one of kernels, rollouts, dispatch, scaling, profile" in result.stderr
 
@@ -70,15 +70,15 @@ def test_a_profile_tells_rollouts_from_waiting() -> None:
         (("--env-id", "Nothing-v0"), "Nothing-v0"),
     ],
 )
-def test_bad_flags_of_bench_get_one_sentence(esengine: Run, arguments: tuple[str, ...], says: str) -> None:
-    result = esengine("bench", "scaling", *arguments)
+def test_bad_flags_of_bench_get_one_sentence(esengine_here: Run, arguments: tuple[str, ...], says: str) -> None:
+    result = esengine_here("bench", "scaling", *arguments)
     assert result.returncode == 2
     assert says in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_benchmark_without_mpirun_says_so(esengine: Run) -> None:
-    result = esengine("bench", "scaling", "--repeats", "1", ESENGINE_MPIRUN="/nowhere/mpirun")
+def test_a_benchmark_without_mpirun_says_so(esengine_here: Run) -> None:
+    result = esengine_here("bench", "scaling", "--repeats", "1", ESENGINE_MPIRUN="/nowhere/mpirun")
     assert result.returncode == 2
     assert "ESENGINE_MPIRUN=/nowhere/mpirun does not exist" in result.stderr
 

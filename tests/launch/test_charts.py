@@ -20,13 +20,13 @@ def scalars(run: Path, tag: str) -> dict[int, float]:
     return {event.step: event.value for event in accumulator.Scalars(tag)}
 
 
-def test_events_and_curve_follow_the_rows_through_a_resume(esengine: Run, tmp_path: Path) -> None:
+def test_events_and_curve_follow_the_rows_through_a_resume(esengine_here: Run, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = ("train", *ARGUMENTS, "--generations", "3", "--checkpoint-every", "2", "--ranks", "1", "--run-dir", run)
-    assert esengine(*command).returncode == 0
+    assert esengine_here(*command).returncode == 0
     first = (run / "curve.png").read_bytes()
     shutil.rmtree(run / "checkpoints" / "000003")  # so that the third generation is run, and logged, once more
-    assert esengine("resume", run, "--generations", "5", "--ranks", "1").returncode == 0
+    assert esengine_here("resume", run, "--generations", "5", "--ranks", "1").returncode == 0
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for tag, count in (("fitness_mean", 5), ("episode_return_eval", 2)):
         written = {row["generation"]: row[tag] for row in rows if tag in row}

@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.demonstrations import load_demonstrations
 from esengine.environments import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
@@ -17,7 +16,7 @@ from esengine.policy_file import Policy, save_policy
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations
 from esengine.world import World
-from tests.conftest import SUPPORT, Run
+from tests.conftest import SUPPORT
 from tests.support import teachers
 
 
@@ -30,19 +29,6 @@ def collected(**settings: object) -> Demonstrations:
     demonstrations = collect_on(World(), CollectSettings(**settings))  # type: ignore[arg-type]
     assert demonstrations is not None
     return demonstrations
-
-
-def test_any_number_of_ranks_writes_the_same_bytes(esengine: Run, tmp_path: Path) -> None:
-    expert = ("--expert", "teachers:Counting", "--env-id", "Pendulum-v1", "--noise", "0.1", "--episodes", "5")
-    for ranks in ("1", "3"):
-        result = esengine("collect", *expert, "--max-episode-steps", "30", "--ranks", ranks, "--out", f"{ranks}.npz")
-        assert result.returncode == 0, result.stderr
-        assert "5 episodes of 150 steps" in result.stdout
-    images = {(tmp_path / f"{ranks}.npz").read_bytes() for ranks in (1, 3)}
-    assert len(images) == 1
-    (one, *_) = load_demonstrations([tmp_path / "1.npz"]).trajectories
-    assert one.truncated
-    assert not one.terminated
 
 
 def test_labels_are_the_experts_own_bit_for_bit_and_noise_is_on_the_actions() -> None:

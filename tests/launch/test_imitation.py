@@ -23,7 +23,7 @@ from esengine.pool import Pool
 from esengine.spaces import ActionSpec
 from esengine.trajectories import Demonstrations
 from esengine.world import World
-from tests.conftest import SUPPORT, Run
+from tests.conftest import SUPPORT
 from tests.mpi.test_ranks import rows, same_run
 
 _FEW = ("--gradient-steps", "1", "--final-episodes", "2", "--eval-episodes", "2")
@@ -62,15 +62,6 @@ def demonstrations() -> Demonstrations:
     collected = collect_on(World(), settings)
     assert collected is not None
     return collected
-
-
-def test_rounds_are_the_same_on_any_number_of_ranks(esengine: Run, tmp_path: Path) -> None:
-    for ranks in ("1", "3"):
-        result = esengine(*METHODS["dagger"], "--generations", "3", "--ranks", ranks, "--run-dir", ranks)
-        assert result.returncode == 0, result.stdout + result.stderr
-    same_run(tmp_path / "1", tmp_path / "3")
-    assert [row["labels"] for row in rows(tmp_path / "1")] == [80, 160, 240]
-    assert all(0 < row["rule_rate"] < 1 for row in rows(tmp_path / "1"))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.algorithms.planners import ILQR, MPPI, PlannerExpert
-from esengine.demonstrations import load_demonstrations
+from esengine.algorithms.planners import ILQR
 from esengine.dynamics import make_dynamics
 from esengine.errors import UserError
 from esengine.launch.cli import main
@@ -18,25 +17,6 @@ from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.pool import Pool
 from esengine.world import World
-from tests.conftest import Run
-
-
-def test_any_number_of_ranks_plans_the_same_bytes(esengine: Run, tmp_path: Path) -> None:
-    planner = ("--planner", "mppi", "--planner-arg", "horizon=12", "num_candidates=16", "--env-id", "HalfCheetah-v5")
-    for ranks in ("1", "3", "5"):  # by episodes, and, with more workers than episodes, by candidates
-        flags = ("--episodes", "4", "--max-episode-steps", "5", "--noise", "0.1", "--ranks", ranks, "--out", f"{ranks}.npz")
-        result = esengine("collect", *planner, *flags)
-        assert result.returncode == 0, result.stderr
-    images = {(tmp_path / f"{ranks}.npz").read_bytes() for ranks in (1, 3, 5)}
-    assert len(images) == 1
-    demonstrations = load_demonstrations([tmp_path / "1.npz"])
-    expert = PlannerExpert(MPPI(horizon=12, num_candidates=16), make_dynamics(demonstrations.environment))
-    trajectory, env = demonstrations.trajectories[2], demonstrations.environment.make()
-    observation, _ = env.reset(seed=trajectory.seed)
-    expert.begin(env, trajectory.seed or 0)
-    for action, label in zip(trajectory.actions, trajectory.targets, strict=True):
-        assert expert.act(observation).tolist() == label.tolist()
-        observation = env.step(action.astype("float32"))[0]
 
 
 def test_settings_come_from_name_and_value() -> None:

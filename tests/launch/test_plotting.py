@@ -133,11 +133,11 @@ def test_what_cannot_be_drawn_is_told(array: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_real_run_is_plotted_from_the_command_line(esengine: Run, tmp_path: Path) -> None:
+def test_a_real_run_is_plotted_from_the_command_line(esengine_here: Run, tmp_path: Path) -> None:
     train = ("train", "cma-es", "--env-id", "CartPole-v1", "--generations", "3", "--eval-every", "1", "--ranks", "1")
-    assert esengine(*train, "--run-dir", "run").returncode == 0
+    assert esengine_here(*train, "--run-dir", "run").returncode == 0
     assert len(json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])["fitness_quantiles"]) == 7
-    assert esengine("plot", "run", "--kind", "spectrum", "--out", "spectrum.png").returncode == 0
+    assert esengine_here("plot", "run", "--kind", "spectrum", "--out", "spectrum.png").returncode == 0
     assert image.imread(tmp_path / "spectrum.png").std() > 0.01
 
 

@@ -7,21 +7,10 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.cli import main
-from tests.conftest import Run
 from tests.launch.test_reward_runs import reward_file
-from tests.mpi.test_ranks import rows, same_run
+from tests.mpi.test_ranks import rows
 
 SMALL = ("--steps-per-round", "150", "--epochs", "2", "--hidden-sizes", "8", "--final-episodes", "2", "--eval-episodes", "2")
-
-
-def test_ranks_and_stops_change_no_bit(esengine: Run, tmp_path: Path) -> None:
-    command = ("train", "ppo", "--env-id", "Pendulum-v1", "--max-episode-steps", "40", *SMALL, "--eval-every", "2", "--quiet")
-    for name, ranks, generations in (("one", "1", "4"), ("three", "3", "2")):
-        result = esengine(*command, "--generations", generations, "--ranks", ranks, "--run-dir", name)
-        assert result.returncode == 0, result.stdout + result.stderr
-    assert esengine("resume", "three", "--generations", "4", "--ranks", "1", "--quiet").returncode == 0
-    same_run(tmp_path / "one", tmp_path / "three")
-    assert [row["env_steps"] for row in rows(tmp_path / "one")] == [320, 480, 640, 800]
 
 
 def test_a_learned_reward_takes_the_place_of_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,10 +47,10 @@ def in_browser(page: Path, width: int = 1000) -> dict[str, Any]:
     return found
 
 
-def test_a_browser_shows_the_report_of_a_real_run(esengine: Run, tmp_path: Path) -> None:
+def test_a_browser_shows_the_report_of_a_real_run(esengine_here: Run, tmp_path: Path) -> None:
     train = ("train", "cma-es", "--env-id", "CartPole-v1", "--generations", "4", "--eval-every", "2", "--ranks", "1")
-    assert esengine(*train, "--run-dir", "a <b> & c").returncode == 0
-    result = esengine("report", "a <b> & c", "--seconds", "0.5", "--out", "run.html")
+    assert esengine_here(*train, "--run-dir", "a <b> & c").returncode == 0
+    result = esengine_here("report", "a <b> & c", "--seconds", "0.5", "--out", "run.html")
     assert (result.returncode, result.stdout) == (0, "run.html\n"), result.stderr
     page = (tmp_path / "run.html").read_text()
     assert set(re.findall(r'(?:src|href)="([^"]{5})', page)) == {"data:"}

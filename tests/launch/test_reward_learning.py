@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +17,13 @@ from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.start import completed, prepare
 from esengine.launch.training import run
-from esengine.reward_file import load_reward, save_reward
+from esengine.reward_file import save_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.spaces import describe
 from esengine.traces import Trace
 from esengine.trajectories import Demonstrations, Trajectory
 from esengine.world import World
-from tests.conftest import Run
-from tests.mpi.test_ranks import same_run
 
 
 def demonstrations(path: Path) -> str:
@@ -45,25 +42,6 @@ def demonstrations(path: Path) -> str:
         trajectories.append(Trajectory(np.array(seen, float), np.array(done), ones, ended, not ended, seed))
     save_demonstrations(path, Demonstrations(spec, describe(env)[1], tuple(trajectories)))
     return str(path)
-
-
-@pytest.mark.parametrize("method", ["gail", "inverse-rl"])
-def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine: Run, tmp_path: Path, method: str) -> None:
-    file = Path(demonstrations(tmp_path / "demos.npz"))
-    command = ["train", method, "--demonstrations", str(file), "--generator", "openai-es", "--max-episode-steps", "60"]
-    command += ["--generator-arg", "population_size=20", "--checkpoint-every", "2", "--eval-every", "2"]
-    esengine(*command, "--generations", "4", "--run-dir", "one", "--ranks", "1")
-    esengine(*command, "--generations", "2", "--run-dir", "three", "--ranks", "3")
-    file.unlink()
-    esengine("resume", "three", "--generations", "4", "--ranks", "1")
-    same_run(tmp_path / "one", tmp_path / "three")
-    rewards = [(tmp_path / run / "reward.safetensors").read_bytes() for run in ("one", "three")]
-    assert rewards[0] == rewards[1]
-    assert np.abs(load_reward(tmp_path / "one").parameters).sum() > 0
-    rows = [json.loads(line) for line in (tmp_path / "one/metrics.jsonl").read_text().splitlines()]
-    assert rows[1]["fitness_std"] > 0
-    if method == "gail":
-        assert rows[0]["fitness_std"] == 0  # nothing is known of the reward at first
 
 
 def test_a_run_goes_on_where_it_was_interrupted_with_the_policies_of_its_replay(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import gymnasium
@@ -22,8 +21,6 @@ from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.spaces import describe
 from esengine.world import World
-from tests.conftest import Run
-from tests.mpi.test_ranks import same_run
 
 
 def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:
@@ -48,18 +45,6 @@ def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(tmp_path: P
     assert result.finished
     assert all(1 <= row["episode_return_mean"] <= 500 for row in rows)
     assert all(row["fitness_mean"] != row["episode_return_mean"] for row in rows)
-
-
-def test_ranks_and_stops_change_no_bit_and_the_run_needs_no_other_file(esengine: Run, tmp_path: Path) -> None:
-    path = reward_file(tmp_path)
-    command = ["train", "openai-es", "--population-size", "20", "--env-id", "CartPole-v1", "--reward", str(path)]
-    command += ["--checkpoint-every", "2", "--eval-every", "2"]
-    esengine(*command, "--generations", "4", "--run-dir", "one", "--ranks", "1")
-    esengine(*command, "--generations", "2", "--run-dir", "three", "--ranks", "3")
-    path.unlink()
-    esengine("resume", "three", "--generations", "4", "--ranks", "1")
-    same_run(tmp_path / "one", tmp_path / "three")
-    assert json.loads((tmp_path / "one/config.json").read_text())["config"]["train"]["reward"] == "given_reward.safetensors"
 
 
 @pytest.mark.parametrize(

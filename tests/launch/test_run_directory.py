@@ -208,9 +208,9 @@ def test_any_folder_name_holds_a_run(tmp_path: Path, name: str) -> None:
         run.release()
 
 
-def test_a_name_that_no_file_system_takes_is_refused(esengine: Run, tmp_path: Path) -> None:
+def test_a_name_that_no_file_system_takes_is_refused(esengine_here: Run, tmp_path: Path) -> None:
     arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--ranks", "1", "--run-dir", "x" * 300)
-    result = esengine(*arguments)
+    result = esengine_here(*arguments)
     assert result.returncode == 2
     assert "File name too long; use another folder" in result.stderr
     assert result.stderr.count("\n") == 1

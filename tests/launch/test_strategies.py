@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,20 @@ def example(tmp_path: Path) -> Path:
     return Path(shutil.copy(REPOSITORY / "examples" / "hill_climb.py", tmp_path))
 
 
-def test_it_runs_and_resumes_on_any_number_of_ranks(esengine: Run, tmp_path: Path) -> None:
-    assert esengine(*OWN, "--generations", "4", "--ranks", "1", "--run-dir", "straight").returncode == 0
+def test_it_runs_and_resumes_on_any_number_of_ranks(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
+    assert esengine_here(*OWN, "--generations", "4", "--ranks", "1", "--run-dir", "straight").returncode == 0
     assert esengine(*OWN, "--generations", "2", "--ranks", "2", "--run-dir", "parts").returncode == 0
-    refused = esengine("resume", "parts", "--generations", "4")
+    refused = esengine_here("resume", "parts", "--generations", "4")
     assert refused.returncode == 2
     assert "names the module 'hill_climb:HillClimb', whose code would run; add --trust-modules" in refused.stderr
-    result = esengine("resume", "parts", "--generations", "4", "--ranks", "1", "--trust-modules")
+    result = esengine_here("resume", "parts", "--generations", "4", "--ranks", "1", "--trust-modules")
     assert result.returncode == 0, result.stderr
     same_run(tmp_path / "straight", tmp_path / "parts")
     assert json.loads((tmp_path / "parts" / "config.json").read_text())["config"]["method"] == "hill_climb:HillClimb"
 
 
-def test_a_file_alone_runs_no_code(esengine: Run, tmp_path: Path, example: Path) -> None:
-    assert esengine(*OWN, "--generations", "1", "--ranks", "1", "--run-dir", "run").returncode == 0
+def test_a_file_alone_runs_no_code(esengine: Run, esengine_here: Run, tmp_path: Path, example: Path) -> None:
+    assert esengine_here(*OWN, "--generations", "1", "--ranks", "1", "--run-dir", "run").returncode == 0
     example.write_text("open('imported', 'w')\n" + example.read_text().replace("from __future__ import annotations\n", ""))
     assert esengine("resume", "run", "--generations", "2").returncode == 2
     assert not (tmp_path / "imported").exists()
@@ -61,9 +62,12 @@ SETTINGS = BARE + "from dataclasses import dataclass\n@dataclass(frozen=True)\nc
         ("def Searches(): pass\n", "--strategy must name a Class of own, got no such name for 'Search'"),
     ],
 )
-def test_what_is_no_strategy_is_refused_in_one_sentence(esengine: Run, tmp_path: Path, source: str, words: str) -> None:
+def test_what_is_no_strategy_is_refused_in_one_sentence(
+    esengine_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "own", raising=False)
     (tmp_path / "own.py").write_text(source)
-    result = esengine("train", "--strategy", "own:Search", "--env-id", "CartPole-v1")
+    result = esengine_here("train", "--strategy", "own:Search", "--env-id", "CartPole-v1")
     assert (result.returncode, result.stdout) == (2, "")
     assert words in result.stderr
     assert "Traceback" not in result.stderr
@@ -76,7 +80,7 @@ def test_what_is_no_strategy_is_refused_in_one_sentence(esengine: Run, tmp_path:
         (("train", "openai-es", *OWN[1:]), "a run has one method, got openai-es and --strategy hill_climb:HillClimb"),
     ],
 )
-def test_the_name_must_be_one_strategy(esengine: Run, arguments: tuple[str, ...], words: str) -> None:
-    result = esengine(*arguments)
+def test_the_name_must_be_one_strategy(esengine_here: Run, arguments: tuple[str, ...], words: str) -> None:
+    result = esengine_here(*arguments)
     assert result.returncode == 2
     assert words in result.stderr

@@ -95,7 +95,7 @@ def test_stops_at_any_units_of_work_do_not_change_a_byte(tmp_path: Path, method:
     assert training(tmp_path / "straight", config=config).run().finished
     number = itertools.count()
 
-    @settings(max_examples=6, deadline=None, derandomize=True)
+    @settings(max_examples=6, derandomize=True)
     @given(st.lists(st.integers(0, 60), min_size=1, max_size=6))
     def stopped_and_resumed(stops: list[int]) -> None:
         path = tmp_path / f"run{next(number)}"

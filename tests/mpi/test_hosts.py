@@ -11,48 +11,62 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
-from tests.conftest import SUPPORT, Run
-from tests.mpi.test_ranks import METHODS, same_run
+from esengine.launch.local_mpi import find_mpirun
+from tests.conftest import Run
+from tests.mpi.test_ranks import METHODS, folder_of, same_run
 from tests.support.hosts import Hosts
+from tests.support.launches import several, variables
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and iproute2"
 )
 
 
-@pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    folder = tmp_path / "hosts"
-    folder.mkdir()
-    up = Hosts(folder, ("esa", "esb"))
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    name = f"es{os.getpid()}"
+    up = Hosts(tmp_path_factory.mktemp("hosts"), (f"{name}a", f"{name}b"))
     try:
         yield up
     finally:
         up.close()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_two_hosts_give_the_bits_of_one_process(hosts: Hosts, esengine: Run, tmp_path: Path, method: str) -> None:
-    arguments = [*METHODS[method], "--env-id", "CartPole-v1", "--generations", "4", "--eval-every", "2"]
+def command_of(method: str) -> tuple[str, ...]:
     if method == "cma-es":  # large enough that the covariance sum is distributed
-        arguments = ["train", "cma-es", "--objective", "worlds:sphere", "--dimension", "130", "--minimize"]
-        arguments += ["--population-size", "600", "--generations", "3"]
-    mpirun = [find_mpirun(), "--prtemca", "plm_ssh_agent", str(hosts.agent()), "--host", "esa:2,esb:2", "--bind-to", "none"]
-    look = "ls /dev/shm/esengine-*/noise | wc -l"
-    variables = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT)}
-    forwarded = [option for name in variables if name.startswith(("OMPI_MCA", "OMP_", "PYTHONPATH")) for option in ("-x", name)]
-    command = hosts.command_on(
-        "esa", tmp_path, *mpirun, *forwarded, sys.executable, "-m", "esengine", *arguments, "--run-dir", "two"
-    )
+        search = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "130", "--minimize")
+        return (*search, "--population-size", "600", "--generations", "3")
+    return (*METHODS[method], "--env-id", "CartPole-v1", "--generations", "4", "--eval-every", "2")
+
+
+@pytest.fixture(scope="module")
+def folder(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every method has run on two ranks of each host, in one launch."""
+    place = tmp_path_factory.mktemp("runs")
+    first, second = hosts.names
+    mpirun = [find_mpirun(), "--prtemca", "plm_ssh_agent", str(hosts.agent()), "--host", f"{first}:2,{second}:2"]
+    environment = {name: value for name, value in variables().items() if name != "ESENGINE_SHM_ROOT"}  # hosts have their own
+    environment["OMPI_MCA_btl_sm_backing_directory"] = "/dev/shm"
+    forwarded = [
+        option for name in environment if name.startswith(("OMPI_MCA", "OMP_", "PYTHONPATH")) for option in ("-x", name)
+    ]
+    program = several([(*command_of(method), "--run-dir", folder_of(method)) for method in METHODS], place)
     result = subprocess.run(
-        command, cwd=tmp_path, env=variables, capture_output=True, text=True, errors="replace", timeout=120, check=False
-    )
+        hosts.command_on(first, place, *mpirun, "--bind-to", "none", *forwarded, sys.executable, *program),
+        cwd=place, env=environment, capture_output=True, text=True, errors="replace", timeout=200, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
-    assert esengine(*arguments, "--ranks", "1", "--run-dir", "one").returncode == 0
-    same_run(tmp_path / "one", tmp_path / "two")
-    for name in hosts.names:  # and nothing is left
-        left = subprocess.run(
-            hosts.command_on(name, tmp_path, "bash", "-c", look), capture_output=True, text=True, check=False
-        ).stdout
-        assert left.strip() == "0"
+    return place
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_hosts_give_the_bits_of_one_process(folder: Path, esengine_here: Run, tmp_path: Path, method: str) -> None:
+    assert esengine_here(*command_of(method), "--ranks", "1", "--run-dir", "one").returncode == 0
+    same_run(tmp_path / "one", folder / folder_of(method))
+
+
+@pytest.mark.usefixtures("folder")
+def test_nothing_is_left_on_the_hosts(hosts: Hosts, tmp_path: Path) -> None:
+    for name in hosts.names:
+        look = hosts.command_on(name, tmp_path, "ls", "/dev/shm")
+        assert subprocess.run(look, capture_output=True, text=True, check=True).stdout == ""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
-from tests.conftest import REPOSITORY
+from tests.support.launches import under_mpirun
 
 PROGRAM = """
 import re
@@ -40,10 +37,7 @@ with open_desk(world, problem, 0, 22) as desk:
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_the_ranks_of_a_node_share_one_table(tmp_path: Path, ranks: int) -> None:
-    mpirun = find_mpirun()
-    command = [mpirun, *options_of_mpirun(mpirun, ranks), sys.executable, "-c", PROGRAM]
-    environment = environment_of_ranks() | {"PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    result = under_mpirun(ranks, tmp_path, "-c", PROGRAM)
     assert result.returncode == 0, result.stderr
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("shares")]
     shares = [int(share) for share in line.split()[1:]]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
 from tests.conftest import Run
 from tests.mpi.test_ranks import BUDGET, METHODS, TASKS, same_run
+from tests.support.launches import under_mpirun
 
 COUNTING = """
 import json, sys
@@ -47,17 +45,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def under_mpirun(num_ranks: int, ranks_per_node: int, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    mpirun = [find_mpirun(), "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks), sys.executable]
-    variables = {**environment_of_ranks(), "ESENGINE_RANKS_PER_NODE": str(ranks_per_node)}
-    return subprocess.run(
-        [*mpirun, *map(str, command)], env=variables, capture_output=True, text=True, errors="replace", timeout=120, check=False
-    )
-
-
-def test_a_node_for_every_rank_gives_the_bits_of_one_process(esengine: Run, tmp_path: Path) -> None:
+def test_a_node_for_every_rank_gives_the_bits_of_one_process(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
     arguments = (*METHODS["truncation-es"], *TASKS["CartPole-v1"], *BUDGET)
-    assert esengine(*arguments, "--ranks", "1", "--run-dir", "one").returncode == 0
+    assert esengine_here(*arguments, "--ranks", "1", "--run-dir", "one").returncode == 0
     result = esengine(*arguments, "--ranks", "5", "--run-dir", "many", ESENGINE_RANKS_PER_NODE="1")
     assert result.returncode == 0, result.stdout + result.stderr
     same_run(tmp_path / "one", tmp_path / "many")
@@ -66,7 +56,7 @@ def test_a_node_for_every_rank_gives_the_bits_of_one_process(esengine: Run, tmp_
 def test_the_master_publishes_to_a_few_leaders_whatever_the_number_of_nodes(tmp_path: Path) -> None:
     script = tmp_path / "counting.py"
     script.write_text(COUNTING)
-    few, many = (json.loads(under_mpirun(6, size, script).stdout) for size in (3, 1))
+    few, many = (json.loads(under_mpirun(6, tmp_path, script, ESENGINE_RANKS_PER_NODE=str(size)).stdout) for size in (3, 1))
     assert (few["nodes"], many["nodes"]) == (2, 6)
     assert (few["publications"], many["publications"]) == (1 * 5, 4 * 5)
     assert few["mean"] == many["mean"]
@@ -76,7 +66,7 @@ def test_a_node_that_fails_below_in_the_tree_ends_the_run_with_its_reason(tmp_pa
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
     arguments = ("train", "cma-es", "--objective", "math:fsum", "--dimension", "4", "--generations", "3")
-    result = under_mpirun(6, 1, script, *arguments, "--run-dir", tmp_path / "run")
+    result = under_mpirun(6, tmp_path, script, *arguments, "--run-dir", "run", ESENGINE_RANKS_PER_NODE="1")
     assert result.returncode != 0
     assert "worker of rank 5 on" in result.stderr
     assert "this node's memory is gone" in result.stderr

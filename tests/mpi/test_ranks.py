@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
-from tests.conftest import SUPPORT, Run
+from tests.conftest import Run
+from tests.support.launches import run_all, under_mpirun
 
 METHODS = {
     "truncation-es": ("train", "truncation-es", "--population-size", "24"),
@@ -88,93 +90,123 @@ def same_run(first: Path, second: Path) -> None:
     assert done[0] == done[1]
 
 
+def folder_of(*names: str) -> str:
+    return "-".join(names).replace(" ", "-")
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Gives the folder of all cases that are tried on so many workers; they run once, in one launch."""
+
+    @cache
+    def on(workers: int) -> Path:
+        folder = tmp_path_factory.mktemp(f"on{workers}")
+        cases = [case for case in CASES if workers in workers_of(*case)]
+        run_all(
+            [(*METHODS[method], *TASKS[task], *BUDGET, "--run-dir", folder_of(method, task)) for method, task in cases],
+            workers,
+            folder,
+        )
+        return folder
+
+    return on
+
+
+def workers_of(method: str, task: str) -> tuple[int, ...]:
+    """The numbers of workers that a case is tried on; most cases share the engine of the first."""
+    return (2, 4) if (method, task) in CASES[:6] else (3,)
+
+
 @pytest.mark.parametrize(("method", "task"), CASES)
 def test_any_number_of_ranks_gives_the_same_bits(
-    esengine: Run, esengine_here: Run, tmp_path: Path, method: str, task: str
+    launched: Callable[[int], Path], esengine_here: Run, tmp_path: Path, method: str, task: str
 ) -> None:
-    core = (method, task) in CASES[:6]  # the others share their engine: one and three workers, to keep the suite short
-    for ranks in (1, 2, 4) if core else (1, 3):
-        start = esengine_here if ranks == 1 else esengine
-        result = start(*METHODS[method], *TASKS[task], *BUDGET, "--ranks", str(ranks), "--run-dir", f"run{ranks}")
-        assert result.returncode == 0, result.stdout + result.stderr
-        same_run(tmp_path / "run1", tmp_path / f"run{ranks}")
-    assert len(rows(tmp_path / "run1")) == 4
-    assert "episode_return_eval" in rows(tmp_path / "run1")[1]
+    result = esengine_here(*METHODS[method], *TASKS[task], *BUDGET, "--ranks", "1", "--run-dir", "alone")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for workers in workers_of(method, task):
+        same_run(tmp_path / "alone", launched(workers) / folder_of(method, task))
+    assert len(rows(tmp_path / "alone")) == 4
+    assert "episode_return_eval" in rows(tmp_path / "alone")[1]
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "truncation-es",
-        "truncation-es weighted",
-        "cma-es",
-        "truncation-es computed",
-        "truncation-es novel",
-        "openai-es novel",
-        "openai-es",
-        "ars",
-        "pgpe",
-        "snes",
-        "sep-cma-es",
-        "pycma",
-    ],
-)
+RESUMED = [
+    "truncation-es",
+    "truncation-es weighted",
+    "cma-es",
+    "truncation-es computed",
+    "truncation-es novel",
+    "openai-es novel",
+    "openai-es",
+    "ars",
+    "pgpe",
+    "snes",
+    "sep-cma-es",
+    "pycma",
+]
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs that stopped after 5 generations on two workers and went on to 10 on three."""
+    folder = tmp_path_factory.mktemp("resumed")
+    begun = [(*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "5") for method in RESUMED]
+    run_all([(*command, "--run-dir", folder_of(method)) for command, method in zip(begun, RESUMED, strict=True)], 2, folder)
+    for method in RESUMED:
+        assert json.loads((folder / folder_of(method) / "done.json").read_text())["generations"] == 5
+    run_all([("resume", folder_of(method), "--generations", "10", "--trust-modules") for method in RESUMED], 3, folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", RESUMED)
 def test_a_resumed_run_equals_the_run_that_never_stopped(
-    esengine: Run, esengine_here: Run, tmp_path: Path, method: str
+    resumed: Path, esengine_here: Run, tmp_path: Path, method: str
 ) -> None:
-    budget, core = (*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations"), method in list(METHODS)[:3]
-    assert esengine_here(*budget, "10", "--ranks", "1", "--run-dir", "straight").returncode == 0
-    begin = esengine if core else esengine_here
-    assert begin(*budget, "5", "--ranks", "2" if core else "1", "--run-dir", "parts").returncode == 0
-    assert json.loads((tmp_path / "parts" / "done.json").read_text())["generations"] == 5
-    trust = ("--trust-modules",) if "--behavior" in budget else ()
-    result = esengine("resume", "parts", "--generations", "10", "--ranks", "3", *trust)
-    assert result.returncode == 0, result.stderr
-    same_run(tmp_path / "straight", tmp_path / "parts")
-    starts = json.loads((tmp_path / "parts" / "config.json").read_text())["starts"]
-    assert [start["ranks"] for start in starts] == [3 if core else 1, 4]
+    command = (*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "10")
+    assert esengine_here(*command, "--ranks", "1", "--run-dir", "straight").returncode == 0
+    same_run(tmp_path / "straight", resumed / folder_of(method))
+    starts = json.loads((resumed / folder_of(method) / "config.json").read_text())["starts"]
+    assert [start["ranks"] for start in starts] == [3, 4]
 
 
-@pytest.mark.parametrize("method", ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es", "cma-es at once"])
-def test_sums_that_all_ranks_share_give_the_bits_of_one(esengine: Run, esengine_here: Run, tmp_path: Path, method: str) -> None:
-    """Large enough that the noise sum and the covariance sum are distributed."""
+SHARED = ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es", "cma-es at once"]
+
+
+def large(method: str) -> tuple[str, ...]:
+    """A search in which the noise sum and the covariance sum are distributed."""
     objective = ("--objective", "worlds:sphere", "--dimension", "130", "--minimize", "--generations", "3")
     if not method.startswith("cma-es"):
         objective = ("--objective", "worlds:sphere", "--dimension", "90000", "--minimize", "--generations", "2")
-    size = ("--population-size", "600")
-    for ranks in (1, 3):
-        start = esengine_here if ranks == 1 else esengine
-        result = start(*(METHODS | FURTHER)[method], *objective, *size, "--ranks", str(ranks), "--run-dir", f"run{ranks}")
-        assert result.returncode == 0, result.stdout + result.stderr
-    same_run(tmp_path / "run1", tmp_path / "run3")
-    best = [json.loads((tmp_path / f"run{ranks}" / "best.json").read_text()) for ranks in (1, 3)]
+    return (*(METHODS | FURTHER)[method], *objective, "--population-size", "600")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of such searches on three workers."""
+    folder = tmp_path_factory.mktemp("shared")
+    run_all([(*large(method), "--run-dir", folder_of(method)) for method in SHARED], 3, folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", SHARED)
+def test_sums_that_all_ranks_share_give_the_bits_of_one(shared: Path, esengine_here: Run, tmp_path: Path, method: str) -> None:
+    result = esengine_here(*large(method), "--ranks", "1", "--run-dir", "alone")
+    assert result.returncode == 0, result.stdout + result.stderr
+    same_run(tmp_path / "alone", shared / folder_of(method))
+    best = [json.loads((run / "best.json").read_text()) for run in (tmp_path / "alone", shared / folder_of(method))]
     assert best[0] == best[1]
 
 
-def test_the_users_own_mpirun_is_used_as_found(esengine_here: Run, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_users_own_mpirun_is_used_as_found(esengine_here: Run, tmp_path: Path) -> None:
     arguments = (*METHODS["truncation-es"], *TASKS["CartPole-v1"], *BUDGET)
     assert esengine_here(*arguments, "--ranks", "1", "--run-dir", "alone").returncode == 0
-    for ranks in ("1", "4"):
-        mpirun = [find_mpirun(), "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", ranks, sys.executable]
-        run_under(mpirun, arguments, tmp_path, ranks)
-        same_run(tmp_path / "alone", tmp_path / ranks)
-
-
-def run_under(mpirun: list[str], arguments: tuple[str, ...], tmp_path: Path, ranks: str) -> None:
-    variables = {**environment_of_ranks(), "PYTHONPATH": str(SUPPORT)}
-    result = subprocess.run(
-        [*mpirun, "-m", "esengine", *arguments, "--run-dir", ranks],
-        cwd=tmp_path,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "4 generations" in result.stdout
-    assert result.stdout.count(f"run directory {ranks}") == 1
-    assert json.loads((tmp_path / ranks / "config.json").read_text())["starts"][0]["ranks"] == int(ranks)
+    for ranks in (1, 4):
+        name = f"on{ranks}"
+        result = under_mpirun(ranks, tmp_path, "-m", "esengine", *arguments, "--run-dir", name)
+        assert result.returncode == 0, result.stderr
+        assert "4 generations" in result.stdout
+        assert result.stdout.count(f"run directory {name}") == 1
+        assert json.loads((tmp_path / name / "config.json").read_text())["starts"][0]["ranks"] == ranks
+        same_run(tmp_path / "alone", tmp_path / name)
 
 
 def test_an_ask_tell_script_gives_the_same_on_one_and_on_four_ranks(tmp_path: Path) -> None:
@@ -200,10 +232,8 @@ print(mean.tobytes().hex())
 """
     )
     alone = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
-    mpirun = [find_mpirun(), "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", "4", sys.executable]
-    four = subprocess.run(
-        [*mpirun, script], env=environment_of_ranks(), capture_output=True, text=True, timeout=120, check=True
-    )
+    four = under_mpirun(4, tmp_path, script)
+    assert four.returncode == 0, four.stderr
     assert four.stdout.split() == alone.stdout.split() * 4
 
 
@@ -213,12 +243,12 @@ def test_ranks_run_with_one_thread_each(esengine: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "best.json").read_text())["value"] == 1
 
 
-def test_an_evaluation_is_the_same_on_any_number_of_ranks(esengine: Run, tmp_path: Path) -> None:
+def test_an_evaluation_is_the_same_on_any_number_of_ranks(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
     arguments = (*METHODS["truncation-es"], *TASKS["CartPole-v1"], "--generations", "2", "--run-dir", "run", "--ranks", "1")
-    assert esengine(*arguments).returncode == 0
+    assert esengine_here(*arguments).returncode == 0
     printed = []
-    for ranks in ("1", "3"):
-        result = esengine("evaluate", "run", "--episodes", "12", "--ranks", ranks, "--json", f"{ranks}.json")
+    for ranks, start in (("1", esengine_here), ("3", esengine)):
+        result = start("evaluate", "run", "--episodes", "12", "--ranks", ranks, "--json", f"{ranks}.json")
         assert result.returncode == 0, result.stderr
         printed.append(result.stdout.splitlines()[-1])
     assert printed[0] == printed[1]

@@ -82,9 +82,9 @@ def test_a_range_of_nodes_never_fixes_the_number_of_tasks(tmp_path: Path, monkey
     assert 'export SLURM_TASKS_PER_NODE="8(x$SLURM_JOB_NUM_NODES)"\n' in text
 
 
-def test_dry_run_prints_the_script_and_makes_nothing(esengine: Run, tmp_path: Path) -> None:
+def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_path: Path) -> None:
     flags = ("--nodes", "4", "--sbatch", "exclusive", "--sbatch", "licenses=a:1", "--setup", "module load mpi", "--dry-run")
-    result = esengine("submit", *flags, "--", *TRAIN, "--run-dir", "run")
+    result = esengine_here("submit", *flags, "--", *TRAIN, "--run-dir", "run")
     assert result.returncode == 0, result.stderr
     for line in ("--nodes=4", "--exclusive", "--licenses=a:1", f"--output={tmp_path}/run/slurm/%j.log", "--requeue"):
         assert f"#SBATCH {line}\n" in result.stdout

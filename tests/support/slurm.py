@@ -253,7 +253,8 @@ class SlurmCluster:
     def _start(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
             own = {"SLURM_CONF": self.folder / "slurm.conf", "MYSQL_UNIX_PORT": accounting.socket(self.folder)}
-            environment = os.environ | {key: str(value) for key, value in own.items()}
+            inherited = {key: value for key, value in os.environ.items() if not key.startswith("ESENGINE")}
+            environment = inherited | {key: str(value) for key, value in own.items()}
             self._processes[name] = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )

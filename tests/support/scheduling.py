@@ -1,0 +1,37 @@
+"""How several processes share the tests: by files, those that take long first, so that all processes end together."""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+LONG = (
+    "tests/slurm",
+    "tests/mpi/test_ranks.py",
+    "tests/test_learning.py",
+    "tests/test_readme.py",
+    "tests/launch/test_signals.py",
+    "tests/chaos",
+    "tests/mpi",
+    "tests/launch/test_failures.py",
+    "tests/launch/test_bad_input.py",
+    "tests/test_examples.py",
+    "tests/launch",
+    "tests/test_package.py",
+)
+"""Files and folders whose tests come first, in this order."""
+_TOGETHER = ("tests/slurm",)  # one cluster for all
+_APART = ("tests/test_learning.py", "tests/test_readme.py", "tests/test_examples.py")  # these share nothing
+
+
+def place(nodeid: str) -> int:
+    """Where a test comes in the order."""
+    return next((index for index, prefix in enumerate(LONG) if nodeid.startswith(prefix)), len(LONG))
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a whole file to one process, since its tests may share what was made for them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(_APART):
+            return nodeid
+        return next((prefix for prefix in _TOGETHER if nodeid.startswith(prefix)), nodeid.partition("::")[0])
