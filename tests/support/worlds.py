@@ -198,7 +198,7 @@ def failing_or_sleeping(x: NDArray[np.float64]) -> float:
     """Raises for some members and sleeps for the others."""
     if x[0] > 0:
         raise ZeroDivisionError("the simulator diverged")
-    time.sleep(60)
+    time.sleep(600)
     return 0.0
 
 
