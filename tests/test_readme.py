@@ -20,6 +20,7 @@ from tests.support.launches import variables
 README = REPOSITORY / "README.md"
 PAGES = [README, *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"})]  # see tests/slurm
 NOT_RUN = ("make ", "pip install ", "sudo ", "cd ")  # the test suite itself runs in what they build
+EXAMPLES = ("python examples/", "python -m examples.")  # which test_examples runs
 SHORTENED = {
     "--target-return 325": "--generations 1 --population-size 8",
     "--target-return 475": "--generations 2",
@@ -43,6 +44,12 @@ SHORTENED = {
     "train guided-policy-search": "train guided-policy-search --gradient-steps 1",
     "1 --planner": "1 --generations 1 --max-episode-steps 20 --planner",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
+    "--generations 10 --episodes-per-round 1": "--generations 1 --episodes-per-round 1 --max-episode-steps 20",
+    "--max-env-steps 1000000": "--max-env-steps 10000",
+    "--max-env-steps 8000000": "--population-size 8 --generations 1",
+    "--generations 300": "--generations 1",
+    "--population-size 10000 --generations 1": "--population-size 8 --generations 1",
+    "--target-return -200": "--population-size 8 --generations 1",
 }  # of what other tests run whole
 WITH_RANKS = ("train", "evaluate", "collect", "resume", "failures")
 
@@ -53,7 +60,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     lines = "".join(blocks(page, "bash")).replace("\\\n", "").splitlines()
-    return [line for line in lines if line and not line.startswith(NOT_RUN)]
+    return [line for line in lines if line and not line.startswith((*NOT_RUN, *EXAMPLES))]
 
 
 def in_folder(command: str | list[str], folder: Path) -> None:
@@ -96,6 +103,12 @@ def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_
 def test_the_pages_hold_what_is_to_be_run() -> None:
     assert len(commands(README)) >= 13
     assert len(blocks(README, "python")) >= 2
+
+
+def test_examples_that_pages_name_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"\bexamples[./](\w+)", page.read_text()):
+            assert (REPOSITORY / "examples" / f"{name}.py").is_file(), f"{page}: {name}"
 
 
 def test_every_method_is_in_the_table() -> None:
