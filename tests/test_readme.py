@@ -45,10 +45,11 @@ SHORTENED = {
     "1 --planner": "1 --generations 1 --max-episode-steps 20 --planner",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
     "--generations 10 --episodes-per-round 1": "--generations 1 --episodes-per-round 1 --max-episode-steps 20",
+    "--trajectories 4": "--trajectories 2",
     "--max-env-steps 1000000": "--max-env-steps 10000",
     "--max-env-steps 8000000": "--population-size 8 --generations 1",
     "--generations 300": "--generations 1",
-    "--population-size 10000 --generations 1": "--population-size 8 --generations 1",
+    "--population-size 10000": "--population-size 8",
     "--target-return -200": "--population-size 8 --generations 1",
 }  # of what other tests run whole
 WITH_RANKS = ("train", "evaluate", "collect", "resume", "failures")
