@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import settings
 
 from esengine.launch.cli import main
 from esengine.node_memory import ROOT
+from tests import FOLDER
 from tests.support import scheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,10 +40,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.B
     return scheduling.ByFile(config, log)
 
 
-def pytest_unconfigure() -> None:
-    """Remove the shared memory that one of several test processes has for itself."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shutil.rmtree(ROOT, ignore_errors=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``-n``, make the folder of the processes' shared memories."""
+    if FOLDER not in os.environ and config.getoption("numprocesses", None):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-of-esengine-", dir=ROOT)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it, however the processes ended."""
+    if FOLDER in os.environ and not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 @pytest.fixture

@@ -140,10 +140,10 @@ def test_resuming_a_damaged_configuration_is_refused(esengine_here: Run, tmp_pat
     assert result.stderr.count("\n") == 1
 
 
-def test_a_module_that_only_a_file_names_is_not_imported(esengine_here: Run, tmp_path: Path) -> None:
+def test_a_module_that_only_a_file_names_is_not_imported(esengine: Run, esengine_here: Run) -> None:
     arguments = (*CMA, "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2", "--run-dir", "run")
     assert esengine_here(*arguments).returncode == 0
-    result = esengine_here("resume", "run", "--generations", "3", "--ranks", "1")
+    result = esengine("resume", "run", "--generations", "3", "--ranks", "1")
     assert result.returncode == 2
     assert "names the module 'worlds:sphere', whose code would run; add --trust-modules" in result.stderr
     assert esengine_here("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules").returncode == 0
