@@ -88,7 +88,7 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
         figures.append((f"{best:.4g}", "lowest cost" if train.minimize else "best value"))
     if run.rows:
         row = run.rows[-1]
-        members = f" of {row['population_size']:,}" if "population_size" in row else ""
+        members = f" of {row['population_size']:,} members" if "population_size" in row else ""
         figures.append((f"{row['generation']:,}", f"generations{members}"))
         if row.get("env_steps"):
             figures.append((f"{row['env_steps']:,}", "environment steps"))
