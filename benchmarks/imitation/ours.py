@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from esengine import load_policy, train
 from esengine.rules import load_rules
 
 RULE = "examples.pendulum_rule"
+_PASSED = 0.9  # the normalised return whose step count is told
 _TARGET = -180.0  # of the searches on the pendulum: 0.967 of the way from random actions to the expert
 _SEARCH: dict[str, Any] = {
     "population_size": 64,
@@ -45,10 +47,18 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         }
         if before is not None:
             result["returns_before"] = task.returns(load_policy(before).act)
+        if case["method"].endswith(" start"):
+            result["env_steps_to_pass"] = _steps_to_pass(run, task.level(_PASSED))
         if case["method"] == "cloning" and not task.training:
             rules = load_rules((RULE,))
             result["returns_shielded"] = task.returns(load_policy(run).act, correction=rules.correction)
     return result
+
+
+def _steps_to_pass(run: Path, level: float) -> int | None:
+    """Environment steps after which an evaluation of the search first had a mean return of at least ``level``."""
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return next((int(row["env_steps"]) for row in rows if (row.get("episode_return_eval") or -math.inf) >= level), None)
 
 
 def _trained(task: Task, case: dict[str, Any], folder: Path) -> tuple[Path, Path | None]:

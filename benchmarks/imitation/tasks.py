@@ -76,6 +76,11 @@ class Task:
         random, expert = anchors(self.env_id)
         return (statistics.fmean(returns) - random) / (expert - random)
 
+    def level(self, normalised: float) -> float:
+        """The return that is ``normalised``."""
+        random, expert = anchors(self.env_id)
+        return random + normalised * (expert - random)
+
 
 _LONG = {"episodes_per_round": 2, "generations": 8, "validation_episodes": 5}
 _ARS = {"top_directions": 4, "eval_episodes": 20}
