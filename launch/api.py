@@ -160,8 +160,8 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     value, point = None, None
     if config.train.objective is not None:
         best = directory.best()
-        value, point = best["value"], np.array(best["point"])
-        parameters: NDArray[np.floating] = np.array(best["parameters"])
+        value, point = best["value"], best["point"]
+        parameters: NDArray[np.floating] = best["parameters"]
     else:
         parameters = load_policy(path).parameters
     return RunResult(True, done["reason"], done["generations"], parameters, value, point, done["final_return"], directory)

@@ -9,14 +9,17 @@ import platform
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from esengine.demonstrations import save_demonstrations
 from esengine.errors import UserError, listed
-from esengine.files import read_bytes, read_json, remove, replace_lasting, write_lasting
+from esengine.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import MetricsFile
 from esengine.launch.run_lock import RunLock, wait_until_free
@@ -31,6 +34,8 @@ JOB_FOLDER = "slurm"
 _INIT_POLICY = "init_policy.safetensors"
 _GIVEN_REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
 _DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
+_VECTORS, _BEST_VECTORS = ("point", "parameters"), "best.safetensors"
+_MOST_NUMBERS = 100_000  # of the best point that are written as text
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -199,15 +204,32 @@ class RunDirectory:
         """Wait until nobody writes: ranks that are killed leave a process behind that saves their state."""
         wait_until_free(self.path, patience_s)
 
-    def write_best(self, best: dict[str, Any]) -> None:
-        self._write_json("best.json", best)
+    def write_best(self, best: Mapping[str, Any]) -> None:
+        """Write the value of the best point and its vectors; long ones beside it, since numbers as text take minutes."""
+        vectors = {name: np.asarray(best[name]) for name in _VECTORS}
+        record: dict[str, Any] = {"value": best["value"]}
+        if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
+            record |= {name: vector.tolist() for name, vector in vectors.items()}
+        else:
+            replace_lasting(self.path / _BEST_VECTORS, array_pieces(vectors))
+            record["vectors"] = _BEST_VECTORS
+        self._write_json("best.json", record)
 
     def write_done(self, record: dict[str, Any]) -> None:
         self._write_json("done.json", record)
 
     def best(self) -> dict[str, Any]:
-        """The best point and its value. Raises UserError if the file is damaged."""
-        return self._read_object("best.json", ("value", "point", "parameters"))
+        """The best point, its value, and the strategy's parameters. Raises UserError if a file is damaged."""
+        record = self._read_object("best.json", ("value",))
+        try:
+            if "vectors" in record:
+                record |= parse_arrays(read_bytes(self.path / _BEST_VECTORS))
+            return {"value": float(record["value"])} | {name: np.array(record[name], np.float64) for name in _VECTORS}
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.path}/best.json must have a value and its vectors {listed(_VECTORS)}, but: {error}; "
+                "restore it from a copy"
+            ) from error
 
     def done(self) -> dict[str, Any] | None:
         """The completion record, or None if the run is not finished. Raises UserError if the file is damaged."""

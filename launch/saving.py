@@ -21,8 +21,6 @@ from esengine.policy_file import Policy, save_policy
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward
 
-_MOST_NUMBERS = 100_000
-
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -39,11 +37,6 @@ class Snapshot:
     policy: Policy | None = None
     best: dict[str, Any] | None = None
     reward: LearnedReward | None = None
-
-    @property
-    def is_small(self) -> bool:
-        """Whether ``best.json`` is written with every checkpoint: numbers become text under the lock of Python."""
-        return self.best is None or sum(np.size(value) for value in self.best.values()) <= _MOST_NUMBERS
 
 
 class Saver:
@@ -116,7 +109,7 @@ class Saver:
         self.join()
         try:
             self._prepare()
-            self._write(snapshot, with_best=True)
+            self._write(snapshot)
             if charts:
                 self._charts.draw()
             if done is not None:
@@ -137,12 +130,12 @@ class Saver:
 
     def _save_aside(self, snapshot: Snapshot) -> None:
         try:
-            self._write(snapshot, with_best=snapshot.is_small)
+            self._write(snapshot)
             self._error = None
         except OSError as error:
             self._error = error
 
-    def _write(self, snapshot: Snapshot, with_best: bool) -> None:
+    def _write(self, snapshot: Snapshot) -> None:
         checkpoint = snapshot.checkpoint
         if checkpoint.name == self._saved:
             return
@@ -153,9 +146,9 @@ class Saver:
             save_policy(self._directory.policy, snapshot.policy)
         if snapshot.reward is not None:
             save_reward(self._directory.reward, snapshot.reward)
-        if with_best and snapshot.best is not None:
-            self._directory.write_best({name: np.asarray(value).tolist() for name, value in snapshot.best.items()})
-        if with_best and "row" not in checkpoint.counters:  # else the same name may come again with more in it
+        if snapshot.best is not None:
+            self._directory.write_best(snapshot.best)
+        if "row" not in checkpoint.counters:  # else the same name may come again with more in it
             self._saved = checkpoint.name
 
     def _tell(self, error: OSError) -> None:

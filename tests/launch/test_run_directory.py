@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from esengine.algorithms import CMAESSettings
@@ -214,3 +215,22 @@ def test_a_name_that_no_file_system_takes_is_refused(esengine_here: Run, tmp_pat
     assert result.returncode == 2
     assert "File name too long; use another folder" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("dimension", [3, 60_000])
+def test_the_best_point_is_read_back_however_long_it_is(tmp_path: Path, dimension: int) -> None:
+    directory = RunDirectory.create(tmp_path / "run", RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), CMAESSettings()))
+    point, parameters = np.random.default_rng(0).normal(size=(2, dimension))
+    directory.write_best({"value": 0.5, "point": point, "parameters": parameters})
+    found = directory.best()
+    assert found["value"] == 0.5
+    assert np.array_equal(found["point"], point)
+    assert np.array_equal(found["parameters"], parameters)
+    vectors = directory.path / "best.safetensors"
+    assert vectors.exists() == (2 * dimension > 100_000)
+    assert (directory.path / "best.json").stat().st_size < 1000
+    damaged = vectors if vectors.exists() else directory.path / "best.json"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"best\.json must"):
+        directory.best()
+    directory.release()

@@ -48,9 +48,9 @@ class User:
         """``esengine submit``; returns the job."""
         return self.output("esengine", "submit", *arguments).splitlines()[0].split(",")[0].split()[-1]
 
-    def wait(self, job: str, condition: Callable[[str], bool], what: str) -> None:
+    def wait(self, job: str, condition: Callable[[str], bool], what: str, patience_s: float = PATIENCE_S) -> None:
         """Wait until a job's state meets a condition; one that was requeued need not wait for its two minutes."""
-        deadline, hurried = time.monotonic() + PATIENCE_S, 0.0
+        deadline, hurried = time.monotonic() + patience_s, 0.0
         while True:
             states = self.cluster.states(job)
             if all(condition(state) for state, _ in states):
@@ -61,12 +61,12 @@ class User:
             assert time.monotonic() < deadline, (what, states, self.logs())
             time.sleep(0.1)
 
-    def wait_for_end(self, job: str) -> list[str]:
+    def wait_for_end(self, job: str, patience_s: float = PATIENCE_S) -> list[str]:
         """Wait until a job, with all its tasks, has ended for good; returns the states."""
         for_good = ("COMPLETED", "CANCELLED")
         ended = (*for_good, "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
         while True:
-            self.wait(job, lambda state: state in ended, "its end")
+            self.wait(job, lambda state: state in ended, "its end", patience_s)
             states = [state for state, _ in self.cluster.states(job)]
             if all(state in for_good for state in states):
                 return states

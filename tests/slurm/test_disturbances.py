@@ -103,7 +103,7 @@ def test_three_minutes_of_work_under_a_limit_of_one(user: User, esengine: Run, t
     job = user.submit(*ON_TWO_NODES, "--time", "1", "--stop-before", "5", "--", *search, *size, "--run-dir", "limited")
     undisturbed = esengine(*search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited", timeout=800)
     assert undisturbed.returncode == 0
-    assert user.wait_for_end(job) == ["COMPLETED"], user.logs()
+    assert user.wait_for_end(job, patience_s=700) == ["COMPLETED"], user.logs()  # nine starts or so
     same_run(tmp_path / "unlimited", user.folder / "limited")
     config = json.loads((user.folder / "limited" / "config.json").read_text())
     assert len(config["starts"]) > 3
