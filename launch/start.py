@@ -110,11 +110,15 @@ def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
 
 def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
     directory = RunDirectory.open(path, trusted).acquire()
-    config = directory.config().with_train(**changes)
-    config.check()
-    if not trusted:
-        check_trusted(path, *config.modules)
-    directory.change_config(config)
+    try:
+        config = directory.config().with_train(**changes)
+        config.check()
+        if not trusted:
+            check_trusted(path, *config.modules)
+        directory.change_config(config)
+    except UserError:
+        directory.release()
+        raise
     return directory
 
 
