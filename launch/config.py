@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, make_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -353,13 +353,19 @@ class RunConfig:
         rules = (f"{rule}:" for rule in train.rules)
         named = (self.method, train.objective, train.behavior, *beside, *rules)
         environment = modules_of(train.env_id or "", train.env_arguments())
-        return (*(name for name in named if name is not None and ":" in name), *environment)
+        return (*(name for name in named if isinstance(name, str) and ":" in name), *environment)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> RunConfig:
-        """Raises UserError for an unknown method or setting. Imports the module of a user's own strategy."""
-        method = str(data["method"])[:200]
-        return cls(method, settings_from(TrainSettings, data["train"]), settings_from(settings_of(method), data["search"]))
+    def from_json(cls, data: dict[str, Any], trusted: bool = True) -> RunConfig:
+        """Raises UserError for an unknown method or setting.
+
+        Imports the module of a user's own strategy, or takes its settings as they are recorded if that is not trusted:
+        enough to look at a run, not to carry it out.
+        """
+        method, train = str(data["method"])[:200], settings_from(TrainSettings, data["train"])
+        if ":" in method and not trusted:
+            return cls(method, train, _recorded(data["search"]))
+        return cls(method, train, settings_from(settings_of(method), data["search"]))
 
     def with_train(self, **changes: Any) -> RunConfig:
         """The same run with some shared settings changed."""
@@ -369,6 +375,13 @@ class RunConfig:
 def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
     """Keyword arguments of an environment from texts name=value. Raises UserError for one that is none."""
     return named_values("--env-arg", texts, "forward_reward_weight=2.0")
+
+
+def _recorded(values: dict[str, Any]) -> Any:
+    """Settings whose class is not known. Raises ValueError or TypeError for names that no class has."""
+    if any(name.startswith("_") for name in values):
+        raise ValueError(f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}")
+    return make_dataclass("RecordedSettings", values, frozen=True)(**values)
 
 
 def settings_from(kind: type[T], values: dict[str, Any]) -> T:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from esengine.errors import UserError, listed
@@ -52,6 +53,14 @@ _LOOPS = {
 def loop_of(method: str) -> Any | None:
     """The module that runs a method, or None for a strategy, which `training` runs."""
     return import_module(f"esengine.launch.{_LOOPS[method]}") if method in _LOOPS else None
+
+
+def check_torch(method: str) -> None:
+    """Raises UserError if there is no PyTorch, which the methods that are no strategies learn with."""
+    if find_spec("torch") is None:
+        raise UserError(
+            f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' (README tells of small builds)"
+        )
 
 
 def defaults_of(method: str) -> dict[str, Any]:

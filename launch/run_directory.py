@@ -26,7 +26,6 @@ from esengine.launch.run_lock import RunLock, wait_until_free
 from esengine.launch.slurm.allocation import job_name
 from esengine.reward_file import load_reward, save_reward
 from esengine.trajectories import Demonstrations
-from esengine.trust import check_trusted
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
@@ -100,9 +99,7 @@ class RunDirectory:
                 "use the version of esengine that wrote it"
             )
         try:
-            if not self.trusted:
-                check_trusted(self.path, record["config"]["method"])
-            config = RunConfig.from_json(record["config"])
+            config = RunConfig.from_json(record["config"], self.trusted)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
         search: Any = config.search

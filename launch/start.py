@@ -14,7 +14,7 @@ from esengine.launch.config import RunConfig
 from esengine.launch.display import Display
 from esengine.launch.follower import Follower
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.launch.methods import loop_of
+from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
@@ -71,6 +71,8 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
 def completed(config: RunConfig) -> RunConfig:
     """The settings with what a method can tell from its own, such as the environment from demonstrations, or files hold."""
     loop = loop_of(config.method)
+    if loop is not None:
+        check_torch(config.method)
     return config.with_train(**config.train.read_files()) if loop is None else loop.complete(config)
 
 
@@ -112,9 +114,11 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
     directory = RunDirectory.open(path, trusted).acquire()
     try:
         config = directory.config().with_train(**changes)
-        config.check()
         if not trusted:
             check_trusted(path, *config.modules)
+        config.check()
+        if loop_of(config.method) is not None:
+            check_torch(config.method)
         directory.change_config(config)
     except UserError:
         directory.release()

@@ -23,7 +23,7 @@ from esengine.pool import Pool
 from esengine.spaces import ActionSpec
 from esengine.trajectories import Demonstrations
 from esengine.world import World
-from tests.conftest import SUPPORT
+from tests.conftest import SUPPORT, Run
 from tests.mpi.test_ranks import rows, same_run
 
 _FEW = ("--gradient-steps", "1", "--final-episodes", "2", "--eval-episodes", "2")
@@ -186,3 +186,13 @@ def test_rules_shield_a_policy_in_evaluation_and_in_training(tmp_path: Path, cap
     assert main([*search, "--ranks", "1", "--run-dir", "plain"]) == 0
     assert rows(tmp_path / "run")[0]["fitness_mean"] != rows(tmp_path / "plain")[0]["fitness_mean"]
     assert main([*search, "--ranks", "1", "--rules", "teachers", "--env-backend", "compiled", "--run-dir", "no"]) == 2
+
+
+def test_without_torch_a_sentence_comes_before_a_folder(
+    esengine_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esengine.launch.methods.find_spec", lambda name: None)
+    result = esengine_here("train", "ppo", "--env-id", "CartPole-v1", "--run-dir", "run")
+    assert result.returncode == 2
+    assert "ppo needs PyTorch, which is not installed; pip install 'esengine[torch]'" in result.stderr
+    assert not (tmp_path / "run").exists()

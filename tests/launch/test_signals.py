@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.cli import main
+from esengine.launch.run_lock import wait_until_free
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.support.launches import mpirun, variables
@@ -159,6 +160,7 @@ def test_the_users_own_mpirun_may_be_interrupted(esengine_here: Run, tmp_path: P
     process.communicate(timeout=120)
     assert process.returncode != 0
     wait_for_the_end(mark)
+    wait_until_free(tmp_path / "run", 60)  # a process that ends loses its environment a moment before its locks
     generation = int(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6])
     assert generation >= 2
     result = esengine_here("resume", "run", "--generations", str(generation + 1), "--ranks", "1")

@@ -24,6 +24,13 @@ def example(tmp_path: Path) -> Path:
 def test_it_runs_and_resumes_on_any_number_of_ranks(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
     assert esengine_here(*OWN, "--generations", "4", "--ranks", "1", "--run-dir", "straight").returncode == 0
     assert esengine(*OWN, "--generations", "2", "--ranks", "2", "--run-dir", "parts").returncode == 0
+    for look in (
+        ("watch", "--once"),
+        ("plot", "--out", "curves.png"),
+        ("report", "--out", "page.html"),
+        ("status",),
+    ):  # none of them runs the strategy's code
+        assert esengine_here(*look, "parts").returncode == 0, look
     refused = esengine_here("resume", "parts", "--generations", "4")
     assert refused.returncode == 2
     assert "names the module 'hill_climb:HillClimb', whose code would run; add --trust-modules" in refused.stderr
