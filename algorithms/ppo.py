@@ -8,7 +8,6 @@ recorded whole, so that they are functions of the seed alone and the number of r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -18,15 +17,12 @@ from numpy.typing import NDArray
 from esengine.algorithms.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
 from esengine.errors import UserError
-from esengine.policies import PolicySpec, action_noise
+from esengine.policies import Actor, PolicySpec, action_noise
 from esengine.pool import Pool
 from esengine.recording import Acting, RecordingProblem, record
 from esengine.seeding import derive_key, generator
 from esengine.spaces import ActionSpec
 from esengine.trajectories import Trajectory
-
-RewardOf = Callable[[Trajectory], NDArray[np.float64]]
-"""The rewards of an episode's steps, (num_steps,)."""
 
 _FIRST_EPISODES = 8  # before the length of an episode is known
 _MOST_REWARD = 10.0  # a scaled reward is clipped to +- this
@@ -110,15 +106,13 @@ class PPO:
 
     Args:
         settings: checked settings.
-        problem: of the pool; its observation statistics grow with every round.
+        problem: of the pool; it pays the episodes, and its observation statistics grow with every round.
         seed: the run's seed.
         initial: (num_parameters,) where the policy starts, or None.
-        reward_of: judges episodes; the environment's own rewards by default.
 
     Attributes:
         generation: completed rounds.
         trajectories: the episodes of the last round.
-        reward_of: may be replaced between rounds, by a reward that is learned meanwhile.
     """
 
     varying_state: ClassVar[tuple[str, ...]] = ("adam/",)  # arrays that a state may have or lack
@@ -129,20 +123,21 @@ class PPO:
         problem: RecordingProblem,
         seed: int,
         initial: NDArray[np.float32] | None = None,
-        reward_of: RewardOf = lambda trajectory: trajectory.rewards,
     ) -> None:
         import torch
 
         from esengine.torch_policies import TorchPolicy
 
-        self.settings, self.problem, self.seed, self.reward_of = settings, problem, seed, reward_of
+        self.settings, self.problem, self.seed = settings, problem, seed
         self.generation = 0
         self.trajectories: list[Trajectory] = []
         spec, critic = problem.policy, critic_spec(problem.policy)
-        row = spec.initial_parameters(seed) if initial is None else initial
         drawn = replace(spec, sampled=True)
-        log_stds = np.full(drawn.num_log_stds, settings.initial_log_std, np.float32)
-        self._actor = TorchPolicy(drawn, np.concatenate([row, log_stds]), *problem.scaling())
+        row = spec.initial_parameters(seed) if initial is None else initial
+        if initial is None or not spec.sampled:
+            means = row[: replace(spec, sampled=False).num_parameters]
+            row = np.concatenate([means, np.full(drawn.num_log_stds, settings.initial_log_std, np.float32)])
+        self._actor = TorchPolicy(drawn, row, *problem.scaling())
         self._critic = TorchPolicy(critic, critic.initial_parameters(derive_key(seed, "critic")), *problem.scaling())
         leaves = [self._actor.flat, self._critic.flat]
         self._adam = torch.optim.Adam(leaves, lr=settings.learning_rate, eps=1e-5, foreach=False)
@@ -161,32 +156,36 @@ class PPO:
             Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was before the round.
             WorkerError: the environment raised.
         """
-        number, episodes = self.generation + 1, self._episodes()
-        for network in (self._actor, self._critic):
-            network.rescale(*self.problem.scaling())
-        log_stds = self._actor.log_stds().detach().numpy() if self._actor.spec.num_log_stds else np.zeros(0, np.float32)
+        number, episodes, actor = self.generation + 1, self._episodes(), self.actor()
+        log_stds = actor.parameters[len(actor.parameters) - actor.spec.num_log_stds :]
         acting = Acting(mixing=0.0, sampled=True, log_stds=log_stds)
         recorded = record(pool, self.parameters(), acting, episodes, self.seed, number, finished)
         self.trajectories = [one.trajectory for one in recorded]
         steps = sum(one.num_steps for one in self.trajectories)
-        self._update(self._batch(), number)
+        self._update(self._batch(actor), number)
         self._observe()
         self._mean_steps = steps / episodes
         self._metrics["return_recorded"] = float(np.mean([one.episode_return for one in self.trajectories]))
         self.generation = number
         return steps, episodes
 
+    def actor(self) -> Actor:
+        """The policy that acts in the next round: its actions are drawn, and it scales as the problem does now."""
+        for network in (self._actor, self._critic):
+            network.rescale(*self.problem.scaling())
+        return Actor(self._actor.spec, self._actor.parameters(), *self.problem.scaling())
+
     def _episodes(self) -> int:
         if not self._mean_steps:
             return _FIRST_EPISODES
         return max(1, math.ceil(self.settings.steps_per_round / self._mean_steps))
 
-    def _batch(self) -> _Batch:
+    def _batch(self, actor: Actor) -> _Batch:
         """The round's steps with their advantages, under the networks that acted."""
         import torch
 
         settings = self.settings
-        rewards = [np.asarray(self.reward_of(one), np.float64) for one in self.trajectories]
+        rewards = [self.problem.rewards(one, actor, settings.discount) for one in self.trajectories]
         for of_episode in rewards:
             self._scale.add(of_episode)
         estimates, returns, observations, targets = [], [], [], []
@@ -275,7 +274,7 @@ class PPO:
         """Nothing but the run's budgets and target ends it."""
 
     def parameters(self) -> NDArray[np.float32]:
-        """The newest policy, whose box actions are the means: (num_parameters,) float32."""
+        """The newest policy, (num_parameters,) float32: its box actions are the means, unless the problem's are drawn."""
         return self._actor.parameters()[: self.problem.policy.num_parameters]
 
     def metrics(self) -> dict[str, float]:

@@ -50,15 +50,6 @@ def log_densities(
     return logs
 
 
-def mixed_log_densities(
-    actor: Actor, rows: NDArray[np.float32], observations: NDArray[np.float32], choices: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Log density of each step's action under the mixture of the policies in equal shares, (num_steps,)."""
-    logs = log_densities(actor, rows, observations, choices)
-    top: NDArray[np.float64] = logs.max(axis=0)
-    return np.asarray(top + np.log(np.exp(logs - top).mean(axis=0)))
-
-
 @njit(cache=True, error_model="numpy")
 def _fill(
     rows: NDArray[np.float32],

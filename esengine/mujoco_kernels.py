@@ -267,6 +267,21 @@ def step(
 
 
 @njit(cache=True, error_model="numpy")
+def _observe_flat(
+    task: int,
+    data: Any,
+    constants: NDArray[np.float64],
+    bodies: tuple[int, int, int],
+    observation: NDArray[np.float64],
+    flat: NDArray[np.float32],
+) -> None:
+    """`observe`, then the same rounded to float32."""
+    observe(task, data, constants, bodies[1], bodies[2], observation)
+    for k in range(flat.size):
+        flat[k] = np.float32(observation[k])
+
+
+@njit(cache=True, error_model="numpy")
 def rollout(
     task: int,
     functions: tuple[int, int],
@@ -299,9 +314,7 @@ def rollout(
     action = np.empty(decoded.size, np.float32)
     total, steps, at_gate = 0.0, 0, np.nan
     while True:
-        observe(task, data, constants, bodies[1], bodies[2], observation)
-        for k in range(flat.size):
-            flat[k] = np.float32(observation[k])
+        _observe_flat(task, data, constants, bodies, observation, flat)
         if moments.size:
             accumulate(moments, flat)
         act(parameters, sizes, flat, mean, inverse_std, hidden, head, sampled, key, np.uint64(steps), decoded)
@@ -316,3 +329,47 @@ def rollout(
                 at_gate = total
             if ended or total < least:
                 return total, steps, at_gate
+
+
+@njit(cache=True, error_model="numpy")
+def trace(
+    task: int,
+    functions: tuple[int, int],
+    handles: tuple[int, int],
+    frame_skip: int,
+    data: Any,
+    body_mass: NDArray[np.float64],
+    bodies: tuple[int, int, int],
+    constants: NDArray[np.float64],
+    policy: Any,
+    key: np.uint64,
+    moments: NDArray[np.float64],
+    observation: NDArray[np.float64],
+    observations: NDArray[np.float32],
+    choices: NDArray[np.float64],
+    rewards: NDArray[np.float64],
+) -> tuple[float, int, bool]:
+    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task ended.
+
+    Args:
+        observations: (horizon + 1, obs_dim) overwritten up to the end of the episode.
+        choices: (horizon, act_dim) overwritten likewise.
+        rewards: (horizon,) overwritten likewise; see `rollout` for the other arguments.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    action = np.empty(decoded.size, np.float32)
+    total, steps, terminated = 0.0, 0, False
+    while not terminated and steps < choices.shape[0]:
+        flat = observations[steps]
+        _observe_flat(task, data, constants, bodies, observation, flat)
+        if moments.size:
+            accumulate(moments, flat)
+        act(parameters, sizes, flat, mean, inverse_std, hidden, head, sampled, key, np.uint64(steps), decoded)
+        for k in range(action.size):
+            action[k] = np.float32(decoded[k])
+            choices[steps, k] = action[k]
+        rewards[steps], terminated = step(task, functions, handles, frame_skip, data, body_mass, bodies, constants, action)
+        total += rewards[steps]
+        steps += 1
+    _observe_flat(task, data, constants, bodies, observation, observations[steps])
+    return total, steps, terminated

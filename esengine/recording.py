@@ -59,7 +59,8 @@ class Acting:
         threshold: steps at which they disagree less are not labelled.
         attraction: cost of the distance of what the expert does from what the policy would do; labels do not know of it.
         sampled: the policy draws its actions from its distribution, by the stream of the episode's seed.
-        log_stds: (num_log_stds,) float32 of what a box policy draws, in halves of the action's range; or (0,).
+        log_stds: (num_log_stds,) float32 of what a box policy draws that has none of its own, in halves of the action's range;
+            or (0,).
     """
 
     mixing: float = 1.0
@@ -121,7 +122,7 @@ class RecordingProblem(EnvironmentProblem):
 
     def _acting_policy(self, row: NDArray[np.floating]) -> Actor:
         """The policy with these parameters, which draws its actions if it is to."""
-        if not self.acting.sampled:
+        if self.policy.sampled or not self.acting.sampled:
             self.actor.parameters = np.array(row, np.float32)
             return self.actor
         spec = replace(self.policy, sampled=True)
@@ -141,6 +142,16 @@ class RecordingProblem(EnvironmentProblem):
             self.mix_per,
             self.max_episode_steps,
         )
+
+    def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
+        """What a recorded episode is paid for each step, (num_steps,): the environment's own rewards.
+
+        Args:
+            trajectory: the episode.
+            actor: who acted.
+            discount: what comes k steps later counts so often to the power of k.
+        """
+        return trajectory.rewards
 
     def _recorded_env(self) -> gymnasium.Env[Any, Any]:
         """The rank's environment, made when it is first needed, or anew for every episode with ``fresh_env``."""

@@ -1,4 +1,4 @@
-"""Members judged by a reward source instead of the environment's own reward, which is told beside it."""
+"""Members, and recorded episodes, paid by a reward source instead of the environment's own reward, which is told beside it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
 from esengine.normalizer import merge_moments
-from esengine.problems import FAILED, OK, EnvironmentProblem
-from esengine.reward_sources import RewardSource
+from esengine.policies import Actor
+from esengine.problems import FAILED, OK
+from esengine.recording import RecordingProblem
+from esengine.reward_sources import RewardSource, over_end
 from esengine.traces import Trace, Tracer, make_tracer
+from esengine.trajectories import Trajectory
 
 _TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns
 
 
 @dataclass
-class RewardedProblem(EnvironmentProblem):
+class RewardedProblem(RecordingProblem):
     """An environment whose search members are judged by a reward source; evaluations tell the environment's own.
 
     Workers score their own episodes: the source is published with each generation, and one number a member comes back.
-    Whoever learns the reward sets `source` between generations.
+    Recorded episodes come back whole, with the environment's rewards, and `rewards` pays them. Whoever learns the reward sets
+    `source` between generations.
 
     Args:
         source: judges.
@@ -65,6 +69,11 @@ class RewardedProblem(EnvironmentProblem):
         episodes, total = self._of_generation.tolist()
         self._of_generation[:] = 0
         return total / episodes if episodes else None
+
+    def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
+        """As the source pays, with what comes after the end of the task."""
+        rewards = self.source.steps(Trace.of(trajectory, self.policy.action), actor)
+        return over_end(rewards, trajectory.terminated, self.horizon, self.source.absorbing, discount)
 
     def context(self) -> dict[str, NDArray[Any]]:
         return super().context() | {f"reward/{name}": array for name, array in self.source.arrays().items()}

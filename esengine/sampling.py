@@ -1,7 +1,8 @@
-"""Members that also send back some of what they met, for whoever learns a reward from it."""
+"""Steps that members met, or that recorded episodes hold, for whoever learns a reward from them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from esengine.problems import FAILED
 from esengine.rewarded import RewardedProblem
 from esengine.seeding import derive_key, generator
 from esengine.traces import Trace
+from esengine.trajectories import Trajectory
 
 
 class Steps(NamedTuple):
@@ -117,6 +119,24 @@ class SamplingProblem(RewardedProblem):
         rows = np.concatenate(found)
         whole = np.isfinite(rows[:, 0, 0]) & (evaluations.records["status"][chosen] != FAILED)
         return chosen[whole], self._unpack(rows[whole])
+
+    def recorded(self, trajectories: Sequence[Trajectory], generation: int) -> Steps:
+        """Steps of the recorded episodes of one policy, (num_episodes, num_steps).
+
+        As many as were recorded, drawn over the whole horizon, the same number of each episode and none twice: all of them
+        where all episodes last as long as the horizon. If whole episodes are wanted, those of `Sampling.members` of them.
+        """
+        traces = [Trace.of(one, self.policy.action) for one in trajectories]
+        if self.sampling.steps == 0:
+            chosen, every = self.sampling.chosen(len(traces)).tolist(), np.arange(self.horizon)
+            return self._unpack(np.array([_rows(traces[episode], every, self.width) for episode in chosen]))
+        size = min(self.horizon, -(-sum(len(trace.choices) for trace in traces) // len(traces)))
+        key = derive_key(self.seed, "steps of recorded episodes", generation)
+        rows = []
+        for episode, trace in enumerate(traces):
+            steps = generator(key, episode).permutation(self.horizon)[:size]
+            rows.append(_rows(trace, steps if trace.terminated else steps % len(trace.choices), self.width))
+        return self._unpack(np.array(rows))
 
     def _unpack(self, rows: NDArray[np.float64]) -> Steps:
         dim = self.observations.dim

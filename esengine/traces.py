@@ -14,7 +14,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.normalizer import accumulate
 from esengine.policies import Actor, act
 from esengine.rules import Rules
-from esengine.simulators import ClassicSimulator, EnvBackend, make_simulator
+from esengine.simulators import ClassicSimulator, EnvBackend, MujocoSimulator, make_simulator
 from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.trajectories import Trajectory
 
@@ -76,6 +76,34 @@ class ClassicTracer:
 
     def close(self) -> None:
         pass
+
+
+class MujocoTracer:
+    """A MuJoCo task, reset by gymnasium and rolled out by compiled code.
+
+    Args:
+        simulator: of the task.
+        observation_dim: numbers of an observation.
+        num_choices: numbers of an action.
+        horizon: most steps of an episode.
+    """
+
+    def __init__(self, simulator: MujocoSimulator, observation_dim: int, num_choices: int, horizon: int) -> None:
+        from esengine import mujoco_kernels
+
+        self._simulator, self._kernel = simulator, mujoco_kernels.trace
+        self._observations = np.empty((horizon + 1, observation_dim), np.float32)
+        self._choices, self._rewards = np.empty((horizon, num_choices)), np.empty(horizon)
+
+    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
+        self._simulator.env.reset(seed=seed)
+        kept = (self._observations, self._choices, self._rewards)
+        acting = (actor.compiled_arguments, np.uint64(seed), moments, self._simulator.observe())
+        total, steps, terminated = self._kernel(*self._simulator.step_arguments, *acting, *kept)
+        return Trace(self._observations[: steps + 1], self._choices[:steps], self._rewards[:steps], total, terminated)
+
+    def close(self) -> None:
+        self._simulator.close()
 
 
 class GymnasiumTracer:
@@ -140,11 +168,13 @@ def make_tracer(
     backend: EnvBackend,
     horizon: int,
 ) -> Tracer:
-    """A tracer for a new environment; classic control is compiled unless rules step in or ``backend`` is gymnasium."""
+    """A tracer for a new environment, compiled where that exists, unless rules step in or ``backend`` is gymnasium."""
     if not rules and backend != "gymnasium":
         simulator = make_simulator(spec, observations, backend)
         if isinstance(simulator, ClassicSimulator):
             return ClassicTracer(simulator, observations.dim, horizon)
+        if isinstance(simulator, MujocoSimulator):
+            return MujocoTracer(simulator, observations.dim, len(action.sizes), horizon)
         simulator.close()
     return GymnasiumTracer(spec.make(), observations, action, rules, horizon)
 

@@ -17,7 +17,7 @@ from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.errors import UserError, listed
 from esengine.faults import FaultRules
-from esengine.launch.methods import settings_of
+from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.search_space import SpaceSettings
 from esengine.named_values import named_values
 from esengine.search_space import SearchSpace
@@ -328,12 +328,18 @@ class RunConfig:
             return None
         return self.train.space(self.train.dimension)
 
-    def refuse(self, names: tuple[str, ...]) -> None:
-        """Raises UserError if a shared setting among ``names``, which mean nothing to the method, is not the default."""
+    def refuse(self, names: tuple[str, ...], by: str | None = None) -> None:
+        """Raises UserError if a shared setting among ``names``, which mean nothing to the method, is not the default.
+
+        Args:
+            names: of the settings.
+            by: what they mean nothing to, in words; by default the method.
+        """
+        usual = replace(TrainSettings(), **defaults_of(self.method))
         for name in names:
-            if getattr(self.train, name) != getattr(TrainSettings(), name):
+            if getattr(self.train, name) not in (getattr(usual, name), getattr(TrainSettings(), name)):
                 flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} has no meaning for {self.method}, got {getattr(self.train, name)}; drop it")
+                raise UserError(f"{flag} has no meaning for {by or self.method}, got {getattr(self.train, name)}; drop it")
 
     def strategy(self, initial: NDArray[np.floating]) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from esengine.algorithms.ppo import PPO, PPOSettings, RewardOf
+from esengine.algorithms.ppo import PPO, PPOSettings
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.launch.build import AnyProblem, build_problem
+from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.imitation import RecordingTraining
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
 from esengine.opening import open_desk
-from esengine.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.recording import RecordingProblem
-from esengine.reward_sources import over_end
-from esengine.rewarded import RewardedProblem
-from esengine.traces import Trace
-from esengine.trajectories import Trajectory
 from esengine.worker import serve
 from esengine.world import World
 
-_MEANINGLESS = (
+P = TypeVar("P", bound=PPO)
+
+MEANINGLESS = (
     "objective",
     "dimension",
     "minimize",
@@ -45,8 +40,9 @@ _MEANINGLESS = (
     "keep_skill",
     "anchor",
     "anchor_decay",
-    "sampled_actions",
+    "goals",
 )
+"""Shared settings that a policy gradient does not read."""
 
 
 def run(
@@ -57,18 +53,18 @@ def run(
     callbacks: tuple[Callback, ...] = (),
 ) -> RunResult | None:
     """Follow the policy gradient on all ranks, see `training.run`. The master alone learns; all ranks record and evaluate."""
-    problem, judge = world.agree(lambda: _problem(config))
+    problem = world.agree(lambda: _problem(config))
     with open_desk(world, problem, config.train.seed, log2_size=None) as desk:
         if not world.is_master:
             serve(world, desk, stop)
             return None
         with Pool(world, desk, stop) as pool:
-            return RecordingTraining(pool, config, directory, _method(config, problem, judge), callbacks, stop).run()
+            return RecordingTraining(pool, config, directory, make_ppo(PPO, config, problem), callbacks, stop).run()
 
 
 def complete(config: RunConfig) -> RunConfig:
     """The settings as they are. Raises UserError for some that have no meaning here."""
-    config.refuse(_MEANINGLESS)
+    config.refuse((*MEANINGLESS, "sampled_actions"))
     if config.train.env_id is None:
         raise UserError(f"{config.method} needs --env-id, got none; for example --env-id CartPole-v1")
     return config
@@ -81,35 +77,26 @@ def prepare(config: RunConfig, path: Path) -> RunDirectory:
     return RunDirectory.create(path, config)
 
 
-def _problem(config: RunConfig) -> tuple[RecordingProblem, AnyProblem]:
-    """The problem whose episodes are recorded, and the one that the settings describe, whose reward may be a learned one."""
-    judge = build_problem(config)
-    assert isinstance(judge, EnvironmentProblem)
-    if judge.policy.components:
+def _problem(config: RunConfig) -> RecordingProblem:
+    """The problem that the settings describe, as one whose episodes are recorded."""
+    problem = build_problem(config)
+    assert isinstance(problem, EnvironmentProblem)
+    check_policy(problem)
+    if isinstance(problem, RecordingProblem):
+        return problem
+    parts = {field.name: getattr(problem, field.name) for field in fields(EnvironmentProblem) if field.init}
+    return RecordingProblem(**parts)
+
+
+def check_policy(problem: EnvironmentProblem) -> None:
+    """Raises UserError for a policy that has no gradient here."""
+    if problem.policy.components:
         raise UserError("ppo needs a policy with one mean for each action, got a mixture; clone with another --loss")
-    parts = {field.name: getattr(judge, field.name) for field in fields(EnvironmentProblem) if field.init}
-    return RecordingProblem(**parts), judge
 
 
-def _method(config: RunConfig, problem: RecordingProblem, judge: AnyProblem) -> PPO:
+def make_ppo(kind: type[P], config: RunConfig, problem: RecordingProblem) -> P:
     """The method at its start. torch is imported here."""
     train, search = config.train, config.search
     assert isinstance(search, PPOSettings)
-    initial = None
-    if train.init_policy is not None:
-        policy = load_policy(train.init_policy)
-        problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
-        initial = policy.parameters[: problem.policy.num_parameters]
-    if not isinstance(judge, RewardedProblem):
-        return PPO(search, problem, train.seed, initial)
-    return PPO(search, problem, train.seed, initial, _learned(judge, search.discount))
-
-
-def _learned(judge: RewardedProblem, discount: float) -> RewardOf:
-    """The learned reward of an episode's steps, with what comes after its end."""
-
-    def reward_of(trajectory: Trajectory) -> NDArray[np.float64]:
-        rewards = judge.source.steps(Trace.of(trajectory, judge.policy.action), judge.actor)
-        return over_end(rewards, trajectory.terminated, judge.horizon, judge.source.absorbing, discount)
-
-    return reward_of
+    initial = None if train.init_policy is None else initial_row(train, problem)
+    return kind(search, problem, train.seed, initial)

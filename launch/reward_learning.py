@@ -6,10 +6,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from esengine.algorithms.inverse_rl.generators import Evolution, Generator
+from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
 from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, InverseRLSettings, RewardLearningSettings
+from esengine.algorithms.ppo import PPOSettings
 from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
+from esengine.launch import policy_gradient
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, settings_from
 from esengine.launch.imitation import RecordingTraining, load_given, with_environment
@@ -41,6 +43,7 @@ _MEANINGLESS = (
     "novelty",
     "episode_cap",
     "stop_step",
+    "goals",
 )
 
 
@@ -53,12 +56,9 @@ def run(
 ) -> RunResult | None:
     """Learn a reward and a policy on all ranks, see `training.run`. The master alone learns the reward; workers score by it."""
     problem = world.agree(lambda: sampling_problem(config))
-    of_policies = generator_config(config)
-    generator = world.agree(lambda: make_generator(of_policies, problem))
+    log2 = world.agree(lambda: noise_log2(generator_config(config), problem))
     rules = config.train.fault_rules()
-    population_size = getattr(of_policies.search, "population_size", 1)
-    log2 = table_log2(config.train.noise_table_size, problem.dimension, population_size)
-    method = world.agree(lambda: method_of(config, problem, generator) if world.is_master else None)
+    method = world.agree(lambda: method_of(config, problem) if world.is_master else None)
     with open_desk(world, problem, config.train.seed, log2) as desk:
         if not world.is_master:
             serve(world, desk, stop, rules)
@@ -75,7 +75,10 @@ def complete(config: RunConfig) -> RunConfig:
     """
     config.refuse(_MEANINGLESS)
     config.search.check()
-    generator_config(config).search.check()
+    of_policies = generator_config(config)
+    of_policies.search.check()
+    if isinstance(of_policies.search, PPOSettings):
+        config.refuse(policy_gradient.MEANINGLESS, f"{config.method} with --generator ppo")
     return with_environment(config)
 
 
@@ -86,27 +89,40 @@ def prepare(config: RunConfig, path: Path) -> RunDirectory:
         UserError: something is no good; nothing has been made.
     """
     config.check()
-    problem = sampling_problem(config)
-    method_of(config, problem, make_generator(generator_config(config), problem))
+    method_of(config, sampling_problem(config))
     directory = RunDirectory.create(path, config)
     directory.adopt_imitation(load_given(config), None)
     return directory
 
 
 def generator_config(config: RunConfig) -> RunConfig:
-    """The settings of a run of the generator alone. Raises UserError if it is no strategy, or has no such settings."""
+    """The settings of a run of the generator alone. Raises UserError if it is no generator, or has no such settings."""
     search = config.search
     assert isinstance(search, RewardLearningSettings)
-    strategies = [name for name in METHODS if loop_of(name) is None]
-    if search.generator not in strategies and ":" not in search.generator:
-        raise UserError(f"--generator must be one of {listed(strategies)}, or module:Class, got {search.generator!r}")
+    known = [name for name in METHODS if name == "ppo" or loop_of(name) is None]
+    if search.generator not in known and ":" not in search.generator:
+        raise UserError(f"--generator must be one of {listed(known)}, or module:Class, got {search.generator!r}")
     values = named_values("--generator-arg", search.generator_arg, "population_size=128")
     return RunConfig(search.generator, config.train, settings_from(settings_of(search.generator), values))
 
 
-def make_generator(config: RunConfig, problem: EnvironmentProblem) -> Generator:
-    """A generator at its start: any strategy."""
+def make_generator(config: RunConfig, problem: SamplingProblem) -> Generator:
+    """A generator at its start: the policy gradient, or any strategy."""
+    if isinstance(config.search, PPOSettings):
+        policy_gradient.check_policy(problem)
+        return policy_gradient.make_ppo(PolicyGradient, config, problem)
     return Evolution(config.strategy(initial_row(config.train, problem)))
+
+
+def noise_log2(config: RunConfig, problem: SamplingProblem) -> int | None:
+    """Binary logarithm of the noise table's size that a generator needs, or None, see `table_log2`.
+
+    Also has the rank scale observations as the policy that the run starts from does.
+    """
+    initial = initial_row(config.train, problem)
+    if isinstance(config.search, PPOSettings):
+        return None
+    return table_log2(config.train.noise_table_size, problem.dimension, config.strategy(initial).population_size)
 
 
 def sampling_problem(config: RunConfig) -> SamplingProblem:
@@ -136,11 +152,12 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     return problem
 
 
-def method_of(config: RunConfig, problem: SamplingProblem, generator: Generator) -> Any:
-    """The method that the settings describe, at its start. torch is imported here."""
+def method_of(config: RunConfig, problem: SamplingProblem) -> Any:
+    """The method that the settings describe, at its start, with its generator. torch is imported here."""
     from esengine.algorithms.inverse_rl.airl import AIRL
     from esengine.algorithms.inverse_rl.gail import GAIL
     from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
 
     kind = {GAILSettings: GAIL, AIRLSettings: AIRL, InverseRLSettings: GuidedCost}[type(config.search)]
+    generator = make_generator(generator_config(config), problem)
     return kind(config.search, problem, generator, load_given(config), config.train.seed)

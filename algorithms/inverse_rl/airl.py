@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.inverse_rl.gail import GAIL
 from esengine.algorithms.inverse_rl.generators import Sampled
+from esengine.algorithms.inverse_rl.partition import mixture_log_densities
 from esengine.algorithms.strategy import State
 from esengine.densities import check_density, log_densities
 from esengine.policies import Actor
@@ -41,11 +42,17 @@ class AIRL(GAIL):
     def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64]:
         """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its density is 1."""
         batch = Steps.joined([self.expert_steps.at(expert), self._told_steps.at(generated)])
-        parts = [log_densities(one.actor, one.rows, batch.observations, batch.choices) for one in self._policies]
-        logs = np.concatenate(parts)
-        top = logs.max(axis=0)
-        mixed = top + np.log(np.exp(logs - top).mean(axis=0))
-        return np.where(batch.absorbing, 0.0, mixed)
+        logs = [log_densities(one.actor, one.rows, batch.observations, batch.choices) for one in self._policies]
+        return np.where(batch.absorbing, 0.0, self._mixed(logs))
+
+    def _mixed(self, logs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Log densities under the mixture of the replay's policies, each with the share of the steps that it met.
+
+        Args:
+            logs: of each generation's policies, (num_policies, num_densities).
+        """
+        shares = [np.full(len(own), met.num_steps / max(1, len(own))) for own, met in zip(logs, self.replay, strict=True)]
+        return mixture_log_densities(np.concatenate(logs), np.concatenate(shares))
 
     def state(self) -> State:
         state = super().state()

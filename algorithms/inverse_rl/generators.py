@@ -1,4 +1,4 @@
-"""Who makes policies while a reward is learned: one contract, and every strategy of the project behind it.
+"""Who makes policies while a reward is learned: one contract, and behind it every strategy of the project, and its `PPO`.
 
 A generator is given a reward source, which stands in the pool's problem, and a budget, which is one call of `improve`; it gives
 new policies and some of the steps that they met. Whoever learns the reward sets ``pool.desk.problem.source`` between calls and
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.ppo import PPO
 from esengine.algorithms.strategy import State, Strategy
 from esengine.errors import WorkerError
 from esengine.policies import Actor
@@ -28,7 +29,7 @@ class Sampled:
     Attributes:
         rows: (num_policies, num_parameters) float32; or (0, num_parameters) of deterministic ones, which have no density.
         actor: their architecture and the scaling that they acted under.
-        steps: (num_policies, num_steps) of each of them.
+        steps: (num_episodes, num_steps), equal shares of each policy.
     """
 
     rows: NDArray[np.float32]
@@ -151,3 +152,15 @@ class Evolution:
 
     def restore(self, state: State) -> None:
         self.strategy.restore(state)
+
+
+class PolicyGradient(PPO):
+    """`PPO` as a generator: a call is a round, whose episodes the source pays step by step."""
+
+    def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
+        problem = pool.desk.problem
+        assert isinstance(problem, SamplingProblem)
+        actor = self.actor()
+        env_steps, episodes = self.step(pool, finished)
+        sampled = Sampled(actor.parameters[None], actor, problem.recorded(self.trajectories, self.generation))
+        return Improvement(sampled, env_steps, episodes, {"episode_return_mean": self.metrics()["return_recorded"]})

@@ -122,9 +122,7 @@ class GuidedCost(AIRL):
         for one in self._policies:
             each = log_densities(one.actor, one.rows, steps.observations, steps.choices)
             logs.append(np.where(acted, each.reshape(len(one.rows), *acted.shape), 0.0).sum(axis=2))
-        joined = np.concatenate(logs)
-        top: NDArray[np.float64] = joined.max(axis=0)
-        return np.asarray(top + np.log(np.exp(joined - top).mean(axis=0)))
+        return self._mixed(logs)
 
 
 def _padded(steps: Steps, horizon: int) -> Steps:

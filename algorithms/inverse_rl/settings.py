@@ -25,9 +25,9 @@ class RewardLearningSettings:
     trajectories: int | None = None
     """Use so many of the demonstrations, drawn by --seed; default all."""
     generator: str = "cma-es"
-    """Method that makes the policies: any strategy, module:Class included."""
+    """Method that makes the policies: any strategy, module:Class included, or ppo."""
     generator_arg: tuple[str, ...] = ()
-    """Settings of the generator, each name=value; for example population_size=128 sigma=0.3."""
+    """Settings of the generator, each name=value; for example population_size=128 sigma=0.3, or of ppo learning_rate=1e-3."""
 
     def check(self) -> None:
         """Raises UserError for settings that learn nothing."""
@@ -124,7 +124,7 @@ class GAILSettings(DiscriminatorSettings):
     """What the network's logit L becomes: L, which pays for neither living nor ending; softplus(L), which pays for every step;
     -softplus(-L), which pays for ending."""
     samples_per_member: int = 32
-    """Steps that each member of a generation sends back for the reward to learn from."""
+    """Steps that each member of a generation sends back for the reward to learn from; ppo has all of its own anyway."""
 
     def check(self) -> None:
         super().check()
@@ -157,9 +157,9 @@ class AIRLSettings(DiscriminatorSettings):
     entropy_weight: float = 1.0
     """Weight of -log pi(a | s) in what policies are paid; 1 is the method's own."""
     sampled_members: int = 8
-    """Members of a generation, spread over it, whose steps and densities the reward learns from."""
+    """Members of a generation, spread over it, whose steps and densities the reward learns from; ppo has one policy a round."""
     samples_per_member: int = 128
-    """Steps that each of those sends back."""
+    """Steps that each of those sends back; ppo has all of its own anyway."""
 
     def check(self) -> None:
         super().check()
@@ -198,7 +198,7 @@ class InverseRLSettings(RewardNetworkSettings):
     entropy_weight: float = 1.0
     """Weight of -log pi(a | s) in what policies are paid; 1 is the scale of the model exp(R)."""
     sampled_members: int = 16
-    """Members of a generation, spread over it, whose whole episodes come back."""
+    """Members of a generation, spread over it, whose whole episodes come back; of ppo, episodes of a round."""
     least_effective_share: float = 0.05
     """The reward waits for better policies while the effective sample size is below this share of the trajectories."""
     most_promising: float = 1.0

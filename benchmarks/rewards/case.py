@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,47 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.imitation.starts import returns_of
-from benchmarks.rewards.run import Case
-from esengine import evaluate, load_policy, train
+from benchmarks.imitation.run import peer_python
+from benchmarks.rewards.run import HERE, Case
+from benchmarks.rewards.tasks import TASKS, Task
+from esengine import train
+from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.demonstrations import save_demonstrations
 from esengine.environments import EnvironmentSpec
-from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations
-from esengine.world import World
-
-TASKS = {
-    "pendulum": ("Pendulum-v1", "examples.pendulum:swing_up", "benchmarks.rewards.experts:random_force", 2),
-    "cartpole": (
-        "esengine/FixedHorizonCartPole-v0",
-        "examples.cartpole_experts:balance",
-        "benchmarks.rewards.experts:random_push",
-        1,
-    ),
-}
 
 
-def main(case: Case) -> dict[str, Any]:
-    """Train, evaluate over 100 fresh episodes, and tell when 0.90 was crossed."""
-    env_id, expert, by_chance, episodes = TASKS[case.task]
-    zero, one = anchors(case.task)
+def main(case: Case, cpu_seconds: float | None) -> dict[str, Any]:
+    """Train, judge the policy, and tell when 0.90 was crossed."""
+    task = TASKS[case.task]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings: dict[str, Any] = {"seed": case.seed, "run_dir": folder / "run", "max_env_steps": case.env_steps}
-        settings |= {"env_id": env_id, "episodes_per_member": episodes, "generations": 1_000_000, "checkpoint_every": 0}
-        settings |= {"eval_every": 5, "eval_episodes": 20, "final_episodes": 1}
-        if case.kind in ("true", "blank"):
-            method, settings["population_size"] = "cma-es", 64
-            if case.kind == "blank":
-                settings["reward"] = blank(env_id, folder)
-        else:
-            method = "gail"
-            who = {"random": by_chance, "constant": "examples.cartpole_experts:constant"}.get(case.kind, expert)
-            settings["demonstrations"] = (demonstrations(env_id, who, case, folder),)
-            settings |= {"every": case.every, "generator_arg": ("population_size=64",)}
+        if case.kind.startswith("imitation"):
+            return of_peer(task, case, Path(name), cpu_seconds)
+        method, settings = settings_of(task, case, Path(name))
+        task.score(0.0)  # what counts as 0 and 1 may have to be measured first
         crossed: list[float] = []
         began = time.process_time()
 
@@ -61,35 +43,54 @@ def main(case: Case) -> dict[str, Any]:
             if row["generation"] == 1:
                 began = time.process_time()  # all is compiled now
             evaluated = row.get("episode_return_eval")
-            if evaluated is not None and (evaluated - zero) / (one - zero) >= 0.9:
+            if evaluated is not None and task.score(evaluated) >= 0.9:
                 crossed.append(time.process_time() - began)
 
         train(method, (watch,), **settings)
         cpu_s = time.process_time() - began
-        if case.task == "pendulum":
-            returns = float(np.mean(returns_of(load_policy(folder / "run").act)))
-        else:
-            returns = evaluate(folder / "run", episodes=100, seed=12345).mean_return
-        row = json.loads((folder / "run/metrics.jsonl").read_text().splitlines()[-1])
+        returned = task.judge(settings["run_dir"])
+        row = json.loads((settings["run_dir"] / "metrics.jsonl").read_text().splitlines()[-1])
     return {
-        "score": (returns - zero) / (one - zero),
+        "score": task.score(returned),
+        "mean_return": returned,
         "crossed_cpu_s": crossed[0] if crossed else None,
         "cpu_s": cpu_s,
         "env_steps": row["env_steps"],
     }
 
 
-def anchors(task: str) -> tuple[float, float]:
-    """Mean returns that count as 0 and 1: of random torques and of the expert on the fixed starts, or none and the horizon."""
-    return (-1207.6, -144.6) if task == "pendulum" else (0.0, 500.0)
+def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, Any]]:
+    """The method of a case and all its settings; files that it needs are made in the folder."""
+    settings: dict[str, Any] = {"seed": case.seed, "run_dir": folder / "run", "max_env_steps": case.env_steps}
+    settings |= {"env_id": task.env_id, "generations": 1_000_000, "checkpoint_every": 0}
+    settings |= {"eval_every": 5, "eval_episodes": 20, "final_episodes": 1}
+    if case.kind == "ppo":
+        return "ppo", settings | _named(task.gradient)
+    if case.kind in ("true", "blank"):
+        method, *named = task.strategy
+        settings |= task.search | _named(tuple(named))
+        if case.kind == "blank":
+            settings["reward"] = blank(task.env_id, folder)
+        elif case.task == "cartpole":
+            settings["normalize_observations"] = False  # carts that run away would be the scale
+        return method, settings
+    method, _, generator = case.kind.partition(" by ")
+    method = method if method in ("gail", "airl") else "gail"
+    settings |= task.learning | {"demonstrations": (demonstrations(task, case, folder),), "every": case.every}
+    if generator == "ppo":
+        by_policy_gradient = {"policy": "mlp", "hidden_sizes": (64, 64), "generator": "ppo", "generator_arg": task.gradient}
+        return method, settings | by_policy_gradient
+    generator, *named = task.strategy
+    return method, settings | task.search | {"generator": generator, "generator_arg": tuple(named)}
 
 
-def demonstrations(env_id: str, expert: str, case: Case, folder: Path) -> str:
+def _named(texts: tuple[str, ...]) -> dict[str, Any]:
+    return {name: json.loads(value) for name, _, value in (text.partition("=") for text in texts)}
+
+
+def demonstrations(task: Task, case: Case, folder: Path) -> str:
     """The file of a case's demonstrations, with actions shuffled among the steps if that is its kind."""
-    collected = collect_on(
-        World(), CollectSettings(expert=expert, env_id=env_id, episodes=case.demonstrations, seed=1000 + case.seed)
-    )
-    assert collected is not None
+    collected = task.demonstrate(case.kind, case.demonstrations, case.seed)
     if case.kind == "shuffled":
         collected = shuffled(collected, case.seed)
     save_demonstrations(folder / "demonstrations.npz", collected)
@@ -115,5 +116,27 @@ def blank(env_id: str, folder: Path) -> Path:
     return folder / "blank.safetensors"
 
 
+def of_peer(task: Task, case: Case, folder: Path, cpu_seconds: float | None) -> dict[str, Any]:
+    """What the `imitation` package makes of the same steps of the same demonstrations, in an environment of its own."""
+    given = task.demonstrate("gail", case.demonstrations, case.seed)
+    steps = expert_steps(given, max(lengths(given)), case.every, case.seed)
+    parts: dict[str, Any] = {"obs": steps.observations, "next_obs": steps.next_observations, "acts": steps.choices}
+    np.savez(folder / "steps.npz", **parts, dones=steps.next_absorbing)
+    described = {
+        "env_id": task.peer,
+        "method": case.kind.split()[1],
+        "steps": str(folder / "steps.npz"),
+        "seed": case.seed,
+        "env_steps": case.env_steps,
+        "cpu_seconds": cpu_seconds,
+    }
+    command = [peer_python(), str(HERE / "peer.py"), json.dumps(described)]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ, cwd=folder, check=False)
+    if result.returncode:
+        raise SystemExit(result.stderr)
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return found | {"score": task.score(found["mean_return"]), "crossed_cpu_s": None}
+
+
 if __name__ == "__main__":
-    print(json.dumps(main(Case(**json.loads(sys.argv[1])))))
+    print(json.dumps(main(Case(**json.loads(sys.argv[1])), json.loads(sys.argv[2]))))

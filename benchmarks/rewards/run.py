@@ -1,4 +1,4 @@
-"""GAIL with evolution as the generator, and what must not work: ``python -m benchmarks.rewards.run`` writes RESULTS.md.
+"""Learned rewards and what must not work: ``python -m benchmarks.rewards.run`` writes RESULTS.md.
 
 Budgets are environment steps, so that results do not depend on the machine. Every case is one process with one thread; a case
 that is in results.json is not measured again.
@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-SEEDS = 5
+SEEDS, FEW_SEEDS = 5, 3
+IN_OUR_TIME = "in our time"
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,10 @@ class Case:
     """One run.
 
     Attributes:
-        task: pendulum or cartpole (fixed horizon).
-        kind: gail, or a control: random, constant, shuffled, blank (a constant reward), true (the environment's reward).
+        task: of `tasks.TASKS`.
+        kind: gail, or gail or airl by ppo, policies by ppo instead of the task's strategy; imitation gail or airl, those of
+            the package; ppo, on the environment's reward; or a control: random, constant, shuffled, blank (a constant reward),
+            true (the environment's reward).
         demonstrations: how many.
         every: one step in so many of them.
         seed: of the run, and of the demonstrations' starts.
@@ -48,91 +49,62 @@ class Case:
 
 def cases() -> list[Case]:
     """All of them, the headlines first."""
-    found = [Case("pendulum", "gail", 10, 1, seed, 12_000_000) for seed in range(SEEDS)]
-    found += [Case("cartpole", "gail", 10, 10, seed, 6_000_000) for seed in range(SEEDS)]
-    found += [Case("cartpole", "gail", 1, 10, seed, 6_000_000) for seed in range(SEEDS)]
+    million = 1_000_000
+    found = [Case("pendulum", "gail", 10, 1, seed, 12 * million) for seed in range(SEEDS)]
+    found += [Case("cartpole", "gail", count, 10, seed, 6 * million) for count in (10, 1) for seed in range(SEEDS)]
+    for seed in range(FEW_SEEDS):
+        for task, every in (("halfcheetah", 20), ("hopper", 20)):
+            found += [Case(task, "gail", 11, every, seed, 3 * million), Case(task, "gail by ppo", 11, every, seed, million)]
+        for task, every in (("pendulum", 1), ("cartpole", 10)):
+            for method in ("gail", "airl"):
+                found += [Case(task, kind, 10, every, seed, 300_000) for kind in (f"{method} by ppo", f"imitation {method}")]
+                found.append(Case(task, f"imitation {method} {IN_OUR_TIME}", 10, every, seed, 300_000))
+        found += [Case("pendulum", "ppo", 0, 1, seed, 100_000), Case("halfcheetah", "ppo", 0, 1, seed, million)]
     for seed in range(2):
-        found += [
-            Case("cartpole", kind, 10, 10, seed, 2_000_000) for kind in ("random", "constant", "shuffled", "blank", "true")
-        ]
-        found += [Case("pendulum", kind, 10, 1, seed, 3_000_000) for kind in ("random", "shuffled", "blank", "true")]
+        found += [Case("cartpole", kind, 10, 10, seed, 2 * million) for kind in ("random", "constant", "shuffled", "blank")]
+        found += [Case("pendulum", kind, 10, 1, seed, 3 * million) for kind in ("random", "shuffled", "blank")]
+        for task, steps in (("pendulum", 12), ("cartpole", 6), ("halfcheetah", 3), ("hopper", 3)):
+            found.append(Case(task, "true", 0, 1, seed, steps * million))
     return found
 
 
 def main(arguments: list[str]) -> int:
     """Measure what is missing and write the page."""
+    from benchmarks.rewards.page import page
+
     parser = argparse.ArgumentParser(prog="benchmarks.rewards.run", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="cases whose names have one of these in them")
+    parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="cases whose names have all of these in them")
     parser.add_argument("--most", type=int, default=1000, help="cases to measure now")
     options = parser.parse_args(arguments)
     file = HERE / "results.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    wanted = [case for case in cases() if case.name not in results]
-    wanted = [case for case in wanted if not options.only or any(word in case.name for word in options.only)]
+    wanted = [case for case in cases() if case.name not in results and all(word in case.name for word in options.only)]
     for case in wanted[: options.most]:
-        found = measure(case) | {"load": os.getloadavg()[0]}
+        found = measure(case, results)
+        if found is None:
+            continue
         results = (json.loads(file.read_text()) if file.exists() else {}) | {case.name: found}
         file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-        print(f"{case.name}: {found['score']:.3f}", file=sys.stderr, flush=True)
+        print(f"{case.name}: {found['score']:.3f} in {found['cpu_s']:.0f} CPU s", file=sys.stderr, flush=True)
     (HERE / "RESULTS.md").write_text(page(results))
     return 0
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Run a case in a process of its own, with one thread."""
+def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
+    """Run a case in a process of its own, with one thread; None if what it is compared with is not there yet."""
+    limit: float | None = None
+    if case.kind.endswith(IN_OUR_TIME):
+        ours = [found for name, found in results.items() if name.startswith(f"{case.task}/gail/{case.demonstrations}/")]
+        if not ours:
+            return None
+        limit = sum(one["cpu_s"] for one in ours) / len(ours)
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    command = [sys.executable, "-m", "benchmarks.rewards.case", json.dumps(asdict(case))]
+    command = [sys.executable, "-m", "benchmarks.rewards.case", json.dumps(asdict(case)), json.dumps(limit)]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, cwd=HERE.parents[1], check=False)
     if result.returncode:
         raise SystemExit(f"{case.name} failed:\n{result.stderr}")
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return found
-
-
-def page(results: dict[str, Any]) -> str:
-    """RESULTS.md: a row for each task, kind and number of demonstrations that has a result."""
-    lines = [
-        "# Learned rewards",
-        "",
-        "Scores over 100 fresh episodes: on Pendulum-v1 normalised, where random torques are 0 and the scripted expert is 1; "
-        "on the cart-pole with a fixed horizon of 500 the share of the time that it balances. Written by "
-        "`python -m benchmarks.rewards.run`; `cma-es` with 64 members makes the policies, two episodes a member on Pendulum-v1 "
-        "and one on the cart-pole. The score is that of the last policy: nothing is chosen by the true reward. CPU seconds are "
-        "of one process with one thread, compilation left out; those of Pendulum-v1 from demonstrations were taken at high "
-        "priority, the others on two cores that were shared by dozens of processes.",
-        "",
-        "| task | what is learned from | steps kept | score by seed | least | 0.90 crossed after CPU s | M steps | CPU s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for case in cases():
-        if case.name in results:
-            key = (case.task, case.kind, case.demonstrations, case.every, case.env_steps)
-            groups.setdefault(key, []).append(results[case.name])
-    for (task, kind, count, every, env_steps), found in groups.items():
-        scores = [one["score"] for one in found]
-        crossed = ["-" if one["crossed_cpu_s"] is None else f"{one['crossed_cpu_s']:.0f}" for one in found]
-        kept = "all" if every == 1 else f"1 in {every}"
-        cells = (task, _what(kind, count), kept, _listed(scores), f"{min(scores):.2f}", " ".join(crossed))
-        seconds = statistics.median(one["cpu_s"] for one in found)
-        lines.append(f"| {' | '.join(cells)} | {env_steps / 1e6:g} | {seconds:.0f} |")
-    return "\n".join([*lines, "", (HERE / "notes.md").read_text()]) if (HERE / "notes.md").exists() else "\n".join(lines) + "\n"
-
-
-def _what(kind: str, count: int) -> str:
-    words = {
-        "gail": f"{count} demonstration{'s' if count > 1 else ''}",
-        "random": "control: an expert that acts by chance",
-        "constant": "control: an expert that always pushes left",
-        "shuffled": "control: the expert's states with shuffled actions",
-        "blank": "control: a constant reward",
-        "true": "upper bound: the environment's reward",
-    }
-    return words[kind]
-
-
-def _listed(numbers: Iterable[float]) -> str:
-    return " ".join(f"{number:.2f}" for number in numbers)
+    return found | {"load": os.getloadavg()[0]}
 
 
 if __name__ == "__main__":

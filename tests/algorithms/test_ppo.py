@@ -65,7 +65,7 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
         ppo.step(pool, {})
         again = PPO(settings, problem, 3, start)  # the networks that acted in the first round
         again.trajectories = ppo.trajectories
-        batch = again._batch()
+        batch = again._batch(again.actor())
     actions = np.concatenate([one.actions for one in ppo.trajectories])
     assert action.kind == kind
     if kind == "box":

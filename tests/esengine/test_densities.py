@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.densities import check_density, log_densities, log_densities_reference, log_normal_tail, mixed_log_densities
+from esengine.densities import check_density, log_densities, log_densities_reference, log_normal_tail
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec, forward_reference
 from esengine.spaces import ActionSpec
@@ -43,7 +43,6 @@ def test_the_kernel_equals_its_twin_on_what_the_policy_draws(space: gymnasium.Sp
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     if isinstance(space, gymnasium.spaces.Box):
         assert (np.abs(done - actor.spec.action.center()) >= actor.spec.action.reach()).any()  # some are on their bounds
-    np.testing.assert_allclose(mixed_log_densities(actor, np.stack([actor.parameters] * 3), observations, done), found)
 
 
 def test_a_clipped_action_and_the_inside_add_up_to_one() -> None:

@@ -26,7 +26,7 @@ from esengine.rewarded import RewardedProblem
 from esengine.rewards import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
 from esengine.rules import Rules
 from esengine.spaces import ActionSpec, ObservationSpec, describe
-from esengine.traces import ClassicTracer, GymnasiumTracer, make_tracer
+from esengine.traces import ClassicTracer, GymnasiumTracer, MujocoTracer, make_tracer
 
 SPACES = {
     "box": gymnasium.spaces.Box(-2, 2, (2,)),
@@ -124,16 +124,16 @@ def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactor
     assert np.isfinite(reward.steps(*steps_in(SPACES["discrete"]))).all() or reward.spec.observation_dim != 5
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"])
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Hopper-v5"])
 def test_compiled_traces_equal_gymnasiums(env_id: str) -> None:
     spec = EnvironmentSpec(env_id)
     observations, action = describe(spec.make())
-    policy = PolicySpec(observations.dim, action, (4,))
+    policy = PolicySpec(observations.dim, action, (4,), sampled=env_id == "Hopper-v5")
     row = np.random.default_rng(0).standard_normal(policy.num_parameters).astype(np.float32)
     actor = Actor(policy, row, np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32))
     compiled = make_tracer(spec, observations, action, Rules(()), "auto", 60)
     stepped = make_tracer(spec, observations, action, Rules(()), "gymnasium", 60)
-    assert (type(compiled), type(stepped)) == (ClassicTracer, GymnasiumTracer)
+    assert (type(compiled), type(stepped)) == (MujocoTracer if env_id == "Hopper-v5" else ClassicTracer, GymnasiumTracer)
     for seed in range(5):
         moments = np.zeros((2, 1 + 2 * observations.dim))
         one, other = (tracer.run(actor, seed, moments[i]) for i, tracer in enumerate((compiled, stepped)))

@@ -94,6 +94,8 @@ def test_rewards_are_added_to_the_environments_own_and_to_a_potentials(tmp_path:
         ("gail", {"generator_arg": ("size=3",)}, {}, "settings must be among"),
         ("gail", {"dropout": 1.0}, {}, "--dropout must lie in"),
         ("inverse-rl", {"most_promising": 0.0}, {}, "--most-promising must lie in"),
+        ("gail", {"generator": "ppo", "generator_arg": ("epochs=0",)}, {}, "--epochs must be at least 1"),
+        ("airl", {"generator": "ppo"}, {"episodes_per_member": 3}, "no meaning for airl with --generator ppo, got 3; drop it"),
         ("gail", {}, {"potential": Path("h")}, "--potential has no meaning for gail"),
         ("airl", {"discount": 0.0}, {}, "--discount must lie in"),
         ("gail", {}, {"survival_bonus": 1.0}, "--survival-bonus has no meaning for gail"),

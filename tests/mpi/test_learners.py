@@ -27,6 +27,7 @@ Rows = list[dict[str, Any]]
 EVERY_SECOND = ("--checkpoint-every", "2", "--eval-every", "2")
 _SHAPED = ("--max-episode-steps", "60", "--generator-arg", "population_size=20", *EVERY_SECOND)
 _LEARNED = ("--demonstrations", "demos.npz", "--generator", "openai-es", *_SHAPED)
+_GRADIENT = ("--generator", "ppo", "--generator-arg", "steps_per_round=150", "epochs=2", "--max-episode-steps", "60")
 _PLANNED = ("--env-id", "Pendulum-v1", "--planner", "mppi", "--planner-arg", "num_candidates=16", "--gradient-steps", "1")
 _ROUNDS = (*_PLANNED, "--episodes-per-round", "3", "--max-episode-steps", "15", "--epochs-per-round", "2")
 _MAZES = ("--population-size", "12", "--episodes-per-member", "2", "--wandering-episodes", "3", "--max-episode-steps", "40")
@@ -45,6 +46,11 @@ def labels_grow_and_rules_act(found: Rows) -> None:
 
 def nothing_is_known_of_the_reward_at_first(found: Rows) -> None:
     assert [row["fitness_std"] > 0 for row in found[:2]] == [False, True]
+
+
+def paid_at_once(found: Rows) -> None:
+    """By the entropy of the policy, before anything is known of the reward."""
+    assert [row["policy_loss"] != 0 for row in found] == [True] * 4
 
 
 def steps_are_counted(found: Rows) -> None:
@@ -66,6 +72,7 @@ LEARNERS = {
     "plato": Learner(("train", "plato", *_ROUNDS), 2, 3),
     "gail": Learner(("train", "gail", *_LEARNED), 2, 4, nothing_is_known_of_the_reward_at_first),
     "inverse-rl": Learner(("train", "inverse-rl", *_LEARNED), 2, 4),
+    "airl by ppo": Learner(("train", "airl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND), 2, 4, paid_at_once),
     "ppo": Learner(("train", "ppo", *_SWINGS, "--eval-every", "2"), 2, 4, steps_are_counted),
     "a reward": Learner(("train", "openai-es", "--population-size", "20", *_REWARDED, *EVERY_SECOND), 2, 4),
     "goals": Learner(("train", "openai-es", *MAZE, *_MAZES, "--hindsight", "1", "--eval-episodes", "3", *EVERY_SECOND), 2, 4),

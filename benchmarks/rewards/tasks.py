@@ -1,0 +1,95 @@
+"""The tasks: who demonstrates, who searches and how, and what counts as 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.imitation.starts import returns_of
+from benchmarks.imitation.tasks import TASKS as MUJOCO
+from benchmarks.imitation.tasks import anchors
+from esengine import evaluate, load_policy
+from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.trajectories import Demonstrations
+from esengine.world import World
+
+
+@dataclass(frozen=True)
+class Task:
+    """One environment with its expert.
+
+    Attributes:
+        env_id: the environment.
+        experts: who demonstrates by kind of case, as ``--expert`` takes it; none for a policy of `benchmarks.imitation`.
+        strategy: the method that searches, then its settings.
+        search: settings of runs in which it does.
+        learning: settings of the reward.
+        gradient: settings of ppo, where it makes the policies.
+        peer: the environment's name for the `imitation` package.
+    """
+
+    env_id: str
+    experts: dict[str, str]
+    strategy: tuple[str, ...]
+    search: dict[str, Any] = field(default_factory=dict)
+    learning: dict[str, Any] = field(default_factory=dict)
+    gradient: tuple[str, ...] = ()
+    peer: str | None = None
+
+    def demonstrate(self, kind: str, count: int, seed: int) -> Demonstrations:
+        """``count`` episodes of the expert that a kind of case has."""
+        given: dict[str, Any] = {"episodes": count, "seed": 1000 + seed}
+        expert = self.experts.get(kind, self.experts.get("gail"))
+        if expert is None:
+            given["policy"] = Path(MUJOCO[self.env_id].expert)
+        else:
+            given |= {"expert": expert, "env_id": self.env_id}
+        collected = collect_on(World(), CollectSettings(**given))
+        assert collected is not None
+        return collected
+
+    def judge(self, run: Path) -> float:
+        """The mean return of a run's policy over fresh episodes, always of the same starts."""
+        if self.env_id == "esengine/FixedHorizonCartPole-v0":
+            return evaluate(run, episodes=100, seed=12345).mean_return
+        act: Callable[[Any], Any] = load_policy(run).act
+        return float(np.mean(returns_of(act) if self.env_id == "Pendulum-v1" else MUJOCO[self.env_id].returns(act)))
+
+    def score(self, mean_return: float) -> float:
+        """(mean return - random's) / (expert's - random's); on the cart-pole the share of the time that it balances."""
+        if self.env_id == "esengine/FixedHorizonCartPole-v0":
+            return mean_return / 500
+        zero, one = (-1207.6, -144.6) if self.env_id == "Pendulum-v1" else anchors(self.env_id)
+        return (mean_return - zero) / (one - zero)
+
+
+_CMA = ("cma-es", "population_size=64")
+_ARS = ("ars", "top_directions=4")
+_MLP = {"policy": "mlp", "hidden_sizes": (64, 64)}
+TASKS = {
+    "pendulum": Task(
+        "Pendulum-v1",
+        {"gail": "examples.pendulum:swing_up", "random": "benchmarks.rewards.experts:random_force"},
+        _CMA,
+        {"episodes_per_member": 2},
+        gradient=("discount=0.9", "learning_rate=1e-3"),
+        peer="Pendulum-v1",
+    ),
+    "cartpole": Task(
+        "esengine/FixedHorizonCartPole-v0",
+        {
+            "gail": "examples.cartpole_experts:balance",
+            "random": "benchmarks.rewards.experts:random_push",
+            "constant": "benchmarks.rewards.experts:constant",
+        },
+        _CMA,
+        {"episodes_per_member": 1},
+        peer="seals/CartPole-v0",
+    ),
+    "halfcheetah": Task("HalfCheetah-v5", {}, (*_ARS, "population_size=64", "sigma=0.03", "step_size=0.02")),
+    "hopper": Task("Hopper-v5", {}, (*_ARS, "population_size=16", "sigma=0.025", "step_size=0.01")),
+}

@@ -1,0 +1,86 @@
+"""The policy gradient as a generator: who pays it, what it gives, and whose steps a mixture of policies is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from esengine.algorithms.inverse_rl.generators import Improvement, PolicyGradient
+from esengine.algorithms.ppo import PPOSettings
+from esengine.densities import log_densities
+from esengine.environments import EnvironmentSpec
+from esengine.opening import open_desk
+from esengine.policies import PolicySpec
+from esengine.pool import Pool
+from esengine.reward_sources import RewardSource
+from esengine.rewards import LearnedReward, RewardSpec
+from esengine.sampling import Sampling, SamplingProblem
+from esengine.spaces import describe
+from esengine.traces import Trace
+from esengine.world import World
+
+HORIZON, DISCOUNT = 60, 0.9
+
+Improved = tuple[PolicyGradient, SamplingProblem, NDArray[np.float32], Improvement]
+
+
+def reward(parameters: float, spec: RewardSpec) -> LearnedReward:
+    blank = LearnedReward.blank(spec)
+    blank.parameters[:] = parameters * np.random.default_rng(0).standard_normal(spec.num_parameters)
+    return blank
+
+
+@pytest.fixture(scope="module")
+def improved() -> Iterator[Improved]:
+    """A round of eight episodes of CartPole-v1 on a random reward, and the parameters before it."""
+    environment = EnvironmentSpec("CartPole-v1")
+    observations, action = describe(environment.make())
+    source = RewardSource(reward(1.0, RewardSpec(4, action, (8,))), entropy_weight=0.5)
+    problem = SamplingProblem(
+        *(environment, observations, PolicySpec(4, action, (8,), sampled=True), 3),
+        max_episode_steps=HORIZON,
+        normalize_observations=False,
+        source=source,
+        horizon=HORIZON,
+    )
+    settings = PPOSettings(epochs=1, batch_size=10**6, discount=DISCOUNT, trace_decay=1.0)
+    with open_desk(World(), problem, 3, log2_size=None) as desk, Pool(World(), desk) as pool:
+        generator = PolicyGradient(settings, problem, 3)
+        before = generator.parameters()
+        yield generator, problem, before, generator.improve(pool, {})
+
+
+def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_their_end(improved: Improved) -> None:
+    generator, problem, before, improvement = improved
+    actor, source = improvement.sampled.actor, problem.source
+    assert source.learned is not None
+    np.testing.assert_array_equal(improvement.sampled.rows, before[None])
+    assert (generator.parameters() != before).any()
+    ended = next(one for one in generator.trajectories if one.terminated)
+    trace = Trace.of(ended, problem.policy.action)
+    own = source.learned.steps(trace.observations[:-1], trace.choices)
+    own -= 0.5 * log_densities(actor, before[None], trace.observations[:-1], trace.choices)[0]
+    own[-1] += source.learned.absorbing * sum(DISCOUNT**k for k in range(1, HORIZON - ended.num_steps + 1))
+    np.testing.assert_allclose(problem.rewards(ended, actor, DISCOUNT), own, rtol=1e-6)
+
+
+def test_the_steps_are_drawn_over_the_horizon_and_none_twice(improved: Improved) -> None:
+    generator, problem, _, improvement = improved
+    steps, lengths = improvement.sampled.steps, [one.num_steps for one in generator.trajectories]
+    assert improvement.env_steps == sum(lengths)
+    assert steps.absorbing.shape == (8, -(-sum(lengths) // 8))
+    for episode, trajectory in enumerate(generator.trajectories):
+        alive = ~steps.absorbing[episode]
+        seen = {row.tobytes() for row in trajectory.observations[:-1].astype(np.float32)}
+        drawn = {row.tobytes() for row in steps.observations[episode][alive]}
+        assert drawn <= seen
+        assert len(drawn) == alive.sum()
+        assert steps.next_absorbing[episode].sum() - steps.absorbing[episode].sum() in (0, 1)
+    assert 0 < steps.absorbing.mean() < 1
+    problem.sampling = Sampling(3, 0)
+    whole = problem.recorded(generator.trajectories, 1)
+    assert whole.absorbing.shape == (3, HORIZON)
+    assert (~whole.absorbing).sum(axis=1).tolist() == [lengths[episode] for episode in (0, 2, 5)]
