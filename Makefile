@@ -28,8 +28,10 @@ run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a publis
 test: $(STAMP)  ## the whole test suite, in two processes side by side
 	$(BIN)/python -m pytest -n 2
 
-fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile ones (about ten minutes)
+fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile ones (about twenty minutes)
 	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz --timeout 3600
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
+	$(BIN)/python -m tests.fuzz.guided --seconds $${ESENGINE_FUZZ_SECONDS:-120}
 
 chaos: $(STAMP)  ## disturb 100 runs at random, compare each with the undisturbed one; writes docs/reliability.md
 	$(BIN)/python -m tests.chaos --runs 100

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
-from esengine.launch.config import RunConfig, TrainSettings, settings_from
+from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.local_mpi import must_launch
 from esengine.launch.methods import defaults_of, settings_of
+from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.start import DONE, completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run

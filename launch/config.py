@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, make_dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,12 @@ from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.errors import UserError, listed
 from esengine.faults import FaultRules
 from esengine.launch.methods import defaults_of, settings_of
+from esengine.launch.recorded_settings import recorded_settings, settings_from
 from esengine.launch.search_space import SpaceSettings
 from esengine.named_values import named_values
 from esengine.search_space import SearchSpace
 from esengine.trust import modules_of
 
-T = TypeVar("T")
 _MOST_PARAMETERS = 1 << 48  # beyond it NumPy has other words than that there is no memory
 
 
@@ -53,7 +52,7 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
     max_time: float | None = None
     """Stop after the generation in which training has lasted so many seconds, earlier starts included."""
     target_return: float | None = None
-    """Stop when an evaluation reaches it; with an objective, when the best value does."""
+    """Stop when an evaluation reaches it; with an objective the best value, with --init-policy the best policy."""
 
     policy: Literal["auto", "linear", "mlp"] = "auto"
     """Architecture: auto is linear for MuJoCo tasks and mlp elsewhere."""
@@ -370,7 +369,7 @@ class RunConfig:
         """
         method, train = str(data["method"])[:200], settings_from(TrainSettings, data["train"])
         if ":" in method and not trusted:
-            return cls(method, train, _recorded(data["search"]))
+            return cls(method, train, recorded_settings(data["search"]))
         return cls(method, train, settings_from(settings_of(method), data["search"]))
 
     def with_train(self, **changes: Any) -> RunConfig:
@@ -381,46 +380,6 @@ class RunConfig:
 def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
     """Keyword arguments of an environment from texts name=value. Raises UserError for one that is none."""
     return named_values("--env-arg", texts, "forward_reward_weight=2.0")
-
-
-def _recorded(values: dict[str, Any]) -> Any:
-    """Settings whose class is not known. Raises ValueError or TypeError for names that no class has."""
-    if any(name.startswith("_") for name in values):
-        raise ValueError(f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}")
-    return make_dataclass("RecordedSettings", values, frozen=True)(**values)
-
-
-def settings_from(kind: type[T], values: dict[str, Any]) -> T:
-    """Settings from JSON or TOML values. Raises UserError for an unknown name."""
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(values, dict):
-        raise UserError(f"settings must be a table of names and values, got {values!r:.80}")
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)[:200]}")
-    hints = get_type_hints(kind)
-    return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
-
-
-def _typed(name: str, hint: Any, value: Any) -> Any:
-    """The value as its setting's type, converted where nothing is lost. Raises UserError for another type."""
-    choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-    for choice in choices:
-        origin = get_origin(choice)
-        if origin is Literal and value in get_args(choice):
-            return value
-        if origin is tuple and isinstance(value, list | tuple):
-            return tuple(_typed(name, get_args(choice)[0], item) for item in value)
-        if choice is Path and isinstance(value, str | Path):
-            return Path(value)
-        if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value) if abs(value) < 1 << 1023 else math.copysign(math.inf, value)
-        plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
-        if plain and not (choice is int and (isinstance(value, bool) or abs(value) >= 1 << 63)):
-            return value
-    wanted = " or ".join(getattr(choice, "__name__", str(choice)).replace("NoneType", "nothing") for choice in choices)
-    raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r:.80}")
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.launch.config import RunConfig
+from esengine.launch.rows import episode_returns, mean_return
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 
 _MEMBERS = 40  # that a step size is judged by
 _HALVINGS = 12
+_STANDARD_ERRORS = 2.0  # that a policy must gain on the best one
 
 
 class JumpStart:
@@ -28,29 +31,33 @@ class JumpStart:
     Attributes:
         sigma: the strategy's initial step size, once it is found, else None.
         best: (dimension,) the best policy so far, by evaluations on the same starts.
-        best_return: its mean return there, None before the first evaluation.
     """
 
     def __init__(self, config: RunConfig, problem: EnvironmentProblem, initial: NDArray[np.floating]) -> None:
         self._config, self._problem, self._initial = config, problem, np.array(initial)
         self.sigma: float | None = None
         self.best = self._initial
-        self.best_return: float | None = None
+        self._returns = np.full(config.train.eval_episodes, np.nan)  # of the best, by start; NaN is an episode that failed
 
-    def begin(self, pool: Pool) -> tuple[float, int, int]:
+    @property
+    def best_return(self) -> float | None:
+        """Mean return of the best policy, None before the first evaluation."""
+        return mean_return(self._returns)
+
+    def begin(self, pool: Pool) -> tuple[NDArray[np.float64], int, int]:
         """Find the step size: the largest, halving ``--sigma``, at which members keep ``--keep-skill`` of the policy's skill.
 
         Skill is the mean return above that of members of a cold start, with ``--sigma``; all meet starts of the same kind.
 
         Returns:
-            The policy's mean return over evaluation episodes, and the steps and episodes that all this took.
+            The policy's returns of the evaluation episodes, and the steps and episodes that all this took.
         """
         train, given = self._config.train, float(getattr(self._config.search, "sigma", 0.0))
         episodes = PolicyEpisodes(train.seed, 0, train.eval_episodes, self._initial, "evaluation")
-        policy_return = float(pool.evaluate(episodes).records["fitness"].mean())
+        returns = episode_returns(pool.evaluate(episodes).records)
         self.sigma = given
         if not (train.keep_skill and given):
-            return policy_return, 0, 0
+            return returns, 0, 0
         centre = self._members(pool, self._initial, 0.0)
         cold = self._members(pool, self._problem.policy.initial_parameters(train.seed), given)
         spent = [centre, cold]
@@ -61,7 +68,7 @@ class JumpStart:
             if reached >= train.keep_skill * (_mean(centre) - _mean(cold)):
                 break
         records = np.concatenate(spent)
-        return policy_return, int(records["steps"].sum()), int(records["episodes"].sum())
+        return returns, int(records["steps"].sum()), int(records["episodes"].sum())
 
     def strategy(self) -> Any:
         """A new strategy that starts from the policy with the step size that was found."""
@@ -71,19 +78,28 @@ class JumpStart:
         return search.strategy(self._initial, self._config.train.seed)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """For a checkpoint: the step size, the best policy and its return; NaN stands for what is not known yet."""
-        numbers = [np.nan if number is None else number for number in (self.sigma, self.best_return)]
-        return {"best": self.best, "sigma_and_return": np.array(numbers)}
+        """For a checkpoint: the step size, the best policy and its returns; NaN stands for what is not known yet."""
+        return {"best": self.best, "sigma": np.array(np.nan if self.sigma is None else self.sigma), "returns": self._returns}
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from ``state``."""
-        sigma, best_return = (None if np.isnan(number) else float(number) for number in state["sigma_and_return"])
-        self.sigma, self.best, self.best_return = sigma, state["best"], best_return
+        sigma = float(state["sigma"])
+        self.sigma, self.best, self._returns = None if np.isnan(sigma) else sigma, state["best"], state["returns"]
 
-    def judge(self, parameters: NDArray[np.floating], mean_return: float) -> None:
-        """Keep the parameters if they are at least as good as the best so far."""
-        if self.best_return is None or mean_return >= self.best_return:
-            self.best, self.best_return = np.array(parameters), mean_return
+    def judge(self, parameters: NDArray[np.floating], returns: NDArray[np.float64]) -> None:
+        """Keep the parameters if they are better than the best so far by two standard errors.
+
+        A mean over a few starts would be higher by chance, soon after a start from a policy that is good already.
+
+        Args:
+            parameters: (dimension,) of the policy that was evaluated.
+            returns: (eval_episodes,) its returns from the starts that all policies meet, NaN where the episode failed.
+        """
+        gained = returns - self._returns
+        gained = gained[np.isfinite(gained)]
+        error = gained.std(ddof=1) / math.sqrt(gained.size) if gained.size > 1 else 0.0
+        if self.best_return is None or (gained.size and gained.mean() > _STANDARD_ERRORS * error):
+            self.best, self._returns = np.array(parameters), returns
 
     def _members(self, pool: Pool, mean: NDArray[np.floating], sigma: float) -> NDArray[Any]:
         """Records of members around ``mean``; the search's own generations count from 1, so this one is another's."""

@@ -197,9 +197,8 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     if folder is not None:
         environment[FOLDER_VARIABLE] = str(folder)
         environment.setdefault("OMPI_MCA_btl_sm_backing_directory", str(folder))  # removed with it, however ranks end
-        environment.setdefault(
-            "PRTE_MCA_prte_local_tmpdir_base", str(folder)
-        )  # mpirun fails over the files of a killed namesake
+        # where no killed mpirun that had the same process id left its files, over which this one would fail
+        environment.setdefault("PRTE_MCA_prte_local_tmpdir_base", str(folder))
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return environment

@@ -56,8 +56,8 @@ def loop_of(method: str) -> Any | None:
 
 
 def check_torch(method: str) -> None:
-    """Raises UserError if there is no PyTorch, which the methods that are no strategies learn with."""
-    if find_spec("torch") is None:
+    """Raises UserError if there is no PyTorch for one of the methods that are no strategies, which learn with it."""
+    if method in _LOOPS and find_spec("torch") is None:
         raise UserError(
             f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' (README tells of small builds)"
         )

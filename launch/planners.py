@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, SkillPlanner
 from esengine.errors import UserError, listed
-from esengine.launch.config import settings_from
+from esengine.launch.recorded_settings import settings_from
 from esengine.named_values import named_values
 
 PlannerName = Literal["mppi", "cross-entropy", "ilqr"]

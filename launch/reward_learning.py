@@ -13,9 +13,10 @@ from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch import policy_gradient
 from esengine.launch.build import build_problem, initial_row
-from esengine.launch.config import RunConfig, settings_from
+from esengine.launch.config import RunConfig
 from esengine.launch.imitation import RecordingTraining, load_given, with_environment
 from esengine.launch.methods import METHODS, loop_of, settings_of
+from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
 from esengine.named_values import named_values

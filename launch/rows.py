@@ -1,4 +1,4 @@
-"""The columns of a row of ``metrics.jsonl`` that describe a generation's evaluations."""
+"""What a row of ``metrics.jsonl`` tells of a generation's evaluations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from esengine.episode_limits import EpisodeLimits
 from esengine.evaluations import Evaluations
 from esengine.launch.metrics import Row
-from esengine.problems import OK, STOPPED
+from esengine.problems import FAILED, OK, STOPPED
 from esengine.world import World
 
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
@@ -28,6 +28,16 @@ def fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
     if minimize:
         row["cost_min"] = -row["fitness_max"] if fitness.size else None
     return row
+
+
+def episode_returns(records: NDArray[Any]) -> NDArray[np.float64]:
+    """(episodes,) returns of a policy's episodes, NaN where one failed."""
+    return np.where(records["status"] == FAILED, np.nan, records["fitness"])
+
+
+def mean_return(returns: NDArray[np.float64]) -> float | None:
+    """Of the episodes that did not fail, None if all did."""
+    return None if np.isnan(returns).all() else float(np.nanmean(returns))
 
 
 def limit_columns(limits: EpisodeLimits, records: NDArray[Any]) -> Row:

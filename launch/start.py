@@ -70,9 +70,8 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
 
 def completed(config: RunConfig) -> RunConfig:
     """The settings with what a method can tell from its own, such as the environment from demonstrations, or files hold."""
+    check_torch(config.method)
     loop = loop_of(config.method)
-    if loop is not None:
-        check_torch(config.method)
     return config.with_train(**config.train.read_files()) if loop is None else loop.complete(config)
 
 
@@ -117,8 +116,7 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
         if not trusted:
             check_trusted(path, *config.modules)
         config.check()
-        if loop_of(config.method) is not None:
-            check_torch(config.method)
+        check_torch(config.method)
         directory.change_config(config)
     except UserError:
         directory.release()

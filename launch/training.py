@@ -23,7 +23,7 @@ from esengine.launch.jump_start import JumpStart
 from esengine.launch.methods import loop_of
 from esengine.launch.metrics import Row
 from esengine.launch.restoring import restore
-from esengine.launch.rows import fitness_columns, limit_columns, machine_columns
+from esengine.launch.rows import episode_returns, fitness_columns, limit_columns, machine_columns, mean_return
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.saving import Saver, Snapshot, copied
 from esengine.launch.stopwatch import Stopwatch
@@ -219,9 +219,9 @@ class Training:
         if self._jump is None or self._jump.sigma is not None:
             return
         parameters = self.strategy.parameters()
-        mean_return, steps, episodes = self._jump.begin(self.pool)
+        returns, steps, episodes = self._jump.begin(self.pool)
         self.strategy = self._jump.strategy()
-        self._jump.judge(parameters, mean_return)
+        self._jump.judge(parameters, returns)
         self.counters["env_steps"] += steps
         self.counters["evaluations"] += episodes
 
@@ -313,16 +313,15 @@ class Training:
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
             with self._watch.part("evaluate_policy"):
                 returns = self._policy_returns(self.strategy.parameters(), self.train.eval_episodes, "evaluation")
-            self.row["episode_return_eval"] = float(returns.mean()) if returns.size else None
-            self.row["failed_eval_episodes"] = self.train.eval_episodes - returns.size
-            if self._jump is not None and returns.size:
-                self._jump.judge(self.strategy.parameters(), float(returns.mean()))
-                self.row["episode_return_best"] = self._jump.best_return
+            self.counters["last_eval"] = self.row["episode_return_eval"] = mean_return(returns)
+            self.row["failed_eval_episodes"] = int(np.isnan(returns).sum())
+            if self._jump is not None:
+                self._jump.judge(self.strategy.parameters(), returns)
+                self.counters["last_eval"] = self.row["episode_return_best"] = self._jump.best_return
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
         self.row["machine"]["seconds"] = self._watch.lap()
         row, self.row = self.row, None
-        self.counters["last_eval"] = row.get("episode_return_eval")
         if self._saver is not None:
             with self._watch.part("charts"):
                 self._saver.add_row(row)
@@ -335,18 +334,15 @@ class Training:
             self._is_due = False
 
     def _policy_returns(self, row: NDArray[np.floating], num_episodes: int, purpose: str) -> NDArray[np.float64]:
-        """Returns of the episodes that did not fail."""
+        """(num_episodes,) returns, NaN where the episode failed."""
         parameters: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
         episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
-        records = self.pool.evaluate(episodes).records
-        returns: NDArray[np.float64] = records["fitness"][records["status"] != FAILED]
-        return returns
+        return episode_returns(self.pool.evaluate(episodes).records)
 
     def _final_return(self) -> float | None:
         if isinstance(self.problem, ObjectiveProblem):
             return None
-        returns = self._policy_returns(self._parameters(), self.train.final_episodes, "final")
-        return float(returns.mean()) if returns.size else None
+        return mean_return(self._policy_returns(self._parameters(), self.train.final_episodes, "final"))
 
     def _reason_to_stop(self) -> str | None:
         value = self.counters.get("best_fitness" if isinstance(self.problem, ObjectiveProblem) else "last_eval")

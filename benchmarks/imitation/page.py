@@ -19,8 +19,8 @@ _TASKS = {
 those given), all else is as it is by default. *dagger rules* has `examples/pendulum_rule.py` label before the expert;
 *cloning, shielded* is the cloned policy with that rule stepping in. The `imitation` package (1.0.1, in an environment
 of its own, with its defaults) clones for 20,000 gradient steps, as ours does, and its DAgger goes on to 20,000
-labels; *in our time* it stops after the round in which it has spent the CPU seconds of our run with the same seed. It
-has fewer seeds, since a run of its DAgger takes minutes.
+labels; *in our labels* and *in our time* it stops after the round in which it has the labels, and as many environment
+steps, or the CPU seconds of our run with the same seed. It has fewer seeds, since a run of its DAgger takes minutes.
 """,
     "HalfCheetah-v5": """
 20 starts. The expert is the linear policy of `esengine train ars` with the settings of `benchmarks/learning`, seed 0:

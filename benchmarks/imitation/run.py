@@ -21,7 +21,7 @@ from benchmarks.imitation.tasks import HERE, TASKS
 LABELS = 20_000
 GRADIENT_STEPS = 20_000
 _PEER_SEEDS = 2  # a run of its DAgger takes minutes
-_EQUAL_TIME = "dagger in our time"
+_EQUAL_TIME, _EQUAL_LABELS = "dagger in our time", "dagger in our labels"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def cases() -> list[Case]:
                 methods += ["jump start", "cold start"] if count == 10 and not task.training else []
                 found += [Case(task.env_id, "esengine", method, count, seed) for method in methods]
                 if not task.training and seed < _PEER_SEEDS:
-                    others = ["cloning", "dagger", _EQUAL_TIME] if count == 1 else ["cloning"]
+                    others = ["cloning", "dagger", _EQUAL_TIME, _EQUAL_LABELS] if count == 1 else ["cloning"]
                     found += [Case(task.env_id, "imitation", method, count, seed) for method in others]
     return found
 
@@ -84,12 +84,13 @@ def main(arguments: list[str]) -> int:
 
 def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
     """Run one case in a process of its own, with one thread; None if what it is compared with is not there yet."""
-    task, limit = TASKS[case.env_id], None
-    if case.method == _EQUAL_TIME:
-        ours = results.get(f"{case.env_id}/esengine/dagger/{case.count}/{case.seed}")
-        if ours is None:
+    task, limits = TASKS[case.env_id], {"cpu_seconds": None, "labels": LABELS}
+    if case.method in (_EQUAL_TIME, _EQUAL_LABELS):
+        compared = results.get(f"{case.env_id}/esengine/dagger/{case.count}/{case.seed}")
+        if compared is None:
             return None
-        limit = ours["cpu_seconds"]
+        limited = "cpu_seconds" if case.method == _EQUAL_TIME else "labels"
+        limits[limited] = compared[limited]
     described = {
         "env_id": case.env_id,
         "method": case.method,
@@ -97,10 +98,8 @@ def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
         "demonstrations": str(task.demonstrations(case.count, case.seed)),
         "expert": task.expert,
         "starts": task.starts,
-        "cpu_seconds": limit,
-        "labels": LABELS,
         "gradient_steps": GRADIENT_STEPS,
-    }
+    } | limits
     ours = case.package == "esengine"
     program = [sys.executable, "-m", "benchmarks.imitation.ours"] if ours else [peer_python(), str(HERE / "peer.py")]
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}

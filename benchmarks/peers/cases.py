@@ -113,11 +113,11 @@ def _cma_es() -> list[Case]:
 
 
 def _dispatch() -> list[Case]:
-    return [_dispatch_case(8191, "one task a message"), _dispatch_case(70_000, "four tasks a message")]
+    return [_dispatch_case(8191, "one task a unit"), _dispatch_case(70_000, "four tasks a unit")]
 
 
 def _dispatch_case(count: int, how: str) -> Case:
-    arguments = (str(count), str(chunk_size(count)))  # what our pool puts into a message
+    arguments = (str(count), str(chunk_size(count)))  # of a unit of our pool
     peers = {
         "multiprocessing, Pool.imap_unordered": Program(OURS, "executors", ("multiprocessing", *arguments)),
         "concurrent.futures, ProcessPoolExecutor.map": Program(OURS, "executors", ("concurrent.futures", *arguments)),

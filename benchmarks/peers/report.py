@@ -34,8 +34,8 @@ other packages' sides do not include that the user calls the objective. Every pr
 space.""",
     "Dispatch": """\
 Wall time of handing out tasks that do nothing, with two workers that are already there. Ours are members of a population: each
-is also drawn from the noise table, evaluated by a Python function that returns 0, and recorded. Its pool puts four members of
-a population of 70,000 into one message, and single members up to 32,767; the others are given the same chunks.
+is also drawn from the noise table, evaluated by a Python function that returns 0, and recorded. A unit of its work is a member
+up to 32,767 of them, and four of 70,000; quick units go out many to a message. The others are given the same units.
 `MPIPoolExecutor` runs under the same mpirun with the same settings as ours.""",
 }
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from esengine.algorithms.openai_es import OpenAIESSettings
 from esengine.demonstrations import save_demonstrations
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted
 from esengine.interrupts import StopRequest
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.jump_start import JumpStart
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.pool import Pool
+from esengine.problems import EnvironmentProblem
 from esengine.spaces import ActionSpec
 from esengine.trajectories import Demonstrations
 from esengine.world import World
@@ -172,6 +175,21 @@ def test_the_step_size_is_the_largest_that_keeps_the_skill(tmp_path: Path, monke
     assert main(["train", "openai-es", "--env-id", "Pendulum-v1", *flags, "--run-dir", "run"]) == 0
     assert rows(tmp_path / "run")[0]["sigma"] == 1
     assert seen == [0, 8, 8, 4, 2, 1]
+
+
+def test_the_best_policy_gives_way_only_to_one_that_is_better_beyond_chance() -> None:
+    config = RunConfig("openai-es", TrainSettings(env_id="Pendulum-v1", eval_episodes=4), OpenAIESSettings())
+    jump = JumpStart(config, cast(EnvironmentProblem, None), np.full(2, -1.0))
+    first = np.array([-100.0, -200.0, -300.0, np.nan])
+    lucky, better = (
+        first + np.array([30, -10, 10, 0]),
+        first + np.array([30, 10, 20, 0]),
+    )  # by 10 and 20, with standard errors of 11.5 and 5.8
+    best = []
+    for number, returns in enumerate([np.full(4, np.nan), first, first, lucky, np.full(4, np.nan), better, first]):
+        jump.judge(np.full(2, float(number)), returns)
+        best.append((jump.best[0], jump.best_return))
+    assert best == [(0, None), (1, -200), (1, -200), (1, -200), (1, -200), (5, -180), (5, -180)]
 
 
 def test_rules_shield_a_policy_in_evaluation_and_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

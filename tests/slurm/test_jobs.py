@@ -27,7 +27,7 @@ def completed(user: User, *jobs: str) -> None:
 
 def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(user: User, esengine: Run) -> None:
     assert esengine(*TINY, "--ranks", "2", "--quiet", "--run-dir", "local").returncode == 0
-    resources = ("--nodes", "2", "--ntasks-per-node", "2")
+    resources = ("--nodes", "2", "--ntasks-per-node", "4")
     refused = user.run("esengine", "submit", "--partition", "nowhere", "--", *TINY, "--run-dir", "refused")
     assert refused.returncode == 2
     assert "sbatch refused the job and said: " in refused.stderr
@@ -45,7 +45,7 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(user: User, e
     wrong = user.output("sbatch", "--parsable", "--ntasks=2", "--output=copies.log", "copies.sh").strip()
     completed(user, mpirun, srun, bound)
     assert json.loads((user.folder / "bound" / "best.json").read_text())["value"] == 1001  # one thread, on one core
-    for name, ranks in (("mpirun", 5), ("srun", 4)):
+    for name, ranks in (("mpirun", 9), ("srun", 8)):
         same_run(user.folder / "local", user.folder / name)
         assert json.loads((user.folder / name / "config.json").read_text())["starts"][0]["ranks"] == ranks
     assert user.wait_for_end(wrong) == ["FAILED"]
@@ -61,7 +61,7 @@ def test_an_array_with_hostile_names_gives_each_task_its_seed_and_status_shows_a
     there = User(user.cluster, folder)
     task = ("train", "openai-es", "--env-id", "worlds:TestForgetful-v0", "--env-arg", f"fault={HOSTILE}", *TINY[-4:])
     runs = folder / f"seeds {HOSTILE}"
-    job = there.submit("--array", "0-3%2", "--job-name", HOSTILE, "--", *task, "--seed", "10", "--run-dir", runs.name)
+    job = there.submit("--array", "0-5%3", "--job-name", HOSTILE, "--", *task, "--seed", "10", "--run-dir", runs.name)
     waiting = there.submit("--array", "0-3", "--sbatch", "hold", "--", *task, "--run-dir", "waiting")
     assert f"{waiting}_[0-3]" in there.output("esengine", "status")
     there.output("esengine", "cancel", f"{waiting}_2")
@@ -70,13 +70,13 @@ def test_an_array_with_hostile_names_gives_each_task_its_seed_and_status_shows_a
     assert "which does neither" in there.run("esengine", "cancel", waiting).stderr
     completed(there, job)
     assert HOSTILE.splitlines()[0] in there.output("scontrol", "show", "job", job)
-    configs = [json.loads((runs / f"seed-{seed}" / "config.json").read_text())["config"]["train"] for seed in range(10, 14)]
-    assert [config["seed"] for config in configs] == list(range(10, 14))
+    configs = [json.loads((runs / f"seed-{seed}" / "config.json").read_text())["config"]["train"] for seed in range(10, 16)]
+    assert [config["seed"] for config in configs] == list(range(10, 16))
     assert {config["env_arg"][0] for config in configs} == {f"fault={HOSTILE}"}
-    assert len({json.dumps(rows(runs / f"seed-{seed}")) for seed in range(10, 14)}) == 4
+    assert len({json.dumps(rows(runs / f"seed-{seed}")) for seed in range(10, 16)}) == 6
     status = there.output("esengine", "status", runs.name)
-    assert sorted(re.findall(rf"^({job}_\d) +done ", status, re.MULTILINE)) == [f"{job}_{task}" for task in range(4)]
-    assert there.output("esengine", "status", job).count("2 of 2") == 4
+    assert sorted(re.findall(rf"^({job}_\d) +done ", status, re.MULTILINE)) == [f"{job}_{task}" for task in range(6)]
+    assert there.output("esengine", "status", job).count("2 of 2") == 6
     assert "finished: 2 generations" in there.output("esengine", "status", f"{job}_3")
     there.output("esengine", "plot", runs.name, "--out", "curves.png")
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")

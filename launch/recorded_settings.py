@@ -1,0 +1,55 @@
+"""Settings from the values of a file: JSON of a run, TOML of a user, or name=value texts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, make_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from esengine.errors import UserError, listed
+
+T = TypeVar("T")
+
+
+def settings_from(kind: type[T], values: dict[str, Any]) -> T:
+    """Settings from JSON or TOML values. Raises UserError for an unknown name."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(values, dict):
+        raise UserError(f"settings must be a table of names and values, got {values!r:.80}")
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)[:200]}")
+    hints = get_type_hints(kind)
+    return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
+
+
+def _typed(name: str, hint: Any, value: Any) -> Any:
+    """The value as its setting's type, converted where nothing is lost. Raises UserError for another type."""
+    choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    for choice in choices:
+        origin = get_origin(choice)
+        if origin is Literal and value in get_args(choice):
+            return value
+        if origin is tuple and isinstance(value, list | tuple):
+            return tuple(_typed(name, get_args(choice)[0], item) for item in value)
+        if choice is Path and isinstance(value, str | Path):
+            return Path(value)
+        if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value) if abs(value) < 1 << 1023 else math.copysign(math.inf, value)
+        plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
+        if plain and not (choice is int and (isinstance(value, bool) or abs(value) >= 1 << 63)):
+            return value
+    wanted = " or ".join(getattr(choice, "__name__", str(choice)).replace("NoneType", "nothing") for choice in choices)
+    raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r:.80}")
+
+
+def recorded_settings(values: dict[str, Any]) -> Any:
+    """Settings whose class is not known. Raises ValueError or TypeError for names that no class has."""
+    if any(name.startswith("_") for name in values):
+        raise ValueError(f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}")
+    return make_dataclass("RecordedSettings", values, frozen=True)(**values)

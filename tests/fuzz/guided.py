@@ -1,0 +1,84 @@
+"""``python -m tests.fuzz.guided --seconds 120``: the fuzzers of `test_readers`, led by what their bytes reach.
+
+libFuzzer, through atheris, mutates the bytes that Hypothesis makes its choices from, and keeps those that took a new
+branch of a reader. Each fuzzer runs in a process of its own, which libFuzzer ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from esengine import checkpoint, files, policy_file
+from esengine.launch import config, metrics, recorded_settings, restoring, run_directory, run_lock
+from esengine.launch.commands import train
+from tests.fuzz import test_readers
+
+FUZZERS = {
+    name.removeprefix("test_"): fuzzer
+    for name, fuzzer in vars(test_readers).items()
+    if name.startswith("test_") and hasattr(fuzzer, "hypothesis")
+}
+READERS = (checkpoint, files, policy_file, config, metrics, recorded_settings, restoring, run_directory, run_lock, train)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the fuzzers one after the other; returns 1 if one found something, which is shown with the bytes that led there."""
+    parser = argparse.ArgumentParser(prog="tests.fuzz.guided", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=int, default=120, help="of each fuzzer")
+    parser.add_argument("--only", choices=FUZZERS, help="a fuzzer")
+    parser.add_argument("--here", action="store_true", help="in this process, which libFuzzer ends")
+    options = parser.parse_args(arguments)
+    if options.here:
+        fuzz(options.only, options.seconds)
+    names = [options.only] if options.only else list(FUZZERS)
+    return int(any([run(name, options.seconds) for name in names]))
+
+
+def run(name: str, seconds: int) -> int:
+    """A fuzzer in a process of its own, whose files go with it; returns its exit status."""
+    with tempfile.TemporaryDirectory(prefix="esengine-guided-") as folder:
+        command = [sys.executable, "-m", "tests.fuzz.guided", "--here", "--only", name, "--seconds", str(seconds)]
+        result = subprocess.run(command, env=os.environ | {"TMPDIR": folder}, capture_output=True, text=True, check=False)
+    lines = result.stderr.splitlines()
+    summary = [line for line in lines if "DONE" in line] if result.returncode == 0 else lines[-60:]
+    print(f"{name}: {chr(10).join(summary)}", flush=True)
+    return result.returncode
+
+
+def fuzz(name: str, seconds: int) -> None:
+    """Never returns: libFuzzer ends the process, with 0 after ``seconds`` in which nothing was found."""
+    import atheris
+
+    for module in READERS:
+        for function in functions(module):
+            atheris.instrument_func(function)
+    fuzzer: Any = FUZZERS[name]
+    corpus = Path(tempfile.mkdtemp())
+    for seed in range(16):  # long enough for the choices that an example needs
+        (corpus / str(seed)).write_bytes(np.random.default_rng(seed).bytes(1024))
+    limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=60"]
+    atheris.Setup([name, *limits, str(corpus)], fuzzer.hypothesis.fuzz_one_input)
+    atheris.Fuzz()
+
+
+def functions(module: ModuleType) -> Iterator[FunctionType]:
+    """Functions and methods that a module defines."""
+    for owner in (module, *(one for one in vars(module).values() if isinstance(one, type))):
+        for one in vars(owner).values():
+            plain = getattr(one, "__func__", getattr(one, "fget", one))
+            if isinstance(plain, FunctionType) and plain.__module__ == module.__name__:
+                yield plain
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
