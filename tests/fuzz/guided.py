@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -48,9 +49,10 @@ def run(name: str, seconds: int) -> int:
     """A fuzzer in a process of its own, whose files go with it; returns its exit status."""
     with tempfile.TemporaryDirectory(prefix="esengine-guided-") as folder:
         command = [sys.executable, "-m", "tests.fuzz.guided", "--here", "--only", name, "--seconds", str(seconds)]
-        result = subprocess.run(command, env=os.environ | {"TMPDIR": folder}, capture_output=True, text=True, check=False)
-    lines = result.stderr.splitlines()
-    summary = [line for line in lines if "DONE" in line] if result.returncode == 0 else lines[-60:]
+        environment = os.environ | {"TMPDIR": folder}
+        result = subprocess.run(command, env=environment, stdout=PIPE, stderr=STDOUT, text=True, check=False)
+    lines = result.stdout.splitlines()
+    summary = [line for line in lines if "DONE" in line] if result.returncode == 0 else lines[-40:]
     print(f"{name}: {chr(10).join(summary)}", flush=True)
     return result.returncode
 
@@ -66,7 +68,7 @@ def fuzz(name: str, seconds: int) -> None:
     corpus = Path(tempfile.mkdtemp())
     for seed in range(16):  # long enough for the choices that an example needs
         (corpus / str(seed)).write_bytes(np.random.default_rng(seed).bytes(1024))
-    limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=60"]
+    limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=60", f"-artifact_prefix={corpus}/"]
     atheris.Setup([name, *limits, str(corpus)], fuzzer.hypothesis.fuzz_one_input)
     atheris.Fuzz()
 
