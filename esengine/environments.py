@@ -69,7 +69,14 @@ class EnvironmentSpec:
     def _unknown(self) -> str:
         known = sorted(gymnasium.registry)
         close = difflib.get_close_matches(self.env_id, known, n=3, cutoff=0.5)
-        hint = f"close names: {listed(close)}" if close else "gymnasium.pprint_registry() lists them"
+        namespace, slash, _ = self.env_id.rpartition("/")
+        if slash and ":" not in namespace and not any(name.startswith(f"{namespace}/") for name in known):
+            hint = (
+                f"nothing has registered {namespace}/ yet: install its package, and name the module that registers it, "
+                "as in pip install ale-py and --env-id ale_py:ALE/Pong-v5"
+            )
+        else:
+            hint = f"close names: {listed(close)}" if close else "other packages' need their module, --env-id module:EnvId"
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
 
 

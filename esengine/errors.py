@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UserError(ValueError):
     """Bad flags, bad files or a bad environment; the command line prints it as one line and exits with 2."""
@@ -18,3 +21,13 @@ class Interrupted(Exception):
 def listed(names: object) -> str:
     """The names of an iterable as one readable list: ``a, b, c``."""
     return ", ".join(str(name) for name in names)  # type: ignore[attr-defined]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: ``1 rank``, ``2,048 ranks``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What to say of the known name that comes nearest to a wrong one: ``; did you mean cma-es?``, or nothing."""
+    return "".join(f"; did you mean {close}?" for close in get_close_matches(name, names, n=1))

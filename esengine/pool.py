@@ -59,6 +59,7 @@ class Pool:
         self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
         self._publisher = Publisher(desk, self.crew, self._stop)
         guard.mark_serving()
+        world.announce()
 
     def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True) -> Evaluations:
         """Evaluate a population.

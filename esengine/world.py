@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from esengine import guard, session
 from esengine.errors import UserError
 from esengine.guard import FOLDER_VARIABLE, REPLACEMENT_VARIABLE
+from esengine.interrupts import SIGNALS
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READY = "ready"
-"""File in that folder which says that every rank has started and handles signals."""
+"""File in that folder which says that the pool is open: from now on a signal finds something to save."""
 FANOUT = 4
 """Leaders that one leader passes a publication on to."""
 _PART_VARIABLE = "ESENGINE_RANKS_PER_NODE"
@@ -115,8 +116,6 @@ class World:
         elif self.comm is not None:
             self._meet_all(self.comm)
         self.living = set(range(1, self.size))
-        if self.is_master and FOLDER_VARIABLE in os.environ:
-            Path(os.environ[FOLDER_VARIABLE], READY).touch()
 
     def _meet_all(self, comm: MPI.Comm) -> None:
         from mpi4py import MPI
@@ -141,6 +140,11 @@ class World:
     def welcome(self, rank: int, address: str | None) -> None:
         """Tell a replacement what the others know; it has to lead its node if there is no address."""
         self._tell(rank, {"told": self._told, "size": self.size, "address": address, "start_s": self.start_s})
+
+    def announce(self) -> None:
+        """Tell the local launcher, if there is one, that the pool is open."""
+        if FOLDER_VARIABLE in os.environ:
+            Path(os.environ[FOLDER_VARIABLE], READY).touch()
 
     @property
     def is_master(self) -> bool:
@@ -225,6 +229,8 @@ class World:
 
         if MPI.Is_finalized():
             return
+        for number in SIGNALS:  # a request that is repeated must not end a rank on its way out
+            signal.signal(number, signal.SIG_IGN)
         sys.stdout.flush()
         if self.end == "abort":
             if self.tolerant and not self.is_master:

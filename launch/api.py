@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from esengine.errors import UserError, WorkerError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.endings import DONE
 from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.local_mpi import must_launch
 from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory, default_path
-from esengine.launch.start import DONE, completed, prepare, start
+from esengine.launch.start import completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run
 from esengine.noise import table_log2
 from esengine.opening import open_desk

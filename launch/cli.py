@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from esengine import __version__
-from esengine.errors import Interrupted, UserError, WorkerError, listed
+from esengine.errors import Interrupted, UserError, WorkerError, listed, nearest
 from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = StopRequest().install()
     try:
         if argv[0] not in COMMANDS:
-            raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}; see esengine --help")
+            way_out = nearest(argv[0], COMMANDS) or "; see esengine --help"
+            raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}{way_out}")
         status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)
         return status
     except UserError as error:
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkerError as error:
         return _fail(str(error), 1)
     except Interrupted as signal:
-        return _fail(f"stopped by {signal}", 1)
+        return 1 if _launched() else _fail(f"stopped by {signal}", 1)  # else the launcher says it
     except MemoryError as error:
         return _fail_for_memory(error)
 

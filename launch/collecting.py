@@ -16,9 +16,9 @@ from esengine.errors import UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.interrupts import StopRequest
 from esengine.launch.config import env_arguments
+from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
-from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.policies import PolicySpec

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, counted, listed
 from esengine.faults import FaultRules
 from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.recorded_settings import recorded_settings, settings_from
@@ -281,11 +281,11 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         if target is not None and value is not None and value >= (-target if self.minimize else target):
             return f"reached the target of {target:g}"
         if generation >= self.max_generations:
-            return f"{generation} generations"
+            return counted(generation, "generation")
         if self.max_env_steps is not None and counters["env_steps"] >= self.max_env_steps:
-            return f"{counters['env_steps']} environment steps"
+            return counted(counters["env_steps"], "environment step")
         if self.max_evaluations is not None and counters["evaluations"] >= self.max_evaluations:
-            return f"{counters['evaluations']} evaluations"
+            return counted(counters["evaluations"], "evaluation")
         if self.max_time is not None and counters["elapsed_s"] >= self.max_time:
             return f"{counters['elapsed_s']:.0f} s"
         return None

@@ -11,14 +11,17 @@ from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import Row
 from esengine.launch.progress import Progress
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
+_COMPILING = "compiling kernels (once for this machine)"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -28,15 +31,19 @@ class Display:
     Args:
         config: the run's settings.
         path: the run directory, named in the heading.
-        console: where to print; tests give their own.
+        console: where to print; default standard output.
+        stop: tells of signals.
     """
 
-    def __init__(self, config: RunConfig, path: Path, console: Console | None = None) -> None:
+    def __init__(self, config: RunConfig, path: Path, console: Console | None = None, stop: StopRequest | None = None) -> None:
         self.config, self.path, self.quiet = config, path, config.train.quiet
         self.progress = Progress(config)
         self.console = console or Console(highlight=False)
         self._last_print = 0.0
         self._live: Live | None = None
+        self._stop = StopRequest() if stop is None else stop
+        self._awaited = Spinner("line", Text("the first one is being evaluated", style="italic"))
+        self._is_compiling = False
         self._shown_at = time.monotonic()
         if not self.quiet and not self.console.is_terminal:
             self.console.print(f"{self._what()}, in {escape(str(path))}", soft_wrap=True)
@@ -66,6 +73,18 @@ class Display:
         self.progress.add(row)
         self._shown_at = time.monotonic()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is no row yet, and nothing has been said of why."""
+        return self.progress.row is None and not self._is_compiling
+
+    def compiling(self) -> None:
+        """Say that the first row has to wait for kernels."""
+        self._is_compiling = True
+        self._awaited.update(text=Text(_COMPILING, style="italic"))
+        if not self.quiet and not self.console.is_terminal:
+            self.console.print(_COMPILING)
+
     def line(self) -> str:
         """The newest row in one line."""
         row = self.progress.row
@@ -86,7 +105,7 @@ class Display:
         body.add_column(style="dim", no_wrap=True)
         body.add_column(ratio=1)
         if row is None:
-            body.add_row("generation", Text("the first one is being evaluated", style="italic"))
+            body.add_row("generation", self._awaited)
         else:
             body.add_row("generation", self._bar(row))
             body.add_row("return" if self.config.train.objective is None else "value", "   ".join(self._returns()))
@@ -157,6 +176,8 @@ class Display:
 
     def _checkpoint(self) -> str:
         following = self.progress.next_checkpoint()
+        if self._stop:
+            return "[bold]stopping: what is done is being saved[/bold]"
         if following is None:
             return "at the end"
         seconds = self.progress.seconds_a_generation()

@@ -16,8 +16,8 @@ from esengine.candidates import PolicyEpisodes
 from esengine.errors import UserError, WorkerError
 from esengine.faults import failure_words
 from esengine.interrupts import StopRequest
+from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.launch.start import DONE, FAILED
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool

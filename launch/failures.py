@@ -49,12 +49,14 @@ def cluster_failures(trajectories: list[Trajectory], worst: int, clusters: int, 
 
     Args:
         trajectories: of one policy.
-        worst: how many of them, by return, have failed.
+        worst: how many of them, by return, have failed at most; one with the highest return of all has not.
         clusters: at most so many.
         window: steps over which rewards are added to find the worst part of an episode.
     """
     returns = np.array([trajectory.episode_return for trajectory in trajectories])
-    failed = np.argsort(returns, kind="stable")[:worst]
+    failed = np.argsort(returns, kind="stable")[: min(worst, int(np.sum(returns < returns.max())))]
+    if not failed.size:
+        return []
     steps = np.array([failure_step(trajectories[i], window) for i in failed])
     points = np.array([trajectories[i].observations[step] for i, step in zip(failed, steps, strict=True)])
     everything = np.concatenate([trajectory.observations for trajectory in trajectories])
@@ -99,6 +101,8 @@ def k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
 
 def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.float64]) -> str:
     """The clusters for a person, with a rule to begin with for each."""
+    if not clusters:
+        return f"all {num_episodes} episodes have the same return, {all_returns.mean():.4f}: none has failed"
     failed = sum(len(cluster.episodes) for cluster in clusters)
     lines = [f"the worst {failed} of {num_episodes} episodes; the mean return of all is {all_returns.mean():.4f}"]
     for number, cluster in enumerate(clusters, 1):

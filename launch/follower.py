@@ -6,7 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from esengine.checkpoint import checkpoints
+from esengine.launch.display import Display
 from esengine.launch.metrics import Row, parse_row
+from esengine.launch.run_directory import RunDirectory
 
 
 class Follower:
@@ -41,3 +44,28 @@ class Follower:
                 if row is not None and row["generation"] > self._generation:
                     self._generation = row["generation"]
                     self.show(row)
+
+
+def showing(directory: RunDirectory, display: Display, num_starts: int, after: int) -> Callable[[], None]:
+    """What to call again and again, so that a display shows the start of a run after the first ``num_starts``.
+
+    Args:
+        directory: the run, which other processes carry out.
+        display: where it is shown.
+        num_starts: starts before the one to show.
+        after: the newest generation that was there before.
+    """
+    follower = Follower(directory.path, display, after)
+
+    def look() -> None:
+        follower()
+        if display.is_waiting and directory.is_compiling(num_starts):
+            display.compiling()
+
+    return look
+
+
+def newest_generation(directory: RunDirectory) -> int:
+    """The generation of the furthest checkpoint; 0 where there is none."""
+    kept = checkpoints(directory.checkpoints)
+    return int(kept[-1].name.split("+")[0]) if kept else 0

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import esengine
 from esengine import session
-from esengine.errors import UserError
+from esengine.errors import Interrupted, UserError
 from esengine.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
 from esengine.interrupts import StopRequest
 from esengine.launch.remarks import Relay
@@ -32,6 +32,7 @@ _POLL_S = 0.05
 _MOST_STARTS = 3
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
+_EARLY_PATIENCE_S = 5.0  # the same while there is nothing to save
 
 _THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
 _OPEN_MPI = {
@@ -86,14 +87,19 @@ def run_ranks(
 
     Returns:
         mpirun's exit status, which tells less than the run's own records.
+
+    Raises:
+        Interrupted: a signal arrived; the ranks have ended.
     """
     mpirun = find_mpirun()
     with _session_folder() as folder:
         command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", module, *arguments]
         for _ in range(_MOST_STARTS):
             (folder / DIED_EARLY).unlink(missing_ok=True)
-            status = _run_command(command, folder, stop, poll)
-            if stop or not (folder / DIED_EARLY).exists():
+            status = 0 if stop else _run_command(command, folder, stop, poll)
+            if stop:
+                raise Interrupted(stop.received)
+            if not (folder / DIED_EARLY).exists():
                 break
         return status
 
@@ -118,13 +124,19 @@ def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Call
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Ask the ranks to stop, again and again until they have ended, and kill them when patience is over."""
+    """Ask the ranks to stop, again and again until they have ended, and kill them when patience is over.
+
+    Before the pool is open nothing is lost with them, and nobody listens while kernels compile: so mpirun ends them at once.
+    """
     began, repeated = time.monotonic(), 0.0
+    is_open = (folder / READY).exists()
+    if not is_open:
+        process.terminate()
     while process.poll() is None:
         now = time.monotonic()
-        if now - began > _PATIENCE_S:
+        if now - began > (_PATIENCE_S if is_open else _EARLY_PATIENCE_S):
             process.kill()  # its ranks follow, since they lose their daemon
-        elif now - repeated > _REPEAT_S and (folder / READY).exists():
+        elif is_open and now - repeated > _REPEAT_S:
             repeated = now
             process.send_signal(signal.SIGUSR1)
         time.sleep(_POLL_S)
@@ -189,9 +201,7 @@ def _bound() -> bool:
 
 def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     """The environment that local ranks start in: one thread each, no probing of fabrics, segments in ``folder``."""
-    environment = {**os.environ, **_THREADS}
-    home = str(Path(esengine.__file__).resolve().parent.parent)  # ranks start with -P, so that no file here shadows a module
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), home]))
+    environment = {**os.environ, **_THREADS, "PYTHONPATH": path_of_modules()}
     for name, value in _OPEN_MPI.items():
         environment.setdefault(name, value)
     if folder is not None:
@@ -202,6 +212,12 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return environment
+
+
+def path_of_modules() -> str:
+    """``PYTHONPATH`` for processes of ours, which start with -P, so that no file of the current folder shadows a module."""
+    home = str(Path(esengine.__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
 
 
 def _prepare_child() -> None:

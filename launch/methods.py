@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, nearest
 
 if TYPE_CHECKING:
     from esengine.algorithms.strategy import Settings
@@ -74,7 +74,8 @@ def settings_of(method: str) -> type[Settings]:
     if ":" in method:
         return _settings_of_strategy(method)
     if method not in METHODS:
-        raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}; see esengine train --help")
+        way_out = nearest(method, METHODS) or "; see esengine train --help"
+        raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}{way_out}")
     module, _, name = METHODS[method].partition(":")
     kind: type[Settings] = getattr(import_module(f"esengine.algorithms.{module}"), name)
     return kind

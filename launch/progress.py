@@ -84,19 +84,20 @@ class Progress:
         return min(1.0, max(amount / limit for amount, limit in used if limit))
 
     def left_s(self) -> float | None:
-        """Seconds until the first budget is used up at the present pace, or None when there is no telling."""
-        if not self._pace:
+        """Seconds until the first budget is used up at the present pace, or None when there is no telling.
+
+        The first generation says nothing of the pace, since what is compiled and loaded in it counts.
+        """
+        if len(self._pace) < 2:
             return None
-        elapsed_s, share, _ = self._pace[-1]
-        before_s, share_before, _ = self._pace[0] if len(self._pace) > 1 else (0.0, 0.0, 0)
+        (before_s, share_before, _), (elapsed_s, share, _) = self._pace[0], self._pace[-1]
         return (1 - share) * (elapsed_s - before_s) / (share - share_before) if share > share_before else None
 
     def seconds_a_generation(self) -> float | None:
-        """At the present pace, or None before the first row."""
-        if not self._pace:
+        """At the present pace, or None before the second row."""
+        if len(self._pace) < 2:
             return None
-        elapsed_s, _, generation = self._pace[-1]
-        before_s, _, generation_before = self._pace[0] if len(self._pace) > 1 else (0.0, 0.0, 0)
+        (before_s, _, generation_before), (elapsed_s, _, generation) = self._pace[0], self._pace[-1]
         return (elapsed_s - before_s) / (generation - generation_before) if generation > generation_before else None
 
     def next_checkpoint(self) -> int | None:

@@ -9,7 +9,10 @@ from typing import IO
 
 _RULE = b"-" * 74
 _BEGINNINGS = (b" noticed that process rank ", b" has exited due to process rank ", b"MPI_ABORT was invoked on rank ")
-_ALONE = b"LAUNCHER JOB OBJECT NOT FOUND"  # said after a replacement was started
+_ALONE = (
+    b"LAUNCHER JOB OBJECT NOT FOUND",  # said after a replacement was started
+    b"Abort is in progress...hit ctrl-c again to forcibly terminate",  # by the guards of several ranks that end at once
+)
 _MOST_LINES = 40
 
 
@@ -27,7 +30,7 @@ def without_remarks(lines: Iterable[bytes]) -> Iterator[bytes]:
             if held is not None:
                 yield held
             held = line if is_rule else None
-            if held is None and line.strip() != _ALONE:
+            if held is None and line.strip() not in _ALONE:
                 yield line
     if held is not None:
         yield held

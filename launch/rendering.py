@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -70,12 +71,14 @@ class Film:
     Attributes:
         frames: of all episodes.
         fps: frames a second that show it at the environment's own speed.
-        episodes: what each gave until its film was cut.
+        episodes: what each gave until it ended or its film was cut.
+        cut: for each, whether its film was cut before it ended.
     """
 
     frames: Frames
     fps: float
     episodes: tuple[Episode, ...]
+    cut: tuple[bool, ...]
 
 
 def render(path: Path, settings: RenderSettings) -> Film:
@@ -106,16 +109,18 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
     env = _drawing(problem.environment)
     try:
         fps = float(env.metadata.get("render_fps") or 30)
-        cut = round(settings.seconds * fps) or None
-        limits = [limit for limit in (cut, problem.max_episode_steps) if limit is not None]
+        most, cut = problem.max_episode_steps or math.inf, round(settings.seconds * fps) or math.inf
+        limit = None if math.isinf(min(cut, most)) else int(min(cut, most))
         every = max(1, round(fps / _GIF_FPS)) if settings.out.suffix.lower() == ".gif" else 1
         camera = _Camera(env, every)
         key = derive_key(settings.seed, "evaluate")
         seeds = [derive_seed(key, episode, 0) for episode in range(settings.episodes)]
-        episodes = tuple(
-            run_episode(camera, problem.observations, actor, seed, None, min(limits, default=None)) for seed in seeds
-        )
-        return Film(camera.frames, fps / every, episodes)
+        episodes, were_cut = [], []
+        for seed in seeds:
+            episode = run_episode(camera, problem.observations, actor, seed, None, limit)
+            episodes.append(episode)
+            were_cut.append(not camera.has_ended and episode.num_steps < most)
+        return Film(camera.frames, fps / every, tuple(episodes), tuple(were_cut))
     finally:
         env.close()
 
@@ -145,11 +150,12 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
 
 
 class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Keeps a picture of every so many states of an episode."""
+    """Keeps a picture of every so many states of an episode, and whether the environment ended it."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], every: int) -> None:
         super().__init__(env)
         self.frames: Frames = []
+        self.has_ended = False
         self._every, self._steps = every, 0
 
     def reset(self, **how: Any) -> Any:
@@ -160,6 +166,7 @@ class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> Any:
         result = self.env.step(action)
+        self.has_ended = bool(result[2] or result[3])
         self._steps += 1
         if self._steps % self._every == 0:
             self._shoot()

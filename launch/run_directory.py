@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from esengine.checkpoint import checkpoints
 from esengine.demonstrations import save_demonstrations
 from esengine.errors import UserError, listed
 from esengine.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
@@ -35,6 +36,11 @@ _GIVEN_REWARDS = {"reward": "given_reward.safetensors", "potential": "given_pote
 _DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
 _VECTORS, _BEST_VECTORS = ("point", "parameters"), "best.safetensors"
 _MOST_NUMBERS = 100_000  # of the best point that are written as text
+_NOTHING_YET = "000000"  # a checkpoint without a generation, or a part of one
+_OF_A_BEGINNING = (
+    "checkpoints", "policy.safetensors", "reward.safetensors", "failures.jsonl", "metrics.jsonl", "lock", "config.json",
+    _INIT_POLICY, *_GIVEN_REWARDS.values(), _DEMONSTRATIONS, _EXPERT,
+)  # fmt: skip
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -62,7 +68,7 @@ class RunDirectory:
             UserError: the folder holds a run or other files already, or cannot be made.
         """
         try:
-            if (path / "config.json").exists():
+            if (path / "config.json").exists() and not cls(path).remove_if_failed():
                 raise UserError(
                     f"--run-dir must be new, got {path}, which holds a run; use esengine resume {path}, or another folder"
                 )
@@ -160,6 +166,20 @@ class RunDirectory:
             record["starts"][-1]["outcome"] = outcome
             self._write_json("config.json", record)
 
+    def note_compiling(self) -> None:
+        """Note that the start waits for kernels to be compiled."""
+        with suppress(OSError, UserError):
+            record = self._record()
+            record["starts"][-1]["compiled"] = True
+            self._write_json("config.json", record)
+
+    def is_compiling(self, num_starts: int) -> bool:
+        """Whether the newest start, if it is not among the first ``num_starts``, has kernels to compile."""
+        with suppress(UserError):  # the folder is being moved
+            starts = self.starts()
+            return len(starts) > num_starts and bool(starts[-1].get("compiled"))
+        return False
+
     def starts(self) -> list[dict[str, Any]]:
         """One entry for each start, the latest last; an entry without ``outcome`` runs still or was killed."""
         starts: list[dict[str, Any]] = self._record()["starts"]
@@ -233,6 +253,32 @@ class RunDirectory:
         if not (self.path / "done.json").exists():
             return None
         return self._read_object("done.json", ("reason", "generations", "final_return"))
+
+    def remove_if_bare(self) -> None:
+        """Remove a run that failed before anything in it was worth keeping: no row, no result, no failure to look into."""
+        if self._has_nothing() and not (self.path / "failures.jsonl").exists():
+            self._remove()
+
+    def remove_if_failed(self) -> bool:
+        """Remove a run whose start failed before its first generation; returns whether it was one."""
+        with suppress(UserError):
+            starts = self.starts()
+            if starts and starts[-1].get("outcome") in ("failed", "refused") and self._has_nothing():
+                self._remove()
+                return True
+        return False
+
+    def _has_nothing(self) -> bool:
+        """Whether no generation was completed here, and no part of one."""
+        return not self.metrics.rows() and all(kept.name == _NOTHING_YET for kept in checkpoints(self.checkpoints))
+
+    def _remove(self) -> None:
+        """Remove what a run's beginning writes, and the folder if nothing else is in it."""
+        for pattern in _OF_A_BEGINNING:
+            for path in self.path.glob(pattern):
+                remove(path)
+        with suppress(OSError):
+            self.path.rmdir()
 
     def reopen(self) -> None:
         """Forget that the run was finished: it goes on."""

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+from contextlib import suppress
 from pathlib import Path
 
-from esengine.checkpoint import checkpoints, load_newest
-from esengine.errors import UserError
+from esengine.checkpoint import checkpoints, load_checkpoint
+from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import StopRequest
+from esengine.launch.audience import shown
 from esengine.launch.build import build_problem, initial_row
+from esengine.launch.compiling import on_compiling
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display
-from esengine.launch.follower import Follower
-from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.endings import DONE, OUTCOMES, STOPPED, tell_end, tell_finished, tell_outcome
+from esengine.launch.follower import newest_generation, showing
+from esengine.launch.local_mpi import default_ranks, find_mpirun, must_launch, run_ranks
 from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
 from esengine.trust import check_trusted
 from esengine.world import World
-
-DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
-OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED, "refused": BAD_INPUT}
 
 
 def start(config: RunConfig, stop: StopRequest) -> int:
@@ -36,10 +35,19 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     ranks = config.train.ranks or default_ranks()
     if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
-        return _launch(prepare(config, path, shared_memory=True), config, ranks, stop)
+        made = prepare(config, path, shared_memory=True)
+        status = _launch(made, config, ranks, stop)
+        if status not in (DONE, STOPPED):
+            made.remove_if_bare()
+        return status
     world = World()
     directory = world.agree(lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None)
-    return _run_here(world, directory, config, stop)
+    try:
+        return _run_here(world, directory, config, stop)
+    except (UserError, WorkerError):
+        if directory is not None:
+            directory.remove_if_bare()
+        raise
 
 
 def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, stop: StopRequest) -> int:
@@ -57,8 +65,15 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
     """
     world = World()
     directory = world.agree(lambda: _reopen(path, changes, trusted) if world.is_master else None)
+    reason = world.broadcast(None if directory is None else _reason_not_to_go_on(directory, changes))
+    if reason:
+        if directory is not None:
+            directory.release()
+            tell_finished(directory, reason, quiet)
+        return DONE
     if directory is None:
         return _run_here(world, None, None, stop)
+    directory.reopen()
     config = directory.config().with_train(quiet=quiet)
     ranks = config.train.ranks or default_ranks()
     if must_launch(ranks, config.train.member_timeout):
@@ -100,12 +115,16 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
 
 def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
     """The run's folder with copies of the files that it begins from: it must not depend on a file elsewhere."""
-    if config.train.init_policy is not None:
-        directory.adopt_policy(config.train.init_policy)
-    for name in ("reward", "potential"):
-        file = getattr(config.train, name)
-        if file is not None:
-            directory.adopt_reward(name, file)
+    try:
+        if config.train.init_policy is not None:
+            directory.adopt_policy(config.train.init_policy)
+        for name in ("reward", "potential"):
+            file = getattr(config.train, name)
+            if file is not None:
+                directory.adopt_reward(name, file)
+    except (OSError, ValueError):
+        directory.remove_if_bare()
+        raise
     return directory
 
 
@@ -124,48 +143,25 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
     return directory
 
 
+def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) -> str | None:
+    """Why a finished run would end again at once, or None: it is not finished, or was given more to do."""
+    with suppress(OSError, ValueError, IndexError):  # damaged records, which the run reports or writes anew
+        done = directory.done()
+        if done is None or not changes.keys() - {"ranks"}:
+            return None if done is None else str(done["reason"])
+        checkpoint, train = load_checkpoint(checkpoints(directory.checkpoints)[-1]), directory.config().train
+        value = checkpoint.counters.get("last_eval" if train.objective is None else "best_fitness")
+        return train.reason_to_stop(checkpoint.generation, checkpoint.counters, value)
+    return None
+
+
 def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRequest) -> int:
     """Start local ranks that carry the run out, show its progress, and judge it by its records."""
-    num_starts = len(directory.starts())
-    newest = checkpoints(directory.checkpoints)
-    shown = int(newest[-1].name.split("+")[0]) if newest else 0
+    num_starts, after = len(directory.starts()), newest_generation(directory)
     arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
-    with Display(config, directory.path) as display:
-        run_ranks(ranks, arguments, stop, Follower(directory.path, display, shown))
-    directory.wait_for_writer()
-    starts = directory.starts()
-    outcome = starts[-1].get("outcome") if len(starts) > num_starts else None
-    if outcome is None:
-        return _judge_lost(directory, started=len(starts) > num_starts)
-    if outcome == "done":
-        _print_done(directory, config.train.quiet)
-    elif outcome == "stopped":
-        _print_stopped(directory, config.train.quiet)
-    return OUTCOMES[outcome]
-
-
-def _judge_lost(directory: RunDirectory, started: bool) -> int:
-    """The ranks ended without a word: they never started, or were killed."""
-    checkpoint = load_newest(directory.checkpoints) if started else None
-    if checkpoint is None:
-        when = "before the first checkpoint" if started else "before they had started"
-        print(f"esengine: the ranks ended {when}; see their messages above", file=sys.stderr)
-        return FAILED
-    try:
-        directory.check_writable()
-    except OSError as error:  # to be resumed would only be to fail again
-        print(
-            f"esengine: the ranks ended early, and {directory.path} cannot be written: {error.strerror}; a checkpoint of "
-            f"generation {checkpoint.generation} is whole; make room, then resume the run",
-            file=sys.stderr,
-        )
-        return FAILED
-    print(
-        f"esengine: the ranks ended early; a checkpoint of generation {checkpoint.generation} is whole; go on with: "
-        f"esengine resume {shlex.quote(str(directory.path))}",
-        file=sys.stderr,
-    )
-    return STOPPED
+    with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
+        run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))
+    return tell_end(directory, num_starts, config.train.quiet, bool(stop))
 
 
 def _run_here(world: World, directory: RunDirectory | None, config: RunConfig | None, stop: StopRequest) -> int:
@@ -176,40 +172,18 @@ def _run_here(world: World, directory: RunDirectory | None, config: RunConfig | 
         return DONE
     directory.add_start(world.size)
     outcome = "failed"
-    try:
-        if launched_by_us():
-            result = run(world, config, directory, stop)
-        else:
-            with Display(config, directory.path) as display:
-                result = run(world, config, directory, stop, (display,))
-        assert result is not None
-        outcome = "done" if result.finished else "stopped"
-    except UserError:
-        outcome = "refused"
-        raise
-    finally:
-        directory.end_start(outcome)
-        directory.release()
-    if not launched_by_us():  # else the launcher prints
-        (_print_done if result.finished else _print_stopped)(directory, config.train.quiet)
+    with shown(directory, config, stop) as audience:
+        try:
+            with on_compiling(audience.compiling):
+                result = run(world, config, directory, stop, audience.callbacks)
+            assert result is not None
+            outcome = "done" if result.finished else "stopped"
+        except UserError:
+            outcome = "refused"
+            raise
+        finally:
+            directory.end_start(outcome)
+            directory.release()
+    if audience.is_here:
+        tell_outcome(directory, outcome, config.train.quiet)
     return OUTCOMES[outcome]
-
-
-def _print_done(directory: RunDirectory, quiet: bool) -> None:
-    if quiet:
-        return
-    done = directory.done() or {}
-    print(f"finished: {done['reason']}")
-    if directory.config().train.objective is None and done["final_return"] is None:
-        print("every episode of the final evaluation failed; failures.jsonl tells why")
-    elif done["final_return"] is not None:
-        print(f"return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes")
-    else:
-        best = directory.best()
-        print(f"best value {best['value']:.6g} in {directory.path / 'best.json'}")
-    print(f"run directory {directory.path}", flush=True)
-
-
-def _print_stopped(directory: RunDirectory, quiet: bool) -> None:
-    if not quiet:
-        print(f"stopped with a checkpoint; go on with: esengine resume {shlex.quote(str(directory.path))}", flush=True)

@@ -188,7 +188,7 @@ class Training:
             if self.directory is not None:
                 if self.pool.is_being_killed:
                     self.directory.hand_down()
-                    outlive(self._save_last_state)
+                    outlive(self._save_and_note)
                 else:
                     self._save_last_state()
             return self._result(False, f"stopped by {signal}", None)
@@ -213,6 +213,12 @@ class Training:
         """Save the state of a run that is stopped; while ranks are being killed there is no time for charts."""
         if self._saver is not None:
             self._saver.save_last(self._snapshot(), charts=not self.pool.is_being_killed)
+
+    def _save_and_note(self) -> None:
+        """Save the state, and note in the run's record what the launcher may leave this process no time for."""
+        self._save_last_state()
+        assert self.directory is not None
+        self.directory.end_start("stopped")
 
     def begin(self) -> None:
         """Judge the policy that a new run is given, the first that is kept, and start with a step size that keeps its skill."""

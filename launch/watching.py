@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import socket
 import time
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from rich.console import Console
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
 from esengine.launch.display import Display, duration
+from esengine.launch.endings import DONE, FAILED, OUTCOMES, resumption
 from esengine.launch.follower import Follower
 from esengine.launch.run_directory import RunDirectory
-from esengine.launch.start import DONE, FAILED, OUTCOMES
 
 State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
 
@@ -64,6 +63,8 @@ def watch(path: Path, settings: WatchSettings, stop: StopRequest, console: Conso
         while (state := state_of(directory)) in ("waiting", "running") and not stop:
             time.sleep(settings.interval)
             follower()
+            if display.is_waiting and directory.is_compiling(num_starts=0):
+                display.compiling()
         follower()  # what came between the last look and the end
     return _tell(display, state, directory)
 
@@ -92,7 +93,7 @@ def _writer_is_dead(path: Path) -> bool:
 
 def _tell(display: Display, state: State, directory: RunDirectory) -> int:
     """Print how the run stands, and what to do; returns the exit status."""
-    go_on = f"go on with: esengine resume {shlex.quote(str(directory.path))}"
+    go_on = f"go on with: {resumption(directory)}"
     match state:
         case "waiting":
             text = "not started yet"

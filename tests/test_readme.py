@@ -59,6 +59,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+def name_of(block: str, default: str) -> str:
+    """The name that a page asks to save a block under, which is the block's first line."""
+    named = re.match(r"# (\w+\.py)\n", block)
+    return named[1] if named else default
+
+
 def commands(page: Path) -> list[str]:
     lines = "".join(blocks(page, "bash")).replace("\\\n", "").splitlines()
     return [line for line in lines if line and not line.startswith((*NOT_RUN, *EXAMPLES))]
@@ -86,6 +92,8 @@ def in_this_process(command: str, start: Run) -> None:
 def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_path: Path, esengine_here: Run) -> None:
     """README's commands are run as a user types them, each the first time; on all cores where they say no number of ranks."""
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
+    for number, block in enumerate(blocks(page, "python")):
+        (tmp_path / name_of(block, f"block{number}.py")).write_text(block)
     shown = set()
     for command in commands(page):
         for long, short in SHORTENED.items():
@@ -97,8 +105,7 @@ def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_
             in_folder(command, tmp_path)
             shown.add(name)
     for number, block in enumerate(blocks(page, "python")):
-        (tmp_path / f"block{number}.py").write_text(block)
-        in_folder([sys.executable, f"block{number}.py"], tmp_path)
+        in_folder([sys.executable, name_of(block, f"block{number}.py")], tmp_path)
 
 
 def test_the_pages_hold_what_is_to_be_run() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
 from esengine.environments import EnvironmentSpec
-from esengine.errors import Interrupted, WorkerError
+from esengine.errors import WorkerError
 from esengine.faults import FaultRules
 from esengine.interrupts import StopRequest
 from esengine.launch.bench.mpi_pool import nothing
@@ -144,8 +144,6 @@ def answered_by_ranks(workers: int, module: str, request: dict[str, Any], stop: 
         question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
         question.write_text(json.dumps(request))
         run_ranks(workers, [*before, str(question), str(answer)], stop, module=module)
-        if stop:
-            raise Interrupted(stop.received)
         if not answer.exists():
             raise WorkerError(f"the {workers + 1} ranks of {module} ended without an answer; see their messages above")
         found: dict[str, Any] = json.loads(answer.read_text())

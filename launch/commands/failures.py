@@ -14,8 +14,8 @@ from esengine.errors import UserError
 from esengine.interrupts import StopRequest
 from esengine.launch.collecting import CollectSettings, collected, status_without_result
 from esengine.launch.commands.parsing import parse
+from esengine.launch.endings import DONE
 from esengine.launch.failures import as_json, cluster_failures, report
-from esengine.launch.start import DONE
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FailuresSettings:
     episodes: int = 100
     """Episodes to look at."""
     worst: int = 20
-    """Episodes, those with the lowest return, that count as failed."""
+    """Episodes, those with the lowest return, that count as failed at most; those with the highest do not."""
     clusters: int = 3
     """Kinds of failure to tell apart, at most."""
     window: int = 20

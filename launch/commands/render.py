@@ -12,7 +12,8 @@ def command(argv: list[str], stop: StopRequest) -> int:
     about = "A run directory or a policy file."
     policy, settings = parse_with_argument(RenderSettings, argv, "esengine render", "policy", about)
     film = render(policy, settings)
-    for number, episode in enumerate(film.episodes):
-        print(f"episode {number}: return {episode.episode_return:.2f} in {episode.num_steps} steps")
+    for number, (episode, was_cut) in enumerate(zip(film.episodes, film.cut, strict=True)):
+        length = f"its first {episode.num_steps} steps, where --seconds cut it" if was_cut else f"{episode.num_steps} steps"
+        print(f"episode {number}: return {episode.episode_return:.2f} in {length}")
     print(f"{len(film.frames)} frames in {settings.out}")
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from esengine.errors import UserError
 from esengine.launch.bench.profile import figures_of
-from esengine.launch.plotting.figures import COLOURS, logarithmic_y, panels
+from esengine.launch.plotting.figures import COLOURS, MANY_COLOURS, logarithmic_y, panels
 from esengine.launch.plotting.runs import PlottedRun
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
     figure, (axes,) = panels(["where the time goes"])
     figure.set_size_inches(9, 1.8 + 0.6 * len(profiles))
     parts = sorted({part for shares in profiles.values() for part in shares}, key=lambda part: _PARTS.get(part, len(_PARTS)))
-    colours = dict(zip(parts, COLOURS * len(parts), strict=False))
+    colours = dict(zip(parts, MANY_COLOURS * len(parts), strict=False)) | {"other": _OTHER}
     for row, shares in enumerate(profiles.values()):
         left = 0.0
         for part in parts:
@@ -109,3 +109,4 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
 
 
 _PARTS = {name: index for index, name in enumerate(("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts"))}
+_OTHER = "#BBBBBB"

@@ -43,10 +43,12 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
     """
     tasks = by_task(runs)
     figure, every_axes = panels(tasks)
+    subject = _subject([run for run in runs if run.config.train.objective is None])
     for axes, (task, groups) in zip(every_axes, tasks.items(), strict=True):
         here = [run for run in runs if run.task == task]
-        along = "evaluations" if x == "steps" and here[0].config.train.objective is not None else x
-        name = y or _subject(here)
+        is_objective = here[0].config.train.objective is not None
+        along = "evaluations" if x == "steps" and is_objective else x
+        name = y or ("best" if is_objective else subject or _subject(here) or "loss")
         for group, colour in zip(groups, COLOURS * len(groups), strict=False):
             _draw_group(axes, group, along, name, kind, colour)
         label_x(axes, X_AXES[along])
@@ -98,13 +100,12 @@ def _draw_group(axes: Axes, group: Group, x: str, y: str, kind: BandKind, colour
     axes.plot(positions, centre, color=colour, linewidth=1.8, label=f"{group.label} ({len(curves)} seeds)")
 
 
-def _subject(runs: list[PlottedRun]) -> str:
-    """What the task is about: the policy's evaluated return if all runs have two, else the fitness, or a learner's loss."""
-    if runs[0].config.train.objective is not None:
-        return "best"
-    evaluated = all(sum("episode_return_eval" in row for row in run.rows) > 1 for run in runs)
-    fitness = all("fitness_mean" in row for run in runs for row in run.rows)
-    return "episode_return_eval" if evaluated else "fitness_mean" if fitness else "loss"
+def _subject(runs: list[PlottedRun]) -> str | None:
+    """What runs in environments have in common: evaluated returns if all have two, else fitness, an evaluation, or a loss."""
+    for name, least in (("episode_return_eval", 2), ("fitness_mean", 1), ("episode_return_eval", 1), ("loss", 1)):
+        if all(sum(row.get(name) is not None for row in run.rows) >= least for run in runs):
+            return name
+    return None
 
 
 def _label(name: str, run: PlottedRun) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's, for all eyes
+MANY_COLOURS = (*COLOURS, "#F0E442", "#882255", "#44AA99", "#999933")  # and Tol's, for the parts of one bar
 _PANEL = (6.4, 4.2)  # inches
 _MOST_PANELS = 16
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from esengine.errors import UserError
+from esengine.errors import UserError, counted
 from esengine.launch.display import duration
 from esengine.launch.plotting.command import PlotSettings, plot
 from esengine.launch.plotting.runs import PlottedRun
@@ -94,7 +94,7 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
             figures.append((f"{row['env_steps']:,}", "environment steps"))
         figures.append((f"{row['evaluations']:,}", "evaluations"))
         machine = row["machine"]
-        figures.append((duration(machine["elapsed_s"]), f"on {machine['ranks']} ranks"))
+        figures.append((duration(machine["elapsed_s"]), f"on {counted(machine['ranks'], 'rank')}"))
     if done.get("reason"):
         figures.append(("ended", done["reason"]))
     return figures
@@ -123,7 +123,8 @@ def _film(run: PlottedRun, settings: ReportSettings, folder: Path) -> list[Secti
     except UserError as error:
         return [Section("Film", paragraph(f"Not filmed: {error}"))]
     episode = film.episodes[0]
-    caption = f"The policy, the first {episode.num_steps} steps of an episode: return {episode.episode_return:.2f}"
+    what = f"the first {episode.num_steps} steps of an episode" if film.cut[0] else f"an episode of {episode.num_steps} steps"
+    caption = f"The policy, {what}: return {episode.episode_return:.2f}"
     return [Section("Film", picture(file, caption, "small"))]
 
 
@@ -133,7 +134,8 @@ def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
     lost = [start for start in directory.starts()[:-1] if start.get("outcome") is None]
     parts = []
     if failed:
-        parts.append(paragraph(f"{sum(count for _, count in failed):,} members failed in {len(failed):,} generations."))
+        members, generations = sum(count for _, count in failed), len(failed)
+        parts.append(paragraph(f"{counted(members, 'member')} failed in {counted(generations, 'generation')}."))
         parts.append(table(("generation", "failed members"), failed[:_MOST_FAILURES]))
         if len(failed) > _MOST_FAILURES:
             parts.append(paragraph(f"... and {len(failed) - _MOST_FAILURES} more generations, see metrics.jsonl."))

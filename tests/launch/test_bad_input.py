@@ -12,6 +12,7 @@ import pytest
 from esengine.errors import listed
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
+from esengine.launch.run_directory import RunDirectory
 from tests.conftest import REPOSITORY, Run
 
 TRUNCATION = ("train", "truncation-es", "--ranks", "1", "--env-id")
@@ -46,9 +47,34 @@ CASES = {
         ("train", "gradient-descent"),
         f"the method must be one of {listed(METHODS)}, got 'gradient-descent'",
     ),
+    "misspelt method": (("train", "cmaes"), "got 'cmaes'; did you mean cma-es?"),
     "unknown command": (
         ("trian",),
-        f"the command must be one of {listed(COMMANDS)}, got 'trian'",
+        f"the command must be one of {listed(COMMANDS)}, got 'trian'; did you mean train?",
+    ),
+    "environment of a package that is not installed": (
+        (*TRUNCATION, "ALE/Pong-v5"),
+        "nothing has registered ALE/ yet: install its package, and name the module that registers it, as in pip install ale-py",
+    ),
+    "a word for a whole number": (
+        (*TRUNCATION, "CartPole-v1", "--generations", "ten"),
+        "--generations must be a whole number, got 'ten'; for example --generations 100",
+    ),
+    "a whole number in another form": (
+        (*TRUNCATION, "CartPole-v1", "--max-env-steps=1e6"),
+        "--max-env-steps must be a whole number, got '1e6'; use 1000000",
+    ),
+    "a word for a number": (
+        (*TRUNCATION, "CartPole-v1", "--sigma", "small"),
+        "--sigma must be a number, got 'small'; for example --sigma 0.5",
+    ),
+    "a word among several numbers": (
+        (*TRUNCATION, "CartPole-v1", "--hidden-sizes", "16", "wide"),
+        "--hidden-sizes must be a whole number, got 'wide'; for example --hidden-sizes 16",
+    ),
+    "a word for a number of another command": (
+        ("resume", "run", "--max_time", "long"),
+        "--max-time must be a number, got 'long'; for example --max-time 0.5",
     ),
     "no compiled form": (
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),
@@ -120,6 +146,28 @@ def test_an_existing_run_is_not_overwritten(esengine_here: Run, tmp_path: Path) 
     assert result.returncode == 2
     assert "--run-dir must be new, got run, which holds a run; use esengine resume run" in result.stderr
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    for more in ((), ("--generations", "1")):
+        result = esengine_here("resume", "run", *more)
+        told = "run has finished already: 1 generation; to go on, give it a larger --generations"
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.startswith(told)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_start_that_failed_before_its_first_generation_blocks_no_other(esengine_here: Run, tmp_path: Path) -> None:
+    arguments = ("--dimension", "3", "--minimize", "--run-dir", "run", "--generations", "1", "--population-size", "200")
+    assert esengine_here(*CMA, "worlds:failing", *arguments, "--max-failed-fraction", "0").returncode == 1
+    assert (tmp_path / "run" / "failures.jsonl").exists()  # for replay, until the next start
+    assert esengine_here(*CMA, "worlds:sphere", *arguments).returncode == 0
+    run = RunDirectory(tmp_path / "run")
+    run.remove_if_bare()
+    assert (run.done() or {})["generations"] == 1
+    bare = RunDirectory.create(tmp_path / "bare", run.config()).acquire()
+    bare.add_start(1)
+    bare.release()
+    (bare.path / "slurm").mkdir()
+    bare.remove_if_bare()
+    assert os.listdir(bare.path) == ["slurm"]
 
 
 def test_a_folder_with_other_files_is_not_used(esengine_here: Run, tmp_path: Path) -> None:

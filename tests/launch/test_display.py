@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
+from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.display import Display, duration, sparkline
 from esengine.launch.progress import Progress
@@ -57,6 +58,26 @@ def test_a_live_panel_on_a_terminal() -> None:
 
 def test_nothing_when_quiet() -> None:
     assert shown(True, quiet=True) == ""
+
+
+def test_waiting_for_kernels_is_told_and_the_first_generation_says_nothing_of_the_pace() -> None:
+    stop = StopRequest()
+    for terminal in (False, True):
+        text = io.StringIO()
+        console = Console(file=text, force_terminal=terminal, width=120, color_system=None)
+        with Display(config(), Path("run"), console, stop) as display:
+            display.compiling()
+            assert not display.is_waiting
+            assert display.line() == "waiting for the first generation"
+        assert "compiling kernels (once for this machine)" in text.getvalue()
+    slow = row(1) | {"machine": {"elapsed_s": 500.0}}
+    display.recall(slow)
+    assert "left" not in display.line()
+    display.recall(row(2) | {"machine": {"elapsed_s": 502.0}})
+    assert "left 0:03:16" in display.line()
+    stop.received = "SIGINT"
+    console.print(display)
+    assert "stopping: what is done is being saved" in text.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from esengine.environments import EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.launch.failures import cluster_failures, failure_step
+from esengine.launch.failures import cluster_failures, failure_step, report
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.spaces import ActionSpec
@@ -32,6 +32,9 @@ def test_episodes_that_fail_alike_are_one_cluster() -> None:
     assert together[0].unusual[0] < -1 < together[0].unusual[1] < 1
     np.testing.assert_allclose(together[1].low, [0, 7])
     assert together[0].mean_return == -1
+    assert sum(len(one.episodes) for one in cluster_failures(good + left + fast, worst=9, clusters=2, window=1)) == 5
+    assert cluster_failures(good, worst=5, clusters=2, window=1) == []
+    assert report([], 10, np.full(10, 3.0)) == "all 10 episodes have the same return, 3.0000: none has failed"
 
 
 def test_an_episode_went_wrong_where_it_ended_or_where_it_lost_most() -> None:

@@ -14,10 +14,10 @@ from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.checkpoint import Checkpoint, save_checkpoint
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.plotting.benchmarks import profile_of_file, read_figures
+from esengine.launch.plotting.benchmarks import draw_profile, profile_of_file, read_figures
 from esengine.launch.plotting.command import PlotSettings, plot
 from esengine.launch.plotting.curves import band, draw_curves
-from esengine.launch.plotting.runs import by_task, find_runs
+from esengine.launch.plotting.runs import PlottedRun, by_task, find_runs
 from esengine.launch.plotting.search import axis_lengths, draw_fitness
 from esengine.launch.run_directory import RunDirectory
 from tests.conftest import Run
@@ -72,6 +72,21 @@ def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(arr
     line = next(line for line in axes.lines if line.get_label() == "cma-es, sigma 1.0 (3 seeds)")
     assert line.get_xdata()[-1] == pytest.approx(last)  # type: ignore[index]
     assert line.get_ydata()[-1] == pytest.approx(41)  # type: ignore[index]
+
+
+def test_panels_of_environments_show_the_same_thing(array: Path) -> None:
+    """A task that was evaluated once has no curve of returns; then no task has one."""
+    runs = find_runs((array,))
+    once = [{**each, "episode_return_eval": None} for each in runs[0].rows[:-1]] + runs[0].rows[-1:]
+    other = PlottedRun(runs[0].path, runs[0].config.with_train(env_id="Pendulum-v1"), once)
+    labels = [axes.get_ylabel() for axes in draw_curves([*runs, other], "steps", None, "range").axes]
+    assert labels == ["mean fitness of the population"] * 2
+
+
+def test_the_parts_of_a_profile_have_colours_of_their_own() -> None:
+    parts = ("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts", "checkpoint", "other")
+    (axes,) = draw_profile({"run": dict.fromkeys(parts, 0.125)}).axes
+    assert len({bar.get_facecolor() for bar in axes.patches}) == len(parts)
 
 
 def test_a_cloud_of_fitness_is_the_rows_quantiles(array: Path) -> None:

@@ -54,6 +54,7 @@ def test_a_gif_shows_the_episodes_of_an_evaluation(tmp_path: Path) -> None:
     assert evaluation is not None
     assert evaluation.returns == tuple(episode.episode_return for episode in film.episodes)
     frames = drawn(out)
+    assert film.cut == (False, False)
     assert len(frames) <= len(film.frames)  # equal pictures in a row are one
     assert len(film.frames) == sum(1 + episode.num_steps // 2 for episode in film.episodes)  # at 25 of 50 frames a second
     assert frames[0].shape == (80, 120, 3)
@@ -70,7 +71,7 @@ def test_an_mp4_plays_at_the_environments_speed(tmp_path: Path, esengine: Run) -
     policy = a_policy(tmp_path / "policy.safetensors", "Pendulum-v1")
     result = esengine("render", policy, "--seconds", "0.5", "--width", "101", "--out", "swing.mp4")
     assert result.returncode == 0, result.stderr
-    assert "in 15 steps\n16 frames in swing.mp4" in result.stdout
+    assert "in its first 15 steps, where --seconds cut it\n16 frames in swing.mp4" in result.stdout
     described = next(ffmpeg.read_frames(str(tmp_path / "swing.mp4")))
     assert (described["codec"], described["fps"], described["size"]) == ("h264", 30.0, (102, 102))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from esengine.launch.run_lock import wait_until_free
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.support.launches import mpirun, variables
+from tests.support.terminals import read_until
 
 TASK = ("--env-id", "CartPole-v1", "--env-backend", "gymnasium", "--max-episode-steps", "100")
 ARGUMENTS = ("train", "truncation-es", *TASK, "--population-size", "64")
@@ -140,25 +142,32 @@ def test_a_signal_before_the_first_generation_can_be_resumed(
     while not (tmp_path / "run" / "config.json").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    stop_and_check(process, tmp_path / "run", signal.SIGINT, mark)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (75, "")
+    assert output.splitlines()[-1] == "stopped before the first checkpoint; begin again with: esengine resume run"
+    wait_for_the_end(mark)
     assert esengine_here("resume", "run", "--ranks", "1").returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 2
 
 
-def test_the_users_own_mpirun_may_be_interrupted(esengine_here: Run, tmp_path: Path) -> None:
+def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(esengine_here: Run, tmp_path: Path) -> None:
+    """In a terminal, where mpirun gives each rank another one, passes nothing on and kills the ranks at once."""
     mark = f"mark-{uuid.uuid4()}"
-    process = subprocess.Popen(
-        [*mpirun(3), "-m", "esengine", *ARGUMENTS, "--generations", "60", "--run-dir", "run"],
-        cwd=tmp_path,
-        env={**variables(), "MARK": mark},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for_rows(tmp_path / "run", process, 2)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=120)
-    assert process.returncode != 0
+    command = [*mpirun(3), "-m", "esengine", *ARGUMENTS, "--generations", "60", "--run-dir", "run"]
+    environment = {**variables(), "MARK": mark, "TERM": "xterm-256color", "COLUMNS": "120"}
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(tmp_path)
+        os.execve(command[0], command, environment)
+    text = read_until(terminal, "speed")
+    os.write(terminal, b"\x03")
+    text += read_until(terminal, "esengine resume run")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1  # mpirun's own word
+    assert "╭─ truncation-es on CartPole-v1" in text
+    assert text.rstrip().endswith("stopped with a checkpoint; go on with: esengine resume run")
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+    os.close(terminal)
     wait_for_the_end(mark)
     wait_until_free(tmp_path / "run", 60)  # a process that ends loses its environment a moment before its locks
     generation = int(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6])

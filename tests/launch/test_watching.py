@@ -6,11 +6,9 @@ import io
 import json
 import os
 import pty
-import select
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from esengine.launch.follower import Follower
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.watching import WatchSettings, state_of, watch
 from tests.launch.test_display import row
+from tests.support.terminals import read_until
 
 
 @pytest.fixture
@@ -115,24 +114,15 @@ def test_a_terminal_shows_a_panel_that_follows_the_run(run: RunDirectory, enviro
     variables = environment | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "24"}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
     os.close(theirs)
-    text = _read_until(ours, "first one is being evaluated")
+    text = read_until(ours, "first one is being evaluated")
     run.metrics.add(row(1))
     run.metrics.add(row(2, episode_return_eval=3.0))
-    text += _read_until(ours, "evaluated 3")
+    text += read_until(ours, "evaluated 3")
     run.write_done({"reason": "30 generations", "generations": 30, "final_return": 12.0})
     run.end_start("done")
     run.release()
-    text += _read_until(ours, "finished: 30 generations; return 12.00")
+    text += read_until(ours, "finished: 30 generations; return 12.00")
     assert process.wait(20) == 0
     os.close(ours)
     assert "╭─ cma-es on CartPole-v1, seed 0" in text.replace("\x1b[1m", "").replace("\x1b[0m", "")
     assert "\x1b[?25h" in text  # the cursor is back
-
-
-def _read_until(terminal: int, part: str, timeout_s: float = 60.0) -> str:
-    text, end = "", time.monotonic() + timeout_s
-    while part not in text.replace("\x1b[1m", "").replace("\x1b[0m", "") and time.monotonic() < end:
-        if select.select([terminal], [], [], 0.5)[0]:
-            text += os.read(terminal, 65536).decode(errors="replace")
-    assert part in text.replace("\x1b[1m", "").replace("\x1b[0m", ""), text
-    return text

@@ -1,0 +1,133 @@
+"""Who shows a run that this process carries out: this process, its launcher, or a narrator on the terminal of another mpirun.
+
+Open MPI's mpirun gives every rank a pseudo-terminal of its own, wherever it writes to itself: to a file as well as to a screen.
+So a rank's standard output does not tell who reads. After Ctrl-C mpirun passes nothing on any more, and kills its ranks a third
+of a second later, so a rank has no last word either. Therefore a rank shows no panel. Where mpirun itself writes to a terminal,
+the master starts a `narrator` there, a process that mpirun does not know; elsewhere it prints plain lines.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from rich.console import Console
+
+from esengine.interrupts import StopRequest
+from esengine.launch.config import RunConfig
+from esengine.launch.display import Display
+from esengine.launch.follower import newest_generation
+from esengine.launch.local_mpi import launched_by_us, path_of_modules
+from esengine.launch.metrics import Row
+from esengine.launch.run_directory import RunDirectory
+
+_RANK_VARIABLE = "OMPI_COMM_WORLD_RANK"
+_PATIENCE_S = 10.0  # for the narrator's last words
+
+
+class Audience(NamedTuple):
+    """What the master has to tell.
+
+    Attributes:
+        callbacks: to be called with every row.
+        compiling: to be called when kernels are compiled.
+        is_here: whether this process has to say how the run ended; otherwise somebody reads it in the run's records.
+    """
+
+    callbacks: tuple[Callable[[Row], None], ...]
+    compiling: Callable[[], None]
+    is_here: bool
+
+
+@contextmanager
+def shown(directory: RunDirectory, config: RunConfig, stop: StopRequest) -> Iterator[Audience]:
+    """Have a run shown while the ``with`` block carries it out."""
+    elsewhere = Audience((), directory.note_compiling, False)
+    terminal = None if launched_by_us() or config.train.quiet else open_terminal_of_mpirun()
+    if launched_by_us():
+        yield elsewhere
+    elif terminal is not None:
+        with _narrated(directory, *terminal):
+            yield elsewhere
+    else:
+        console = Console(highlight=False, force_terminal=False if _RANK_VARIABLE in os.environ else None)
+        with Display(config, directory.path, console, stop) as display:
+
+            def compiling() -> None:
+                directory.note_compiling()
+                display.compiling()
+
+            yield Audience((display,), compiling, True)
+
+
+def open_terminal_of_mpirun() -> tuple[int, int] | None:
+    """The terminal that this rank's mpirun writes to, and mpirun's process; None where it writes elsewhere.
+
+    A program between mpirun and this rank, such as a shell, has the rank's standard output; mpirun is the first ancestor
+    with another one. It is none where it runs on another machine, behind a daemon.
+    """
+    if _RANK_VARIABLE not in os.environ or not os.isatty(1):
+        return None
+    process, own = os.getpid(), os.readlink("/proc/self/fd/1")
+    with suppress(OSError):
+        while os.readlink(f"/proc/{process}/fd/1") == own:
+            process = parent_of(process)
+        output = f"/proc/{process}/fd/1"
+        if stat.S_ISCHR(os.stat(output).st_mode):
+            terminal = os.open(output, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+            if os.isatty(terminal):
+                return terminal, process
+            os.close(terminal)
+    return None
+
+
+def parent_of(process: int) -> int:
+    """Raises OSError if the process has ended."""
+    return int(_status_of(process)[1])
+
+
+def is_in_foreground(process: int) -> bool:
+    """Whether the shell lets a process have its terminal, or nothing is known of it."""
+    try:
+        group, terminals_group = _status_of(process)[2], _status_of(process)[5]
+    except OSError:
+        return True
+    return terminals_group in (group, "-1")
+
+
+def _status_of(process: int) -> list[str]:
+    """State, parent, group, session, terminal, the terminal's group in the foreground, and more; see proc(5)."""
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+@contextmanager
+def _narrated(directory: RunDirectory, terminal: int, mpirun: int) -> Iterator[None]:
+    """Have a narrator show the run on ``terminal`` until this process, and a copy that saves its state, are gone."""
+    num_starts, after = len(directory.starts()) - 1, newest_generation(directory)
+    arguments = [str(directory.path), str(num_starts), str(after), str(mpirun)]
+    narrator = subprocess.Popen(
+        [sys.executable, "-P", "-m", "esengine.launch.narrator", *arguments],
+        stdin=subprocess.PIPE,  # ends with this process
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "PYTHONPATH": path_of_modules()},
+        start_new_session=True,  # whoever ends the group of a rank does not end it
+    )
+    os.close(terminal)
+    assert narrator.stdin is not None
+    os.set_blocking(narrator.stdin.fileno(), False)
+    signal.set_wakeup_fd(narrator.stdin.fileno(), warn_on_full_buffer=False)  # it hears of signals at once, whatever we do
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(-1)
+        narrator.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            narrator.wait(_PATIENCE_S)

@@ -1,0 +1,58 @@
+"""Shows a run on the terminal of the user's own mpirun, from outside its launch; `audience` starts it.
+
+Run: ``python -m esengine.launch.narrator RUN NUM_STARTS AFTER MPIRUN``. On standard input come the numbers of signals that the
+master gets; it ends with the master, and with the copy of it that saves the state.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+from rich.console import Console
+
+from esengine.interrupts import StopRequest
+from esengine.launch.audience import is_in_foreground
+from esengine.launch.display import Display
+from esengine.launch.endings import tell_end
+from esengine.launch.follower import showing
+from esengine.launch.run_directory import RunDirectory
+
+_POLL_S = 0.1
+
+
+def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int) -> int:
+    """Show a start of a run until its master is gone, and say how it ended; returns the exit status that it deserves.
+
+    Nothing is drawn while the shell has taken the terminal from mpirun, nor while the state is saved.
+
+    Args:
+        directory: the run.
+        num_starts: its starts before this one.
+        after: the newest generation that was there before.
+        mpirun: its process.
+    """
+    config = directory.config()
+    stop = StopRequest()
+    display = Display(config, directory.path, Console(highlight=False), stop)
+    look = showing(directory, display, num_starts, after)
+    is_over = False
+    while not is_over:
+        draws = not stop and is_in_foreground(mpirun)
+        with display if draws else nullcontext():
+            while not is_over and (not stop and is_in_foreground(mpirun)) == draws:
+                if select.select([0], [], [], _POLL_S)[0]:
+                    heard = os.read(0, 1)
+                    is_over = not heard
+                    stop.received = signal.Signals(heard[0]).name if heard else stop.received
+                look()
+    return tell_end(directory, num_starts, config.train.quiet, stopped=bool(stop))
+
+
+if __name__ == "__main__":
+    path, *numbers = sys.argv[1:]
+    sys.exit(narrate(RunDirectory.open(Path(path)), *map(int, numbers)))
