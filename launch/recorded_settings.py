@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import fields, make_dataclass
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -44,8 +44,18 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
         if plain and not (choice is int and (isinstance(value, bool) or abs(value) >= 1 << 63)):
             return value
-    wanted = " or ".join(getattr(choice, "__name__", str(choice)).replace("NoneType", "nothing") for choice in choices)
+    wanted = " or ".join(_in_words(choice) for choice in choices if choice is not NoneType)
     raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r:.80}")
+
+
+def _in_words(choice: Any) -> str:
+    """What a setting's type takes, for people."""
+    if get_origin(choice) is Literal:
+        return f"one of {listed(get_args(choice))}"
+    if get_origin(choice) is tuple:
+        return "a list"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+    return words.get(choice, str(choice))
 
 
 def recorded_settings(values: dict[str, Any]) -> Any:

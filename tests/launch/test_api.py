@@ -50,7 +50,7 @@ def test_unknown_settings_and_methods_list_the_known_ones() -> None:
 
 
 def test_settings_have_types_and_minimize_keeps_no_run() -> None:
-    with pytest.raises(UserError, match="--population-size must be int or nothing, got '8'"):
+    with pytest.raises(UserError, match="--population-size must be a whole number, got '8'"):
         esengine.minimize(sphere, 3, population_size="8")
     with pytest.raises(UserError, match="minimize works in memory"):
         esengine.minimize(sphere, 3, run_dir="somewhere")

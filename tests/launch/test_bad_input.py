@@ -294,11 +294,11 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('population_size = "abc"', "--population-size must be int or nothing, got 'abc'"),
-        ("dimension = 2.5", "--dimension must be int or nothing, got 2.5"),
-        ("generations = [1, 2]", "--generations must be int or nothing, got [1, 2]"),
-        ("sigma = true", "--sigma must be float, got True"),
-        ('minimize = "no"', "--minimize must be bool, got 'no'"),
+        ('population_size = "abc"', "--population-size must be a whole number, got 'abc'"),
+        ("dimension = 2.5", "--dimension must be a whole number, got 2.5"),
+        ("generations = [1, 2]", "--generations must be a whole number, got [1, 2]"),
+        ("sigma = true", "--sigma must be a number, got True"),
+        ('minimize = "no"', "--minimize must be true or false, got 'no'"),
         ('objective = "worlds:sphere"', "--config names the module 'worlds:sphere', whose code would run; add --trust-modules"),
         ('rules = ["worlds"]', "--config names the module 'worlds', whose code would run; add --trust-modules"),
         (
