@@ -60,7 +60,7 @@ class RewardNetworkSettings(RewardLearningSettings):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
         if not (math.isfinite(self.reward_learning_rate) and self.reward_learning_rate > 0):
-            raise UserError(f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.001 is usual")
+            raise UserError(f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.004 is usual")
         self._check_weights("reward_weight_decay")
         if any(size < 1 for size in self.reward_hidden_sizes):
             raise UserError(f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; use 64 64")
@@ -90,6 +90,10 @@ class RewardNetworkSettings(RewardLearningSettings):
 class DiscriminatorSettings(RewardNetworkSettings):
     """How a network that tells the expert's steps is trained."""
 
+    reward_steps: int = 4
+    """Gradient steps of the reward after each generation."""
+    reward_learning_rate: float = 4e-3
+    """Step size of the reward's Adam."""
     every: int = 1
     """Use one step in so many of each demonstration, from a first one drawn by --seed."""
     reward_batch_size: int = 256
