@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
-from esengine.goals import GoalLayout, is_success, reset_to
+from esengine.goals import GoalLayout, check_settable, is_success, reset_to
 from esengine.maze_simulator import MazeSimulator
 from esengine.normalizer import merge_moments
 from esengine.problems import FAILED, OK
@@ -85,7 +85,7 @@ class GoalProblem(RecordingProblem):
         num_goals: places of the list.
     """
 
-    num_goals: int = 64
+    num_goals: int = 256
     layout: GoalLayout = field(init=False)
     _aimed: AimedEnv | None = field(default=None, init=False, repr=False)
     _compiled: MazeSimulator | None = field(default=None, init=False, repr=False)
@@ -94,6 +94,8 @@ class GoalProblem(RecordingProblem):
         super().__post_init__()
         env = self.environment.make()
         self.layout = GoalLayout.of(env)
+        env.reset(seed=0)
+        check_settable(env)
         env.close()
         self.goals = GoalList(np.zeros((self.num_goals, self.layout.size)), np.eye(1, self.num_goals + 1)[0])
         self._tally = np.zeros((self.num_goals + 1, 2))

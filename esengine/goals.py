@@ -44,8 +44,6 @@ class GoalLayout:
                 f"goals need an environment with gymnasium's goal API (observations with {', '.join(_PARTS)}, and "
                 f"compute_reward), {name} has none; for example esengine/PointMaze-v0"
             )
-        if not (hasattr(env.unwrapped, "set_goal") or hasattr(env.unwrapped, "goal")):
-            raise UserError(f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; add one")
         starts, first = {}, 0
         for key, part in parts.items():
             starts[key], first = first, first + spaces.utils.flatdim(part)
@@ -64,6 +62,13 @@ class GoalLayout:
         aimed: NDArray[Any] = np.array(observations)
         aimed[..., self.desired : self.desired + self.size] = goals
         return aimed
+
+
+def check_settable(env: gymnasium.Env[Any, Any]) -> None:
+    """Raises UserError for an environment, which was reset, whose goal cannot be set."""
+    if not (hasattr(env.unwrapped, "set_goal") or hasattr(env.unwrapped, "goal")):
+        name = env.spec.id if env.spec else type(env.unwrapped).__name__
+        raise UserError(f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; add one")
 
 
 def reset_to(env: gymnasium.Env[Any, Any], seed: int, goal: NDArray[np.float64] | None) -> Any:

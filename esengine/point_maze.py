@@ -29,6 +29,15 @@ MAZES = {
         "#....G#",
         "#######",
     ),
+    "meander": (
+        "##########",
+        "#S.#.....#",
+        "##.#.###.#",
+        "#..#..#..#",
+        "#.###.#.##",
+        "#.....#.G#",
+        "##########",
+    ),
 }
 """Walls are #, cells to start in S, cells to aim at G."""
 
@@ -42,7 +51,7 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
     [-1, 1]. Reward: 1 where the goal is within 0.4, which ends the episode, and 0 elsewhere; dense, minus the distance.
 
     Args:
-        maze: open, u, s or snake, which need longer and longer ways.
+        maze: open, u, s, snake or meander, which need longer and longer ways.
         dense: reward closeness.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Measure training on goals; writes ``benchmarks/goals/RESULTS.md`` and ``results.json``.
 
-``python -m benchmarks.goals.run`` takes about fifteen minutes on a quiet core. With ``--parts`` or ``--seeds`` it measures a
-part and keeps the other figures.
+``python -m benchmarks.goals.run`` takes about half an hour on a quiet core. With ``--parts``, ``--seeds`` or ``--arms`` it
+measures a part and keeps the other figures.
 """
 
 from __future__ import annotations
@@ -27,33 +27,44 @@ from esengine.spaces import describe
 
 HERE = Path(__file__).parent
 MAZE = "esengine/PointMaze-v0"
-GENERATIONS = 120
-SETTINGS = ["--env-id", MAZE, "--env-arg", "maze=snake", "--population-size", "64", "--episodes-per-member", "8"]
-SETTINGS += ["--sigma", "0.2", "--hidden-sizes", "32", "--generations", str(GENERATIONS), "--final-episodes", "100"]
-ARMS = {
-    "own goals": ["--goals", "own"],
-    "curriculum": ["--goals", "curriculum"],
-    "curriculum and hindsight": ["--goals", "curriculum", "--hindsight", "1"],
-}
+STEPS_OF_A_RUN = 40_000_000
+TASK = ["--env-id", MAZE, "--env-arg", "maze=meander", "--sigma", "0.2", "--hidden-sizes", "32"]
+SETTINGS = ["--population-size", "128", "--episodes-per-member", "4", "--max-env-steps", str(STEPS_OF_A_RUN)]
+SETTINGS += ["--generations", "10000", "--final-episodes", "100"]
+ARMS = {"own goals": ["--goals", "own"], "curriculum": ["--goals", "curriculum"]}
+FIRST = ["--population-size", "10000", "--episodes-per-member", "1", "--generations", "2", "--learning-rate", "1e-9"]
 CELL, EPISODES, STEPS = 0.5, 100, 150  # of the measurement of coverage
+
+
+def train(flags: list[str], seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """A run's rows and how it ended."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "run"
+        command = ["train", "openai-es", *TASK, *flags, "--seed", str(seed), "--run-dir", str(path)]
+        if main([*command, "--ranks", "1", "--quiet"]):
+            sys.exit(f"esengine {' '.join(command)} failed")
+        rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        return rows, json.loads((path / "done.json").read_text())
+
+
+def measure_first(seed: int) -> dict[str, Any]:
+    """How many members about the first mean reach the environment's own goal, their observations scaled."""
+    rows, _ = train(FIRST, seed)
+    members = int(FIRST[1])
+    return {"seed": seed, "members": members, "reached": round(rows[-1]["fitness_mean"] * members)}
 
 
 def measure_curriculum(arm: str, seed: int) -> dict[str, Any]:
     """One run: success over fresh episodes at the environment's own goals, and how training went."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "run"
-        flags = ["train", "openai-es", *SETTINGS, *ARMS[arm], "--seed", str(seed), "--run-dir", str(path)]
-        if main([*flags, "--ranks", "1", "--quiet"]):
-            sys.exit(f"esengine {' '.join(flags)} failed")
-        rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-        done = json.loads((path / "done.json").read_text())
+    rows, done = train([*SETTINGS, *ARMS[arm]], seed)
     training = np.array([row.get("success_train", row["fitness_mean"]) for row in rows])
-    reached = [row["generation"] for row in rows if row.get("episode_return_eval", 0) >= 0.9]
+    reached = [row["env_steps"] for row in rows if row.get("episode_return_eval", 0) >= 0.9]
     return {
         "arm": arm,
         "seed": seed,
         "success": done["final_return"],
         "env_steps": done["env_steps"],
+        "generations": done["generations"],
         "training_success": round(float(training.mean()), 3),
         "in_band": round(float(((training >= 0.3) & (training <= 0.7)).mean()), 3),
         "first_at_0.9": reached[0] if reached else None,
@@ -88,13 +99,17 @@ def measure_coverage() -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["curriculum", "coverage"], help="what to measure")
+    parser.add_argument("--parts", nargs="+", default=["first", "curriculum", "coverage"], help="what to measure")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="of the runs of the curriculum")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), help="of the runs of the curriculum")
     parser.add_argument("--note", help="what the page says about the figures")
     chosen = parser.parse_args()
     file = HERE / "results.json"
-    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"note": "", "curriculum": [], "coverage": []}
+    results: dict[str, Any] = (
+        json.loads(file.read_text()) if file.exists() else {"note": "", "first": [], "curriculum": [], "coverage": []}
+    )
+    if "first" in chosen.parts:
+        results["first"] = [measure_first(seed) for seed in chosen.seeds]
     if "coverage" in chosen.parts:
         results["coverage"] = measure_coverage()
     for own_seed in chosen.seeds if "curriculum" in chosen.parts else ():
@@ -103,6 +118,7 @@ if __name__ == "__main__":
             kept = [one for one in results["curriculum"] if (one["arm"], one["seed"]) != (own_arm, own_seed)]
             results["curriculum"] = sorted([*kept, row], key=lambda one: (list(ARMS).index(one["arm"]), one["seed"]))
             file.write_text(json.dumps(results, indent=1) + "\n")
+    results |= {"settings": " ".join([*TASK[4:], *SETTINGS[:4]]), "steps": STEPS_OF_A_RUN}
     results |= {} if chosen.note is None else {"note": chosen.note}
     file.write_text(json.dumps(results, indent=1) + "\n")
     write_report(results, HERE / "RESULTS.md")

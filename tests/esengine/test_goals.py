@@ -169,5 +169,5 @@ def test_goals_in_an_attribute_are_set_and_environments_without_goals_are_refuse
     assert GoalLayout.of(env) == GoalLayout(achieved=0, desired=1, size=1)
     with pytest.raises(UserError, match=r"gymnasium's goal API.*CartPole-v1 has none"):
         GoalLayout.of(gymnasium.make("CartPole-v1"))
-    with pytest.raises(UserError, match="maze must be one of open, u, s, snake"):
+    with pytest.raises(UserError, match="maze must be one of open, u, s, snake, meander"):
         EnvironmentSpec(MAZE, {"maze": "x"}).make().close()
