@@ -3,7 +3,8 @@
 Open MPI's mpirun gives every rank a pseudo-terminal of its own, wherever it writes to itself: to a file as well as to a screen.
 So a rank's standard output does not tell who reads. After Ctrl-C mpirun passes nothing on any more, and kills its ranks a third
 of a second later, so a rank has no last word either. Therefore a rank shows no panel. Where mpirun itself writes to a terminal,
-the master starts a `narrator` there, a process that mpirun does not know; elsewhere it prints plain lines.
+the master starts a `narrator` there, a process that mpirun does not know; elsewhere it prints plain lines, and where mpirun's
+standard error is a terminal, a narrator says there what a signal leaves.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 from rich.console import Console
@@ -49,47 +50,53 @@ class Audience(NamedTuple):
 def shown(directory: RunDirectory, config: RunConfig, stop: StopRequest) -> Iterator[Audience]:
     """Have a run shown while the ``with`` block carries it out."""
     elsewhere = Audience((), directory.note_compiling, False)
-    terminal = None if launched_by_us() or config.train.quiet else open_terminal_of_mpirun()
     if launched_by_us():
         yield elsewhere
-    elif terminal is not None:
-        with _narrated(directory, *terminal):
+        return
+    mpirun = None if config.train.quiet else find_mpirun_above()
+    terminal = None if mpirun is None else open_terminal(mpirun, output=1)
+    if mpirun is not None and terminal is not None:
+        with _narrated(directory, mpirun, terminal, draws=True):
             yield elsewhere
-    else:
-        console = Console(highlight=False, force_terminal=False if _RANK_VARIABLE in os.environ else None)
-        with Display(config, directory.path, console, stop) as display:
+        return
+    errors = None if mpirun is None else open_terminal(mpirun, output=2)
+    console = Console(highlight=False, force_terminal=False if _RANK_VARIABLE in os.environ else None)
+    narrated = nullcontext() if mpirun is None or errors is None else _narrated(directory, mpirun, errors, draws=False)
+    with narrated, Display(config, directory.path, console, stop) as display:
 
-            def compiling() -> None:
-                directory.note_compiling()
-                display.compiling()
+        def compiling() -> None:
+            directory.note_compiling()
+            display.compiling()
 
-            yield Audience((display,), compiling, True)
+        yield Audience((display,), compiling, True)
 
 
-def open_terminal_of_mpirun() -> tuple[int, int] | None:
-    """The terminal that this rank's mpirun writes to, and mpirun's process; None where it writes elsewhere.
+def find_mpirun_above() -> int | None:
+    """The process of the mpirun that gave this rank its terminal; None where there is none.
 
     A program between mpirun and this rank, such as a shell, has the rank's standard output; mpirun is the first ancestor
-    with another one. It is none where it runs on another machine, behind a daemon.
+    with another one. On another machine than mpirun's it is mpirun's daemon.
     """
     if _RANK_VARIABLE not in os.environ or not os.isatty(1):
         return None
     process, own = os.getpid(), os.readlink("/proc/self/fd/1")
     with suppress(OSError):
         while os.readlink(f"/proc/{process}/fd/1") == own:
-            process = parent_of(process)
-        output = f"/proc/{process}/fd/1"
-        if stat.S_ISCHR(os.stat(output).st_mode):
-            terminal = os.open(output, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
-            if os.isatty(terminal):
-                return terminal, process
-            os.close(terminal)
+            process = int(_status_of(process)[1])
+        return process
     return None
 
 
-def parent_of(process: int) -> int:
-    """Raises OSError if the process has ended."""
-    return int(_status_of(process)[1])
+def open_terminal(process: int, output: int) -> int | None:
+    """The terminal that is standard output (1) or standard error (2) of a process; None where that is something else."""
+    path = f"/proc/{process}/fd/{output}"
+    with suppress(OSError):
+        if stat.S_ISCHR(os.stat(path).st_mode):
+            terminal = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+            if os.isatty(terminal):
+                return terminal
+            os.close(terminal)
+    return None
 
 
 def is_in_foreground(process: int) -> bool:
@@ -108,10 +115,10 @@ def _status_of(process: int) -> list[str]:
 
 
 @contextmanager
-def _narrated(directory: RunDirectory, terminal: int, mpirun: int) -> Iterator[None]:
-    """Have a narrator show the run on ``terminal`` until this process, and a copy that saves its state, are gone."""
+def _narrated(directory: RunDirectory, mpirun: int, terminal: int, draws: bool) -> Iterator[None]:
+    """Have a narrator tell of the run on ``terminal`` until this process, and a copy that saves its state, are gone."""
     num_starts, after = len(directory.starts()) - 1, newest_generation(directory)
-    arguments = [str(directory.path), str(num_starts), str(after), str(mpirun)]
+    arguments = [str(directory.path), *(str(int(number)) for number in (num_starts, after, mpirun, draws))]
     narrator = subprocess.Popen(
         [sys.executable, "-P", "-m", "esengine.launch.narrator", *arguments],
         stdin=subprocess.PIPE,  # ends with this process

@@ -55,7 +55,9 @@ def showing(directory: RunDirectory, display: Display, num_starts: int, after: i
         num_starts: starts before the one to show.
         after: the newest generation that was there before.
     """
-    follower = Follower(directory.path, display, after)
+    follower = Follower(
+        directory.path, display.recall if display.console.is_terminal else display, after
+    )  # panels draw themselves
 
     def look() -> None:
         follower()

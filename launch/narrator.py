@@ -1,7 +1,7 @@
 """Shows a run on the terminal of the user's own mpirun, from outside its launch; `audience` starts it.
 
-Run: ``python -m esengine.launch.narrator RUN NUM_STARTS AFTER MPIRUN``. On standard input come the numbers of signals that the
-master gets; it ends with the master, and with the copy of it that saves the state.
+Run: ``python -m esengine.launch.narrator RUN NUM_STARTS AFTER MPIRUN DRAWS``. On standard input come the numbers of signals
+that the master gets; it ends with the master, and with the copy of it that saves the state.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from esengine.launch.run_directory import RunDirectory
 _POLL_S = 0.1
 
 
-def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int) -> int:
-    """Show a start of a run until its master is gone, and say how it ended; returns the exit status that it deserves.
+def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int, draws: bool) -> None:
+    """Show a start of a run until its master is gone, and say how it ended.
 
     Nothing is drawn while the shell has taken the terminal from mpirun, nor while the state is saved.
 
@@ -35,6 +35,7 @@ def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int) -
         num_starts: its starts before this one.
         after: the newest generation that was there before.
         mpirun: its process.
+        draws: whether to; otherwise the master prints lines elsewhere, and only what a signal leaves is said here.
     """
     config = directory.config()
     stop = StopRequest()
@@ -42,17 +43,19 @@ def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int) -
     look = showing(directory, display, num_starts, after)
     is_over = False
     while not is_over:
-        draws = not stop and is_in_foreground(mpirun)
-        with display if draws else nullcontext():
-            while not is_over and (not stop and is_in_foreground(mpirun)) == draws:
+        has_terminal = draws and not stop and is_in_foreground(mpirun)
+        with display if has_terminal else nullcontext():
+            while not is_over and (draws and not stop and is_in_foreground(mpirun)) == has_terminal:
                 if select.select([0], [], [], _POLL_S)[0]:
                     heard = os.read(0, 1)
                     is_over = not heard
                     stop.received = signal.Signals(heard[0]).name if heard else stop.received
                 look()
-    return tell_end(directory, num_starts, config.train.quiet, stopped=bool(stop))
+    if draws or stop:
+        tell_end(directory, num_starts, config.train.quiet, stopped=bool(stop))
 
 
 if __name__ == "__main__":
     path, *numbers = sys.argv[1:]
-    sys.exit(narrate(RunDirectory.open(Path(path)), *map(int, numbers)))
+    num_starts, after, mpirun, draws = map(int, numbers)
+    narrate(RunDirectory.open(Path(path)), num_starts, after, mpirun, bool(draws))

@@ -54,7 +54,7 @@ def watch(path: Path, settings: WatchSettings, stop: StopRequest, console: Conso
     follower = Follower(path, display.recall)
     follower()
     if settings.once:
-        display.console.print(display if display.console.is_terminal else display.line())
+        display.console.print(display if display.console.is_terminal else display.line(), soft_wrap=True)
         return _tell(display, state_of(directory), directory)
     follower.show = display
     if not display.console.is_terminal:

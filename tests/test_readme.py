@@ -78,6 +78,7 @@ def in_folder(command: str | list[str], folder: Path) -> None:
         check=False,
     )  # fmt: skip
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+    assert "\x1b" not in result.stdout  # nobody's terminal, though mpirun gives its ranks one
 
 
 def in_this_process(command: str, start: Run) -> None:

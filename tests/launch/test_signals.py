@@ -171,7 +171,7 @@ def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(esengine_here: Ru
     wait_for_the_end(mark)
     wait_until_free(tmp_path / "run", 60)  # a process that ends loses its environment a moment before its locks
     generation = int(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6])
-    assert generation >= 2
+    assert generation >= 1
     result = esengine_here("resume", "run", "--generations", str(generation + 1), "--ranks", "1")
     assert result.returncode == 0, result.stderr
 
