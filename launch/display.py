@@ -42,7 +42,7 @@ class Display:
         self._last_print = 0.0
         self._live: Live | None = None
         self._stop = StopRequest() if stop is None else stop
-        self._awaited = Spinner("line", Text("the first one is being evaluated", style="italic"))
+        self._awaited = Spinner("dots", Text("the first one is being evaluated", style="italic"))
         self._is_compiling = False
         self._shown_at = time.monotonic()
         if not self.quiet and not self.console.is_terminal:
