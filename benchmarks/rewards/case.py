@@ -71,7 +71,7 @@ def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, An
         settings |= task.search | _named(tuple(named))
         if case.kind == "blank":
             settings["reward"] = blank(task.env_id, folder)
-        elif case.task == "cartpole":
+        elif task.experts:
             settings["normalize_observations"] = False  # carts that run away would be the scale
         return method, settings
     method, _, generator = case.kind.partition(" by ")

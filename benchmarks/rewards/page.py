@@ -15,8 +15,8 @@ cart-pole with a fixed horizon of 500 the share of the time that it balances. Wr
 `python -m benchmarks.rewards.run`. Policies are made by `cma-es` with 64 members, two episodes a member on Pendulum-v1
 and one on the cart-pole, on HalfCheetah-v5 and Hopper-v5 by `ars` as in `benchmarks/learning`; or by `ppo` with two
 layers of 64. The score is that of the last policy: nothing is chosen by the true reward. CPU seconds are of one process
-with one thread, compilation left out; those of `cma-es` on Pendulum-v1 from demonstrations were taken at high priority,
-the others on two cores that were shared by dozens of processes.
+with one thread, compilation left out, on two cores that were shared by dozens of processes. Controls with 2 or 3 M
+steps are of former defaults, see below.
 """
 _COLUMNS = (
     "task",

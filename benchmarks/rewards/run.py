@@ -54,7 +54,7 @@ def cases() -> list[Case]:
     found += [Case("cartpole", "gail", count, 10, seed, 4 * million) for count in (10, 1) for seed in range(SEEDS)]
     for seed in range(FEW_SEEDS):
         for task, every in (("halfcheetah", 20), ("hopper", 20)):
-            found += [Case(task, "gail", 11, every, seed, 3 * million), Case(task, "gail by ppo", 11, every, seed, million)]
+            found += [Case(task, "gail", 11, every, seed, 3 * million), Case(task, "gail by ppo", 11, every, seed, 300_000)]
         for task, every in (("pendulum", 1), ("cartpole", 10)):
             for method in ("gail", "airl"):
                 found += [Case(task, kind, 10, every, seed, 300_000) for kind in (f"{method} by ppo", f"imitation {method}")]

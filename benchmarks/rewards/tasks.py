@@ -69,7 +69,6 @@ class Task:
 
 _CMA = ("cma-es", "population_size=64")
 _ARS = ("ars", "top_directions=4")
-_MLP = {"policy": "mlp", "hidden_sizes": (64, 64)}
 TASKS = {
     "pendulum": Task(
         "Pendulum-v1",
@@ -90,6 +89,10 @@ TASKS = {
         {"episodes_per_member": 1},
         peer="seals/CartPole-v0",
     ),
-    "halfcheetah": Task("HalfCheetah-v5", {}, (*_ARS, "population_size=64", "sigma=0.03", "step_size=0.02")),
-    "hopper": Task("Hopper-v5", {}, (*_ARS, "population_size=16", "sigma=0.025", "step_size=0.01")),
+    "halfcheetah": Task(
+        "HalfCheetah-v5", {}, (*_ARS, "population_size=64", "sigma=0.03", "step_size=0.02"), learning={"reward_steps": 16}
+    ),
+    "hopper": Task(
+        "Hopper-v5", {}, (*_ARS, "population_size=16", "sigma=0.025", "step_size=0.01"), learning={"reward_steps": 16}
+    ),
 }
