@@ -22,7 +22,7 @@ from esengine.exploration import Wandering
 
 _FORGET = 0.9  # factor on counts after a generation
 _ON_BAND, _ENOUGH = 0.8, 8  # share of the goals in the band, once there are so many
-_APART = 1.5  # times as far as the two closest goals are from each other a new one lies from all, to take the place of one
+_APART = 1.1  # times as far as the two closest goals are from each other a new one lies from all, to take the place of one
 _SKEW = 2.0  # power of one over a goal's visits that its share is proportional to, among goals that are as hard
 
 

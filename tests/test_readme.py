@@ -37,6 +37,7 @@ SHORTENED = {
     "--max-env-steps 100000": "--max-env-steps 20000",
     "population_size=64": "population_size=8",
     "--population-size 64": "--population-size 8",
+    "--population-size 128 --episodes-per-member 4 --generations 400": "--episodes-per-member 1",
     "--goals curriculum": "--goals curriculum --population-size 8 --generations 1",
     "maze=u --episodes 5": "maze=u --episodes 1 --max-episode-steps 20 --planner-arg depth=2 width=4",
     "mppi --env-id Pendulum-v1 --episodes 50": "mppi --env-id Pendulum-v1 --episodes 3 --max-episode-steps 30",

@@ -46,7 +46,7 @@ def test_the_archive_gives_one_of_two_close_goals_for_one_that_is_far_from_all()
     assert curriculum.goals.tolist() == [[4, 0], [1, 0], [0.1, 0]]  # less was known of the first
     assert curriculum.tally.tolist() == [[5, 1], [0, 0], [20, 2], [30, 3]]
     assert curriculum.success()[1] == 0.5
-    curriculum.add(np.array([[2.0, 0.0]]))  # 1.0 from all, where the two closest are 0.9 from each other
+    curriculum.add(np.array([[1.95, 0.0]]))  # 0.95 from all, where the two closest are 0.9 from each other
     assert curriculum.goals.tolist() == [[4, 0], [1, 0], [0.1, 0]]
     again = Curriculum(GoalSettings(goal_archive=3), 2)
     again.restore(curriculum.state())
