@@ -12,8 +12,8 @@ _INTRODUCTION = """# Training on goals
 Written by `python -m benchmarks.goals.run`. The maze is `esengine/PointMaze-v0 maze=meander`: down, up and down again through
 nine corridors, reward 1 at the goal and 0 elsewhere, 250 steps. All runs are `openai-es` with the same settings,
 `{settings}`, and end after
-the generation in which they have used {steps:.0f} million steps, half-random episodes included. They differ in their goals alone; seeds
-are paired. Success is over 100 fresh episodes at the maze's own goal, of the policy that a run
+the generation in which they have used {steps:.0f} million steps, half-random episodes included. They differ in their goals
+alone; seeds are paired. Success is over 100 fresh episodes at the maze's own goal, of the policy that a run
 ends with.
 
 Of {members:,} members drawn about the first means, {reached} reached the goal in an episode.
