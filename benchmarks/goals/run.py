@@ -100,7 +100,7 @@ def measure_coverage() -> list[dict[str, Any]]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["first", "curriculum", "coverage"], help="what to measure")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="of the runs of the curriculum")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(7)), help="of the runs of the curriculum")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), help="of the runs of the curriculum")
     parser.add_argument("--note", help="what the page says about the figures")
     chosen = parser.parse_args()
