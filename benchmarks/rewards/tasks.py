@@ -75,7 +75,7 @@ TASKS = {
         {"gail": "examples.pendulum:swing_up", "random": "benchmarks.rewards.experts:random_force"},
         _CMA,
         {"episodes_per_member": 2},
-        gradient=("discount=0.9", "learning_rate=1e-3"),
+        gradient=("discount=0.9", "learning_rate=1e-3", "steps_per_round=1000"),
         peer="Pendulum-v1",
     ),
     "cartpole": Task(
