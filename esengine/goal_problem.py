@@ -17,12 +17,11 @@ from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
 from esengine.goals import GoalLayout, check_settable, is_success, reset_to
 from esengine.maze_simulator import MazeSimulator
-from esengine.normalizer import merge_moments
-from esengine.problems import FAILED, OK
+from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.recording import PURPOSE, RecordingProblem
 from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, draw_unit
-from esengine.simulators import make_simulator
+from esengine.simulators import BatchSimulator, make_simulator
 
 _JUDGED = 2  # numbers that an evaluation sends: its episodes, and how many of them reached their goal
 
@@ -107,8 +106,8 @@ class GoalProblem(RecordingProblem):
     def num_statistics(self) -> int:
         return self.num_moments + self._tally.size + self.layout.size
 
-    def members_together(self, population_size: int) -> int:
-        return 1
+    def _batch_simulator(self, training: bool) -> BatchSimulator | None:
+        return None  # each episode has a goal of its own
 
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
@@ -161,40 +160,31 @@ class GoalProblem(RecordingProblem):
         super().set_context(arrays)
         self.goals = GoalList(np.array(arrays["goals/list"]), np.array(arrays["goals/shares"]))
 
-    def _run_members(
+    def _run_member(
         self,
-        records: NDArray[Any],
         candidates: Candidates,
-        rows: NDArray[np.floating],
+        member: int,
         seeds: NDArray[np.uint64],
-        statistics: NDArray[np.float64],
-        traits: NDArray[np.float64],
-    ) -> None:
+        moments: NDArray[np.float64] | None,
+        rules: EpisodeRules,
+    ) -> MemberRun:
         training = candidates.episode_purpose == "episode"
-        returns = np.zeros(seeds.shape)
-        for i, row in enumerate(rows):
-            moments, tally = np.zeros(statistics.size), np.zeros_like(self._tally)
-            self.actor.parameters = np.array(row, np.float32)
-            for episode, seed in enumerate(seeds[i].tolist()):
-                try:
-                    index = self.goals.drawn(seed) if training else 0
-                    outcome, reached = self._run(seed, index, moments if moments.size else None)
-                except (Exception, SystemExit) as error:
-                    self._failed(error, candidates, int(records["member"][i]), seed)
-                    self._aimed, returns[i] = None, np.nan
-                    break
-                returns[i, episode] = outcome.episode_return
-                records["steps"][i] += outcome.num_steps
-                tally[index] += (1, reached)
-                self._achieved[:] = self.layout.achieved_of(np.asarray(outcome.last_observation))
-            if np.isfinite(returns[i]).all():
-                self._tally += tally
-                if statistics.size:
-                    merge_moments(statistics, moments)
-        records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
-        if training and self.anchor is not None:
-            records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
-        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+        returns, steps, tally = np.zeros(seeds.size), 0, np.zeros_like(self._tally)
+        for episode, seed in enumerate(seeds.tolist()):
+            try:
+                index = self.goals.drawn(seed) if training else 0
+                outcome, reached = self._run(seed, index, moments)
+            except (Exception, SystemExit) as error:
+                self._failed(error, candidates, member, seed)
+                self._aimed = None
+                return MemberRun.failed(seeds.size)
+            returns[episode] = outcome.episode_return
+            steps += outcome.num_steps
+            tally[index] += (1, reached)
+            self._achieved[:] = self.layout.achieved_of(np.asarray(outcome.last_observation))
+        if np.isfinite(returns).all():
+            self._tally += tally
+        return MemberRun(returns, steps, False, np.zeros(0))
 
     def _run(self, seed: int, index: int, moments: NDArray[np.float64] | None) -> tuple[Episode, bool]:
         """One episode toward a goal of the list, counted from 1, or the environment's own; and whether it was reached."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
-from esengine.normalizer import merge_moments
 from esengine.policies import Actor
-from esengine.problems import FAILED, OK
+from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.recording import RecordingProblem
 from esengine.reward_sources import RewardSource, over_end
+from esengine.simulators import BatchSimulator
 from esengine.traces import Trace, Tracer, make_tracer
 from esengine.trajectories import Trajectory
 
@@ -82,43 +82,35 @@ class RewardedProblem(RecordingProblem):
         super().set_context(arrays)
         self.source = self.source.with_arrays({name: arrays[f"reward/{name}"] for name in self.source.arrays()})
 
-    def _run_members(
+    def _batch_simulator(self, training: bool) -> BatchSimulator | None:
+        return None if training else super()._batch_simulator(training)  # the source judges what single episodes met
+
+    def _run_member(
         self,
-        records: NDArray[Any],
         candidates: Candidates,
-        rows: NDArray[np.floating],
+        member: int,
         seeds: NDArray[np.uint64],
-        statistics: NDArray[np.float64],
-        traits: NDArray[np.float64],
-    ) -> None:
+        moments: NDArray[np.float64] | None,
+        rules: EpisodeRules,
+    ) -> MemberRun:
         if candidates.episode_purpose != "episode":
-            super()._run_members(records, candidates, rows, seeds, statistics, traits)
-            return
-        for record, row, own in zip(records, rows, seeds.tolist(), strict=True):
-            moments, fitness = np.zeros(statistics.size), np.zeros(len(own))
-            returns = np.zeros(len(own))
-            self.actor.parameters = np.array(row, np.float32)
-            for episode, seed in enumerate(own):
-                try:
-                    trace = self._trace().run(self.actor, seed, moments)
-                except (Exception, SystemExit) as error:
-                    self._failed(error, candidates, int(record["member"]), seed)
-                    self._tracer, fitness[:] = None, np.nan
-                    break
-                fitness[episode] = self.source.fitness(trace, self.actor, self.horizon)
-                returns[episode] = trace.episode_return
-                record["steps"] += len(trace.choices)
-                self._take(trace, candidates, int(record["member"]), episode)
-            record["fitness"] = self.summary(fitness[None])[0]
-            if np.isfinite(fitness).all() and np.isfinite(returns).all():
-                self._tally += (returns.size, returns.sum())
-                if statistics.size:
-                    merge_moments(statistics, moments)
-            else:
-                record["fitness"] = np.nan
-        if self.anchor is not None:
-            records["fitness"] -= self.anchor.penalties(rows, candidates.generation)
-        records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
+            return super()._run_member(candidates, member, seeds, moments, rules)
+        fitness, returns, steps = np.zeros(seeds.size), np.zeros(seeds.size), 0
+        for episode, seed in enumerate(seeds.tolist()):
+            try:
+                trace = self._trace().run(self.actor, seed, np.zeros(0) if moments is None else moments)
+            except (Exception, SystemExit) as error:
+                self._failed(error, candidates, member, seed)
+                self._tracer = None
+                return MemberRun.failed(seeds.size)
+            fitness[episode] = self.source.fitness(trace, self.actor, self.horizon)
+            returns[episode] = trace.episode_return
+            steps += len(trace.choices)
+            self._take(trace, candidates, member, episode)
+        if not np.isfinite([fitness, returns]).all():
+            return MemberRun.failed(seeds.size)
+        self._tally += (returns.size, returns.sum())
+        return MemberRun(fitness, steps, False, np.zeros(0))
 
     def _take(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
         """Look at an episode of a search member; its arrays are overwritten by the next one."""

@@ -129,9 +129,14 @@ class EnvironmentProblem:
         """Whether members need what is told of single episodes only."""
         return self.num_traits > 0 or (self.survival_bonus != 0 and self.summary.statistic != "mean")
 
+    def _batch_simulator(self, training: bool) -> BatchSimulator | None:
+        """What runs members together, or None where there is no such thing or something is asked of single episodes."""
+        simulator = None if self._one_by_one else self.simulator()
+        return simulator if isinstance(simulator, BatchSimulator) else None
+
     def members_together(self, population_size: int) -> int:
-        simulator = self.simulator()
-        if self._one_by_one or not isinstance(simulator, BatchSimulator):
+        simulator = self._batch_simulator(training=False)
+        if simulator is None:
             return 1
         return max(1, min(simulator.most_members, population_size // _LEAST_CHUNKS))
 
@@ -214,9 +219,10 @@ class EnvironmentProblem:
         traits: NDArray[np.float64],
     ) -> None:
         """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations behind."""
-        simulator = self.simulator()
+        training = candidates.episode_purpose == "episode"
+        simulator = self._batch_simulator(training)
         rules = self._rules(candidates, int(records["member"][0]))
-        if isinstance(simulator, BatchSimulator) and not self._one_by_one:
+        if simulator is not None:
             observed = statistics.copy()
             try:
                 returns, records["steps"] = simulator.run_members(self.actor, rows, seeds, observed, rules.max_steps)
@@ -229,13 +235,13 @@ class EnvironmentProblem:
             returns = np.zeros(seeds.shape)
             for i, row in enumerate(rows):
                 moments = np.zeros(statistics.size) if statistics.size else None
-                run = self._run_member(candidates, records["member"][i], row, seeds[i], moments, rules)
+                self.actor.parameters = np.array(row, np.float32)
+                run = self._run_member(candidates, int(records["member"][i]), seeds[i], moments, rules)
                 returns[i], records["steps"][i], stopped = run.returns, run.steps, run.stopped
                 traits[i] = run.traits
                 records["status"][i] = STOPPED if stopped else OK
                 if moments is not None and np.isfinite(returns[i]).all():
                     merge_moments(statistics, moments)
-        training = candidates.episode_purpose == "episode"
         records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
         if training and self.summary.statistic == "mean":
             records["fitness"] -= self.survival_bonus * records["steps"] / seeds.shape[1]
@@ -247,15 +253,21 @@ class EnvironmentProblem:
         self,
         candidates: Candidates,
         member: int,
-        row: NDArray[np.floating],
         seeds: NDArray[np.uint64],
         moments: NDArray[np.float64] | None,
-        rules: _Rules,
-    ) -> _MemberRun:
-        """Run a member's episodes one after another."""
+        rules: EpisodeRules,
+    ) -> MemberRun:
+        """Run the episodes of a member, whose parameters `actor` has, one after another.
+
+        Args:
+            candidates: whose member it is.
+            member: its number.
+            seeds: (num_episodes,).
+            moments: grows by its observations; None where nobody asks for them.
+            rules: when episodes end.
+        """
         returns, steps, stopped = np.zeros(seeds.size), 0, False
         traits = np.zeros((seeds.size, self.num_traits))
-        self.actor.parameters = np.array(row, np.float32)
         for episode, seed in enumerate(seeds.tolist()):
             try:
                 simulator = self.simulator()
@@ -265,21 +277,21 @@ class EnvironmentProblem:
                 if self.behavior is not None:
                     traits[episode, 1:] = self.behavior.compute(simulator, outcome)
             except (Exception, SystemExit) as error:
-                self._failed(error, candidates, int(member), seed)
-                return _MemberRun(np.full(seeds.size, np.nan), 0, False, np.full(self.num_traits, np.nan))
+                self._failed(error, candidates, member, seed)
+                return MemberRun.failed(seeds.size, self.num_traits)
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
             stopped |= outcome.num_steps == rules.gate.step and outcome.at_gate < rules.gate.least
-        return _MemberRun(returns, steps, stopped, traits.mean(axis=0))
+        return MemberRun(returns, steps, stopped, traits.mean(axis=0))
 
-    def _rules(self, candidates: Candidates, member: int) -> _Rules:
+    def _rules(self, candidates: Candidates, member: int) -> EpisodeRules:
         """What ends the episodes of a member, and those evaluated with it, early: nothing in evaluations."""
         if candidates.episode_purpose != "episode":
-            return _Rules(self.max_episode_steps, NO_GATE, 0.0)
+            return EpisodeRules(self.max_episode_steps, NO_GATE, 0.0)
         cap = min(self.max_episode_steps or _NO_LIMIT, self.limits.cap or _NO_LIMIT)
         gate = self.limits.gate if candidates.num_episodes(member) is None else NO_GATE
         bonus = 0.0 if self.summary.statistic == "mean" else self.survival_bonus  # of the mean it is taken off at once
-        return _Rules(None if cap == _NO_LIMIT else cap, gate, bonus)
+        return EpisodeRules(None if cap == _NO_LIMIT else cap, gate, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
         """Note a failure, and let go of a simulator that may be in any state."""
@@ -309,7 +321,7 @@ class EnvironmentProblem:
         return self._simulator
 
 
-class _Rules(NamedTuple):
+class EpisodeRules(NamedTuple):
     """When episodes end, and what is taken off for each of their steps."""
 
     max_steps: int | None
@@ -317,10 +329,15 @@ class _Rules(NamedTuple):
     bonus: float
 
 
-class _MemberRun(NamedTuple):
+class MemberRun(NamedTuple):
     """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one, mean traits."""
 
     returns: NDArray[np.float64]
     steps: int
     stopped: bool
     traits: NDArray[np.float64]
+
+    @classmethod
+    def failed(cls, num_episodes: int, num_traits: int = 0) -> MemberRun:
+        """That of a member with an episode that failed."""
+        return cls(np.full(num_episodes, np.nan), 0, False, np.full(num_traits, np.nan))
