@@ -76,7 +76,8 @@ class EnvironmentSpec:
                 "as in pip install ale-py and --env-id ale_py:ALE/Pong-v5"
             )
         else:
-            hint = f"close names: {listed(close)}" if close else "other packages' need their module, --env-id module:EnvId"
+            others = "gymnasium.pprint_registry() lists them, those of other packages are named module:EnvId"
+            hint = f"close names: {listed(close)}" if close else others
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
 
 

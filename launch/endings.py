@@ -25,6 +25,9 @@ def tell_end(directory: RunDirectory, num_starts: int, quiet: bool, stopped: boo
     starts = directory.starts()
     has_begun = len(starts) > num_starts
     outcome = starts[-1].get("outcome") if has_begun else None
+    if outcome == "stopped" and not stopped:  # by nobody's wish here: a rank that died, say, or a time limit
+        print(f"esengine: {_stopped(directory)}", file=sys.stderr)
+        return STOPPED
     if outcome is not None:
         tell_outcome(directory, outcome, quiet)
         return OUTCOMES[outcome]
@@ -41,9 +44,13 @@ def tell_outcome(directory: RunDirectory, outcome: str, quiet: bool) -> None:
     if outcome == "done" and not quiet:
         _tell_done(directory)
     elif outcome == "stopped" and not quiet:
-        kept = checkpoints(directory.checkpoints)
-        what = "stopped with a checkpoint; go on with" if kept else "stopped before the first checkpoint; begin again with"
-        print(f"{what}: {resumption(directory)}", flush=True)
+        print(_stopped(directory), flush=True)
+
+
+def _stopped(directory: RunDirectory) -> str:
+    kept = checkpoints(directory.checkpoints)
+    what = "stopped with a checkpoint; go on with" if kept else "stopped before the first checkpoint; begin again with"
+    return f"{what}: {resumption(directory)}"
 
 
 def tell_finished(directory: RunDirectory, reason: str, quiet: bool) -> None:
