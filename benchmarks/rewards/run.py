@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -50,8 +51,9 @@ class Case:
 def cases() -> list[Case]:
     """All of them, the headlines first."""
     million = 1_000_000
-    found = [Case("pendulum", "gail", 10, 1, seed, 6 * million) for seed in range(SEEDS)]
-    found += [Case("cartpole", "gail", count, 10, seed, 4 * million) for count in (10, 1) for seed in range(SEEDS)]
+    found = [Case("pendulum", "gail", 10, 1, seed, steps * million) for steps in (6, 12) for seed in range(SEEDS)]
+    found += [Case("cartpole", "gail", 10, 10, seed, steps * million) for steps in (4, 6) for seed in range(SEEDS)]
+    found += [Case("cartpole", "gail", 1, 10, seed, 4 * million) for seed in range(SEEDS)]
     for seed in range(FEW_SEEDS):
         for task, every in (("halfcheetah", 20), ("hopper", 20)):
             found += [Case(task, "gail", 11, every, seed, 3 * million), Case(task, "gail by ppo", 11, every, seed, 300_000)]
@@ -94,10 +96,12 @@ def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
     """Run a case in a process of its own, with one thread; None if what it is compared with is not there yet."""
     limit: float | None = None
     if case.kind.endswith(IN_OUR_TIME):
-        ours = [found for name, found in results.items() if name.startswith(f"{case.task}/gail/{case.demonstrations}/")]
+        compared = (case.task, "gail", case.demonstrations)
+        ours = [one for one in cases() if (one.task, one.kind, one.demonstrations) == compared and one.name in results]
         if not ours:
             return None
-        limit = sum(one["cpu_s"] for one in ours) / len(ours)
+        budget = min(one.env_steps for one in ours)
+        limit = statistics.fmean(results[one.name]["cpu_s"] for one in ours if one.env_steps == budget)
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable, "-m", "benchmarks.rewards.case", json.dumps(asdict(case)), json.dumps(limit)]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, cwd=HERE.parents[1], check=False)
