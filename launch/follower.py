@@ -55,9 +55,8 @@ def showing(directory: RunDirectory, display: Display, num_starts: int, after: i
         num_starts: starts before the one to show.
         after: the newest generation that was there before.
     """
-    follower = Follower(
-        directory.path, display.recall if display.console.is_terminal else display, after
-    )  # panels draw themselves
+    show = display.recall if display.console.is_terminal else display  # a panel draws itself
+    follower = Follower(directory.path, show, after)
 
     def look() -> None:
         follower()
