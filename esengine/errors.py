@@ -14,6 +14,14 @@ class WorkerError(RuntimeError):
     """A worker's exception, told on the master with rank, host, generation, member, seed and traceback."""
 
 
+class RanksFailed(Exception):
+    """Ranks that this process started have failed and said why; the command line exits with their status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"local ranks failed with status {status}")
+        self.status = status
+
+
 class Interrupted(Exception):
     """A signal asked the run to stop at the next safe point."""
 

@@ -117,7 +117,10 @@ class RuleExpert:
         self.fired = correction is not None
         otherwise = None if self._otherwise is None else self._otherwise.act(observation)  # always: it may count steps
         if self._complete and correction is None and otherwise is None:
-            raise ValueError(f"no rule fires for the observation {observation}; add a rule that does, or --policy or --expert")
+            raise UserError(
+                f"--rules must know what to do everywhere where they act alone, but none fires for {observation}; "
+                "add a rule that does, or --policy or --expert"
+            )
         return otherwise if correction is None else correction
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates, PolicyEpisodes
 from esengine.dynamics import Dynamics, Transitions
 from esengine.pool import Pool
-from esengine.problems import MEMBER, member_error
+from esengine.problems import MEMBER
 from esengine.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
 
 _PURPOSE = "plan"
@@ -43,10 +43,7 @@ class PlanningProblem(RecordingProblem):
         size = self.dynamics.state_size
         state, controls = np.array(rows[0, :size]), np.array(rows[0, size:])
         shape = (candidates.population_size, -1, self.dynamics.low.size)
-        try:
-            records["fitness"] = self.dynamics.returns(state, controls.reshape(shape)[first : first + len(rows)])
-        except Exception as error:
-            raise member_error(error, candidates, first, candidates.seed) from error
+        records["fitness"] = self.dynamics.returns(state, controls.reshape(shape)[first : first + len(rows)])
         return records, np.zeros(0)
 
     def record_here(self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int) -> list[Recorded]:

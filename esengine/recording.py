@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.errors import WorkerError
+from esengine.errors import UserError, WorkerError
 from esengine.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
-from esengine.faults import failure_words
+from esengine.faults import MembersFailed, failure_words
 from esengine.policies import Actor
 from esengine.pool import Pool
-from esengine.problems import MEMBER, EnvironmentProblem, member_error
+from esengine.problems import MEMBER, EnvironmentProblem, failed_records, failure_of
 from esengine.rules import Rules
 from esengine.seeding import derive_key, derive_seeds, draw_unit, generator
 from esengine.spaces import ActionSpec, ObservationSpec
@@ -115,7 +115,8 @@ class RecordingProblem(EnvironmentProblem):
             try:
                 recorded = self.record(self._acting_policy(row), seed)
             except Exception as error:
-                raise member_error(error, candidates, int(record["member"]), seed) from error
+                failure = failure_of(error, candidates, int(record["member"]), seed)
+                raise MembersFailed(failed_records(first, first + len(rows)), np.zeros(0), [failure]) from error
             record["fitness"], record["steps"] = recorded.trajectory.episode_return, recorded.trajectory.num_steps
             images.append(pack(recorded))
         return records, np.concatenate(images)
@@ -193,6 +194,7 @@ def record(
 
     Raises:
         Interrupted: a signal asked to stop; ``finished`` holds what is done.
+        UserError: the expert does what the environment has no place for, or no rule knows what to do.
         WorkerError: the environment, the expert or a rule raised.
     """
     problem = pool.desk.problem
@@ -201,7 +203,8 @@ def record(
     candidates = PolicyEpisodes(seed, number, episodes, np.asarray(parameters, np.float32), PURPOSE)
     evaluations = pool.evaluate(candidates, finished, merge=False)
     if evaluations.failures:
-        raise WorkerError(failure_words(evaluations.failures[0]))
+        failure = evaluations.failures[0]
+        raise UserError(failure["error"]) if failure.get("of_user") else WorkerError(failure_words(failure))
     recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
     seeds = episode_seeds(seed, number, episodes)
     return [with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
@@ -365,12 +368,13 @@ def with_seed(recorded: Recorded, seed: int) -> Recorded:
 
 
 def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:
-    """An expert's action as numbers. Raises ValueError if the environment has no such action."""
+    """An expert's action as numbers. Raises UserError if the environment has no such action."""
     try:
         values = action.flat(wanted)
         reason = action.misfit(values[None])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the expert's action must fit the environment, got {wanted!r}: {error}") from error
+        raise UserError(f"the expert's action must fit the environment, got {wanted!r}: {error}; correct the expert") from error
     if reason is not None or not np.isfinite(values).all():
-        raise ValueError(f"the expert's action {reason or 'must be finite'}; got {wanted!r}")
+        rule = "must be finite" if reason is None else reason.removesuffix(" at step 0")
+        raise UserError(f"the expert's action {rule}, in {wanted!r}; correct the expert")
     return values

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from esengine import __version__
-from esengine.errors import Interrupted, UserError, WorkerError, listed, nearest
+from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed, nearest
 from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except WorkerError as error:
         return _fail(str(error), 1)
+    except RanksFailed as failed:
+        return failed.status
     except Interrupted as signal:
         return 1 if _launched() else _fail(f"stopped by {signal}", 1)  # else the launcher says it
     except MemoryError as error:
@@ -88,7 +90,8 @@ def run_process() -> None:
             World.current.end = "abort"
         status = 1
     sys.stdout.flush()
-    status = 0 if _launched() else status  # the launcher reads the records; mpirun would only add words to a status
+    if _launched():
+        status = _tell_launcher(status)
     if World.current is not None:
         World.current.leave(status)
     sys.exit(status)
@@ -98,6 +101,15 @@ def _launched() -> bool:
     from esengine.launch.local_mpi import launched_by_us
 
     return launched_by_us()
+
+
+def _tell_launcher(status: int) -> int:
+    """Leave the master's status where the launcher finds it; to mpirun all ends well, since it would only add words."""
+    from esengine.launch.local_mpi import leave_status
+
+    if not _is_worker():
+        leave_status(status)
+    return 0
 
 
 def _is_worker() -> bool:

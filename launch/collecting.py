@@ -12,7 +12,7 @@ from esengine.algorithms.planners import PlannerExpert, SkillExpert
 from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
 from esengine.dynamics import ClassicDynamics, Dynamics, ObservableDynamics, make_dynamics
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError
+from esengine.errors import RanksFailed, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.interrupts import StopRequest
 from esengine.launch.config import env_arguments
@@ -118,7 +118,7 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
     """
     demonstrations = collected(settings, argv, stop)
     if demonstrations is None:
-        return status_without_result()
+        return DONE
     save_demonstrations(settings.out, demonstrations)
     if not (settings.quiet or launched_by_us()):
         returns = demonstrations.returns
@@ -131,7 +131,7 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
 
 
 def collected(settings: CollectSettings, argv: list[str], stop: StopRequest) -> Demonstrations | None:
-    """What the settings collect, on the ranks of this launch or on local ones; None on workers, or if local ranks failed.
+    """What the settings collect, on the ranks of this launch or on local ones; None on workers.
 
     Args:
         settings: what to collect.
@@ -140,6 +140,7 @@ def collected(settings: CollectSettings, argv: list[str], stop: StopRequest) -> 
 
     Raises:
         UserError: bad settings, or nobody to demonstrate.
+        RanksFailed: local ranks have.
     """
     settings.check()
     ranks = settings.ranks or available_cores()
@@ -152,17 +153,14 @@ def collected(settings: CollectSettings, argv: list[str], stop: StopRequest) -> 
     return _collect_on_local_ranks(argv, ranks, stop)
 
 
-def status_without_result() -> int:
-    """The exit status where `collected` gave nothing: workers have nothing to give, a launcher's ranks have failed."""
-    return DONE if World.current is not None and not World.current.is_master else FAILED
-
-
-def _collect_on_local_ranks(argv: list[str], ranks: int, stop: StopRequest) -> Demonstrations | None:
-    """What local ranks collected, or None if they failed and said why."""
+def _collect_on_local_ranks(argv: list[str], ranks: int, stop: StopRequest) -> Demonstrations:
+    """What local ranks collected. Raises RanksFailed."""
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / "demos.npz"
-        run_ranks(ranks, ["collect", *argv, "--trust-modules", "--out", str(file)], stop)
-        return load_demonstrations([file], trust_modules=True) if file.exists() else None
+        status = run_ranks(ranks, ["collect", *argv, "--trust-modules", "--out", str(file)], stop)
+        if not file.exists():
+            raise RanksFailed(status or FAILED)
+        return load_demonstrations([file], trust_modules=True)
 
 
 def collect_on(world: World, settings: CollectSettings, stop: StopRequest | None = None) -> Demonstrations | None:

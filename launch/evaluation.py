@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
-from esengine.errors import UserError, WorkerError
+from esengine.errors import RanksFailed, UserError, WorkerError
 from esengine.faults import failure_words
 from esengine.interrupts import StopRequest
 from esengine.launch.endings import DONE, FAILED
@@ -97,8 +97,6 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
         policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
         find_mpirun()
         evaluation = _evaluate_on_local_ranks(path, settings, ranks, stop)
-        if evaluation is None:
-            return FAILED
     else:
         world = World()
         here = evaluate_on(world, path, settings, stop)
@@ -116,16 +114,16 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
     return DONE
 
 
-def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest) -> Evaluation | None:
-    """The evaluation that local ranks made, or None if they failed and said why."""
+def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest) -> Evaluation:
+    """The evaluation that local ranks made. Raises RanksFailed."""
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / "evaluation.json"
         arguments = ["evaluate", str(path.resolve()), "--trust-modules", "--json", str(file)]
         if settings.rules:
             arguments += ["--rules", *settings.rules]
-        run_ranks(ranks, [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)], stop)
+        status = run_ranks(ranks, [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)], stop)
         if not file.exists():
-            return None
+            raise RanksFailed(status or FAILED)
         record = json.loads(file.read_text())
         return Evaluation(tuple(record["returns"]), record.get("failed_episodes", 0))
 

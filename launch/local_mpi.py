@@ -28,6 +28,7 @@ MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
 """Names the launcher in place of the environment's mpirun; srun is one as well."""
 BIND_VARIABLE = "ESENGINE_BIND_TO"
 """``core`` binds each rank of a Slurm job to its own cores."""
+_STATUS = "status"
 _POLL_S = 0.05
 _MOST_STARTS = 3
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
@@ -86,7 +87,7 @@ def run_ranks(
         module: what to run in place of esengine itself.
 
     Returns:
-        mpirun's exit status, which tells less than the run's own records.
+        the master's exit status, or mpirun's if the master did not live to tell.
 
     Raises:
         Interrupted: a signal arrived; the ranks have ended.
@@ -95,13 +96,19 @@ def run_ranks(
     with _session_folder() as folder:
         command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", module, *arguments]
         for _ in range(_MOST_STARTS):
-            (folder / DIED_EARLY).unlink(missing_ok=True)
+            for mark in (DIED_EARLY, _STATUS):
+                (folder / mark).unlink(missing_ok=True)
             status = 0 if stop else _run_command(command, folder, stop, poll)
             if stop:
                 raise Interrupted(stop.received)
             if not (folder / DIED_EARLY).exists():
                 break
-        return status
+        return int((folder / _STATUS).read_text()) if (folder / _STATUS).exists() else status
+
+
+def leave_status(status: int) -> None:
+    """On the master of local ranks: leave the exit status for `run_ranks`."""
+    Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
 
 
 def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None) -> int:

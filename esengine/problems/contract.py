@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.errors import WorkerError
+from esengine.errors import UserError
 from esengine.faults import Failure, describe_exception
 
 OK, FAILED, STOPPED = 0, 1, 2
@@ -61,13 +61,15 @@ class Problem(Protocol):
 
 
 def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
-    """The record of a member that raised."""
+    """The record of a member that raised. A `UserError` says all that is to be known, and needs no traceback."""
+    of_user = isinstance(error, UserError)
     return {
         "generation": candidates.generation,
         "member": member,
         "purpose": candidates.episode_purpose,
         "seed": seed,
-        "error": describe_exception(error),
+        "error": str(error) if of_user else describe_exception(error),
+        "of_user": of_user,
     }
 
 
@@ -76,9 +78,3 @@ def failed_records(start: int, stop: int) -> NDArray[Any]:
     records = np.zeros(stop - start, MEMBER)
     records["member"], records["status"], records["fitness"] = np.arange(start, stop), FAILED, np.nan
     return records
-
-
-def member_error(error: BaseException, candidates: Candidates, member: int, seed: int) -> WorkerError:
-    """The error with the address of the member that raised it; the pool adds rank and host."""
-    where = f"generation {candidates.generation}, member {member}, seed {seed}"
-    return WorkerError(f"{where} raised:\n{describe_exception(error)}")

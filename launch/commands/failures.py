@@ -12,7 +12,7 @@ import tyro
 
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
-from esengine.launch.collecting import CollectSettings, collected, status_without_result
+from esengine.launch.collecting import CollectSettings, collected
 from esengine.launch.commands.parsing import parse
 from esengine.launch.endings import DONE
 from esengine.launch.failures import as_json, cluster_failures, report
@@ -69,7 +69,7 @@ def command(argv: list[str], stop: StopRequest) -> int:
     flags = ["--policy", str(settings.policy), "--episodes", str(settings.episodes), "--seed", str(settings.seed)]
     demonstrations = collected(how, flags + (["--rules", *settings.rules] if settings.rules else []), stop)
     if demonstrations is None:
-        return status_without_result()
+        return DONE
     trajectories = list(demonstrations.trajectories)
     clusters = cluster_failures(trajectories, settings.worst, settings.clusters, settings.window)
     print(report(clusters, len(trajectories), demonstrations.returns), flush=True)

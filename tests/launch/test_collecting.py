@@ -23,6 +23,7 @@ from tests.support import teachers
 @pytest.fixture(autouse=True)
 def _teachers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
 
 
 def collected(**settings: object) -> Demonstrations:
@@ -103,8 +104,18 @@ def test_bad_settings_get_one_sentence(capsys: pytest.CaptureFixture[str], case:
     assert error.count("\n") == 1
 
 
-def test_an_expert_that_acts_out_of_bounds_or_does_not_know_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["collect", "--ranks", "1", "--expert", "teachers:too_strong", "--env-id", "Pendulum-v1"]) == 1
-    assert "the expert's action must be within the bounds -2 .. 2, got 3" in capsys.readouterr().err
-    assert main(["collect", "--ranks", "1", "--rules", "teachers", "--env-id", "Pendulum-v1"]) == 1
-    assert "no rule fires for the observation" in capsys.readouterr().err
+@pytest.mark.parametrize("ranks", ["1", "2"])
+@pytest.mark.parametrize(
+    ("expert", "message"),
+    [
+        (("--expert", "teachers:too_strong"), "the expert's action must be within the bounds -2 .. 2, got 3"),
+        (("--rules", "teachers"), "none fires for ["),
+    ],
+)
+def test_an_expert_that_acts_out_of_bounds_or_does_not_know_gets_one_sentence(
+    capfd: pytest.CaptureFixture[str], expert: tuple[str, str], message: str, ranks: str
+) -> None:
+    assert main(["collect", "--ranks", ranks, *expert, "--env-id", "Pendulum-v1"]) == 2
+    error = capfd.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
