@@ -13,9 +13,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.normalizer import accumulate
 from esengine.policies import act
 
@@ -35,7 +35,7 @@ _U32, _U64 = np.uint32, np.uint64
 _PCG_HIGH, _PCG_LOW = _U64(2549297995355413924), _U64(4865540595714422341)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _hash_word(value: np.uint32, constant: np.uint32, multiplier: np.uint32) -> tuple[np.uint32, np.uint32]:
     value = _U32(value ^ constant)
     constant = _U32(constant * multiplier)
@@ -43,7 +43,7 @@ def _hash_word(value: np.uint32, constant: np.uint32, multiplier: np.uint32) -> 
     return _U32(value ^ (value >> _U32(16))), constant
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _seed_words(seed: np.uint64) -> NDArray[np.uint64]:
     """np.random.SeedSequence(seed).generate_state(4, np.uint64)."""
     pool = np.zeros(4, np.uint32)
@@ -66,7 +66,7 @@ def _seed_words(seed: np.uint64) -> NDArray[np.uint64]:
     return words
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
     """Upper 64 bits of the product."""
     mask = _U64(0xFFFFFFFF)
@@ -76,7 +76,7 @@ def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
     return a_high * b_high + (cross >> _U64(32)) + (lower >> _U64(32))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _advance(high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.uint64) -> tuple[np.uint64, np.uint64]:
     """One step of the 128-bit linear congruential generator."""
     new_low = low * _PCG_LOW
@@ -85,7 +85,7 @@ def _advance(high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.u
     return new_high + inc_high + (_U64(1) if total < new_low else _U64(0)), total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
     """np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).random(out.size), bit for bit."""
     words = _seed_words(seed)
@@ -102,7 +102,7 @@ def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
         out[k] = (value >> _U64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def sincos(x: float) -> tuple[float, float]:
     """Sine and cosine to 2e-16 for |x| below a million, without branches or calls, so that loops over lanes are vectorised.
 
@@ -124,7 +124,7 @@ def sincos(x: float) -> tuple[float, float]:
     return (-along if quadrant >= 2.0 else along), (-across if quadrant == 1.0 or quadrant == 2.0 else across)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
     """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,) float64."""
     uniforms(seed, state)
@@ -143,7 +143,7 @@ def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
         state[0], state[1] = -0.6 + (-0.4 - -0.6) * state[0], 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def observe(task: int, state: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write the observation of a state into ``out``, (obs_dim,) float32."""
     if task == PENDULUM:
@@ -161,7 +161,7 @@ def observe(task: int, state: NDArray[np.float64], out: NDArray[np.float32]) -> 
             out[k] = state[k]
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def push_cart(x: float, x_dot: float, theta: float, theta_dot: float, force: float) -> tuple[float, float, float, float]:
     """The cart and the pole after 0.02 s under a force."""
     total_mass, polemass_length = 0.1 + 1.0, 0.1 * 0.5
@@ -173,7 +173,7 @@ def push_cart(x: float, x_dot: float, theta: float, theta_dot: float, force: flo
     return x, x_dot, theta + 0.02 * theta_dot, theta_dot + 0.02 * thetaacc
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def move_cartpole(
     x: float, x_dot: float, theta: float, theta_dot: float, action: float
 ) -> tuple[float, float, float, float, bool]:
@@ -184,7 +184,7 @@ def move_cartpole(
     return x, x_dot, theta, theta_dot, abs(x) > 2.4 or abs(theta) > limit
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def move_swing_up(
     x: float, x_dot: float, theta: float, theta_dot: float, action: float
 ) -> tuple[float, float, float, float, float, bool]:
@@ -196,7 +196,7 @@ def move_swing_up(
     return x, x_dot, theta, theta_dot, (0.0 if off else upright * sincos(x * (math.pi / 4.8))[1]), off
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def move_pendulum(theta: float, theta_dot: float, action: float, gravity: float) -> tuple[float, float, float]:
     """The pendulum after one step, and the reward."""
     u = min(max(np.float32(action), np.float32(-2.0)), np.float32(2.0))
@@ -209,7 +209,7 @@ def move_pendulum(theta: float, theta_dot: float, action: float, gravity: float)
     return theta + theta_dot * 0.05, theta_dot, -cost
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _acrobot_rates(s: NDArray[np.float64], torque: float, out: NDArray[np.float64]) -> None:
     """The book's equations of motion for unit masses and lengths."""
     cos2, sin2 = math.cos(s[1]), math.sin(s[1])
@@ -223,7 +223,7 @@ def _acrobot_rates(s: NDArray[np.float64], torque: float, out: NDArray[np.float6
     out[2], out[3] = -(d2 * acceleration2 + phi1) / d1, acceleration2
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, bool]:
     """One Runge-Kutta step of 0.2 s."""
     torque = action - 1.0
@@ -245,7 +245,7 @@ def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, boo
     return (0.0 if terminated else -1.0), terminated
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _step_mountain_car(state: NDArray[np.float64], action: float, goal_velocity: float) -> tuple[float, bool]:
     velocity = state[1] + ((action - 1.0) * 0.001 + math.cos(3 * state[0]) * -0.0025)
     velocity = min(max(velocity, -0.07), 0.07)
@@ -256,7 +256,7 @@ def _step_mountain_car(state: NDArray[np.float64], action: float, goal_velocity:
     return -1.0, bool(position >= 0.5 and velocity >= goal_velocity)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _step_mountain_car_continuous(
     state: NDArray[np.float64], action: float, goal_velocity: float, first: bool
 ) -> tuple[float, bool]:
@@ -278,7 +278,7 @@ def _step_mountain_car_continuous(
     return (100.0 if terminated else 0.0) - np.float64(f(action)) ** 2 * 0.1, terminated
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def step(task: int, state: NDArray[np.float64], action: float, constant: float, first: bool) -> tuple[float, bool]:
     """Advance ``state`` in place; returns reward and termination.
 
@@ -307,7 +307,7 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
     return _step_mountain_car_continuous(state, action, constant, first)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def rollout(
     task: int,
     constant: float,
@@ -338,7 +338,7 @@ def rollout(
     return result
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def go_on(
     task: int,
     constant: float,

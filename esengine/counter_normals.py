@@ -9,9 +9,9 @@ loops have no calls that would keep them scalar.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.seeding import draw64
 
 _LANES = 64
@@ -44,7 +44,7 @@ _LN2 = np.float32(np.log(2))
 _SQRT_HALF_BITS = np.int32(np.float32(np.sqrt(0.5)).view(np.int32))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _philox(key: np.uint64, first: np.uint64, words: NDArray[np.uint32]) -> None:
     """Four words for each of the counters first, first + 1, ...; words is (4, lanes)."""
     a, b, c, d = words[0], words[1], words[2], words[3]
@@ -60,7 +60,7 @@ def _philox(key: np.uint64, first: np.uint64, words: NDArray[np.uint32]) -> None
         a[j], b[j], c[j], d[j] = np.uint32(x0), np.uint32(x1), np.uint32(x2), np.uint32(x3)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _box_muller(
     radius: NDArray[np.uint32], angle: NDArray[np.uint32], first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> None:
@@ -86,7 +86,7 @@ def _box_muller(
         second[j] = -r * across if (quadrant & np.uint32(2)) != 0 else r * across
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def fill_normals(key: np.uint64, first: int, out: NDArray[np.float32]) -> None:
     """``out = normals number first, first + 1, ... of a stream``; the same numbers wherever a slice begins.
 
@@ -154,7 +154,7 @@ def _box_muller_reference(radius: NDArray[np.uint32], angle: NDArray[np.uint32])
     return [np.where((quadrant + 1) & 2, -along, along), np.where(quadrant & 2, -across, across)]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]:
     """A stream for each member, (num_members,) int64; a bijection of the member for each ``key``, so no two are equal."""
     keys = np.empty(members.size, np.int64)
@@ -163,7 +163,7 @@ def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]
     return keys
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def add_streams(keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]) -> None:
     """``out += sum_i weights[i] * stream_i[first : first + n]``, added in the order of ``i``; any slicing gives the same bits.
 
@@ -194,7 +194,7 @@ def add_streams_reference(
         out += weight * noise.astype(out.dtype)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def add_squared_streams(keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]) -> None:
     """``out += sum_i weights[i] * stream_i[first : first + n]^2``; arguments and order are those of `add_streams`."""
     noise = np.empty(min(_TILE, out.size), np.float32)

@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.errors import UserError
 from esengine.policies import BOX, MULTI_BINARY, Actor, PolicySpec, forward
 
@@ -50,7 +50,7 @@ def log_densities(
     return logs
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fill(
     rows: NDArray[np.float32],
     observations: NDArray[np.float32],
@@ -70,7 +70,7 @@ def _fill(
             logs[i, step] = log_density(outputs, row[offset:], head, choices[step])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def log_density(outputs: NDArray[np.float32], log_stds: NDArray[np.float32], head: Any, choices: NDArray[np.float64]) -> float:
     """Log density of one action of a sampled policy, see the module.
 
@@ -112,7 +112,7 @@ def log_density(outputs: NDArray[np.float32], log_stds: NDArray[np.float32], hea
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def log_normal_tail(x: float) -> float:
     """log P(z < x) of a standard normal z; where it underflows, its asymptotic series."""
     if x > -8.0:

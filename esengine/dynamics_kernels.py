@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from esengine import classic_kernels, mujoco_kernels
 from esengine.classic_kernels import CARTPOLE_SWING_UP, PENDULUM, move_pendulum, move_swing_up
+from esengine.compiled import kernel
 
 _TILE = 16  # candidates that a loop advances together, one in each lane
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def classic_steps(
     task: int,
     constant: float,
@@ -33,7 +33,7 @@ def classic_steps(
             states[i, k] = state[k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def classic_returns(
     task: int, constant: float, start: NDArray[np.float64], actions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -59,14 +59,14 @@ def classic_returns(
     return returns
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def classic_observations(task: int, states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write the observations of ``states`` (n, state_size) into ``out`` (n, obs_dim)."""
     for i in range(states.shape[0]):
         classic_kernels.observe(task, states[i], out[i])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _swing_pendulums(
     gravity: float, start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]
 ) -> None:
@@ -85,7 +85,7 @@ def _swing_pendulums(
         returns[i] = numbers[3 * _TILE + i]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _swing_poles(start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]) -> None:
     """Up to `_TILE` carts with poles in step; one that has left its track gains nothing more."""
     numbers = np.empty(7 * _TILE)  # four of the state, action, sum, whether it goes on
@@ -107,7 +107,7 @@ def _swing_poles(start: NDArray[np.float64], actions: NDArray[np.float64], retur
         returns[i] = numbers[5 * _TILE + i]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def write_state(state: NDArray[np.float64], parts: tuple[NDArray[np.float64], ...]) -> None:
     """Put a state into the arrays of ``mjData`` that it is made of."""
     offset = 0
@@ -117,7 +117,7 @@ def write_state(state: NDArray[np.float64], parts: tuple[NDArray[np.float64], ..
         offset += part.size
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def mujoco_steps(
     arguments: Any,
     parts: tuple[NDArray[np.float64], ...],
@@ -142,7 +142,7 @@ def mujoco_steps(
             offset += part.size
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def mujoco_returns(
     arguments: Any, parts: tuple[NDArray[np.float64], ...], start: NDArray[np.float64], actions: NDArray[np.float32]
 ) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from esengine.classic_kernels import (
     sincos,
     step,
 )
+from esengine.compiled import kernel
 from esengine.normalizer import merge_moments
 from esengine.policies import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
 
@@ -81,7 +82,7 @@ def _make_dot(num_outputs: int) -> Any:
 _dot_of_one, _dot_of_eight = _make_dot(1), _make_dot(8)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def forward_in_lanes(
     weights: NDArray[np.float32],
     sizes: NDArray[np.int64],
@@ -128,7 +129,7 @@ def forward_in_lanes(
     return (sizes.size - 1) % 2
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def rollouts(
     task: int,
     constant: float,
@@ -187,7 +188,7 @@ def rollouts(
             merge_moments(statistics, moments[member])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _run_lanes(
     task: int,
     constant: float,
@@ -251,7 +252,7 @@ def _run_lanes(
             moments[members[lane]] = partial[:, lane]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
     """`classic_kernels.observe` in every lane."""
     if task == PENDULUM:
@@ -273,7 +274,7 @@ def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.f
         observations[:, lane] = observation
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _accumulate(partial: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
     """`normalizer.accumulate` in every lane; ``partial`` is (1 + 2 * obs_dim, LANES)."""
     inverse = np.empty(LANES)
@@ -289,7 +290,7 @@ def _accumulate(partial: NDArray[np.float64], observations: NDArray[np.float32])
             m2[lane] += delta * (values[lane] - means[lane])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _draw(
     outputs: NDArray[np.float32],
     num_outputs: int,
@@ -309,7 +310,7 @@ def _draw(
             numbers[_ACTION + lane] = decoded[0]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: NDArray[np.float64]) -> None:
     """`policies.decode` in every lane, for one choice without a draw."""
     kind, _, low, high, center, reach = head
@@ -328,7 +329,7 @@ def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: 
             numbers[_BEST + lane] = value if better else numbers[_BEST + lane]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]) -> None:
     """`classic_kernels.step` in every lane."""
     a, b, c, d = 0, LANES, 2 * LANES, 3 * LANES
@@ -358,7 +359,7 @@ def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArra
             numbers[k * LANES + lane] = state[k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _aligned(num_rows: int) -> NDArray[np.float32]:
     """Zeros, (num_rows, LANES) float32 on 64-byte boundaries."""
     room = np.zeros((num_rows + 1) * LANES, np.float32)
@@ -366,7 +367,7 @@ def _aligned(num_rows: int) -> NDArray[np.float32]:
     return room[first : first + num_rows * LANES].reshape(num_rows, LANES)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _take(
     lane: int, member: int, rows: NDArray[np.float32], weights: NDArray[np.float32], partial: NDArray[np.float64]
 ) -> None:
@@ -377,7 +378,7 @@ def _take(
         partial[k, lane] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _begin(task: int, lane: int, seed: np.uint64, numbers: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
     """Begin an episode in a lane."""
     state = np.empty(4)

@@ -6,10 +6,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from esengine import point_maze_kernels as kernels
+from esengine.compiled import kernel
 from esengine.dynamics import Transitions
 from esengine.point_maze import PointMaze
 from esengine.policies import Actor
@@ -106,7 +106,7 @@ class MazeDynamics:
         return out
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _observations(states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     for i in range(len(states)):
         kernels.observe(states[i], out[i])

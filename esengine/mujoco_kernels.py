@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.normalizer import accumulate
 from esengine.policies import act
 
@@ -64,7 +65,7 @@ def _call_on_model_and_data(typing_context: Any, function: Any, model: Any, data
     return signature, generate
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
     """np.sum(np.square(values)) in NumPy's pairwise order (blocks of up to 128 elements), in the precision of ``values``."""
     zero = values[0] - values[0]
@@ -92,21 +93,21 @@ def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _append(out: NDArray[np.float64], offset: int, values: NDArray[np.float64]) -> int:
     for k in range(values.size):
         out[offset + k] = values[k]
     return offset + values.size
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _append_clipped(out: NDArray[np.float64], offset: int, values: NDArray[np.float64], low: float, high: float) -> int:
     for k in range(values.size):
         out[offset + k] = min(max(values[k], low), high)
     return offset + values.size
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def observe(
     task: int, data: Any, constants: NDArray[np.float64], fingertip: int, target: int, out: NDArray[np.float64]
 ) -> None:
@@ -158,7 +159,7 @@ def observe(
         out[offset + 1] = xpos[fingertip, 1] - xpos[target, 1]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def place(task: int, data: Any, body_mass: NDArray[np.float64], main_body: int) -> float:
     """The forward coordinate whose speed the task rewards; 0 where it rewards none."""
     qpos, _, _, xpos, xipos, _, _, _, _, _, _ = data
@@ -174,7 +175,7 @@ def place(task: int, data: Any, body_mass: NDArray[np.float64], main_body: int) 
     return 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _is_healthy(task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64], c: NDArray[np.float64]) -> bool:
     if task == HOPPER:
         for k in range(2, qpos.size):
@@ -192,7 +193,7 @@ def _is_healthy(task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64],
     return bool(c[_Z_LOW] < qpos[2] < c[_Z_HIGH])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def reward(
     task: int, data: Any, c: NDArray[np.float64], action: NDArray[np.float32], speed: float, fingertip: int, target: int
 ) -> tuple[float, bool]:
@@ -228,7 +229,7 @@ def reward(
     return (c[_FORWARD] * speed + survival) - cost, (not healthy) and c[_TERMINATES] != 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def step(
     task: int,
     functions: tuple[int, int],
@@ -266,7 +267,7 @@ def step(
     return reward(task, data, constants, action, speed, fingertip, target)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _observe_flat(
     task: int,
     data: Any,
@@ -281,7 +282,7 @@ def _observe_flat(
         flat[k] = np.float32(observation[k])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def rollout(
     task: int,
     functions: tuple[int, int],
@@ -331,7 +332,7 @@ def rollout(
                 return total, steps, at_gate
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def trace(
     task: int,
     functions: tuple[int, int],

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 
-@njit(cache=True, error_model="numpy")
+
+@kernel
 def accumulate(moments: NDArray[np.float64], observation: NDArray[np.float32]) -> None:
     """Add one observation to packed moments (Welford 1962).
 
@@ -37,7 +38,7 @@ def accumulate_reference(moments: NDArray[np.float64], observation: NDArray[np.f
     moments[1 + size :] += delta * (observation - moments[1 : 1 + size])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def merge_moments(moments: NDArray[np.float64], other: NDArray[np.float64]) -> None:
     """Add packed moments to packed moments, in place (Chan, Golub, LeVeque 1983)."""
     if other[0] == 0.0:

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from esengine.classic_kernels import uniforms
+from esengine.compiled import kernel
 from esengine.normalizer import accumulate
 from esengine.policies import act
 
@@ -18,7 +18,7 @@ _TIME_STEP, _FORCE, _DRAG = 0.1, 5.0, 2.5  # s, cells / s^2, 1 / s: at most 0.2 
 _JITTER = 0.25  # of starts and goals about the middle of their cells
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def place(seed: np.uint64, starts: NDArray[np.float64], goals: NDArray[np.float64], state: NDArray[np.float64]) -> None:
     """Write what ``reset(seed=seed)`` gives into ``state``, (6,): place, speed and goal.
 
@@ -31,7 +31,7 @@ def place(seed: np.uint64, starts: NDArray[np.float64], goals: NDArray[np.float6
     place_by(drawn, starts, goals, state)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def place_by(
     drawn: NDArray[np.float64], starts: NDArray[np.float64], goals: NDArray[np.float64], state: NDArray[np.float64]
 ) -> None:
@@ -43,7 +43,7 @@ def place_by(
         state[4 + k] = goal[k] + _JITTER * (2 * drawn[4 + k] - 1)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def advance(walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float, push_y: float) -> None:
     """One step of 0.1 s: v' = 5 a - 2.5 v. A wall stops the point along the axis on which it is met."""
     for k in range(2):
@@ -56,13 +56,13 @@ def advance(walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float,
         state[k], state[2 + k] = moved, speed
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def distance(x: float, y: float, goal_x: float, goal_y: float) -> float:
     """From a place to a goal, in cells."""
     return math.sqrt((x - goal_x) * (x - goal_x) + (y - goal_y) * (y - goal_y))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def step(walls: NDArray[np.bool_], dense: bool, state: NDArray[np.float64], action: NDArray[np.float64]) -> tuple[float, bool]:
     """Advance ``state`` (6,) in place; returns the reward, and whether the goal is reached, which ends the episode."""
     advance(walls, state, action[0], action[1])
@@ -71,14 +71,14 @@ def step(walls: NDArray[np.bool_], dense: bool, state: NDArray[np.float64], acti
     return (-apart if dense else (1.0 if reached else 0.0)), reached
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def observe(state: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write the flat observation, (8,): achieved goal, desired goal, and the observation proper, place and speed."""
     for k in range(2):
         out[k], out[2 + k], out[4 + k], out[6 + k] = state[k], state[4 + k], state[k], state[2 + k]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def steps(
     walls: NDArray[np.bool_],
     dense: bool,
@@ -92,7 +92,7 @@ def steps(
         rewards[i], reached[i] = step(walls, dense, states[i], actions[i])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def returns(
     walls: NDArray[np.bool_], dense: bool, start: NDArray[np.float64], actions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -108,7 +108,7 @@ def returns(
     return totals
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def rollout(
     walls: NDArray[np.bool_],
     dense: bool,

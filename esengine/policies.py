@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.errors import UserError
 from esengine.seeding import derive_key, draw_unit, generator
 from esengine.spaces import ActionSpec
@@ -163,7 +163,7 @@ class Actor:
         return values.reshape(action.shape)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def fast_tanh(x: np.float32) -> np.float32:
     """tanh to 4e-7, a rational function in x^2 fitted on [-8, 8] with relative error 7e-9 before rounding."""
     x = min(max(x, np.float32(-7.99)), np.float32(7.99))
@@ -175,7 +175,7 @@ def fast_tanh(x: np.float32) -> np.float32:
     return x * p / q
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def dense(weights: NDArray[np.float32], inputs: NDArray[np.float32], num_inputs: int, outputs: NDArray[np.float32]) -> None:
     """One layer: ``outputs = biases + inputs @ weights``, each output summed in the order of inputs.
 
@@ -208,7 +208,7 @@ def dense(weights: NDArray[np.float32], inputs: NDArray[np.float32], num_inputs:
         base += width
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def forward(
     parameters: NDArray[np.float32],
     sizes: NDArray[np.int64],
@@ -262,14 +262,14 @@ def forward_reference(
     return values
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _draw_normal(key: np.uint64, counter: np.uint64) -> float:
     """The standard normal number of two draws of a stream, by Box and Muller's transform."""
     radius = np.sqrt(-2.0 * np.log(1.0 - draw_unit(key, counter)))
     return float(radius * np.cos(2.0 * np.pi * draw_unit(key, counter + np.uint64(1))))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def action_noise(key: np.uint64, num_steps: int, num_outputs: int) -> NDArray[np.float64]:
     """The standard normal numbers behind the actions of one episode of a sampled box policy, (num_steps, num_outputs).
 
@@ -283,7 +283,7 @@ def action_noise(key: np.uint64, num_steps: int, num_outputs: int) -> NDArray[np
     return noise
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def draw_component(
     outputs: NDArray[np.float32], head: tuple[Any, ...], sampled: bool, key: np.uint64, counter: np.uint64, action: Any
 ) -> None:
@@ -307,7 +307,7 @@ def draw_component(
         action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def act(
     parameters: NDArray[np.float32],
     sizes: NDArray[np.int64],
@@ -331,7 +331,7 @@ def act(
     decode(outputs, parameters[offset:], head, sampled, key, step, action)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def decode(
     outputs: NDArray[np.float32],
     log_stds: NDArray[np.float32],

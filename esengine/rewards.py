@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.errors import UserError
 from esengine.policies import forward, forward_reference
 from esengine.seeding import derive_key, generator
@@ -183,7 +183,7 @@ class LearnedReward:
         return LearnedReward(self.spec, *(np.array(arrays[name]) for name in self.arrays()))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def shape(logit: float, form: int) -> float:
     """The reward that a form, by its place in `FORMS`, makes of a logit."""
     clipped = min(max(logit, -MOST_LOGIT), MOST_LOGIT)
@@ -194,7 +194,7 @@ def shape(logit: float, form: int) -> float:
     return -np.log1p(np.exp(-clipped))  # type: ignore[no-any-return]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def score(
     parameters: NDArray[np.float32],
     sizes: NDArray[np.int64],

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.normalizer import accumulate
 from esengine.policies import Actor, act
 from esengine.spaces import ObservationSpec
@@ -117,7 +118,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: int) -> None:
     """Round the observation to float32, add it to the moments, and call `act`, all in one call.
 

@@ -10,8 +10,9 @@ import hashlib
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from esengine.compiled import kernel
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014)
@@ -49,7 +50,7 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def mix64(value: np.uint64) -> np.uint64:
     """SplitMix64's finaliser: a bijection of 64-bit numbers with good avalanche."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -57,19 +58,19 @@ def mix64(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def draw64(key: np.uint64, counter: np.uint64) -> np.uint64:
     """Draw number ``counter`` of a key, uniform on 64 bits."""
     return mix64(key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def draw_unit(key: np.uint64, counter: np.uint64) -> float:
     """Draw number ``counter`` of a key, uniform on [0, 1) with 53 bits."""
     return (draw64(key, counter) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
     """``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count) uint64."""
     seeds = np.empty((groups.size, count), np.uint64)
@@ -80,7 +81,7 @@ def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArr
     return seeds
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def uniforms(key: np.uint64, counters: NDArray[np.int64]) -> NDArray[np.float64]:
     """``draw_unit(key, counter)`` for each counter, (num_counters,) on [0, 1)."""
     draws = np.empty(counters.size)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from esengine.classic_kernels import observe, reset, step
+from esengine.compiled import kernel
 from esengine.environments import EnvironmentSpec
 from esengine.normalizer import accumulate
 from esengine.policies import Actor, act
@@ -185,7 +185,7 @@ def horizon_of(env: gymnasium.Env[Any, Any], max_episode_steps: int | None) -> i
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def trace_classic(
     task: int,
     constant: float,

@@ -6,9 +6,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.environments import EnvironmentSpec
 from esengine.normalizer import accumulate, merge_moments
 from esengine.policies import Actor, act
@@ -111,7 +111,7 @@ class VectorSimulator:
             step += 1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def act_in_lanes(
     active: NDArray[np.bool_],
     parameters: NDArray[np.float32],

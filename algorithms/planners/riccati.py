@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from esengine.algorithms.planners.expansion import Expansion
+from esengine.compiled import kernel
 
 _NEWTON_STEPS = 20
 _LEAST_PIVOT = 1e-12
@@ -55,7 +55,7 @@ def backward(
     return feedback if solve_backward(*arrays, low, high, regularization, *feedback) else None
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def solve_backward(
     jacobians: NDArray[np.float64],
     gradients: NDArray[np.float64],
@@ -105,7 +105,7 @@ def solve_backward(
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _add_product(A: NDArray[np.float64], B: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """``out += A' B``; Numba's own product would need SciPy."""
     for i in range(out.shape[0]):
@@ -116,7 +116,7 @@ def _add_product(A: NDArray[np.float64], B: NDArray[np.float64], out: NDArray[np
             out[i, j] = total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def solve_bounded(
     H: NDArray[np.float64],
     g: NDArray[np.float64],
@@ -164,7 +164,7 @@ def solve_bounded(
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _value(H: NDArray[np.float64], g: NDArray[np.float64], x: NDArray[np.float64]) -> float:
     total = 0.0
     for i in range(g.size):
@@ -174,7 +174,7 @@ def _value(H: NDArray[np.float64], g: NDArray[np.float64], x: NDArray[np.float64
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _solve_free(H: NDArray[np.float64], free: NDArray[np.bool_], right: NDArray[np.float64]) -> bool:
     """Overwrite ``right`` (m, columns) by the solution of H x = right in the free rows, and by 0 in the others.
 

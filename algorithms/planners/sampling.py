@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from esengine.algorithms.planners.contract import check_correlation, check_counts, check_positive
+from esengine.compiled import kernel
 from esengine.counter_normals import fill_normals, fill_normals_reference
 from esengine.dynamics import Dynamics
 from esengine.seeding import derive_seed
@@ -46,7 +46,7 @@ class SamplingPlanner:
         return drawn
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def draw_candidates(
     key: np.uint64,
     num_candidates: int,

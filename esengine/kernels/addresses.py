@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.seeding import draw64
 
 ALIGNMENT = 16  # floats; noise windows start on 64-byte boundaries, since unaligned loads split cache lines
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -> NDArray[np.int64]:
     """Starts of the members' noise windows in the table.
 
@@ -37,7 +37,7 @@ def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -
     return starts
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def parent_indices(key: np.uint64, members: NDArray[np.int64], num_unchanged: int, num_rows: int) -> NDArray[np.int64]:
     """The row that each member comes from, (num_members,) int64.
 

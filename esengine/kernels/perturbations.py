@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 
-@njit(cache=True, error_model="numpy")
+
+@kernel
 def perturb(
     parent: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -41,7 +42,7 @@ def perturb_reference(
     out[:] = parent + np.asarray(scale, parent.dtype) * noise
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def perturb_rows(
     parents: NDArray[np.floating],
     sources: NDArray[np.int64],
@@ -80,7 +81,7 @@ def perturb_rows_reference(
         perturb_reference(parents[source], table, int(start), scale, row)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def perturb_pair(
     mean: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -119,7 +120,7 @@ def perturb_pair_reference(
     perturb_reference(mean, table, start, -scale, minus)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def perturb_pairs(
     mean: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -165,7 +166,7 @@ def perturb_pairs_reference(
         perturb_reference(mean, table, int(starts[member // 2 - first // 2]), sign * scale, row)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def perturb_scaled(
     mean: NDArray[np.floating],
     deviations: NDArray[np.floating],

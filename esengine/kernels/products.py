@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from esengine.compiled import kernel
 
 PANEL = 16  # columns of a tile of registers: two 512-bit vectors of float64
 _LANES = 8
@@ -86,7 +88,7 @@ def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.ascontiguousarray(padded.reshape(-1, PANEL, n).transpose(0, 2, 1))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def multiply_rows(rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
     """``rows @ matrix.T``, (num_rows, num_panels * PANEL): each row's bits do not depend on the others.
 
@@ -118,7 +120,7 @@ def multiply_rows_reference(rows: NDArray[np.float64], panels: NDArray[np.float6
     return rows @ np.concatenate(list(panels), axis=1)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def add_products(left: NDArray[np.float64], right: NDArray[np.float64], lower: bool, out: NDArray[np.float64]) -> None:
     """``out += left.T @ right``, each number of ``out`` one running sum over the rows in order.
 
@@ -143,7 +145,7 @@ def add_products_reference(
     out += np.tril(left.T @ right) if lower else left.T @ right
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def adapt_covariance(
     C: NDArray[np.float64], decay: float, rank_mu: NDArray[np.float64], rate: float, path: NDArray[np.float64]
 ) -> None:
@@ -169,7 +171,7 @@ def adapt_covariance_reference(
     C[:] = decay * C + rank_mu + rate * np.outer(path, path)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def read_rows(
     table: NDArray[np.float32],
     starts: NDArray[np.int64],

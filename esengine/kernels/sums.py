@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from esengine.compiled import kernel
 from esengine.kernels.perturbations import perturb_reference
 
 _TILE = 16384  # outputs of a sum that stay in the first-level caches while all members pass over them
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def weighted_noise_sum(
     weights: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -87,7 +87,7 @@ def weighted_noise_sum_reference(
         out += weight * table[start + first : start + first + out.size].astype(out.dtype)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def weighted_square_sum(
     weights: NDArray[np.floating],
     table: NDArray[np.float32],
@@ -137,7 +137,7 @@ def weighted_square_sum_reference(
         out += (weight * noise) * noise
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def apply_chain(
     root: NDArray[np.floating],
     table: NDArray[np.float32],

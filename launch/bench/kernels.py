@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from esengine import counter_normals, kernels
+from esengine.compiled import kernel
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.noise import create_table
 
@@ -22,7 +23,7 @@ def _read(values: NDArray[np.float32]) -> np.float32:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _triad(a: NDArray[np.float32], b: NDArray[np.float32], scale: np.float32, out: NDArray[np.float32]) -> None:
     for k in range(a.size):
         out[k] = a[k] + scale * b[k]

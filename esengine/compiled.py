@@ -1,0 +1,85 @@
+"""The decorator of all kernels: Numba's ``njit`` with a cache on the disk that knows what a kernel is made of.
+
+Numba's own cache looks at the file of a kernel alone. A kernel that calls one of another module, or reads a constant there,
+would go on with the former machine code after that module has changed: wrong numbers, and no word about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from numba.core.caching import FunctionCache
+
+
+def kernel(function: Callable[..., Any] | None = None, *, inline: Literal["never", "always"] = "never") -> Any:
+    """Compile a function when it is first called, or load it from the cache. A division by 0 gives what NumPy gives.
+
+    Args:
+        function: what to compile.
+        inline: ``always`` puts its code into its callers' before these are compiled.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        dispatcher = njit(error_model="numpy", inline=inline)(function)
+        dispatcher._cache = _KernelCache(function)
+        return dispatcher
+
+    return compiled if function is None else compiled(function)
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache, where a kernel that has the same code but is made of other parts is another one."""
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), ingredients_digest(self._py_func))
+
+
+@cache
+def ingredients_digest(function: FunctionType) -> str:
+    """A digest of a function's code, of the constants that it reads, and of all functions that it calls, wherever they are."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in _ingredients(function, set()):
+        digest.update(len(part).to_bytes(8))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _ingredients(function: FunctionType, met: set[FunctionType]) -> Iterator[bytes]:
+    if function in met:
+        return
+    met.add(function)
+    yield from _code_parts(function.__code__)
+    names = sorted(_global_names(function.__code__))
+    values = [function.__globals__[name] for name in names if name in function.__globals__]
+    for value in [*values, *(cell.cell_contents for cell in function.__closure__ or ())]:
+        yield from _value_parts(value, met)
+
+
+def _value_parts(value: Any, met: set[FunctionType]) -> Iterator[bytes]:
+    value = getattr(value, "py_func", None) or getattr(value, "_defn", value)  # of a kernel, of an intrinsic
+    if isinstance(value, FunctionType):
+        yield from _ingredients(value, met)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _value_parts(item, met)
+    elif isinstance(value, np.ndarray):
+        yield from (str((value.dtype, value.shape)).encode(), value.tobytes())
+    elif isinstance(value, int | float | complex | str | bytes | np.generic | None):
+        yield repr(value).encode()
+
+
+def _code_parts(code: CodeType) -> Iterator[bytes]:
+    yield code.co_code
+    for constant in code.co_consts:
+        yield from _code_parts(constant) if isinstance(constant, CodeType) else (repr(constant).encode(),)
+
+
+def _global_names(code: CodeType) -> set[str]:
+    inner = (_global_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*inner)
