@@ -73,6 +73,7 @@ LEARNERS = {
     "gail": Learner(("train", "gail", *_LEARNED), 2, 4, nothing_is_known_of_the_reward_at_first),
     "inverse-rl": Learner(("train", "inverse-rl", *_LEARNED), 2, 4),
     "airl by ppo": Learner(("train", "airl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND), 2, 4, paid_at_once),
+    "inverse-rl by ppo": Learner(("train", "inverse-rl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND), 2, 4),
     "ppo": Learner(("train", "ppo", *_SWINGS, "--eval-every", "2"), 2, 4, steps_are_counted),
     "a reward": Learner(("train", "openai-es", "--population-size", "20", *_REWARDED, *EVERY_SECOND), 2, 4),
     "goals": Learner(("train", "openai-es", *MAZE, *_MAZES, "--hindsight", "1", "--eval-episodes", "3", *EVERY_SECOND), 2, 4),
