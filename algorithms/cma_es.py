@@ -23,7 +23,7 @@ from esengine import kernels
 from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.factors import eigenbasis, square_root
 from esengine.algorithms.margin import margin_of
-from esengine.algorithms.ranking import by_pair, by_rank
+from esengine.algorithms.ranking import by_pair, by_rank, is_flat, recombination_weights, selection_mass
 from esengine.algorithms.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
 from esengine.algorithms.termination import Termination, Tolerances
@@ -148,6 +148,8 @@ class CMAES:
         self.D = np.ones(len(self.B))  # C = B diag(D^2) B^T then
         self._lineage = next(_LINEAGES)
         self._decomposed = generation
+        k = self.coefficients
+        self._patience = 1 / (10 * n * (k.c_1 + k.c_mu))  # generations between decompositions
         self._triangular = True  # whether A is
         self._panels = np.zeros((0, n, kernels.PANEL))
         self._injected: NDArray[np.float64] | None = None
@@ -192,32 +194,41 @@ class CMAES:
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
         check_results(self, candidates, fitness)
-        k, n = self.coefficients, self.mean.size
-        weights = by_pair(fitness, k.weights) if self.settings.mirrored else by_rank(fitness, k.weights)
-        z_w, y_w, rank_mu = self._moments(weights, population)
+        if not is_flat(fitness):  # else there is nothing to learn, and nothing to forget
+            self._learn(fitness, population)
         self.generation += 1
         self._injected = None
+        if self.generation >= self._decomposed + self._patience:
+            self._decompose()
+        self._termination.remember(fitness, self.mean)
+
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
+        k, n, mirrored = self.coefficients, self.mean.size, self.settings.mirrored
+        rank = by_pair if mirrored else by_rank
+        weights, positive = rank(fitness, k.weights), recombination_weights(fitness, k.weights, rank)
+        acting = positive[::2] - positive[1::2] if mirrored else positive  # the steps of a tied pair cancel
+        if not acting.any():
+            return  # no pair tells where it is better
+        mass = selection_mass(acting)
+        z_w, y_w, rank_mu = self._moments(weights, positive, population)
         self.mean = self.mean + self.sigma * y_w  # eq. 42
         whitened = self.B @ (y_w @ self.B / self.D) if self.settings.factor == "eigen" else z_w  # C^(-1/2) y_w
-        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff) * whitened  # eq. 43
+        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * mass) * whitened  # eq. 43
         length = float(self.p_sigma @ self.p_sigma)
         h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * (self._termination.age + 1))) / n < 2 + 4 / (n + 1)
-        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * k.mu_eff) * y_w  # eq. 45
+        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass) * y_w  # eq. 45
         c_1a = k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c))
         decay = 1 - c_1a - k.c_mu * float(weights.sum())
         kernels.adapt_covariance(self.C, decay, rank_mu, k.c_1, self.p_c)  # eq. 47
         self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))  # eq. 44
-        if self.generation >= self._decomposed + 1 / (10 * n * (k.c_1 + k.c_mu)):
-            self._decompose()
         if self._margin is not None and self._factors is not None:
             deviations = self.sigma * np.sqrt(np.diag(self.C))
             self.mean, self._factors = self._margin.corrected(self.mean, deviations, self._factors)
-        self._termination.remember(fitness, self.mean)
 
     def _moments(
-        self, weights: NDArray[np.float64], population: Population
+        self, weights: NDArray[np.float64], positive: NDArray[np.float64], population: Population
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """sum w+ z, sum w+ y and c_mu sum w' y y^T; a negative weight is rescaled by n / |z|^2 to bound its effect (eq. 46)."""
+        """sum w+ z, sum w+ y and c_mu sum w y y^T; a negative weight is rescaled by n / |z|^2 to bound its effect (eq. 46)."""
         given = 0 if self._injected is None else len(self._injected)
         rescaled, negative = weights.copy(), weights < 0
         steps, normals = self._given_steps()
@@ -227,7 +238,6 @@ class CMAES:
         lengths[negative] = population.squared_lengths(negative)
         shrunk = weights < 0
         rescaled[shrunk] *= self.mean.size / (np.sqrt(lengths[shrunk]) + 1e-9) ** 2
-        positive = np.maximum(weights, 0)
         z_w = population.weighted_noise(positive, np.float64) + positive[:given] @ normals
         rescaled *= self.coefficients.c_mu
         rank_mu = population.covariance(rescaled)

@@ -53,7 +53,7 @@ class Subject:
         settings: the method's, with a ``sigma`` of about 0.3 and a population that improves within 40 generations.
         claims: what it does not notice: ``order`` order-preserving changes of fitness, ``affine`` multiplying fitness and
             adding to it, ``translation`` of the parameters, ``scale`` of the parameters together with ``lengths``,
-            ``rotation`` of the parameters together with the noise; and ``flat``, that equal fitness moves nothing.
+            ``rotation`` of the parameters together with the noise; and ``flat``, that equal fitness moves nothing, nor sigma.
         lengths: settings that have the unit of the parameters.
         sizes: populations that it is tried with, its smallest one first; none for a method of one size.
     """
@@ -220,6 +220,15 @@ def members_that_tie_weigh_the_same(subject: Subject) -> None:
             np.testing.assert_allclose(kind, kind[0], rtol=1e-12, err_msg="members of equal fitness have different weights")
 
 
+def ties_without_information_keep_sigma(subject: Subject) -> None:
+    """Where a few members, or most, are good by chance: sigma wanders, and does not shrink or grow with every generation."""
+    for share in (0.2, 0.8):
+        strategy = subject.strategy()
+        advance(strategy, pool_for(partial(_good_by_chance, np.random.default_rng(0), share)), 60)
+        change = strategy.metrics()["sigma"] / subject.settings.sigma
+        assert 0.05 < change < 20, f"with {share:.0%} good by chance sigma became {change:.1e} times what it was"
+
+
 def order_preserving_changes_of_fitness_change_nothing(subject: Subject) -> None:
     plain, squeezed = subject.strategy(1.0), subject.strategy(1.0)
     advance(plain, pool_for(sphere), 6)
@@ -266,6 +275,7 @@ def equal_fitness_moves_nothing(subject: Subject) -> None:
     strategy = subject.strategy(1.0)
     advance(strategy, pool_for(lambda rows: np.zeros(len(rows))), 3)
     np.testing.assert_array_equal(strategy.parameters(), np.ones(N))
+    assert strategy.metrics()["sigma"] == subject.strategy(1.0).metrics()["sigma"], "equal fitness changed sigma"
 
 
 def works_with(subject: Subject, size: int) -> None:
@@ -310,6 +320,7 @@ _ALWAYS: tuple[Callable[[Subject], None], ...] = (
     failed_members_never_lead,
     a_generation_of_failures_is_survived,
     members_that_tie_weigh_the_same,
+    ties_without_information_keep_sigma,
 )
 _CLAIMED: dict[Claim, Callable[[Subject], None]] = {
     "order": order_preserving_changes_of_fitness_change_nothing,
@@ -323,6 +334,10 @@ _CLAIMED: dict[Claim, Callable[[Subject], None]] = {
 
 def _value(parameters: NDArray[np.floating]) -> float:
     return float(sphere(parameters[None].astype(np.float64))[0])
+
+
+def _good_by_chance(chance: np.random.Generator, share: float, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (chance.random(len(rows)) < share).astype(np.float64)
 
 
 def _refuses(words: str, strategy: Strategy, candidates: Candidates, fitness: NDArray[np.float64], pool: Pool) -> None:

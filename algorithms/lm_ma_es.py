@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import by_rank
+from esengine.algorithms.ranking import is_flat, recombination_weights, selection_mass
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed
@@ -70,7 +70,6 @@ class LMMAES:
         mu = size // 2
         raw = np.maximum(0, math.log(mu + 0.5) - np.log(np.arange(1, size + 1)))
         self.weights = raw / raw.sum()
-        self.mu_w = 1 / float(np.sum(self.weights**2))
         index = np.arange(settings.directions or 4 + int(3 * math.log(n)))
         self.c_sigma = min(0.5, 2 * size / n)
         self.c_d = np.minimum(0.5, 1 / (1.5**index * n))
@@ -94,16 +93,20 @@ class LMMAES:
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
         check_results(self, candidates, fitness)
-        n, c_s = self.mean.size, self.c_sigma
-        z_w = population.weighted_noise(by_rank(fitness, self.weights), np.float64).astype(np.float64)
+        if not is_flat(fitness):
+            self._learn(recombination_weights(fitness, self.weights), population)
+        self.generation += 1
+
+    def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
+        n, c_s, mass = self.mean.size, self.c_sigma, selection_mass(weights)
+        z_w = population.weighted_noise(weights, np.float64).astype(np.float64)
         self.mean = self.mean + self.sigma * transformed(z_w, *self._acting())  # line 12; the transformation is linear
-        self.p_sigma = (1 - c_s) * self.p_sigma + math.sqrt(self.mu_w * c_s * (2 - c_s)) * z_w  # line 13
+        self.p_sigma = (1 - c_s) * self.p_sigma + math.sqrt(mass * c_s * (2 - c_s)) * z_w  # line 13
         c_c = self.c_c[:, None]
-        self.M = (1 - c_c) * self.M + np.sqrt(self.mu_w * c_c * (2 - c_c)) * z_w  # line 15
+        self.M = (1 - c_c) * self.M + np.sqrt(mass * c_c * (2 - c_c)) * z_w  # line 15
         lengths = np.sum(self.M**2, axis=1, keepdims=True)
         self.M *= np.sqrt(np.minimum(1, self._longest * n / np.maximum(lengths, 1e-300)))
         self.sigma *= math.exp(min(1.0, c_s / 2 * (float(self.p_sigma @ self.p_sigma) / n - 1)))  # line 16
-        self.generation += 1
 
     def should_stop(self) -> str | None:
         return out_of_range(np.array([self.sigma]), self.settings.sigma)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +65,34 @@ def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
     result = np.empty_like(shares)
     result[order] = shares
     return result
+
+
+def recombination_weights(
+    fitness: NDArray[np.float64], weights: NDArray[np.float64], rank: Callable[..., NDArray[np.float64]] = by_rank
+) -> NDArray[np.float64]:
+    """The weight of every member in the new mean: those of ``weights`` above zero by rank; they add up to 1.
+
+    Members that failed have none, even where less than half have not.
+
+    Args:
+        fitness: (population_size,), higher is better, not all equal.
+        weights: (population_size,) by rank, best first; those above zero add up to 1.
+        rank: `by_rank` or `by_pair`.
+    """
+    shares = rank(fitness, np.maximum(weights, 0))
+    failed = np.isneginf(fitness)
+    if shares[failed].any():
+        shares[failed] = 0
+        shares /= shares.sum()
+    return shares
+
+
+def selection_mass(weights: NDArray[np.float64]) -> float:
+    """1 / sum w^2: if nothing is selected for, sum w z of standard normal vectors z is N(0, I / mass).
+
+    Ties make it larger than it is by rank. A path of such sums that is normalised without them shrinks, and sigma with it.
+    """
+    return 1 / float(np.sum(np.sort(np.abs(weights))[::-1] ** 2))  # in one order, however the members are
 
 
 def by_pair(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

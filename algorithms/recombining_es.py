@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import by_rank
+from esengine.algorithms.ranking import is_flat, recombination_weights, selection_mass
 from esengine.algorithms.strategy import State, check_results
 from esengine.algorithms.truncation_es import TruncationESSettings
 from esengine.candidates import Candidates, MutatedParents
@@ -38,9 +38,9 @@ class RecombiningES:
         ranks = np.arange(1, mu + 1)
         weights = np.log(mu + 0.5) - np.log(ranks)
         self.weights = np.concatenate([weights / weights.sum(), np.zeros(self.population_size - mu)])
-        self.mu_eff = 1 / np.sum(self.weights**2)
-        self.c_sigma = (self.mu_eff + 2) / (n + self.mu_eff + 5)
-        self.d_sigma = 1 + self.c_sigma + 2 * max(0.0, math.sqrt((self.mu_eff - 1) / (n + 1)) - 1)
+        mu_eff = selection_mass(self.weights)
+        self.c_sigma = (mu_eff + 2) / (n + mu_eff + 5)
+        self.d_sigma = 1 + self.c_sigma + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1)
         self.chi_n = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))  # E|N(0, I)|
         self.p_sigma = np.zeros(n)
 
@@ -49,12 +49,16 @@ class RecombiningES:
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
         check_results(self, candidates, fitness)
-        step = population.weighted_noise(by_rank(fitness, self.weights))  # ~ N(0, I / mu_eff) under neutral selection
-        c = self.c_sigma
-        self.p_sigma = (1 - c) * self.p_sigma + math.sqrt(c * (2 - c) * self.mu_eff) * step.astype(np.float64)
+        if not is_flat(fitness):
+            self._learn(recombination_weights(fitness, self.weights), population)
+        self.generation += 1
+
+    def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
+        step, c = population.weighted_noise(weights), self.c_sigma
+        scale = math.sqrt(c * (2 - c) * selection_mass(weights))
+        self.p_sigma = (1 - c) * self.p_sigma + scale * step.astype(np.float64)
         self.mean = self.mean + self.mean.dtype.type(self.sigma) * step
         self.sigma *= math.exp(min(1.0, c / self.d_sigma * (float(np.linalg.norm(self.p_sigma)) / self.chi_n - 1)))
-        self.generation += 1
 
     def should_stop(self) -> str | None:
         if self.sigma < 1e-12 * self.settings.sigma:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.margin import margin_of
-from esengine.algorithms.ranking import by_rank
+from esengine.algorithms.ranking import is_flat, recombination_weights, selection_mass
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
@@ -95,23 +95,26 @@ class SepCMAES:
 
     def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
         check_results(self, candidates, fitness)
-        k, n = self.coefficients, self.mean.size
-        weights = by_rank(fitness, k.weights)
+        self.generation += 1
+        if not is_flat(fitness):
+            self._learn(recombination_weights(fitness, self.coefficients.weights), population)
+        self._remember(fitness)
+
+    def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
+        k, n, mass = self.coefficients, self.mean.size, selection_mass(weights)
         z_w = population.weighted_noise(weights).astype(np.float64)  # C^(-1/2) y_w
         rank_mu = self.variances * population.weighted_squares(weights)  # sum w y^2
         y_w = np.sqrt(self.variances) * z_w
-        self.generation += 1
         self.mean = self.mean + self.sigma * y_w
-        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * k.mu_eff) * z_w
+        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * mass) * z_w
         length = float(np.sum(self.p_sigma**2))
         h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * self.generation)) / n < 2 + 4 / (n + 1)
-        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * k.mu_eff) * y_w
+        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass) * y_w
         decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)
         self.variances = decay * self.variances + k.c_1 * self.p_c**2 + k.c_mu * rank_mu
         self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))
         if self._margin is not None:
             self.mean, self._factors = self._margin.corrected(self.mean, self.deviations, self._factors)
-        self._remember(fitness)
 
     def _remember(self, fitness: NDArray[np.float64]) -> None:
         valid = fitness[np.isfinite(fitness)]

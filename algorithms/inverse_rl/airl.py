@@ -9,7 +9,7 @@ whose densities are known, so nothing is estimated or stale. Policies must be st
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,12 @@ from esengine.sampling import Steps
 class AIRL(GAIL):
     """The method; see `GAIL`. The policies of the replay are part of its state."""
 
+    name: ClassVar[str] = "airl"
+
     def __init__(self, *arguments: Any) -> None:
         self._policies: list[Sampled] = []
         super().__init__(*arguments)
-        check_density(self.problem.policy, "airl")
+        check_density(self.problem.policy, self.name)
 
     def _take(self, sampled: Sampled) -> None:
         super()._take(sampled)

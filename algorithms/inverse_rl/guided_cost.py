@@ -11,7 +11,7 @@ sample size tells that an estimate would rest on a few trajectories, and the rew
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class GuidedCost(AIRL):
         settings, problem, generator, demonstrations, seed: see `GAIL`.
     """
 
+    name: ClassVar[str] = "inverse-rl"
     settings: InverseRLSettings
 
     def __init__(self, *arguments: Any) -> None:

@@ -71,7 +71,7 @@ SUBJECTS = {
         TruncationESSettings(population_size=40, sigma=0.3, self_adaptive=True, crossover=0.3), RANKED | TURNED, sizes=(5, 1000)
     ),
     "truncation-es weighted": Subject(
-        TruncationESSettings(population_size=40, sigma=0.3, recombination="weighted"), RANKED | TURNED, sizes=(5, *ANY)
+        TruncationESSettings(population_size=40, sigma=0.3, recombination="weighted"), RANKED | TURNED | FLAT, sizes=(5, *ANY)
     ),
     "openai-es": Subject(OpenAIESSettings(population_size=40, sigma=0.3), RANKED | FLAT, sizes=EVEN),
     "openai-es clipup": Subject(
@@ -90,13 +90,13 @@ SUBJECTS = {
         PGPESettings(population_size=40, sigma=0.3, learning_rate=0.06), RANKED | FLAT, ("sigma", "learning_rate"), EVEN
     ),
     "snes": Subject(SNESSettings(sigma=0.3), RANKED | FLAT, sizes=(2, *ANY)),
-    "cma-es": Subject(CMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
-    "cma-es cholesky": Subject(CMAESSettings(sigma=0.3, factor="cholesky"), RANKED, sizes=(4, 100_000)),
-    "cma-es mirrored": Subject(CMAESSettings(sigma=0.3, mirrored=True), RANKED, sizes=(4, 100_000)),
-    "sep-cma-es": Subject(SepCMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
-    "cma-es with restarts": Subject(CMAESSettings(sigma=0.3, restarts="bipop"), RANKED),
+    "cma-es": Subject(CMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
+    "cma-es cholesky": Subject(CMAESSettings(sigma=0.3, factor="cholesky"), RANKED | FLAT, sizes=(4, 100_000)),
+    "cma-es mirrored": Subject(CMAESSettings(sigma=0.3, mirrored=True), RANKED | FLAT, sizes=(4, 100_000)),
+    "sep-cma-es": Subject(SepCMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
+    "cma-es with restarts": Subject(CMAESSettings(sigma=0.3, restarts="bipop"), RANKED | FLAT),
     "cma-es, searches at the same time": Subject(CMAESSettings(sigma=0.3, restarts="ipop", concurrent_searches=3), RANKED),
-    "lm-ma-es": Subject(LMMAESSettings(sigma=0.3), RANKED, sizes=(4, *ANY)),
+    "lm-ma-es": Subject(LMMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
     "pycma": Subject(PyCMASettings(sigma=0.3), RANKED, sizes=(3, 1000, 100_000)),
     "openai-es beside novelty": Subject(NovelSettings(population_size=40, sigma=0.3), frozenset({"order", "affine", "scale"})),
     "a user's own": Subject(HillClimbSettings(population_size=20, sigma=0.3), RANKED | TURNED, sizes=(1, *ANY)),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esengine.algorithms.ranking import best_first, by_rank, centred_ranks
+from esengine.algorithms.coefficients import Coefficients
+from esengine.algorithms.ranking import (
+    best_first,
+    by_pair,
+    by_rank,
+    centred_ranks,
+    is_flat,
+    recombination_weights,
+    selection_mass,
+)
 
 FITNESS = st.lists(st.integers(-3, 3), min_size=2, max_size=30).map(lambda values: np.array(values, float))
 
@@ -65,3 +76,40 @@ def test_ties_are_drawn_by_seed_and_generation_not_by_position() -> None:
     assert len(orders) == 9
     firsts = [best_first(flat, seed, 1)[0] for seed in range(500)]
     assert np.bincount(firsts, minlength=50).max() < 30
+
+
+@given(FITNESS.filter(lambda fitness: fitness.size >= 4 and not is_flat(fitness)), st.integers(0, 3))
+def test_the_weights_of_a_mean_add_up_to_one_with_ties_and_failures(fitness: np.ndarray, num_failed: int) -> None:
+    fitness[np.argsort(fitness)[:num_failed]] = -np.inf
+    weights = Coefficients.default(5, fitness.size, active=True).weights
+    shares = recombination_weights(fitness, weights)
+    np.testing.assert_allclose(shares.sum(), 1)
+    assert (shares >= 0).all()
+    assert not shares[np.isneginf(fitness)].any()
+
+
+def test_members_that_failed_have_no_weight_in_the_mean_even_where_most_have() -> None:
+    weights = Coefficients.default(5, 6, active=True).weights
+    fitness = np.array([-np.inf, 1.0, -np.inf, -np.inf, 2.0, -np.inf])
+    expected = np.where(fitness == 2, weights[0], np.where(fitness == 1, weights[1], 0)) / weights[:2].sum()
+    np.testing.assert_allclose(recombination_weights(fitness, weights), expected)
+
+
+@pytest.mark.parametrize("rank", [by_rank, by_pair])
+def test_distinct_fitness_has_the_mass_of_its_weights(rank: Callable[..., np.ndarray]) -> None:
+    k = Coefficients.default(5, 12, active=True)
+    shares = recombination_weights(np.random.default_rng(0).standard_normal(12), k.weights, rank)
+    assert selection_mass(shares) == k.mu_eff
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_sum_of_steps_of_tied_members_is_as_long_as_its_mass_says(share: float) -> None:
+    random, lengths = np.random.default_rng(0), []
+    weights = Coefficients.default(5, 20, active=True).weights
+    for _ in range(2000):
+        fitness = (random.random(20) < share).astype(float)
+        if not is_flat(fitness):
+            shares = recombination_weights(fitness, weights)
+            step = shares @ random.standard_normal((20, 5))
+            lengths.append(selection_mass(shares) * step @ step)
+    assert abs(np.mean(lengths) - 5) < 0.3  # three standard errors of 2,000 chi-square sums: 0.21

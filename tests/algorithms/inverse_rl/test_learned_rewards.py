@@ -98,6 +98,6 @@ def test_the_canonical_distance_knows_no_scale_and_no_constant() -> None:
 
 def test_inverse_rl_refuses_a_policy_that_has_no_density(tmp_path: Path) -> None:
     search: Any = InverseRLSettings((demonstrations(tmp_path / "d.npz"),))
-    with pytest.raises(UserError, match="a deterministic one has no density"):
+    with pytest.raises(UserError, match="inverse-rl needs a stochastic policy, since a deterministic one has no density"):
         prepare(RunConfig("inverse-rl", TrainSettings(env_id="CartPole-v1"), search), tmp_path / "run")
     assert not (tmp_path / "run").exists()
