@@ -288,7 +288,10 @@ def works_with(subject: Subject, size: int) -> None:
 
 
 def larger_populations_take_no_more_generations(subject: Subject) -> None:
-    """n, 10 n = n^2 and 10^4 members keep sigma in its range; those above the default's number are no slower by the median."""
+    """n, 10 n = n^2 and 10^4 members keep sigma in its range and variances above zero.
+
+    Those above the default's number are no slower by the median.
+    """
     usual = subject.strategy().population_size
     allowed = np.median([generations_to_target(subject, usual, seed) for seed in range(5)])
     for size in (N, 10 * N, 10_000):
@@ -304,6 +307,7 @@ def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
         advance(strategy, pool, 1)
         sigma = strategy.metrics()["sigma"]
         assert 1e-6 * first < sigma < 1e3 * first, f"with {size} members sigma became {sigma}"
+        _variances_are_positive(strategy, size)
         assert strategy.generation < 400, f"with {size} members the target is not reached within 400 generations"
     return strategy.generation
 
@@ -334,6 +338,13 @@ _CLAIMED: dict[Claim, Callable[[Subject], None]] = {
 
 def _value(parameters: NDArray[np.floating]) -> float:
     return float(sphere(parameters[None].astype(np.float64))[0])
+
+
+def _variances_are_positive(strategy: Strategy, size: int) -> None:
+    """Of what a state calls C, a covariance matrix, and variances; a strategy may have neither."""
+    state = strategy.state()
+    least = [np.linalg.eigvalsh(state["C"])[0]] if "C" in state else [state["variances"].min()] if "variances" in state else []
+    assert all(variance > 0 for variance in least), f"with {size} members a variance is not above zero"
 
 
 def _good_by_chance(chance: np.random.Generator, share: float, rows: NDArray[np.float64]) -> NDArray[np.float64]:

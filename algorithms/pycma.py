@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.ranking import is_flat
 from esengine.algorithms.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
 from esengine.candidates import Candidates, GivenPoints
@@ -140,6 +141,8 @@ class PyCMA:
         self.generation, self._born = generation, (np.array(initial, np.float64), sigma, generation)
         self._told: list[NDArray[np.float64]] = []  # costs of each generation
         self._points: list[NDArray[np.float64]] | None = None  # asked for and not yet told
+        self._num_flat = 0  # generations in a row
+        self._patience = 10 + int(30 * initial.size / self.population_size)
         self._ended: dict[str, Any] = {}
         start = initial
         if "bounds" in self._options:
@@ -185,9 +188,11 @@ class PyCMA:
         self._tell(np.where(valid, -fitness, worst))
 
     def _tell(self, costs: NDArray[np.float64]) -> None:
-        with self._alone("tell"):
-            self._search.tell(self._points, costs.tolist())
-            self._ended = dict(self._search.stop())
+        self._num_flat = self._num_flat + 1 if is_flat(costs) else 0
+        if not 0 < self._num_flat <= self._patience:  # the package would end at once where rewards are rare
+            with self._alone("tell"):
+                self._search.tell(self._points, costs.tolist())
+                self._ended = dict(self._search.stop())
         self._told.append(costs)
         self._points = None
         self.generation += 1

@@ -68,7 +68,7 @@ ANY, EVEN = (7, 1000, 100_000), (2, 8, 1000, 100_000)
 SUBJECTS = {
     "truncation-es": Subject(TruncationESSettings(population_size=40, sigma=0.3), RANKED | TURNED, sizes=(5, *ANY)),
     "truncation-es self-adaptive": Subject(
-        TruncationESSettings(population_size=40, sigma=0.3, self_adaptive=True, crossover=0.3), RANKED | TURNED, sizes=(5, 1000)
+        TruncationESSettings(population_size=40, sigma=0.3, self_adaptive=True, crossover=0.3), RANKED | TURNED, sizes=(5, *ANY)
     ),
     "truncation-es weighted": Subject(
         TruncationESSettings(population_size=40, sigma=0.3, recombination="weighted"), RANKED | TURNED | FLAT, sizes=(5, *ANY)
@@ -78,8 +78,11 @@ SUBJECTS = {
         OpenAIESSettings(population_size=40, sigma=0.3, optimizer="clipup", learning_rate=0.06),
         RANKED | TURNED | FLAT,
         ("sigma", "learning_rate"),
+        EVEN,
     ),
-    "openai-es sgd": Subject(OpenAIESSettings(population_size=40, sigma=0.3, optimizer="sgd"), RANKED | TURNED | FLAT),
+    "openai-es sgd": Subject(
+        OpenAIESSettings(population_size=40, sigma=0.3, optimizer="sgd"), RANKED | TURNED | FLAT, sizes=EVEN[1:]
+    ),
     "ars": Subject(
         ARSSettings(population_size=40, sigma=0.3, step_size=0.15),
         RANKED - {"order"} | TURNED | FLAT,
@@ -94,10 +97,10 @@ SUBJECTS = {
     "cma-es cholesky": Subject(CMAESSettings(sigma=0.3, factor="cholesky"), RANKED | FLAT, sizes=(4, 100_000)),
     "cma-es mirrored": Subject(CMAESSettings(sigma=0.3, mirrored=True), RANKED | FLAT, sizes=(4, 100_000)),
     "sep-cma-es": Subject(SepCMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
-    "cma-es with restarts": Subject(CMAESSettings(sigma=0.3, restarts="bipop"), RANKED | FLAT),
+    "cma-es with restarts": Subject(CMAESSettings(sigma=0.3, restarts="bipop"), RANKED | FLAT, sizes=(4, 1000)),
     "cma-es, searches at the same time": Subject(CMAESSettings(sigma=0.3, restarts="ipop", concurrent_searches=3), RANKED),
     "lm-ma-es": Subject(LMMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
-    "pycma": Subject(PyCMASettings(sigma=0.3), RANKED, sizes=(3, 1000, 100_000)),
+    "pycma": Subject(PyCMASettings(sigma=0.3), RANKED | FLAT, sizes=(3, 1000, 100_000)),
     "openai-es beside novelty": Subject(NovelSettings(population_size=40, sigma=0.3), frozenset({"order", "affine", "scale"})),
     "a user's own": Subject(HillClimbSettings(population_size=20, sigma=0.3), RANKED | TURNED, sizes=(1, *ANY)),
 }

@@ -35,6 +35,14 @@ def test_it_is_the_package_step_by_step() -> None:
     assert strategy._search.opts["CMA_active"] is False
 
 
+def test_flat_fitness_is_borne_as_long_as_the_window_of_cma_es() -> None:
+    strategy, pool = PyCMASettings(population_size=10).strategy(np.zeros(10), 0), pool_for(lambda rows: np.zeros(len(rows)))
+    advance(strategy, pool, 40)
+    assert strategy.should_stop() is None
+    advance(strategy, pool, 1)
+    assert "tolfun" in str(strategy.should_stop())
+
+
 def test_numpys_generator_is_left_as_it_was() -> None:
     np.random.seed(1)  # noqa: NPY002
     expected = np.random.random()  # noqa: NPY002

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from esengine.launch.methods import METHODS as METHOD_NAMES
+from esengine.launch.methods import loop_of
 from tests.conftest import Run
 from tests.support.launches import run_all, under_mpirun
 
@@ -40,7 +42,12 @@ METHODS = {
     "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
 }
 FURTHER = {  # not tried on two hosts
-    "cma-es at once": ("train", "cma-es", "--restarts", "ipop", "--concurrent-searches", "3", "--tolerance-fun", "1e3"),
+    "cma-es at once": ("train", "cma-es", "--restarts", "ipop", "--concurrent-searches", "3", "--tolerance-x", "1.1"),
+    "ars V1": ("train", "ars", "--population-size", "24", "--no-normalize-observations"),
+    "cma-es cholesky": ("train", "cma-es", "--population-size", "8", "--factor", "cholesky", "--mirrored"),
+    "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
+    "lm-ma-es": ("train", "lm-ma-es"),
+    "openai-es clipup": ("train", "openai-es", "--population-size", "24", "--optimizer", "clipup"),
     "pycma": ("train", "pycma", "--restarts", "bipop", "--option", "tolfun=40", "CMA_mirrors=true"),
 }
 TASKS = {
@@ -141,7 +148,7 @@ RESUMED = [
     "pgpe",
     "snes",
     "sep-cma-es",
-    "pycma",
+    *FURTHER,
 ]
 
 
@@ -168,7 +175,13 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(
     assert [start["ranks"] for start in starts] == [3, 4]
 
 
-SHARED = ["truncation-es weighted", "openai-es", "pgpe", "snes", "cma-es", "cma-es at once"]
+def test_every_search_is_resumed() -> None:
+    assert {(METHODS | FURTHER)[method][1] for method in RESUMED} == {
+        method for method in METHOD_NAMES if loop_of(method) is None
+    }
+
+
+SHARED = ["truncation-es weighted", "openai-es", "pgpe", "snes", "lm-ma-es", "cma-es", "cma-es at once"]
 
 
 def large(method: str) -> tuple[str, ...]:

@@ -32,20 +32,25 @@ def steps_of(num: int, seed: int = 0) -> Steps:
     return Steps(seen, next_seen, random.uniform(-1, 1, (num, 2)), absorbing, absorbing)
 
 
-def discriminator(hidden: tuple[int, ...] = (8,), **settings: object) -> Discriminator:
-    spec, steps = RewardSpec(3, BOX, hidden), steps_of(50)
+def discriminator(hidden: tuple[int, ...] = (8,), state_only: bool = False, **settings: object) -> Discriminator:
+    spec, steps = RewardSpec(3, BOX, hidden, state_only=state_only), steps_of(50)
     reward = LearnedReward.initial(spec, 0, steps.observations, steps.choices)
     parameters = np.random.default_rng(1).standard_normal(spec.num_parameters).astype(np.float32)
     return Discriminator(GAILSettings(("given",), **settings), 0, replace(reward, parameters=parameters))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("state_only", [False, True])
 @pytest.mark.parametrize("spectral_norm", [False, True])
-def test_what_is_published_scores_as_the_network_does_and_the_absorbing_state_too(spectral_norm: bool) -> None:
-    learner, steps = discriminator(spectral_norm=spectral_norm), steps_of(20, 2)
+def test_what_is_published_scores_as_the_network_does_and_the_absorbing_state_too(
+    spectral_norm: bool, state_only: bool
+) -> None:
+    learner, steps = discriminator(state_only=state_only, spectral_norm=spectral_norm), steps_of(20, 2)
     reward = learner.network.reward()
     logits = learner.logits(learner.examples(steps)).detach().numpy()
     np.testing.assert_allclose(np.clip(logits[:-2], -10, 10), reward.steps(steps.observations, steps.choices)[:-2], atol=1e-4)
     np.testing.assert_allclose(logits[-2:], reward.absorbing, atol=1e-4)
+    others = reward.steps(steps.observations, -steps.choices)[:-2]
+    assert (others == reward.steps(steps.observations, steps.choices)[:-2]).all() == state_only
     if spectral_norm:
         norms = [float(torch.linalg.matrix_norm(weights, 2)) for weights, _ in learner.network.layers()]
         np.testing.assert_allclose(norms, 1, atol=1e-5)
