@@ -34,6 +34,7 @@ from esengine.population import Population
 from esengine.search_space import SearchSpace
 
 _ARRAYS = ("mean", "p_sigma", "p_c", "A", "B", "D")  # of the state
+_SMALLEST_AXIS = 2.0**-7  # of the longest one
 _LINEAGES = itertools.count()  # one number a strategy of this process, by which a pool knows whose factor it holds
 
 
@@ -149,7 +150,7 @@ class CMAES:
         self._lineage = next(_LINEAGES)
         self._decomposed = generation
         k = self.coefficients
-        self._patience = 1 / (10 * n * (k.c_1 + k.c_mu))  # generations between decompositions
+        self._gap = 1 / (10 * n * (k.c_1 + k.c_mu))  # generations between decompositions
         self._triangular = True  # whether A is
         self._panels = np.zeros((0, n, kernels.PANEL))
         self._injected: NDArray[np.float64] | None = None
@@ -198,7 +199,7 @@ class CMAES:
             self._learn(fitness, population)
         self.generation += 1
         self._injected = None
-        if self.generation >= self._decomposed + self._patience:
+        if self.generation >= self._decomposed + self._gap:
             self._decompose()
         self._termination.remember(fitness, self.mean)
 
@@ -206,9 +207,11 @@ class CMAES:
         k, n, mirrored = self.coefficients, self.mean.size, self.settings.mirrored
         rank = by_pair if mirrored else by_rank
         weights, positive = rank(fitness, k.weights), recombination_weights(fitness, k.weights, rank)
-        acting = positive[::2] - positive[1::2] if mirrored else positive  # the steps of a tied pair cancel
+        acting = positive.copy()
+        if mirrored and self._injected is None:  # the steps of a tied pair cancel
+            acting[::2], acting[1::2] = positive[::2] - positive[1::2], 0
         if not acting.any():
-            return  # no pair tells where it is better
+            return  # no pair tells where it is better; what pairs tell of each other is given up
         mass = selection_mass(acting)
         z_w, y_w, rank_mu = self._moments(weights, positive, population)
         self.mean = self.mean + self.sigma * y_w  # eq. 42
@@ -264,8 +267,19 @@ class CMAES:
         if self.settings.factor == "eigen":
             basis = self.B, self.D = eigenbasis(self.C)
         self.A, self._triangular = square_root(self.C, basis)
+        if (largest := float(self._axes()[-1])) < _SMALLEST_AXIS:
+            self._move_scale(2.0 ** math.floor(math.log2(largest)))
         self._panels = kernels.pack_panels(self.A)
         self._decomposed = self.generation
+
+    def _move_scale(self, factor: float) -> None:
+        """Move a factor from the axes of C to sigma: what is sampled stays the same, bit for bit with a power of 2.
+
+        Where a generation replaces nearly all of the matrix, selection shrinks it every time and sigma makes up for that.
+        """
+        self.sigma *= factor
+        self.C /= factor**2
+        self.A, self.D, self.p_c = self.A / factor, self.D / factor, self.p_c / factor
 
     def _axes(self) -> NDArray[np.float64]:
         """Square roots of C's eigenvalues, ascending; without an eigendecomposition A's diagonal, which they enclose."""

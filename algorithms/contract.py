@@ -342,9 +342,10 @@ def _value(parameters: NDArray[np.floating]) -> float:
 
 def _variances_are_positive(strategy: Strategy, size: int) -> None:
     """Of what a state calls C, a covariance matrix, and variances; a strategy may have neither."""
-    state = strategy.state()
-    least = [np.linalg.eigvalsh(state["C"])[0]] if "C" in state else [state["variances"].min()] if "variances" in state else []
-    assert all(variance > 0 for variance in least), f"with {size} members a variance is not above zero"
+    for name, array in strategy.state().items():
+        kind = name.rpartition("/")[2]  # searches of a search have theirs under a prefix
+        least = np.linalg.eigvalsh(array)[0] if kind == "C" else array.min() if kind == "variances" else 1.0
+        assert least > 0, f"with {size} members a variance is not above zero"
 
 
 def _good_by_chance(chance: np.random.Generator, share: float, rows: NDArray[np.float64]) -> NDArray[np.float64]:

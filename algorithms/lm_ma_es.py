@@ -74,7 +74,7 @@ class LMMAES:
         self.c_sigma = min(0.5, 2 * size / n)
         self.c_d = np.minimum(0.5, 1 / (1.5**index * n))
         self.c_c = np.minimum(0.5, size / (4.0**index * n))
-        self.generation = 0
+        self.generation = self._num_learned = 0
         self.mean = np.array(initial, np.float64)
         self.sigma = settings.sigma
         self.p_sigma = np.zeros(n)
@@ -84,7 +84,7 @@ class LMMAES:
 
     def _acting(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The directions that act in this generation, one more each, and their rates."""
-        count = min(self.generation, len(self.M))
+        count = min(self._num_learned, len(self.M))
         return self.M[:count], self.c_d[:count]
 
     def ask(self) -> LimitedSamples:
@@ -95,6 +95,7 @@ class LMMAES:
         check_results(self, candidates, fitness)
         if not is_flat(fitness):
             self._learn(recombination_weights(fitness, self.weights), population)
+            self._num_learned += 1
         self.generation += 1
 
     def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
@@ -118,9 +119,11 @@ class LMMAES:
         return {"sigma": self.sigma}
 
     def state(self) -> State:
-        numbers = {"generation": np.array(self.generation), "sigma": np.array(self.sigma)}
-        return {**numbers, "mean": self.mean, "p_sigma": self.p_sigma, "M": self.M.copy()}
+        numbers = {"generation": self.generation, "learned": self._num_learned, "sigma": self.sigma}
+        arrays = {name: np.array(number) for name, number in numbers.items()}
+        return {**arrays, "mean": self.mean, "p_sigma": self.p_sigma, "M": self.M.copy()}
 
     def restore(self, state: State) -> None:
         self.generation, self.sigma = int(state["generation"]), float(state["sigma"])
+        self._num_learned = int(state["learned"])
         self.mean, self.p_sigma, self.M = state["mean"], state["p_sigma"], np.array(state["M"])

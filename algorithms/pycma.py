@@ -184,7 +184,9 @@ class PyCMA:
         check_results(self, candidates, fitness)
         self.ask()
         valid = np.isfinite(fitness)
-        worst = np.nextafter(-fitness[valid].min(), math.inf) if valid.any() else 0.0  # failed members come last
+        worst = -fitness[valid].min() if valid.any() else 0.0
+        if valid.any() and not is_flat(fitness[valid]):  # else failures would be all that there is to learn
+            worst = np.nextafter(worst, math.inf)  # failed members come last
         self._tell(np.where(valid, -fitness, worst))
 
     def _tell(self, costs: NDArray[np.float64]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from functools import cache
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -54,32 +54,45 @@ def _ingredients(function: FunctionType, met: set[FunctionType]) -> Iterator[byt
     if function in met:
         return
     met.add(function)
-    yield from _code_parts(function.__code__)
-    names = sorted(_global_names(function.__code__))
-    values = [function.__globals__[name] for name in names if name in function.__globals__]
-    for value in [*values, *(cell.cell_contents for cell in function.__closure__ or ())]:
-        yield from _value_parts(value, met)
+    code, names = function.__code__, sorted(_names(function.__code__))
+    yield from _code_parts(code)
+    yield from _value_parts((function.__defaults__, tuple(sorted((function.__kwdefaults__ or {}).items()))), names, met)
+    free = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    scope = function.__globals__ | {name: cell.cell_contents for name, cell in free}
+    for name in sorted({*names, *code.co_freevars} & scope.keys()):
+        yield name.encode()
+        yield from _value_parts(scope[name], names, met)
 
 
-def _value_parts(value: Any, met: set[FunctionType]) -> Iterator[bytes]:
-    value = getattr(value, "py_func", None) or getattr(value, "_defn", value)  # of a kernel, of an intrinsic
-    if isinstance(value, FunctionType):
-        yield from _ingredients(value, met)
+def _value_parts(value: Any, names: list[str], met: set[FunctionType]) -> Iterator[bytes]:
+    """Of a module, what it holds by one of the names that the code reads."""
+    function = getattr(value, "py_func", None) or getattr(value, "_defn", None)  # of a kernel, of an intrinsic
+    if function is not None:
+        yield from _ingredients(function, met)
+    elif isinstance(value, ModuleType):
+        for name in names:
+            if name in vars(value):
+                yield name.encode()
+                yield from _value_parts(vars(value)[name], [], met)
     elif isinstance(value, tuple):
+        yield str(len(value)).encode()
         for item in value:
-            yield from _value_parts(item, met)
+            yield from _value_parts(item, names, met)
     elif isinstance(value, np.ndarray):
         yield from (str((value.dtype, value.shape)).encode(), value.tobytes())
-    elif isinstance(value, int | float | complex | str | bytes | np.generic | None):
+    elif isinstance(value, int | float | complex | str | bytes | np.generic | type | None):
         yield repr(value).encode()
 
 
 def _code_parts(code: CodeType) -> Iterator[bytes]:
-    yield code.co_code
+    yield from (code.co_code, repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
     for constant in code.co_consts:
-        yield from _code_parts(constant) if isinstance(constant, CodeType) else (repr(constant).encode(),)
+        if isinstance(constant, CodeType):
+            yield from _code_parts(constant)
+        else:  # a set has another order in another process
+            yield repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant).encode()
 
 
-def _global_names(code: CodeType) -> set[str]:
-    inner = (_global_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+def _names(code: CodeType) -> set[str]:
+    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, CodeType))
     return set(code.co_names).union(*inner)

@@ -31,6 +31,12 @@ def listed(names: object) -> str:
     return ", ".join(str(name) for name in names)  # type: ignore[attr-defined]
 
 
+def in_one_line(value: object) -> str:
+    """A value of an environment, be it a long array, for a message."""
+    words = " ".join(str(value).split())
+    return words if len(words) <= 120 else f"{words[:100]} ..."
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: ``1 rank``, ``2,048 ranks``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

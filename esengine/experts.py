@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import UserError
+from esengine.errors import UserError, in_one_line
 from esengine.named_code import named_callable
 from esengine.policies import Actor
 from esengine.policy_file import Policy
@@ -118,7 +118,7 @@ class RuleExpert:
         otherwise = None if self._otherwise is None else self._otherwise.act(observation)  # always: it may count steps
         if self._complete and correction is None and otherwise is None:
             raise UserError(
-                f"--rules must know what to do everywhere where they act alone, but none fires for {observation}; "
+                f"--rules must know what to do everywhere where they act alone, but none fires for {in_one_line(observation)}; "
                 "add a rule that does, or --policy or --expert"
             )
         return otherwise if correction is None else correction

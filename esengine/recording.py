@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.errors import UserError, WorkerError
+from esengine.errors import UserError, WorkerError, in_one_line
 from esengine.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.faults import MembersFailed, failure_words
 from esengine.policies import Actor
@@ -373,8 +373,10 @@ def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:
         values = action.flat(wanted)
         reason = action.misfit(values[None])
     except (TypeError, ValueError) as error:
-        raise UserError(f"the expert's action must fit the environment, got {wanted!r}: {error}; correct the expert") from error
+        raise UserError(
+            f"the expert's action must fit the environment, got {in_one_line(wanted)}: {error}; correct the expert"
+        ) from error
     if reason is not None or not np.isfinite(values).all():
         rule = "must be finite" if reason is None else reason.removesuffix(" at step 0")
-        raise UserError(f"the expert's action {rule}, in {wanted!r}; correct the expert")
+        raise UserError(f"the expert's action {rule}, in {in_one_line(wanted)}; correct the expert")
     return values

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -107,8 +107,9 @@ def run_ranks(
 
 
 def leave_status(status: int) -> None:
-    """On the master of local ranks: leave the exit status for `run_ranks`."""
-    Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
+    """On the master of local ranks: leave the exit status for `run_ranks`, if that is still there."""
+    with suppress(OSError):
+        Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
 
 
 def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None) -> int:

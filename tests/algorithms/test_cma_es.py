@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from esengine.algorithms import cma_es
 from esengine.algorithms.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.coefficients import Coefficients, expected_length
+from esengine.algorithms.contract import pool_for as contract_pool
 from esengine.algorithms.factors import cholesky_factor, square_root
 from esengine.algorithms.ranking import by_pair
 from esengine.candidates import chunk_size, chunks
@@ -216,3 +219,26 @@ def test_points_and_a_distribution_are_taken_from_files(tmp_path: Path) -> None:
     for settings, words in cases:
         with pytest.raises(UserError, match=words):
             CMAES(CMAESSettings(**settings), np.zeros(4), 0)
+
+
+def test_a_matrix_that_is_replaced_every_generation_keeps_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the scale moves between sigma and C, by powers of 2: the search is the same bit for bit."""
+
+    def rosenbrock(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        value: NDArray[np.float64] = -np.sum(100 * (rows[:, 1:] - rows[:, :-1] ** 2) ** 2 + (1 - rows[:, :-1]) ** 2, axis=1)
+        return value
+
+    found = []
+    for smallest in (cma_es._SMALLEST_AXIS, 0.0):
+        monkeypatch.setattr(cma_es, "_SMALLEST_AXIS", smallest)
+        strategy = CMAES(CMAESSettings(population_size=2000), np.full(10, 3.0), 0)
+        largest = 0.0
+        pool = contract_pool(rosenbrock)
+        for _ in range(60):
+            candidates = strategy.ask()
+            strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
+            largest = max(largest, strategy.sigma)
+        found.append((largest, strategy.mean, strategy.sigma**2 * strategy.C))
+    assert found[0][0] < 100 < 10_000 < found[1][0]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    np.testing.assert_array_equal(found[0][2], found[1][2])

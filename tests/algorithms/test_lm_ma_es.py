@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,3 +68,11 @@ def test_large_populations_keep_sigma_bounded_and_need_fewer_generations(populat
 def test_bad_settings_are_refused(values: dict[str, int], words: str) -> None:
     with pytest.raises(UserError, match=words):
         LMMAESSettings(**values).check()
+
+
+def test_flat_generations_leave_the_directions_of_a_limited_memory_alone() -> None:
+    strategy = LMMAES(LMMAESSettings(), np.zeros(10), 0)
+    advance(strategy, lambda row: 0.0, 30)
+    candidates: Any = strategy.ask()
+    assert candidates.generation == 31
+    assert len(candidates.directions) == 0

@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 _PARTS = """
+import math
+
+import numpy as np
+
 from esengine.compiled import kernel
 
+NUMBER = np.float64
 SHIFT = 0.5
 TABLE = (1.0, (2.0, 3.0))
 
@@ -21,14 +26,19 @@ def inner(x):
 @kernel(inline="always")
 def inlined(x):
     return x + 100.0
+
+@kernel
+def called_by_its_module(x, more=0.0):
+    return max(math.ceil(x) - 0.5, x) + more
 """
 _WHOLE = """
 from esengine.compiled import kernel
-from parts import SHIFT, TABLE, inlined, inner
+import parts
+from parts import NUMBER, SHIFT, TABLE, inlined, inner
 
 @kernel
 def outer(x):
-    return inlined(inner(x)) + SHIFT + TABLE[1][1]
+    return NUMBER(inlined(inner(x)) + parts.called_by_its_module(SHIFT) + TABLE[1][1])
 """
 _CALL = "from whole import outer; print(outer(2.0), sum(outer.stats.cache_hits.values()))"
 
@@ -47,6 +57,11 @@ def called(folder: Path) -> tuple[float, int]:
         ("return x + 100.0", "return x + 200.0", 209.5),
         ("SHIFT = 0.5", "SHIFT = 1.5", 110.5),
         ("(2.0, 3.0)", "(2.0, 4.0)", 110.5),
+        ("math.ceil", "math.floor", 109.5),
+        ("max(", "min(", 109.5),
+        ("(x) - 0.5", "(x) + 0.5", 110.5),
+        ("more=0.0", "more=2.0", 111.5),
+        ("np.float64", "np.int64", 109.0),
     ],
 )
 def test_a_change_in_another_module_is_seen(tmp_path: Path, before: str, after: str, value: float) -> None:
