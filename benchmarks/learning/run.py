@@ -1,7 +1,7 @@
 """``python -m benchmarks.learning.run``: run the cases, seed after seed, and write ``RESULTS.md`` beside this file.
 
-Runs are kept under ``runs/learning``. One that is finished is not run again and one that was stopped is resumed, so that the
-program may be ended and started at any time; ``--report`` only writes the page from what is there.
+Runs are kept under ``runs/learning``, and what came of them in ``results.json``. One that is finished is not run again and one
+that was stopped is resumed, so that the program may be ended and started at any time; ``--report`` only writes the page.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--ranks", type=int, default=1, help="workers of a run; the results do not depend on it")
     parser.add_argument("--report", action="store_true", help="run nothing, write the page")
     options = parser.parse_args(arguments)
-    failed = False
+    failed, known = False, read_results(HERE)
     if not options.report:
         for case in CASES:
             if not options.only or any(word in case.name for word in options.only):
-                failed |= not all([_run(case, seed, options.ranks) for seed in SEEDS])
+                failed |= not all([_run(case, seed, options.ranks) for seed in SEEDS if seed not in known[case]])
                 write_page(HERE, RUNS)
     write_page(HERE, RUNS)
     return int(failed)
@@ -78,11 +78,21 @@ def outcome(case: Case, folder: Path) -> Outcome | None:
     return Outcome(episodes, last["env_steps"], done["final_return"], rows[-1]["machine"]["elapsed_s"])
 
 
+def read_results(home: Path) -> dict[Case, dict[int, Outcome]]:
+    """What ``results.json`` holds of every case, by seed."""
+    file = home / "results.json"
+    raw = json.loads(file.read_text()) if file.exists() else {}
+    return {case: {int(seed): Outcome(**each) for seed, each in raw.get(case.name, {}).items()} for case in CASES}
+
+
 def write_page(home: Path, runs: Path) -> None:
-    """Write ``RESULTS.md`` and ``results.json`` from the finished runs."""
-    results = {case: [outcome(case, _folder(runs, case, seed)) for seed in SEEDS] for case in CASES}
-    finished = {case: [each for each in outcomes if each is not None] for case, outcomes in results.items()}
-    raw = {case.name: [each._asdict() for each in outcomes] for case, outcomes in finished.items()}
+    """Write ``RESULTS.md`` and ``results.json`` from the finished runs, and from those of before that are not here."""
+    results = read_results(home)
+    for case, outcomes in results.items():
+        here = {seed: outcome(case, _folder(runs, case, seed)) for seed in SEEDS}
+        outcomes |= {seed: each for seed, each in here.items() if each is not None}
+    finished = {case: [outcomes[seed] for seed in sorted(outcomes)] for case, outcomes in results.items()}
+    raw = {case.name: {seed: outcomes[seed]._asdict() for seed in sorted(outcomes)} for case, outcomes in results.items()}
     (home / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
     (home / "RESULTS.md").write_text(page(finished))
 

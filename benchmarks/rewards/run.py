@@ -55,13 +55,16 @@ def cases() -> list[Case]:
     found += [Case("cartpole", "gail", 10, 10, seed, steps * million) for steps in (4, 6) for seed in range(SEEDS)]
     found += [Case("cartpole", "gail", 1, 10, seed, 4 * million) for seed in range(SEEDS)]
     for seed in range(FEW_SEEDS):
-        for task, every in (("halfcheetah", 20), ("hopper", 20)):
-            found += [Case(task, "gail", 11, every, seed, 3 * million), Case(task, "gail by ppo", 11, every, seed, 300_000)]
+        for task, budgets, few in (("halfcheetah", (3, 10), (300_000, million)), ("hopper", (3,), (300_000,))):
+            found += [Case(task, "gail", 11, 20, seed, count * million) for count in budgets]
+            found += [Case(task, "gail by ppo", 11, 20, seed, count) for count in few]
+            found += [Case(task, f"imitation {method}", 11, 20, seed, 300_000) for method in ("gail", "airl")]
         for task, every in (("pendulum", 1), ("cartpole", 10)):
             for method in ("gail", "airl"):
                 found += [Case(task, kind, 10, every, seed, 300_000) for kind in (f"{method} by ppo", f"imitation {method}")]
                 found.append(Case(task, f"imitation {method} {IN_OUR_TIME}", 10, every, seed, 300_000))
-        found += [Case("pendulum", "ppo", 0, 1, seed, 100_000), Case("halfcheetah", "ppo", 0, 1, seed, million)]
+        found += [Case(task, "ppo", 0, 1, seed, 100_000) for task in ("cartpole that falls", "pendulum")]
+        found += [Case("halfcheetah", "ppo", 0, 1, seed, million)]
     for seed in range(2):
         found += [Case("cartpole", kind, 10, 10, seed, 2 * million) for kind in ("random", "constant", "shuffled", "blank")]
         found += [Case("pendulum", kind, 10, 1, seed, 3 * million) for kind in ("random", "shuffled", "blank")]

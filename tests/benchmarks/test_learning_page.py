@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.learning.cases import CASES, SEEDS, Case
-from benchmarks.learning.run import Outcome, outcome, page
+from benchmarks.learning.run import Outcome, outcome, page, read_results, write_page
 from esengine.launch.config import TrainSettings
 from esengine.launch.methods import settings_of
 
@@ -32,6 +32,16 @@ def test_episodes_are_counted_to_the_first_evaluation_at_the_threshold(tmp_path:
     assert reached == Outcome(40, 2000, 339, 8.0)
     assert outcome(CASE, write_run(tmp_path / "never", [100, 200])) == Outcome(None, 2000, 199, 4.0)
     assert outcome(CASE, write_run(tmp_path / "open", [100, 330], done=False)) is None
+
+
+def test_seeds_whose_runs_are_not_here_stay_in_the_results(tmp_path: Path) -> None:
+    case = CASES[0]
+    earlier = Outcome(120, 1, 330.0, 1.0)
+    (tmp_path / "results.json").write_text(json.dumps({case.name: {"1": earlier._asdict()}}))
+    write_run(tmp_path / f"{case.name}-0", [case.threshold + 1])
+    write_page(tmp_path, tmp_path)
+    assert read_results(tmp_path)[case] == {0: Outcome(20, 1000, case.threshold, 2.0), 1: earlier}
+    assert "2 of 2" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_the_median_counts_seeds_that_never_got_there() -> None:
