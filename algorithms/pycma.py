@@ -23,8 +23,8 @@ from esengine.algorithms.ranking import is_flat
 from esengine.algorithms.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
 from esengine.candidates import Candidates, GivenPoints
+from esengine.checks import named_values
 from esengine.errors import UserError, listed
-from esengine.named_values import named_values
 from esengine.population import Population
 from esengine.search_space import SearchSpace
 from esengine.seeding import derive_key

@@ -24,7 +24,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.spaces import ActionSpec, describe
 from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError, check_together
-from esengine.trust import check_trusted
+from esengine.user_code import check_trusted
 
 MINARI = "minari:"
 """Begins the name of a dataset in Minari's own folder."""

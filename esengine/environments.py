@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import gymnasium
 
 from esengine.errors import UserError, listed
-from esengine.trust import modules_of
+from esengine.user_code import find_modules_here, modules_of
 
 gymnasium.register("esengine/CartPoleSwingUp-v0", "esengine.swing_up:CartPoleSwingUp", max_episode_steps=500)
 gymnasium.register("esengine/FixedHorizonCartPole-v0", "esengine.fixed_horizon:FixedHorizonCartPole", max_episode_steps=500)
@@ -79,12 +78,6 @@ class EnvironmentSpec:
             others = "gymnasium.pprint_registry() lists them, those of other packages are named module:EnvId"
             hint = f"close names: {listed(close)}" if close else others
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
-
-
-def find_modules_here() -> None:
-    """Let modules be imported from the current folder, after all others, so that no file there shadows one."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
 
 
 def _route_mujoco_warnings(env_id: str) -> None:

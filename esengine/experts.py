@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, in_one_line
-from esengine.named_code import named_callable
 from esengine.policies import Actor
 from esengine.policy_file import Policy
 from esengine.rules import Rules
 from esengine.spaces import ObservationSpec
+from esengine.user_code import named_callable
 
 
 class Expert(Protocol):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from esengine.errors import UserError
-from esengine.named_code import named_module
 from esengine.spaces import ActionSpec
 from esengine.trajectories import Trajectory
+from esengine.user_code import named_module
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from esengine.errors import UserError
 from esengine.exploration import Wanderer
 from esengine.goal_problem import GoalProblem
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.named_code import named_callable
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
@@ -29,6 +28,7 @@ from esengine.search_space import SearchSpace
 from esengine.simulators import has_compiled
 from esengine.spaces import ActionSpec, ObservationSpec, describe
 from esengine.traces import horizon_of
+from esengine.user_code import named_callable
 from esengine.vectorized import offers_vector
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem

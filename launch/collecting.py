@@ -28,7 +28,7 @@ from esengine.recording import Acting, Recorded, RecordingProblem, record
 from esengine.rules import load_rules
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations, Trajectory
-from esengine.trust import check_trusted
+from esengine.user_code import check_trusted
 from esengine.worker import serve
 from esengine.world import World, available_cores
 

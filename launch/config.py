@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from esengine.algorithms.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
+from esengine.checks import named_values
 from esengine.errors import UserError, counted, listed
 from esengine.faults import FaultRules
 from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.recorded_settings import recorded_settings, settings_from
 from esengine.launch.search_space import SpaceSettings
-from esengine.named_values import named_values
 from esengine.search_space import SearchSpace
-from esengine.trust import modules_of
+from esengine.user_code import modules_of
 
 _MOST_PARAMETERS = 1 << 48  # beyond it NumPy has other words than that there is no memory
 

@@ -25,7 +25,7 @@ from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
 from esengine.rules import load_rules
 from esengine.spaces import describe
-from esengine.trust import check_trusted
+from esengine.user_code import check_trusted
 from esengine.worker import serve
 from esengine.world import World
 

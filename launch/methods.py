@@ -83,7 +83,7 @@ def settings_of(method: str) -> type[Settings]:
 
 def _settings_of_strategy(name: str) -> type[Settings]:
     """The settings beside a user's own strategy. Raises UserError for one that ``esengine train`` cannot run."""
-    from esengine.named_code import named_callable
+    from esengine.user_code import named_callable
 
     strategy = named_callable("--strategy", name, "mypackage.search:HillClimb", "Class")
     module = import_module(name.partition(":")[0])

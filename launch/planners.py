@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, SkillPlanner
+from esengine.checks import named_values
 from esengine.errors import UserError, listed
 from esengine.launch.recorded_settings import settings_from
-from esengine.named_values import named_values
 
 PlannerName = Literal["mppi", "cross-entropy", "ilqr"]
 

@@ -20,7 +20,7 @@ from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED
-from esengine.trust import check_trusted
+from esengine.user_code import check_trusted
 from esengine.world import World
 
 

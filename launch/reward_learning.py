@@ -9,6 +9,7 @@ from typing import Any
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
 from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, InverseRLSettings, RewardLearningSettings
 from esengine.algorithms.ppo import PPOSettings
+from esengine.checks import named_values
 from esengine.errors import UserError, listed
 from esengine.interrupts import StopRequest
 from esengine.launch import policy_gradient
@@ -19,7 +20,6 @@ from esengine.launch.methods import METHODS, loop_of, settings_of
 from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
-from esengine.named_values import named_values
 from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool

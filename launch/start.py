@@ -20,7 +20,7 @@ from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
-from esengine.trust import check_trusted
+from esengine.user_code import check_trusted
 from esengine.world import World
 
 

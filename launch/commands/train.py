@@ -14,7 +14,7 @@ from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import METHODS, defaults_of, settings_of
 from esengine.launch.recorded_settings import settings_from
 from esengine.launch.start import start
-from esengine.trust import check_trusted
+from esengine.user_code import check_trusted
 
 T = TypeVar("T")
 

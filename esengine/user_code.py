@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from esengine.environments import find_modules_here
 from esengine.errors import UserError
 
 
@@ -50,3 +52,38 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
         ) from error
     except Exception as error:
         raise UserError(f"{flag} {shown!r} must import cleanly, but raised {type(error).__name__}: {error}") from error
+
+
+def find_modules_here() -> None:
+    """Let modules be imported from the current folder, after all others, so that no file there shadows one."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def check_trusted(source: object, *names: str) -> None:
+    """Raises UserError for a name ``module:name`` that a file, and not the user, would have imported."""
+    for name in names:
+        if ":" in name:
+            raise UserError(
+                f"{source} names the module {name.removesuffix(':')!r:.200}, whose code would run; "
+                "add --trust-modules if you trust whoever wrote it"
+            )
+
+
+def modules_of(env_id: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts ``module:name`` of an environment: its id, or within an argument.
+
+    Environments that wrap those of another package, such as gymnasium's of the old Gym, import what an argument names.
+    """
+    return tuple(text for text in (env_id, *_texts(arguments)) if ":" in text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts within a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.items()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
