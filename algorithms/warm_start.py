@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.checkpoint import load_newest
 from esengine.errors import UserError
 from esengine.search_space import SearchSpace
+from esengine.storage.checkpoint import load_newest
 
 
 def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
-from esengine.files import JSON_BYTES, array_pieces, parse_arrays, parse_json, read_bytes, replace_lasting
 from esengine.policies import Actor, PolicySpec
 from esengine.spaces import ActionSpec, ObservationSpec
+from esengine.storage.files import JSON_BYTES, array_pieces, parse_arrays, parse_json, read_bytes, replace_lasting
 
 FORMAT = 1
 _KEY = "esengine"

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esengine.files import append_whole
 from esengine.launch.config import RunConfig
 from esengine.launch.run_directory import RunDirectory
+from esengine.storage.files import append_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from esengine.checkpoint import checkpoints
 from esengine.launch.display import Display
 from esengine.launch.metrics import Row, parse_row
 from esengine.launch.run_directory import RunDirectory
+from esengine.storage.checkpoint import checkpoints
 
 
 class Follower:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.curriculum import Curriculum
 from esengine.algorithms.hindsight import improved
-from esengine.checkpoint import Checkpoint
 from esengine.errors import UserError
 from esengine.goal_problem import GoalList, GoalProblem
 from esengine.launch.run_directory import RunDirectory
@@ -17,6 +16,7 @@ from esengine.launch.saving import Snapshot, copied
 from esengine.launch.training import Callback, Training
 from esengine.pool import Pool
 from esengine.recording import Acting, Recorded, pack, record, unpack
+from esengine.storage.checkpoint import Checkpoint
 from esengine.trajectories import Trajectory
 
 

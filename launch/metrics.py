@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from esengine.files import append_whole, parse_json, replace_lasting
+from esengine.storage.files import append_whole, parse_json, replace_lasting
 
 Row = dict[str, Any]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from esengine.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from esengine.errors import UserError, WorkerError
 from esengine.faults import FaultRules, MembersFailed, failure_words
 from esengine.interrupts import StopRequest
@@ -20,6 +19,7 @@ from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED
+from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
 from esengine.world import World
 

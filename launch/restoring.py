@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
 from esengine.candidates import chunks, evaluation_chunk_size
-from esengine.checkpoint import Checkpoint
 from esengine.errors import UserError
 from esengine.launch.build import AnyProblem
 from esengine.launch.jump_start import JumpStart
 from esengine.launch.metrics import is_row
 from esengine.problems import MEMBER, EnvironmentProblem, ObjectiveProblem
+from esengine.storage.checkpoint import Checkpoint
 
 Arrays = dict[str, NDArray[Any]]
 

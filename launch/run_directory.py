@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from esengine.checkpoint import checkpoints
 from esengine.demonstrations import save_demonstrations
 from esengine.errors import UserError, listed
-from esengine.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import MetricsFile
 from esengine.launch.run_lock import RunLock, wait_until_free
 from esengine.launch.slurm.allocation import job_name
 from esengine.reward_file import load_reward, save_reward
+from esengine.storage.checkpoint import checkpoints
+from esengine.storage.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
 from esengine.trajectories import Demonstrations
 
 FORMAT = 1

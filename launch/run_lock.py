@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from esengine.errors import UserError
-from esengine.files import parse_json, read_bytes
 from esengine.launch.slurm.allocation import Allocation
+from esengine.storage.files import parse_json, read_bytes
 
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 _MOST_BYTES = 4096

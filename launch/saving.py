@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.checkpoint import Checkpoint, checkpoints, save_checkpoint
 from esengine.errors import WorkerError
 from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
@@ -20,6 +19,7 @@ from esengine.launch.run_directory import RunDirectory
 from esengine.policy_file import Policy, save_policy
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward
+from esengine.storage.checkpoint import Checkpoint, checkpoints, save_checkpoint
 
 
 @dataclass(frozen=True)

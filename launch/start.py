@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from esengine.checkpoint import checkpoints, load_checkpoint
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.interrupts import StopRequest
 from esengine.launch.audience import shown
@@ -20,6 +19,7 @@ from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
+from esengine.storage.checkpoint import checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
 from esengine.world import World
 

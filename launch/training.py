@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
-from esengine.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.evaluations import Evaluations
 from esengine.interrupts import StopRequest, outlive
@@ -33,6 +32,7 @@ from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.rewarded import RewardedProblem
+from esengine.storage.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 from esengine.worker import serve
 from esengine.world import World
 

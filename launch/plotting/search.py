@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from esengine.errors import UserError
 from esengine.launch.plotting.figures import COLOURS, label_x, logarithmic_y, panels
 from esengine.launch.plotting.runs import X_AXES, PlottedRun, by_task
+from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

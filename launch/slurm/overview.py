@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esengine.checkpoint import checkpoints
 from esengine.errors import UserError
 from esengine.launch.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
+from esengine.storage.checkpoint import checkpoints
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
 _COLUMNS = ("job", "state", "nodes", "time", "starts", "generation", "checkpoint", "return", "run")

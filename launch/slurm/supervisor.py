@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from esengine.checkpoint import checkpoints
 from esengine.errors import UserError
 from esengine.interrupts import StopRequest
 from esengine.launch.commands.resume import parse_resume, resume_changes
@@ -22,6 +21,7 @@ from esengine.launch.slurm.allocation import Allocation
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.start import resume, start
 from esengine.launch.time_limit import VARIABLE
+from esengine.storage.checkpoint import checkpoints
 
 IDLE_STARTS = 2
 """Starts in a row that may make no progress before the job gives up."""

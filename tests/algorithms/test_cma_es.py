@@ -17,12 +17,12 @@ from esengine.algorithms.contract import pool_for as contract_pool
 from esengine.algorithms.factors import cholesky_factor, square_root
 from esengine.algorithms.ranking import by_pair
 from esengine.candidates import chunk_size, chunks
-from esengine.checkpoint import Checkpoint, save_checkpoint
 from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
+from esengine.storage.checkpoint import Checkpoint, save_checkpoint
 from esengine.world import World
 
 with warnings.catch_warnings():

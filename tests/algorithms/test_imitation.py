@@ -15,7 +15,6 @@ from esengine.algorithms.aggregation import outgrown
 from esengine.algorithms.behavior_cloning import BehaviorCloningSettings, Examples, Learner, LearnerSettings
 from esengine.algorithms.dagger import DAggerSettings, expert_share
 from esengine.algorithms.dart import confusion, error_covariance, square_root
-from esengine.checkpoint import load_newest
 from esengine.demonstrations import load_demonstrations
 from esengine.errors import UserError
 from esengine.experts import FunctionExpert
@@ -24,6 +23,7 @@ from esengine.policies import Actor, PolicySpec
 from esengine.recording import Acting, record_episode, unpack
 from esengine.rules import Rules, load_rules
 from esengine.spaces import ActionSpec, describe
+from esengine.storage.checkpoint import load_newest
 from esengine.trajectories import Trajectory, Transitions
 from esengine.world import World
 from examples.tightrope import Tightrope, walk

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from esengine.checkpoint import Checkpoint, checkpoints, load_newest, remove_after, remove_unfinished, save_checkpoint
 from esengine.errors import UserError
+from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, remove_after, remove_unfinished, save_checkpoint
 
 
 def checkpoint(generation: int, finished: dict[int, bytes] | None = None) -> Checkpoint:
@@ -175,7 +175,9 @@ def test_a_checkpoint_that_may_not_be_read_is_neither_passed_over_nor_removed(
     def refuse(path: Path) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("esengine.checkpoint.read_json", refuse)  # the superuser, who may run the tests, reads everything
+    monkeypatch.setattr(
+        "esengine.storage.checkpoint.read_json", refuse
+    )  # the superuser, who may run the tests, reads everything
     with pytest.raises(UserError, match=r"must be readable, but: .*Permission denied"):
         load_newest(tmp_path)
 

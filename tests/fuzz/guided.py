@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from esengine import checkpoint, files, policy_file
+from esengine import policy_file
 from esengine.launch import config, metrics, recorded_settings, restoring, run_directory, run_lock
 from esengine.launch.commands import train
+from esengine.storage import checkpoint, files
 from tests.fuzz import test_readers
 
 FUZZERS = {

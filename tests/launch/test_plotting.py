@@ -11,7 +11,6 @@ import pytest
 from matplotlib import image
 
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
-from esengine.checkpoint import Checkpoint, save_checkpoint
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.plotting.benchmarks import draw_profile, profile_of_file, read_figures
@@ -20,6 +19,7 @@ from esengine.launch.plotting.curves import band, draw_curves
 from esengine.launch.plotting.runs import PlottedRun, by_task, find_runs
 from esengine.launch.plotting.search import axis_lengths, draw_fitness
 from esengine.launch.run_directory import RunDirectory
+from esengine.storage.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Run
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.openai_es import OpenAIESSettings
-from esengine.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
 from esengine.errors import WorkerError
 from esengine.launch import saving
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import RunResult, run
+from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
 from esengine.world import World
 from tests.launch.test_training import training
 from tests.mpi.test_ranks import rows, same_run

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from esengine.algorithms import CMAESSettings
 from esengine.algorithms.openai_es import OpenAIESSettings
 from esengine.algorithms.truncation_es import TruncationESSettings
-from esengine.checkpoint import checkpoints
 from esengine.errors import Interrupted
 from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
@@ -24,6 +23,7 @@ from esengine.launch.training import RunResult, Training
 from esengine.noise import NoiseTable, create_table
 from esengine.opening import open_desk
 from esengine.pool import Pool
+from esengine.storage.checkpoint import checkpoints
 from esengine.world import World
 from tests.mpi.test_ranks import rows, same_run
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.files import array_pieces, flush_folder, parse_arrays, read_bytes, read_json, remove, write_lasting
+from esengine.storage.files import array_pieces, flush_folder, parse_arrays, read_bytes, read_json, remove, write_lasting
 
 FORMAT = 2
 _NAME = re.compile(r"[0-9]{6,}(\+[0-9]{6,})?")
