@@ -34,7 +34,7 @@ from esengine.noise import CounterNoise, Noise, NoiseTable, create_table
 from esengine.pool import Pool
 from esengine.population import Population
 from esengine.problems import MEMBER, OK, ObjectiveProblem
-from esengine.world import World
+from esengine.ranks.world import World
 
 N = 10
 """Parameters of the functions that strategies are tried on."""

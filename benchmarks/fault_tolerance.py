@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from esengine.interrupts import StopRequest
 from esengine.launch import local_mpi
 from esengine.launch.bench.ranks import Request, measured_by_ranks
+from esengine.ranks.signals import StopRequest
 
 
 @dataclass(frozen=True)

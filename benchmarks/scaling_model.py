@@ -154,8 +154,8 @@ def simulate(settings: ModelSettings, costs: Costs, num_ranks: int, kind: Length
 
 def check(costs: Costs, rows: list[dict[str, Any]]) -> bool:
     """Print simulated against measured seconds of generations with sleeping members; whether all agree within 10 %."""
-    from esengine.interrupts import StopRequest
     from esengine.launch.bench.ranks import measured_by_ranks
+    from esengine.ranks.signals import StopRequest
 
     sleep_s = {row["name"]: row["value"] for row in rows}[dispatch.SLEEP_COST]
     here = replace(costs, worker_s=sleep_s, latency_s=0.0)

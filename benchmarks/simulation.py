@@ -15,8 +15,8 @@ from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
 from esengine.launch.bench import dispatch
 from esengine.population import noise_sum_slices
+from esengine.ranks.world import FANOUT
 from esengine.worklist import IN_FLIGHT, WorkList
-from esengine.world import FANOUT
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from esengine import __version__
-from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
+from esengine.ranks.signals import StopRequest
 
 project = "esengine"
 author = "the esengine authors"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from esengine.population import Population as Population
     from esengine.problems import EnvironmentProblem as EnvironmentProblem
     from esengine.problems import ObjectiveProblem as ObjectiveProblem
-    from esengine.world import World as World
+    from esengine.ranks.world import World as World
 
 _HOME = {
     "AntitheticPairs": "esengine.candidates",
@@ -40,7 +40,7 @@ _HOME = {
     "Population": "esengine.pool",
     "ScaledSamples": "esengine.candidates",
     "UserError": "esengine.errors",
-    "World": "esengine.world",
+    "World": "esengine.ranks.world",
     "evaluate": "esengine.launch.api",
     "load_policy": "esengine.policy_file",
     "minimize": "esengine.launch.api",

@@ -12,12 +12,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from esengine import messages
 from esengine.desk import Desk
 from esengine.errors import WorkerError
 from esengine.faults import FaultRules
-from esengine.guard import REPLACEMENT_VARIABLE
-from esengine.world import World
+from esengine.ranks import messages
+from esengine.ranks.guard import REPLACEMENT_VARIABLE
+from esengine.ranks.world import World
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -19,11 +19,11 @@ from esengine.candidates import (
     evaluation_chunk_size,
 )
 from esengine.faults import Failure, MembersFailed
-from esengine.messages import Task
-from esengine.node_memory import NodeMemory, map_bundle
 from esengine.noise import Noise
 from esengine.problems import Problem, failed_records, failure_of
 from esengine.product_sums import product_sum, product_tile
+from esengine.ranks.messages import Task
+from esengine.ranks.node_memory import NodeMemory, map_bundle
 
 
 class Kind(IntEnum):

@@ -11,16 +11,16 @@ from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
-from esengine import messages
 from esengine.crew import Crew
 from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, WorkerError
 from esengine.faults import MOST_DEATHS, Failure, FaultRules, failure_words
-from esengine.interrupts import StopRequest
-from esengine.messages import Results, Task
 from esengine.problems import failed_records
+from esengine.ranks import messages
+from esengine.ranks.messages import Results, Task
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import Backoff
 from esengine.worklist import IN_FLIGHT, WorkList, unfinished
-from esengine.world import Backoff
 
 
 class Failures:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from esengine.desk import Desk, Kind
 from esengine.faults import Failure, MembersFailed
-from esengine.interrupts import StopRequest
-from esengine.messages import Task
+from esengine.ranks.messages import Task
+from esengine.ranks.signals import StopRequest
 from esengine.worklist import Pace
 
 _CALL_S, _MOST = 2e-3, 256  # seconds and units of one call, whose members' rows are made at once

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from esengine import counter_normals, kernels
 from esengine.errors import UserError
-from esengine.node_memory import NOISE, NodeMemory, check_room, map_array
+from esengine.ranks.node_memory import NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
 _BLOCK = 1 << 16  # numbers; what ranks divide among themselves when they fill a table

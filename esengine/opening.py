@@ -6,10 +6,10 @@ import numpy as np
 
 from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, ScaledSamples
 from esengine.desk import Desk
-from esengine.node_memory import NodeMemory
 from esengine.noise import CounterNoise, Noise, create_table, reserve
 from esengine.problems import EnvironmentProblem, Problem
-from esengine.world import World
+from esengine.ranks.node_memory import NodeMemory
+from esengine.ranks.world import World
 
 _NO_PART = 1 << 62  # past the last block of any table
 

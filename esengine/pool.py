@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import guard, messages
 from esengine.candidates import Candidates, PolicyEpisodes, chunks
 from esengine.crew import Crew
 from esengine.desk import Desk, Kind
@@ -24,13 +23,14 @@ from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.evaluations import Evaluations, joined
 from esengine.executor import Executor
 from esengine.faults import Failure, FaultRules, MembersFailed
-from esengine.interrupts import Abandoned, StopRequest
-from esengine.messages import Task
 from esengine.population import Population
 from esengine.problems import MEMBER
 from esengine.publishing import Publisher
+from esengine.ranks import guard, messages
+from esengine.ranks.messages import Task
+from esengine.ranks.signals import Abandoned, StopRequest
+from esengine.ranks.world import Backoff, World
 from esengine.worklist import unfinished
-from esengine.world import Backoff, World
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 

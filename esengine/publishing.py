@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from esengine import messages
 from esengine.crew import Crew
 from esengine.desk import Desk
 from esengine.errors import Interrupted
-from esengine.interrupts import StopRequest
-from esengine.node_memory import pack, unpack
-from esengine.world import Backoff, World, place_in_tree
+from esengine.ranks import messages
+from esengine.ranks.node_memory import pack, unpack
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import Backoff, World, place_in_tree
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -8,7 +8,7 @@ from pathlib import Path
 import esengine
 from esengine.demonstrations import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.world import World
+from esengine.ranks.world import World
 
 
 def main(folder: Path = Path("runs/cloning-example"), episodes: int = 10, generations: int = 200) -> tuple[float, float]:

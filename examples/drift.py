@@ -15,7 +15,7 @@ import esengine
 from esengine.demonstrations import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies import forward_reference
-from esengine.world import World
+from esengine.ranks.world import World
 from examples.tightrope import walk
 
 EXPERT, ROPE = "examples.tightrope:walk", "examples.tightrope:Tightrope-v0"

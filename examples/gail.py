@@ -10,7 +10,7 @@ from pathlib import Path
 import esengine
 from esengine.demonstrations import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.world import World
+from esengine.ranks.world import World
 
 
 def main(folder: Path, budget: int = 4_000_000) -> tuple[float, float]:

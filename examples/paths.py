@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from esengine.demonstrations import load_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.ranks.world import World
 from esengine.trajectories import Demonstrations
-from esengine.world import World
 
 
 def recorded(source: Path, episodes: int) -> Demonstrations:

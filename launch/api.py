@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, WorkerError, listed
-from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.endings import DONE
 from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
@@ -30,8 +29,9 @@ from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import Problem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.worker import serve
-from esengine.world import World
 
 T = TypeVar("T")
 

@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display
 from esengine.launch.follower import newest_generation
 from esengine.launch.local_mpi import launched_by_us, path_of_modules
 from esengine.launch.metrics import Row
 from esengine.launch.run_directory import RunDirectory
+from esengine.ranks.signals import StopRequest
 
 _RANK_VARIABLE = "OMPI_COMM_WORLD_RANK"
 _PATIENCE_S = 10.0  # for the narrator's last words

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from esengine import __version__
 from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed, nearest
-from esengine.interrupts import StopRequest
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
-from esengine.world import World, prepare_rank
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World, prepare_rank
 
 _CLOSING = (
     "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."

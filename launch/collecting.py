@@ -14,7 +14,6 @@ from esengine.dynamics import ClassicDynamics, Dynamics, ObservableDynamics, mak
 from esengine.environments import EnvironmentSpec
 from esengine.errors import RanksFailed, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
-from esengine.interrupts import StopRequest
 from esengine.launch.config import env_arguments
 from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
@@ -24,13 +23,14 @@ from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy
 from esengine.pool import Pool
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World, available_cores
 from esengine.recording import Acting, Recorded, RecordingProblem, record
 from esengine.rules import load_rules
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations, Trajectory
 from esengine.user_code import check_trusted
 from esengine.worker import serve
-from esengine.world import World, available_cores
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import Row
 from esengine.launch.progress import Progress
+from esengine.ranks.signals import StopRequest
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
 _COMPILING = "compiling kernels (once for this machine)"

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esengine import session
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
 from esengine.launch.run_directory import versions
-from esengine.node_memory import ROOT, free_bytes
 from esengine.policies import Actor, PolicySpec
+from esengine.ranks import shared_folder
+from esengine.ranks.node_memory import ROOT, free_bytes
+from esengine.ranks.world import available_cores
 from esengine.rollouts import run_episode
 from esengine.spaces import describe
-from esengine.world import available_cores
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -100,7 +100,7 @@ def _software() -> list[Finding]:
 def _machine() -> list[Finding]:
     threads = {name: os.environ.get(name, "unset") for name in _THREAD_VARIABLES}
     free = free_bytes()
-    removed = session.remove_abandoned(ROOT)
+    removed = shared_folder.remove_abandoned(ROOT)
     memory = f"{free / 2**20:,.0f} MB free in {ROOT}"
     if removed:
         memory += f"; removed {len(removed)} folder(s) that killed runs had left"

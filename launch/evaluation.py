@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import RanksFailed, UserError, WorkerError
 from esengine.faults import failure_words
-from esengine.interrupts import StopRequest
 from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.opening import open_desk
@@ -23,11 +22,12 @@ from esengine.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.rules import load_rules
 from esengine.spaces import describe
 from esengine.user_code import check_trusted
 from esengine.worker import serve
-from esengine.world import World
 
 
 @dataclass(frozen=True)

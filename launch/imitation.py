@@ -22,7 +22,6 @@ from esengine.dynamics import Dynamics, ObservableDynamics, make_dynamics
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
-from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.planners import check_planner, load_planner
@@ -32,12 +31,13 @@ from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
 from esengine.rules import Rules, load_rules
 from esengine.traces import horizon_of
 from esengine.trajectories import Demonstrations
 from esengine.worker import serve
-from esengine.world import World
 
 _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     DAggerSettings: DAgger,

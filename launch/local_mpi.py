@@ -15,14 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import esengine
-from esengine import session
 from esengine.errors import Interrupted, UserError
-from esengine.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
-from esengine.interrupts import StopRequest
 from esengine.launch.remarks import Relay
 from esengine.launch.slurm.allocation import Allocation
-from esengine.node_memory import ROOT
-from esengine.world import READY, available_cores, is_launched
+from esengine.ranks import shared_folder
+from esengine.ranks.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
+from esengine.ranks.node_memory import ROOT
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import READY, available_cores, is_launched
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
 """Names the launcher in place of the environment's mpirun; srun is one as well."""
@@ -156,9 +156,9 @@ def _session_folder() -> Iterator[Path]:
 
     This process keeps a lock in it, which the kernel drops however the process ends.
     """
-    session.remove_abandoned(ROOT)
-    folder = Path(tempfile.mkdtemp(prefix=f".{session.PREFIX}", dir=ROOT))
-    alive = session.join(folder)
+    shared_folder.remove_abandoned(ROOT)
+    folder = Path(tempfile.mkdtemp(prefix=f".{shared_folder.PREFIX}", dir=ROOT))
+    alive = shared_folder.join(folder)
     try:
         folder = folder.rename(folder.with_name(folder.name[1:]))  # it has its name once it is locked
         yield folder

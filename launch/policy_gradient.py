@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from esengine.algorithms.ppo import PPO, PPOSettings
 from esengine.errors import UserError
-from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.imitation import RecordingTraining
@@ -17,9 +16,10 @@ from esengine.launch.training import Callback, RunResult
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
 from esengine.worker import serve
-from esengine.world import World
 
 P = TypeVar("P", bound=PPO)
 

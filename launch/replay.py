@@ -9,7 +9,6 @@ from safetensors import SafetensorError
 
 from esengine.errors import UserError, WorkerError
 from esengine.faults import FaultRules, MembersFailed, failure_words
-from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.methods import loop_of
@@ -19,9 +18,10 @@ from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
-from esengine.world import World
 
 
 def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRequest) -> int:

@@ -11,7 +11,6 @@ from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, 
 from esengine.algorithms.ppo import PPOSettings
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
-from esengine.interrupts import StopRequest
 from esengine.launch import policy_gradient
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
@@ -24,10 +23,11 @@ from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.sampling import SamplingProblem
 from esengine.traces import horizon_of
 from esengine.worker import serve
-from esengine.world import World
 
 _MEANINGLESS = (
     "objective",

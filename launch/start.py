@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.interrupts import StopRequest
 from esengine.launch.audience import shown
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.compiling import on_compiling
@@ -19,9 +18,10 @@ from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
 from esengine.noise import check_table_room, table_log2
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
-from esengine.world import World
 
 
 def start(config: RunConfig, stop: StopRequest) -> int:

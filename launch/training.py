@@ -14,7 +14,6 @@ from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.evaluations import Evaluations
-from esengine.interrupts import StopRequest, outlive
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.failure_log import FailureLog
@@ -31,10 +30,11 @@ from esengine.noise import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
+from esengine.ranks.signals import StopRequest, outlive
+from esengine.ranks.world import World
 from esengine.rewarded import RewardedProblem
 from esengine.storage.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 from esengine.worker import serve
-from esengine.world import World
 
 Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""

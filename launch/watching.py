@@ -12,11 +12,11 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.errors import UserError
-from esengine.interrupts import StopRequest
 from esengine.launch.display import Display, duration
 from esengine.launch.endings import DONE, FAILED, OUTCOMES, resumption
 from esengine.launch.follower import Follower
 from esengine.launch.run_directory import RunDirectory
+from esengine.ranks.signals import StopRequest
 
 State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
 

@@ -34,7 +34,7 @@ from esengine.algorithms.strategy import Strategy
 from esengine.desk import Desk
 from esengine.noise import Noise, create_table
 from esengine.pool import Pool
-from esengine.world import World
+from esengine.ranks.world import World
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -26,7 +26,7 @@ from esengine.algorithms import CMAES, CMAESSettings
 from esengine.desk import Desk
 from esengine.noise import Noise, create_table
 from esengine.pool import Pool
-from esengine.world import World
+from esengine.ranks.world import World
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

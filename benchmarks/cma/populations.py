@@ -24,7 +24,7 @@ from esengine.algorithms import CMAES, CMAESSettings, SepCMAES, SepCMAESSettings
 from esengine.desk import Desk
 from esengine.noise import Noise, create_table
 from esengine.pool import Pool
-from esengine.world import World
+from esengine.ranks.world import World
 
 TARGET = 1e-8
 LIMIT = 1000  # generations for each parameter

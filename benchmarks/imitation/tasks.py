@@ -16,7 +16,7 @@ from benchmarks.imitation.starts import returns_of
 from esengine import load_policy, train
 from esengine.demonstrations import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.world import World
+from esengine.ranks.world import World
 from examples.pendulum import swing_up
 
 HERE = Path(__file__).resolve().parent

@@ -7,10 +7,10 @@ import signal
 import statistics
 import time
 
-from esengine.interrupts import SIGNALS, StopRequest
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.bench.ranks import Request, Timings, answered_by_ranks, measured_by_ranks
+from esengine.ranks.signals import SIGNALS, StopRequest
 
 NUM_WORKERS = 2
 NUM_MEMBERS = 32_767  # the largest population whose units are single members

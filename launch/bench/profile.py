@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from esengine.errors import WorkerError
-from esengine.interrupts import StopRequest
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.local_mpi import run_ranks
-from esengine.world import available_cores
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import available_cores
 
 
 def bench_profile(settings: BenchSettings, stop: StopRequest) -> list[Figure]:

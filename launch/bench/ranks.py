@@ -21,7 +21,6 @@ from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
 from esengine.environments import EnvironmentSpec
 from esengine.errors import WorkerError
 from esengine.faults import FaultRules
-from esengine.interrupts import StopRequest
 from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.local_mpi import run_ranks
 from esengine.noise import table_log2
@@ -29,9 +28,10 @@ from esengine.opening import open_desk
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, Problem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.spaces import describe
 from esengine.worker import serve
-from esengine.world import World
 
 _NO_TIMEOUT_S = 3600.0
 

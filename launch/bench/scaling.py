@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 
-from esengine.interrupts import StopRequest
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.bench.ranks import Request, measured_by_ranks
-from esengine.world import available_cores
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import available_cores
 
 _MEMBERS = 64  # of a worker in weak scaling, and of the least number of cores in strong scaling
 

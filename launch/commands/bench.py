@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from esengine.errors import listed
-from esengine.interrupts import StopRequest
 from esengine.launch.bench.command import SUBJECTS, bench
 from esengine.launch.bench.figures import BenchSettings
 from esengine.launch.commands.parsing import parse
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

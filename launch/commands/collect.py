@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from esengine.interrupts import StopRequest
 from esengine.launch.collecting import CollectSettings, collect_command
 from esengine.launch.commands.parsing import parse
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

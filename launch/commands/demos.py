@@ -13,9 +13,9 @@ import tyro
 from esengine import demonstrations as files
 from esengine.demonstrations import load_demonstrations, save_demonstrations
 from esengine.errors import UserError
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.inspection import describe_demonstrations, table
+from esengine.ranks.signals import StopRequest
 
 
 @dataclass(frozen=True)

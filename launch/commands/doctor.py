@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.doctor import DoctorSettings, doctor
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse_with_argument
 from esengine.launch.evaluation import EvaluateSettings, evaluate_command
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -11,11 +11,11 @@ from typing import Annotated
 import tyro
 
 from esengine.errors import UserError
-from esengine.interrupts import StopRequest
 from esengine.launch.collecting import CollectSettings, collected
 from esengine.launch.commands.parsing import parse
 from esengine.launch.endings import DONE
 from esengine.launch.failures import as_json, cluster_failures, report
+from esengine.ranks.signals import StopRequest
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse, split_at_dashes
 from esengine.launch.slurm.supervisor import JobSettings, supervise
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse_with_argument
 from esengine.launch.plotting.command import PlotSettings, plot
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

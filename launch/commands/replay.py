@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.replay import replay
+from esengine.ranks.signals import StopRequest
 
 
 @dataclass(frozen=True)

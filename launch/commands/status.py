@@ -7,9 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.slurm.overview import show_status
+from esengine.ranks.signals import StopRequest
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from esengine.errors import UserError, listed
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import flags_of, parse, split_at_dashes
 from esengine.launch.slurm.settings import SBATCH_OPTIONS, SubmitSettings
 from esengine.launch.slurm.submission import submit
+from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError, listed
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.parsing import parse
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import METHODS, defaults_of, settings_of
 from esengine.launch.recorded_settings import settings_from
 from esengine.launch.start import start
+from esengine.ranks.signals import StopRequest
 from esengine.user_code import check_trusted
 
 T = TypeVar("T")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esengine.errors import UserError
-from esengine.interrupts import StopRequest
 from esengine.launch.commands.resume import parse_resume, resume_changes
 from esengine.launch.commands.train import parse_train
 from esengine.launch.config import RunConfig
@@ -21,6 +20,7 @@ from esengine.launch.slurm.allocation import Allocation
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.start import resume, start
 from esengine.launch.time_limit import VARIABLE
+from esengine.ranks.signals import StopRequest
 from esengine.storage.checkpoint import checkpoints
 
 IDLE_STARTS = 2

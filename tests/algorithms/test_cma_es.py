@@ -22,8 +22,8 @@ from esengine.errors import UserError
 from esengine.noise import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
+from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint
-from esengine.world import World
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -20,12 +20,12 @@ from esengine.errors import UserError
 from esengine.experts import FunctionExpert
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies import Actor, PolicySpec
+from esengine.ranks.world import World
 from esengine.recording import Acting, record_episode, unpack
 from esengine.rules import Rules, load_rules
 from esengine.spaces import ActionSpec, describe
 from esengine.storage.checkpoint import load_newest
 from esengine.trajectories import Trajectory, Transitions
-from esengine.world import World
 from examples.tightrope import Tightrope, walk
 from tests.conftest import SUPPORT
 from tests.support import teachers

@@ -16,9 +16,9 @@ from esengine.errors import UserError
 from esengine.opening import open_desk
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
+from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
 from esengine.spaces import describe
-from esengine.world import World
 
 
 @pytest.mark.parametrize("terminated", [True, False])

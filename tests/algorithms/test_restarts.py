@@ -14,7 +14,7 @@ from esengine.errors import UserError
 from esengine.noise import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
-from esengine.world import World
+from esengine.ranks.world import World
 
 NOISE = create_table(0, 18, 64, None)
 

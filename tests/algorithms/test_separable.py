@@ -17,7 +17,7 @@ from esengine.faults import FaultRules
 from esengine.noise import CounterNoise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
-from esengine.world import World
+from esengine.ranks.world import World
 
 NOISE = create_table(0, 18, 64, None)
 

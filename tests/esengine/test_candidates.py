@@ -23,8 +23,8 @@ from esengine.candidates import (
     chunk_size,
     chunks,
 )
-from esengine.node_memory import pack, unpack
 from esengine.noise import NoiseTable, create_table
+from esengine.ranks.node_memory import pack, unpack
 
 NOISE = create_table(1, 16, 2000, None)
 DTYPES = [np.float32, np.float64]

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine import executor, messages
+from esengine import executor
 from esengine.desk import Kind
 from esengine.dispatch import Dispatch, Failures
 from esengine.faults import Failure, FaultRules, MembersFailed
-from esengine.interrupts import StopRequest
-from esengine.messages import Task
 from esengine.problems import failed_records
+from esengine.ranks import messages
+from esengine.ranks.messages import Task
+from esengine.ranks.signals import StopRequest
 from esengine.worker import Worker
 
 NUM_UNITS = 3000

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from esengine.node_memory import ROOT, NodeMemory, map_bundle, pack, unpack
+from esengine.ranks.node_memory import ROOT, NodeMemory, map_bundle, pack, unpack
 
 
 @given(
@@ -46,7 +46,7 @@ def test_a_written_bundle_is_mapped_without_a_copy_and_outlives_its_file() -> No
 
 def test_other_processes_find_the_files_and_nothing_has_a_name() -> None:
     script = (
-        "import sys, time; from esengine.node_memory import *; memory = NodeMemory()\n"
+        "import sys, time; from esengine.ranks.node_memory import *; memory = NodeMemory()\n"
         "for key in range(100):\n"
         "    memory.write(key, {'key': key}, {})\n"
         "    if key >= 3: memory.remove(key - 3)\n"

@@ -11,7 +11,7 @@ from esengine.errors import UserError, WorkerError
 from esengine.noise import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
-from esengine.world import World
+from esengine.ranks.world import World
 
 NOISE = create_table(0, 14, 64, None)
 

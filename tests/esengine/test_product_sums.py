@@ -14,7 +14,7 @@ from esengine.noise import CounterNoise, Noise, create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.product_sums import product_tile, product_tiles, transformed
-from esengine.world import World
+from esengine.ranks.world import World
 
 
 def first_column(x: np.ndarray) -> float:

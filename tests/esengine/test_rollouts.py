@@ -24,11 +24,11 @@ from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.world import World
 from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import BatchSimulator, GymnasiumSimulator, make_simulator
 from esengine.spaces import describe
-from esengine.world import World
 from tests.support import worlds
 
 ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "FrozenLake-v1", "Blackjack-v1", "Swimmer-v5"]

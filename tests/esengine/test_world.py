@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from esengine.world import FANOUT, place_in_tree
+from esengine.ranks.world import FANOUT, place_in_tree
 
 
 @pytest.mark.parametrize("num_nodes", [1, 2, 5, 6, 21, 22, 1000])

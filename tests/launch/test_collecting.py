@@ -13,9 +13,9 @@ from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
+from esengine.ranks.world import World
 from esengine.spaces import describe
 from esengine.trajectories import Demonstrations
-from esengine.world import World
 from tests.conftest import SUPPORT
 from tests.support import teachers
 

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
-from esengine.interrupts import StopRequest
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.display import Display, duration, sparkline
 from esengine.launch.progress import Progress
+from esengine.ranks.signals import StopRequest
 
 
 def row(generation: int, **more: Any) -> dict[str, Any]:

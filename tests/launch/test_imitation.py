@@ -14,7 +14,6 @@ from esengine.algorithms.openai_es import OpenAIESSettings
 from esengine.demonstrations import save_demonstrations
 from esengine.environments import EnvironmentSpec
 from esengine.errors import Interrupted
-from esengine.interrupts import StopRequest
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.launch.config import RunConfig, TrainSettings
@@ -23,9 +22,10 @@ from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.spaces import ActionSpec
 from esengine.trajectories import Demonstrations
-from esengine.world import World
 from tests.conftest import SUPPORT, Run
 from tests.mpi.test_ranks import rows, same_run
 

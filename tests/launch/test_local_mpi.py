@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from esengine import session
-from esengine.interrupts import StopRequest
 from esengine.launch.local_mpi import run_ranks
 from esengine.launch.remarks import without_remarks
-from esengine.node_memory import ROOT
+from esengine.ranks import shared_folder
+from esengine.ranks.node_memory import ROOT
+from esengine.ranks.signals import StopRequest
 
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
@@ -27,11 +27,11 @@ def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
         assert folder.parent == ROOT
-        assert folder not in session.remove_abandoned(ROOT)
+        assert folder not in shared_folder.remove_abandoned(ROOT)
         assert folder.exists()
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert folder in session.remove_abandoned(ROOT)
+        assert folder in shared_folder.remove_abandoned(ROOT)
     assert not folder.exists()
 
 

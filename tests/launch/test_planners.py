@@ -16,7 +16,7 @@ from esengine.launch.planners import check_planner, load_planner
 from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.pool import Pool
-from esengine.world import World
+from esengine.ranks.world import World
 
 
 def test_settings_come_from_name_and_value() -> None:

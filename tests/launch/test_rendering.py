@@ -19,8 +19,8 @@ from esengine.launch.evaluation import EvaluateSettings, evaluate_on
 from esengine.launch.rendering import RenderSettings, find_off_screen, render
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
+from esengine.ranks.world import World
 from esengine.spaces import describe
-from esengine.world import World
 from tests.conftest import Run
 
 

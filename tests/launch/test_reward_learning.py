@@ -18,13 +18,13 @@ from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.start import completed, prepare
 from esengine.launch.training import run
+from esengine.ranks.world import World
 from esengine.reward_file import save_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.spaces import describe
 from esengine.traces import Trace
 from esengine.trajectories import Demonstrations, Trajectory
-from esengine.world import World
 
 
 def demonstrations(path: Path) -> str:

@@ -17,10 +17,10 @@ from esengine.launch.methods import METHODS, loop_of, settings_of
 from esengine.launch.metrics import Row
 from esengine.launch.start import prepare
 from esengine.launch.training import run
+from esengine.ranks.world import World
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.spaces import describe
-from esengine.world import World
 
 
 def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:

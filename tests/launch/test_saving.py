@@ -20,8 +20,8 @@ from esengine.launch import saving
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import RunResult, run
+from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
-from esengine.world import World
 from tests.launch.test_training import training
 from tests.mpi.test_ranks import rows, same_run
 

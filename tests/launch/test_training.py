@@ -15,7 +15,6 @@ from esengine.algorithms import CMAESSettings
 from esengine.algorithms.openai_es import OpenAIESSettings
 from esengine.algorithms.truncation_es import TruncationESSettings
 from esengine.errors import Interrupted
-from esengine.interrupts import StopRequest
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
@@ -23,8 +22,9 @@ from esengine.launch.training import RunResult, Training
 from esengine.noise import NoiseTable, create_table
 from esengine.opening import open_desk
 from esengine.pool import Pool
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints
-from esengine.world import World
 from tests.mpi.test_ranks import rows, same_run
 
 CONFIG = RunConfig(

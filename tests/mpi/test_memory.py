@@ -15,7 +15,7 @@ from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import settings_of
 from esengine.opening import open_desk
-from esengine.world import World
+from esengine.ranks.world import World
 
 world = World()
 problem = build_problem(RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), settings_of("cma-es")()))

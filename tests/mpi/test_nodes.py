@@ -14,7 +14,7 @@ import json, sys
 import numpy as np
 from esengine import ObjectiveProblem, World, run_search
 from esengine.algorithms import CMAES, CMAESSettings
-from esengine.messages import PUBLISH_TAG, TASK_TAG
+from esengine.ranks.messages import PUBLISH_TAG, TASK_TAG
 
 def cost(x):
     return float(np.sum(x**2))

@@ -113,8 +113,8 @@ def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_pat
 def test_bad_flags_say_what_is_known(
     capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from esengine.interrupts import StopRequest
     from esengine.launch.commands.submit import command
+    from esengine.ranks.signals import StopRequest
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:

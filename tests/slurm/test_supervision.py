@@ -67,7 +67,7 @@ def test_the_lock_of_the_jobs_earlier_start_on_a_lost_node_is_taken_over(
 
 def test_a_checkpoint_is_finished_by_a_copy_when_the_rank_is_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, time, pathlib\nfrom esengine.interrupts import outlive\n"
+        "import sys, time, pathlib\nfrom esengine.ranks.signals import outlive\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "def save():\n    (folder / 'begun').touch()\n    time.sleep(0.5)\n    (folder / 'saved').touch()\n"
         "outlive(save)"

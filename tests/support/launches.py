@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
-from esengine.node_memory import ROOT
+from esengine.ranks.node_memory import ROOT
 from tests.conftest import SUPPORT
 
 TOLERANT = ("--with-ft", "ulfm")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from esengine.launch.cli import main
-from esengine.world import prepare_rank
+from esengine.ranks.world import prepare_rank
 
 prepare_rank()
 for arguments in json.loads(Path(sys.argv[1]).read_text()):

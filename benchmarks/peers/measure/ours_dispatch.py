@@ -12,7 +12,7 @@ from benchmarks.peers.measure.figure import emit, rate
 from esengine import ObjectiveProblem, run_search
 from esengine.candidates import MutatedParents
 from esengine.pool import Pool
-from esengine.world import World
+from esengine.ranks.world import World
 
 
 def members_a_second(pool: Pool, population_size: int) -> float:

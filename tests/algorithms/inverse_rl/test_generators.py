@@ -15,12 +15,12 @@ from esengine.environments import EnvironmentSpec
 from esengine.opening import open_desk
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
+from esengine.ranks.world import World
 from esengine.reward_sources import RewardSource
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.sampling import Sampling, SamplingProblem
 from esengine.spaces import describe
 from esengine.traces import Trace
-from esengine.world import World
 
 HORIZON, DISCOUNT = 60, 0.9
 

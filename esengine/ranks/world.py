@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from esengine import guard, session
 from esengine.errors import UserError
-from esengine.guard import FOLDER_VARIABLE, REPLACEMENT_VARIABLE
-from esengine.interrupts import SIGNALS
+from esengine.ranks import guard, shared_folder
+from esengine.ranks.guard import FOLDER_VARIABLE, REPLACEMENT_VARIABLE
+from esengine.ranks.signals import SIGNALS
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-    from esengine.messages import Mailbox
+    from esengine.ranks.mailbox import Mailbox
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class World:
         threadpool_limits(1)
         self.is_replacement = comm is None and REPLACEMENT_VARIABLE in os.environ
         folder = os.environ.get(FOLDER_VARIABLE)
-        self._session = session.join(Path(folder)) if folder else None  # before MPI puts its segments there
+        self._session = shared_folder.join(Path(folder)) if folder else None  # before MPI puts its segments there
         self.comm = _world_comm() if comm is None else comm
         if World.current is None and self.comm is not None:
             _end_together()
@@ -187,14 +187,14 @@ class World:
         return value  # type: ignore[return-value]
 
     def _tell(self, rank: int, value: object) -> None:
-        from esengine.messages import TOLD_TAG
+        from esengine.ranks.mailbox import TOLD_TAG
 
         assert self.mail is not None
         self.mail.send(pickle.dumps(value), rank, TOLD_TAG)
 
     def _hear(self) -> Any:
         """The next value that the master tells this rank alone."""
-        from esengine.messages import TOLD_TAG
+        from esengine.ranks.mailbox import TOLD_TAG
 
         assert self.mail is not None
         backoff = Backoff()
@@ -248,11 +248,11 @@ class World:
 
     def _leave_session(self) -> None:
         if self._session is not None:
-            session.leave(Path(os.environ[FOLDER_VARIABLE]), self._session)
+            shared_folder.leave(Path(os.environ[FOLDER_VARIABLE]), self._session)
 
 
 def _mailbox(comm: MPI.Comm, tolerant: bool) -> Mailbox:
-    from esengine.messages import Mailbox  # which brings NumPy, that the command line does without
+    from esengine.ranks.mailbox import Mailbox  # which brings NumPy, that the command line does without
 
     return Mailbox(comm, tolerant)
 
@@ -261,7 +261,7 @@ def prepare_rank() -> None:
     """The first thing that a process of a launch does: get a guard and, in a replacement, connect to the master that waits."""
     guard.guard_rank()
     if REPLACEMENT_VARIABLE in os.environ and "mpi4py.MPI" not in sys.modules:
-        from esengine.messages import TOLD_TAG
+        from esengine.ranks.mailbox import TOLD_TAG
 
         link = _load_mpi().Comm.Get_parent()
         guard.mark_serving()
