@@ -19,7 +19,6 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels
 from esengine.algorithms.coefficients import Coefficients, expected_length
 from esengine.algorithms.factors import eigenbasis, square_root
 from esengine.algorithms.margin import margin_of
@@ -30,6 +29,7 @@ from esengine.algorithms.termination import Termination, Tolerances
 from esengine.algorithms.warm_start import distribution_of, points_of
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
+from esengine.noise import kernels
 from esengine.population import Population
 from esengine.search_space import SearchSpace
 

@@ -29,8 +29,10 @@ from esengine.algorithms.strategy import Settings, Strategy
 from esengine.candidates import Candidates
 from esengine.desk import Desk
 from esengine.faults import FaultRules
-from esengine.kernels import ALIGNMENT
-from esengine.noise import CounterNoise, Noise, NoiseTable, create_table
+from esengine.noise.contract import Noise
+from esengine.noise.counter import CounterNoise
+from esengine.noise.kernels import ALIGNMENT
+from esengine.noise.table import NoiseTable, create_table
 from esengine.pool import Pool
 from esengine.population import Population
 from esengine.problems import MEMBER, OK, ObjectiveProblem

@@ -19,9 +19,9 @@ from esengine.candidates import (
     evaluation_chunk_size,
 )
 from esengine.faults import Failure, MembersFailed
-from esengine.noise import Noise
+from esengine.noise.contract import Noise
+from esengine.noise.product_sums import product_sum, product_tile
 from esengine.problems import Problem, failed_records, failure_of
-from esengine.product_sums import product_sum, product_tile
 from esengine.ranks.messages import Task
 from esengine.ranks.node_memory import NodeMemory, map_bundle
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import GaussianSamples, Genomes, JointPopulation, chunks
 from esengine.desk import Kind
-from esengine.product_sums import assembled, product_tiles, transformed
+from esengine.noise.product_sums import assembled, product_tiles, transformed
 
 if TYPE_CHECKING:
     from esengine.pool import Pool

@@ -24,7 +24,7 @@ from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.start import completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run
-from esengine.noise import table_log2
+from esengine.noise.table import table_log2
 from esengine.opening import open_desk
 from esengine.policy_file import load_policy
 from esengine.pool import Pool

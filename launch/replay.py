@@ -14,7 +14,7 @@ from esengine.launch.config import RunConfig
 from esengine.launch.methods import loop_of
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import loop_class
-from esengine.noise import table_log2
+from esengine.noise.table import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED

@@ -19,7 +19,7 @@ from esengine.launch.methods import METHODS, loop_of, settings_of
 from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
-from esengine.noise import table_log2
+from esengine.noise.table import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem

@@ -17,7 +17,7 @@ from esengine.launch.local_mpi import default_ranks, find_mpirun, must_launch, r
 from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.training import run
-from esengine.noise import check_table_room, table_log2
+from esengine.noise.table import check_table_room, table_log2
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints, load_checkpoint

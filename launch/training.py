@@ -26,7 +26,7 @@ from esengine.launch.run_directory import RunDirectory
 from esengine.launch.saving import Saver, Snapshot, copied
 from esengine.launch.stopwatch import Stopwatch
 from esengine.launch.time_limit import TimeLimit
-from esengine.noise import table_log2
+from esengine.noise.table import table_log2
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem

@@ -32,7 +32,8 @@ from benchmarks.cma.runs import add_run, read_runs
 from esengine.algorithms import CMAESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.desk import Desk
-from esengine.noise import Noise, create_table
+from esengine.noise.contract import Noise
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.ranks.world import World
 

@@ -25,7 +25,7 @@ from benchmarks.cma.functions import Rows, RowsProblem
 from esengine.algorithms import CMAES, CMAESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.desk import Desk
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.ranks.world import World
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates.contract import Candidates, Message
-from esengine.noise import Noise
+from esengine.noise.contract import Noise
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels
 from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.pairs import pair_weights
-from esengine.noise import Noise
+from esengine.noise import kernels
+from esengine.noise.contract import Noise
 
 _BLOCK_WORK = 1 << 15  # numbers of the steps that are made together: they stay in the second-level cache
 

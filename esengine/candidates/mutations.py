@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels
 from esengine.candidates.contract import Candidates, Message
-from esengine.noise import Noise
+from esengine.noise import kernels
+from esengine.noise.contract import Noise
 from esengine.seeding import derive_key, normals, uniforms
 
 

@@ -6,10 +6,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from esengine import counter_normals, kernels
 from esengine.compiled import kernel
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
-from esengine.noise import create_table
+from esengine.noise import kernels, streams
+from esengine.noise.table import create_table
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
@@ -121,7 +121,7 @@ def _computed_noise(repeats: int) -> list[Figure]:
     out = np.empty(1 << 20, np.float32)
     generator = np.random.Generator(np.random.Philox(0))
     mine, theirs = paired(
-        lambda: counter_normals.fill_normals(np.uint64(0), 0, out),
+        lambda: streams.fill_normals(np.uint64(0), 0, out),
         lambda: generator.standard_normal(out=out, dtype=np.float32),
         repeats,
     )

@@ -23,7 +23,7 @@ from esengine.errors import WorkerError
 from esengine.faults import FaultRules
 from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.local_mpi import run_ranks
-from esengine.noise import table_log2
+from esengine.noise.table import table_log2
 from esengine.opening import open_desk
 from esengine.policies import PolicySpec
 from esengine.pool import Pool

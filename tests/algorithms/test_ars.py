@@ -11,7 +11,7 @@ from esengine.algorithms import ARS, ARSSettings
 from esengine.algorithms.ars import step_weights, top_pairs
 from esengine.desk import Desk
 from esengine.errors import UserError
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

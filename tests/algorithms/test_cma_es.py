@@ -19,7 +19,7 @@ from esengine.algorithms.ranking import by_pair
 from esengine.candidates import chunk_size, chunks
 from esengine.desk import Desk
 from esengine.errors import UserError
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

@@ -12,7 +12,7 @@ from esengine.algorithms import LMMAES, LMMAESSettings
 from esengine.candidates.limited import transformed
 from esengine.desk import Desk
 from esengine.errors import UserError
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

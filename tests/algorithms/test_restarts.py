@@ -11,7 +11,7 @@ import pytest
 from esengine.algorithms.cma_es import CMAESSettings
 from esengine.desk import Desk
 from esengine.errors import UserError
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

@@ -14,7 +14,8 @@ from esengine.algorithms.sep_cma_es import separable
 from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.faults import FaultRules
-from esengine.noise import CounterNoise, create_table
+from esengine.noise.counter import CounterNoise
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

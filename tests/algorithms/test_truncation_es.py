@@ -13,7 +13,7 @@ from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 from esengine.candidates import MutatedParents
 from esengine.desk import Desk
 from esengine.errors import UserError
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

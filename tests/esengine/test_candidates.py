@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from esengine import kernels
 from esengine.candidates import (
     AntitheticPairs,
     Candidates,
@@ -23,7 +22,8 @@ from esengine.candidates import (
     chunk_size,
     chunks,
 )
-from esengine.noise import NoiseTable, create_table
+from esengine.noise import kernels
+from esengine.noise.table import NoiseTable, create_table
 from esengine.ranks.node_memory import pack, unpack
 
 NOISE = create_table(1, 16, 2000, None)

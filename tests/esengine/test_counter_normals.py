@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from esengine import counter_normals as cn
+from esengine.noise import streams as cn
 
 KEY = np.uint64(0x123456789ABCDEF0)
 

@@ -11,7 +11,7 @@ import pytest
 from esengine.candidates import AntitheticPairs, Candidates, MutatedParents, PolicyEpisodes
 from esengine.episode_limits import EpisodeLimits
 from esengine.evaluations import Evaluations
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.problems import FAILED, MEMBER, OK, STOPPED, EnvironmentProblem, ObjectiveProblem, Summary
 from tests.esengine.test_rollouts import problem_for
 

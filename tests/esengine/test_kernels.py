@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esengine import kernels
+from esengine.noise import kernels
 
 DTYPES = [np.float32, np.float64]
 

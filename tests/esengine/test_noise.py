@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.noise import CounterNoise, Noise, NoiseTable, create_table, reserve, table_log2, wrap
+from esengine.noise.contract import Noise
+from esengine.noise.counter import CounterNoise
+from esengine.noise.table import NoiseTable, create_table, reserve, table_log2, wrap
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
 def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
-    script = "from esengine.noise import reserve\ntry: reserve(24, 100)\nexcept ValueError as error: print(error)\n"
+    script = "from esengine.noise.table import reserve\ntry: reserve(24, 100)\nexcept ValueError as error: print(error)\n"
     small = tmp_path / "shm"
     small.mkdir()
     command = f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} {sys.executable} -c '{script}'"

@@ -8,7 +8,7 @@ import pytest
 from esengine.algorithms import CMAES, CMAESSettings, TruncationES, TruncationESSettings
 from esengine.desk import Desk
 from esengine.errors import UserError, WorkerError
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from esengine import kernels
 from esengine.candidates import GaussianSamples
 from esengine.desk import Desk
-from esengine.noise import CounterNoise, Noise, create_table
+from esengine.noise import kernels
+from esengine.noise.contract import Noise
+from esengine.noise.counter import CounterNoise
+from esengine.noise.product_sums import product_tile, product_tiles, transformed
+from esengine.noise.table import create_table
 from esengine.pool import Pool
 from esengine.problems import ObjectiveProblem
-from esengine.product_sums import product_tile, product_tiles, transformed
 from esengine.ranks.world import World
 
 

@@ -19,7 +19,7 @@ from esengine.errors import UserError
 from esengine.faults import MembersFailed
 from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
-from esengine.noise import create_table
+from esengine.noise.table import create_table
 from esengine.normalizer import RunningStatistics, merge_moments
 from esengine.policies import Actor, PolicySpec
 from esengine.pool import Pool

@@ -19,7 +19,7 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import RunResult, Training
-from esengine.noise import NoiseTable, create_table
+from esengine.noise.table import NoiseTable, create_table
 from esengine.opening import open_desk
 from esengine.pool import Pool
 from esengine.ranks.signals import StopRequest

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import kernels
-from esengine.noise import Noise
+from esengine.noise import kernels
+from esengine.noise.contract import Noise
 
 _BLOCK = 256  # members whose slices of noise stay in the second-level cache
 _WIDEST = 128  # columns of a tile: enough products for each number that is read

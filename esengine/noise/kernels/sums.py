@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.kernels.perturbations import perturb_reference
+from esengine.noise.kernels.perturbations import perturb_reference
 
 _TILE = 16384  # outputs of a sum that stay in the first-level caches while all members pass over them
 

@@ -12,13 +12,13 @@ a table in memory, and takes over where the parameters come near the size of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import counter_normals, kernels
 from esengine.errors import UserError
+from esengine.noise import kernels, streams
+from esengine.noise.contract import scales_of
 from esengine.ranks.node_memory import NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
@@ -27,69 +27,6 @@ _MIN_LOG2 = 24  # 16 M numbers, 64 MB: 2^20 members a generation without a share
 _MAX_DEFAULT_LOG2 = 28
 _LOG2_ALIGNMENT = kernels.ALIGNMENT.bit_length() - 1
 _TABLE = "the noise table"
-
-
-class Noise(Protocol):
-    """What the engine asks of noise. Members of one generation have different starts."""
-
-    @property
-    def max_population_size(self) -> int:
-        """Members of a generation that can have a start of their own."""
-
-    def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the noise of members of a generation begins, (num_members,) int64."""
-
-    def perturb(
-        self,
-        parents: NDArray[np.floating],
-        sources: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        """``out[i] = parents[sources[i]] + scales[i] * noise_i``, see `kernels.perturb_rows`."""
-
-    def perturb_pairs(
-        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
-    ) -> None:
-        """Rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
-
-    def perturb_scaled(
-        self,
-        mean: NDArray[np.floating],
-        deviations: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        signs: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        """``out[i] = mean + signs[i] * deviations * noise_i``, see `kernels.perturb_scaled`."""
-
-    def weighted_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
-    ) -> None:
-        """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
-
-    def weighted_square_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
-    ) -> None:
-        """A slice of the weighted sum of squared noise, see `kernels.weighted_square_sum`."""
-
-    def apply_chain(
-        self,
-        root: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        """A root with its mutations in order, see `kernels.apply_chain`."""
-
-    def read_rows(
-        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
-    ) -> None:
-        """A slice of the noise itself from coordinate ``first`` on, (num_rows, width), times 1 or one of ``scales`` a row.
-
-        See `kernels.read_rows`.
-        """
 
 
 @dataclass(frozen=True)
@@ -159,89 +96,7 @@ class NoiseTable:
     def read_rows(
         self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
     ) -> None:
-        kernels.read_rows(self.table, starts, first, _scales_of(starts, out, scales), out)
-
-
-@dataclass(frozen=True)
-class CounterNoise:
-    """Noise computed when it is used, by `counter_normals`; it takes no memory and no parameters are too many."""
-
-    max_population_size: ClassVar[int] = 1 << 62
-
-    def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
-        key = np.uint64(derive_key(seed, "noise", generation))
-        return counter_normals.stream_keys(key, np.asarray(members, np.int64))
-
-    def perturb(
-        self,
-        parents: NDArray[np.floating],
-        sources: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        for row, source, start, scale in zip(out, sources, starts, scales, strict=True):
-            row[:] = parents[source]
-            if scale:
-                counter_normals.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
-
-    def perturb_pairs(
-        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
-    ) -> None:
-        kernels.perturb_pairs(mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out)
-
-    def perturb_scaled(
-        self,
-        mean: NDArray[np.floating],
-        deviations: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        signs: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.perturb_scaled(mean, deviations, *_small_table(starts, mean.size), signs, out)
-
-    def weighted_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
-    ) -> None:
-        out[:] = 0
-        counter_normals.add_streams(starts, first, weights, out)
-
-    def weighted_square_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
-    ) -> None:
-        out[:] = 0
-        counter_normals.add_squared_streams(starts, first, weights, out)
-
-    def apply_chain(
-        self,
-        root: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        out[:] = root
-        counter_normals.add_streams(starts, 0, scales, out)
-
-    def read_rows(
-        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
-    ) -> None:
-        for row, start, scale in zip(out, starts, _scales_of(starts, out, scales), strict=True):
-            row[:] = 0
-            counter_normals.add_streams(np.array([start]), first, np.array([scale]), row)
-
-
-def _scales_of(
-    starts: NDArray[np.int64], out: NDArray[np.floating], scales: NDArray[np.floating] | None
-) -> NDArray[np.floating]:
-    return np.ones(starts.size, out.dtype) if scales is None else scales.astype(out.dtype, copy=False)
-
-
-def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The first ``n`` numbers of each stream, one after another, and where each begins."""
-    table = np.empty((streams.size, n), np.float32)
-    for row, stream in zip(table, streams, strict=True):
-        counter_normals.fill_normals(stream.view(np.uint64), 0, row)
-    return table.ravel(), np.arange(streams.size) * n
+        kernels.read_rows(self.table, starts, first, scales_of(starts, out, scales), out)
 
 
 def table_log2(requested: int | None, dimension: int, population_size: int) -> int | None:
@@ -296,7 +151,7 @@ def create_table(
         while low < high:  # the numbers after ``size`` repeat those from the beginning
             source = low % size
             count = min(high - low, size - source)
-            counter_normals.fill_normals(key, source, table[low : low + count])
+            streams.fill_normals(key, source, table[low : low + count])
             low += count
     return NoiseTable(table, log2_size)
 

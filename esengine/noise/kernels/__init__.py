@@ -5,8 +5,8 @@ work is cut: every output coordinate is computed by the same sequence of operati
 ``fastmath``, which would let the compiler reorder sums.
 """
 
-from esengine.kernels.addresses import ALIGNMENT, parent_indices, window_starts
-from esengine.kernels.perturbations import (
+from esengine.noise.kernels.addresses import ALIGNMENT, parent_indices, window_starts
+from esengine.noise.kernels.perturbations import (
     perturb,
     perturb_pair,
     perturb_pair_reference,
@@ -18,7 +18,7 @@ from esengine.kernels.perturbations import (
     perturb_scaled,
     perturb_scaled_reference,
 )
-from esengine.kernels.products import (
+from esengine.noise.kernels.products import (
     PANEL,
     adapt_covariance,
     adapt_covariance_reference,
@@ -30,7 +30,7 @@ from esengine.kernels.products import (
     read_rows,
     read_rows_reference,
 )
-from esengine.kernels.sums import (
+from esengine.noise.kernels.sums import (
     apply_chain,
     apply_chain_reference,
     weighted_noise_sum,

@@ -1,0 +1,89 @@
+"""Noise that is computed when it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.noise import kernels, streams
+from esengine.noise.contract import scales_of
+from esengine.seeding import derive_key
+
+
+@dataclass(frozen=True)
+class CounterNoise:
+    """Noise computed when it is used, by `streams`; it takes no memory and no parameters are too many."""
+
+    max_population_size: ClassVar[int] = 1 << 62
+
+    def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        key = np.uint64(derive_key(seed, "noise", generation))
+        return streams.stream_keys(key, np.asarray(members, np.int64))
+
+    def perturb(
+        self,
+        parents: NDArray[np.floating],
+        sources: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        for row, source, start, scale in zip(out, sources, starts, scales, strict=True):
+            row[:] = parents[source]
+            if scale:
+                streams.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
+
+    def perturb_pairs(
+        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+    ) -> None:
+        kernels.perturb_pairs(mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out)
+
+    def perturb_scaled(
+        self,
+        mean: NDArray[np.floating],
+        deviations: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        signs: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        kernels.perturb_scaled(mean, deviations, *_small_table(starts, mean.size), signs, out)
+
+    def weighted_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        out[:] = 0
+        streams.add_streams(starts, first, weights, out)
+
+    def weighted_square_sum(
+        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+    ) -> None:
+        out[:] = 0
+        streams.add_squared_streams(starts, first, weights, out)
+
+    def apply_chain(
+        self,
+        root: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scales: NDArray[np.floating],
+        out: NDArray[np.floating],
+    ) -> None:
+        out[:] = root
+        streams.add_streams(starts, 0, scales, out)
+
+    def read_rows(
+        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+    ) -> None:
+        for row, start, scale in zip(out, starts, scales_of(starts, out, scales), strict=True):
+            row[:] = 0
+            streams.add_streams(np.array([start]), first, np.array([scale]), row)
+
+
+def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The first ``n`` numbers of each stream, one after another, and where each begins."""
+    table = np.empty((streams.size, n), np.float32)
+    for row, stream in zip(table, streams, strict=True):
+        streams.fill_normals(stream.view(np.uint64), 0, row)
+    return table.ravel(), np.arange(streams.size) * n
