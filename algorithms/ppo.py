@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec, action_noise
 from esengine.pool import Pool
 from esengine.recording import Acting, RecordingProblem, record
 from esengine.seeding import derive_key, generator
-from esengine.spaces import ActionSpec
 from esengine.trajectories import Trajectory
 
 _FIRST_EPISODES = 8  # before the length of an episode is known

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec, describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
-from esengine.spaces import ActionSpec, describe
 from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError, check_together
 from esengine.user_code import check_trusted
 

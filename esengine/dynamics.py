@@ -13,10 +13,10 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.simulators import ClassicSimulator, MujocoSimulator, compiled_kind
-from esengine.spaces import ActionSpec
 
 
 class Transitions(NamedTuple):
@@ -106,13 +106,14 @@ class ClassicDynamics:
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine import classic_kernels, dynamics_kernels
+        from esengine import dynamics_kernels
+        from esengine.environments import classic_physics
 
         self._kernels: Any = dynamics_kernels
         self._simulator = ClassicSimulator(env)
         self._controls = _Controls(env, str(env.spec and env.spec.id))
         self.low, self.high, self.smooth = self._controls.low, self._controls.high, self._controls.smooth
-        two = (classic_kernels.PENDULUM, classic_kernels.MOUNTAIN_CAR, classic_kernels.MOUNTAIN_CAR_CONTINUOUS)
+        two = (classic_physics.PENDULUM, classic_physics.MOUNTAIN_CAR, classic_physics.MOUNTAIN_CAR_CONTINUOUS)
         self.state_size = self.num_coordinates = 2 if self._simulator.task in two else 4
         self._observation_dim = int(np.prod(env.observation_space.shape or ()))
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import classic_kernels, mujoco_kernels
-from esengine.classic_kernels import CARTPOLE_SWING_UP, PENDULUM, move_pendulum, move_swing_up
 from esengine.compiled import kernel
+from esengine.environments import classic_physics, mujoco_physics
+from esengine.environments.classic_physics import CARTPOLE_SWING_UP, PENDULUM, move_pendulum, move_swing_up
 
 _TILE = 16  # candidates that a loop advances together, one in each lane
 
@@ -28,7 +28,7 @@ def classic_steps(
     for i in range(states.shape[0]):
         for k in range(states.shape[1]):
             state[k] = states[i, k]
-        rewards[i], terminated[i] = classic_kernels.step(task, state, actions[i], constant, False)
+        rewards[i], terminated[i] = classic_physics.step(task, state, actions[i], constant, False)
         for k in range(states.shape[1]):
             states[i, k] = state[k]
 
@@ -52,7 +52,7 @@ def classic_returns(
         for k in range(start.size):
             state[k] = start[k]
         for t in range(actions.shape[1]):
-            reward, terminated = classic_kernels.step(task, state, actions[i, t], constant, False)
+            reward, terminated = classic_physics.step(task, state, actions[i, t], constant, False)
             returns[i] += reward
             if terminated:
                 break
@@ -63,7 +63,7 @@ def classic_returns(
 def classic_observations(task: int, states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write the observations of ``states`` (n, state_size) into ``out`` (n, obs_dim)."""
     for i in range(states.shape[0]):
-        classic_kernels.observe(task, states[i], out[i])
+        classic_physics.observe(task, states[i], out[i])
 
 
 @kernel
@@ -129,12 +129,12 @@ def mujoco_steps(
     """Advance each of ``states`` (n, state_size) in place by its action (n, act_dim), writing rewards and ends (n,).
 
     Args:
-        arguments: of `mujoco_kernels.step`.
+        arguments: of `mujoco_physics.step`.
         parts: the arrays of ``mjData`` that make up a state, flat.
     """
     for i in range(states.shape[0]):
         write_state(states[i], parts)
-        rewards[i], terminated[i] = mujoco_kernels.step(*arguments, actions[i])
+        rewards[i], terminated[i] = mujoco_physics.step(*arguments, actions[i])
         offset = 0
         for part in parts:
             for k in range(part.size):
@@ -151,7 +151,7 @@ def mujoco_returns(
     for i in range(returns.size):
         write_state(start, parts)
         for t in range(actions.shape[1]):
-            reward, terminated = mujoco_kernels.step(*arguments, actions[i, t])
+            reward, terminated = mujoco_physics.step(*arguments, actions[i, t])
             returns[i] += reward
             if terminated:
                 break

@@ -15,11 +15,11 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ObservationSpec
 from esengine.errors import UserError, in_one_line
 from esengine.policies import Actor
 from esengine.policy_file import Policy
-from esengine.rules import Rules
-from esengine.spaces import ObservationSpec
 from esengine.user_code import named_callable
 
 

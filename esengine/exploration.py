@@ -13,9 +13,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.seeding import derive_key, generator
-from esengine.spaces import ActionSpec
 
 Wandering = Literal["ornstein-uhlenbeck", "sticky", "primitives"]
 

@@ -16,7 +16,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from esengine.classic_kernels import (
+from esengine.compiled import kernel
+from esengine.environments.classic_physics import (
     ACROBOT,
     CARTPOLE,
     CARTPOLE_SWING_UP,
@@ -30,7 +31,6 @@ from esengine.classic_kernels import (
     sincos,
     step,
 )
-from esengine.compiled import kernel
 from esengine.normalizer import merge_moments
 from esengine.policies import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
 

@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine import point_maze_kernels as kernels
 from esengine.compiled import kernel
 from esengine.dynamics import Transitions
-from esengine.point_maze import PointMaze
+from esengine.environments import maze_physics as kernels
+from esengine.environments.point_maze import PointMaze
 from esengine.policies import Actor
 from esengine.rollouts import NO_GATE, Episode, Gate
 

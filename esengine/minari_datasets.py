@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.trajectories import Demonstrations, Trajectory
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.seeding import derive_key, draw_unit, generator
-from esengine.spaces import ActionSpec
 
 BOX, _DISCRETE, MULTI_BINARY, MIXTURE = 0, 1, 2, 3
 OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864

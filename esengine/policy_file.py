@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.policies import Actor, PolicySpec
-from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.storage.files import JSON_BYTES, array_pieces, parse_arrays, parse_json, read_bytes, replace_lasting
 
 FORMAT = 1

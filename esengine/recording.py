@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.errors import UserError, WorkerError, in_one_line
 from esengine.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.faults import MembersFailed, failure_words
 from esengine.policies import Actor
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, failed_records, failure_of
-from esengine.rules import Rules
 from esengine.seeding import derive_key, derive_seeds, draw_unit, generator
-from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.trajectories import Trajectory
 
 PURPOSE = "record"

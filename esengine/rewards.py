@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies import forward, forward_reference
 from esengine.seeding import derive_key, generator
-from esengine.spaces import ActionSpec
 
 RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]
 """What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1 - D), which is positive

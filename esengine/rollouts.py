@@ -14,9 +14,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.environments.spaces import ObservationSpec
 from esengine.normalizer import accumulate
 from esengine.policies import Actor, act
-from esengine.spaces import ObservationSpec
 
 
 @dataclass(frozen=True)

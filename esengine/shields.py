@@ -9,11 +9,11 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ObservationSpec
 from esengine.normalizer import accumulate
 from esengine.policies import Actor
 from esengine.rollouts import NO_GATE, Episode, Gate
-from esengine.rules import Rules
-from esengine.spaces import ObservationSpec
 
 
 class ShieldedSimulator:

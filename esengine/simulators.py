@@ -11,10 +11,10 @@ import numpy as np
 from gymnasium import wrappers
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.policies import Actor
 from esengine.rollouts import NO_GATE, Episode, Gate, run_episode
-from esengine.spaces import ObservationSpec
 from esengine.vectorized import VectorSimulator
 
 if TYPE_CHECKING:
@@ -110,26 +110,26 @@ class MujocoSimulator:
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine import mujoco_kernels
+        from esengine.environments import mujoco_physics
 
         self.env = env
-        self._kernels: Any = mujoco_kernels
+        self._kernels: Any = mujoco_physics
         task = env.unwrapped
         self._limit = _step_limit(env)
         model, data = task.model, task.data  # type: ignore[attr-defined]
-        self._task = mujoco_kernels.CLASSES[type(task).__name__]
+        self._task = mujoco_physics.CLASSES[type(task).__name__]
         self._handles = (int(model._address), int(data._address))
         library = _mujoco_library()
         self._functions = tuple(_address(library, name) for name in ("mj_step", "mj_rnePostConstraint"))
-        self._data = tuple(getattr(data, name) for name in mujoco_kernels.DATA_FIELDS)
+        self._data = tuple(getattr(data, name) for name in mujoco_physics.DATA_FIELDS)
         self._body_mass = np.array(model.body_mass)
         self._bodies = _bodies(task)
-        self._constants = np.array([_constant(task, name) for name in mujoco_kernels.CONSTANTS])
+        self._constants = np.array([_constant(task, name) for name in mujoco_physics.CONSTANTS])
         self._observation = np.empty(int(np.prod(env.observation_space.shape or ())))
 
     @property
     def step_arguments(self) -> tuple[Any, ...]:
-        """What `mujoco_kernels.step` takes before the action."""
+        """What `mujoco_physics.step` takes before the action."""
         frame_skip = int(self.env.unwrapped.frame_skip)  # type: ignore[attr-defined]
         state = (self._data, self._body_mass, self._bodies, self._constants)
         return (self._task, self._functions, self._handles, frame_skip, *state)
@@ -173,19 +173,20 @@ class ClassicSimulator:
         env: an environment that `has_compiled` accepts.
 
     Attributes:
-        task, constant: what `classic_kernels.step` takes.
+        task, constant: what `classic_physics.step` takes.
     """
 
     most_members = 64
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine import classic_kernels, lockstep
+        from esengine import lockstep
+        from esengine.environments import classic_physics
 
-        self._rollout: Any = classic_kernels.rollout
+        self._rollout: Any = classic_physics.rollout
         self._rollouts: Any = lockstep.rollouts
         task = env.unwrapped
         self._limit = _step_limit(env)
-        self.task = classic_kernels.CLASSES[type(task).__name__]
+        self.task = classic_physics.CLASSES[type(task).__name__]
         self.constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
         self._observation = np.empty(int(np.prod(env.observation_space.shape or ())), np.float32)
         env.close()
@@ -251,18 +252,21 @@ def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[
             return None
         inner = inner.env
     home, name = type(inner).__module__, type(inner).__name__
-    if home.startswith("gymnasium.envs.classic_control.") or home in ("esengine.swing_up", "esengine.fixed_horizon"):
-        from esengine import classic_kernels
+    if home.startswith("gymnasium.envs.classic_control.") or home in (
+        "esengine.environments.cartpole_swing_up",
+        "esengine.environments.cartpole_fixed_horizon",
+    ):
+        from esengine.environments import classic_physics
 
-        return ClassicSimulator if name in classic_kernels.CLASSES and _behaves_by_default(inner) else None
-    if home == "esengine.point_maze":
+        return ClassicSimulator if name in classic_physics.CLASSES and _behaves_by_default(inner) else None
+    if home == "esengine.environments.point_maze":
         from esengine.maze_simulator import MazeSimulator
 
         return MazeSimulator
     if home.startswith("gymnasium.envs.mujoco.") and home.endswith("_v5"):
-        from esengine import mujoco_kernels
+        from esengine.environments import mujoco_physics
 
-        return MujocoSimulator if name in mujoco_kernels.CLASSES and _observes_by_default(inner) else None
+        return MujocoSimulator if name in mujoco_physics.CLASSES and _observes_by_default(inner) else None
     return None
 
 
@@ -308,7 +312,7 @@ def _bodies(task: Any) -> tuple[int, int, int]:
 
 
 def _constant(task: Any, name: str) -> float:
-    """A number of `mujoco_kernels.CONSTANTS`, 0 where the task has none."""
+    """A number of `mujoco_physics.CONSTANTS`, 0 where the task has none."""
     ranges = {"healthy_z": "_healthy_z_range", "healthy_angle": "_healthy_angle_range", "healthy_state": "_healthy_state_range"}
     if name == "dt":
         return float(task.dt)

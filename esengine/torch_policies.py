@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from esengine.environments.spaces import ActionSpec
 from esengine.policies import LEAST_LOG_STD, MOST_LOG_STD, OBSERVATION_CLIP, PolicySpec
-from esengine.spaces import ActionSpec
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 

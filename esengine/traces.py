@@ -8,14 +8,14 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.classic_kernels import observe, reset, step
 from esengine.compiled import kernel
-from esengine.environments import EnvironmentSpec
+from esengine.environments.classic_physics import observe, reset, step
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.normalizer import accumulate
 from esengine.policies import Actor, act
-from esengine.rules import Rules
 from esengine.simulators import ClassicSimulator, EnvBackend, MujocoSimulator, make_simulator
-from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.trajectories import Trajectory
 
 
@@ -89,9 +89,9 @@ class MujocoTracer:
     """
 
     def __init__(self, simulator: MujocoSimulator, observation_dim: int, num_choices: int, horizon: int) -> None:
-        from esengine import mujoco_kernels
+        from esengine.environments import mujoco_physics
 
-        self._simulator, self._kernel = simulator, mujoco_kernels.trace
+        self._simulator, self._kernel = simulator, mujoco_physics.trace
         self._observations = np.empty((horizon + 1, observation_dim), np.float32)
         self._choices, self._rewards = np.empty((horizon, num_choices)), np.empty(horizon)
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.normalizer import RunningStatistics
 from esengine.seeding import derive_key, generator
-from esengine.spaces import ActionSpec
 
 
 class TrajectoryError(ValueError):

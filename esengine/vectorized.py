@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.normalizer import accumulate, merge_moments
 from esengine.policies import Actor, act
 from esengine.rollouts import NO_GATE, Episode, Gate

@@ -9,10 +9,10 @@ from esengine.algorithms.inverse_rl import tabular
 from esengine.algorithms.inverse_rl.airl import AIRL
 from esengine.algorithms.inverse_rl.generators import Improvement, Sampled
 from esengine.algorithms.inverse_rl.settings import AIRLSettings
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.policies import Actor, PolicySpec
 from esengine.sampling import SamplingProblem, Steps
-from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.trajectories import Demonstrations, Trajectory
 
 S, A, GAMMA, LENGTH = 16, 4, 0.9, 2000

@@ -11,10 +11,10 @@ from esengine.algorithms.inverse_rl import tabular
 from esengine.algorithms.inverse_rl.generators import Improvement, Sampled
 from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.policies import Actor, PolicySpec
 from esengine.sampling import SamplingProblem, Steps
-from esengine.spaces import ActionSpec, ObservationSpec
 from esengine.trajectories import Demonstrations, Trajectory
 
 S, A, T = 8, 3, 10

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.behaviors import Behavior
-from esengine.environments import EnvironmentSpec, is_classic, is_mujoco
+from esengine.environments.rules import load_rules
+from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
+from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
 from esengine.episode_limits import EpisodeLimits
 from esengine.errors import UserError
 from esengine.exploration import Wanderer
@@ -23,10 +25,8 @@ from esengine.reward_file import load_reward
 from esengine.reward_sources import RewardSource
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward
-from esengine.rules import load_rules
 from esengine.search_space import SearchSpace
 from esengine.simulators import has_compiled
-from esengine.spaces import ActionSpec, ObservationSpec, describe
 from esengine.traces import horizon_of
 from esengine.user_code import named_callable
 from esengine.vectorized import offers_vector

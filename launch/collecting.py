@@ -11,7 +11,9 @@ import numpy as np
 from esengine.algorithms.planners import PlannerExpert, SkillExpert
 from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
 from esengine.dynamics import ClassicDynamics, Dynamics, ObservableDynamics, make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.rules import load_rules
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import RanksFailed, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.launch.config import env_arguments
@@ -26,8 +28,6 @@ from esengine.pool import Pool
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
 from esengine.recording import Acting, Recorded, RecordingProblem, record
-from esengine.rules import load_rules
-from esengine.spaces import describe
 from esengine.trajectories import Demonstrations, Trajectory
 from esengine.user_code import check_trusted
 from esengine.worker import serve

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
 from esengine.launch.run_directory import versions
@@ -22,7 +23,6 @@ from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.rollouts import run_episode
-from esengine.spaces import describe
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
+from esengine.environments.rules import load_rules
+from esengine.environments.spaces import describe
 from esengine.errors import RanksFailed, UserError, WorkerError
 from esengine.faults import failure_words
 from esengine.launch.endings import DONE, FAILED
@@ -24,8 +26,6 @@ from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.rules import load_rules
-from esengine.spaces import describe
 from esengine.user_code import check_trusted
 from esengine.worker import serve
 

@@ -19,7 +19,8 @@ from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.plato import PLATO, PLATOSettings
 from esengine.demonstrations import load_demonstrations
 from esengine.dynamics import Dynamics, ObservableDynamics, make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.rules import Rules, load_rules
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
 from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.launch.build import build_problem
@@ -34,7 +35,6 @@ from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
-from esengine.rules import Rules, load_rules
 from esengine.traces import horizon_of
 from esengine.trajectories import Demonstrations
 from esengine.worker import serve

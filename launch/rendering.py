@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.evaluation import policy_problem
 from esengine.policies import Actor

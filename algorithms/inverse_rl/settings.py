@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.reward_sources import RewardSource
 from esengine.rewards import LearnedReward, RewardForm, RewardSpec
 from esengine.sampling import Sampling
-from esengine.spaces import ActionSpec
 
 
 @dataclass(frozen=True)

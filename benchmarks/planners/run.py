@@ -21,7 +21,7 @@ from benchmarks.planners.report import write_report
 from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations import load_demonstrations
 from esengine.dynamics import make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.planners import load_planner
 

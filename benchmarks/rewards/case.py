@@ -20,10 +20,10 @@ from benchmarks.rewards.tasks import TASKS, Task
 from esengine import train
 from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.demonstrations import save_demonstrations
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward, RewardSpec
-from esengine.spaces import describe
 from esengine.trajectories import Demonstrations
 
 

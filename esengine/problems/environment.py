@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from esengine.behaviors import Behavior
 from esengine.candidates import Candidates
-from esengine.environments import EnvironmentSpec
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.episode_limits import EpisodeLimits
 from esengine.faults import Failure, MembersFailed
 from esengine.normalizer import RunningStatistics, merge_moments
@@ -20,10 +22,8 @@ from esengine.policies import Actor, PolicySpec
 from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.rollouts import NO_GATE, Gate
-from esengine.rules import Rules
 from esengine.shields import ShieldedSimulator
 from esengine.simulators import BatchSimulator, EnvBackend, Simulator, make_simulator
-from esengine.spaces import ObservationSpec
 
 _NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members

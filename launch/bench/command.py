@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.bench.dispatch import bench_dispatch
 from esengine.launch.bench.figures import BenchSettings, Figure

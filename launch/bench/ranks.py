@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import WorkerError
 from esengine.faults import FaultRules
 from esengine.launch.bench.mpi_pool import nothing
@@ -30,7 +31,6 @@ from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, Problem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.spaces import describe
 from esengine.worker import serve
 
 _NO_TIMEOUT_S = 3600.0

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.policies import Actor, PolicySpec, forward_reference
 from esengine.simulators import BatchSimulator, make_simulator
-from esengine.spaces import describe
 
 
 def bench_rollouts(settings: BenchSettings) -> list[Figure]:

@@ -12,10 +12,10 @@ from esengine.algorithms.planners import ILQR
 from esengine.algorithms.planners.guided import Notes
 from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller
 from esengine.dynamics import ObservableDynamics, make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.policies import Actor, PolicySpec
-from esengine.spaces import ActionSpec, ObservationSpec
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

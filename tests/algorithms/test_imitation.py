@@ -16,14 +16,14 @@ from esengine.algorithms.behavior_cloning import BehaviorCloningSettings, Exampl
 from esengine.algorithms.dagger import DAggerSettings, expert_share
 from esengine.algorithms.dart import confusion, error_covariance, square_root
 from esengine.demonstrations import load_demonstrations
+from esengine.environments.rules import Rules, load_rules
+from esengine.environments.spaces import ActionSpec, describe
 from esengine.errors import UserError
 from esengine.experts import FunctionExpert
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies import Actor, PolicySpec
 from esengine.ranks.world import World
 from esengine.recording import Acting, record_episode, unpack
-from esengine.rules import Rules, load_rules
-from esengine.spaces import ActionSpec, describe
 from esengine.storage.checkpoint import load_newest
 from esengine.trajectories import Trajectory, Transitions
 from examples.tightrope import Tightrope, walk

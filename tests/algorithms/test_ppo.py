@@ -11,14 +11,14 @@ import torch
 
 from esengine.algorithms.advantages import RewardScale, advantages
 from esengine.algorithms.ppo import PPO, PPOSettings
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.opening import open_desk
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
 from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
-from esengine.spaces import describe
 
 
 @pytest.mark.parametrize("terminated", [True, False])

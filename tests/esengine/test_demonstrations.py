@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from esengine.demonstrations import load_demonstrations, save_demonstrations
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.cli import main
-from esengine.spaces import ActionSpec
 from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError
 
 PENDULUM = ActionSpec("box", (1,), (-2.0,), (2.0,), (1,))

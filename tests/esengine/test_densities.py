@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from esengine.densities import check_density, log_densities, log_densities_reference, log_normal_tail
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec, forward_reference
-from esengine.spaces import ActionSpec
 
 SPACES = (
     gymnasium.spaces.Box(np.array([-2.0, -1.0], np.float32), np.array([2.0, 3.0], np.float32)),

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from esengine.dynamics import ClassicDynamics, Dynamics, MujocoDynamics, SteppedDynamics, make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 
 ENVIRONMENTS = {

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from esengine.dynamics import make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.point_maze import MAZES
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ActionSpec, describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.exploration import Wanderer, Wandering, coverage
 from esengine.goal_problem import AimedEnv, GoalList
 from esengine.goals import GoalLayout, achieved_at_last, relabelled, reset_to
 from esengine.maze_simulator import MazeSimulator
-from esengine.point_maze import MAZES
 from esengine.policies import Actor, PolicySpec
 from esengine.recording import Acting, Recorded, record_episode
 from esengine.rollouts import Gate, run_episode
-from esengine.rules import Rules
 from esengine.simulators import make_simulator
-from esengine.spaces import ActionSpec, describe
 
 MAZE = "esengine/PointMaze-v0"
 HOWS: tuple[Wandering, ...] = ("ornstein-uhlenbeck", "sticky", "primitives")

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy, save_policy
-from esengine.spaces import ActionSpec
 
 
 def policy() -> Policy:

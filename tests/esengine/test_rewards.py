@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from esengine.candidates import AntitheticPairs
-from esengine.environments import EnvironmentSpec
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.faults import MembersFailed
 from esengine.policies import Actor, PolicySpec
@@ -24,8 +26,6 @@ from esengine.reward_file import load_reward, save_reward
 from esengine.reward_sources import RewardSource, over_horizon
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
-from esengine.rules import Rules
-from esengine.spaces import ActionSpec, ObservationSpec, describe
 from esengine.traces import ClassicTracer, GymnasiumTracer, MujocoTracer, make_tracer
 
 SPACES = {

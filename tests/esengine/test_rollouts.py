@@ -14,7 +14,8 @@ import pytest
 
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.desk import Desk
-from esengine.environments import EnvironmentSpec, is_mujoco
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.faults import MembersFailed
 from esengine.launch.build import trained_policy
@@ -28,7 +29,6 @@ from esengine.ranks.world import World
 from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import BatchSimulator, GymnasiumSimulator, make_simulator
-from esengine.spaces import describe
 from tests.support import worlds
 
 ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "FrozenLake-v1", "Blackjack-v1", "Swimmer-v5"]
@@ -198,7 +198,7 @@ def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
 
 
 def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None:
-    script = "from esengine.environments import EnvironmentSpec; EnvironmentSpec('HalfCheetah-v5').make().reset(seed=0)"
+    script = "from esengine.environments.spec import EnvironmentSpec; EnvironmentSpec('HalfCheetah-v5').make().reset(seed=0)"
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout + result.stderr == ""
     assert list(tmp_path.iterdir()) == []

@@ -9,12 +9,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine import classic_kernels, mujoco_kernels
-from esengine.environments import EnvironmentSpec
+from esengine.environments import classic_physics, mujoco_physics
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.policies import Actor, PolicySpec
 from esengine.rollouts import Gate
 from esengine.simulators import ClassicSimulator, GymnasiumSimulator, MujocoSimulator, has_compiled, make_simulator
-from esengine.spaces import describe
 from esengine.vectorized import VectorSimulator, offers_vector
 
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
@@ -36,7 +36,7 @@ def actor_for(env_id: str, hidden: tuple[int, ...] = (8,), sampled: bool = False
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 987654321987, 2**63 - 1])
 def test_starts_come_from_numpys_own_bit_stream(seed: int) -> None:
     drawn = np.empty(9)
-    classic_kernels.uniforms(np.uint64(seed), drawn)
+    classic_physics.uniforms(np.uint64(seed), drawn)
     expected = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).random(9)
     np.testing.assert_array_equal(drawn, expected)
 
@@ -45,21 +45,21 @@ def test_starts_come_from_numpys_own_bit_stream(seed: int) -> None:
 def test_every_step_of_classic_control_is_gymnasiums(env_id: str) -> None:
     env = gymnasium.make(env_id)
     task: Any = env.unwrapped
-    number = classic_kernels.CLASSES[type(task).__name__]
+    number = classic_physics.CLASSES[type(task).__name__]
     constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
     random, state, flat = np.random.default_rng(0), np.empty(4), np.empty(env.observation_space.shape or (), np.float32)
     for seed in range(8):
         observation, _ = env.reset(seed=seed)
-        classic_kernels.reset(number, np.uint64(seed), state)
+        classic_physics.reset(number, np.uint64(seed), state)
         size = len(task.state)
         np.testing.assert_array_equal(state[:size], np.array(task.state))
         over, first = False, True
         while not over:
-            classic_kernels.observe(number, state, flat)
+            classic_physics.observe(number, state, flat)
             np.testing.assert_allclose(flat, observation, rtol=1e-6, atol=1e-7)
             action = _random_action(env, random)
             value = float(np.asarray(action).ravel()[0])
-            reward, terminated = classic_kernels.step(number, state, value, constant, first)
+            reward, terminated = classic_physics.step(number, state, value, constant, first)
             observation, expected_reward, expected_end, truncated, _ = env.step(action)
             assert reward == pytest.approx(float(expected_reward), abs=1e-9)
             assert terminated == expected_end
@@ -87,7 +87,7 @@ def test_every_step_of_a_mujoco_task_is_gymnasiums_to_the_last_bit(env_id: str) 
         for _ in range(300):
             np.testing.assert_array_equal(simulator.observe(), observation)
             action = _random_action(reference, random)
-            reward, terminated = mujoco_kernels.step(*simulator.step_arguments, action)
+            reward, terminated = mujoco_physics.step(*simulator.step_arguments, action)
             observation, expected_reward, expected_end, truncated, _ = reference.step(action)
             if env_id == "Reacher-v5":  # NumPy's norm of a vector goes through BLAS
                 assert reward == pytest.approx(float(expected_reward), rel=1e-14)
@@ -159,7 +159,7 @@ def test_a_vector_environment_plays_the_episodes_that_its_lanes_play_alone() -> 
         state, action, count, ended = start.astype(np.float64), 0, 0, False
         while not ended and count < 500:
             action = actor.act(state.astype(np.float32))
-            _, ended = classic_kernels.step(classic_kernels.CARTPOLE, state, float(action), 0.0, False)
+            _, ended = classic_physics.step(classic_physics.CARTPOLE, state, float(action), 0.0, False)
             count += 1
         assert abs(count - expected) <= 1  # the vector's states are float32 sums of another order
     simulator.close()
@@ -176,7 +176,7 @@ def test_a_vector_of_one_is_a_simulator_too() -> None:
 
 def test_sine_and_cosine_are_as_exact_as_the_librarys() -> None:
     angles = np.concatenate([np.random.default_rng(0).uniform(-b, b, 20_000) for b in (1e-3, 4.0, 100.0, 1e6)])
-    ours = np.array([classic_kernels.sincos(angle) for angle in angles])
+    ours = np.array([classic_physics.sincos(angle) for angle in angles])
     expected = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     assert np.abs(ours - expected).max() < 3e-16
 

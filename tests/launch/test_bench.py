@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.bench.profile import figures_of
 from esengine.launch.bench.ranks import Lengths, draw_lengths
 from esengine.launch.bench.rollouts import PlainLoop
 from esengine.policies import Actor, PolicySpec
 from esengine.simulators import make_simulator
-from esengine.spaces import describe
 from tests.conftest import Run
 
 FLAGS = {

@@ -8,13 +8,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.ranks.world import World
-from esengine.spaces import describe
 from esengine.trajectories import Demonstrations
 from tests.conftest import SUPPORT
 from tests.support import teachers

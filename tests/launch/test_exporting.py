@@ -13,14 +13,14 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.exporting import onnx_graph
 from esengine.launch.exporting.export import ExportSettings, export
 from esengine.launch.exporting.network import network_of
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, load_policy, save_policy
-from esengine.spaces import ActionSpec
 from tests.conftest import Run
 
 UNEVEN = spaces.Box(np.array([-2, -np.inf, 0], np.float32), np.array([4, np.inf, 1], np.float32))

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.failures import cluster_failures, failure_step, report
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
-from esengine.spaces import ActionSpec
 from esengine.trajectories import Trajectory
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from esengine.algorithms.openai_es import OpenAIESSettings
 from esengine.demonstrations import save_demonstrations
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
@@ -24,7 +25,6 @@ from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.spaces import ActionSpec
 from esengine.trajectories import Demonstrations
 from tests.conftest import SUPPORT, Run
 from tests.mpi.test_ranks import rows, same_run

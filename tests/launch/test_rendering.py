@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch import rendering
 from esengine.launch.evaluation import EvaluateSettings, evaluate_on
@@ -20,7 +21,6 @@ from esengine.launch.rendering import RenderSettings, find_off_screen, render
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.ranks.world import World
-from esengine.spaces import describe
 from tests.conftest import Run
 
 

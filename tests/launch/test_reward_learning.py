@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from esengine.demonstrations import save_demonstrations
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
@@ -22,7 +23,6 @@ from esengine.ranks.world import World
 from esengine.reward_file import save_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward, RewardSpec
-from esengine.spaces import describe
 from esengine.traces import Trace
 from esengine.trajectories import Demonstrations, Trajectory
 

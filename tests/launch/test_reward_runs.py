@@ -10,7 +10,8 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 from esengine.algorithms.strategy import Settings
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import METHODS, loop_of, settings_of
@@ -20,7 +21,6 @@ from esengine.launch.training import run
 from esengine.ranks.world import World
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward, RewardSpec
-from esengine.spaces import describe
 
 
 def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:

@@ -15,10 +15,10 @@ from benchmarks.peers.policies import HIDDEN, flat, policies
 from esengine import EnvironmentProblem, run_search
 from esengine.algorithms import RecombiningES, TruncationESSettings
 from esengine.candidates import MutatedParents
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
-from esengine.spaces import describe
 
 PACKAGES = ("esengine", "numpy", "numba", "gymnasium", "mujoco")
 

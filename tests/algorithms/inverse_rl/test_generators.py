@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from esengine.algorithms.inverse_rl.generators import Improvement, PolicyGradient
 from esengine.algorithms.ppo import PPOSettings
 from esengine.densities import log_densities
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.opening import open_desk
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
@@ -19,7 +20,6 @@ from esengine.ranks.world import World
 from esengine.reward_sources import RewardSource
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.sampling import Sampling, SamplingProblem
-from esengine.spaces import describe
 from esengine.traces import Trace
 
 HORIZON, DISCOUNT = 60, 0.9

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from esengine.algorithms.inverse_rl.canonical import Reward, canonical, pearson_distance
 from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
 from esengine.algorithms.inverse_rl.settings import GAILSettings, InverseRLSettings
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.reward_learning import prepare
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.sampling import Sampling, Steps
-from esengine.spaces import ActionSpec
 from tests.launch.test_reward_learning import demonstrations
 
 BOX = ActionSpec("box", (1, 1), (-1.0, -1.0), (1.0, 1.0), (2,))

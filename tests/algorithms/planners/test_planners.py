@@ -15,7 +15,7 @@ from esengine.algorithms.planners.mppi import weights
 from esengine.algorithms.planners.riccati import solve_bounded
 from esengine.algorithms.planners.sampling import draw_candidates, draw_candidates_reference
 from esengine.dynamics import Dynamics, make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 

@@ -10,13 +10,13 @@ import pytest
 from esengine.algorithms.planners import SkillPlanner
 from esengine.demonstrations import load_demonstrations
 from esengine.dynamics import ObservableDynamics, make_dynamics
-from esengine.environments import EnvironmentSpec
+from esengine.environments.spaces import describe
+from esengine.environments.spec import EnvironmentSpec
 from esengine.goals import GoalLayout
 from esengine.launch.cli import main
 from esengine.policies import PolicySpec
 from esengine.policy_file import Policy, save_policy
 from esengine.rollouts import run_episode
-from esengine.spaces import describe
 
 MAZE = "esengine/PointMaze-v0"
 

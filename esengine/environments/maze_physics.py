@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.classic_kernels import uniforms
 from esengine.compiled import kernel
+from esengine.environments.classic_physics import uniforms
 from esengine.normalizer import accumulate
 from esengine.policies import act
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.spaces import ActionSpec
 from esengine.trajectories import Trajectory
 from esengine.user_code import named_module
 

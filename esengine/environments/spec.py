@@ -13,9 +13,15 @@ import gymnasium
 from esengine.errors import UserError, listed
 from esengine.user_code import find_modules_here, modules_of
 
-gymnasium.register("esengine/CartPoleSwingUp-v0", "esengine.swing_up:CartPoleSwingUp", max_episode_steps=500)
-gymnasium.register("esengine/FixedHorizonCartPole-v0", "esengine.fixed_horizon:FixedHorizonCartPole", max_episode_steps=500)
-gymnasium.register("esengine/PointMaze-v0", "esengine.point_maze:PointMaze", max_episode_steps=250)
+gymnasium.register(
+    "esengine/CartPoleSwingUp-v0", "esengine.environments.cartpole_swing_up:CartPoleSwingUp", max_episode_steps=500
+)
+gymnasium.register(
+    "esengine/FixedHorizonCartPole-v0",
+    "esengine.environments.cartpole_fixed_horizon:FixedHorizonCartPole",
+    max_episode_steps=500,
+)
+gymnasium.register("esengine/PointMaze-v0", "esengine.environments.point_maze:PointMaze", max_episode_steps=250)
 
 
 @dataclass(frozen=True)

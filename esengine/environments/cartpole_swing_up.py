@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine import classic_kernels
+from esengine.environments import classic_physics
 
 
 class CartPoleSwingUp(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -39,10 +39,10 @@ class CartPoleSwingUp(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         force = float(np.asarray(action).ravel()[0])
-        reward, terminated = classic_kernels.step(classic_kernels.CARTPOLE_SWING_UP, self.state, force, 0.0, False)
+        reward, terminated = classic_physics.step(classic_physics.CARTPOLE_SWING_UP, self.state, force, 0.0, False)
         return self._observation(), reward, terminated, False, {}
 
     def _observation(self) -> NDArray[np.float32]:
         observation = np.empty(5, np.float32)
-        classic_kernels.observe(classic_kernels.CARTPOLE_SWING_UP, self.state, observation)
+        classic_physics.observe(classic_physics.CARTPOLE_SWING_UP, self.state, observation)
         return observation

@@ -3,8 +3,8 @@
 A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are computed here. A step follows
 gymnasium 1.4 operation by operation, in its precisions; its sines come from `sincos` or the C library instead of
 NumPy's vector library, which leaves a relative difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the
-pendulum's reward. The cart-pole swing-up (`esengine.swing_up`) and the cart-pole
-without an end (`esengine.fixed_horizon`) are ours, made of the same parts.
+pendulum's reward. The cart-pole swing-up (`esengine.environments.cartpole_swing_up`) and the cart-pole
+without an end (`esengine.environments.cartpole_fixed_horizon`) are ours, made of the same parts.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine import point_maze_kernels as kernels
+from esengine.environments import maze_physics as kernels
 from esengine.errors import UserError, listed
 
 MAZES = {

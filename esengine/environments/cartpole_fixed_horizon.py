@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine import classic_kernels
+from esengine.environments import classic_physics
 
 
 class FixedHorizonCartPole(gymnasium.Env[NDArray[np.float32], int]):
@@ -36,6 +36,6 @@ class FixedHorizonCartPole(gymnasium.Env[NDArray[np.float32], int]):
         return self.state.astype(np.float32), {}
 
     def step(self, action: int) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
-        task = classic_kernels.FIXED_HORIZON_CARTPOLE
-        reward, _ = classic_kernels.step(task, self.state, float(action), 0.0, False)
+        task = classic_physics.FIXED_HORIZON_CARTPOLE
+        reward, _ = classic_physics.step(task, self.state, float(action), 0.0, False)
         return self.state.astype(np.float32), reward, False, False, {}

@@ -1,0 +1,11 @@
+"""What an environment is: its spec, its spaces, rules about it, and the environments and physics that ship.
+
+Modules: `spec` (a gymnasium id with its arguments), `spaces` (how observations and actions become numbers), `rules`
+(corrections written by hand), `cartpole_swing_up`, `cartpole_fixed_horizon` and `point_maze` (environments), `classic_physics`,
+`mujoco_physics` and `maze_physics` (compiled steps, observations and rewards).
+"""
+
+from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
+from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
+
+__all__ = ["ActionSpec", "EnvironmentSpec", "ObservationSpec", "describe", "is_classic", "is_mujoco"]
