@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.normalizer import RunningStatistics
+from esengine.policies.normalizer import RunningStatistics
 
 
 def advantages(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
 from esengine.errors import UserError
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.pool import Pool
 from esengine.seeding import derive_key, generator
 from esengine.trajectories import Demonstrations, Transitions, transitions_of
@@ -117,7 +117,7 @@ class Examples:
     def of(cls, spec: PolicySpec, transitions: Transitions) -> Examples:
         import torch
 
-        from esengine.torch_policies import encode
+        from esengine.policies.torch_network import encode
 
         return cls(torch.tensor(transitions.observations.astype(np.float32)), encode(spec.action, transitions.targets))
 
@@ -148,7 +148,7 @@ class Learner:
     ) -> None:
         import torch
 
-        from esengine.torch_policies import TorchPolicy
+        from esengine.policies.torch_network import TorchPolicy
 
         self.loss = settings.loss_of(spec)
         self.spec, self.settings, self.epochs = spec, settings, 0

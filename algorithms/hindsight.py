@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.goals import GoalLayout
-from esengine.policies import PolicySpec
+from esengine.policies.network import PolicySpec
 from esengine.seeding import derive_key, generator
 from esengine.trajectories import Trajectory, Transitions
 

@@ -18,7 +18,7 @@ from esengine.algorithms.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.policies import Actor, PolicySpec, action_noise
+from esengine.policies.network import Actor, PolicySpec, action_noise
 from esengine.pool import Pool
 from esengine.recording import Acting, RecordingProblem, record
 from esengine.seeding import derive_key, generator
@@ -126,7 +126,7 @@ class PPO:
     ) -> None:
         import torch
 
-        from esengine.torch_policies import TorchPolicy
+        from esengine.policies.torch_network import TorchPolicy
 
         self.settings, self.problem, self.seed = settings, problem, seed
         self.generation = 0
@@ -212,7 +212,7 @@ class PPO:
         """What the policy drew, in its units, before the bounds of the space cut it: the trajectory has what was left."""
         import torch
 
-        from esengine.torch_policies import encode
+        from esengine.policies.torch_network import encode
 
         action = self.problem.policy.action
         if action.kind != "box":

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from esengine.launch.api import minimize as minimize
     from esengine.launch.api import run_search as run_search
     from esengine.launch.api import train as train
-    from esengine.policy_file import Policy as Policy
-    from esengine.policy_file import load_policy as load_policy
+    from esengine.policies.policy_file import Policy as Policy
+    from esengine.policies.policy_file import load_policy as load_policy
     from esengine.population import Population as Population
     from esengine.problems import EnvironmentProblem as EnvironmentProblem
     from esengine.problems import ObjectiveProblem as ObjectiveProblem
@@ -36,13 +36,13 @@ _HOME = {
     "GaussianSamples": "esengine.candidates",
     "MutatedParents": "esengine.candidates",
     "ObjectiveProblem": "esengine.problems",
-    "Policy": "esengine.policy_file",
+    "Policy": "esengine.policies.policy_file",
     "Population": "esengine.pool",
     "ScaledSamples": "esengine.candidates",
     "UserError": "esengine.errors",
     "World": "esengine.ranks.world",
     "evaluate": "esengine.launch.api",
-    "load_policy": "esengine.policy_file",
+    "load_policy": "esengine.policies.policy_file",
     "minimize": "esengine.launch.api",
     "run_search": "esengine.launch.api",
     "train": "esengine.launch.api",

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ObservationSpec
 from esengine.errors import UserError, in_one_line
-from esengine.policies import Actor
-from esengine.policy_file import Policy
+from esengine.policies.network import Actor
+from esengine.policies.policy_file import Policy
 from esengine.user_code import named_callable
 
 

@@ -31,8 +31,8 @@ from esengine.environments.classic_physics import (
     sincos,
     step,
 )
-from esengine.normalizer import merge_moments
-from esengine.policies import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
+from esengine.policies.network import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
+from esengine.policies.normalizer import merge_moments
 
 LANES = 16  # float32 numbers of a 512-bit register
 _NUMBERS = 8

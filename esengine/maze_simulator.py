@@ -12,7 +12,7 @@ from esengine.compiled import kernel
 from esengine.dynamics import Transitions
 from esengine.environments import maze_physics as kernels
 from esengine.environments.point_maze import PointMaze
-from esengine.policies import Actor
+from esengine.policies.network import Actor
 from esengine.rollouts import NO_GATE, Episode, Gate
 
 _NO_MOMENTS = np.empty(0)

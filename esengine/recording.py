@@ -20,7 +20,7 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.errors import UserError, WorkerError, in_one_line
 from esengine.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.faults import MembersFailed, failure_words
-from esengine.policies import Actor
+from esengine.policies.network import Actor
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, failed_records, failure_of
 from esengine.seeding import derive_key, derive_seeds, draw_unit, generator

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.densities import log_densities
-from esengine.policies import Actor
+from esengine.policies.densities import log_densities
+from esengine.policies.network import Actor
 from esengine.rewards import LearnedReward
 from esengine.traces import Trace
 

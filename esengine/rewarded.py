@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
-from esengine.policies import Actor
+from esengine.policies.network import Actor
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.recording import RecordingProblem
 from esengine.reward_sources import RewardSource, over_end

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.policies import forward, forward_reference
+from esengine.policies.network import forward, forward_reference
 from esengine.seeding import derive_key, generator
 
 RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.spaces import ObservationSpec
-from esengine.normalizer import accumulate
-from esengine.policies import Actor, act
+from esengine.policies.network import Actor, act
+from esengine.policies.normalizer import accumulate
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ObservationSpec
-from esengine.normalizer import accumulate
-from esengine.policies import Actor
+from esengine.policies.network import Actor
+from esengine.policies.normalizer import accumulate
 from esengine.rollouts import NO_GATE, Episode, Gate
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies import Actor
+from esengine.policies.network import Actor
 from esengine.rollouts import NO_GATE, Episode, Gate, run_episode
 from esengine.vectorized import VectorSimulator
 

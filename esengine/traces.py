@@ -13,8 +13,8 @@ from esengine.environments.classic_physics import observe, reset, step
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.normalizer import accumulate
-from esengine.policies import Actor, act
+from esengine.policies.network import Actor, act
+from esengine.policies.normalizer import accumulate
 from esengine.simulators import ClassicSimulator, EnvBackend, MujocoSimulator, make_simulator
 from esengine.trajectories import Trajectory
 

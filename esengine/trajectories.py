@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.normalizer import RunningStatistics
+from esengine.policies.normalizer import RunningStatistics
 from esengine.seeding import derive_key, generator
 
 

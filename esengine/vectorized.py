@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
-from esengine.normalizer import accumulate, merge_moments
-from esengine.policies import Actor, act
+from esengine.policies.network import Actor, act
+from esengine.policies.normalizer import accumulate, merge_moments
 from esengine.rollouts import NO_GATE, Episode, Gate
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT

@@ -11,7 +11,7 @@ from esengine.algorithms.inverse_rl.generators import Improvement, Sampled
 from esengine.algorithms.inverse_rl.settings import AIRLSettings
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.sampling import SamplingProblem, Steps
 from esengine.trajectories import Demonstrations, Trajectory
 

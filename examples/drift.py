@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import esengine
 from esengine.demonstrations import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.policies import forward_reference
+from esengine.policies.network import forward_reference
 from esengine.ranks.world import World
 from examples.tightrope import walk
 

@@ -13,7 +13,7 @@ from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.sampling import SamplingProblem, Steps
 from esengine.trajectories import Demonstrations, Trajectory
 

@@ -26,7 +26,7 @@ from esengine.launch.start import completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run
 from esengine.noise.table import table_log2
 from esengine.opening import open_desk
-from esengine.policy_file import load_policy
+from esengine.policies.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import Problem
 from esengine.ranks.signals import StopRequest

@@ -18,8 +18,8 @@ from esengine.errors import UserError
 from esengine.exploration import Wanderer
 from esengine.goal_problem import GoalProblem
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, load_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
 from esengine.reward_file import load_reward
 from esengine.reward_sources import RewardSource

@@ -22,8 +22,8 @@ from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, 
 from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
 from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, load_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, load_policy
 from esengine.pool import Pool
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores

@@ -18,7 +18,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
 from esengine.launch.run_directory import versions
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores

@@ -20,7 +20,7 @@ from esengine.faults import failure_words
 from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.opening import open_desk
-from esengine.policy_file import load_policy
+from esengine.policies.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem

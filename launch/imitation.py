@@ -29,7 +29,7 @@ from esengine.launch.planners import check_planner, load_planner
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult, Training
 from esengine.opening import open_desk
-from esengine.policy_file import load_policy
+from esengine.policies.policy_file import load_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest

@@ -20,8 +20,8 @@ from PIL import Image
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.evaluation import policy_problem
-from esengine.policies import Actor
-from esengine.policy_file import load_policy
+from esengine.policies.network import Actor
+from esengine.policies.policy_file import load_policy
 from esengine.problems import EnvironmentProblem
 from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, derive_seed

@@ -16,7 +16,7 @@ from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import Row
 from esengine.launch.run_directory import RunDirectory
-from esengine.policy_file import Policy, save_policy
+from esengine.policies.policy_file import Policy, save_policy
 from esengine.reward_file import save_reward
 from esengine.rewards import LearnedReward
 from esengine.storage.checkpoint import Checkpoint, checkpoints, save_checkpoint

@@ -15,7 +15,7 @@ from benchmarks.peers.cases import CMA_MEMORY, OURS, PEERS, Case, Program, all_c
 from benchmarks.peers.environments import HERE, Environments, PeerError, figure_of, shown
 from benchmarks.peers.policies import SIZES, flat, policies
 from benchmarks.peers.report import OUR_SIDE, Row, Run, measure_case, render
-from esengine.policies import forward_reference
+from esengine.policies.network import forward_reference
 
 FAST, SLOW, BROKEN = (Program(OURS, name, ()) for name in ("fast", "slow", "broken"))
 

@@ -18,8 +18,8 @@ from esengine.algorithms.inverse_rl.gail import GAIL
 from esengine.algorithms.inverse_rl.generators import Sampled
 from esengine.algorithms.inverse_rl.partition import mixture_log_densities
 from esengine.algorithms.strategy import State
-from esengine.densities import check_density, log_densities
-from esengine.policies import Actor
+from esengine.policies.densities import check_density, log_densities
+from esengine.policies.network import Actor
 from esengine.sampling import Steps
 
 

@@ -19,11 +19,11 @@ from torch.nn import functional
 
 from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings, RewardNetworkSettings
 from esengine.algorithms.strategy import State
-from esengine.policies import OBSERVATION_CLIP
+from esengine.policies.network import OBSERVATION_CLIP
+from esengine.policies.torch_network import TorchNetwork
 from esengine.rewards import LearnedReward
 from esengine.sampling import Steps
 from esengine.seeding import derive_key, generator
-from esengine.torch_policies import TorchNetwork
 
 Offsets = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64] | None]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.ppo import PPO
 from esengine.algorithms.strategy import State, Strategy
 from esengine.errors import WorkerError
-from esengine.policies import Actor
+from esengine.policies.network import Actor
 from esengine.pool import Pool
 from esengine.problems import FAILED, OK
 from esengine.sampling import SamplingProblem, Steps

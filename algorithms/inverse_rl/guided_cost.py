@@ -22,7 +22,7 @@ from esengine.algorithms.inverse_rl.expert_steps import over_horizon
 from esengine.algorithms.inverse_rl.generators import Sampled
 from esengine.algorithms.inverse_rl.partition import Partition, estimate_partition
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
-from esengine.densities import log_densities
+from esengine.policies.densities import log_densities
 from esengine.sampling import Steps
 from esengine.seeding import derive_key, generator
 

@@ -13,7 +13,7 @@ from esengine.algorithms.planners.expert import PlannerExpert
 from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.local_controllers import Controller, PolicyCost, local_controller
 from esengine.dynamics import ObservableDynamics
-from esengine.policies import Actor
+from esengine.policies.network import Actor
 from esengine.seeding import derive_key, generator
 
 

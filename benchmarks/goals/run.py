@@ -22,7 +22,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.exploration import Wanderer, Wandering, coverage
 from esengine.goals import GoalLayout
 from esengine.launch.cli import main
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.recording import Acting, record_episode
 
 HERE = Path(__file__).parent

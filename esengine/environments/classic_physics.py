@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.normalizer import accumulate
-from esengine.policies import act
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
 
 CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE = range(7)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.classic_physics import uniforms
-from esengine.normalizer import accumulate
-from esengine.policies import act
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
 
 REACH = 0.4  # distance at which a goal counts as reached
 _TIME_STEP, _FORCE, _DRAG = 0.1, 5.0, 2.5  # s, cells / s^2, 1 / s: at most 0.2 cells a step

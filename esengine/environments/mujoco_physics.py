@@ -17,8 +17,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.normalizer import accumulate
-from esengine.policies import act
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
 
 (HALF_CHEETAH, HOPPER, WALKER2D, SWIMMER, ANT, HUMANOID, INVERTED_PENDULUM, INVERTED_DOUBLE_PENDULUM, REACHER) = range(9)
 

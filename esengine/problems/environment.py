@@ -17,8 +17,8 @@ from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.episode_limits import EpisodeLimits
 from esengine.faults import Failure, MembersFailed
-from esengine.normalizer import RunningStatistics, merge_moments
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
+from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.rollouts import NO_GATE, Gate

@@ -26,7 +26,7 @@ from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.local_mpi import run_ranks
 from esengine.noise.table import table_log2
 from esengine.opening import open_desk
-from esengine.policies import PolicySpec
+from esengine.policies.network import PolicySpec
 from esengine.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, Problem
 from esengine.ranks.signals import StopRequest

@@ -10,7 +10,7 @@ import numpy as np
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
-from esengine.policies import Actor, PolicySpec, forward_reference
+from esengine.policies.network import Actor, PolicySpec, forward_reference
 from esengine.simulators import BatchSimulator, make_simulator
 
 

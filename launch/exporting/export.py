@@ -16,7 +16,7 @@ from esengine.errors import UserError
 from esengine.launch.exporting import predictor
 from esengine.launch.exporting.network import Network, network_of
 from esengine.launch.exporting.onnx_graph import onnx_bytes
-from esengine.policy_file import load_policy
+from esengine.policies.policy_file import load_policy
 
 _ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}
 _LINE = 120  # characters of packed arrays

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.plotting.figures import panels
-from esengine.policies import OBSERVATION_CLIP
+from esengine.policies.network import OBSERVATION_CLIP
 from esengine.reward_file import load_reward
 from esengine.rewards import LearnedReward
 

@@ -15,7 +15,7 @@ from esengine.dynamics import ObservableDynamics, make_dynamics
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

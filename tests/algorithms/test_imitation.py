@@ -21,7 +21,7 @@ from esengine.environments.spaces import ActionSpec, describe
 from esengine.errors import UserError
 from esengine.experts import FunctionExpert
 from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks.world import World
 from esengine.recording import Acting, record_episode, unpack
 from esengine.storage.checkpoint import load_newest

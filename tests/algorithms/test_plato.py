@@ -12,7 +12,7 @@ from esengine.environments.rules import Rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.recording import Acting, record_episode
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 

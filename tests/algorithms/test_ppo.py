@@ -15,7 +15,7 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.opening import open_desk
-from esengine.policies import PolicySpec
+from esengine.policies.network import PolicySpec
 from esengine.pool import Pool
 from esengine.ranks.world import World
 from esengine.recording import RecordingProblem

@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.densities import check_density, log_densities, log_densities_reference, log_normal_tail
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.policies import Actor, PolicySpec, forward_reference
+from esengine.policies.densities import check_density, log_densities, log_densities_reference, log_normal_tail
+from esengine.policies.network import Actor, PolicySpec, forward_reference
 
 SPACES = (
     gymnasium.spaces.Box(np.array([-2.0, -1.0], np.float32), np.array([2.0, 3.0], np.float32)),

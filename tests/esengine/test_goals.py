@@ -18,7 +18,7 @@ from esengine.exploration import Wanderer, Wandering, coverage
 from esengine.goal_problem import AimedEnv, GoalList
 from esengine.goals import GoalLayout, achieved_at_last, relabelled, reset_to
 from esengine.maze_simulator import MazeSimulator
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.recording import Acting, Recorded, record_episode
 from esengine.rollouts import Gate, run_episode
 from esengine.simulators import make_simulator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from esengine.normalizer import (
+from esengine.policies.normalizer import (
     RunningStatistics,
     accumulate,
     accumulate_reference,

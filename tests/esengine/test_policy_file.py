@@ -15,8 +15,8 @@ from safetensors.numpy import save
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, load_policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, load_policy, save_policy
 
 
 def policy() -> Policy:

@@ -21,8 +21,8 @@ from esengine.faults import MembersFailed
 from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
 from esengine.noise.table import create_table
-from esengine.normalizer import RunningStatistics, merge_moments
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
+from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.world import World

@@ -12,7 +12,7 @@ import pytest
 from esengine.environments import classic_physics, mujoco_physics
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.rollouts import Gate
 from esengine.simulators import ClassicSimulator, GymnasiumSimulator, MujocoSimulator, has_compiled, make_simulator
 from esengine.vectorized import VectorSimulator, offers_vector

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from esengine import policy_file
 from esengine.launch import config, metrics, recorded_settings, restoring, run_directory, run_lock
 from esengine.launch.commands import train
+from esengine.policies import policy_file
 from esengine.storage import checkpoint, files
 from tests.fuzz import test_readers
 

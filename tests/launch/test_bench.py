@@ -13,7 +13,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.bench.profile import figures_of
 from esengine.launch.bench.ranks import Lengths, draw_lengths
 from esengine.launch.bench.rollouts import PlainLoop
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.simulators import make_simulator
 from tests.conftest import Run
 

@@ -12,8 +12,8 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, save_policy
 from esengine.ranks.world import World
 from esengine.trajectories import Demonstrations
 from tests.conftest import SUPPORT

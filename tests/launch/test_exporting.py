@@ -19,8 +19,8 @@ from esengine.errors import UserError
 from esengine.launch.exporting import onnx_graph
 from esengine.launch.exporting.export import ExportSettings, export
 from esengine.launch.exporting.network import network_of
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, load_policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, load_policy, save_policy
 from tests.conftest import Run
 
 UNEVEN = spaces.Box(np.array([-2, -np.inf, 0], np.float32), np.array([4, np.inf, 1], np.float32))

@@ -12,8 +12,8 @@ from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.failures import cluster_failures, failure_step, report
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, save_policy
 from esengine.trajectories import Trajectory
 
 

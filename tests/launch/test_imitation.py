@@ -19,8 +19,8 @@ from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.jump_start import JumpStart
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, save_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest

@@ -18,8 +18,8 @@ from esengine.errors import UserError
 from esengine.launch import rendering
 from esengine.launch.evaluation import EvaluateSettings, evaluate_on
 from esengine.launch.rendering import RenderSettings, find_off_screen, render
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, save_policy
 from esengine.ranks.world import World
 from tests.conftest import Run
 

@@ -17,7 +17,7 @@ from esengine.algorithms import RecombiningES, TruncationESSettings
 from esengine.candidates import MutatedParents
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies import PolicySpec
+from esengine.policies.network import PolicySpec
 from esengine.pool import Pool
 
 PACKAGES = ("esengine", "numpy", "numba", "gymnasium", "mujoco")

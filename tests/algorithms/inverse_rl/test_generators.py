@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.inverse_rl.generators import Improvement, PolicyGradient
 from esengine.algorithms.ppo import PPOSettings
-from esengine.densities import log_densities
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.opening import open_desk
-from esengine.policies import PolicySpec
+from esengine.policies.densities import log_densities
+from esengine.policies.network import PolicySpec
 from esengine.pool import Pool
 from esengine.ranks.world import World
 from esengine.reward_sources import RewardSource

@@ -14,8 +14,8 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.goals import GoalLayout
 from esengine.launch.cli import main
-from esengine.policies import PolicySpec
-from esengine.policy_file import Policy, save_policy
+from esengine.policies.network import PolicySpec
+from esengine.policies.policy_file import Policy, save_policy
 from esengine.rollouts import run_episode
 
 MAZE = "esengine/PointMaze-v0"

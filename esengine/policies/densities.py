@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.errors import UserError
-from esengine.policies import BOX, MULTI_BINARY, Actor, PolicySpec, forward
+from esengine.policies.network import BOX, MULTI_BINARY, Actor, PolicySpec, forward
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _BOUND = 1e-6  # in halves of the range: what a file may have rounded

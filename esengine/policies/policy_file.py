@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
-from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec
 from esengine.storage.files import JSON_BYTES, array_pieces, parse_arrays, parse_json, read_bytes, replace_lasting
 
 FORMAT = 1
