@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from esengine.desk import Desk
 from esengine.errors import WorkerError
 from esengine.faults import FaultRules
-from esengine.ranks import messages
+from esengine.ranks import mailbox, messages
 from esengine.ranks.guard import REPLACEMENT_VARIABLE
 from esengine.ranks.world import World
 
@@ -124,17 +124,17 @@ class Crew:
         """
         source, tag = self.mail.source, self.mail.tag
         node = self._node_of.get(source)
-        if tag == messages.ERROR_TAG:
+        if tag == mailbox.ERROR_TAG:
             details = messages.decode_error(body)
             raise WorkerError(f"worker of rank {source} on {details['host']}: {details['text']}")
         if node is None:
             return  # of a rank that has died since
-        if tag == messages.LEADING_TAG:
+        if tag == mailbox.LEADING_TAG:
             self._follow(node, source, body.decode())
-        elif tag == messages.BEGUN_TAG:
+        elif tag == mailbox.BEGUN_TAG:
             began_s = _SLOWER * messages.decode_begun(body) + _START_S
             self._world.start_s = max(self._world.start_s or 0.0, began_s)
-        elif tag == messages.READY_TAG:
+        elif tag == mailbox.READY_TAG:
             self._arrive(source)
             node.missing.discard(messages.decode_ready(body))
             if not node.missing and node.leader == source:

@@ -16,7 +16,7 @@ from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, WorkerError
 from esengine.faults import MOST_DEATHS, Failure, FaultRules, failure_words
 from esengine.problems import failed_records
-from esengine.ranks import messages
+from esengine.ranks import mailbox, messages
 from esengine.ranks.messages import Results, Task
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import Backoff
@@ -98,10 +98,10 @@ class Dispatch:
                 continue
             backoff.reset()
             worker = mail.source
-            if worker not in held or mail.tag not in (messages.RESULT_TAG, messages.FAILURE_TAG):
+            if worker not in held or mail.tag not in (mailbox.RESULT_TAG, mailbox.FAILURE_TAG):
                 self._crew.handle(body)
                 self._greet()
-            elif mail.tag == messages.RESULT_TAG:
+            elif mail.tag == mailbox.RESULT_TAG:
                 busy_s += self._take(worker, messages.decode_results(body))
             else:
                 results, failures = messages.decode_failure(body)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.rollouts import Gate
+from esengine.simulators.contract import Gate
 
 _SHARE = 0.1  # of the members at the cap, from which on it grows
 

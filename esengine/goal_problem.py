@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.faults import MembersFailed
 from esengine.goals import GoalLayout, check_settable, is_success, reset_to
-from esengine.maze_simulator import MazeSimulator
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.recording import PURPOSE, RecordingProblem
-from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, draw_unit
-from esengine.simulators import BatchSimulator, make_simulator
+from esengine.simulators.contract import BatchSimulator, Episode
+from esengine.simulators.families import make_simulator
+from esengine.simulators.maze import MazeSimulator
+from esengine.simulators.stepped import run_episode
 
 _JUDGED = 2  # numbers that an evaluation sends: its episodes, and how many of them reached their goal
 

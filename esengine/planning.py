@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.dynamics import Dynamics, Transitions
 from esengine.pool import Pool
 from esengine.problems import MEMBER
 from esengine.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
+from esengine.simulators.dynamics import Dynamics, Transitions
 
 _PURPOSE = "plan"
 

@@ -26,7 +26,7 @@ from esengine.faults import Failure, FaultRules, MembersFailed
 from esengine.population import Population
 from esengine.problems import MEMBER
 from esengine.publishing import Publisher
-from esengine.ranks import guard, messages
+from esengine.ranks import guard, mailbox, messages
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import Abandoned, StopRequest
 from esengine.ranks.world import Backoff, World
@@ -161,7 +161,7 @@ class Pool:
             if mail.poll() is None:
                 waiting -= set(self.crew.mail.lost)
                 backoff.pause()
-            elif mail.tag == messages.STOP_TAG:
+            elif mail.tag == mailbox.STOP_TAG:
                 waiting.discard(mail.source)
         self.world.bereaved |= bool(mail.lost)
         self.world.living -= set(mail.lost)

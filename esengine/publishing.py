@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from esengine.crew import Crew
 from esengine.desk import Desk
 from esengine.errors import Interrupted
-from esengine.ranks import messages
+from esengine.ranks import mailbox, messages
 from esengine.ranks.node_memory import pack, unpack
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import Backoff, World, place_in_tree
@@ -59,7 +59,7 @@ class Publisher:
                 raise Interrupted(self._stop.received)
             body = mail.poll()
             if body is not None:
-                ready = mail.tag == messages.READY_TAG and messages.decode_ready(body) == self.version
+                ready = mail.tag == mailbox.READY_TAG and messages.decode_ready(body) == self.version
                 if ready and mail.source in waiting:
                     waiting.discard(mail.source)
                 else:

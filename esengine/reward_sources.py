@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.policies.densities import log_densities
 from esengine.policies.network import Actor
 from esengine.rewards import LearnedReward
-from esengine.traces import Trace
+from esengine.simulators.traces import Trace
 
 
 @dataclass(frozen=True)

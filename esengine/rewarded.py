@@ -15,8 +15,9 @@ from esengine.policies.network import Actor
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.recording import RecordingProblem
 from esengine.reward_sources import RewardSource, over_end
-from esengine.simulators import BatchSimulator
-from esengine.traces import Trace, Tracer, make_tracer
+from esengine.simulators.contract import BatchSimulator
+from esengine.simulators.families import make_tracer
+from esengine.simulators.traces import Trace, Tracer
 from esengine.trajectories import Trajectory
 
 _TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns

@@ -14,7 +14,7 @@ from esengine.evaluations import Evaluations
 from esengine.problems import FAILED
 from esengine.rewarded import RewardedProblem
 from esengine.seeding import derive_key, generator
-from esengine.traces import Trace
+from esengine.simulators.traces import Trace
 from esengine.trajectories import Trajectory
 
 

@@ -10,7 +10,7 @@ from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.executor import Executor, Outcome
 from esengine.faults import FaultRules, describe_exception
 from esengine.publishing import Relay
-from esengine.ranks import guard, messages
+from esengine.ranks import guard, mailbox, messages
 from esengine.ranks.messages import Results, Task
 from esengine.ranks.signals import Abandoned, StopRequest
 from esengine.ranks.watchdog import Deadline
@@ -66,7 +66,7 @@ class Worker:
                 backoff.pause()
                 continue
             backoff.reset()
-            if mail.tag == messages.STOP_TAG:
+            if mail.tag == mailbox.STOP_TAG:
                 break
             self._handle(mail.tag, body)
         if self._clock is not None:
@@ -94,11 +94,11 @@ class Worker:
 
     def _handle(self, tag: int, body: bytearray) -> None:
         match tag:
-            case messages.TASK_TAG if not self._idle:
+            case mailbox.TASK_TAG if not self._idle:
                 task = messages.decode_task(body)
                 if self._waiting or not self._do(task):
                     self._waiting.append(task)
-            case messages.PUBLISH_TAG:
+            case mailbox.PUBLISH_TAG:
                 if self._clock is not None:
                     self._clock.stop()
                 try:
@@ -106,11 +106,11 @@ class Worker:
                 except Exception as error:
                     self._give_up(error)
                 self._resume()
-            case messages.LEAD_TAG:
+            case mailbox.LEAD_TAG:
                 assert self._desk.memory is not None
                 self._desk.memory.lead()
                 messages.send_leading(self._mail, self._desk.memory.address)
-            case messages.FOLLOW_TAG:
+            case mailbox.FOLLOW_TAG:
                 assert self._desk.memory is not None
                 try:
                     self._desk.memory.follow(body.decode())

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 
 from esengine.algorithms.planners import MPPI, PlannerExpert
-from esengine.dynamics import SteppedDynamics
+from esengine.simulators.stepped import SteppedDynamics
 
 
 class Landing(gymnasium.Env):

@@ -26,10 +26,10 @@ from esengine.reward_sources import RewardSource
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward
 from esengine.search_space import SearchSpace
-from esengine.simulators import has_compiled
-from esengine.traces import horizon_of
+from esengine.simulators.families import has_compiled
+from esengine.simulators.traces import horizon_of
+from esengine.simulators.vectorized import offers_vector
 from esengine.user_code import named_callable
-from esengine.vectorized import offers_vector
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
 

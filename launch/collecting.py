@@ -10,7 +10,6 @@ import numpy as np
 
 from esengine.algorithms.planners import PlannerExpert, SkillExpert
 from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
-from esengine.dynamics import ClassicDynamics, Dynamics, ObservableDynamics, make_dynamics
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
@@ -28,6 +27,9 @@ from esengine.pool import Pool
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
 from esengine.recording import Acting, Recorded, RecordingProblem, record
+from esengine.simulators.classic import ClassicDynamics
+from esengine.simulators.dynamics import Dynamics, ObservableDynamics
+from esengine.simulators.families import make_dynamics
 from esengine.trajectories import Demonstrations, Trajectory
 from esengine.user_code import check_trusted
 from esengine.worker import serve

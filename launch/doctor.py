@@ -22,7 +22,7 @@ from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
-from esengine.rollouts import run_episode
+from esengine.simulators.stepped import run_episode
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 

@@ -18,7 +18,6 @@ from esengine.algorithms.guided_policy_search import GuidedPolicySearch, GuidedP
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.plato import PLATO, PLATOSettings
 from esengine.demonstrations import load_demonstrations
-from esengine.dynamics import Dynamics, ObservableDynamics, make_dynamics
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
@@ -35,7 +34,9 @@ from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
-from esengine.traces import horizon_of
+from esengine.simulators.dynamics import Dynamics, ObservableDynamics
+from esengine.simulators.families import make_dynamics
+from esengine.simulators.traces import horizon_of
 from esengine.trajectories import Demonstrations
 from esengine.worker import serve
 

@@ -23,8 +23,9 @@ from esengine.launch.evaluation import policy_problem
 from esengine.policies.network import Actor
 from esengine.policies.policy_file import load_policy
 from esengine.problems import EnvironmentProblem
-from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, derive_seed
+from esengine.simulators.contract import Episode
+from esengine.simulators.stepped import run_episode
 
 FORMATS = (".gif", ".mp4")
 _GIF_FPS = 25.0  # more frames a second make a GIF large, and browsers slow them down

@@ -26,7 +26,7 @@ from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.sampling import SamplingProblem
-from esengine.traces import horizon_of
+from esengine.simulators.traces import horizon_of
 from esengine.worker import serve
 
 _MEANINGLESS = (

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.dynamics import Dynamics
 from esengine.errors import UserError
+from esengine.simulators.dynamics import Dynamics
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.planners.contract import Attraction, Plan, check_positive, first_guess, returns_of
 from esengine.algorithms.planners.sampling import SamplingPlanner
-from esengine.dynamics import Dynamics
 from esengine.errors import UserError
+from esengine.simulators.dynamics import Dynamics
 
 _KEPT = 0.3  # of the elites, which compete again in the next iteration; the share of iCEM
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.dynamics import Dynamics
+from esengine.simulators.dynamics import Dynamics
 
 
 class Expansion(NamedTuple):

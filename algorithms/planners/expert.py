@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.planners.contract import Attraction, Plan, Planner
-from esengine.dynamics import Dynamics
 from esengine.seeding import derive_key, derive_seed
+from esengine.simulators.dynamics import Dynamics
 
 
 class PlannerExpert:

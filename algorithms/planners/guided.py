@@ -12,9 +12,9 @@ from esengine.algorithms.planners.contract import Planner
 from esengine.algorithms.planners.expert import PlannerExpert
 from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.local_controllers import Controller, PolicyCost, local_controller
-from esengine.dynamics import ObservableDynamics
 from esengine.policies.network import Actor
 from esengine.seeding import derive_key, generator
+from esengine.simulators.dynamics import ObservableDynamics
 
 
 class Notes(NamedTuple):

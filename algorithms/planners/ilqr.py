@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from esengine.algorithms.planners.contract import Attraction, Plan, check_counts, check_positive, first_guess
 from esengine.algorithms.planners.expansion import AnalyticDynamics, Expansion, convex, expand
 from esengine.algorithms.planners.riccati import Feedback, backward
-from esengine.dynamics import Dynamics
 from esengine.errors import UserError
+from esengine.simulators.dynamics import Dynamics
 
 _LENGTHS = 0.5 ** np.arange(10)  # of the step, down to 0.002
 _LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 1e6

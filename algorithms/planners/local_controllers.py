@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.planners.expansion import Expansion
 from esengine.algorithms.planners.ilqr import ILQR
-from esengine.dynamics import ObservableDynamics
 from esengine.policies.network import Actor, forward_reference
+from esengine.simulators.dynamics import ObservableDynamics
 
 _LEAST_ETA, _MOST_ETA = 1e-3, 1e4  # in units of return a nat
 _BISECTIONS = 8

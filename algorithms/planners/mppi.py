@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.planners.contract import Attraction, Plan, check_positive, first_guess, returns_of
 from esengine.algorithms.planners.sampling import SamplingPlanner
-from esengine.dynamics import Dynamics
 from esengine.errors import UserError
+from esengine.simulators.dynamics import Dynamics
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.planners.contract import check_correlation, check_counts, check_positive
 from esengine.compiled import kernel
-from esengine.dynamics import Dynamics
 from esengine.noise.streams import fill_normals, fill_normals_reference
 from esengine.seeding import derive_seed
+from esengine.simulators.dynamics import Dynamics
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks.planners.report import write_report
 from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations import load_demonstrations
-from esengine.dynamics import make_dynamics
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.planners import load_planner
+from esengine.simulators.families import make_dynamics
 
 HERE = Path(__file__).parent
 

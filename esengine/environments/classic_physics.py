@@ -10,14 +10,11 @@ without an end (`esengine.environments.cartpole_fixed_horizon`) are ours, made o
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.network import act
-from esengine.policies.normalizer import accumulate
 
 CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE = range(7)
 
@@ -305,73 +302,3 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
     if task == MOUNTAIN_CAR:
         return _step_mountain_car(state, action, constant)
     return _step_mountain_car_continuous(state, action, constant, first)
-
-
-@kernel
-def rollout(
-    task: int,
-    constant: float,
-    seed: np.uint64,
-    max_steps: int,
-    policy: Any,
-    moments: NDArray[np.float64],
-    observation: NDArray[np.float32],
-    gate_step: int,
-    least: float,
-) -> tuple[float, int, float]:
-    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and its return at the gate.
-
-    Args:
-        task: one of the module's task numbers.
-        constant: see `step`.
-        seed: of the start, and the stream of sampled actions.
-        max_steps: end of the episode.
-        policy: `Actor.compiled_arguments`.
-        moments: packed observation moments to add to, or an empty array.
-        observation: (obs_dim,) float32, left as the last observation of the episode.
-        gate_step, least: see `rollouts.Gate`.
-    """
-    state = np.empty(4)
-    reset(task, seed, state)
-    result = go_on(task, constant, seed, state, 0.0, 0, max_steps, policy, moments, observation, gate_step, least)
-    observe(task, state, observation)
-    return result
-
-
-@kernel
-def go_on(
-    task: int,
-    constant: float,
-    seed: np.uint64,
-    state: NDArray[np.float64],
-    total: float,
-    steps: int,
-    max_steps: int,
-    policy: Any,
-    moments: NDArray[np.float64],
-    observation: NDArray[np.float32],
-    gate_step: int,
-    least: float,
-) -> tuple[float, int, float]:
-    """Run an episode to its end; returns its return, its steps, and its return at the gate.
-
-    Args:
-        state: (4,) where it stands after ``steps`` steps, with a return of ``total`` so far.
-        task, constant, seed, max_steps, policy, moments, observation, gate_step, least: see `rollout`.
-    """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    at_gate = np.nan
-    while True:
-        observe(task, state, observation)
-        if moments.size:
-            accumulate(moments, observation)
-        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(steps), decoded)
-        gained, terminated = step(task, state, decoded[0], constant, steps == 0)
-        total += gained
-        steps += 1
-        ended = terminated or steps >= max_steps
-        if ended or steps == gate_step:
-            if steps <= gate_step:
-                at_gate = total
-            if ended or total < least:
-                return total, steps, at_gate

@@ -21,9 +21,9 @@ from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
-from esengine.rollouts import NO_GATE, Gate
-from esengine.shields import ShieldedSimulator
-from esengine.simulators import BatchSimulator, EnvBackend, Simulator, make_simulator
+from esengine.simulators.contract import NO_GATE, BatchSimulator, EnvBackend, Gate, Simulator
+from esengine.simulators.families import make_simulator
+from esengine.simulators.stepped import ShieldedSimulator
 
 _NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members

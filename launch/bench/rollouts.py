@@ -11,7 +11,8 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.policies.network import Actor, PolicySpec, forward_reference
-from esengine.simulators import BatchSimulator, make_simulator
+from esengine.simulators.contract import BatchSimulator
+from esengine.simulators.families import make_simulator
 
 
 def bench_rollouts(settings: BenchSettings) -> list[Figure]:

@@ -11,11 +11,12 @@ from esengine.algorithms.guided_policy_search import adapted, relative_weights
 from esengine.algorithms.planners import ILQR
 from esengine.algorithms.planners.guided import Notes
 from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller
-from esengine.dynamics import ObservableDynamics, make_dynamics
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.policies.network import Actor, PolicySpec
+from esengine.simulators.dynamics import ObservableDynamics
+from esengine.simulators.families import make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

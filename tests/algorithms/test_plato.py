@@ -7,13 +7,13 @@ import pytest
 
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, PlannerExpert
 from esengine.algorithms.planners.contract import Attraction
-from esengine.dynamics import make_dynamics
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.policies.network import Actor, PolicySpec
 from esengine.recording import Acting, record_episode
+from esengine.simulators.families import make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

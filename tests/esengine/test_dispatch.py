@@ -19,7 +19,7 @@ from esengine.desk import Kind
 from esengine.dispatch import Dispatch, Failures
 from esengine.faults import Failure, FaultRules, MembersFailed
 from esengine.problems import failed_records
-from esengine.ranks import messages
+from esengine.ranks import mailbox
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import StopRequest
 from esengine.worker import Worker
@@ -80,7 +80,7 @@ class Crew:
             self._hire()
 
     def send(self, body: bytes, worker: int, tag: int) -> None:
-        assert tag == messages.TASK_TAG
+        assert tag == mailbox.TASK_TAG
         self._tasks[worker].append(body)
 
     def poll(self) -> bytearray | None:
@@ -118,7 +118,7 @@ class Crew:
         try:
             if self.dice.random() < self.kills:
                 raise Death
-            self._ends[worker]._handle(messages.TASK_TAG, bytearray(self._tasks[worker].popleft()))
+            self._ends[worker]._handle(mailbox.TASK_TAG, bytearray(self._tasks[worker].popleft()))
         except Death:
             self.lost.append(worker)
             self.num_deaths += 1

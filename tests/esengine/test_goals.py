@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.dynamics import make_dynamics
 from esengine.environments.point_maze import MAZES
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, describe
@@ -17,11 +16,12 @@ from esengine.errors import UserError
 from esengine.exploration import Wanderer, Wandering, coverage
 from esengine.goal_problem import AimedEnv, GoalList
 from esengine.goals import GoalLayout, achieved_at_last, relabelled, reset_to
-from esengine.maze_simulator import MazeSimulator
 from esengine.policies.network import Actor, PolicySpec
 from esengine.recording import Acting, Recorded, record_episode
-from esengine.rollouts import Gate, run_episode
-from esengine.simulators import make_simulator
+from esengine.simulators.contract import Gate
+from esengine.simulators.families import make_dynamics, make_simulator
+from esengine.simulators.maze import MazeSimulator
+from esengine.simulators.stepped import run_episode
 
 MAZE = "esengine/PointMaze-v0"
 HOWS: tuple[Wandering, ...] = ("ornstein-uhlenbeck", "sticky", "primitives")

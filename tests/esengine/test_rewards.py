@@ -26,7 +26,10 @@ from esengine.reward_file import load_reward, save_reward
 from esengine.reward_sources import RewardSource, over_horizon
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
-from esengine.traces import ClassicTracer, GymnasiumTracer, MujocoTracer, make_tracer
+from esengine.simulators.classic import ClassicTracer
+from esengine.simulators.families import make_tracer
+from esengine.simulators.mujoco import MujocoTracer
+from esengine.simulators.stepped import GymnasiumTracer
 
 SPACES = {
     "box": gymnasium.spaces.Box(-2, 2, (2,)),

@@ -26,9 +26,10 @@ from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.world import World
-from esengine.rollouts import Episode, run_episode
 from esengine.seeding import derive_key, derive_seed
-from esengine.simulators import BatchSimulator, GymnasiumSimulator, make_simulator
+from esengine.simulators.contract import BatchSimulator, Episode
+from esengine.simulators.families import make_simulator
+from esengine.simulators.stepped import GymnasiumSimulator, run_episode
 from tests.support import worlds
 
 ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "FrozenLake-v1", "Blackjack-v1", "Swimmer-v5"]

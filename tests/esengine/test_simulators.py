@@ -13,9 +13,12 @@ from esengine.environments import classic_physics, mujoco_physics
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, PolicySpec
-from esengine.rollouts import Gate
-from esengine.simulators import ClassicSimulator, GymnasiumSimulator, MujocoSimulator, has_compiled, make_simulator
-from esengine.vectorized import VectorSimulator, offers_vector
+from esengine.simulators.classic import ClassicSimulator
+from esengine.simulators.contract import Gate
+from esengine.simulators.families import has_compiled, make_simulator
+from esengine.simulators.mujoco import MujocoSimulator
+from esengine.simulators.stepped import GymnasiumSimulator
+from esengine.simulators.vectorized import VectorSimulator, offers_vector
 
 CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
 OWN = ["esengine/CartPoleSwingUp-v0", "esengine/FixedHorizonCartPole-v0"]

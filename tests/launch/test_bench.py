@@ -14,7 +14,7 @@ from esengine.launch.bench.profile import figures_of
 from esengine.launch.bench.ranks import Lengths, draw_lengths
 from esengine.launch.bench.rollouts import PlainLoop
 from esengine.policies.network import Actor, PolicySpec
-from esengine.simulators import make_simulator
+from esengine.simulators.families import make_simulator
 from tests.conftest import Run
 
 FLAGS = {

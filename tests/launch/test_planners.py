@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.planners import ILQR
-from esengine.dynamics import make_dynamics
 from esengine.errors import UserError
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, recording_problem
@@ -17,6 +16,7 @@ from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.pool import Pool
 from esengine.ranks.world import World
+from esengine.simulators.families import make_dynamics
 
 
 def test_settings_come_from_name_and_value() -> None:

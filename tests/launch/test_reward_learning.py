@@ -23,7 +23,7 @@ from esengine.ranks.world import World
 from esengine.reward_file import save_reward
 from esengine.rewarded import RewardedProblem
 from esengine.rewards import LearnedReward, RewardSpec
-from esengine.traces import Trace
+from esengine.simulators.traces import Trace
 from esengine.trajectories import Demonstrations, Trajectory
 
 

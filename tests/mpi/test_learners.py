@@ -11,8 +11,8 @@ import pytest
 
 from esengine.algorithms.planners import MPPI, PlannerExpert
 from esengine.demonstrations import load_demonstrations
-from esengine.dynamics import make_dynamics
 from esengine.reward_file import load_reward
+from esengine.simulators.families import make_dynamics
 from tests.conftest import SUPPORT, Run
 from tests.launch.test_goals import MAZE
 from tests.launch.test_imitation import METHODS as IMITATION

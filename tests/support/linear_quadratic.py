@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.planners.expansion import Expansion
-from esengine.dynamics import Transitions
+from esengine.simulators.dynamics import Transitions
 
 HORIZON = 12
 

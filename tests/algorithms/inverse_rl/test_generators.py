@@ -20,7 +20,7 @@ from esengine.ranks.world import World
 from esengine.reward_sources import RewardSource
 from esengine.rewards import LearnedReward, RewardSpec
 from esengine.sampling import Sampling, SamplingProblem
-from esengine.traces import Trace
+from esengine.simulators.traces import Trace
 
 HORIZON, DISCOUNT = 60, 0.9
 

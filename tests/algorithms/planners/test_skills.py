@@ -9,14 +9,15 @@ import pytest
 
 from esengine.algorithms.planners import SkillPlanner
 from esengine.demonstrations import load_demonstrations
-from esengine.dynamics import ObservableDynamics, make_dynamics
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.goals import GoalLayout
 from esengine.launch.cli import main
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
-from esengine.rollouts import run_episode
+from esengine.simulators.dynamics import ObservableDynamics
+from esengine.simulators.families import make_dynamics
+from esengine.simulators.stepped import run_episode
 
 MAZE = "esengine/PointMaze-v0"
 

@@ -23,7 +23,6 @@ from esengine.environments.classic_physics import (
     CARTPOLE_SWING_UP,
     FIXED_HORIZON_CARTPOLE,
     PENDULUM,
-    go_on,
     move_cartpole,
     move_pendulum,
     observe,
@@ -33,6 +32,7 @@ from esengine.environments.classic_physics import (
 )
 from esengine.policies.network import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
 from esengine.policies.normalizer import merge_moments
+from esengine.simulators.classic_rollouts import go_on
 
 LANES = 16  # float32 numbers of a 512-bit register
 _NUMBERS = 8
@@ -145,7 +145,7 @@ def rollouts(
     """Run the episodes of many members.
 
     Args:
-        task, constant, max_steps: see `classic_kernels.rollout`.
+        task, constant, max_steps: see `classic_rollouts.rollout`.
         seeds: (num_members, num_episodes).
         rows: (num_members, num_parameters) float32.
         policy: `Actor.compiled_arguments`, whose parameters are not used.
@@ -254,7 +254,7 @@ def _run_lanes(
 
 @kernel
 def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.float32]) -> None:
-    """`classic_kernels.observe` in every lane."""
+    """`classic_physics.observe` in every lane."""
     if task == PENDULUM:
         for lane in range(LANES):
             observations[1, lane], observations[0, lane] = sincos(numbers[lane])
@@ -331,7 +331,7 @@ def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: 
 
 @kernel
 def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]) -> None:
-    """`classic_kernels.step` in every lane."""
+    """`classic_physics.step` in every lane."""
     a, b, c, d = 0, LANES, 2 * LANES, 3 * LANES
     if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE):
         endless = task == FIXED_HORIZON_CARTPOLE

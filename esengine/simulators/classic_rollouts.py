@@ -1,4 +1,4 @@
-"""Candidate control sequences of one state, or steps of many states, as compiled loops over their kernels of a step."""
+"""Classic control in compiled code: episodes, steps of many states, and returns of control sequences."""
 
 from __future__ import annotations
 
@@ -8,8 +8,126 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments import classic_physics, mujoco_physics
-from esengine.environments.classic_physics import CARTPOLE_SWING_UP, PENDULUM, move_pendulum, move_swing_up
+from esengine.environments import classic_physics
+from esengine.environments.classic_physics import (
+    CARTPOLE_SWING_UP,
+    PENDULUM,
+    move_pendulum,
+    move_swing_up,
+    observe,
+    reset,
+    step,
+)
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
+
+
+@kernel
+def rollout(
+    task: int,
+    constant: float,
+    seed: np.uint64,
+    max_steps: int,
+    policy: Any,
+    moments: NDArray[np.float64],
+    observation: NDArray[np.float32],
+    gate_step: int,
+    least: float,
+) -> tuple[float, int, float]:
+    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and its return at the gate.
+
+    Args:
+        task: one of the module's task numbers.
+        constant: see `step`.
+        seed: of the start, and the stream of sampled actions.
+        max_steps: end of the episode.
+        policy: `Actor.compiled_arguments`.
+        moments: packed observation moments to add to, or an empty array.
+        observation: (obs_dim,) float32, left as the last observation of the episode.
+        gate_step, least: see `contract.Gate`.
+    """
+    state = np.empty(4)
+    reset(task, seed, state)
+    result = go_on(task, constant, seed, state, 0.0, 0, max_steps, policy, moments, observation, gate_step, least)
+    observe(task, state, observation)
+    return result
+
+
+@kernel
+def go_on(
+    task: int,
+    constant: float,
+    seed: np.uint64,
+    state: NDArray[np.float64],
+    total: float,
+    steps: int,
+    max_steps: int,
+    policy: Any,
+    moments: NDArray[np.float64],
+    observation: NDArray[np.float32],
+    gate_step: int,
+    least: float,
+) -> tuple[float, int, float]:
+    """Run an episode to its end; returns its return, its steps, and its return at the gate.
+
+    Args:
+        state: (4,) where it stands after ``steps`` steps, with a return of ``total`` so far.
+        task, constant, seed, max_steps, policy, moments, observation, gate_step, least: see `rollout`.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    at_gate = np.nan
+    while True:
+        observe(task, state, observation)
+        if moments.size:
+            accumulate(moments, observation)
+        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(steps), decoded)
+        gained, terminated = step(task, state, decoded[0], constant, steps == 0)
+        total += gained
+        steps += 1
+        ended = terminated or steps >= max_steps
+        if ended or steps == gate_step:
+            if steps <= gate_step:
+                at_gate = total
+            if ended or total < least:
+                return total, steps, at_gate
+
+
+@kernel
+def trace_classic(
+    task: int,
+    constant: float,
+    seed: np.uint64,
+    policy: Any,
+    moments: NDArray[np.float64],
+    observations: NDArray[np.float32],
+    choices: NDArray[np.float64],
+    rewards: NDArray[np.float64],
+) -> tuple[float, int, bool]:
+    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task ended.
+
+    Args:
+        task, constant, seed, policy, moments: see `rollout`.
+        observations: (horizon + 1, obs_dim) overwritten up to the end of the episode.
+        choices: (horizon, 1) overwritten likewise.
+        rewards: (horizon,) overwritten likewise.
+    """
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    state = np.empty(4)
+    reset(task, seed, state)
+    total, steps, terminated = 0.0, 0, False
+    while not terminated and steps < choices.shape[0]:
+        observation = observations[steps]
+        observe(task, state, observation)
+        if moments.size:
+            accumulate(moments, observation)
+        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(steps), decoded)
+        choices[steps, 0] = decoded[0]
+        rewards[steps], terminated = step(task, state, decoded[0], constant, steps == 0)
+        total += rewards[steps]
+        steps += 1
+    observe(task, state, observations[steps])
+    return total, steps, terminated
+
 
 _TILE = 16  # candidates that a loop advances together, one in each lane
 
@@ -105,54 +223,3 @@ def _swing_poles(start: NDArray[np.float64], actions: NDArray[np.float64], retur
             numbers[6 * _TILE + i] = 0.0 if off else numbers[6 * _TILE + i]
     for i in range(returns.size):
         returns[i] = numbers[5 * _TILE + i]
-
-
-@kernel
-def write_state(state: NDArray[np.float64], parts: tuple[NDArray[np.float64], ...]) -> None:
-    """Put a state into the arrays of ``mjData`` that it is made of."""
-    offset = 0
-    for part in parts:
-        for k in range(part.size):
-            part[k] = state[offset + k]
-        offset += part.size
-
-
-@kernel
-def mujoco_steps(
-    arguments: Any,
-    parts: tuple[NDArray[np.float64], ...],
-    states: NDArray[np.float64],
-    actions: NDArray[np.float32],
-    rewards: NDArray[np.float64],
-    terminated: NDArray[np.bool_],
-) -> None:
-    """Advance each of ``states`` (n, state_size) in place by its action (n, act_dim), writing rewards and ends (n,).
-
-    Args:
-        arguments: of `mujoco_physics.step`.
-        parts: the arrays of ``mjData`` that make up a state, flat.
-    """
-    for i in range(states.shape[0]):
-        write_state(states[i], parts)
-        rewards[i], terminated[i] = mujoco_physics.step(*arguments, actions[i])
-        offset = 0
-        for part in parts:
-            for k in range(part.size):
-                states[i, offset + k] = part[k]
-            offset += part.size
-
-
-@kernel
-def mujoco_returns(
-    arguments: Any, parts: tuple[NDArray[np.float64], ...], start: NDArray[np.float64], actions: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Returns (n,) of the sequences ``actions`` (n, horizon, act_dim) from ``start`` (state_size,); see `mujoco_steps`."""
-    returns = np.zeros(actions.shape[0])
-    for i in range(returns.size):
-        write_state(start, parts)
-        for t in range(actions.shape[1]):
-            reward, terminated = mujoco_physics.step(*arguments, actions[i, t])
-            returns[i] += reward
-            if terminated:
-                break
-    return returns

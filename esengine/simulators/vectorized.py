@@ -12,7 +12,7 @@ from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, act
 from esengine.policies.normalizer import accumulate, merge_moments
-from esengine.rollouts import NO_GATE, Episode, Gate
+from esengine.simulators.contract import NO_GATE, Episode, Gate
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 
@@ -63,7 +63,7 @@ class VectorSimulator:
         statistics: NDArray[np.float64],
         max_steps: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """All episodes of many members, see `simulators.BatchSimulator`."""
+        """All episodes of many members, see `BatchSimulator`."""
         parameters = np.array(rows, np.float32, order="C")
         moments = np.zeros((len(rows), statistics.size))
         returns, steps = np.zeros(seeds.shape), np.zeros(len(rows), np.int64)

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.dynamics import Transitions
-from esengine.environments import maze_physics as kernels
+from esengine.environments import maze_physics
 from esengine.environments.point_maze import PointMaze
 from esengine.policies.network import Actor
-from esengine.rollouts import NO_GATE, Episode, Gate
-
-_NO_MOMENTS = np.empty(0)
-_UNLIMITED = 2**62
+from esengine.simulators import maze_rollouts
+from esengine.simulators.contract import NO_GATE, NO_MOMENTS, UNLIMITED, Episode, Gate
+from esengine.simulators.dynamics import Transitions
 
 
 class MazeSimulator:
@@ -33,7 +31,7 @@ class MazeSimulator:
         maze = env.unwrapped
         assert isinstance(maze, PointMaze)
         self._maze, self.reached = maze, False
-        self._limit = getattr(env.spec, "max_episode_steps", None) or _UNLIMITED
+        self._limit = getattr(env.spec, "max_episode_steps", None) or UNLIMITED
         self._state, self._observation = np.zeros(6), np.empty(8, np.float32)
 
     def run(
@@ -45,16 +43,16 @@ class MazeSimulator:
         gate: Gate = NO_GATE,
         goal: NDArray[np.float64] | None = None,
     ) -> Episode:
-        """One episode, with the arguments of `rollouts.run_episode`; it aims at ``goal`` where that is given."""
+        """One episode, with the arguments of `stepped.run_episode`; it aims at ``goal`` where that is given."""
         maze, limit = self._maze, self._limit if max_steps is None else min(self._limit, max_steps)
-        kernels.place(np.uint64(seed), maze.starts, maze.goals, self._state)
+        maze_physics.place(np.uint64(seed), maze.starts, maze.goals, self._state)
         if goal is not None:
             self._state[4:] = goal
         task = (maze.walls, maze.dense, self._state, np.uint64(seed))
-        policy = (actor.compiled_arguments, _NO_MOMENTS if moments is None else moments, self._observation)
+        policy = (actor.compiled_arguments, NO_MOMENTS if moments is None else moments, self._observation)
         at_gate, total, steps = np.nan, 0.0, 0
         for until in sorted({min(gate.step, limit), limit} - {0}):
-            gained, taken, self.reached = kernels.rollout(*task, steps, until, *policy)
+            gained, taken, self.reached = maze_rollouts.rollout(*task, steps, until, *policy)
             total, steps = total + gained, steps + taken
             if until == gate.step or (gate.step and np.isnan(at_gate)):
                 at_gate = total
@@ -93,11 +91,11 @@ class MazeDynamics:
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         after, rewards, reached = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
-        kernels.steps(self._maze.walls, self._maze.dense, after, _rounded(controls), rewards, reached)
+        maze_rollouts.steps(self._maze.walls, self._maze.dense, after, _rounded(controls), rewards, reached)
         return Transitions(after, rewards, reached)
 
     def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
-        returns: NDArray[np.float64] = kernels.returns(self._maze.walls, self._maze.dense, state, _rounded(controls))
+        returns: NDArray[np.float64] = maze_rollouts.returns(self._maze.walls, self._maze.dense, state, _rounded(controls))
         return returns
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -109,7 +107,7 @@ class MazeDynamics:
 @kernel
 def _observations(states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     for i in range(len(states)):
-        kernels.observe(states[i], out[i])
+        maze_physics.observe(states[i], out[i])
 
 
 def _rounded(controls: NDArray[np.float64]) -> NDArray[np.float64]:
