@@ -15,7 +15,7 @@ from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import RunningStatistics
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.recording import Acting, Recorded, RecordingProblem, pack, record, unpack
 from esengine.trajectories import Trajectory, Transitions, transitions_of
 

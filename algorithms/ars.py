@@ -17,7 +17,7 @@ from esengine.algorithms.ranking import best_first
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
 from esengine.candidates import AntitheticPairs, Candidates
 from esengine.errors import UserError
-from esengine.population import Population
+from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.strategy import State
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.seeding import derive_key, generator
 from esengine.trajectories import Demonstrations, Transitions, transitions_of
 

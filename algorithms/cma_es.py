@@ -30,8 +30,8 @@ from esengine.algorithms.warm_start import distribution_of, points_of
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
 from esengine.noise import kernels
-from esengine.population import Population
-from esengine.search_space import SearchSpace
+from esengine.pool.population import Population
+from esengine.problems.search_space import SearchSpace
 
 _ARRAYS = ("mean", "p_sigma", "p_c", "A", "B", "D")  # of the state
 _SMALLEST_AXIS = 2.0**-7  # of the longest one

@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import Settings, Strategy
 from esengine.candidates import Candidates
-from esengine.desk import Desk
-from esengine.faults import FaultRules
 from esengine.noise.contract import Noise
 from esengine.noise.counter import CounterNoise
 from esengine.noise.kernels import ALIGNMENT
 from esengine.noise.table import NoiseTable, create_table
-from esengine.pool import Pool
-from esengine.population import Population
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.pool import Pool
+from esengine.pool.population import Population
+from esengine.pool.rank_state import Desk
 from esengine.problems import MEMBER, OK, ObjectiveProblem
 from esengine.ranks.world import World
 

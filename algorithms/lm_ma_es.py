@@ -21,7 +21,7 @@ from esengine.algorithms.strategy import State, check_results, check_sigma, out_
 from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed
 from esengine.errors import UserError
-from esengine.population import Population
+from esengine.pool.population import Population
 
 _LONGEST = 4.0  # squared length of a direction, in units of n
 

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.search_space import Lattice, SearchSpace
+from esengine.problems.search_space import Lattice, SearchSpace
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from esengine.algorithms.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.ranking import centred_ranks, pair_differences
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
 from esengine.candidates import AntitheticPairs, Candidates
-from esengine.population import Population
+from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from esengine.algorithms.ranking import centred_ranks, pair_differences, pair_su
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
-from esengine.population import Population
+from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from esengine.algorithms.strategy import State
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec, action_noise
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.recording import Acting, RecordingProblem, record
 from esengine.seeding import derive_key, generator
 from esengine.trajectories import Trajectory

@@ -25,8 +25,8 @@ from esengine.algorithms.strategy import State, Strategy, check_results, check_s
 from esengine.candidates import Candidates, GivenPoints
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
-from esengine.population import Population
-from esengine.search_space import SearchSpace
+from esengine.pool.population import Population
+from esengine.problems.search_space import SearchSpace
 from esengine.seeding import derive_key
 
 _OURS = {

@@ -15,7 +15,7 @@ from esengine.algorithms.ranking import is_flat, recombination_weights, selectio
 from esengine.algorithms.strategy import State, check_results
 from esengine.algorithms.truncation_es import TruncationESSettings
 from esengine.candidates import Candidates, MutatedParents
-from esengine.population import Population
+from esengine.pool.population import Population
 
 
 class RecombiningES:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, JointPopulation
 from esengine.errors import UserError
-from esengine.population import Population
+from esengine.pool.population import Population
 from esengine.seeding import derive_key, generator
 
 Restarts = Literal["none", "ipop", "bipop"]

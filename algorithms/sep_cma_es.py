@@ -19,8 +19,8 @@ from esengine.algorithms.ranking import is_flat, recombination_weights, selectio
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
-from esengine.population import Population
-from esengine.search_space import SearchSpace
+from esengine.pool.population import Population
+from esengine.problems.search_space import SearchSpace
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from esengine.algorithms.ranking import by_rank, is_flat
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
-from esengine.population import Population
+from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)

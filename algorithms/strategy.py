@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.errors import UserError
-from esengine.population import Population
-from esengine.search_space import SearchSpace
+from esengine.pool.population import Population
+from esengine.problems.search_space import SearchSpace
 
 State = dict[str, NDArray[Any]]
 

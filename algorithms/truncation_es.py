@@ -22,7 +22,7 @@ from esengine.algorithms.ranking import best_first
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, MutatedParents
 from esengine.errors import UserError
-from esengine.population import Population
+from esengine.pool.population import Population
 
 _LINEAGES = itertools.count(1)
 _REBASE_EVERY, _REBASE_BACK = 64, 32  # generations: chains have at most about their sum of links

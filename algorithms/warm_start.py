@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.search_space import SearchSpace
+from esengine.problems.search_space import SearchSpace
 from esengine.storage.checkpoint import load_newest
 
 

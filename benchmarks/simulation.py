@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
 from esengine.launch.bench import dispatch
-from esengine.population import noise_sum_slices
+from esengine.pool.population import noise_sum_slices
+from esengine.pool.worklist import IN_FLIGHT, WorkList
 from esengine.ranks.world import FANOUT
-from esengine.worklist import IN_FLIGHT, WorkList
 
 
 @dataclass(frozen=True)

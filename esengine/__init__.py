@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from esengine.launch.api import train as train
     from esengine.policies.policy_file import Policy as Policy
     from esengine.policies.policy_file import load_policy as load_policy
-    from esengine.population import Population as Population
+    from esengine.pool.population import Population as Population
     from esengine.problems import EnvironmentProblem as EnvironmentProblem
     from esengine.problems import ObjectiveProblem as ObjectiveProblem
     from esengine.ranks.world import World as World

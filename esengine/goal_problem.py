@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.faults import MembersFailed
 from esengine.goals import GoalLayout, check_settable, is_success, reset_to
 from esengine.problems.environment import EpisodeRules, MemberRun
+from esengine.problems.failures import MembersFailed
 from esengine.recording import PURPOSE, RecordingProblem
 from esengine.seeding import derive_key, draw_unit
 from esengine.simulators.contract import BatchSimulator, Episode

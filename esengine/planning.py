@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.problems import MEMBER
 from esengine.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
 from esengine.simulators.dynamics import Dynamics, Transitions

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.faults import MembersFailed
 from esengine.policies.network import Actor
 from esengine.problems.environment import EpisodeRules, MemberRun
+from esengine.problems.failures import MembersFailed
 from esengine.recording import RecordingProblem
 from esengine.reward_sources import RewardSource, over_end
 from esengine.simulators.contract import BatchSimulator

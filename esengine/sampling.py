@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.evaluations import Evaluations
 from esengine.problems import FAILED
+from esengine.problems.evaluations import Evaluations
 from esengine.rewarded import RewardedProblem
 from esengine.seeding import derive_key, generator
 from esengine.simulators.traces import Trace

@@ -25,13 +25,13 @@ from esengine.launch.run_directory import RunDirectory, default_path
 from esengine.launch.start import completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run
 from esengine.noise.table import table_log2
-from esengine.opening import open_desk
 from esengine.policies.policy_file import load_policy
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import Problem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.worker import serve
 
 T = TypeVar("T")
 

@@ -19,11 +19,12 @@ from esengine.launch.config import env_arguments
 from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
-from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
 from esengine.recording import Acting, Recorded, RecordingProblem, record
@@ -32,7 +33,6 @@ from esengine.simulators.dynamics import Dynamics, ObservableDynamics
 from esengine.simulators.families import make_dynamics
 from esengine.trajectories import Demonstrations, Trajectory
 from esengine.user_code import check_trusted
-from esengine.worker import serve
 
 
 @dataclass(frozen=True)

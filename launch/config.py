@@ -16,11 +16,11 @@ from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.checks import named_values
 from esengine.errors import UserError, counted, listed
-from esengine.faults import FaultRules
 from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.recorded_settings import recorded_settings, settings_from
 from esengine.launch.search_space import SpaceSettings
-from esengine.search_space import SearchSpace
+from esengine.pool.fault_rules import FaultRules
+from esengine.problems.search_space import SearchSpace
 from esengine.user_code import modules_of
 
 _MOST_PARAMETERS = 1 << 48  # beyond it NumPy has other words than that there is no memory

@@ -16,18 +16,18 @@ from esengine.candidates import PolicyEpisodes
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.errors import RanksFailed, UserError, WorkerError
-from esengine.faults import failure_words
 from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.opening import open_desk
 from esengine.policies.policy_file import load_policy
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
+from esengine.problems.failures import failure_words
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.user_code import check_trusted
-from esengine.worker import serve
 
 
 @dataclass(frozen=True)

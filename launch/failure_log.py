@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from esengine.faults import Failure
+from esengine.problems.failures import Failure
 
 FILE = "failures.jsonl"
 

@@ -14,7 +14,7 @@ from esengine.goal_problem import GoalList, GoalProblem
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.saving import Snapshot, copied
 from esengine.launch.training import Callback, Training
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.recording import Acting, Recorded, pack, record, unpack
 from esengine.storage.checkpoint import Checkpoint
 from esengine.trajectories import Trajectory

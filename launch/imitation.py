@@ -27,9 +27,10 @@ from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.planners import check_planner, load_planner
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult, Training
-from esengine.opening import open_desk
 from esengine.policies.policy_file import load_policy
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -38,7 +39,6 @@ from esengine.simulators.dynamics import Dynamics, ObservableDynamics
 from esengine.simulators.families import make_dynamics
 from esengine.simulators.traces import horizon_of
 from esengine.trajectories import Demonstrations
-from esengine.worker import serve
 
 _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     DAggerSettings: DAgger,

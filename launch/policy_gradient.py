@@ -13,13 +13,13 @@ from esengine.launch.config import RunConfig
 from esengine.launch.imitation import RecordingTraining
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
-from esengine.opening import open_desk
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
-from esengine.worker import serve
 
 P = TypeVar("P", bound=PPO)
 

@@ -8,16 +8,17 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from esengine.errors import UserError, WorkerError
-from esengine.faults import FaultRules, MembersFailed, failure_words
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.methods import loop_of
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import loop_class
 from esengine.noise.table import table_log2
-from esengine.opening import open_desk
-from esengine.pool import Pool
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
 from esengine.problems import FAILED
+from esengine.problems.failures import MembersFailed, failure_words
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint

@@ -20,14 +20,14 @@ from esengine.launch.recorded_settings import settings_from
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
 from esengine.noise.table import table_log2
-from esengine.opening import open_desk
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.sampling import SamplingProblem
 from esengine.simulators.traces import horizon_of
-from esengine.worker import serve
 
 _MEANINGLESS = (
     "objective",

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.episode_limits import EpisodeLimits
-from esengine.evaluations import Evaluations
 from esengine.launch.metrics import Row
 from esengine.problems import FAILED, OK, STOPPED
+from esengine.problems.episode_limits import EpisodeLimits
+from esengine.problems.evaluations import Evaluations
 from esengine.ranks.world import World
 
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.search_space import SearchSpace
+from esengine.problems.search_space import SearchSpace
 
 Numbers = float | tuple[float, ...] | Path
 """One number for all variables, one for each, or a file of them: .npy, or text."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.evaluations import Evaluations
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.failure_log import FailureLog
@@ -27,14 +26,15 @@ from esengine.launch.saving import Saver, Snapshot, copied
 from esengine.launch.stopwatch import Stopwatch
 from esengine.launch.time_limit import TimeLimit
 from esengine.noise.table import table_log2
-from esengine.opening import open_desk
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
+from esengine.problems.evaluations import Evaluations
 from esengine.ranks.signals import StopRequest, outlive
 from esengine.ranks.world import World
 from esengine.rewarded import RewardedProblem
 from esengine.storage.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
-from esengine.worker import serve
 
 Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""

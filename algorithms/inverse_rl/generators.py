@@ -17,7 +17,7 @@ from esengine.algorithms.ppo import PPO
 from esengine.algorithms.strategy import State, Strategy
 from esengine.errors import WorkerError
 from esengine.policies.network import Actor
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.problems import FAILED, OK
 from esengine.sampling import SamplingProblem, Steps
 

@@ -31,10 +31,10 @@ from benchmarks.cma.functions import RowsProblem
 from benchmarks.cma.runs import add_run, read_runs
 from esengine.algorithms import CMAESSettings
 from esengine.algorithms.strategy import Strategy
-from esengine.desk import Desk
 from esengine.noise.contract import Noise
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.ranks.world import World
 
 with warnings.catch_warnings():

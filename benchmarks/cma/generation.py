@@ -24,9 +24,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.cma.functions import Rows, RowsProblem
 from esengine.algorithms import CMAES, CMAESSettings
 from esengine.algorithms.strategy import Strategy
-from esengine.desk import Desk
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.ranks.world import World
 
 with warnings.catch_warnings():

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from esengine.algorithms import CMAESSettings
 from esengine.algorithms.contract import pool_for
-from esengine.search_space import SearchSpace
+from esengine.problems.search_space import SearchSpace
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.cma.functions import Cost, RowsProblem, functions
 from esengine.algorithms import CMAES, CMAESSettings, SepCMAES, SepCMAESSettings
-from esengine.desk import Desk
 from esengine.noise.contract import Noise
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.ranks.world import World
 
 TARGET = 1e-8

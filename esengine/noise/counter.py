@@ -81,9 +81,9 @@ class CounterNoise:
             streams.add_streams(np.array([start]), first, np.array([scale]), row)
 
 
-def _small_table(streams: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _small_table(keys: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The first ``n`` numbers of each stream, one after another, and where each begins."""
-    table = np.empty((streams.size, n), np.float32)
-    for row, stream in zip(table, streams, strict=True):
-        streams.fill_normals(stream.view(np.uint64), 0, row)
-    return table.ravel(), np.arange(streams.size) * n
+    table = np.empty((keys.size, n), np.float32)
+    for row, key in zip(table, keys, strict=True):
+        streams.fill_normals(key.view(np.uint64), 0, row)
+    return table.ravel(), np.arange(keys.size) * n

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.errors import UserError
-from esengine.faults import Failure, describe_exception
+from esengine.problems.failures import Failure, describe_exception
 
 OK, FAILED, STOPPED = 0, 1, 2
 

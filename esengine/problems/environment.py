@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.behaviors import Behavior
 from esengine.candidates import Candidates
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.episode_limits import EpisodeLimits
-from esengine.faults import Failure, MembersFailed
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
+from esengine.problems.behaviors import Behavior
 from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, failure_of
+from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
+from esengine.problems.failures import Failure, MembersFailed
 from esengine.simulators.contract import NO_GATE, BatchSimulator, EnvBackend, Gate, Simulator
 from esengine.simulators.families import make_simulator
 from esengine.simulators.stepped import ShieldedSimulator

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.faults import Failure, MembersFailed
 from esengine.problems.contract import FAILED, MEMBER, OK, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
-from esengine.search_space import SearchSpace
+from esengine.problems.failures import Failure, MembersFailed
+from esengine.problems.search_space import SearchSpace
 
 
 @dataclass

@@ -21,17 +21,17 @@ from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import WorkerError
-from esengine.faults import FaultRules
 from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.local_mpi import run_ranks
 from esengine.noise.table import table_log2
-from esengine.opening import open_desk
 from esengine.policies.network import PolicySpec
-from esengine.pool import Pool
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
+from esengine.pool.worker import serve
 from esengine.problems import MEMBER, EnvironmentProblem, Problem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.worker import serve
 
 _NO_TIMEOUT_S = 3600.0
 

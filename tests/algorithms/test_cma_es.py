@@ -17,10 +17,10 @@ from esengine.algorithms.contract import pool_for as contract_pool
 from esengine.algorithms.factors import cholesky_factor, square_root
 from esengine.algorithms.ranking import by_pair
 from esengine.candidates import chunk_size, chunks
-from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint

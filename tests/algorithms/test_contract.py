@@ -28,7 +28,7 @@ from esengine.algorithms.novelty import Novelty
 from esengine.algorithms.pycma import PyCMASettings
 from esengine.candidates import Candidates
 from esengine.launch.methods import METHODS, loop_of
-from esengine.population import Population
+from esengine.pool.population import Population
 from examples.hill_climb import HillClimbSettings
 
 

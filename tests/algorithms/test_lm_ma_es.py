@@ -10,10 +10,10 @@ import pytest
 
 from esengine.algorithms import LMMAES, LMMAESSettings
 from esengine.candidates.limited import transformed
-from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 

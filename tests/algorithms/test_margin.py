@@ -9,7 +9,7 @@ from scipy.stats import norm
 from esengine.algorithms import CMAESSettings, SepCMAESSettings
 from esengine.algorithms.contract import advance, pool_for, same
 from esengine.algorithms.margin import Margin
-from esengine.search_space import Lattice, SearchSpace
+from esengine.problems.search_space import Lattice, SearchSpace
 
 ALPHA = 0.01
 

@@ -9,8 +9,8 @@ import pytest
 
 from esengine.algorithms.novelty import Novelty, NoveltySettings, mean_distances
 from esengine.algorithms.ranking import centred_ranks
-from esengine.behaviors import Behavior
 from esengine.errors import UserError
+from esengine.problems.behaviors import Behavior
 from tests.esengine.test_episode_limits import pairs, run
 from tests.esengine.test_rollouts import problem_for
 

@@ -9,12 +9,12 @@ import pytest
 
 from esengine.algorithms import OpenAIES, OpenAIESSettings
 from esengine.algorithms.optimizers import Adam, ClipUp, Momentum
-from esengine.desk import Desk
 from esengine.errors import UserError
-from esengine.faults import FaultRules
 from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 

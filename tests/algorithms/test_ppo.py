@@ -14,9 +14,9 @@ from esengine.algorithms.ppo import PPO, PPOSettings
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.opening import open_desk
 from esengine.policies.network import PolicySpec
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
 from esengine.recording import RecordingProblem
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.cma_es import CMAESSettings
-from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 

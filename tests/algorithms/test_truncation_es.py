@@ -11,10 +11,10 @@ from esengine.algorithms.genome_tree import GenomeTree
 from esengine.algorithms.recombining_es import RecombiningES
 from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 from esengine.candidates import MutatedParents
-from esengine.desk import Desk
 from esengine.errors import UserError
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine import executor
-from esengine.desk import Kind
-from esengine.dispatch import Dispatch, Failures
-from esengine.faults import Failure, FaultRules, MembersFailed
+from esengine.pool.dispatch import Dispatch, Failures
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.rank_state import Kind
+from esengine.pool.worker import Worker
 from esengine.problems import failed_records
+from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks import mailbox
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import StopRequest
-from esengine.worker import Worker
 
 NUM_UNITS = 3000
 BOUNDS = [(unit, unit + 1) for unit in range(NUM_UNITS)]
@@ -128,7 +128,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch, desk: Desk, seed: int, finished: dict[int, bytes] | None = None, kills: float = 0.0
 ) -> tuple[dict[int, bytes], list[Failure], Crew]:
     """All results, the members that were given up, and the workers."""
-    monkeypatch.setattr(executor, "time", SimpleNamespace(perf_counter=lambda: desk.now))
+    monkeypatch.setattr(task_runner, "time", SimpleNamespace(perf_counter=lambda: desk.now))
     crew: Any = Crew(desk, random.Random(seed), kills=kills)
     known: Any = desk
     rules, finished = FaultRules(), {} if finished is None else finished

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from esengine.candidates import AntitheticPairs, Candidates, MutatedParents, PolicyEpisodes
-from esengine.episode_limits import EpisodeLimits
-from esengine.evaluations import Evaluations
 from esengine.noise.table import create_table
 from esengine.problems import FAILED, MEMBER, OK, STOPPED, EnvironmentProblem, ObjectiveProblem, Summary
+from esengine.problems.episode_limits import EpisodeLimits
+from esengine.problems.evaluations import Evaluations
 from tests.esengine.test_rollouts import problem_for
 
 NOISE = create_table(0, 18, 1024, None)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import CMAES, CMAESSettings, TruncationES, TruncationESSettings
-from esengine.desk import Desk
 from esengine.errors import UserError, WorkerError
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 

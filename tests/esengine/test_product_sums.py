@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from esengine.candidates import GaussianSamples
-from esengine.desk import Desk
 from esengine.noise import kernels
 from esengine.noise.contract import Noise
 from esengine.noise.counter import CounterNoise
 from esengine.noise.product_sums import product_tile, product_tiles, transformed
 from esengine.noise.table import create_table
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 

@@ -18,10 +18,10 @@ from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.faults import MembersFailed
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.problems import FAILED, OK
+from esengine.problems.failures import MembersFailed
 from esengine.reward_file import load_reward, save_reward
 from esengine.reward_sources import RewardSource, over_horizon
 from esengine.rewarded import RewardedProblem

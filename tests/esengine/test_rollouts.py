@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
-from esengine.desk import Desk
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
-from esengine.faults import MembersFailed
 from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
 from esengine.noise.table import create_table
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Desk
 from esengine.problems import EnvironmentProblem
+from esengine.problems.failures import MembersFailed
 from esengine.ranks.world import World
 from esengine.seeding import derive_key, derive_seed
 from esengine.simulators.contract import BatchSimulator, Episode

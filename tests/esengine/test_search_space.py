@@ -5,7 +5,7 @@ import pytest
 from cma.transformations import BoxConstraintsLinQuadTransformation
 from numpy.typing import NDArray
 
-from esengine.search_space import SearchSpace, into_bounds, out_of_bounds
+from esengine.problems.search_space import SearchSpace, into_bounds, out_of_bounds
 
 Floats = NDArray[np.float64]
 BOXES = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from esengine.worklist import WorkList, range_s, unfinished
+from esengine.pool.worklist import WorkList, range_s, unfinished
 
 
 def dealt(work: WorkList, unit_s: float) -> list[range]:

@@ -21,7 +21,7 @@ from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.jump_start import JumpStart
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World

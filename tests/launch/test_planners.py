@@ -12,9 +12,9 @@ from esengine.errors import UserError
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, recording_problem
 from esengine.launch.planners import check_planner, load_planner
-from esengine.opening import open_desk
 from esengine.planning import PlanningProblem, PooledDynamics
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
 from esengine.simulators.families import make_dynamics
 

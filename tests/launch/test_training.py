@@ -20,8 +20,8 @@ from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.training import RunResult, Training
 from esengine.noise.table import NoiseTable, create_table
-from esengine.opening import open_desk
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints

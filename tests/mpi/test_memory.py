@@ -14,7 +14,7 @@ from pathlib import Path
 from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import settings_of
-from esengine.opening import open_desk
+from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
 
 world = World()

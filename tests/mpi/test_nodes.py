@@ -34,13 +34,13 @@ if World.current.is_master:
 
 FAILING = """
 from esengine.launch.cli import main
-import esengine.desk, os, sys
-publish = esengine.desk.Desk.publish
+import esengine.pool.rank_state, os, sys
+publish = esengine.pool.rank_state.Desk.publish
 def fail(desk, version, *rest):
     if version == 2 and os.environ["OMPI_COMM_WORLD_RANK"] == "5":
         raise OSError("this node's memory is gone")
     publish(desk, version, *rest)
-esengine.desk.Desk.publish = fail
+esengine.pool.rank_state.Desk.publish = fail
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.peers.measure.figure import emit, rate
 from esengine import ObjectiveProblem, run_search
 from esengine.candidates import MutatedParents
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 from esengine.ranks.world import World
 
 

@@ -18,7 +18,7 @@ from esengine.candidates import MutatedParents
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import PolicySpec
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
 
 PACKAGES = ("esengine", "numpy", "numba", "gymnasium", "mujoco")
 

@@ -12,10 +12,10 @@ from esengine.algorithms.inverse_rl.generators import Improvement, PolicyGradien
 from esengine.algorithms.ppo import PPOSettings
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.opening import open_desk
 from esengine.policies.densities import log_densities
 from esengine.policies.network import PolicySpec
-from esengine.pool import Pool
+from esengine.pool.pool import Pool
+from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
 from esengine.reward_sources import RewardSource
 from esengine.rewards import LearnedReward, RewardSpec

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, ScaledSamples
-from esengine.desk import Desk
 from esengine.noise.contract import Noise
 from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table, reserve
+from esengine.pool.rank_state import Desk
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.ranks.node_memory import NodeMemory
 from esengine.ranks.world import World

@@ -1,20 +1,11 @@
-"""What a run puts up with: the rules, and the record of a member that failed."""
+"""What the pool does about members and workers that fail."""
 
 from __future__ import annotations
 
 import math
-import traceback
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from esengine.errors import UserError
-
-Failure = dict[str, Any]
-"""What is known of a member that raised or ended its worker: ``generation``, ``member``, ``purpose``, ``seed`` and ``error``;
-the pool adds ``rank`` and ``host``. It is JSON."""
 
 MOST_DEATHS = 3
 """Workers that die over a unit before it counts as its own fault. Two kills from outside may hit the same unit by chance."""
@@ -46,30 +37,3 @@ class FaultRules:
             )
         if self.member_timeout is not None and not (math.isfinite(self.member_timeout) and self.member_timeout > 0):
             raise UserError(f"--member-timeout must be positive seconds, got {self.member_timeout}; leave it out for no limit")
-
-
-class MembersFailed(Exception):
-    """Some members of a chunk raised, and the others did not.
-
-    Attributes:
-        records, statistics: as `problems.Problem.evaluate` returns them, without what the failed members observed.
-        failures: one for each exception.
-    """
-
-    def __init__(self, records: NDArray[Any], statistics: NDArray[np.float64], failures: list[Failure]) -> None:
-        super().__init__(failures[0]["error"])
-        self.records, self.statistics, self.failures = records, statistics, failures
-
-
-def describe_exception(error: BaseException) -> str:
-    """The traceback of an exception as text."""
-    return "".join(traceback.format_exception(error))
-
-
-def failure_words(failure: Failure) -> str:
-    """A failure as a sentence and its traceback."""
-    where = f"worker of rank {failure['rank']} on {failure['host']}: " if failure.get("rank") else ""
-    return (
-        f"{where}generation {failure['generation']}, member {failure['member']}, seed {failure['seed']} "
-        f"raised:\n{failure['error']}"
-    )

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from esengine.desk import Desk, Kind
-from esengine.faults import Failure, MembersFailed
+from esengine.pool.rank_state import Desk, Kind
+from esengine.pool.worklist import Pace
+from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import StopRequest
-from esengine.worklist import Pace
 
 _CALL_S, _MOST = 2e-3, 256  # seconds and units of one call, whose members' rows are made at once
 _NONE: list[Failure] = []

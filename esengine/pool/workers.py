@@ -12,9 +12,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from esengine.desk import Desk
 from esengine.errors import WorkerError
-from esengine.faults import FaultRules
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.rank_state import Desk
 from esengine.ranks import mailbox, messages
 from esengine.ranks.guard import REPLACEMENT_VARIABLE
 from esengine.ranks.world import World

@@ -16,21 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes, chunks
-from esengine.crew import Crew
-from esengine.desk import Desk, Kind
-from esengine.dispatch import Dispatch, Failures
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.evaluations import Evaluations, joined
-from esengine.executor import Executor
-from esengine.faults import Failure, FaultRules, MembersFailed
-from esengine.population import Population
+from esengine.pool.dispatch import Dispatch, Failures
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.population import Population
+from esengine.pool.publishing import Publisher
+from esengine.pool.rank_state import Desk, Kind
+from esengine.pool.task_runner import Executor
+from esengine.pool.workers import Crew
+from esengine.pool.worklist import unfinished
 from esengine.problems import MEMBER
-from esengine.publishing import Publisher
+from esengine.problems.evaluations import Evaluations, joined
+from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks import guard, mailbox, messages
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import Abandoned, StopRequest
 from esengine.ranks.world import Backoff, World
-from esengine.worklist import unfinished
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 

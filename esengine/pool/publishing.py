@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from esengine.crew import Crew
-from esengine.desk import Desk
 from esengine.errors import Interrupted
+from esengine.pool.rank_state import Desk
+from esengine.pool.workers import Crew
 from esengine.ranks import mailbox, messages
 from esengine.ranks.node_memory import pack, unpack
 from esengine.ranks.signals import StopRequest

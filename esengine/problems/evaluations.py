@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.faults import Failure
 from esengine.problems import FAILED, MEMBER, OK, STOPPED
+from esengine.problems.failures import Failure
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import GaussianSamples, Genomes, JointPopulation, chunks
-from esengine.desk import Kind
 from esengine.noise.product_sums import assembled, product_tiles, transformed
+from esengine.pool.rank_state import Kind
 
 if TYPE_CHECKING:
-    from esengine.pool import Pool
+    from esengine.pool.pool import Pool
 
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
 

@@ -11,16 +11,17 @@ from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
-from esengine.crew import Crew
-from esengine.desk import Desk, Kind
 from esengine.errors import Interrupted, WorkerError
-from esengine.faults import MOST_DEATHS, Failure, FaultRules, failure_words
+from esengine.pool.fault_rules import MOST_DEATHS, FaultRules
+from esengine.pool.rank_state import Desk, Kind
+from esengine.pool.workers import Crew
+from esengine.pool.worklist import IN_FLIGHT, WorkList, unfinished
 from esengine.problems import failed_records
+from esengine.problems.failures import Failure, failure_words
 from esengine.ranks import mailbox, messages
 from esengine.ranks.messages import Results, Task
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import Backoff
-from esengine.worklist import IN_FLIGHT, WorkList, unfinished
 
 
 class Failures:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from esengine.desk import Desk
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.executor import Executor, Outcome
-from esengine.faults import FaultRules, describe_exception
-from esengine.publishing import Relay
+from esengine.pool.fault_rules import FaultRules
+from esengine.pool.publishing import Relay
+from esengine.pool.rank_state import Desk
+from esengine.pool.task_runner import Executor, Outcome
+from esengine.pool.worklist import range_s
+from esengine.problems.failures import describe_exception
 from esengine.ranks import guard, mailbox, messages
 from esengine.ranks.messages import Results, Task
 from esengine.ranks.signals import Abandoned, StopRequest
 from esengine.ranks.watchdog import Deadline
 from esengine.ranks.world import Backoff, World
-from esengine.worklist import range_s
 
 _START_S = 30.0  # that a first unit may take beyond --member-timeout, except a replacement's, for which others' are known
 _PATIENCE = 4  # times what a range of units should take, after which the rest of it is handed back

@@ -18,10 +18,10 @@ from esengine.candidates import (
     chunks,
     evaluation_chunk_size,
 )
-from esengine.faults import Failure, MembersFailed
 from esengine.noise.contract import Noise
 from esengine.noise.product_sums import product_sum, product_tile
 from esengine.problems import Problem, failed_records, failure_of
+from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
 from esengine.ranks.node_memory import NodeMemory, map_bundle
 
