@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from esengine.algorithms.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
+from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, pack, record, unpack
+from esengine.demonstrations.trajectories import Trajectory, Transitions, transitions_of
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import RunningStatistics
 from esengine.pool.pool import Pool
-from esengine.recording import Acting, Recorded, RecordingProblem, pack, record, unpack
-from esengine.trajectories import Trajectory, Transitions, transitions_of
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.trajectories import Demonstrations, Transitions, transitions_of
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
 from esengine.pool.pool import Pool
 from esengine.seeding import derive_key, generator
-from esengine.trajectories import Demonstrations, Transitions, transitions_of
 
 Loss = Literal["auto", "mse", "gaussian", "categorical", "mixture"]
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.half_random import Wandering
 from esengine.errors import UserError
-from esengine.exploration import Wandering
 
 _FORGET = 0.9  # factor on counts after a generation
 _ON_BAND, _ENOUGH = 0.8, 8  # share of the goals in the band, once there are so many

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from esengine.algorithms.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.behavior_cloning import Examples, Learner
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.recording import Acting, Recorded
+from esengine.demonstrations.trajectories import Transitions, transitions_of
 from esengine.errors import UserError
-from esengine.recording import Acting, Recorded
 from esengine.seeding import derive_key, generator
-from esengine.trajectories import Transitions, transitions_of
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from esengine.algorithms.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.behavior_cloning import Learner
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.recording import Acting, Recorded
+from esengine.demonstrations.trajectories import transitions_of
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.recording import Acting, Recorded
-from esengine.trajectories import transitions_of
 
 
 @dataclass(frozen=True)

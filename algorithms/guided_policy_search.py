@@ -22,9 +22,9 @@ from esengine.algorithms.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.behavior_cloning import Examples, Learner
 from esengine.algorithms.planners.guided import Notes
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.recording import Acting, Recorded
+from esengine.demonstrations.trajectories import Transitions
 from esengine.errors import UserError
-from esengine.recording import Acting, Recorded
-from esengine.trajectories import Transitions
 
 _LEAST_SCALE, _MOST_SCALE = 0.1, 10.0  # of the step, relative to --kl-step
 _LEAST_FACTOR, _MOST_FACTOR = 0.5, 2.0  # of its change in a round

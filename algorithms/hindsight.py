@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.behavior_cloning import Examples, Learner, LearnerSettings
-from esengine.goals import GoalLayout
+from esengine.demonstrations.trajectories import Trajectory, Transitions
+from esengine.goals.goal_api import GoalLayout
 from esengine.policies.network import PolicySpec
 from esengine.seeding import derive_key, generator
-from esengine.trajectories import Trajectory, Transitions
 
 _LEARNER = LearnerSettings(batch_size=256)
 

@@ -14,8 +14,8 @@ import math
 from dataclasses import dataclass
 
 from esengine.algorithms.aggregation import Aggregation, AggregationSettings
+from esengine.demonstrations.recording import Acting
 from esengine.errors import UserError
-from esengine.recording import Acting
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.recording import Acting, RecordingProblem, record
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec, action_noise
 from esengine.pool.pool import Pool
-from esengine.recording import Acting, RecordingProblem, record
 from esengine.seeding import derive_key, generator
-from esengine.trajectories import Trajectory
 
 _FIRST_EPISODES = 8  # before the length of an episode is known
 _MOST_REWARD = 10.0  # a scaled reward is clipped to +- this

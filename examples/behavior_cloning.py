@@ -6,7 +6,7 @@ Run from the repository's root: python examples/behavior_cloning.py
 from pathlib import Path
 
 import esengine
-from esengine.demonstrations import save_demonstrations
+from esengine.demonstrations.files import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import esengine
-from esengine.demonstrations import save_demonstrations
+from esengine.demonstrations.files import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies.network import forward_reference
 from esengine.ranks.world import World

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import esengine
-from esengine.demonstrations import save_demonstrations
+from esengine.demonstrations.files import save_demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
 

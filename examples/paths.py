@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.files import load_demonstrations
+from esengine.demonstrations.trajectories import Demonstrations
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
-from esengine.trajectories import Demonstrations
 
 
 def recorded(source: Path, episodes: int) -> Demonstrations:

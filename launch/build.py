@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.demonstrations.half_random import Wanderer
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
 from esengine.errors import UserError
-from esengine.exploration import Wanderer
-from esengine.goal_problem import GoalProblem
+from esengine.goals.problem import GoalProblem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
@@ -22,10 +22,10 @@ from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summ
 from esengine.problems.behaviors import Behavior
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
-from esengine.reward_file import load_reward
-from esengine.reward_sources import RewardSource
-from esengine.rewarded import RewardedProblem
-from esengine.rewards import LearnedReward
+from esengine.rewards.file import load_reward
+from esengine.rewards.network import LearnedReward
+from esengine.rewards.problem import RewardedProblem
+from esengine.rewards.source import RewardSource
 from esengine.simulators.families import has_compiled
 from esengine.simulators.traces import horizon_of
 from esengine.simulators.vectorized import offers_vector

@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from esengine.algorithms.planners import PlannerExpert, SkillExpert
-from esengine.demonstrations import check_target, load_demonstrations, save_demonstrations
+from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
+from esengine.demonstrations.files import check_target, load_demonstrations, save_demonstrations
+from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, record
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import RanksFailed, UserError
-from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.launch.config import env_arguments
 from esengine.launch.endings import DONE, FAILED
 from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
-from esengine.planning import PlanningProblem, PooledDynamics
+from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
 from esengine.pool.pool import Pool
@@ -27,11 +29,9 @@ from esengine.pool.startup import open_desk
 from esengine.pool.worker import serve
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
-from esengine.recording import Acting, Recorded, RecordingProblem, record
 from esengine.simulators.classic import ClassicDynamics
 from esengine.simulators.dynamics import Dynamics, ObservableDynamics
 from esengine.simulators.families import make_dynamics
-from esengine.trajectories import Demonstrations, Trajectory
 from esengine.user_code import check_trusted
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.trajectories import Trajectory
+from esengine.demonstrations.trajectories import Trajectory
 
 _ITERATIONS = 100
 

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.curriculum import Curriculum
 from esengine.algorithms.hindsight import improved
+from esengine.demonstrations.recording import Acting, Recorded, pack, record, unpack
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import UserError
-from esengine.goal_problem import GoalList, GoalProblem
+from esengine.goals.problem import GoalList, GoalProblem
 from esengine.launch.run_directory import RunDirectory
 from esengine.launch.saving import Snapshot, copied
 from esengine.launch.training import Callback, Training
 from esengine.pool.pool import Pool
-from esengine.recording import Acting, Recorded, pack, record, unpack
 from esengine.storage.checkpoint import Checkpoint
-from esengine.trajectories import Trajectory
 
 
 class GoalTraining(Training):

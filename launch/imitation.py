@@ -17,11 +17,14 @@ from esengine.algorithms.dart import DART, DARTSettings
 from esengine.algorithms.guided_policy_search import GuidedPolicySearch, GuidedPolicySearchSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.plato import PLATO, PLATOSettings
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
+from esengine.demonstrations.files import load_demonstrations
+from esengine.demonstrations.recording import RecordingProblem
+from esengine.demonstrations.rule_labels import corrected
+from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
-from esengine.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.planners import check_planner, load_planner
@@ -34,11 +37,9 @@ from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.recording import RecordingProblem
 from esengine.simulators.dynamics import Dynamics, ObservableDynamics
 from esengine.simulators.families import make_dynamics
 from esengine.simulators.traces import horizon_of
-from esengine.trajectories import Demonstrations
 
 _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     DAggerSettings: DAgger,
@@ -207,7 +208,7 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
     assert demonstrations is not None
     rules = load_rules(train.rules)
     if rules:
-        ruled = tuple(rules.corrected(one, problem.policy.action) for one in demonstrations.trajectories)
+        ruled = tuple(corrected(one, rules, problem.policy.action) for one in demonstrations.trajectories)
         demonstrations = replace(demonstrations, trajectories=ruled)
     if initial is None and problem.normalize_observations:
         problem.adopt_scaling(*demonstrations.statistics().scale())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from esengine.algorithms.ppo import PPO, PPOSettings
+from esengine.demonstrations.recording import RecordingProblem
 from esengine.errors import UserError
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
@@ -19,7 +20,6 @@ from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.recording import RecordingProblem
 
 P = TypeVar("P", bound=PPO)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from esengine.algorithms.inverse_rl.canonical import Reward, canonical, pearson_distance
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.files import load_demonstrations
 from esengine.errors import UserError
-from esengine.reward_file import load_reward
-from esengine.rewards import LearnedReward
+from esengine.rewards.file import load_reward
+from esengine.rewards.network import LearnedReward
 from esengine.seeding import derive_key, generator
 
 _ANCHORS = 64  # observations, and as many actions, that the canonical form averages over

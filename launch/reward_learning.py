@@ -26,7 +26,7 @@ from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.sampling import SamplingProblem
+from esengine.rewards.sampling import SamplingProblem
 from esengine.simulators.traces import horizon_of
 
 _MEANINGLESS = (

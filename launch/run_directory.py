@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from esengine.demonstrations import save_demonstrations
+from esengine.demonstrations.files import save_demonstrations
+from esengine.demonstrations.trajectories import Demonstrations
 from esengine.errors import UserError, listed
 from esengine.launch.config import RunConfig
 from esengine.launch.metrics import MetricsFile
 from esengine.launch.run_lock import RunLock, wait_until_free
 from esengine.launch.slurm.allocation import job_name
-from esengine.reward_file import load_reward, save_reward
+from esengine.rewards.file import load_reward, save_reward
 from esengine.storage.checkpoint import checkpoints
 from esengine.storage.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
-from esengine.trajectories import Demonstrations
 
 FORMAT = 1
 JOB_FOLDER = "slurm"

@@ -17,8 +17,8 @@ from esengine.launch.config import RunConfig
 from esengine.launch.metrics import Row
 from esengine.launch.run_directory import RunDirectory
 from esengine.policies.policy_file import Policy, save_policy
-from esengine.reward_file import save_reward
-from esengine.rewards import LearnedReward
+from esengine.rewards.file import save_reward
+from esengine.rewards.network import LearnedReward
 from esengine.storage.checkpoint import Checkpoint, checkpoints, save_checkpoint
 
 

@@ -33,7 +33,7 @@ from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
 from esengine.ranks.signals import StopRequest, outlive
 from esengine.ranks.world import World
-from esengine.rewarded import RewardedProblem
+from esengine.rewards.problem import RewardedProblem
 from esengine.storage.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
 
 Callback = Callable[[Row], None]

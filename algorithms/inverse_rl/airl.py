@@ -20,7 +20,7 @@ from esengine.algorithms.inverse_rl.partition import mixture_log_densities
 from esengine.algorithms.strategy import State
 from esengine.policies.densities import check_density, log_densities
 from esengine.policies.network import Actor
-from esengine.sampling import Steps
+from esengine.rewards.sampling import Steps
 
 
 class AIRL(GAIL):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from esengine.sampling import Steps
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory
+from esengine.rewards.sampling import Steps
 from esengine.seeding import derive_key, generator
-from esengine.trajectories import Demonstrations, Trajectory
 
 
 def expert_steps(demonstrations: Demonstrations, horizon: int, every: int, seed: int) -> Steps:

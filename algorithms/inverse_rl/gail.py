@@ -18,10 +18,10 @@ from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.algorithms.inverse_rl.generators import Generator, Sampled
 from esengine.algorithms.inverse_rl.settings import RewardNetworkSettings
 from esengine.algorithms.strategy import State
+from esengine.demonstrations.trajectories import Demonstrations
 from esengine.pool.pool import Pool
-from esengine.rewards import LearnedReward
-from esengine.sampling import SamplingProblem, Steps
-from esengine.trajectories import Demonstrations
+from esengine.rewards.network import LearnedReward
+from esengine.rewards.sampling import SamplingProblem, Steps
 
 
 class GAIL:

@@ -19,7 +19,7 @@ from esengine.errors import WorkerError
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
 from esengine.problems import FAILED, OK
-from esengine.sampling import SamplingProblem, Steps
+from esengine.rewards.sampling import SamplingProblem, Steps
 
 
 @dataclass(frozen=True)

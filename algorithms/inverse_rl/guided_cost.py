@@ -23,7 +23,7 @@ from esengine.algorithms.inverse_rl.generators import Sampled
 from esengine.algorithms.inverse_rl.partition import Partition, estimate_partition
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
 from esengine.policies.densities import log_densities
-from esengine.sampling import Steps
+from esengine.rewards.sampling import Steps
 from esengine.seeding import derive_key, generator
 
 _FIXED_POINT_STEPS = 50

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.reward_sources import RewardSource
-from esengine.rewards import LearnedReward, RewardForm, RewardSpec
-from esengine.sampling import Sampling
+from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec
+from esengine.rewards.sampling import Sampling
+from esengine.rewards.source import RewardSource
 
 
 @dataclass(frozen=True)

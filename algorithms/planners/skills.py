@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.curriculum import farthest
 from esengine.algorithms.planners.contract import check_counts, check_positive
-from esengine.goals import GoalLayout
+from esengine.goals.goal_api import GoalLayout
 from esengine.policies.network import Actor, forward_reference
 from esengine.seeding import derive_key, derive_seed, generator
 from esengine.simulators.dynamics import ObservableDynamics

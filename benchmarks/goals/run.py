@@ -16,14 +16,14 @@ from typing import Any, get_args
 import numpy as np
 
 from benchmarks.goals.report import write_report
+from esengine.demonstrations.half_random import Wanderer, Wandering, coverage
+from esengine.demonstrations.recording import Acting, record_episode
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.exploration import Wanderer, Wandering, coverage
-from esengine.goals import GoalLayout
+from esengine.goals.goal_api import GoalLayout
 from esengine.launch.cli import main
 from esengine.policies.network import Actor, PolicySpec
-from esengine.recording import Acting, record_episode
 
 HERE = Path(__file__).parent
 MAZE = "esengine/PointMaze-v0"

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.planners.report import write_report
 from esengine.algorithms.planners import PlannerExpert
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.files import load_demonstrations
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.planners import load_planner

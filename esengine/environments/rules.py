@@ -6,14 +6,10 @@ A rule is a module with ``when(observation) -> bool`` and ``act(observation) -> 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.trajectories import Trajectory
 from esengine.user_code import named_module
 
 
@@ -51,21 +47,6 @@ class Rules:
             if rule.when(observation):
                 return rule.act(observation)
         return None
-
-    def corrected(self, trajectory: Trajectory, action: ActionSpec) -> Trajectory:
-        """The trajectory with the rules' actions as labels where one fires, given the flat observation.
-
-        Raises:
-            UserError: a rule's action is none of the environment's.
-        """
-        labels, fired = np.array(trajectory.targets), False
-        for step, observation in enumerate(trajectory.observations[:-1]):
-            wanted = self.correction(observation)
-            if wanted is not None:
-                labels[step], fired = action.flat(wanted), True
-        if fired and (reason := action.misfit(labels[trajectory.labelled])):
-            raise UserError(f"a rule's action {reason}; correct act(observation)")
-        return replace(trajectory, labels=labels) if fired else trajectory
 
 
 def load_rules(names: Sequence[str]) -> Rules:

@@ -8,9 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
 from esengine.policies.network import Actor
-from esengine.trajectories import Trajectory
 
 
 class Trace(NamedTuple):
@@ -29,13 +27,6 @@ class Trace(NamedTuple):
     rewards: NDArray[np.float64]
     episode_return: float
     terminated: bool
-
-    @classmethod
-    def of(cls, trajectory: Trajectory, action: ActionSpec) -> Trace:
-        """What is kept of a recorded episode."""
-        choices = trajectory.actions if action.kind == "box" else action.options(trajectory.actions).astype(np.float64)
-        observations = trajectory.observations.astype(np.float32)
-        return cls(observations, choices, trajectory.rewards, trajectory.episode_return, trajectory.terminated)
 
 
 class Tracer(Protocol):

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from esengine import demonstrations as files
-from esengine.demonstrations import load_demonstrations, save_demonstrations
+from esengine.demonstrations import files as file_layout
+from esengine.demonstrations.files import load_demonstrations, save_demonstrations
 from esengine.errors import UserError
 from esengine.launch.commands.parsing import parse
 from esengine.launch.inspection import describe_demonstrations, table
@@ -49,7 +49,7 @@ class ConvertSettings:
 def command(argv: list[str], stop: StopRequest) -> int:
     """Inspect or convert; returns the exit status. Raises UserError for demonstrations that are no good."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: esengine demos inspect | convert FILE ...\n\n{files.__doc__}")
+        print(f"usage: esengine demos inspect | convert FILE ...\n\n{file_layout.__doc__}")
         return 0 if argv else 2
     if argv[0] == "inspect":
         _inspect(parse(InspectSettings, argv[1:], "esengine demos inspect"))

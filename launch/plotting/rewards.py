@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from esengine.errors import UserError
 from esengine.launch.plotting.figures import panels
 from esengine.policies.network import OBSERVATION_CLIP
-from esengine.reward_file import load_reward
-from esengine.rewards import LearnedReward
+from esengine.rewards.file import load_reward
+from esengine.rewards.network import LearnedReward
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

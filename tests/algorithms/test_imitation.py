@@ -15,17 +15,18 @@ from esengine.algorithms.aggregation import outgrown
 from esengine.algorithms.behavior_cloning import BehaviorCloningSettings, Examples, Learner, LearnerSettings
 from esengine.algorithms.dagger import DAggerSettings, expert_share
 from esengine.algorithms.dart import confusion, error_covariance, square_root
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.experts import FunctionExpert
+from esengine.demonstrations.files import load_demonstrations
+from esengine.demonstrations.recording import Acting, record_episode, unpack
+from esengine.demonstrations.rule_labels import corrected
+from esengine.demonstrations.trajectories import Trajectory, Transitions
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.errors import UserError
-from esengine.experts import FunctionExpert
 from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks.world import World
-from esengine.recording import Acting, record_episode, unpack
 from esengine.storage.checkpoint import load_newest
-from esengine.trajectories import Trajectory, Transitions
 from examples.tightrope import Tightrope, walk
 from tests.conftest import SUPPORT
 from tests.support import teachers
@@ -237,7 +238,7 @@ def test_rules_relabel_demonstrations(tmp_path: Path) -> None:
     demonstrations = collect_on(World(), CollectSettings(expert="teachers:pull", env_id="Pendulum-v1", episodes=1))
     assert demonstrations is not None
     rules = load_rules(("teachers",))
-    ruled = rules.corrected(demonstrations.trajectories[0], demonstrations.action)
+    ruled = corrected(demonstrations.trajectories[0], rules, demonstrations.action)
     fires = np.array([teachers.when(row) for row in ruled.observations[:-1]])
     assert 0 < fires.sum() < len(fires)
     pushed = np.array([teachers.act(row) for row in ruled.observations[:-1].astype(np.float32)])

@@ -7,12 +7,12 @@ import pytest
 
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, PlannerExpert
 from esengine.algorithms.planners.contract import Attraction
+from esengine.demonstrations.recording import Acting, record_episode
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.policies.network import Actor, PolicySpec
-from esengine.recording import Acting, record_episode
 from esengine.simulators.families import make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 

@@ -11,6 +11,7 @@ import torch
 
 from esengine.algorithms.advantages import RewardScale, advantages
 from esengine.algorithms.ppo import PPO, PPOSettings
+from esengine.demonstrations.recording import RecordingProblem
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
@@ -18,7 +19,6 @@ from esengine.policies.network import PolicySpec
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
-from esengine.recording import RecordingProblem
 
 
 @pytest.mark.parametrize("terminated", [True, False])

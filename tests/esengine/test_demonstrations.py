@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.demonstrations import load_demonstrations, save_demonstrations
+from esengine.demonstrations.files import load_demonstrations, save_demonstrations
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory, TrajectoryError
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.cli import main
-from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError
 
 PENDULUM = ActionSpec("box", (1,), (-2.0,), (2.0,), (1,))
 

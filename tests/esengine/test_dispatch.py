@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from esengine.pool import task_runner
 from esengine.pool.dispatch import Dispatch, Failures
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.rank_state import Kind

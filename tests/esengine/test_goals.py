@@ -8,16 +8,16 @@ import gymnasium
 import numpy as np
 import pytest
 
+from esengine.demonstrations.half_random import Wanderer, Wandering, coverage
+from esengine.demonstrations.recording import Acting, Recorded, record_episode
 from esengine.environments.point_maze import MAZES
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.exploration import Wanderer, Wandering, coverage
-from esengine.goal_problem import AimedEnv, GoalList
-from esengine.goals import GoalLayout, achieved_at_last, relabelled, reset_to
+from esengine.goals.goal_api import GoalLayout, achieved_at_last, relabelled, reset_to
+from esengine.goals.problem import AimedEnv, GoalList
 from esengine.policies.network import Actor, PolicySpec
-from esengine.recording import Acting, Recorded, record_episode
 from esengine.simulators.contract import Gate
 from esengine.simulators.families import make_dynamics, make_simulator
 from esengine.simulators.maze import MazeSimulator

@@ -22,10 +22,10 @@ from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.problems import FAILED, OK
 from esengine.problems.failures import MembersFailed
-from esengine.reward_file import load_reward, save_reward
-from esengine.reward_sources import RewardSource, over_horizon
-from esengine.rewarded import RewardedProblem
-from esengine.rewards import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
+from esengine.rewards.file import load_reward, save_reward
+from esengine.rewards.network import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
+from esengine.rewards.problem import RewardedProblem
+from esengine.rewards.source import RewardSource, over_horizon
 from esengine.simulators.classic import ClassicTracer
 from esengine.simulators.families import make_tracer
 from esengine.simulators.mujoco import MujocoTracer

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
@@ -15,7 +16,6 @@ from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.ranks.world import World
-from esengine.trajectories import Demonstrations
 from tests.conftest import SUPPORT
 from tests.support import teachers
 

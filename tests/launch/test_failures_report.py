@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.failures import cluster_failures, failure_step, report
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
-from esengine.trajectories import Trajectory
 
 
 def episode(path: list[tuple[float, float]], rewards: list[float], terminated: bool = True) -> Trajectory:

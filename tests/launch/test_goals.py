@@ -11,10 +11,10 @@ import pytest
 
 from esengine.algorithms.curriculum import Curriculum, GoalSettings, farthest
 from esengine.algorithms.hindsight import hindsight_transitions
-from esengine.goals import GoalLayout
+from esengine.demonstrations.trajectories import Trajectory
+from esengine.goals.goal_api import GoalLayout
 from esengine.launch.cli import main
 from esengine.seeding import generator
-from esengine.trajectories import Trajectory
 from tests.mpi.test_ranks import rows, same_run
 
 MAZE = ("--env-id", "esengine/PointMaze-v0", "--goals", "curriculum")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.openai_es import OpenAIESSettings
-from esengine.demonstrations import save_demonstrations
+from esengine.demonstrations.files import save_demonstrations
+from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted
@@ -25,7 +26,6 @@ from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
-from esengine.trajectories import Demonstrations
 from tests.conftest import SUPPORT, Run
 from tests.mpi.test_ranks import rows, same_run
 

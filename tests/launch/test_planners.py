@@ -12,7 +12,7 @@ from esengine.errors import UserError
 from esengine.launch.cli import main
 from esengine.launch.collecting import CollectSettings, recording_problem
 from esengine.launch.planners import check_planner, load_planner
-from esengine.planning import PlanningProblem, PooledDynamics
+from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
 from esengine.ranks.world import World

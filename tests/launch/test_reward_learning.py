@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.demonstrations import save_demonstrations
+from esengine.demonstrations.files import save_demonstrations
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
@@ -20,11 +21,10 @@ from esengine.launch.run_directory import RunDirectory
 from esengine.launch.start import completed, prepare
 from esengine.launch.training import run
 from esengine.ranks.world import World
-from esengine.reward_file import save_reward
-from esengine.rewarded import RewardedProblem
-from esengine.rewards import LearnedReward, RewardSpec
+from esengine.rewards.file import save_reward
+from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.rewards.problem import RewardedProblem
 from esengine.simulators.traces import Trace
-from esengine.trajectories import Demonstrations, Trajectory
 
 
 def demonstrations(path: Path) -> str:

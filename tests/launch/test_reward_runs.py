@@ -19,8 +19,8 @@ from esengine.launch.metrics import Row
 from esengine.launch.start import prepare
 from esengine.launch.training import run
 from esengine.ranks.world import World
-from esengine.reward_file import save_reward
-from esengine.rewards import LearnedReward, RewardSpec
+from esengine.rewards.file import save_reward
+from esengine.rewards.network import LearnedReward, RewardSpec
 
 
 def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:

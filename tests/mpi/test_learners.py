@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.planners import MPPI, PlannerExpert
-from esengine.demonstrations import load_demonstrations
-from esengine.reward_file import load_reward
+from esengine.demonstrations.files import load_demonstrations
+from esengine.rewards.file import load_reward
 from esengine.simulators.families import make_dynamics
 from tests.conftest import SUPPORT, Run
 from tests.launch.test_goals import MAZE

@@ -17,10 +17,10 @@ from esengine.policies.network import PolicySpec
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
-from esengine.reward_sources import RewardSource
-from esengine.rewards import LearnedReward, RewardSpec
-from esengine.sampling import Sampling, SamplingProblem
-from esengine.simulators.traces import Trace
+from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.rewards.problem import trace_of
+from esengine.rewards.sampling import Sampling, SamplingProblem
+from esengine.rewards.source import RewardSource
 
 HORIZON, DISCOUNT = 60, 0.9
 
@@ -60,7 +60,7 @@ def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_thei
     np.testing.assert_array_equal(improvement.sampled.rows, before[None])
     assert (generator.parameters() != before).any()
     ended = next(one for one in generator.trajectories if one.terminated)
-    trace = Trace.of(ended, problem.policy.action)
+    trace = trace_of(ended, problem.policy.action)
     own = source.learned.steps(trace.observations[:-1], trace.choices)
     own -= 0.5 * log_densities(actor, before[None], trace.observations[:-1], trace.choices)[0]
     own[-1] += source.learned.absorbing * sum(DISCOUNT**k for k in range(1, HORIZON - ended.num_steps + 1))

@@ -18,8 +18,8 @@ from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.reward_learning import prepare
-from esengine.rewards import LearnedReward, RewardSpec
-from esengine.sampling import Sampling, Steps
+from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.rewards.sampling import Sampling, Steps
 from tests.launch.test_reward_learning import demonstrations
 
 BOX = ActionSpec("box", (1, 1), (-1.0, -1.0), (1.0, 1.0), (2,))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import esengine
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.files import load_demonstrations
 from esengine.launch.methods import METHODS, loop_of
-from esengine.reward_file import load_reward
+from esengine.rewards.file import load_reward
 from tests.launch.test_reward_learning import demonstrations
 
 GENERATORS = ["ppo", *(name for name in METHODS if loop_of(name) is None)]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.planners import SkillPlanner
-from esengine.demonstrations import load_demonstrations
+from esengine.demonstrations.files import load_demonstrations
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.goals import GoalLayout
+from esengine.goals.goal_api import GoalLayout
 from esengine.launch.cli import main
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy

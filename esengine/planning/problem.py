@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
 from esengine.pool.pool import Pool
 from esengine.problems import MEMBER
-from esengine.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
 from esengine.simulators.dynamics import Dynamics, Transitions
 
 _PURPOSE = "plan"

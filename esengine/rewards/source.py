@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.policies.densities import log_densities
 from esengine.policies.network import Actor
-from esengine.rewards import LearnedReward
+from esengine.rewards.network import LearnedReward
 from esengine.simulators.traces import Trace
 
 

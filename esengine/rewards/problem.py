@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
+from esengine.demonstrations.recording import RecordingProblem
+from esengine.demonstrations.trajectories import Trajectory
+from esengine.environments.spaces import ActionSpec
 from esengine.policies.network import Actor
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.problems.failures import MembersFailed
-from esengine.recording import RecordingProblem
-from esengine.reward_sources import RewardSource, over_end
+from esengine.rewards.source import RewardSource, over_end
 from esengine.simulators.contract import BatchSimulator
 from esengine.simulators.families import make_tracer
 from esengine.simulators.traces import Trace, Tracer
-from esengine.trajectories import Trajectory
 
 _TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns
 
@@ -73,7 +74,7 @@ class RewardedProblem(RecordingProblem):
 
     def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
         """As the source pays, with what comes after the end of the task."""
-        rewards = self.source.steps(Trace.of(trajectory, self.policy.action), actor)
+        rewards = self.source.steps(trace_of(trajectory, self.policy.action), actor)
         return over_end(rewards, trajectory.terminated, self.horizon, self.source.absorbing, discount)
 
     def context(self) -> dict[str, NDArray[Any]]:
@@ -130,3 +131,12 @@ class RewardedProblem(RecordingProblem):
             of_policy = (self.observations, self.policy.action, self.shield)
             self._tracer = make_tracer(self.environment, *of_policy, self.env_backend, self.horizon)
         return self._tracer
+
+
+def trace_of(trajectory: Trajectory, action: ActionSpec) -> Trace:
+    """What a learned reward sees of a recorded episode."""
+    choices = trajectory.actions
+    if action.kind != "box":
+        choices = action.options(trajectory.actions).astype(np.float64)
+    observations = trajectory.observations.astype(np.float32)
+    return Trace(observations, choices, trajectory.rewards, trajectory.episode_return, trajectory.terminated)

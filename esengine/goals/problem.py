@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.goals import GoalLayout, check_settable, is_success, reset_to
+from esengine.demonstrations.recording import PURPOSE, RecordingProblem
+from esengine.goals.goal_api import GoalLayout, check_settable, is_success, reset_to
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.problems.failures import MembersFailed
-from esengine.recording import PURPOSE, RecordingProblem
 from esengine.seeding import derive_key, draw_unit
 from esengine.simulators.contract import BatchSimulator, Episode
 from esengine.simulators.families import make_simulator

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.problems import FAILED
 from esengine.problems.evaluations import Evaluations
-from esengine.rewarded import RewardedProblem
+from esengine.rewards.problem import RewardedProblem, trace_of
 from esengine.seeding import derive_key, generator
 from esengine.simulators.traces import Trace
-from esengine.trajectories import Trajectory
 
 
 class Steps(NamedTuple):
@@ -126,7 +126,7 @@ class SamplingProblem(RewardedProblem):
         As many as were recorded, drawn over the whole horizon, the same number of each episode and none twice: all of them
         where all episodes last as long as the horizon. If whole episodes are wanted, those of `Sampling.members` of them.
         """
-        traces = [Trace.of(one, self.policy.action) for one in trajectories]
+        traces = [trace_of(one, self.policy.action) for one in trajectories]
         if self.sampling.steps == 0:
             chosen, every = self.sampling.chosen(len(traces)).tolist(), np.arange(self.horizon)
             return self._unpack(np.array([_rows(traces[episode], every, self.width) for episode in chosen]))

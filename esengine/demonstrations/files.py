@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory, check_together, checked
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
-from esengine.trajectories import Demonstrations, Trajectory, TrajectoryError, check_together
 from esengine.user_code import check_trusted
 
 MINARI = "minari:"
@@ -103,7 +103,7 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
     name = str(name)
     check_target(name)
     if name.startswith(MINARI):
-        from esengine.minari_datasets import write_dataset
+        from esengine.demonstrations.minari_datasets import write_dataset
 
         write_dataset(name.removeprefix(MINARI), demonstrations)
         return
@@ -129,7 +129,7 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
 def check_target(name: str) -> None:
     """Raises UserError for a name that demonstrations cannot be written to."""
     if name.startswith(MINARI):
-        from esengine.minari_datasets import check_new
+        from esengine.demonstrations.minari_datasets import check_new
 
         check_new(name.removeprefix(MINARI))
         return
@@ -153,7 +153,7 @@ def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
 
 def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
     if name.startswith(MINARI) or Path(name).is_dir():
-        from esengine.minari_datasets import read_dataset
+        from esengine.demonstrations.minari_datasets import read_dataset
 
         return read_dataset(name.removeprefix(MINARI), Path(name) if Path(name).is_dir() else None)
     path = Path(name)
@@ -208,11 +208,3 @@ def _trajectories(name: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Trajec
         ends = [bool(arrays[field][index]) for field in ("terminated", "truncated")]
         seed = None if seeds[index] < 0 else int(seeds[index])
         yield checked(name, index, observations=observations, terminated=ends[0], truncated=ends[1], seed=seed, **steps)
-
-
-def checked(name: str, index: int, **parts: Any) -> Trajectory:
-    """A trajectory of a file. Raises UserError that names file, trajectory and field."""
-    try:
-        return Trajectory(**parts)
-    except TrajectoryError as error:
-        raise UserError(f"{name}, trajectory {index}: {error.field} {error.reason}") from error

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.demonstrations.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.errors import UserError, WorkerError, in_one_line
-from esengine.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
 from esengine.problems import MEMBER, EnvironmentProblem, failed_records, failure_of
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.seeding import derive_key, derive_seeds, draw_unit, generator
-from esengine.trajectories import Trajectory
 
 PURPOSE = "record"
 """Begins the purpose of episodes that are recorded."""

@@ -264,3 +264,11 @@ def _same(first: Any, second: Any) -> bool:
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return first.shape == second.shape and first.tobytes() == second.tobytes()
     return bool(first == second)
+
+
+def checked(name: str, index: int, **parts: Any) -> Trajectory:
+    """A trajectory of a file. Raises UserError that names file, trajectory and field."""
+    try:
+        return Trajectory(**parts)
+    except TrajectoryError as error:
+        raise UserError(f"{name}, trajectory {index}: {error.field} {error.reason}") from error

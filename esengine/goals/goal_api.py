@@ -15,8 +15,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import UserError
-from esengine.trajectories import Trajectory
 
 _PARTS = ("observation", "achieved_goal", "desired_goal")
 

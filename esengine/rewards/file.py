@@ -10,7 +10,7 @@ import numpy as np
 
 from esengine.errors import UserError, listed
 from esengine.policies.policy_file import action_from, description_in, fields_from, is_count, is_list_of, require
-from esengine.rewards import FORMS, LearnedReward, RewardSpec
+from esengine.rewards.network import FORMS, LearnedReward, RewardSpec
 from esengine.storage.files import JSON_BYTES, array_pieces, parse_arrays, read_bytes, replace_lasting
 
 FORMAT = 1

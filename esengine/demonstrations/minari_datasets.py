@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.trajectories import Demonstrations, Trajectory
 
 
 def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec, list[Trajectory]]:
@@ -38,7 +38,7 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
     space = dataset.observation_space
     observations, action = ObservationSpec.of(space), ActionSpec.of(dataset.action_space)
     trajectories: list[Trajectory] = []
-    from esengine.demonstrations import checked
+    from esengine.demonstrations.trajectories import checked
 
     episodes = iter(dataset.iterate_episodes())
     while True:
