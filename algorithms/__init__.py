@@ -1,15 +1,15 @@
 """The methods, one a file. A strategy knows no MPI: it asks for a population and is told its fitness."""
 
-from esengine.algorithms.ars import ARS, ARSSettings
-from esengine.algorithms.cma_es import CMAES, CMAESSettings
-from esengine.algorithms.lm_ma_es import LMMAES, LMMAESSettings
-from esengine.algorithms.openai_es import OpenAIES, OpenAIESSettings
-from esengine.algorithms.pgpe import PGPE, PGPESettings
-from esengine.algorithms.recombining_es import RecombiningES
-from esengine.algorithms.sep_cma_es import SepCMAES, SepCMAESSettings
-from esengine.algorithms.snes import SNES, SNESSettings
+from esengine.algorithms.evolution.ars import ARS, ARSSettings
+from esengine.algorithms.evolution.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.evolution.lm_ma_es import LMMAES, LMMAESSettings
+from esengine.algorithms.evolution.openai_es import OpenAIES, OpenAIESSettings
+from esengine.algorithms.evolution.pgpe import PGPE, PGPESettings
+from esengine.algorithms.evolution.recombining_es import RecombiningES
+from esengine.algorithms.evolution.sep_cma_es import SepCMAES, SepCMAESSettings
+from esengine.algorithms.evolution.snes import SNES, SNESSettings
+from esengine.algorithms.evolution.truncation_es import TruncationES, TruncationESSettings
 from esengine.algorithms.strategy import Settings, State, Strategy, check_results
-from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
 
 __all__ = [
     "ARS",

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import centred_ranks
+from esengine.algorithms.evolution.ranking import centred_ranks
 from esengine.algorithms.strategy import State
 from esengine.errors import UserError
 

@@ -7,7 +7,7 @@ and energy-based models" (arXiv 1611.03852). The world is small enough to follow
 import numpy as np
 
 from esengine.algorithms.inverse_rl import tabular
-from esengine.algorithms.inverse_rl.partition import estimate_partition, mixture_log_densities
+from esengine.algorithms.inverse_rl.partition_function import estimate_partition, mixture_log_densities
 
 generator = np.random.default_rng(0)
 num_states, num_actions, horizon = 4, 2, 5

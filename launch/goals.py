@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.curriculum import Curriculum
-from esengine.algorithms.hindsight import improved
+from esengine.algorithms.goals.curriculum import Curriculum
+from esengine.algorithms.goals.hindsight import improved
 from esengine.demonstrations.recording import Acting, Recorded, pack, record, unpack
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import UserError

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.behavior_cloning import BehaviorCloning, BehaviorCloningSettings, Learner, LearnerSettings
-from esengine.algorithms.dagger import DAgger, DAggerSettings
-from esengine.algorithms.dart import DART, DARTSettings
-from esengine.algorithms.guided_policy_search import GuidedPolicySearch, GuidedPolicySearchSettings
+from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.imitation.behavior_cloning import BehaviorCloning, BehaviorCloningSettings, Learner, LearnerSettings
+from esengine.algorithms.imitation.dagger import DAgger, DAggerSettings
+from esengine.algorithms.imitation.dart import DART, DARTSettings
+from esengine.algorithms.imitation.guided_policy_search import GuidedPolicySearch, GuidedPolicySearchSettings
+from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
-from esengine.algorithms.plato import PLATO, PLATOSettings
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import load_demonstrations
 from esengine.demonstrations.recording import RecordingProblem

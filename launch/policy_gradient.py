@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-from esengine.algorithms.ppo import PPO, PPOSettings
+from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
 from esengine.demonstrations.recording import RecordingProblem
 from esengine.errors import UserError
 from esengine.launch.build import build_problem, initial_row

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from esengine.algorithms.inverse_rl.canonical import Reward, canonical, pearson_distance
+from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
 from esengine.demonstrations.files import load_demonstrations
 from esengine.errors import UserError
 from esengine.rewards.file import load_reward

@@ -8,7 +8,7 @@ from typing import Any
 
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
 from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, InverseRLSettings, RewardLearningSettings
-from esengine.algorithms.ppo import PPOSettings
+from esengine.algorithms.policy_gradient.ppo import PPOSettings
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
 from esengine.launch import policy_gradient

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.inverse_rl.gail import GAIL
 from esengine.algorithms.inverse_rl.generators import Sampled
-from esengine.algorithms.inverse_rl.partition import mixture_log_densities
+from esengine.algorithms.inverse_rl.partition_function import mixture_log_densities
 from esengine.algorithms.strategy import State
 from esengine.policies.densities import check_density, log_densities
 from esengine.policies.network import Actor

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ppo import PPO
+from esengine.algorithms.policy_gradient.ppo import PPO
 from esengine.algorithms.strategy import State, Strategy
 from esengine.errors import WorkerError
 from esengine.policies.network import Actor

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.inverse_rl.airl import AIRL
 from esengine.algorithms.inverse_rl.expert_steps import over_horizon
 from esengine.algorithms.inverse_rl.generators import Sampled
-from esengine.algorithms.inverse_rl.partition import Partition, estimate_partition
+from esengine.algorithms.inverse_rl.partition_function import Partition, estimate_partition
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
 from esengine.policies.densities import log_densities
 from esengine.rewards.sampling import Steps

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.planners.contract import Attraction, Plan, check_counts, check_positive, first_guess
-from esengine.algorithms.planners.expansion import AnalyticDynamics, Expansion, convex, expand
+from esengine.algorithms.planners.quadratic_expansion import AnalyticDynamics, Expansion, convex, expand
 from esengine.algorithms.planners.riccati import Feedback, backward
 from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics

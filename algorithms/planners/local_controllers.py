@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.expansion import Expansion
 from esengine.algorithms.planners.ilqr import ILQR
+from esengine.algorithms.planners.quadratic_expansion import Expansion
 from esengine.policies.network import Actor, forward_reference
 from esengine.simulators.dynamics import ObservableDynamics
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.expansion import Expansion
+from esengine.algorithms.planners.quadratic_expansion import Expansion
 from esengine.compiled import kernel
 
 _NEWTON_STEPS = 20

@@ -15,7 +15,6 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.curriculum import farthest
 from esengine.algorithms.planners.contract import check_counts, check_positive
 from esengine.goals.goal_api import GoalLayout
 from esengine.policies.network import Actor, forward_reference
@@ -165,3 +164,19 @@ class SkillExpert:
             self._way, self._number = way.controls, self._number + 1
         control, self._way = self._way[0], self._way[1:]
         return self._dynamics.action_of(control)
+
+
+def farthest(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Indices of ``count`` points that lie far apart, in their order: each next one is farthest from those before it.
+
+    The greedy solution of the k-center problem (Gonzalez 1985), from the first point on; points that occur twice are kept once.
+    """
+    chosen = [0]
+    apart = np.linalg.norm(points - points[0], axis=1)
+    while len(chosen) < count:
+        index = int(np.argmax(apart))
+        if apart[index] == 0:
+            break
+        chosen.append(index)
+        apart = np.minimum(apart, np.linalg.norm(points - points[index], axis=1))
+    return np.sort(np.array(chosen))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from esengine.algorithms import CMAESSettings
-from esengine.algorithms.contract import pool_for
+from esengine.algorithms.testing import pool_for
 from esengine.problems.search_space import SearchSpace
 
 with warnings.catch_warnings():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import ARS, ARSSettings
-from esengine.algorithms.ars import step_weights, top_pairs
+from esengine.algorithms.evolution.ars import step_weights, top_pairs
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esengine.algorithms import cma_es
-from esengine.algorithms.cma_es import CMAES, CMAESSettings
-from esengine.algorithms.coefficients import Coefficients, expected_length
-from esengine.algorithms.contract import pool_for as contract_pool
-from esengine.algorithms.factors import cholesky_factor, square_root
-from esengine.algorithms.ranking import by_pair
+from esengine.algorithms.evolution import cma_es
+from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.cma_es import CMAES, CMAESSettings
+from esengine.algorithms.evolution.matrix_square_roots import cholesky_factor, square_root
+from esengine.algorithms.evolution.ranking import by_pair
+from esengine.algorithms.testing import pool_for as contract_pool
 from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
 from esengine.noise.table import create_table

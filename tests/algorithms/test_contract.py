@@ -23,9 +23,9 @@ from esengine.algorithms import (
     TruncationESSettings,
     check_results,
 )
-from esengine.algorithms.contract import Claim, Subject, checks
+from esengine.algorithms.evolution.pycma import PyCMASettings
 from esengine.algorithms.novelty import Novelty
-from esengine.algorithms.pycma import PyCMASettings
+from esengine.algorithms.testing import Claim, Subject, checks
 from esengine.candidates import Candidates
 from esengine.launch.methods import METHODS, loop_of
 from esengine.pool.population import Population

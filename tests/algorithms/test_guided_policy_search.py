@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esengine.algorithms.behavior_cloning import Examples, Learner, LearnerSettings
-from esengine.algorithms.guided_policy_search import adapted, relative_weights
+from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
+from esengine.algorithms.imitation.guided_policy_search import adapted, relative_weights
 from esengine.algorithms.planners import ILQR
-from esengine.algorithms.planners.guided import Notes
+from esengine.algorithms.planners.guided_expert import Notes
 from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec

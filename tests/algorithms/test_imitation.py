@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 import esengine
-from esengine.algorithms.aggregation import outgrown
-from esengine.algorithms.behavior_cloning import BehaviorCloningSettings, Examples, Learner, LearnerSettings
-from esengine.algorithms.dagger import DAggerSettings, expert_share
-from esengine.algorithms.dart import confusion, error_covariance, square_root
+from esengine.algorithms.imitation.aggregation import outgrown
+from esengine.algorithms.imitation.behavior_cloning import BehaviorCloningSettings, Examples, Learner, LearnerSettings
+from esengine.algorithms.imitation.dagger import DAggerSettings, expert_share
+from esengine.algorithms.imitation.dart import confusion, error_covariance, square_root
 from esengine.demonstrations.experts import FunctionExpert
 from esengine.demonstrations.files import load_demonstrations
 from esengine.demonstrations.recording import Acting, record_episode, unpack

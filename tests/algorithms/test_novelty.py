@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from esengine.algorithms.evolution.ranking import centred_ranks
 from esengine.algorithms.novelty import Novelty, NoveltySettings, mean_distances
-from esengine.algorithms.ranking import centred_ranks
 from esengine.errors import UserError
 from esengine.problems.behaviors import Behavior
 from tests.esengine.test_episode_limits import pairs, run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import OpenAIES, OpenAIESSettings
-from esengine.algorithms.optimizers import Adam, ClipUp, Momentum
+from esengine.algorithms.evolution.optimizers import Adam, ClipUp, Momentum
 from esengine.errors import UserError
 from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from esengine.algorithms.advantages import RewardScale, advantages
-from esengine.algorithms.ppo import PPO, PPOSettings
+from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
+from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
 from esengine.demonstrations.recording import RecordingProblem
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from esengine import minimize
-from esengine.algorithms.contract import advance, pool_for, same, sphere
-from esengine.algorithms.pycma import PyCMASettings
+from esengine.algorithms.evolution.pycma import PyCMASettings
+from esengine.algorithms.testing import advance, pool_for, same, sphere
 from esengine.errors import UserError
 from esengine.seeding import derive_key
 

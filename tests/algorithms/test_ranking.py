@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esengine.algorithms.coefficients import Coefficients
-from esengine.algorithms.ranking import (
+from esengine.algorithms.evolution.cma_coefficients import Coefficients
+from esengine.algorithms.evolution.ranking import (
     best_first,
     by_pair,
     by_rank,

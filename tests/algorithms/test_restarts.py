@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms.cma_es import CMAESSettings
+from esengine.algorithms.evolution.cma_es import CMAESSettings
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import PGPE, SNES, PGPESettings, SepCMAES, SepCMAESSettings, SNESSettings
-from esengine.algorithms.coefficients import Coefficients, expected_length
-from esengine.algorithms.sep_cma_es import separable
+from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.sep_cma_es import separable
 from esengine.errors import UserError
 from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table

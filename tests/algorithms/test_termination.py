@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms.termination import Termination, Tolerances
+from esengine.algorithms.evolution.cma_termination import Termination, Tolerances
 
 N, SIZE = 4, 8
 WINDOW = 10 + 30 * N // SIZE

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms.genome_tree import GenomeTree
-from esengine.algorithms.recombining_es import RecombiningES
-from esengine.algorithms.truncation_es import TruncationES, TruncationESSettings
+from esengine.algorithms.evolution.genome_tree import GenomeTree
+from esengine.algorithms.evolution.recombining_es import RecombiningES
+from esengine.algorithms.evolution.truncation_es import TruncationES, TruncationESSettings
 from esengine.candidates import MutatedParents
 from esengine.errors import UserError
 from esengine.noise.table import create_table
@@ -85,7 +85,7 @@ def test_chains_are_bounded_and_the_tree_stays_small() -> None:
 
 
 def test_too_many_roots_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esengine.algorithms.genome_tree._MOST_NUMBERS", 5)
+    monkeypatch.setattr("esengine.algorithms.evolution.genome_tree._MOST_NUMBERS", 5)
     strategy, pool = TruncationES(TruncationESSettings(population_size=60), np.zeros(5), 1), pool_for(lambda x: 0.0)
     advance(strategy, pool, 70)
     assert len(strategy._tree.roots) == 1
@@ -184,8 +184,7 @@ def test_sigma_follows_its_schedule(schedule: dict[str, Any], expected: list[flo
 
 
 def test_recombination_moves_the_mean_by_the_weighted_noise() -> None:
-    settings = TruncationESSettings(population_size=20, sigma=0.4, recombination="weighted")
-    strategy, pool = RecombiningES(settings, np.zeros(5), 3), pool_for(sphere)
+    strategy, pool = RecombiningES(20, 4, 0.4, np.zeros(5), 3), pool_for(sphere)
     candidates = strategy.ask()
     fitness = pool.evaluate(candidates).fitness
     rows = candidates.members(NOISE, np.argsort(-fitness))
@@ -195,8 +194,7 @@ def test_recombination_moves_the_mean_by_the_weighted_noise() -> None:
 
 
 def test_step_size_control_converges_on_the_sphere() -> None:
-    settings = TruncationESSettings(population_size=40, sigma=1.0, recombination="weighted")
-    strategy, pool = RecombiningES(settings, np.full(5, 3.0), 0), pool_for(sphere)
+    strategy, pool = RecombiningES(40, 8, 1.0, np.full(5, 3.0), 0), pool_for(sphere)
     for _ in range(150):
         candidates = strategy.ask()
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())

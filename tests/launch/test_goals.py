@@ -9,8 +9,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.algorithms.curriculum import Curriculum, GoalSettings, farthest
-from esengine.algorithms.hindsight import hindsight_transitions
+from esengine.algorithms.goals.curriculum import Curriculum, GoalSettings
+from esengine.algorithms.goals.hindsight import hindsight_transitions
+from esengine.algorithms.planners.skills import farthest
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.goals.goal_api import GoalLayout
 from esengine.launch.cli import main

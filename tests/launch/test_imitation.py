@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from esengine.algorithms.openai_es import OpenAIESSettings
+from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.demonstrations.files import save_demonstrations
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.spaces import ActionSpec

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.algorithms.openai_es import OpenAIESSettings
+from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.errors import WorkerError
 from esengine.launch import saving
 from esengine.launch.config import RunConfig, TrainSettings

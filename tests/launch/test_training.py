@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esengine.algorithms import CMAESSettings
-from esengine.algorithms.openai_es import OpenAIESSettings
-from esengine.algorithms.truncation_es import TruncationESSettings
+from esengine.algorithms.evolution.openai_es import OpenAIESSettings
+from esengine.algorithms.evolution.truncation_es import TruncationESSettings
 from esengine.errors import Interrupted
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, TrainSettings

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.expansion import Expansion
+from esengine.algorithms.planners.quadratic_expansion import Expansion
 from esengine.simulators.dynamics import Transitions
 
 HORIZON = 12

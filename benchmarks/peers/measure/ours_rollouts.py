@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.peers.measure.figure import emit, rate
 from benchmarks.peers.policies import HIDDEN, flat, policies
 from esengine import EnvironmentProblem, run_search
-from esengine.algorithms import RecombiningES, TruncationESSettings
+from esengine.algorithms import TruncationESSettings
 from esengine.candidates import MutatedParents
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
@@ -62,7 +62,7 @@ def evolution(env_id: str, count: int, generations: int) -> tuple[float, int]:
 
     def search(pool: Pool) -> tuple[float, int]:
         def run(generations: int) -> int:
-            strategy = RecombiningES(settings, simulation.policy.initial_parameters(0), 0)
+            strategy = settings.strategy(simulation.policy.initial_parameters(0), 0)
             steps = 0
             for _ in range(generations):
                 candidates = strategy.ask()

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from esengine.algorithms.inverse_rl.generators import Improvement, PolicyGradient
-from esengine.algorithms.ppo import PPOSettings
+from esengine.algorithms.policy_gradient.ppo import PPOSettings
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.densities import log_densities

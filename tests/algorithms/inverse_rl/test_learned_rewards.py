@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from esengine.algorithms.inverse_rl.canonical import Reward, canonical, pearson_distance
 from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
+from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
 from esengine.algorithms.inverse_rl.settings import GAILSettings, InverseRLSettings
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.algorithms.inverse_rl.partition import Partition, estimate_partition, mixture_log_densities
+from esengine.algorithms.inverse_rl.partition_function import Partition, estimate_partition, mixture_log_densities
 from esengine.algorithms.inverse_rl.tabular import (
     Array,
     TabularMDP,

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Plan, Planner, PlannerExpert
-from esengine.algorithms.planners.expansion import expand
 from esengine.algorithms.planners.mppi import weights
+from esengine.algorithms.planners.quadratic_expansion import expand
 from esengine.algorithms.planners.riccati import solve_bounded
 from esengine.algorithms.planners.sampling import draw_candidates, draw_candidates_reference
 from esengine.environments.spec import EnvironmentSpec

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.behavior_cloning import Examples, Learner
-from esengine.algorithms.planners.guided import Notes
+from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
+from esengine.algorithms.planners.guided_expert import Notes
 from esengine.algorithms.strategy import State
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.behavior_cloning import Examples, Learner, LearnerSettings
+from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, pack, record, unpack

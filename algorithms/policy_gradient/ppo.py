@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.advantages import RewardScale, advantages
+from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
 from esengine.demonstrations.recording import Acting, RecordingProblem, record
 from esengine.demonstrations.trajectories import Trajectory

@@ -11,9 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import is_flat, recombination_weights, selection_mass
+from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
 from esengine.algorithms.strategy import State, check_results
-from esengine.algorithms.truncation_es import TruncationESSettings
 from esengine.candidates import Candidates, MutatedParents
 from esengine.pool.population import Population
 
@@ -22,19 +21,27 @@ class RecombiningES:
     """The (mu/mu_w, lambda)-ES: every member mutates the weighted mean of the parents.
 
     Args:
-        settings: checked settings.
+        population_size: lambda, members of a generation.
+        num_parents: mu, members that the mean moves to.
+        sigma: the first step size.
         initial: (dimension,) the first mean.
         seed: the run's seed.
     """
 
-    def __init__(self, settings: TruncationESSettings, initial: NDArray[np.floating], seed: int) -> None:
-        settings.check()
-        self.settings, self.seed = settings, seed
-        self.population_size = settings.population_size
+    def __init__(
+        self,
+        population_size: int,
+        num_parents: int,
+        sigma: float,
+        initial: NDArray[np.floating],
+        seed: int,
+    ) -> None:
+        self.population_size = population_size
+        self.seed = seed
         self.generation = 0
         self.mean = np.array(initial)
-        self.sigma = settings.sigma
-        n, mu = initial.size, settings.num_parents
+        self.sigma = self._first_sigma = sigma
+        n, mu = initial.size, num_parents
         ranks = np.arange(1, mu + 1)
         weights = np.log(mu + 0.5) - np.log(ranks)
         self.weights = np.concatenate([weights / weights.sum(), np.zeros(self.population_size - mu)])
@@ -61,9 +68,9 @@ class RecombiningES:
         self.sigma *= math.exp(min(1.0, c / self.d_sigma * (float(np.linalg.norm(self.p_sigma)) / self.chi_n - 1)))
 
     def should_stop(self) -> str | None:
-        if self.sigma < 1e-12 * self.settings.sigma:
+        if self.sigma < 1e-12 * self._first_sigma:
             return f"sigma fell to {self.sigma:.1e}"
-        if not self.sigma < 1e12 * self.settings.sigma:
+        if not self.sigma < 1e12 * self._first_sigma:
             return f"sigma grew to {self.sigma:.1e}: the search runs away; bound the objective"
         return None
 

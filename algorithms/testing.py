@@ -3,7 +3,7 @@
 It tests the strategies here, and tests yours::
 
     import pytest
-    from esengine.algorithms.contract import Subject, checks
+    from esengine.algorithms.testing import Subject, checks
     from my_search import HillClimbSettings
 
     CHECKS = checks(Subject(HillClimbSettings(sigma=0.3), claims=frozenset({"order", "translation"})))

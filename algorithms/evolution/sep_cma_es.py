@@ -13,9 +13,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.coefficients import Coefficients, expected_length
-from esengine.algorithms.margin import margin_of
-from esengine.algorithms.ranking import is_flat, recombination_weights, selection_mass
+from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.integer_margin import margin_of
+from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError

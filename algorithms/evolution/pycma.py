@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import is_flat
-from esengine.algorithms.restarts import RestartSettings
+from esengine.algorithms.evolution.ranking import is_flat
+from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
 from esengine.candidates import Candidates, GivenPoints
 from esengine.checks import named_values

@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.optimizers import OptimizerSettings, make_optimizer
-from esengine.algorithms.ranking import centred_ranks, pair_differences, pair_sums
+from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
+from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences, pair_sums
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError

@@ -19,14 +19,14 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.coefficients import Coefficients, expected_length
-from esengine.algorithms.factors import eigenbasis, square_root
-from esengine.algorithms.margin import margin_of
-from esengine.algorithms.ranking import by_pair, by_rank, is_flat, recombination_weights, selection_mass
-from esengine.algorithms.restarts import RestartSettings
+from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.cma_termination import Termination, Tolerances
+from esengine.algorithms.evolution.cma_warm_start import distribution_of, points_of
+from esengine.algorithms.evolution.integer_margin import margin_of
+from esengine.algorithms.evolution.matrix_square_roots import eigenbasis, square_root
+from esengine.algorithms.evolution.ranking import by_pair, by_rank, is_flat, recombination_weights, selection_mass
+from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
-from esengine.algorithms.termination import Termination, Tolerances
-from esengine.algorithms.warm_start import distribution_of, points_of
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
 from esengine.noise import kernels

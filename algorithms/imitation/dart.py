@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.behavior_cloning import Learner
+from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.imitation.behavior_cloning import Learner
 from esengine.algorithms.strategy import State
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import transitions_of

@@ -17,8 +17,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.genome_tree import GenomeTree
-from esengine.algorithms.ranking import best_first
+from esengine.algorithms.evolution.genome_tree import GenomeTree
+from esengine.algorithms.evolution.ranking import best_first
+from esengine.algorithms.evolution.recombining_es import RecombiningES
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, MutatedParents
 from esengine.errors import UserError
@@ -121,9 +122,8 @@ class TruncationESSettings:
         """A new strategy that starts from ``initial``, (dimension,): with recombination it is another one."""
         if self.recombination == "none":
             return TruncationES(self, initial, seed)
-        from esengine.algorithms.recombining_es import RecombiningES
-
-        return RecombiningES(self, initial, seed)
+        self.check()
+        return RecombiningES(self.population_size, self.num_parents, self.sigma, initial, seed)
 
 
 class TruncationES:

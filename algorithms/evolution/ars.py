@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import best_first
+from esengine.algorithms.evolution.ranking import best_first
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
 from esengine.candidates import AntitheticPairs, Candidates
 from esengine.errors import UserError

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.optimizers import OptimizerSettings, make_optimizer
-from esengine.algorithms.ranking import centred_ranks, pair_differences
+from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
+from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences
 from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
 from esengine.candidates import AntitheticPairs, Candidates
 from esengine.pool.population import Population

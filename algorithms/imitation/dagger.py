@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.behavior_cloning import Examples, Learner
+from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
 from esengine.algorithms.strategy import State
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions, transitions_of

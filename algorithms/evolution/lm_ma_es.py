@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.ranking import is_flat, recombination_weights, selection_mass
+from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
 from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
 from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from esengine.algorithms.aggregation import Aggregation, AggregationSettings
+from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.demonstrations.recording import Acting
 from esengine.errors import UserError
 

@@ -177,19 +177,3 @@ def _distances(points: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArr
     """From each point to each goal, (num_points, num_goals)."""
     distances: NDArray[np.float64] = np.linalg.norm(points[:, None] - goals, axis=2)
     return distances
-
-
-def farthest(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Indices of ``count`` points that lie far apart, in their order: each next one is farthest from those before it.
-
-    The greedy solution of the k-center problem (Gonzalez 1985), from the first point on; points that occur twice are kept once.
-    """
-    chosen = [0]
-    apart = np.linalg.norm(points - points[0], axis=1)
-    while len(chosen) < count:
-        index = int(np.argmax(apart))
-        if apart[index] == 0:
-            break
-        chosen.append(index)
-        apart = np.minimum(apart, np.linalg.norm(points - points[index], axis=1))
-    return np.sort(np.array(chosen))

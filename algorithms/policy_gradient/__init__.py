@@ -1,0 +1,4 @@
+"""The policy gradient, on whole episodes from the pool.
+
+Modules: `ppo`, `advantages`.
+"""
