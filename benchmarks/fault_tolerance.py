@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from esengine.launch import local_mpi
 from esengine.launch.bench.ranks import Request, measured_by_ranks
+from esengine.launch.mpirun import local_ranks
 from esengine.ranks.signals import StopRequest
 
 
@@ -40,17 +40,17 @@ class PriceSettings:
 @contextmanager
 def _without_tolerance() -> Iterator[None]:
     """An mpirun that has no sign of fault tolerance beside it."""
-    named = local_mpi.find_mpirun()
+    named = local_ranks.find_mpirun()
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         plain = Path(folder) / "mpirun"
         plain.write_text(f'#!/bin/sh\nexec {named} "$@"\n')
         plain.chmod(0o755)
-        found = local_mpi.find_mpirun
-        local_mpi.find_mpirun = lambda: str(plain)
+        found = local_ranks.find_mpirun
+        local_ranks.find_mpirun = lambda: str(plain)
         try:
             yield
         finally:
-            local_mpi.find_mpirun = found
+            local_ranks.find_mpirun = found
 
 
 def main() -> None:

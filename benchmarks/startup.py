@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
+from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun, options_of_mpirun
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUN = (

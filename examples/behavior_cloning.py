@@ -7,7 +7,7 @@ from pathlib import Path
 
 import esengine
 from esengine.demonstrations.files import save_demonstrations
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import esengine
 from esengine.demonstrations.files import save_demonstrations
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.policies.network import forward_reference
 from esengine.ranks.world import World
 from examples.tightrope import walk

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from esengine.demonstrations.files import load_demonstrations
 from esengine.demonstrations.trajectories import Demonstrations
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
 
 

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 
 import esengine
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 
 MAZE = "esengine/PointMaze-v0"
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError, WorkerError, listed
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.endings import DONE
-from esengine.launch.evaluation import EvaluateSettings, Evaluation, evaluate_on
-from esengine.launch.local_mpi import must_launch
 from esengine.launch.methods import defaults_of, settings_of
+from esengine.launch.mpirun.local_ranks import must_launch
 from esengine.launch.recorded_settings import settings_from
-from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluate_on
+from esengine.launch.runs.outcomes import DONE
+from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.start import completed, prepare, start
 from esengine.launch.training import Callback, RunResult, run
 from esengine.noise.table import table_log2

@@ -22,10 +22,9 @@ from rich.console import Console
 
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display
-from esengine.launch.follower import newest_generation
-from esengine.launch.local_mpi import launched_by_us, path_of_modules
-from esengine.launch.metrics import Row
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.mpirun.local_ranks import launched_by_us, path_of_modules
+from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.run_directory import RunDirectory, newest_generation
 from esengine.ranks.signals import StopRequest
 
 _RANK_VARIABLE = "OMPI_COMM_WORLD_RANK"

@@ -98,14 +98,14 @@ def run_process() -> None:
 
 
 def _launched() -> bool:
-    from esengine.launch.local_mpi import launched_by_us
+    from esengine.launch.mpirun.local_ranks import launched_by_us
 
     return launched_by_us()
 
 
 def _tell_launcher(status: int) -> int:
     """Leave the master's status where the launcher finds it; to mpirun all ends well, since it would only add words."""
-    from esengine.launch.local_mpi import leave_status
+    from esengine.launch.mpirun.local_ranks import leave_status
 
     if not _is_worker():
         leave_status(status)

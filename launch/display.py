@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from esengine.launch.config import RunConfig
-from esengine.launch.metrics import Row
 from esengine.launch.progress import Progress
+from esengine.launch.runs.metrics_file import Row
 from esengine.ranks.signals import StopRequest
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation

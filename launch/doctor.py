@@ -16,8 +16,8 @@ from rich.table import Table
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
-from esengine.launch.run_directory import versions
+from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
+from esengine.launch.runs.run_directory import versions
 from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from esengine.launch.display import Display
-from esengine.launch.metrics import Row, parse_row
-from esengine.launch.run_directory import RunDirectory
-from esengine.storage.checkpoint import checkpoints
+from esengine.launch.runs.metrics_file import Row, parse_row
+from esengine.launch.runs.run_directory import RunDirectory
 
 
 class Follower:
@@ -64,9 +63,3 @@ def showing(directory: RunDirectory, display: Display, num_starts: int, after: i
             display.compiling()
 
     return look
-
-
-def newest_generation(directory: RunDirectory) -> int:
-    """The generation of the furthest checkpoint; 0 where there is none."""
-    kept = checkpoints(directory.checkpoints)
-    return int(kept[-1].name.split("+")[0]) if kept else 0

@@ -13,8 +13,8 @@ from esengine.demonstrations.recording import Acting, Recorded, pack, record, un
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import UserError
 from esengine.goals.problem import GoalList, GoalProblem
-from esengine.launch.run_directory import RunDirectory
-from esengine.launch.saving import Snapshot, copied
+from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.saving import Snapshot, copied
 from esengine.launch.training import Callback, Training
 from esengine.pool.pool import Pool
 from esengine.storage.checkpoint import Checkpoint

@@ -28,7 +28,7 @@ from esengine.errors import Interrupted, UserError
 from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.planners import check_planner, load_planner
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult, Training
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from esengine.launch.audience import is_in_foreground
 from esengine.launch.display import Display
-from esengine.launch.endings import tell_end
 from esengine.launch.follower import showing
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.outcomes import tell_end
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.ranks.signals import StopRequest
 
 _POLL_S = 0.1

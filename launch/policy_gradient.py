@@ -12,7 +12,7 @@ from esengine.errors import UserError
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.imitation import RecordingTraining
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk

@@ -11,7 +11,7 @@ from esengine.errors import UserError, WorkerError
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig
 from esengine.launch.methods import loop_of
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.training import loop_class
 from esengine.noise.table import table_log2
 from esengine.pool.fault_rules import FaultRules

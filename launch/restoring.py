@@ -13,7 +13,7 @@ from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.errors import UserError
 from esengine.launch.build import AnyProblem
 from esengine.launch.jump_start import JumpStart
-from esengine.launch.metrics import is_row
+from esengine.launch.runs.metrics_file import is_row
 from esengine.problems import MEMBER, EnvironmentProblem, ObjectiveProblem
 from esengine.storage.checkpoint import Checkpoint
 

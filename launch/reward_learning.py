@@ -17,7 +17,7 @@ from esengine.launch.config import RunConfig
 from esengine.launch.imitation import RecordingTraining, load_given, with_environment
 from esengine.launch.methods import METHODS, loop_of, settings_of
 from esengine.launch.recorded_settings import settings_from
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.training import Callback, RunResult
 from esengine.noise.table import table_log2
 from esengine.pool.pool import Pool

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.launch.metrics import Row
+from esengine.launch.runs.metrics_file import Row
 from esengine.problems import FAILED, OK, STOPPED
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.evaluations import Evaluations

@@ -11,11 +11,11 @@ from esengine.launch.build import build_problem, initial_row
 from esengine.launch.compiling import on_compiling
 from esengine.launch.config import RunConfig
 from esengine.launch.display import Display
-from esengine.launch.endings import DONE, OUTCOMES, STOPPED, tell_end, tell_finished, tell_outcome
-from esengine.launch.follower import newest_generation, showing
-from esengine.launch.local_mpi import default_ranks, find_mpirun, must_launch, run_ranks
+from esengine.launch.follower import showing
 from esengine.launch.methods import check_torch, loop_of
-from esengine.launch.run_directory import RunDirectory, default_path
+from esengine.launch.mpirun.local_ranks import default_ranks, find_mpirun, must_launch, run_ranks
+from esengine.launch.runs.outcomes import DONE, OUTCOMES, STOPPED, tell_end, tell_finished, tell_outcome
+from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
 from esengine.launch.training import run
 from esengine.noise.table import check_table_room, table_log2
 from esengine.ranks.signals import StopRequest

@@ -15,14 +15,14 @@ from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.failure_log import FailureLog
 from esengine.launch.jump_start import JumpStart
 from esengine.launch.methods import loop_of
-from esengine.launch.metrics import Row
 from esengine.launch.restoring import restore
 from esengine.launch.rows import episode_returns, fitness_columns, limit_columns, machine_columns, mean_return
-from esengine.launch.run_directory import RunDirectory
-from esengine.launch.saving import Saver, Snapshot, copied
+from esengine.launch.runs.failure_log import FailureLog
+from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.saving import Saver, Snapshot, copied
 from esengine.launch.stopwatch import Stopwatch
 from esengine.launch.time_limit import TimeLimit
 from esengine.noise.table import table_log2

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from esengine.errors import UserError
 from esengine.launch.display import Display, duration
-from esengine.launch.endings import DONE, FAILED, OUTCOMES, resumption
 from esengine.launch.follower import Follower
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resumption
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.ranks.signals import StopRequest
 
 State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]

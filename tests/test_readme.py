@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.local_mpi import environment_of_ranks
 from esengine.launch.methods import METHODS
+from esengine.launch.mpirun.local_ranks import environment_of_ranks
 from tests.conftest import REPOSITORY, Run
 from tests.support.launches import variables
 

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.imitation.starts import returns_of
 from esengine import load_policy, train
 from esengine.demonstrations.files import save_demonstrations
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
 from examples.pendulum import swing_up
 

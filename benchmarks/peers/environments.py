@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.cases import OURS, Program
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun, options_of_mpirun
+from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun, options_of_mpirun
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

@@ -14,7 +14,7 @@ from benchmarks.imitation.tasks import TASKS as MUJOCO
 from benchmarks.imitation.tasks import anchors
 from esengine import evaluate, load_policy
 from esengine.demonstrations.trajectories import Demonstrations
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.ranks.world import World
 
 _BALANCING = ("esengine/FixedHorizonCartPole-v0", "CartPole-v1")  # paid 1 for each of 500 steps

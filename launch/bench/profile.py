@@ -9,7 +9,7 @@ from typing import Any
 
 from esengine.errors import WorkerError
 from esengine.launch.bench.figures import BenchSettings, Figure
-from esengine.launch.local_mpi import run_ranks
+from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import available_cores
 

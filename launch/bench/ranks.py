@@ -22,7 +22,7 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import WorkerError
 from esengine.launch.bench.mpi_pool import nothing
-from esengine.launch.local_mpi import run_ranks
+from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.noise.table import table_log2
 from esengine.policies.network import PolicySpec
 from esengine.pool.fault_rules import FaultRules

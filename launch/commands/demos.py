@@ -14,7 +14,7 @@ from esengine.demonstrations import files as file_layout
 from esengine.demonstrations.files import load_demonstrations, save_demonstrations
 from esengine.errors import UserError
 from esengine.launch.commands.parsing import parse
-from esengine.launch.inspection import describe_demonstrations, table
+from esengine.launch.demonstrations.summary import describe_demonstrations, table
 from esengine.ranks.signals import StopRequest
 
 

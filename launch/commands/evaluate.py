@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.evaluation import EvaluateSettings, evaluate_command
+from esengine.launch.results.evaluation import EvaluateSettings, evaluate_command
 from esengine.ranks.signals import StopRequest
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.exporting.export import ExportSettings, export
+from esengine.launch.results.exporting.export import ExportSettings, export
 from esengine.ranks.signals import StopRequest
 
 

@@ -11,10 +11,10 @@ from typing import Annotated
 import tyro
 
 from esengine.errors import UserError
-from esengine.launch.collecting import CollectSettings, collected
 from esengine.launch.commands.parsing import parse
-from esengine.launch.endings import DONE
-from esengine.launch.failures import as_json, cluster_failures, report
+from esengine.launch.demonstrations.collecting import CollectSettings, collected
+from esengine.launch.results.failure_clusters import as_json, cluster_failures, report
+from esengine.launch.runs.outcomes import DONE
 from esengine.ranks.signals import StopRequest
 
 

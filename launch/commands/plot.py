@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.plotting.command import PlotSettings, plot
+from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.ranks.signals import StopRequest
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.rendering import RenderSettings, render
+from esengine.launch.results.rendering import RenderSettings, render
 from esengine.ranks.signals import StopRequest
 
 

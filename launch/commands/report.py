@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.reporting.report import ReportSettings, report
+from esengine.launch.results.reporting.report import ReportSettings, report
 from esengine.ranks.signals import StopRequest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.reward_distance import RewardsSettings, distances
+from esengine.launch.results.reward_distance import RewardsSettings, distances
 from esengine.ranks.signals import StopRequest
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esengine.errors import UserError
-from esengine.launch.run_directory import JOB_FOLDER, RunDirectory
+from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
 from esengine.storage.checkpoint import checkpoints

@@ -17,8 +17,8 @@ from esengine.errors import UserError, listed
 from esengine.launch.commands import COMMANDS
 from esengine.launch.commands.resume import parse_resume
 from esengine.launch.commands.train import parse_train
-from esengine.launch.local_mpi import BIND_VARIABLE, MPIRUN_VARIABLE
-from esengine.launch.run_directory import JOB_FOLDER, RunDirectory, default_path
+from esengine.launch.mpirun.local_ranks import BIND_VARIABLE, MPIRUN_VARIABLE
+from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory, default_path
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, options_beside, render
 from esengine.launch.slurm.settings import SubmitSettings

@@ -14,9 +14,9 @@ from esengine.errors import UserError
 from esengine.launch.commands.resume import parse_resume, resume_changes
 from esengine.launch.commands.train import parse_train
 from esengine.launch.config import RunConfig
-from esengine.launch.endings import BAD_INPUT, DONE, FAILED, STOPPED
-from esengine.launch.run_directory import JOB_FOLDER, RunDirectory
-from esengine.launch.slurm.allocation import Allocation
+from esengine.launch.mpirun.slurm_allocation import Allocation
+from esengine.launch.runs.outcomes import BAD_INPUT, DONE, FAILED, STOPPED
+from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.start import resume, start
 from esengine.launch.time_limit import VARIABLE

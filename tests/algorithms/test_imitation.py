@@ -23,7 +23,7 @@ from esengine.demonstrations.trajectories import Trajectory, Transitions
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.errors import UserError
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import load_newest

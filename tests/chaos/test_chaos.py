@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.failure_log import FailureLog
-from esengine.launch.local_mpi import find_mpirun
+from esengine.launch.mpirun.local_ranks import find_mpirun
+from esengine.launch.runs.failure_log import FailureLog
 from tests.chaos.scenarios import SCENARIOS, TASKS, Run, kill_workers, reference, same_result
 from tests.support import processes
 from tests.support.launches import TOLERANT, mpirun, variables

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from esengine.launch import config, metrics, recorded_settings, restoring, run_directory, run_lock
+from esengine.launch import config, recorded_settings, restoring
 from esengine.launch.commands import train
+from esengine.launch.runs import metrics_file, run_directory, run_lock
 from esengine.policies import policy_file
 from esengine.storage import checkpoint, files
 from tests.fuzz import test_readers
@@ -30,7 +31,7 @@ FUZZERS = {
     for name, fuzzer in vars(test_readers).items()
     if name.startswith("test_") and hasattr(fuzzer, "hypothesis")
 }
-READERS = (checkpoint, files, policy_file, config, metrics, recorded_settings, restoring, run_directory, run_lock, train)
+READERS = (checkpoint, files, policy_file, config, metrics_file, recorded_settings, restoring, run_directory, run_lock, train)
 
 
 def main(arguments: list[str]) -> int:

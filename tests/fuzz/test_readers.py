@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from esengine.errors import UserError
 from esengine.launch.commands.train import read_config
-from esengine.launch.run_directory import RunDirectory
-from esengine.launch.run_lock import Owner
+from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.run_lock import Owner
 from esengine.policies.policy_file import load_policy
 from esengine.storage.checkpoint import checkpoints, load_newest, save_checkpoint
 from esengine.storage.files import array_pieces

@@ -12,7 +12,7 @@ import pytest
 from esengine.errors import listed
 from esengine.launch.commands import COMMANDS
 from esengine.launch.methods import METHODS
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from tests.conftest import REPOSITORY, Run
 
 TRUNCATION = ("train", "truncation-es", "--ranks", "1", "--env-id")

@@ -12,7 +12,7 @@ from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.launch.collecting import CollectSettings, collect_on
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.ranks.world import World

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.exporting import onnx_graph
-from esengine.launch.exporting.export import ExportSettings, export
-from esengine.launch.exporting.network import network_of
+from esengine.launch.results.exporting import onnx_graph
+from esengine.launch.results.exporting.export import ExportSettings, export
+from esengine.launch.results.exporting.network import network_of
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy, save_policy
 from tests.conftest import Run
@@ -60,7 +60,7 @@ def expected(policy: Policy, observations: NDArray[np.float32]) -> NDArray[Any]:
 
 def by_torch(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
     torch = pytest.importorskip("torch", reason="needs torch, of the extra [torch]")
-    from esengine.launch.exporting.torch_module import ExportedPolicy
+    from esengine.launch.results.exporting.torch_module import ExportedPolicy
 
     module = ExportedPolicy(str(file))
     single: NDArray[Any] = module(torch.from_numpy(observations[0])).detach().numpy()

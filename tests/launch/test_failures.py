@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from esengine.launch.failure_log import FailureLog
+from esengine.launch.runs.failure_log import FailureLog
 from tests.conftest import Run
 from tests.mpi.test_ranks import rows, same_run
 

@@ -12,7 +12,7 @@ from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.launch.failures import cluster_failures, failure_step, report
+from esengine.launch.results.failure_clusters import cluster_failures, failure_step, report
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 

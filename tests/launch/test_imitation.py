@@ -17,8 +17,8 @@ from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted
 from esengine.launch.cli import main
-from esengine.launch.collecting import CollectSettings, collect_on
 from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.launch.jump_start import JumpStart
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.local_mpi import run_ranks
-from esengine.launch.remarks import without_remarks
+from esengine.launch.mpirun.error_filter import without_remarks
+from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT
 from esengine.ranks.signals import StopRequest
@@ -20,7 +20,7 @@ from esengine.ranks.signals import StopRequest
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
     script = (
-        "import time; from esengine.launch.local_mpi import _session_folder\n"
+        "import time; from esengine.launch.mpirun.local_ranks import _session_folder\n"
         "with _session_folder() as folder: print(folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:

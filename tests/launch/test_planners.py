@@ -10,7 +10,7 @@ import pytest
 from esengine.algorithms.planners import ILQR
 from esengine.errors import UserError
 from esengine.launch.cli import main
-from esengine.launch.collecting import CollectSettings, recording_problem
+from esengine.launch.demonstrations.collecting import CollectSettings, recording_problem
 from esengine.launch.planners import check_planner, load_planner
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.pool.pool import Pool

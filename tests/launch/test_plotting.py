@@ -13,12 +13,12 @@ from matplotlib import image
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.plotting.benchmarks import draw_profile, profile_of_file, read_figures
-from esengine.launch.plotting.command import PlotSettings, plot
-from esengine.launch.plotting.curves import band, draw_curves
-from esengine.launch.plotting.runs import PlottedRun, by_task, find_runs
-from esengine.launch.plotting.search import axis_lengths, draw_fitness
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.results.plotting.benchmarks import draw_profile, profile_of_file, read_figures
+from esengine.launch.results.plotting.command import PlotSettings, plot
+from esengine.launch.results.plotting.curves import band, draw_curves
+from esengine.launch.results.plotting.runs import PlottedRun, by_task, find_runs
+from esengine.launch.results.plotting.search import axis_lengths, draw_fitness
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Run
 

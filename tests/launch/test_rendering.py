@@ -15,9 +15,9 @@ from PIL import Image
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch import rendering
-from esengine.launch.evaluation import EvaluateSettings, evaluate_on
-from esengine.launch.rendering import RenderSettings, find_off_screen, render
+from esengine.launch.results import rendering
+from esengine.launch.results.evaluation import EvaluateSettings, evaluate_on
+from esengine.launch.results.rendering import RenderSettings, find_off_screen, render
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.ranks.world import World

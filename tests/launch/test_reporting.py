@@ -15,9 +15,9 @@ import pytest
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.launch.commands import train as train_command
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.reporting.report import ReportSettings, report
 from esengine.launch.reproduction import command_of
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.results.reporting.report import ReportSettings, report
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.ranks.signals import StopRequest
 from tests.conftest import Run
 from tests.launch.test_plotting import row

@@ -17,7 +17,7 @@ from esengine.launch.build import build_problem
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.recorded_settings import settings_from
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.start import completed, prepare
 from esengine.launch.training import run
 from esengine.ranks.world import World

@@ -15,7 +15,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.methods import METHODS, loop_of, settings_of
-from esengine.launch.metrics import Row
+from esengine.launch.runs.metrics_file import Row
 from esengine.launch.start import prepare
 from esengine.launch.training import run
 from esengine.ranks.world import World

@@ -19,16 +19,16 @@ import pytest
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.metrics import MetricsFile
-from esengine.launch.run_directory import RunDirectory
-from esengine.launch.run_lock import Owner, RunLock, wait_until_free
+from esengine.launch.runs.metrics_file import MetricsFile
+from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
 from tests.conftest import Run
 
 CONFIG = RunConfig("cma-es", TrainSettings(objective="worlds:sphere", dimension=3), CMAESSettings())
 HOLDER = """
 import sys, time
 from pathlib import Path
-from esengine.launch.run_lock import RunLock
+from esengine.launch.runs.run_lock import RunLock
 if sys.argv[2] == "file":
     RunLock._take_flock = lambda *arguments: False
 lock = RunLock(Path(sys.argv[1]))
@@ -82,7 +82,7 @@ def test_a_second_writer_is_refused_until_the_first_is_killed(tmp_path: Path, ho
 FORKING = """
 import os, sys, time
 from pathlib import Path
-from esengine.launch.run_lock import RunLock
+from esengine.launch.runs.run_lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 if os.fork() == 0:
     print(os.getpid(), flush=True)

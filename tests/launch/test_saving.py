@@ -16,9 +16,9 @@ import pytest
 
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.errors import WorkerError
-from esengine.launch import saving
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs import saving
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.training import RunResult, run
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.cli import main
-from esengine.launch.run_lock import wait_until_free
+from esengine.launch.runs.run_lock import wait_until_free
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.support.launches import mpirun, variables

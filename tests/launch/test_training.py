@@ -17,7 +17,7 @@ from esengine.algorithms.evolution.truncation_es import TruncationESSettings
 from esengine.errors import Interrupted
 from esengine.launch.build import build_problem, initial_row
 from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.training import RunResult, Training
 from esengine.noise.table import NoiseTable, create_table
 from esengine.pool.pool import Pool

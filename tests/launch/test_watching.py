@@ -19,7 +19,7 @@ from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.follower import Follower
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.watching import WatchSettings, state_of, watch
 from esengine.ranks.signals import StopRequest
 from tests.launch.test_display import row

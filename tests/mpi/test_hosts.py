@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.local_mpi import find_mpirun
+from esengine.launch.mpirun.local_ranks import find_mpirun
 from tests.conftest import Run
 from tests.mpi.test_ranks import METHODS, folder_of, same_run
 from tests.support.hosts import Hosts

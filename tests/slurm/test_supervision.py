@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from esengine.errors import UserError
-from esengine.launch.run_directory import RunDirectory
-from esengine.launch.slurm.allocation import Allocation
+from esengine.launch.mpirun.slurm_allocation import Allocation
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.slurm.supervisor import _idle_starts
 from esengine.launch.time_limit import TimeLimit
 

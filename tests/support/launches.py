@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from esengine.launch.local_mpi import environment_of_ranks, find_mpirun
+from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun
 from esengine.ranks.node_memory import ROOT
 from tests.conftest import SUPPORT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.storage.checkpoint import checkpoints, load_newest
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL

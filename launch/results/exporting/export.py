@@ -13,9 +13,9 @@ import numpy as np
 from safetensors.numpy import save
 
 from esengine.errors import UserError
-from esengine.launch.exporting import predictor
-from esengine.launch.exporting.network import Network, network_of
-from esengine.launch.exporting.onnx_graph import onnx_bytes
+from esengine.launch.results.exporting import predictor
+from esengine.launch.results.exporting.network import Network, network_of
+from esengine.launch.results.exporting.onnx_graph import onnx_bytes
 from esengine.policies.policy_file import load_policy
 
 _ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}

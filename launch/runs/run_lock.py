@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from esengine.errors import UserError
-from esengine.launch.slurm.allocation import Allocation
+from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.storage.files import parse_json, read_bytes
 
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)

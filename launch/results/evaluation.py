@@ -16,8 +16,8 @@ from esengine.candidates import PolicyEpisodes
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.errors import RanksFailed, UserError, WorkerError
-from esengine.launch.endings import DONE, FAILED
-from esengine.launch.local_mpi import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.mpirun.local_ranks import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.runs.outcomes import DONE, FAILED
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import WorkerError
-from esengine.launch.charts import Charts
 from esengine.launch.config import RunConfig
-from esengine.launch.metrics import Row
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.charts import Charts
+from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.rewards.file import save_reward
 from esengine.rewards.network import LearnedReward

@@ -21,9 +21,9 @@ from esengine.demonstrations.files import save_demonstrations
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.errors import UserError, listed
 from esengine.launch.config import RunConfig
-from esengine.launch.metrics import MetricsFile
-from esengine.launch.run_lock import RunLock, wait_until_free
-from esengine.launch.slurm.allocation import job_name
+from esengine.launch.mpirun.slurm_allocation import job_name
+from esengine.launch.runs.metrics_file import MetricsFile
+from esengine.launch.runs.run_lock import RunLock, wait_until_free
 from esengine.rewards.file import load_reward, save_reward
 from esengine.storage.checkpoint import checkpoints
 from esengine.storage.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
@@ -344,3 +344,9 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
     except OSError:
         return None  # no git on this machine
+
+
+def newest_generation(directory: RunDirectory) -> int:
+    """The generation of the furthest checkpoint; 0 where there is none."""
+    kept = checkpoints(directory.checkpoints)
+    return int(kept[-1].name.split("+")[0]) if kept else 0

@@ -19,7 +19,7 @@ from PIL import Image
 
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
-from esengine.launch.evaluation import policy_problem
+from esengine.launch.results.evaluation import policy_problem
 from esengine.policies.network import Actor
 from esengine.policies.policy_file import load_policy
 from esengine.problems import EnvironmentProblem

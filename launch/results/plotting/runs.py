@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.config import RunConfig
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.runs.run_directory import RunDirectory
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.launch.exporting.network import Network
+from esengine.launch.results.exporting.network import Network
 
 _OPSET = 17  # of 2022: old enough for every runtime
 _IR_VERSION = 8

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.launch.plotting.figures import panels
+from esengine.launch.results.plotting.figures import panels
 from esengine.policies.network import OBSERVATION_CLIP
 from esengine.rewards.file import load_reward
 from esengine.rewards.network import LearnedReward

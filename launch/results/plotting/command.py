@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from esengine.errors import UserError
-from esengine.launch.plotting.benchmarks import (
+from esengine.launch.results.plotting.benchmarks import (
     draw_profile,
     draw_scaling,
     is_scaling,
@@ -15,11 +15,11 @@ from esengine.launch.plotting.benchmarks import (
     profile_of_run,
     read_figures,
 )
-from esengine.launch.plotting.curves import BandKind, draw_curves
-from esengine.launch.plotting.figures import check_file, save
-from esengine.launch.plotting.rewards import draw_rewards
-from esengine.launch.plotting.runs import find_runs
-from esengine.launch.plotting.search import draw_fitness, draw_spectrum, draw_steps
+from esengine.launch.results.plotting.curves import BandKind, draw_curves
+from esengine.launch.results.plotting.figures import check_file, save
+from esengine.launch.results.plotting.rewards import draw_rewards
+from esengine.launch.results.plotting.runs import find_runs
+from esengine.launch.results.plotting.search import draw_fitness, draw_spectrum, draw_steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

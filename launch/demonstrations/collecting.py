@@ -18,9 +18,9 @@ from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import RanksFailed, UserError
 from esengine.launch.config import env_arguments
-from esengine.launch.endings import DONE, FAILED
-from esengine.launch.local_mpi import find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.mpirun.local_ranks import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
+from esengine.launch.runs.outcomes import DONE, FAILED
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import esengine
 from esengine.errors import Interrupted, UserError
-from esengine.launch.remarks import Relay
-from esengine.launch.slurm.allocation import Allocation
+from esengine.launch.mpirun.error_filter import Relay
+from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.ranks import shared_folder
 from esengine.ranks.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
 from esengine.ranks.node_memory import ROOT

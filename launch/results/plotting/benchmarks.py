@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from esengine.errors import UserError
 from esengine.launch.bench.profile import figures_of
-from esengine.launch.plotting.figures import COLOURS, MANY_COLOURS, logarithmic_y, panels
-from esengine.launch.plotting.runs import PlottedRun
+from esengine.launch.results.plotting.figures import COLOURS, MANY_COLOURS, logarithmic_y, panels
+from esengine.launch.results.plotting.runs import PlottedRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.launch.plotting.figures import COLOURS, label_x, logarithmic_y, panels
-from esengine.launch.plotting.runs import X_AXES, PlottedRun, by_task
+from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
+from esengine.launch.results.plotting.runs import X_AXES, PlottedRun, by_task
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
 
 if TYPE_CHECKING:

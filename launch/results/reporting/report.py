@@ -11,12 +11,12 @@ from typing import Any
 
 from esengine.errors import UserError, counted
 from esengine.launch.display import duration
-from esengine.launch.plotting.command import PlotSettings, plot
-from esengine.launch.plotting.runs import PlottedRun
-from esengine.launch.rendering import RenderSettings, render
-from esengine.launch.reporting.page import Section, block, folded, page, paragraph, picture, pictures, table
 from esengine.launch.reproduction import changed, command_of
-from esengine.launch.run_directory import RunDirectory
+from esengine.launch.results.plotting.command import PlotSettings, plot
+from esengine.launch.results.plotting.runs import PlottedRun
+from esengine.launch.results.rendering import RenderSettings, render
+from esengine.launch.results.reporting.page import Section, block, folded, page, paragraph, picture, pictures, table
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.watching import state_of
 
 _PICTURES = {
