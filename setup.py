@@ -10,7 +10,9 @@ mapped = [f"esengine.{name}" for name in find_packages(include=["algorithms*", "
 
 setup(
     version=version,
-    packages=sorted({*mapped, *find_packages(include=["esengine*"])}),  # the links in esengine/ are found, too
+    packages=sorted(
+        {*mapped, *find_packages(include=["esengine*"])}
+    ),  # the links in esengine/ are found, too
     package_dir={"esengine.algorithms": "algorithms", "esengine.launch": "launch"},
     package_data={"esengine": ["py.typed"]},
 )

@@ -41,11 +41,17 @@ class NoveltySettings:
     def check(self) -> None:
         """Raises UserError for settings that belong together and do not come together."""
         if self.novelty_neighbors < 1:
-            raise UserError(f"--novelty-neighbors must be at least 1, got {self.novelty_neighbors}; 10 is the default")
+            raise UserError(
+                f"--novelty-neighbors must be at least 1, got {self.novelty_neighbors}; 10 is the default"
+            )
         if self.novelty == "none" and (self.behavior is not None or self.behavior_indices):
-            raise UserError("--behavior and --behavior-indices belong to --novelty, got none; use --novelty nsr")
+            raise UserError(
+                "--behavior and --behavior-indices belong to --novelty, got none; use --novelty nsr"
+            )
         if self.behavior is not None and self.behavior_indices:
-            raise UserError("--behavior-indices is of the observation, got --behavior too; drop one of them")
+            raise UserError(
+                "--behavior-indices is of the observation, got --behavior too; drop one of them"
+            )
 
 
 class Novelty:
@@ -79,7 +85,10 @@ class Novelty:
         archive = np.vstack([self.archive, own[None]]) if np.isfinite(own).all() else self.archive
         novelty[valid] = mean_distances(behaviors[valid], archive, self.neighbors)
         if valid.any():
-            self._shown = {"novelty_mean": float(novelty[valid].mean()), "novelty_max": float(novelty[valid].max())}
+            self._shown = {
+                "novelty_mean": float(novelty[valid].mean()),
+                "novelty_max": float(novelty[valid].max()),
+            }
         if self.weight == 0:
             return novelty
         mixed = self.weight * centred_ranks(returns) + (1 - self.weight) * centred_ranks(novelty)
@@ -101,10 +110,17 @@ class Novelty:
 
     def metrics(self) -> dict[str, float]:
         """Numbers for the generation's row."""
-        return {**self._shown, "return_weight": self.weight, "archive_size": float(len(self.archive))}
+        return {
+            **self._shown,
+            "return_weight": self.weight,
+            "archive_size": float(len(self.archive)),
+        }
 
     def state(self) -> State:
-        return {"archive": self.archive, "numbers": np.array([self.weight, self._best, self._waited])}
+        return {
+            "archive": self.archive,
+            "numbers": np.array([self.weight, self._best, self._waited]),
+        }
 
     def restore(self, state: State) -> None:
         """Go on with the archive of `state`. Raises ValueError if its behaviours are of another size."""
@@ -115,7 +131,9 @@ class Novelty:
         self._waited = int(state["numbers"][2])
 
 
-def mean_distances(behaviors: NDArray[np.float64], archive: NDArray[np.float64], neighbors: int) -> NDArray[np.float64]:
+def mean_distances(
+    behaviors: NDArray[np.float64], archive: NDArray[np.float64], neighbors: int
+) -> NDArray[np.float64]:
     """Mean Euclidean distance of each behaviour to its nearest ones in the archive, (num_members,); 0 to an empty archive.
 
     Args:

@@ -58,7 +58,9 @@ class Strategy(Protocol):
     def ask(self) -> Candidates:
         """The next population, described compactly. Asking twice gives the same population."""
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         """Learn from a generation.
 
         Args:
@@ -98,7 +100,9 @@ def check_results(strategy: Strategy, candidates: Candidates, fitness: NDArray[n
             "pass what the last ask returned"
         )
     if fitness.shape != (strategy.population_size,):
-        raise ValueError(f"fitness must have shape ({strategy.population_size},), got {fitness.shape}")
+        raise ValueError(
+            f"fitness must have shape ({strategy.population_size},), got {fitness.shape}"
+        )
     if np.isnan(fitness).any():
         raise ValueError("fitness must not be NaN; a failed member has minus infinity")
 
@@ -124,5 +128,7 @@ def out_of_range(deviations: NDArray[np.floating], initial: float) -> str | None
     if largest < 1e-12 * initial:
         return f"every standard deviation is below {1e-12 * initial:.1e}"
     if not largest < 1e12 * initial:
-        return f"a standard deviation grew to {largest:.1e}: the search runs away; bound the objective"
+        return (
+            f"a standard deviation grew to {largest:.1e}: the search runs away; bound the objective"
+        )
     return None

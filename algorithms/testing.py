@@ -65,16 +65,23 @@ class Subject:
     lengths: tuple[str, ...] = ("sigma",)
     sizes: tuple[int, ...] = ()
 
-    def strategy(self, start: float | NDArray[np.float64] = 0.0, seed: int = 0, **changes: Any) -> Strategy:
+    def strategy(
+        self, start: float | NDArray[np.float64] = 0.0, seed: int = 0, **changes: Any
+    ) -> Strategy:
         """A new strategy of these settings, some of them changed."""
         settings: Settings = replace(self.settings, **changes)
-        return settings.strategy(np.full(N, start, np.float64) if np.isscalar(start) else np.array(start), seed)
+        return settings.strategy(
+            np.full(N, start, np.float64) if np.isscalar(start) else np.array(start), seed
+        )
 
 
 def checks(subject: Subject) -> dict[str, Callable[[], None]]:
     """The checks that hold for every strategy, those of the claims, and one for every population size, by name."""
     found: dict[str, Callable[[], None]] = {}
-    for check in (*_ALWAYS, *(check for claim, check in _CLAIMED.items() if claim in subject.claims)):
+    for check in (
+        *_ALWAYS,
+        *(check for claim, check in _CLAIMED.items() if claim in subject.claims),
+    ):
         found[check.__name__] = partial(check, subject)
     if subject.sizes:
         larger = larger_populations_take_no_more_generations
@@ -152,7 +159,9 @@ def a_restored_strategy_goes_on_bit_for_bit(subject: Subject) -> None:
     advance(stopped, pool_for(sphere), 4)
     resumed.restore({key: np.array(value) for key, value in stopped.state().items()})
     advance(resumed, pool_for(sphere), 5)
-    assert same(straight, resumed), "the restored strategy's state differs from that of one that never stopped"
+    assert same(straight, resumed), (
+        "the restored strategy's state differs from that of one that never stopped"
+    )
     np.testing.assert_array_equal(straight.parameters(), resumed.parameters())
 
 
@@ -176,15 +185,29 @@ def results_of_another_generation_are_refused(subject: Subject) -> None:
     strategy, pool = subject.strategy(), pool_for(sphere)
     old = strategy.ask()
     advance(strategy, pool, 1)
-    _refuses("tell expects generation 2, got generation 1", strategy, old, np.zeros(strategy.population_size), pool)
+    _refuses(
+        "tell expects generation 2, got generation 1",
+        strategy,
+        old,
+        np.zeros(strategy.population_size),
+        pool,
+    )
 
 
 def fitness_of_another_size_or_not_a_number_is_refused(subject: Subject) -> None:
     strategy, pool = subject.strategy(), pool_for(sphere)
     candidates = strategy.ask()
     pool.evaluate(candidates)
-    _refuses("fitness must have shape", strategy, candidates, np.zeros(strategy.population_size + 1), pool)
-    _refuses("must not be NaN", strategy, candidates, np.full(strategy.population_size, np.nan), pool)
+    _refuses(
+        "fitness must have shape",
+        strategy,
+        candidates,
+        np.zeros(strategy.population_size + 1),
+        pool,
+    )
+    _refuses(
+        "must not be NaN", strategy, candidates, np.full(strategy.population_size, np.nan), pool
+    )
 
 
 def the_callers_fitness_is_left_alone(subject: Subject) -> None:
@@ -200,13 +223,17 @@ def failed_members_never_lead(subject: Subject) -> None:
     strategy = subject.strategy(1.0)
     advance(strategy, pool_for(lambda rows: np.where(rows[:, 0] < 1.2, sphere(rows), np.nan)), 15)
     assert strategy.parameters()[0] < 1.3, "the search went where members fail"
-    assert np.isfinite(strategy.parameters()).all(), "failed members made the parameters infinite or NaN"
+    assert np.isfinite(strategy.parameters()).all(), (
+        "failed members made the parameters infinite or NaN"
+    )
 
 
 def a_generation_of_failures_is_survived(subject: Subject) -> None:
     strategy = subject.strategy()
     advance(strategy, pool_for(lambda rows: np.full(len(rows), np.nan)), 3)
-    assert np.isfinite(strategy.parameters()).all(), "a generation of failures made the parameters infinite or NaN"
+    assert np.isfinite(strategy.parameters()).all(), (
+        "a generation of failures made the parameters infinite or NaN"
+    )
 
 
 def members_that_tie_weigh_the_same(subject: Subject) -> None:
@@ -219,7 +246,9 @@ def members_that_tie_weigh_the_same(subject: Subject) -> None:
     strategy.tell(candidates, fitness, overheard)
     for weights in overheard.weights:
         for kind in (weights[::2], weights[1::2]):
-            np.testing.assert_allclose(kind, kind[0], rtol=1e-12, err_msg="members of equal fitness have different weights")
+            np.testing.assert_allclose(
+                kind, kind[0], rtol=1e-12, err_msg="members of equal fitness have different weights"
+            )
 
 
 def ties_without_information_keep_sigma(subject: Subject) -> None:
@@ -228,7 +257,9 @@ def ties_without_information_keep_sigma(subject: Subject) -> None:
         strategy = subject.strategy()
         advance(strategy, pool_for(partial(_good_by_chance, np.random.default_rng(0), share)), 60)
         change = strategy.metrics()["sigma"] / subject.settings.sigma
-        assert 0.05 < change < 20, f"with {share:.0%} good by chance sigma became {change:.1e} times what it was"
+        assert 0.05 < change < 20, (
+            f"with {share:.0%} good by chance sigma became {change:.1e} times what it was"
+        )
 
 
 def order_preserving_changes_of_fitness_change_nothing(subject: Subject) -> None:
@@ -269,7 +300,13 @@ def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
     plain, turned = subject.strategy(start), subject.strategy(axes @ start)
     straight = _turned_noise(np.eye(N))
     advance(plain, pool_for(lambda rows: -np.sum(stretch * rows**2, axis=1), noise=straight), 6)
-    advance(turned, pool_for(lambda rows: -np.sum(stretch * (rows @ axes) ** 2, axis=1), noise=_turned_noise(axes)), 6)
+    advance(
+        turned,
+        pool_for(
+            lambda rows: -np.sum(stretch * (rows @ axes) ** 2, axis=1), noise=_turned_noise(axes)
+        ),
+        6,
+    )
     np.testing.assert_allclose(turned.parameters(), axes @ plain.parameters(), rtol=1e-6, atol=1e-6)
 
 
@@ -277,7 +314,9 @@ def equal_fitness_moves_nothing(subject: Subject) -> None:
     strategy = subject.strategy(1.0)
     advance(strategy, pool_for(lambda rows: np.zeros(len(rows))), 3)
     np.testing.assert_array_equal(strategy.parameters(), np.ones(N))
-    assert strategy.metrics()["sigma"] == subject.strategy(1.0).metrics()["sigma"], "equal fitness changed sigma"
+    assert strategy.metrics()["sigma"] == subject.strategy(1.0).metrics()["sigma"], (
+        "equal fitness changed sigma"
+    )
 
 
 def works_with(subject: Subject, size: int) -> None:
@@ -297,8 +336,15 @@ def larger_populations_take_no_more_generations(subject: Subject) -> None:
     usual = subject.strategy().population_size
     allowed = np.median([generations_to_target(subject, usual, seed) for seed in range(5)])
     for size in (N, 10 * N, 10_000):
-        taken = np.median([generations_to_target(subject, size, seed) for seed in range(5 if size < 10_000 else 1)])
-        assert size < usual or taken <= allowed, f"{size} members took {taken} generations, {usual} took {allowed}"
+        taken = np.median(
+            [
+                generations_to_target(subject, size, seed)
+                for seed in range(5 if size < 10_000 else 1)
+            ]
+        )
+        assert size < usual or taken <= allowed, (
+            f"{size} members took {taken} generations, {usual} took {allowed}"
+        )
 
 
 def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
@@ -310,7 +356,9 @@ def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
         sigma = strategy.metrics()["sigma"]
         assert 1e-6 * first < sigma < 1e3 * first, f"with {size} members sigma became {sigma}"
         _variances_are_positive(strategy, size)
-        assert strategy.generation < 400, f"with {size} members the target is not reached within 400 generations"
+        assert strategy.generation < 400, (
+            f"with {size} members the target is not reached within 400 generations"
+        )
     return strategy.generation
 
 
@@ -346,15 +394,25 @@ def _variances_are_positive(strategy: Strategy, size: int) -> None:
     """Of what a state calls C, a covariance matrix, and variances; a strategy may have neither."""
     for name, array in strategy.state().items():
         kind = name.rpartition("/")[2]  # searches of a search have theirs under a prefix
-        least = np.linalg.eigvalsh(array)[0] if kind == "C" else array.min() if kind == "variances" else 1.0
+        least = (
+            np.linalg.eigvalsh(array)[0]
+            if kind == "C"
+            else array.min()
+            if kind == "variances"
+            else 1.0
+        )
         assert least > 0, f"with {size} members a variance is not above zero"
 
 
-def _good_by_chance(chance: np.random.Generator, share: float, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _good_by_chance(
+    chance: np.random.Generator, share: float, rows: NDArray[np.float64]
+) -> NDArray[np.float64]:
     return (chance.random(len(rows)) < share).astype(np.float64)
 
 
-def _refuses(words: str, strategy: Strategy, candidates: Candidates, fitness: NDArray[np.float64], pool: Pool) -> None:
+def _refuses(
+    words: str, strategy: Strategy, candidates: Candidates, fitness: NDArray[np.float64], pool: Pool
+) -> None:
     said = "nothing"
     try:
         strategy.tell(candidates, fitness, pool.population())
@@ -370,7 +428,9 @@ class _Overheard(Population):
         super().__init__(pool)
         self.weights: list[NDArray[np.floating]] = []
 
-    def weighted_noise(self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None) -> NDArray[np.floating]:
+    def weighted_noise(
+        self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None
+    ) -> NDArray[np.floating]:
         self.weights.append(weights)
         return super().weighted_noise(weights, dtype)
 

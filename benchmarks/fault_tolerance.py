@@ -70,11 +70,14 @@ def main() -> None:
         with_it, without = (tolerant(), plain()) if pair % 2 else (plain(), tolerant())[::-1]
         ratios.append(with_it / without)
         print(
-            f"pair {pair + 1}: {with_it * 1e3:.1f} ms with, {without * 1e3:.1f} ms without, ratio {ratios[-1]:.4f}", flush=True
+            f"pair {pair + 1}: {with_it * 1e3:.1f} ms with, {without * 1e3:.1f} ms without, ratio {ratios[-1]:.4f}",
+            flush=True,
         )
     draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
-    print(f"ratio {statistics.median(ratios):.4f}, 95 % interval {low:.4f} to {high:.4f}, {len(ratios)} pairs")
+    print(
+        f"ratio {statistics.median(ratios):.4f}, 95 % interval {low:.4f} to {high:.4f}, {len(ratios)} pairs"
+    )
 
 
 if __name__ == "__main__":

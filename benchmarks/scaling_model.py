@@ -21,7 +21,15 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.simulation import Costs, Faults, evaluate, list_scheduling, publication_s, unit_lengths, update_s
+from benchmarks.simulation import (
+    Costs,
+    Faults,
+    evaluate,
+    list_scheduling,
+    publication_s,
+    unit_lengths,
+    update_s,
+)
 from esengine.errors import UserError
 from esengine.launch.bench import dispatch
 from esengine.launch.bench.ranks import Lengths, Request, draw_lengths
@@ -68,18 +76,31 @@ class ModelSettings:
         """Raises UserError for values that no machine has."""
         if not self.ranks or min(self.ranks) < 1:
             raise UserError(f"--ranks must be numbers from 1, got {self.ranks}; use 2 64 1440")
-        if min(self.population_size, self.at_ranks, self.ranks_per_node, self.dimension, self.draws) < 1:
-            raise UserError("--population-size, --at-ranks, --ranks-per-node, --dimension and --draws must be at least 1")
+        if (
+            min(
+                self.population_size, self.at_ranks, self.ranks_per_node, self.dimension, self.draws
+            )
+            < 1
+        ):
+            raise UserError(
+                "--population-size, --at-ranks, --ranks-per-node, --dimension and --draws must be at least 1"
+            )
         if min(self.mean_s, self.bytes_per_s, self.products_per_s) <= 0 or self.latency_s < 0:
-            raise UserError("--mean-s, --bytes-per-s and --products-per-s must be positive, and --latency-s not negative")
+            raise UserError(
+                "--mean-s, --bytes-per-s and --products-per-s must be positive, and --latency-s not negative"
+            )
         if not 0 <= self.stragglers <= 1 or self.failures_per_hour < 0:
-            raise UserError("--stragglers must lie between 0 and 1, and --failures-per-hour must not be negative")
+            raise UserError(
+                "--stragglers must lie between 0 and 1, and --failures-per-hour must not be negative"
+            )
 
     def read_costs(self) -> Costs:
         try:
             rows = json.loads(self.costs.read_text())
         except (OSError, ValueError) as error:
-            raise UserError(f"--costs must be what esengine bench dispatch --json wrote, got {self.costs}: {error}") from error
+            raise UserError(
+                f"--costs must be what esengine bench dispatch --json wrote, got {self.costs}: {error}"
+            ) from error
         return Costs.measured(rows, self.latency_s, self.bytes_per_s, self.products_per_s)
 
 
@@ -119,7 +140,9 @@ class Point:
         losses = {
             "publication": self.publish_s,
             "members that share a unit": units_s - self.ideal_s,
-            "the master's messages" if self.master_share > 0.2 else "the last units": self.evaluate_s - units_s,
+            "the master's messages"
+            if self.master_share > 0.2
+            else "the last units": self.evaluate_s - units_s,
             "the update": self.update_s,
         }
         return max(losses, key=lambda name: losses[name])
@@ -127,7 +150,9 @@ class Point:
 
 def simulate(settings: ModelSettings, costs: Costs, num_ranks: int, kind: Lengths) -> Point:
     """A few generations on ``num_ranks`` ranks."""
-    population_size = max(1, settings.population_size * max(num_ranks, settings.at_ranks) // settings.at_ranks)
+    population_size = max(
+        1, settings.population_size * max(num_ranks, settings.at_ranks) // settings.at_ranks
+    )
     workers = max(1, num_ranks - 1)
     ideal_s = units_s = wall_s = master_s = 0.0
     for seed in range(settings.draws):
@@ -159,7 +184,16 @@ def check(costs: Costs, rows: list[dict[str, Any]]) -> bool:
 
     sleep_s = {row["name"]: row["value"] for row in rows}[dispatch.SLEEP_COST]
     here = replace(costs, worker_s=sleep_s, latency_s=0.0)
-    table = Table("ranks", "members", "lengths", "measured s", "simulated s", "ratio", box=None, pad_edge=False)
+    table = Table(
+        "ranks",
+        "members",
+        "lengths",
+        "measured s",
+        "simulated s",
+        "ratio",
+        box=None,
+        pad_edge=False,
+    )
     agree, stop = True, StopRequest().install()
     for workers in (1, 3, 7, 15, 31, 63):
         for kind in LENGTHS:
@@ -169,7 +203,14 @@ def check(costs: Costs, rows: list[dict[str, Any]]) -> bool:
             simulated = here.publish_s + evaluate(lengths, workers + 1, here).wall_s
             ratio = simulated / measured
             agree &= abs(ratio - 1) <= 0.1
-            table.add_row(f"{workers + 1}", f"{len(lengths)}", kind, f"{measured:.3f}", f"{simulated:.3f}", f"{ratio:.3f}")
+            table.add_row(
+                f"{workers + 1}",
+                f"{len(lengths)}",
+                kind,
+                f"{measured:.3f}",
+                f"{simulated:.3f}",
+                f"{ratio:.3f}",
+            )
     Console(highlight=False).print(table)
     return agree
 
@@ -182,21 +223,42 @@ def draw(points: list[Point], path: Path) -> None:
     axes = figure.subplots()
     for kind in LENGTHS:
         line = [point for point in points if point.lengths == kind]
-        axes.plot([p.num_ranks for p in line], [p.efficiency for p in line], marker="o", markersize=3, label=kind)
+        axes.plot(
+            [p.num_ranks for p in line],
+            [p.efficiency for p in line],
+            marker="o",
+            markersize=3,
+            label=kind,
+        )
     axes.axhline(0.97, color="grey", linewidth=0.8, linestyle="--")
-    axes.set(xscale="log", xlabel="ranks", ylabel="of list scheduling with no overhead", ylim=(0, 1.03))
+    axes.set(
+        xscale="log", xlabel="ranks", ylabel="of list scheduling with no overhead", ylim=(0, 1.03)
+    )
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
 
 
 def show(points: list[Point]) -> None:
     """The table of all points."""
-    titles = ("ranks", "members", "lengths", "ideal s", "publish s", "evaluate s", "update s", "master", "of ideal", "next")
+    titles = (
+        "ranks",
+        "members",
+        "lengths",
+        "ideal s",
+        "publish s",
+        "evaluate s",
+        "update s",
+        "master",
+        "of ideal",
+        "next",
+    )
     table = Table(*titles, box=None, pad_edge=False)
     for p in points:
         seconds = (f"{value:.4f}" for value in (p.ideal_s, p.publish_s, p.evaluate_s, p.update_s))
         shares = (f"{value:.1%}" for value in (p.master_share, p.efficiency))
-        table.add_row(f"{p.num_ranks:,}", f"{p.population_size:,}", p.lengths, *seconds, *shares, p.bottleneck)
+        table.add_row(
+            f"{p.num_ranks:,}", f"{p.population_size:,}", p.lengths, *seconds, *shares, p.bottleneck
+        )
     Console(highlight=False, width=140).print(table)
 
 
@@ -208,7 +270,11 @@ def main() -> int:
         costs = settings.read_costs()
         if settings.check:
             return 0 if check(costs, json.loads(settings.costs.read_text())) else 1
-        points = [simulate(settings, costs, num_ranks, kind) for num_ranks in settings.ranks for kind in LENGTHS]
+        points = [
+            simulate(settings, costs, num_ranks, kind)
+            for num_ranks in settings.ranks
+            for kind in LENGTHS
+        ]
     except UserError as error:
         print(f"scaling_model: {error}", file=sys.stderr)
         return 2

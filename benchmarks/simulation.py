@@ -40,7 +40,9 @@ class Costs:
     products_per_s: float = math.inf
 
     @classmethod
-    def measured(cls, rows: list[dict[str, Any]], latency_s: float, bytes_per_s: float, products_per_s: float) -> Costs:
+    def measured(
+        cls, rows: list[dict[str, Any]], latency_s: float, bytes_per_s: float, products_per_s: float
+    ) -> Costs:
         """The costs in the rows of ``bench dispatch``."""
         values = {row["name"]: row["value"] for row in rows}
         names = (dispatch.MASTER_COST, dispatch.WORKER_COST, dispatch.PUBLISH_COST)
@@ -109,14 +111,21 @@ class Simulation:
     """
 
     def __init__(
-        self, lengths: NDArray[np.float64], num_workers: int, costs: Costs, faults: Faults, singly: bool = False
+        self,
+        lengths: NDArray[np.float64],
+        num_workers: int,
+        costs: Costs,
+        faults: Faults,
+        singly: bool = False,
     ) -> None:
         self.lengths, self.costs, self.faults = lengths.tolist(), costs, faults
         self._random = np.random.default_rng(faults.seed)
         slow = self._random.random(num_workers) < faults.stragglers
         self._pace = np.where(slow, faults.slowdown, 1.0).tolist()
         self._todo = WorkList([range(len(lengths))], num_workers, singly)
-        self._held: list[deque[range]] = [deque() for _ in range(num_workers)]  # until the master has the result
+        self._held: list[deque[range]] = [
+            deque() for _ in range(num_workers)
+        ]  # until the master has the result
         self._answered = [0] * num_workers  # of those, the first ones, that are done
         self._arrived = [0] * num_workers  # of the others, the first ones, that are there
         self._running, self._gone = [False] * num_workers, [False] * num_workers
@@ -134,7 +143,9 @@ class Simulation:
         while done < len(self.lengths):
             now, _, what, worker, seconds = heapq.heappop(self._events)
             match what:
-                case "task" if self._arrived[worker] < len(self._held[worker]) - self._answered[worker]:
+                case "task" if (
+                    self._arrived[worker] < len(self._held[worker]) - self._answered[worker]
+                ):
                     self._arrived[worker] += 1
                     self._begin(worker, now)
                 case "finished":
@@ -225,7 +236,9 @@ def unit_lengths(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.add.reduceat(lengths, [start for start, _ in bounds])
 
 
-def evaluate(lengths: NDArray[np.float64], num_ranks: int, costs: Costs, faults: Faults | None = None) -> Evaluated:
+def evaluate(
+    lengths: NDArray[np.float64], num_ranks: int, costs: Costs, faults: Faults | None = None
+) -> Evaluated:
     """The members' evaluation on a master and workers; one rank does it alone."""
     faults = Faults() if faults is None else faults
     if num_ranks == 1:
@@ -237,5 +250,9 @@ def update_s(population_size: int, dimension: int, num_ranks: int, costs: Costs)
     """Seconds of a weighted sum of all members' noise, in slices of coordinates on all ranks, gathered on the master."""
     slices = np.array([stop - start for start, stop in noise_sum_slices(dimension)], np.float64)
     work = slices * population_size / costs.products_per_s
-    summed = float(work.sum()) if num_ranks == 1 else Simulation(work, num_ranks - 1, costs, Faults(), singly=True).run().wall_s
+    summed = (
+        float(work.sum())
+        if num_ranks == 1
+        else Simulation(work, num_ranks - 1, costs, Faults(), singly=True).run().wall_s
+    )
     return summed + 4 * dimension / costs.bytes_per_s

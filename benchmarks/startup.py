@@ -34,7 +34,9 @@ RUN = (
     "--final-episodes",
     "1",
 )
-_CALL = re.compile(r'\b(open|openat|stat|lstat|newfstatat|statx|access|faccessat2?|readlink)\(.*?"([^"]*)".* = (-?\d+)')
+_CALL = re.compile(
+    r'\b(open|openat|stat|lstat|newfstatat|statx|access|faccessat2?|readlink)\(.*?"([^"]*)".* = (-?\d+)'
+)
 
 
 def start(num_ranks: int, folder: Path, traced: bool) -> float:
@@ -47,10 +49,24 @@ def start(num_ranks: int, folder: Path, traced: bool) -> float:
         else 'exec "$@"\n'
     )
     shutil.rmtree(folder / "run", ignore_errors=True)
-    command = [mpirun, *options_of_mpirun(mpirun, num_ranks), "sh", str(wrapper), sys.executable, "-P", "-m", "esengine", *RUN]
+    command = [
+        mpirun,
+        *options_of_mpirun(mpirun, num_ranks),
+        "sh",
+        str(wrapper),
+        sys.executable,
+        "-P",
+        "-m",
+        "esengine",
+        *RUN,
+    ]
     began = time.perf_counter()
     subprocess.run(
-        [*command, "--quiet", "--run-dir", str(folder / "run")], env=environment_of_ranks(), cwd=folder, check=True, timeout=280
+        [*command, "--quiet", "--run-dir", str(folder / "run")],
+        env=environment_of_ranks(),
+        cwd=folder,
+        check=True,
+        timeout=280,
     )
     return time.perf_counter() - began
 
@@ -66,12 +82,22 @@ def count(trace: Path, shared: tuple[str, ...]) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 8, 32], help="Ranks of a start, the master included.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--ranks",
+        type=int,
+        nargs="+",
+        default=[2, 8, 32],
+        help="Ranks of a start, the master included.",
+    )
     arguments = parser.parse_args()
     if shutil.which("strace") is None:
         sys.exit("strace must be installed; apt-get install strace")
-    print("| ranks | seconds to one generation | opened by the master | by a worker | looked up by the master | by a worker |")
+    print(
+        "| ranks | seconds to one generation | opened by the master | by a worker | looked up by the master | by a worker |"
+    )
     print("|---|---|---|---|---|---|")
     for num_ranks in arguments.ranks:
         with tempfile.TemporaryDirectory() as name:
@@ -82,9 +108,21 @@ def main() -> None:
             start(num_ranks, folder, traced=True)
             calls = [count(folder / f"trace.{rank}", shared) for rank in range(num_ranks)]
         opened, looked_up = ([pair[part] for pair in calls] for part in (0, 1))
-        figures = (num_ranks, f"{seconds:.1f}", opened[0], median(opened[1:]), looked_up[0], median(looked_up[1:]))
+        figures = (
+            num_ranks,
+            f"{seconds:.1f}",
+            opened[0],
+            median(opened[1:]),
+            looked_up[0],
+            median(looked_up[1:]),
+        )
         print(
-            "| " + " | ".join(f"{value:,g}" if isinstance(value, float) else str(value) for value in figures) + " |", flush=True
+            "| "
+            + " | ".join(
+                f"{value:,g}" if isinstance(value, float) else str(value) for value in figures
+            )
+            + " |",
+            flush=True,
         )
 
 

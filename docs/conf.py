@@ -9,8 +9,8 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from esengine import __version__
-from esengine.launch.commands import COMMANDS
-from esengine.launch.methods import METHODS
+from esengine.launch.command_table import COMMANDS
+from esengine.launch.settings.methods import METHODS
 from esengine.ranks.signals import StopRequest
 
 project = "esengine"
@@ -21,7 +21,9 @@ html_theme = "furo"
 html_title = "esengine"
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # README and files of the repository are linked from pages that GitHub shows, too
+suppress_warnings = [
+    "myst.xref_missing"
+]  # README and files of the repository are linked from pages that GitHub shows, too
 os.environ |= {"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"}
 
 
@@ -40,7 +42,9 @@ def _section(name: str, arguments: list[str]) -> nodes.section:
     section += nodes.title(text=title)
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        importlib.import_module(f"esengine.launch.commands.{name}").command([*arguments, "--help"], StopRequest())
+        importlib.import_module(f"esengine.launch.commands.{name}").command(
+            [*arguments, "--help"], StopRequest()
+        )
     if not text.getvalue().strip():
         raise RuntimeError(f"{title} --help printed nothing")
     section += nodes.literal_block(text=text.getvalue(), language="text")

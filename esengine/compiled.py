@@ -17,7 +17,9 @@ from numba import njit
 from numba.core.caching import FunctionCache
 
 
-def kernel(function: Callable[..., Any] | None = None, *, inline: Literal["never", "always"] = "never") -> Any:
+def kernel(
+    function: Callable[..., Any] | None = None, *, inline: Literal["never", "always"] = "never"
+) -> Any:
     """Compile a function when it is first called, or load it from the cache. A division by 0 gives what NumPy gives.
 
     Args:
@@ -56,7 +58,9 @@ def _ingredients(function: FunctionType, met: set[FunctionType]) -> Iterator[byt
     met.add(function)
     code, names = function.__code__, sorted(_names(function.__code__))
     yield from _code_parts(code)
-    yield from _value_parts((function.__defaults__, tuple(sorted((function.__kwdefaults__ or {}).items()))), names, met)
+    yield from _value_parts(
+        (function.__defaults__, tuple(sorted((function.__kwdefaults__ or {}).items()))), names, met
+    )
     free = zip(code.co_freevars, function.__closure__ or (), strict=True)
     scope = function.__globals__ | {name: cell.cell_contents for name, cell in free}
     for name in sorted({*names, *code.co_freevars} & scope.keys()):
@@ -66,7 +70,9 @@ def _ingredients(function: FunctionType, met: set[FunctionType]) -> Iterator[byt
 
 def _value_parts(value: Any, names: list[str], met: set[FunctionType]) -> Iterator[bytes]:
     """Of a module, what it holds by one of the names that the code reads."""
-    function = getattr(value, "py_func", None) or getattr(value, "_defn", None)  # of a kernel, of an intrinsic
+    function = getattr(value, "py_func", None) or getattr(
+        value, "_defn", None
+    )  # of a kernel, of an intrinsic
     if function is not None:
         yield from _ingredients(function, met)
     elif isinstance(value, ModuleType):
@@ -90,7 +96,9 @@ def _code_parts(code: CodeType) -> Iterator[bytes]:
         if isinstance(constant, CodeType):
             yield from _code_parts(constant)
         else:  # a set has another order in another process
-            yield repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant).encode()
+            yield repr(
+                sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+            ).encode()
 
 
 def _names(code: CodeType) -> set[str]:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 
 _MASK = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014)
+_GOLDEN = (
+    0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014)
+)
 
 
 @lru_cache(maxsize=256)
@@ -75,7 +77,9 @@ def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArr
     """``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count) uint64."""
     seeds = np.empty((groups.size, count), np.uint64)
     for j in range(groups.size):
-        value = mix64(mix64(key) + (np.uint64(groups[j]) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+        value = mix64(
+            mix64(key) + (np.uint64(groups[j]) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        )
         for i in range(count):
             seeds[j, i] = draw64(value, np.uint64(i)) >> np.uint64(1)
     return seeds

@@ -31,7 +31,9 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
     function = getattr(module, attribute, None)
     if not callable(function):
         found = "no such name" if function is None else f"a {type(function).__name__}"
-        raise UserError(f"{flag} must name a {kind} of {module_name}, got {found} for {attribute!r}")
+        raise UserError(
+            f"{flag} must name a {kind} of {module_name}, got {found} for {attribute!r}"
+        )
     return function
 
 
@@ -51,7 +53,9 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
             "modules are found from the current folder and PYTHONPATH"
         ) from error
     except Exception as error:
-        raise UserError(f"{flag} {shown!r} must import cleanly, but raised {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"{flag} {shown!r} must import cleanly, but raised {type(error).__name__}: {error}"
+        ) from error
 
 
 def find_modules_here() -> None:

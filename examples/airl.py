@@ -17,7 +17,9 @@ from esengine.rewards.sampling import SamplingProblem, Steps
 
 S, A, GAMMA, LENGTH = 16, 4, 0.9, 2000
 random = np.random.default_rng(0)
-moves = np.stack([random.permutation(S) for _ in range(A)], 1)  # where each action leads; every state can be reached
+moves = np.stack(
+    [random.permutation(S) for _ in range(A)], 1
+)  # where each action leads; every state can be reached
 truth = np.eye(S)[0][:, None].repeat(A, 1)  # 1 in state 0
 eye, actions = np.eye(S, dtype=np.float32), ActionSpec("discrete", (A,), starts=(0,), dtype="int64")
 
@@ -51,29 +53,69 @@ class SoftIteration:
         policy, _ = plan(table(self.problem.source), moves)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = draw(policy, 2)
-        steps = Steps(eye[states[:, :-1]], eye[states[:, 1:]], done[..., None].astype(float), *np.zeros((2, *done.shape), bool))
-        return Improvement(Sampled(row[None], Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps), 0, 0, {})
+        steps = Steps(
+            eye[states[:, :-1]],
+            eye[states[:, 1:]],
+            done[..., None].astype(float),
+            *np.zeros((2, *done.shape), bool),
+        )
+        return Improvement(
+            Sampled(row[None], Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps),
+            0,
+            0,
+            {},
+        )
 
 
 def table(source, shaped=True):
     """f(s, a) = g + gamma h(s') - h(s) of every state and action, or g alone."""
-    g = source.learned.steps(eye.repeat(A, 0), np.tile(np.arange(A), S)[:, None].astype(float)).reshape(S, A)
-    h = source.potential.steps(eye, np.zeros((S, 0))) if shaped and source.potential else np.zeros(S)
+    g = source.learned.steps(
+        eye.repeat(A, 0), np.tile(np.arange(A), S)[:, None].astype(float)
+    ).reshape(S, A)
+    h = (
+        source.potential.steps(eye, np.zeros((S, 0)))
+        if shaped and source.potential
+        else np.zeros(S)
+    )
     return g + GAMMA * h[moves] - h[:, None]
 
 
 def main(generations: int = 150) -> list[tuple[float, float]]:
     """Learn both rewards; gives the largest error of each, and its share of the best in another world."""
     states, done = draw(plan(truth, moves)[0], 200)
-    trajectories = [Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True) for s, a in zip(states, done, strict=True)]
+    trajectories = [
+        Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True)
+        for s, a in zip(states, done, strict=True)
+    ]
     demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
-    other = np.stack([random.permutation(S) for _ in range(A)], 1)  # the same states under other moves
+    other = np.stack(
+        [random.permutation(S) for _ in range(A)], 1
+    )  # the same states under other moves
     results = []
-    for what, state_only in (("state", True), ("state and action", False)):  # the latter becomes the advantage
-        sizes = {"reward_hidden_sizes": () if state_only else (64,), "potential_hidden_sizes": (), "reward_batch_size": 1024}
-        steps = {"reward_steps": 10, "reward_learning_rate": 0.02, "gradient_penalty": 0.0, "replay_generations": 3}
-        settings = AIRLSettings(("given",), state_only=state_only, shaping=state_only, discount=GAMMA, **sizes, **steps)
-        parts = (EnvironmentSpec("world"), ObservationSpec(S, True), PolicySpec(S, actions, sampled=True), 0)
+    for what, state_only in (
+        ("state", True),
+        ("state and action", False),
+    ):  # the latter becomes the advantage
+        sizes = {
+            "reward_hidden_sizes": () if state_only else (64,),
+            "potential_hidden_sizes": (),
+            "reward_batch_size": 1024,
+        }
+        steps = {
+            "reward_steps": 10,
+            "reward_learning_rate": 0.02,
+            "gradient_penalty": 0.0,
+            "replay_generations": 3,
+        }
+        settings = AIRLSettings(
+            ("given",), state_only=state_only, shaping=state_only, discount=GAMMA, **sizes, **steps
+        )
+        parts = (
+            EnvironmentSpec("world"),
+            ObservationSpec(S, True),
+            PolicySpec(S, actions, sampled=True),
+            0,
+        )
         problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)
         method, found = AIRL(settings, problem, SoftIteration(problem), demonstrations, 0), []
         for _ in range(generations):
@@ -81,8 +123,12 @@ def main(generations: int = 150) -> list[tuple[float, float]]:
             found.append(table(problem.source, shaped=False))
         learned = np.mean(found[generations // 2 :], axis=0)
         error = np.abs((learned - learned.mean()) - (truth - truth.mean())).max()
-        results.append((error, plan(1e4 * learned, other)[1] / plan(1e4 * truth, other)[1]))  # large, so that nothing is chance
-        print(f"reward of the {what}: largest error {error:.3f}, {results[-1][1]:.0%} of the best in the other world")
+        results.append(
+            (error, plan(1e4 * learned, other)[1] / plan(1e4 * truth, other)[1])
+        )  # large, so that nothing is chance
+        print(
+            f"reward of the {what}: largest error {error:.3f}, {results[-1][1]:.0%} of the best in the other world"
+        )
     return results
 
 

@@ -11,9 +11,13 @@ from esengine.launch.demonstrations.collecting import CollectSettings, collect_o
 from esengine.ranks.world import World
 
 
-def main(folder: Path = Path("runs/cloning-example"), episodes: int = 10, generations: int = 200) -> tuple[float, float]:
+def main(
+    folder: Path = Path("runs/cloning-example"), episodes: int = 10, generations: int = 200
+) -> tuple[float, float]:
     """Collect, clone, evaluate; returns the mean returns of the expert and of its clone."""
-    settings = CollectSettings(expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=episodes)
+    settings = CollectSettings(
+        expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=episodes
+    )
     demonstrations = collect_on(World(), settings)
     assert demonstrations is not None  # as it is on workers
     folder.mkdir(parents=True, exist_ok=True)

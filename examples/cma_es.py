@@ -36,10 +36,14 @@ def misfit(log_parameters: NDArray[np.float64]) -> float:
 
 def main(generations: int = 80) -> NDArray[np.float64]:
     """Calibrate; returns stiffness and damping over mass, which the motion tells (it tells the mass hardly)."""
-    result = esengine.minimize(misfit, dimension=3, sigma=1.0, population_size=16, generations=generations)
+    result = esengine.minimize(
+        misfit, dimension=3, sigma=1.0, population_size=16, generations=generations
+    )
     assert result.best_point is not None
     mass, stiffness, damping = np.exp(result.best_point)
-    print(f"misfit {result.best_value:.2e}: stiffness / mass {stiffness / mass:.2f}, damping / mass {damping / mass:.3f}")
+    print(
+        f"misfit {result.best_value:.2e}: stiffness / mass {stiffness / mass:.2f}, damping / mass {damping / mass:.3f}"
+    )
     print("truth: stiffness / mass 15.00, damping / mass 0.400")
     return np.array([stiffness, damping]) / mass
 

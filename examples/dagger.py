@@ -9,7 +9,9 @@ from typing import Any
 import esengine
 
 
-def main(run_dir: Path = Path("runs/dagger-example"), rounds: int = 5, episodes_per_round: int = 8) -> float:
+def main(
+    run_dir: Path = Path("runs/dagger-example"), rounds: int = 5, episodes_per_round: int = 8
+) -> float:
     """Run the rounds; the expert alone acts in the first. Returns the mean return over fresh starts."""
     esengine.train(
         "dagger",
@@ -28,7 +30,9 @@ def main(run_dir: Path = Path("runs/dagger-example"), rounds: int = 5, episodes_
 
 def show(row: dict[str, Any]) -> None:
     """Print a round: the learner drifts at first, and is told what would have been right there."""
-    print(f"round {row['generation']}: {row['labels']} labels, return on held-out starts {row['return_validated']:.0f}")
+    print(
+        f"round {row['generation']}: {row['labels']} labels, return on held-out starts {row['return_validated']:.0f}"
+    )
 
 
 if __name__ == "__main__":

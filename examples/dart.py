@@ -9,7 +9,9 @@ from typing import Any
 import esengine
 
 
-def main(run_dir: Path = Path("runs/dart-example"), rounds: int = 5, episodes_per_round: int = 4) -> list[float]:
+def main(
+    run_dir: Path = Path("runs/dart-example"), rounds: int = 5, episodes_per_round: int = 4
+) -> list[float]:
     """Run the rounds; returns the noise of each, as it was estimated from the learner's errors on unseen states."""
     noise: list[float] = []
 

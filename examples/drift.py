@@ -25,7 +25,10 @@ TIMES = np.array([8, 16, 32, 64])
 def chances(run: Path) -> tuple[float, float]:
     """How likely a run's policy slips on the rope, and climbs back from the ground, at each step."""
     policy = esengine.load_policy(run)
-    layers, scaling = np.array(policy.spec.layer_sizes), (policy.observation_mean, policy.observation_inverse_std)
+    layers, scaling = (
+        np.array(policy.spec.layer_sizes),
+        (policy.observation_mean, policy.observation_inverse_std),
+    )
     right = []
     for observation in np.eye(9, dtype=np.float32):
         weights = np.exp(forward_reference(policy.parameters, layers, observation, *scaling))
@@ -48,24 +51,49 @@ def draw(picture: Path, policies: dict[str, tuple[float, float]]) -> None:
         axes.loglog(times, regrets(*chance, 256), color=colour, linewidth=1.8, label=method)
     for power, chance in zip((2, 1), policies.values(), strict=True):
         line = 2 * regrets(*chance, 8)[-1] * (times / 8.0) ** power
-        axes.loglog(times, line, color="gray", linestyle=":", label="the square of the time" if power == 2 else "the time")
+        axes.loglog(
+            times,
+            line,
+            color="gray",
+            linestyle=":",
+            label="the square of the time" if power == 2 else "the time",
+        )
     axes.set(xlabel="steps", ylabel="expected regret", title="Tightrope", ylim=(5e-4, 300))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     figure.savefig(picture, dpi=120)
 
 
-def main(folder: Path = Path("runs/drift"), picture: Path | None = Path("drift.png")) -> dict[str, float]:
+def main(
+    folder: Path = Path("runs/drift"), picture: Path | None = Path("drift.png")
+) -> dict[str, float]:
     """Clone, run dagger, and give the power of the time that the regret of each grows with."""
     demonstrations = collect_on(World(), CollectSettings(expert=EXPERT, env_id=ROPE, episodes=20))
     assert demonstrations is not None  # as it is on workers
     folder.mkdir(parents=True)
     save_demonstrations(folder / "demos.npz", demonstrations)
-    common: dict[str, Any] = {"demonstrations": (str(folder / "demos.npz"),), "policy": "linear", "sampled_actions": True}
+    common: dict[str, Any] = {
+        "demonstrations": (str(folder / "demos.npz"),),
+        "policy": "linear",
+        "sampled_actions": True,
+    }
     common |= {"trust_modules": True}  # the demonstrations name a module
-    common |= {"learning_rate": 0.03, "batch_size": 0, "gradient_steps": 1, "eval_every": 0, "final_episodes": 1}
-    esengine.train("behavior-cloning", run_dir=folder / "behavior-cloning", generations=400, **common)
-    rounds: dict[str, Any] = {"expert": EXPERT, "generations": 8, "epochs_per_round": 100, "episodes_per_round": 20}
+    common |= {
+        "learning_rate": 0.03,
+        "batch_size": 0,
+        "gradient_steps": 1,
+        "eval_every": 0,
+        "final_episodes": 1,
+    }
+    esengine.train(
+        "behavior-cloning", run_dir=folder / "behavior-cloning", generations=400, **common
+    )
+    rounds: dict[str, Any] = {
+        "expert": EXPERT,
+        "generations": 8,
+        "epochs_per_round": 100,
+        "episodes_per_round": 20,
+    }
     esengine.train("dagger", run_dir=folder / "dagger", **rounds, **common)
     policies = {method: chances(folder / method) for method in ("behavior-cloning", "dagger")}
     powers = {}
@@ -73,7 +101,9 @@ def main(folder: Path = Path("runs/drift"), picture: Path | None = Path("drift.p
         regret = regrets(slip, climb, TIMES[-1])[TIMES - 1]
         powers[method] = float(np.polyfit(np.log(TIMES), np.log(regret), 1)[0])
         told = ", ".join(f"{cost:.2g} in {time}" for cost, time in zip(regret, TIMES, strict=True))
-        print(f"{method}: slips once in {1 / slip:.0f} steps, climbs back with probability {climb:.3f}")
+        print(
+            f"{method}: slips once in {1 / slip:.0f} steps, climbs back with probability {climb:.3f}"
+        )
         print(f"    regret {told} steps: it grows with the power {powers[method]:.2f} of the time")
     if picture is not None:
         draw(picture, policies)

@@ -15,7 +15,9 @@ from esengine.ranks.world import World
 
 def main(folder: Path, budget: int = 4_000_000) -> tuple[float, float]:
     """Learn reward and policy, then a new policy on the reward alone; gives the returns of both."""
-    settings = CollectSettings(expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=10)
+    settings = CollectSettings(
+        expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=10
+    )
     demonstrations = collect_on(World(), settings)
     save_demonstrations(folder / "demonstrations.npz", demonstrations)
 
@@ -32,11 +34,20 @@ def main(folder: Path, budget: int = 4_000_000) -> tuple[float, float]:
         max_env_steps=budget,
         run_dir=folder / "gail",
     )
-    print(f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f}, random about -1200")
+    print(
+        f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f}, random about -1200"
+    )
 
     # The learned reward is a file of the run. A new search is paid by it alone, from a new start.
-    paid = {"env_id": "Pendulum-v1", "reward": folder / "gail", "run_dir": folder / "again", "episodes_per_member": 2}
-    again = esengine.train("cma-es", population_size=64, generations=100_000, max_env_steps=budget, **paid)
+    paid = {
+        "env_id": "Pendulum-v1",
+        "reward": folder / "gail",
+        "run_dir": folder / "again",
+        "episodes_per_member": 2,
+    }
+    again = esengine.train(
+        "cma-es", population_size=64, generations=100_000, max_env_steps=budget, **paid
+    )
     verdict = "it swings up" if again.final_return > -400 else "it failed"
     print(f"a new search on the learned reward {again.final_return:.0f}: {verdict}")
     return result.final_return, again.final_return

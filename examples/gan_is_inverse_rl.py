@@ -7,11 +7,16 @@ and energy-based models" (arXiv 1611.03852). The world is small enough to follow
 import numpy as np
 
 from esengine.algorithms.inverse_rl import tabular
-from esengine.algorithms.inverse_rl.partition_function import estimate_partition, mixture_log_densities
+from esengine.algorithms.inverse_rl.partition_function import (
+    estimate_partition,
+    mixture_log_densities,
+)
 
 generator = np.random.default_rng(0)
 num_states, num_actions, horizon = 4, 2, 5
-transitions = np.eye(num_states)[generator.integers(num_states, size=(num_states, num_actions))]  # deterministic
+transitions = np.eye(num_states)[
+    generator.integers(num_states, size=(num_states, num_actions))
+]  # deterministic
 mdp = tabular.TabularMDP(transitions, np.full(num_states, 1 / num_states), horizon)
 
 # An expert whose reward nobody knows, and a generator: here a policy that is not very good yet.
@@ -29,7 +34,10 @@ def draw(behavior: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
 
 num = 2000
 (expert_visits, expert_log_q), (visits, log_q) = draw(expert, num), draw(policy, num)
-all_visits, all_log_q = np.concatenate([expert_visits, visits]), np.concatenate([expert_log_q, log_q])
+all_visits, all_log_q = (
+    np.concatenate([expert_visits, visits]),
+    np.concatenate([expert_log_q, log_q]),
+)
 returns = np.einsum("msa,sa->m", all_visits, reward)
 
 # Inverse RL: importance weights under the mixture of the generator and the model itself, whose Z is the one that fits.
@@ -48,10 +56,14 @@ def discriminator_loss(values: np.ndarray) -> float:
 
 
 gan_gradient = np.empty_like(reward)
-for index in np.ndindex(*reward.shape):  # by central differences: nothing of the derivation is put in
+for index in np.ndindex(
+    *reward.shape
+):  # by central differences: nothing of the derivation is put in
     step = np.zeros_like(reward)
     step[index] = 1e-5
-    gan_gradient[index] = -(discriminator_loss(reward + step) - discriminator_loss(reward - step)) / 2e-5
+    gan_gradient[index] = (
+        -(discriminator_loss(reward + step) - discriminator_loss(reward - step)) / 2e-5
+    )
 
 print("inverse RL ", np.round(irl_gradient.ravel(), 4))
 print("GAN        ", np.round(gan_gradient.ravel(), 4))

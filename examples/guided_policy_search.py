@@ -10,7 +10,9 @@ import esengine
 METHODS = ("dagger", "plato", "guided-policy-search")
 
 
-def main(folder: Path = Path("runs"), rounds: int = 10, epochs: int = 50, steps: int | None = None) -> dict[str, float]:
+def main(
+    folder: Path = Path("runs"), rounds: int = 10, epochs: int = 50, steps: int | None = None
+) -> dict[str, float]:
     """Returns of the policies on Pendulum-v1, each from ``rounds`` episodes that the planner labelled."""
     returns = {}
     for method in METHODS:

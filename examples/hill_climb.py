@@ -32,7 +32,9 @@ class HillClimbSettings:
         if not (math.isfinite(self.sigma) and self.sigma > 0):
             raise UserError(f"--sigma must be positive, got {self.sigma}; 0.5 is the default")
         if self.population_size < 1:
-            raise UserError(f"--population-size must be at least 1, got {self.population_size}; use 1 or more")
+            raise UserError(
+                f"--population-size must be at least 1, got {self.population_size}; use 1 or more"
+            )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> HillClimb:
         """A new search from ``initial``, (dimension,)."""
@@ -42,7 +44,9 @@ class HillClimbSettings:
 class HillClimb:
     """The search. Its state is the best point and its fitness, so a resumed run goes on exactly."""
 
-    def __init__(self, settings: HillClimbSettings, initial: NDArray[np.floating], seed: int) -> None:
+    def __init__(
+        self, settings: HillClimbSettings, initial: NDArray[np.floating], seed: int
+    ) -> None:
         settings.check()
         self.settings, self.seed = settings, seed
         self.population_size = settings.population_size
@@ -50,10 +54,20 @@ class HillClimb:
         self.best, self.fitness = np.array(initial), -math.inf
 
     def ask(self) -> MutatedParents:
-        parents = self.best[None, :]  # member i is parents[0] + sigma * its noise, which no message carries
-        return MutatedParents(self.seed, self.generation + 1, self.population_size, self.settings.sigma, parents=parents)
+        parents = self.best[
+            None, :
+        ]  # member i is parents[0] + sigma * its noise, which no message carries
+        return MutatedParents(
+            self.seed,
+            self.generation + 1,
+            self.population_size,
+            self.settings.sigma,
+            parents=parents,
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         member = int(np.argmax(fitness))
         if fitness[member] > self.fitness:
@@ -70,7 +84,11 @@ class HillClimb:
         return {"sigma": self.settings.sigma}
 
     def state(self) -> State:
-        return {"generation": np.array(self.generation), "best": self.best, "fitness": np.array(self.fitness)}
+        return {
+            "generation": np.array(self.generation),
+            "best": self.best,
+            "fitness": np.array(self.fitness),
+        }
 
     def restore(self, state: State) -> None:
         self.generation = int(state["generation"])

@@ -19,7 +19,9 @@ def rough_swing_up(observation: NDArray[Any]) -> NDArray[np.float32]:
     return np.clip(np.array([torque], np.float32), -2, 2)
 
 
-def main(folder: Path = Path("runs/jump-start-example"), rounds: int = 4, max_env_steps: int = 600_000) -> tuple[float, float]:
+def main(
+    folder: Path = Path("runs/jump-start-example"), rounds: int = 4, max_env_steps: int = 600_000
+) -> tuple[float, float]:
     """Imitate, with a rule that corrects the teacher near the top, then search; returns the returns before and after."""
     esengine.train(
         "dagger",
@@ -41,7 +43,10 @@ def main(folder: Path = Path("runs/jump-start-example"), rounds: int = 4, max_en
         eval_episodes=20,
         run_dir=folder / "searched",
     )
-    before, after = (esengine.evaluate(folder / name, episodes=20).mean_return for name in ("imitated", "searched"))
+    before, after = (
+        esengine.evaluate(folder / name, episodes=20).mean_return
+        for name in ("imitated", "searched")
+    )
     print(f"return {before:.0f} by imitation, {after:.0f} after the search")
     return before, after
 

@@ -33,7 +33,9 @@ def main(generations: int = 2500) -> dict[str, float]:
         )
         assert result.best_value is not None
         shares[method] = result.best_value / cost(START)
-        print(f"{method:10} {shares[method]:.1e} of the start's cost after {15 * generations:,} evaluations")
+        print(
+            f"{method:10} {shares[method]:.1e} of the start's cost after {15 * generations:,} evaluations"
+        )
     return shares
 
 

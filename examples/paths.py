@@ -27,12 +27,28 @@ def recorded(source: Path, episodes: int) -> Demonstrations:
 def main(sources: list[Path], picture: Path, episodes: int = 10) -> list[float]:
     """Draw the picture; returns the mean return of each source."""
     figure = Figure(figsize=(3.6 * len(sources) + 0.8, 3.8), layout="constrained")
-    panels, returns = figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0], []
+    panels, returns = (
+        figure.subplots(1, len(sources), sharex=True, sharey=True, squeeze=False)[0],
+        [],
+    )
     for panel, source in zip(panels, sources, strict=True):
         demonstrations = recorded(source, episodes)
-        cosine, sine, speed = np.concatenate([one.observations for one in demonstrations.trajectories]).T
-        times = np.concatenate([np.arange(len(one.observations)) for one in demonstrations.trajectories])
-        points = panel.scatter(np.arctan2(sine, cosine), speed, c=times, s=4, cmap="viridis", vmin=0, vmax=200, rasterized=True)
+        cosine, sine, speed = np.concatenate(
+            [one.observations for one in demonstrations.trajectories]
+        ).T
+        times = np.concatenate(
+            [np.arange(len(one.observations)) for one in demonstrations.trajectories]
+        )
+        points = panel.scatter(
+            np.arctan2(sine, cosine),
+            speed,
+            c=times,
+            s=4,
+            cmap="viridis",
+            vmin=0,
+            vmax=200,
+            rasterized=True,
+        )
         returns.append(float(demonstrations.returns.mean()))
         panel.set_title(f"{source.name}, mean return {returns[-1]:.0f}", fontsize=11)
         panel.set_xticks([-np.pi, 0, np.pi], ["hanging", "upright", "hanging"])

@@ -28,7 +28,9 @@ def main(generations: int = 300) -> float:
         generations=generations,
     )
     distance = float(np.linalg.norm(result.parameters - TARGET))
-    print(f"luckiest cost {result.best_value:.2f}; the mean is {distance:.3f} from the target, having begun {start():.1f} away")
+    print(
+        f"luckiest cost {result.best_value:.2f}; the mean is {distance:.3f} from the target, having begun {start():.1f} away"
+    )
     return distance
 
 

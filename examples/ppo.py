@@ -11,7 +11,12 @@ import esengine
 def main(run_dir: Path = Path("runs/ppo-example"), generations: int = 30) -> tuple[float, float]:
     """Train by gradient, then search around the result; returns the mean returns of both."""
     gradient = esengine.train(
-        "ppo", env_id="CartPole-v1", generations=generations, target_return=475.0, eval_every=2, run_dir=run_dir
+        "ppo",
+        env_id="CartPole-v1",
+        generations=generations,
+        target_return=475.0,
+        eval_every=2,
+        run_dir=run_dir,
     )
     evolved = esengine.train(
         "openai-es",
@@ -23,7 +28,9 @@ def main(run_dir: Path = Path("runs/ppo-example"), generations: int = 30) -> tup
     )
     assert gradient.final_return is not None
     assert evolved.final_return is not None
-    print(f"policy gradient {gradient.final_return:.0f}, then evolution {evolved.final_return:.0f}, of at most 500")
+    print(
+        f"policy gradient {gradient.final_return:.0f}, then evolution {evolved.final_return:.0f}, of at most 500"
+    )
     return gradient.final_return, evolved.final_return
 
 

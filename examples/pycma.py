@@ -43,7 +43,9 @@ def main(generations: int = 150) -> NDArray[np.float64]:
     )
     assert result.best_point is not None
     fins, height, thickness = result.best_point
-    print(f"{fins:.0f} fins, {height:.1f} mm high and {thickness:.2f} mm thick: cost {result.best_value:.3f}")
+    print(
+        f"{fins:.0f} fins, {height:.1f} mm high and {thickness:.2f} mm thick: cost {result.best_value:.3f}"
+    )
     return result.best_point
 
 

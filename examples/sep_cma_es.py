@@ -22,10 +22,14 @@ def cost(x: NDArray[np.float64]) -> float:
 def main(generations: int = 1500) -> float:
     """Minimise; returns the best cost over the start's."""
     began = time.perf_counter()
-    result = esengine.minimize(cost, dimension=DIMENSION, method="sep-cma-es", sigma=0.5, generations=generations)
+    result = esengine.minimize(
+        cost, dimension=DIMENSION, method="sep-cma-es", sigma=0.5, generations=generations
+    )
     assert result.best_value is not None
     share = result.best_value / cost(np.zeros(DIMENSION))
-    print(f"cost {result.best_value:.3g}, {share:.1e} of the start's, in {time.perf_counter() - began:.1f} s")
+    print(
+        f"cost {result.best_value:.3g}, {share:.1e} of the start's, in {time.perf_counter() - began:.1f} s"
+    )
     return share
 
 

@@ -22,13 +22,17 @@ def alone(run_dir: Path, episodes: int) -> float:
         ended = False
         while not ended:
             flat = gymnasium.spaces.flatten(env.observation_space, observation)
-            observation, _, terminated, truncated, info = env.step(policy.act(flat.astype(np.float32)))
+            observation, _, terminated, truncated, info = env.step(
+                policy.act(flat.astype(np.float32))
+            )
             ended = terminated or truncated
         successes += info["is_success"]
     return successes / episodes
 
 
-def main(run_dir: Path = Path("runs/skills-example"), generations: int = 40, episodes: int = 5) -> tuple[float, float]:
+def main(
+    run_dir: Path = Path("runs/skills-example"), generations: int = 40, episodes: int = 5
+) -> tuple[float, float]:
     """Success of the skill alone, and of the planner that chains it."""
     esengine.train(
         "openai-es",

@@ -30,7 +30,9 @@ def main(generations: int = 200) -> float:
 
     deviations = run_search(search, ObjectiveProblem(cost, SCALES.size, minimize=True))
     ratio = float(deviations[0] / deviations[-1])
-    print(f"standard deviations run from {deviations[0]:.2g} to {deviations[-1]:.2g}; sqrt(1000) would be ideal: {ratio:.1f}")
+    print(
+        f"standard deviations run from {deviations[0]:.2g} to {deviations[-1]:.2g}; sqrt(1000) would be ideal: {ratio:.1f}"
+    )
     return ratio
 
 

@@ -22,7 +22,9 @@ class Tightrope(gymnasium.Env[Any, Any]):
         self.observation_space = spaces.Box(0, 1, (states + 1,), np.float32)
         self.action_space = spaces.Discrete(4)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.place, self.steps = int(self.np_random.integers(self.states)), 0
         return self._observation(), {}

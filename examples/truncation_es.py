@@ -19,8 +19,12 @@ class Corridor(gymnasium.Env[Any, Any]):
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(3)  # thrust left, none, right
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)  # which seeds self.np_random, so that an episode is a function of its seed
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(
+            seed=seed
+        )  # which seeds self.np_random, so that an episode is a function of its seed
         self.position, self.speed = self.np_random.uniform(-1, 1, 2)
         return self._observation(), {}
 
@@ -46,7 +50,9 @@ def main(run_dir: Path | None = None, generations: int = 20, population_size: in
         population_size=population_size,
         generations=generations,
         run_dir=run_dir,
-        callbacks=[lambda row: print(f"generation {row['generation']}: best {row['fitness_max']:.1f}")],
+        callbacks=[
+            lambda row: print(f"generation {row['generation']}: best {row['fitness_max']:.1f}")
+        ],
     )
     assert result.final_return is not None
     print(f"return {result.final_return:.1f} of at most 200")

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, WorkerError, listed
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.methods import defaults_of, settings_of
 from esengine.launch.mpirun.local_ranks import must_launch
-from esengine.launch.recorded_settings import settings_from
 from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.runs.run_directory import RunDirectory, default_path
-from esengine.launch.start import completed, prepare, start
-from esengine.launch.training import Callback, RunResult, run
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.methods import defaults_of, settings_of
+from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.training.loop import Callback, RunResult, run
+from esengine.launch.training.start_and_resume import completed, prepare, start
 from esengine.noise.table import table_log2
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool
@@ -64,7 +64,9 @@ def minimize(
         raise UserError(
             f"minimize works in memory on the ranks it finds, got {listed(sorted(kept))}; use esengine.train for a run"
         )
-    config = _config(method, {"objective": "<function>", "dimension": dimension, "minimize": True, **settings})
+    config = _config(
+        method, {"objective": "<function>", "dimension": dimension, "minimize": True, **settings}
+    )
     config.check()
     world = World()
     return world.broadcast(run(world, config, None, None, tuple(callbacks), objective))
@@ -87,10 +89,14 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     path = config.train.run_dir or default_path(config)
     if must_launch(config.train.ranks or 1, config.train.member_timeout):
         if callbacks:
-            raise UserError("callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead")
+            raise UserError(
+                "callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead"
+            )
         return _train_on_local_ranks(config, path)
     world = World()
-    directory = world.agree(lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None)
+    directory = world.agree(
+        lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None
+    )
     if directory is None:
         return world.broadcast(run(world, config, None))
     directory.add_start(world.size)
@@ -104,7 +110,9 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     return world.broadcast(result)
 
 
-def evaluate(policy: str | Path, episodes: int = 100, seed: int = 0, trust_modules: bool = False) -> Evaluation:
+def evaluate(
+    policy: str | Path, episodes: int = 100, seed: int = 0, trust_modules: bool = False
+) -> Evaluation:
     """Evaluate a run's policy, or a policy file, on fresh starts.
 
     Raises:
@@ -116,7 +124,12 @@ def evaluate(policy: str | Path, episodes: int = 100, seed: int = 0, trust_modul
     return world.broadcast(evaluate_on(world, Path(policy), settings))
 
 
-def run_search(search: Callable[[Pool], T], problem: Problem, seed: int = 0, noise_table_size: int | None = None) -> T:
+def run_search(
+    search: Callable[[Pool], T],
+    problem: Problem,
+    seed: int = 0,
+    noise_table_size: int | None = None,
+) -> T:
     """Run an ask/tell loop of one's own on all ranks.
 
     Args:
@@ -126,7 +139,9 @@ def run_search(search: Callable[[Pool], T], problem: Problem, seed: int = 0, noi
         noise_table_size: numbers in the table, a power of two, or 0 for computed noise.
     """
     world = World()
-    desk = world.agree(lambda: open_desk(world, problem, seed, table_log2(noise_table_size, problem.dimension, 1)))
+    desk = world.agree(
+        lambda: open_desk(world, problem, seed, table_log2(noise_table_size, problem.dimension, 1))
+    )
     result = None
     with desk:
         if world.is_master:
@@ -146,7 +161,9 @@ def _config(method: str, settings: dict[str, Any]) -> RunConfig:
         raise UserError(
             f"settings of {method} must be among {listed(sorted(search_names | train_names))}, got {listed(unknown)}"
         )
-    search = settings_from(kind, {name: value for name, value in settings.items() if name in search_names})
+    search = settings_from(
+        kind, {name: value for name, value in settings.items() if name in search_names}
+    )
     given = {name: value for name, value in settings.items() if name in train_names}
     shared = settings_from(TrainSettings, defaults_of(method) | given)
     return RunConfig(method, shared, search)
@@ -156,7 +173,9 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     config = config.with_train(run_dir=path)
     status = start(config, StopRequest())
     if status != DONE:
-        raise WorkerError(f"the run in {path} ended with status {status}; its ranks' messages are on standard error")
+        raise WorkerError(
+            f"the run in {path} ended with status {status}; its ranks' messages are on standard error"
+        )
     directory = RunDirectory.open(path, trusted=True)
     done = directory.done() or {}
     value, point = None, None
@@ -166,4 +185,13 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
         parameters: NDArray[np.floating] = best["parameters"]
     else:
         parameters = load_policy(path).parameters
-    return RunResult(True, done["reason"], done["generations"], parameters, value, point, done["final_return"], directory)
+    return RunResult(
+        True,
+        done["reason"],
+        done["generations"],
+        parameters,
+        value,
+        point,
+        done["final_return"],
+        directory,
+    )

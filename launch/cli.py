@@ -11,14 +11,12 @@ from pathlib import Path
 
 from esengine import __version__
 from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed, nearest
-from esengine.launch.commands import COMMANDS
-from esengine.launch.methods import METHODS
+from esengine.launch.command_table import COMMANDS
+from esengine.launch.settings.methods import METHODS
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, prepare_rank
 
-_CLOSING = (
-    "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."
-)
+_CLOSING = "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if argv[0] not in COMMANDS:
             way_out = nearest(argv[0], COMMANDS) or "; see esengine --help"
-            raise UserError(f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}{way_out}")
+            raise UserError(
+                f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}{way_out}"
+            )
         status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)
         return status
     except UserError as error:
@@ -63,10 +63,19 @@ def _fail_for_memory(error: MemoryError) -> int:
         World.current.end = "abort"
     what = f": {error}" if str(error) else ""
     ways = "use a smaller --dimension, --population-size or --hidden-sizes, or a method that keeps no matrix"
-    return _fail(f"the memory of this machine must hold what is asked for, and cannot{what}; {ways}", 1 if begun else 2)
+    return _fail(
+        f"the memory of this machine must hold what is asked for, and cannot{what}; {ways}",
+        1 if begun else 2,
+    )
 
 
-def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     """A warning's text: one sentence where it is ours, else with the place in the library that it is from."""
     if Path(filename).is_relative_to(Path(__file__).parent.parent):
         return f"esengine: {message}\n"

@@ -16,7 +16,12 @@ from rich.table import Table
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun, options_of_mpirun, survives_deaths
+from esengine.launch.mpirun.local_ranks import (
+    environment_of_ranks,
+    find_mpirun,
+    options_of_mpirun,
+    survives_deaths,
+)
 from esengine.launch.runs.run_directory import versions
 from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks import shared_folder
@@ -24,7 +29,12 @@ from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.simulators.stepped import run_episode
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,10 @@ def check_reset(env_id: str) -> Finding:
     observations, action = describe(env)
     policy = PolicySpec(observations.dim, action, (8,))
     actor = Actor(
-        policy, policy.initial_parameters(0), np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32)
+        policy,
+        policy.initial_parameters(0),
+        np.zeros(observations.dim, np.float32),
+        np.ones(observations.dim, np.float32),
     )
     episodes = [run_episode(env, observations, actor, seed, max_steps=500) for seed in (1, 2, 1)]
     env.close()
@@ -91,9 +104,16 @@ def check_reset(env_id: str) -> Finding:
 
 def _software() -> list[Finding]:
     found = versions()
-    lines = [Finding("versions", ", ".join(f"{name} {version}" for name, version in found.items() if version != "none"))]
+    lines = [
+        Finding(
+            "versions",
+            ", ".join(f"{name} {version}" for name, version in found.items() if version != "none"),
+        )
+    ]
     if found["mujoco"] == "none":
-        lines.append(Finding("mujoco", "not installed; pip install 'esengine[mujoco]' for MuJoCo tasks"))
+        lines.append(
+            Finding("mujoco", "not installed; pip install 'esengine[mujoco]' for MuJoCo tasks")
+        )
     return lines
 
 
@@ -107,8 +127,15 @@ def _machine() -> list[Finding]:
     small = free < 2**27
     return [
         Finding("cores", f"{available_cores()} available to this process"),
-        Finding("threads", ", ".join(f"{k}={v}" for k, v in threads.items()) + " (local ranks get 1 each)"),
-        Finding("shared memory", memory, f"enlarge {ROOT}, or use --noise-table-size 4194304" if small else None),
+        Finding(
+            "threads",
+            ", ".join(f"{k}={v}" for k, v in threads.items()) + " (local ranks get 1 each)",
+        ),
+        Finding(
+            "shared memory",
+            memory,
+            f"enlarge {ROOT}, or use --noise-table-size 4194304" if small else None,
+        ),
     ]
 
 
@@ -133,17 +160,25 @@ def _mpi(ranks: int) -> list[Finding]:
         mpirun = find_mpirun()
     except UserError as error:
         return [Finding("MPI library", library), Finding("mpirun", "missing", str(error))]
-    findings = [Finding("MPI library", library), Finding("mpirun", mpirun), _launch_trial(mpirun, ranks)]
+    findings = [
+        Finding("MPI library", library),
+        Finding("mpirun", mpirun),
+        _launch_trial(mpirun, ranks),
+    ]
     return [*findings, _fault_tolerance(mpirun)]
 
 
 def _launch_trial(mpirun: str, ranks: int) -> Finding:
-    code = (
-        "from mpi4py import MPI; c = MPI.COMM_WORLD; print('rank', c.rank, 'of', c.size, MPI.Get_processor_name(), flush=True)"
-    )
+    code = "from mpi4py import MPI; c = MPI.COMM_WORLD; print('rank', c.rank, 'of', c.size, MPI.Get_processor_name(), flush=True)"
     command = [mpirun, *options_of_mpirun(mpirun, ranks), sys.executable, "-c", code]
     result = subprocess.run(
-        command, env=environment_of_ranks(), capture_output=True, text=True, errors="replace", timeout=60, check=False
+        command,
+        env=environment_of_ranks(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+        check=False,
     )
     lines = sorted(line for line in result.stdout.splitlines() if line.startswith("rank"))
     hosts = Counter(line.split()[-1] for line in lines)
@@ -159,5 +194,11 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
 
 def _fault_tolerance(mpirun: str) -> Finding:
     if survives_deaths(mpirun):
-        return Finding("fault tolerance", "built in (ULFM): runs survive dead workers; with your own mpirun add --with-ft ulfm")
-    return Finding("fault tolerance", "not in this MPI: a dead worker ends the job, which goes on from its newest checkpoint")
+        return Finding(
+            "fault tolerance",
+            "built in (ULFM): runs survive dead workers; with your own mpirun add --with-ft ulfm",
+        )
+    return Finding(
+        "fault tolerance",
+        "not in this MPI: a dead worker ends the job, which goes on from its newest checkpoint",
+    )

@@ -55,7 +55,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture
 def environment() -> dict[str, str]:
     """Environment of a child: the support modules importable, no trace of an outer launch."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_COMM", "PMI", "SLURM"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMPI_COMM", "PMI", "SLURM"))
+    }
     return {**kept, "PYTHONPATH": str(SUPPORT), "COLUMNS": "200"}
 
 
@@ -63,17 +67,33 @@ def environment() -> dict[str, str]:
 def esengine(tmp_path: Path, environment: dict[str, str]) -> Run:
     """Runs ``esengine ARGUMENTS`` in a folder of its own."""
 
-    def run(*arguments: str | Path, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-P", "-m", "esengine", *map(str, arguments)]  # as the console script does
+    def run(
+        *arguments: str | Path, timeout: float = 240, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "esengine",
+            *map(str, arguments),
+        ]  # as the console script does
         return subprocess.run(
-            command, cwd=tmp_path, env=environment | variables, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            cwd=tmp_path,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     return run
 
 
 @pytest.fixture
-def esengine_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def esengine_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Run:
     """Runs ``esengine ARGUMENTS`` as the fixture `esengine` does, but in this process, which starts at once: for one rank."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(SUPPORT))

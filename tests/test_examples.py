@@ -56,7 +56,9 @@ def test_sep_cma_es_works_in_a_thousand_dimensions() -> None:
 
 def test_lm_ma_es_follows_a_valley_that_sep_cma_es_does_not_see() -> None:
     shares = example("lm_ma_es").main(generations=1000)
-    assert shares["lm-ma-es"] < shares["sep-cma-es"] / 5  # after the 2,500 of the example a ten-billionth
+    assert (
+        shares["lm-ma-es"] < shares["sep-cma-es"] / 5
+    )  # after the 2,500 of the example a ten-billionth
 
 
 def test_pycma_finds_a_whole_number_of_fins() -> None:
@@ -64,7 +66,10 @@ def test_pycma_finds_a_whole_number_of_fins() -> None:
     best = module.main(generations=60)
     assert best[0] == round(best[0])
     heights, thicknesses = np.linspace(5, 50, 31), np.linspace(0.3, 5, 31)
-    grid = min(module.cost(np.array(sink)) for sink in itertools.product(range(2, 41), heights, thicknesses))
+    grid = min(
+        module.cost(np.array(sink))
+        for sink in itertools.product(range(2, 41), heights, thicknesses)
+    )
     assert module.cost(best) < 1.001 * grid
 
 
@@ -79,11 +84,15 @@ def test_imitation_learns_from_demonstrations_from_the_expert_and_from_its_own_e
 ) -> None:
     pytest.importorskip("torch", reason="needs PyTorch, of the extra [torch]")
     monkeypatch.syspath_prepend(str(REPOSITORY))
-    expert, clone = example("behavior_cloning").main(tmp_path / "cloning", episodes=2, generations=5)
+    expert, clone = example("behavior_cloning").main(
+        tmp_path / "cloning", episodes=2, generations=5
+    )
     assert clone < expert
     assert expert > -400
     recorded = [tmp_path / "cloning" / name for name in ("demos.npz", "run")]
-    assert example("paths").main(recorded, tmp_path / "paths.png", episodes=2)[0] == pytest.approx(expert)
+    assert example("paths").main(recorded, tmp_path / "paths.png", episodes=2)[0] == pytest.approx(
+        expert
+    )
     assert (tmp_path / "paths.png").stat().st_size > 1000
     assert example("dagger").main(tmp_path / "dagger", rounds=2, episodes_per_round=2) > -1500
     noise = example("dart").main(tmp_path / "dart", rounds=2, episodes_per_round=1)
@@ -104,7 +113,9 @@ def test_cloning_falls_off_a_tightrope_with_the_square_of_the_time_and_dagger_in
     assert 0.8 < powers["dagger"] < 1.2
     for method in powers:
         slip, _ = module.chances(tmp_path / "runs" / method)
-        assert slip * module.TIMES[-1] < 0.4  # else it lies on the ground most of the time, whatever the method
+        assert (
+            slip * module.TIMES[-1] < 0.4
+        )  # else it lies on the ground most of the time, whatever the method
     assert picture.stat().st_size > 1000
 
 
@@ -127,7 +138,9 @@ def test_examples_are_short() -> None:
     for path in EXAMPLES.glob("*.py"):
         lines = path.read_text().splitlines()
         assert len(lines) <= 90, path
-        assert len(lines) >= 25 or "def main" not in path.read_text(), path  # experts, rules and objectives are shorter
+        assert len(lines) >= 25 or "def main" not in path.read_text(), (
+            path
+        )  # experts, rules and objectives are shorter
 
 
 def test_inverse_rl_visits_what_the_demonstrations_visit() -> None:

@@ -20,7 +20,16 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("distributions")
     source = folder / "source"
     source.mkdir()
-    listing = ["git", "-C", str(REPOSITORY), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listing = [
+        "git",
+        "-C",
+        str(REPOSITORY),
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "-z",
+    ]
     if not (REPOSITORY / ".git").exists():
         pytest.skip("needs a git checkout")
     names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
@@ -62,30 +71,75 @@ def test_an_sdist_holds_the_sources_and_the_tests(distributions: dict[str, Path]
 
 
 def install(distribution: Path, folder: Path) -> None:
-    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-compile", "--target", str(folder))
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, distribution], check=True, capture_output=True)
+    options = (
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-compile",
+        "--target",
+        str(folder),
+    )
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, distribution],
+        check=True,
+        capture_output=True,
+    )
 
 
-def test_an_sdist_installs_what_the_wheel_does(distributions: dict[str, Path], tmp_path: Path) -> None:
+def test_an_sdist_installs_what_the_wheel_does(
+    distributions: dict[str, Path], tmp_path: Path
+) -> None:
     found = []
     for kind, distribution in distributions.items():
         install(distribution, tmp_path / kind)
         package = tmp_path / kind / "esengine"
-        found.append({path.relative_to(package): path.read_bytes() for path in package.rglob("*") if path.is_file()})
+        found.append(
+            {
+                path.relative_to(package): path.read_bytes()
+                for path in package.rglob("*")
+                if path.is_file()
+            }
+        )
     assert found[0] == found[1] != {}
 
 
-def test_it_works_in_another_environment_outside_the_checkout(distributions: dict[str, Path], tmp_path: Path) -> None:
+def test_it_works_in_another_environment_outside_the_checkout(
+    distributions: dict[str, Path], tmp_path: Path
+) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     packages = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
     install(distributions["wheel"], packages)
     lend_kernels(packages / "esengine")
-    (packages / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (packages / "dependencies.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages"))
+    )
     where = "import esengine, esengine.launch.cli as cli; print(esengine.__file__, cli.__file__)"
-    found = subprocess.run([python, "-c", where], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert found.split() == [str(packages / "esengine" / "__init__.py"), str(packages / "esengine" / "launch" / "cli.py")]
-    train = ["train", "cma-es", "--env-id", "CartPole-v1", "--generations", "1", "--ranks", "1", "--run-dir", "run"]
-    result = subprocess.run([python, "-m", "esengine", *train], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [python, "-c", where], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert found.split() == [
+        str(packages / "esengine" / "__init__.py"),
+        str(packages / "esengine" / "launch" / "cli.py"),
+    ]
+    train = [
+        "train",
+        "cma-es",
+        "--env-id",
+        "CartPole-v1",
+        "--generations",
+        "1",
+        "--ranks",
+        "1",
+        "--run-dir",
+        "run",
+    ]
+    result = subprocess.run(
+        [python, "-m", "esengine", *train],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "done.json").exists()

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.peers.cases import CMA_MEMORY, OURS, PEERS, Case, Program, all_cases, chosen, package
+from benchmarks.peers.cases import (
+    CMA_MEMORY,
+    OURS,
+    PEERS,
+    Case,
+    Program,
+    all_cases,
+    chosen,
+    package,
+)
 from benchmarks.peers.environments import HERE, Environments, PeerError, figure_of, shown
 from benchmarks.peers.policies import SIZES, flat, policies
 from benchmarks.peers.report import OUR_SIDE, Row, Run, measure_case, render
@@ -27,11 +36,19 @@ def case(higher_is_better: bool = True, **peers: Program) -> Case:
 def measure(program: Program) -> dict[str, Any]:
     if program is BROKEN:
         raise PeerError("ImportError: no module named broken")
-    return {"value": 20_000.0 if program is FAST else 5.0, "versions": {program.module: "1.0"}, "threads": "1 thread"}
+    return {
+        "value": 20_000.0 if program is FAST else 5.0,
+        "versions": {program.module: "1.0"},
+        "threads": "1 thread",
+    }
 
 
 def page(rows: list[Row]) -> str:
-    return render(rows, Run("python benchmarks/peers/run.py --repeats 3", "2030-01-02", 3, (0.5, 1.5)), {"cores": "2"})
+    return render(
+        rows,
+        Run("python benchmarks/peers/run.py --repeats 3", "2030-01-02", 3, (0.5, 1.5)),
+        {"cores": "2"},
+    )
 
 
 def test_sides_are_measured_in_turns() -> None:
@@ -50,8 +67,14 @@ def test_a_peer_that_fails_is_a_row_that_says_why_and_the_others_are_measured() 
     assert [len(row.figures) for row in rows] == [3, 0, 3]
     lines = page(rows).splitlines()
     reason = "not measured: ImportError: no module named broken"
-    assert f"| nothing, often | tasks / s | broken | {reason} | 20,000 (20,000 to 20,000) | - |" in lines
-    assert "| nothing, often | tasks / s | slow | 5 (5 to 5) | 20,000 (20,000 to 20,000) | 4,000 |" in lines
+    assert (
+        f"| nothing, often | tasks / s | broken | {reason} | 20,000 (20,000 to 20,000) | - |"
+        in lines
+    )
+    assert (
+        "| nothing, often | tasks / s | slow | 5 (5 to 5) | 20,000 (20,000 to 20,000) | 4,000 |"
+        in lines
+    )
 
 
 def test_the_page_tells_machine_command_date_versions_and_threads() -> None:
@@ -85,7 +108,9 @@ def test_ours_and_pycma_are_measured() -> None:
     arguments = ("5", "8", "3")
     ours = Program(OURS, "ours_cma", arguments, memory_bytes=CMA_MEMORY)
     theirs = Program(OURS, "cma_packages", ("cma", *arguments), memory_bytes=CMA_MEMORY)
-    rows = measure_case(Case("CMA-ES", "tiny", "ms", False, ours, {"cma": theirs}), 1, Environments().measure)
+    rows = measure_case(
+        Case("CMA-ES", "tiny", "ms", False, ours, {"cma": theirs}), 1, Environments().measure
+    )
     assert [row.failure for row in rows] == [None, None]
     assert all(row.values[0] > 0 for row in rows)
 
@@ -94,7 +119,10 @@ def test_a_package_that_cannot_be_installed_is_told_once_for_all_its_rows(tmp_pa
     (tmp_path / "absent.txt").write_text("--no-index\nabsent-package==1.0\n")
     environments = Environments(tmp_path / "envs", tmp_path)
     for _ in range(2):
-        with pytest.raises(PeerError, match="cannot be installed: ERROR: No matching distribution found for absent-package"):
+        with pytest.raises(
+            PeerError,
+            match="cannot be installed: ERROR: No matching distribution found for absent-package",
+        ):
             environments.measure(Program("absent", "executors", ()))
 
 
@@ -113,9 +141,7 @@ def test_a_program_that_gives_no_figure_says_why(source: str, reason: str) -> No
 
 
 def test_a_reason_names_no_path_and_no_address() -> None:
-    text = (
-        "Traceback\nOSError: [Errno 2] No file: '/home/someone/lib/x.so' from https://index.example/simple\n\x1b[31m--\x1b[0m\n"
-    )
+    text = "Traceback\nOSError: [Errno 2] No file: '/home/someone/lib/x.so' from https://index.example/simple\n\x1b[31m--\x1b[0m\n"
     assert shown(text) == "OSError: [Errno 2] No file: 'x.so' from (address)"
 
 
@@ -133,7 +159,9 @@ def test_balancing_policies_prefer_the_push_that_holds_the_pole() -> None:
     falling_right = np.array([0, 0, 0.1, 0.1], np.float32)
     for row in rows:
         for sign, best in ((1, 1), (-1, 0)):
-            outputs = forward_reference(row, sizes, sign * falling_right, np.zeros(4, np.float32), np.ones(4, np.float32))
+            outputs = forward_reference(
+                row, sizes, sign * falling_right, np.zeros(4, np.float32), np.ones(4, np.float32)
+            )
             assert np.argmax(outputs) == best
 
 

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.methods import METHODS
 from esengine.launch.mpirun.local_ranks import environment_of_ranks
+from esengine.launch.settings.methods import METHODS
 from tests.conftest import REPOSITORY, Run
 from tests.support.launches import variables
 
 README = REPOSITORY / "README.md"
-PAGES = [README, *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"})]  # see tests/slurm
+PAGES = [
+    README,
+    *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"}),
+]  # see tests/slurm
 NOT_RUN = ("make ", "pip install ", "sudo ", "cd ")  # the test suite itself runs in what they build
 EXAMPLES = ("python examples/", "python -m examples.")  # which test_examples runs
 SHORTENED = {
@@ -90,8 +93,12 @@ def in_this_process(command: str, start: Run) -> None:
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```bash" in page.read_text()], ids=lambda page: page.name)
-def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_path: Path, esengine_here: Run) -> None:
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```bash" in page.read_text()], ids=lambda page: page.name
+)
+def test_every_command_and_block_works_in_the_order_of_the_page(
+    page: Path, tmp_path: Path, esengine_here: Run
+) -> None:
     """README's commands are run as a user types them, each the first time; on all cores where they say no number of ranks."""
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for number, block in enumerate(blocks(page, "python")):

@@ -40,7 +40,9 @@ class ARSSettings:
         check_sigma(self.sigma, ARSSettings.sigma)
         check_pairs(self.population_size)
         if not (math.isfinite(self.step_size) and self.step_size > 0):
-            raise UserError(f"--step-size must be positive, got {self.step_size}; {ARSSettings.step_size} is the default")
+            raise UserError(
+                f"--step-size must be positive, got {self.step_size}; {ARSSettings.step_size} is the default"
+            )
         most = self.population_size // 2
         if self.top_directions is not None and not 1 <= self.top_directions <= most:
             raise UserError(
@@ -72,13 +74,19 @@ class ARS:
         self.mean = np.array(initial)
 
     def ask(self) -> AntitheticPairs:
-        return AntitheticPairs(self.seed, self.generation + 1, self.population_size, self.settings.sigma, self.mean)
+        return AntitheticPairs(
+            self.seed, self.generation + 1, self.population_size, self.settings.sigma, self.mean
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         kept = top_pairs(fitness, self.settings.top_directions, self.seed, candidates.generation)
         weights = np.zeros(self.population_size)
-        weights[2 * kept] = step_weights(fitness[2 * kept], fitness[2 * kept + 1], self.settings.step_size)
+        weights[2 * kept] = step_weights(
+            fitness[2 * kept], fitness[2 * kept + 1], self.settings.step_size
+        )
         self.mean = self.mean + population.weighted_noise(weights)
         self.generation += 1
 
@@ -98,7 +106,9 @@ class ARS:
         self.generation, self.mean = int(state["generation"]), state["mean"]
 
 
-def top_pairs(fitness: NDArray[np.float64], most: int | None, seed: int, generation: int) -> NDArray[np.int64]:
+def top_pairs(
+    fitness: NDArray[np.float64], most: int | None, seed: int, generation: int
+) -> NDArray[np.int64]:
     """The pairs with the best of their two returns, in order of pairs: exactly ``most``, ties drawn by seed.
 
     A pair with a failed member has no difference of returns and is never kept, so there may be fewer.
@@ -109,7 +119,9 @@ def top_pairs(fitness: NDArray[np.float64], most: int | None, seed: int, generat
     return np.sort(best[: min(int(valid.sum()), valid.size if most is None else most)])
 
 
-def step_weights(plus: NDArray[np.float64], minus: NDArray[np.float64], step_size: float) -> NDArray[np.float64]:
+def step_weights(
+    plus: NDArray[np.float64], minus: NDArray[np.float64], step_size: float
+) -> NDArray[np.float64]:
     """alpha / (b sigma_R) (r+ - r-) for each of the b kept directions, (b,); algorithm 2 of the paper, step 7.
 
     sigma_R is the standard deviation of the 2b kept returns. Equal returns, of which it is zero, give no step.

@@ -31,7 +31,9 @@ class Coefficients:
     @classmethod
     def default(cls, n: int, population_size: int, active: bool) -> Coefficients:
         """The defaults of ``cma`` 4.5; equation numbers are the tutorial's."""
-        raw = math.log((population_size + 1) / 2) - np.log(np.arange(1, population_size + 1))  # eq. 49
+        raw = math.log((population_size + 1) / 2) - np.log(
+            np.arange(1, population_size + 1)
+        )  # eq. 49
         positive, negative = np.maximum(raw, 0), np.minimum(raw, 0)
         weights = positive / positive.sum()
         mu_eff = 1 / float(np.sum(weights**2))  # eq. 8
@@ -40,12 +42,20 @@ class Coefficients:
         if active:
             share = -negative / negative.sum()  # sums to -1
             mu_eff_minus = 1 / float(np.sum(share**2))
-            limits = (1 + c_1 / c_mu, (1 - c_1 - c_mu) / (n * c_mu), 1 + 2 * mu_eff_minus / (mu_eff + 2))  # eq. 50-52
+            limits = (
+                1 + c_1 / c_mu,
+                (1 - c_1 - c_mu) / (n * c_mu),
+                1 + 2 * mu_eff_minus / (mu_eff + 2),
+            )  # eq. 50-52
             weights = weights + min(limits) * share
         c_sigma = min(0.5, (mu_eff + 2) / (n + mu_eff + 3))  # eq. 55, with +3 for the tutorial's +5
         inner = max(1.0, 3 * (1 - 0.5 ** (n / 9)))
-        mirrors = int(0.5 + 0.16 * min(population_size, 2 * n + 2) + 0.29) if population_size < 6 else 0
-        d_sigma = 0.5 + min(1.0, (mirrors / (0.159 * population_size) - 1) ** 2) / 2 + c_sigma  # eq. 55
+        mirrors = (
+            int(0.5 + 0.16 * min(population_size, 2 * n + 2) + 0.29) if population_size < 6 else 0
+        )
+        d_sigma = (
+            0.5 + min(1.0, (mirrors / (0.159 * population_size) - 1) ** 2) / 2 + c_sigma
+        )  # eq. 55
         d_sigma += 2 * max(0.0, inner * math.sqrt((mu_eff - 1) / (n + 1)) - 1)
         c_c = (4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n)  # eq. 56
         return cls(weights, mu_eff, c_sigma, d_sigma, c_c, c_1, c_mu)

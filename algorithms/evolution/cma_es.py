@@ -24,7 +24,13 @@ from esengine.algorithms.evolution.cma_termination import Termination, Tolerance
 from esengine.algorithms.evolution.cma_warm_start import distribution_of, points_of
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.matrix_square_roots import eigenbasis, square_root
-from esengine.algorithms.evolution.ranking import by_pair, by_rank, is_flat, recombination_weights, selection_mass
+from esengine.algorithms.evolution.ranking import (
+    by_pair,
+    by_rank,
+    is_flat,
+    recombination_weights,
+    selection_mass,
+)
 from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
 from esengine.candidates import Candidates, GaussianSamples
@@ -35,7 +41,9 @@ from esengine.problems.search_space import SearchSpace
 
 _ARRAYS = ("mean", "p_sigma", "p_c", "A", "B", "D")  # of the state
 _SMALLEST_AXIS = 2.0**-7  # of the longest one
-_LINEAGES = itertools.count()  # one number a strategy of this process, by which a pool knows whose factor it holds
+_LINEAGES = (
+    itertools.count()
+)  # one number a strategy of this process, by which a pool knows whose factor it holds
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,9 @@ class CMAESSettings(RestartSettings):
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, CMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
-            raise UserError(f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more")
+            raise UserError(
+                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more"
+            )
         if self.mirrored and self.population_size is not None and self.population_size % 2:
             raise UserError(
                 f"--population-size must be even with --mirrored, got {self.population_size}; use {self.population_size + 1}"
@@ -84,7 +94,11 @@ class CMAESSettings(RestartSettings):
     def tolerances(self) -> Tolerances:
         """The criteria that end a search."""
         return Tolerances(
-            self.tolerance_fun, self.tolerance_fun_history, self.tolerance_x, self.tolerance_x_up, self.tolerance_stagnation
+            self.tolerance_fun,
+            self.tolerance_fun_history,
+            self.tolerance_x,
+            self.tolerance_x_up,
+            self.tolerance_stagnation,
         )
 
     def default_population_size(self, n: int) -> int:
@@ -101,11 +115,19 @@ class CMAESSettings(RestartSettings):
         self.check()
         later = replace(self, warm_start=None, inject=None)
 
-        def make(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int, own_seed: int) -> CMAES:
+        def make(
+            population_size: int,
+            sigma: float,
+            mean: NDArray[np.float64],
+            generation: int,
+            own_seed: int,
+        ) -> CMAES:
             settings = self if own_seed == seed else later
             return CMAES(settings, mean, own_seed, population_size, sigma, generation, space)
 
-        return self.search(make, self.default_population_size(initial.size), self.sigma, initial, seed)
+        return self.search(
+            make, self.default_population_size(initial.size), self.sigma, initial, seed
+        )
 
 
 class CMAES:
@@ -160,9 +182,13 @@ class CMAES:
         if generation == 0 and settings.inject is not None:
             self.inject(space.rows(points_of(settings.inject, space)))
         self._margin = margin_of(space, self.population_size)
-        self._factors = None if self._margin is None else np.ones(n)  # of the margin, on what is sampled
+        self._factors = (
+            None if self._margin is None else np.ones(n)
+        )  # of the margin, on what is sampled
         patience = 10 * space.lattice.indices.size
-        self._termination = Termination(settings.tolerances(), self.population_size, self.mean, self.sigma, patience)
+        self._termination = Termination(
+            settings.tolerances(), self.population_size, self.mean, self.sigma, patience
+        )
 
     def inject(self, points: NDArray[np.floating]) -> None:
         """Make points, (num_points, n), the first members of the next generation; they are learned from like samples.
@@ -173,8 +199,14 @@ class CMAES:
         Raises:
             ValueError: more points than members, or of another dimension.
         """
-        if points.ndim != 2 or points.shape[1] != self.mean.size or len(points) > self.population_size:
-            raise ValueError(f"points must have shape (up to {self.population_size}, {self.mean.size}), got {points.shape}")
+        if (
+            points.ndim != 2
+            or points.shape[1] != self.mean.size
+            or len(points) > self.population_size
+        ):
+            raise ValueError(
+                f"points must have shape (up to {self.population_size}, {self.mean.size}), got {points.shape}"
+            )
         self._injected = points.astype(np.float64)
 
     def ask(self) -> GaussianSamples:
@@ -193,7 +225,9 @@ class CMAES:
             self._factors,
         )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         if not is_flat(fitness):  # else there is nothing to learn, and nothing to forget
             self._learn(fitness, population)
@@ -206,7 +240,10 @@ class CMAES:
     def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         k, n, mirrored = self.coefficients, self.mean.size, self.settings.mirrored
         rank = by_pair if mirrored else by_rank
-        weights, positive = rank(fitness, k.weights), recombination_weights(fitness, k.weights, rank)
+        weights, positive = (
+            rank(fitness, k.weights),
+            recombination_weights(fitness, k.weights, rank),
+        )
         acting = positive.copy()
         if mirrored and self._injected is None:  # the steps of a tied pair cancel
             acting[::2], acting[1::2] = positive[::2] - positive[1::2], 0
@@ -215,15 +252,25 @@ class CMAES:
         mass = selection_mass(acting)
         z_w, y_w, rank_mu = self._moments(weights, positive, population)
         self.mean = self.mean + self.sigma * y_w  # eq. 42
-        whitened = self.B @ (y_w @ self.B / self.D) if self.settings.factor == "eigen" else z_w  # C^(-1/2) y_w
-        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * mass) * whitened  # eq. 43
+        whitened = (
+            self.B @ (y_w @ self.B / self.D) if self.settings.factor == "eigen" else z_w
+        )  # C^(-1/2) y_w
+        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(
+            k.c_sigma * (2 - k.c_sigma) * mass
+        ) * whitened  # eq. 43
         length = float(self.p_sigma @ self.p_sigma)
-        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * (self._termination.age + 1))) / n < 2 + 4 / (n + 1)
-        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass) * y_w  # eq. 45
+        h_sigma = length / (
+            1 - (1 - k.c_sigma) ** (2 * (self._termination.age + 1))
+        ) / n < 2 + 4 / (n + 1)
+        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(
+            k.c_c * (2 - k.c_c) * mass
+        ) * y_w  # eq. 45
         c_1a = k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c))
         decay = 1 - c_1a - k.c_mu * float(weights.sum())
         kernels.adapt_covariance(self.C, decay, rank_mu, k.c_1, self.p_c)  # eq. 47
-        self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))  # eq. 44
+        self.sigma *= math.exp(
+            min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1))
+        )  # eq. 44
         if self._margin is not None and self._factors is not None:
             deviations = self.sigma * np.sqrt(np.diag(self.C))
             self.mean, self._factors = self._margin.corrected(self.mean, deviations, self._factors)
@@ -255,7 +302,9 @@ class CMAES:
         n = self.mean.size
         if self._injected is None:
             return np.zeros((0, n)), np.zeros((0, n))
-        steps = (self._injected - self.mean) / (self.sigma if self._factors is None else self.sigma * self._factors)
+        steps = (self._injected - self.mean) / (
+            self.sigma if self._factors is None else self.sigma * self._factors
+        )
         normals = np.linalg.solve(self.A, steps.T).T
         lengths = np.linalg.norm(normals, axis=1, keepdims=True)
         shortened = np.minimum(1.0, (math.sqrt(n) + 2 * n / (n + 2)) / np.maximum(lengths, 1e-300))
@@ -287,7 +336,9 @@ class CMAES:
 
     def should_stop(self) -> str | None:
         deviations = self.sigma * np.sqrt(np.diag(self.C))
-        reason = self._termination.reason(self.sigma, self.mean, deviations, self._axes(), self.sigma * self.p_c)
+        reason = self._termination.reason(
+            self.sigma, self.mean, deviations, self._axes(), self.sigma * self.p_c
+        )
         if reason is None and self.settings.factor == "eigen" and self._termination.age:
             axis = self._termination.age % self.mean.size
             if np.all(self.mean == self.mean + 0.1 * self.sigma * self.D[axis] * self.B[:, axis]):
@@ -302,7 +353,11 @@ class CMAES:
         return {"sigma": self.sigma, "axis_ratio": float(axes[-1] / axes[0])}
 
     def state(self) -> State:
-        numbers = {"generation": self.generation, "sigma": self.sigma, "decomposed": self._decomposed}
+        numbers = {
+            "generation": self.generation,
+            "sigma": self.sigma,
+            "decomposed": self._decomposed,
+        }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {"C": self.C.copy(), **self._termination.state()}
         if self._injected is not None:

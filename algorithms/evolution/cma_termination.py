@@ -16,7 +16,9 @@ from esengine.errors import UserError
 
 _SPARSE = 5  # generations between entries of the long history
 _LONGEST = 20_000  # entries of the long history
-_STILL = 1e-9  # distance that the mean must have moved within 20 generations and a tenth of the search
+_STILL = (
+    1e-9  # distance that the mean must have moved within 20 generations and a tenth of the search
+)
 _AGE_KEYS = ("spread", "flat", "still_since", "best", "best_at")
 
 
@@ -34,7 +36,9 @@ class Tolerances:
         """Raises UserError for a negative one."""
         for name, value in vars(self).items():
             if value is not None and not value >= 0:
-                raise UserError(f"--tolerance-{name.replace('_', '-')} must not be negative, got {value}; 0 never stops")
+                raise UserError(
+                    f"--tolerance-{name.replace('_', '-')} must not be negative, got {value}; 0 never stops"
+                )
 
 
 class Termination:
@@ -49,15 +53,32 @@ class Termination:
     """
 
     def __init__(
-        self, tolerances: Tolerances, population_size: int, mean: NDArray[np.float64], sigma: float, patience: int = 0
+        self,
+        tolerances: Tolerances,
+        population_size: int,
+        mean: NDArray[np.float64],
+        sigma: float,
+        patience: int = 0,
     ) -> None:
         n = mean.size
-        self.tolerances, self.sigma, self.n, self.population_size = tolerances, sigma, n, population_size
+        self.tolerances, self.sigma, self.n, self.population_size = (
+            tolerances,
+            sigma,
+            n,
+            population_size,
+        )
         self.window = 10 + int(30 * n / population_size) + patience
-        self.stagnation = int(100 + 100 * n**1.5 / population_size) if tolerances.stagnation is None else tolerances.stagnation
+        self.stagnation = (
+            int(100 + 100 * n**1.5 / population_size)
+            if tolerances.stagnation is None
+            else tolerances.stagnation
+        )
         self.age = 0  # generations
         self.history = np.zeros(0)  # best fitness of the last generations, newest last
-        self.long_best, self.long_median = np.zeros(0), np.zeros(0)  # of every fifth generation, newest last
+        self.long_best, self.long_median = (
+            np.zeros(0),
+            np.zeros(0),
+        )  # of every fifth generation, newest last
         self.anchor = mean.copy()  # where the mean was when it last moved
         self.spread = np.inf  # of the last generation's fitness
         self.flat = 0.0  # generations in a row whose best three quarters are equal
@@ -129,17 +150,27 @@ class Termination:
             return f"the better three quarters of {self.window} generations were equal: the fitness is flat"
         if self.spread > 0 and self.age - self.still_since > 20 + 0.1 * self.age:
             return f"the mean has moved less than {_STILL:g} in {self.age - self.still_since:.0f} generations"
-        return f"no improvement in {self.stagnation} generations (--tolerance-stagnation)" if self._stagnates() else None
+        return (
+            f"no improvement in {self.stagnation} generations (--tolerance-stagnation)"
+            if self._stagnates()
+            else None
+        )
 
     def _stagnates(self) -> bool:
         """Whether neither the best nor the median fitness improved from the first to the second half of a long time."""
         size, n = self.long_best.size, self.n
         half = int(max(self.stagnation / 10, size / 10))
-        if not self.stagnation or self.age <= n * (5 + 100 / self.population_size) or size <= max(100, 2 * half):
+        if (
+            not self.stagnation
+            or self.age <= n * (5 + 100 / self.population_size)
+            or size <= max(100, 2 * half)
+        ):
             return False
         if self.age - self.best_at <= self.stagnation / 2:
             return False
-        halves = [(past[-half:], past[-2 * half : -half]) for past in (self.long_best, self.long_median)]
+        halves = [
+            (past[-half:], past[-2 * half : -half]) for past in (self.long_best, self.long_median)
+        ]
         return all(np.median(late) <= np.median(early) for late, early in halves)
 
     def state(self) -> State:

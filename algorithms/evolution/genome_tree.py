@@ -58,10 +58,16 @@ class GenomeTree:
         first = np.flatnonzero(mutated)[index]
         crossed = first[mates[first] >= 0]
         above = parents.copy()
-        links = (self.generations[mates[crossed]], self.members[mates[crossed]], self.sigmas[mates[crossed]])
+        links = (
+            self.generations[mates[crossed]],
+            self.members[mates[crossed]],
+            self.sigmas[mates[crossed]],
+        )
         above[crossed] = self._add(parents[crossed], generation, *links)
         nodes = parents.copy()
-        own = self._add(above[first], generation, np.full(first.size, generation), members[first], sigmas[first])
+        own = self._add(
+            above[first], generation, np.full(first.size, generation), members[first], sigmas[first]
+        )
         nodes[mutated] = own[inverse]
         return nodes
 
@@ -98,7 +104,10 @@ class GenomeTree:
         return renumber[leaves]
 
     def rebase(
-        self, leaves: NDArray[np.int64], birth: int, rebuild: Callable[[Genomes], NDArray[np.floating]]
+        self,
+        leaves: NDArray[np.int64],
+        birth: int,
+        rebuild: Callable[[Genomes], NDArray[np.floating]],
     ) -> NDArray[np.int64]:
         """Make roots of the leaves' newest ancestors that were born in generation ``birth`` or before.
 
@@ -135,12 +144,23 @@ class GenomeTree:
             origins[i] = self.origins[node]
             chains.append(chain[::-1])
         nodes = np.array([node for chain in chains for node in chain], np.int64)
-        offsets = np.concatenate([[0], np.cumsum([len(chain) for chain in chains])]).astype(np.int64)
-        return Genomes(self.roots, origins, self.generations[nodes], self.members[nodes], self.sigmas[nodes], offsets)
+        offsets = np.concatenate([[0], np.cumsum([len(chain) for chain in chains])]).astype(
+            np.int64
+        )
+        return Genomes(
+            self.roots,
+            origins,
+            self.generations[nodes],
+            self.members[nodes],
+            self.sigmas[nodes],
+            offsets,
+        )
 
     def last_links(self, nodes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Generation, member and step size of each node's own mutation, (3, num_nodes); the step size is 0 for roots."""
-        return np.array([self.generations[nodes], self.members[nodes], self.sigmas[nodes]], np.float64)
+        return np.array(
+            [self.generations[nodes], self.members[nodes], self.sigmas[nodes]], np.float64
+        )
 
     def state(self) -> State:
         return {name: getattr(self, name) for name in ("roots", *_NODE_FIELDS)}

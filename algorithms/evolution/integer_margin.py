@@ -61,12 +61,16 @@ class Margin:
 def margin_of(space: SearchSpace, population_size: int) -> Margin | None:
     """The paper's margin for a space with whole numbers, or None."""
     lattice = space.lattice
-    return Margin(lattice, 1 / (space.dimension * population_size)) if lattice.indices.size else None
+    return (
+        Margin(lattice, 1 / (space.dimension * population_size)) if lattice.indices.size else None
+    )
 
 
 def _moved(m: Floats, s: Floats, low: Floats, high: Floats, alpha: float) -> tuple[Floats, Floats]:
     """Means and deviations, (num_whole,) each, with the probabilities that the margin asks for beyond the thresholds."""
-    at_edge = low == high  # one threshold: the least or the greatest number, where the mean alone moves
+    at_edge = (
+        low == high
+    )  # one threshold: the least or the greatest number, where the mean alone moves
     reach = -_NORMAL.inv_cdf(min(alpha, 0.5)) * s  # within it of a threshold, alpha lies beyond
     m_edge = low + np.clip(m - low, -reach, reach)
     p_low, p_high = _cdf((low - m) / s), _cdf((m - high) / s)
@@ -75,7 +79,10 @@ def _moved(m: Floats, s: Floats, low: Floats, high: Floats, alpha: float) -> tup
     p_low, p_high, p_mid = (np.maximum(p, alpha / 2) for p in (p_low, p_high, p_mid))
     total = p_low + p_mid + p_high
     share = (1 - total) / (total - 1.5 * alpha)  # taken from what is above the margin
-    q_low, q_high = (-_quantile(np.clip(p + share * (p - alpha / 2), 1e-10, 0.5 - 1e-10)) for p in (p_low, p_high))
+    q_low, q_high = (
+        -_quantile(np.clip(p + share * (p - alpha / 2), 1e-10, 0.5 - 1e-10))
+        for p in (p_low, p_high)
+    )
     s_inside = (high - low) / (q_low + q_high)
     m_inside = (low * q_high + high * q_low) / (q_low + q_high)
     return np.where(at_edge, m_edge, np.where(wanting, m_inside, m)), np.where(wanting, s_inside, s)

@@ -44,9 +44,13 @@ class LMMAESSettings:
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, LMMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
-            raise UserError(f"--population-size must be at least 4 for LM-MA-ES, got {self.population_size}; use 4 or more")
+            raise UserError(
+                f"--population-size must be at least 4 for LM-MA-ES, got {self.population_size}; use 4 or more"
+            )
         if self.directions is not None and self.directions < 1:
-            raise UserError(f"--directions must be at least 1, got {self.directions}; leave it out for the default")
+            raise UserError(
+                f"--directions must be at least 1, got {self.directions}; leave it out for the default"
+            )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> LMMAES:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -89,9 +93,13 @@ class LMMAES:
 
     def ask(self) -> LimitedSamples:
         mean = self.mean.astype(self._dtype)
-        return LimitedSamples(self.seed, self.generation + 1, self.population_size, self.sigma, mean, *self._acting())
+        return LimitedSamples(
+            self.seed, self.generation + 1, self.population_size, self.sigma, mean, *self._acting()
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         if not is_flat(fitness):
             self._learn(recombination_weights(fitness, self.weights), population)
@@ -101,13 +109,17 @@ class LMMAES:
     def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
         n, c_s, mass = self.mean.size, self.c_sigma, selection_mass(weights)
         z_w = population.weighted_noise(weights, np.float64).astype(np.float64)
-        self.mean = self.mean + self.sigma * transformed(z_w, *self._acting())  # line 12; the transformation is linear
+        self.mean = self.mean + self.sigma * transformed(
+            z_w, *self._acting()
+        )  # line 12; the transformation is linear
         self.p_sigma = (1 - c_s) * self.p_sigma + math.sqrt(mass * c_s * (2 - c_s)) * z_w  # line 13
         c_c = self.c_c[:, None]
         self.M = (1 - c_c) * self.M + np.sqrt(mass * c_c * (2 - c_c)) * z_w  # line 15
         lengths = np.sum(self.M**2, axis=1, keepdims=True)
         self.M *= np.sqrt(np.minimum(1, self._longest * n / np.maximum(lengths, 1e-300)))
-        self.sigma *= math.exp(min(1.0, c_s / 2 * (float(self.p_sigma @ self.p_sigma) / n - 1)))  # line 16
+        self.sigma *= math.exp(
+            min(1.0, c_s / 2 * (float(self.p_sigma @ self.p_sigma) / n - 1))
+        )  # line 16
 
     def should_stop(self) -> str | None:
         return out_of_range(np.array([self.sigma]), self.settings.sigma)

@@ -54,7 +54,9 @@ class OpenAIES:
         seed: the run's seed.
     """
 
-    def __init__(self, settings: OpenAIESSettings, initial: NDArray[np.floating], seed: int) -> None:
+    def __init__(
+        self, settings: OpenAIESSettings, initial: NDArray[np.floating], seed: int
+    ) -> None:
         settings.check()
         self.settings, self.seed = settings, seed
         self.population_size = settings.population_size
@@ -63,11 +65,17 @@ class OpenAIES:
         self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
 
     def ask(self) -> AntitheticPairs:
-        return AntitheticPairs(self.seed, self.generation + 1, self.population_size, self.settings.sigma, self.mean)
+        return AntitheticPairs(
+            self.seed, self.generation + 1, self.population_size, self.settings.sigma, self.mean
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
-        gradient = population.weighted_noise(pair_differences(centred_ranks(fitness)) / self.population_size)
+        gradient = population.weighted_noise(
+            pair_differences(centred_ranks(fitness)) / self.population_size
+        )
         decayed = self.mean * (1 - self.settings.weight_decay)
         self.mean = decayed + self.optimizer.step(gradient)
         self.generation += 1
@@ -88,4 +96,6 @@ class OpenAIES:
     def restore(self, state: State) -> None:
         self.generation = int(state["generation"])
         self.mean = state["mean"]
-        self.optimizer.restore({name[10:]: array for name, array in state.items() if name.startswith("optimizer/")})
+        self.optimizer.restore(
+            {name[10:]: array for name, array in state.items() if name.startswith("optimizer/")}
+        )

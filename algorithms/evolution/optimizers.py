@@ -32,11 +32,18 @@ class OptimizerSettings:
 
     def check(self) -> None:
         """Raises UserError for values that no optimiser can have."""
-        for name, value in (("--learning-rate", self.learning_rate), ("--max-speed", self.max_speed)):
+        for name, value in (
+            ("--learning-rate", self.learning_rate),
+            ("--max-speed", self.max_speed),
+        ):
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise UserError(f"{name} must be positive, got {value}; leave it out for its default")
+                raise UserError(
+                    f"{name} must be positive, got {value}; leave it out for its default"
+                )
         if self.max_speed is not None and self.optimizer != "clipup":
-            raise UserError(f"--max-speed belongs to --optimizer clipup, got {self.optimizer}; drop it")
+            raise UserError(
+                f"--max-speed belongs to --optimizer clipup, got {self.optimizer}; drop it"
+            )
         for name, share in (("--momentum", self.momentum), ("--weight-decay", self.weight_decay)):
             if not 0 <= share < 1:
                 raise UserError(f"{name} must lie in [0, 1), got {share}; 0 turns it off")
@@ -65,7 +72,9 @@ class Adam:
         momentum: beta_1.
     """
 
-    def __init__(self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float) -> None:
+    def __init__(
+        self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float
+    ) -> None:
         self.learning_rate, self.beta_1 = learning_rate, momentum
         self.first, self.second = np.zeros(n, dtype), np.zeros(n, dtype)
         self.num_steps = 0
@@ -82,7 +91,11 @@ class Adam:
         return {"first": self.first, "second": self.second, "num_steps": np.array(self.num_steps)}
 
     def restore(self, state: State) -> None:
-        self.first, self.second, self.num_steps = state["first"], state["second"], int(state["num_steps"])
+        self.first, self.second, self.num_steps = (
+            state["first"],
+            state["second"],
+            int(state["num_steps"]),
+        )
 
 
 class Momentum:
@@ -95,7 +108,9 @@ class Momentum:
         momentum: share of the last step that is kept.
     """
 
-    def __init__(self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float) -> None:
+    def __init__(
+        self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float
+    ) -> None:
         self.learning_rate, self.momentum = learning_rate, momentum
         self.velocity = np.zeros(n, dtype)
 
@@ -123,7 +138,14 @@ class ClipUp(Momentum):
         max_speed: bound on the length of the velocity.
     """
 
-    def __init__(self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float, max_speed: float) -> None:
+    def __init__(
+        self,
+        n: int,
+        dtype: type[np.floating],
+        learning_rate: float,
+        momentum: float,
+        max_speed: float,
+    ) -> None:
         super().__init__(n, dtype, learning_rate, momentum)
         self.max_speed = max_speed
 
@@ -136,7 +158,9 @@ class ClipUp(Momentum):
         return self.velocity
 
 
-def make_optimizer(settings: OptimizerSettings, sigma: float, mean: NDArray[np.floating]) -> Optimizer:
+def make_optimizer(
+    settings: OptimizerSettings, sigma: float, mean: NDArray[np.floating]
+) -> Optimizer:
     """The optimiser that the settings name, for gradients in units of sigma: (1 / population_size) sum u_i noise_i.
 
     Args:

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences, pair_sums
-from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma, out_of_range
+from esengine.algorithms.strategy import (
+    State,
+    check_pairs,
+    check_results,
+    check_sigma,
+    out_of_range,
+)
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.errors import UserError
 from esengine.pool.population import Population
@@ -45,9 +51,13 @@ class PGPESettings(OptimizerSettings):
         check_sigma(self.sigma, PGPESettings.sigma)
         check_pairs(self.population_size)
         if not (math.isfinite(self.sigma_learning_rate) and self.sigma_learning_rate >= 0):
-            raise UserError(f"--sigma-learning-rate must not be negative, got {self.sigma_learning_rate}; 0.1 is the default")
+            raise UserError(
+                f"--sigma-learning-rate must not be negative, got {self.sigma_learning_rate}; 0.1 is the default"
+            )
         if not 0 < self.max_sigma_change < 1:
-            raise UserError(f"--max-sigma-change must lie between 0 and 1, got {self.max_sigma_change}; 0.2 is the default")
+            raise UserError(
+                f"--max-sigma-change must lie between 0 and 1, got {self.max_sigma_change}; 0.2 is the default"
+            )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> PGPE:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -78,9 +88,13 @@ class PGPE:
 
     def ask(self) -> ScaledSamples:
         deviations = self.deviations.astype(self.mean.dtype)
-        return ScaledSamples(self.seed, self.generation + 1, self.population_size, True, self.mean, deviations)
+        return ScaledSamples(
+            self.seed, self.generation + 1, self.population_size, True, self.mean, deviations
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         settings, ranks = self.settings, centred_ranks(fitness) / self.population_size
         scales = (self.deviations / settings.sigma).astype(self.mean.dtype)
@@ -88,7 +102,9 @@ class PGPE:
         sums = pair_sums(ranks)
         change = settings.sigma_learning_rate * (population.weighted_squares(sums) - sums.sum())
         self.mean = self.mean * (1 - settings.weight_decay) + self.optimizer.step(gradient)
-        self.deviations = self.deviations * (1 + np.clip(change, -settings.max_sigma_change, settings.max_sigma_change))
+        self.deviations = self.deviations * (
+            1 + np.clip(change, -settings.max_sigma_change, settings.max_sigma_change)
+        )
         self.generation += 1
 
     def should_stop(self) -> str | None:
@@ -102,9 +118,16 @@ class PGPE:
 
     def state(self) -> State:
         moments = {f"optimizer/{name}": array for name, array in self.optimizer.state().items()}
-        return {"generation": np.array(self.generation), "mean": self.mean, "deviations": self.deviations, **moments}
+        return {
+            "generation": np.array(self.generation),
+            "mean": self.mean,
+            "deviations": self.deviations,
+            **moments,
+        }
 
     def restore(self, state: State) -> None:
         self.generation = int(state["generation"])
         self.mean, self.deviations = state["mean"], state["deviations"]
-        self.optimizer.restore({name[10:]: array for name, array in state.items() if name.startswith("optimizer/")})
+        self.optimizer.restore(
+            {name[10:]: array for name, array in state.items() if name.startswith("optimizer/")}
+        )

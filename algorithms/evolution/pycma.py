@@ -39,8 +39,18 @@ _OURS = {
     "ftarget": "--target-return",
 }
 """Options that every method has a flag for."""
-_FUNCTIONS = ("CMA_eigenmethod", "is_feasible", "randn", "termination_callback", "transformation", "vv")
-_SAID = ("verbose", "signals_filename")  # and all that begin with verb_: what the package would print, write and read
+_FUNCTIONS = (
+    "CMA_eigenmethod",
+    "is_feasible",
+    "randn",
+    "termination_callback",
+    "transformation",
+    "vv",
+)
+_SAID = (
+    "verbose",
+    "signals_filename",
+)  # and all that begin with verb_: what the package would print, write and read
 _CLASSES = {
     "AdaptSigma": "sigma_adaptation",
     "BoundaryHandler": "boundary_handler",
@@ -49,7 +59,14 @@ _CLASSES = {
 """Modules of the package in which an option's classes are."""
 _WORDS = {"CMA_elitist": ("initial",), "CMA_const_trace": ("arithm", "geom", "aeig", "geig")}
 _PLACES = ("bounds", "fixed_variables", "integer_variables")
-_QUIET = {"verbose": -10, "verb_disp": 0, "verb_log": 0, "verb_plot": 0, "signals_filename": None, "seed": math.nan}
+_QUIET = {
+    "verbose": -10,
+    "verb_disp": 0,
+    "verb_log": 0,
+    "verb_plot": 0,
+    "signals_filename": None,
+    "seed": math.nan,
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,9 @@ class PyCMASettings(RestartSettings):
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, PyCMASettings.sigma)
         if self.population_size is not None and self.population_size < 3:
-            raise UserError(f"--population-size must be at least 3 for pycma, got {self.population_size}; use 4 or more")
+            raise UserError(
+                f"--population-size must be at least 3 for pycma, got {self.population_size}; use 4 or more"
+            )
         self.check_restarts()
         self.options()
 
@@ -77,7 +96,9 @@ class PyCMASettings(RestartSettings):
         """The options as the package takes them. Raises UserError for one that it has not, or that no run can have."""
         given = named_values("--option", self.option, "CMA_diagonal=true")
         options = {name: _option(name, value) for name, value in given.items()}
-        extend = getattr(options.get("CMA_sampler"), "extend_cma_options", dict)  # what a sampler needs beside it
+        extend = getattr(
+            options.get("CMA_sampler"), "extend_cma_options", dict
+        )  # what a sampler needs beside it
         return {**extend(), **options}
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
@@ -94,15 +115,25 @@ class PyCMASettings(RestartSettings):
         options = self.options()
         twice = [name for name in _PLACES if name in options]
         if twice and not space.is_free:
-            raise UserError(f"--option {twice[0]} says where to search, and so do the flags for bounds and variables; drop one")
+            raise UserError(
+                f"--option {twice[0]} says where to search, and so do the flags for bounds and variables; drop one"
+            )
         lattice = space.lattice
         if lattice.indices.size:
             if (lattice.scales != 1).any():
-                raise UserError("--variable-scales must be 1 for --integer-variables with pycma; use cma-es for other units")
+                raise UserError(
+                    "--variable-scales must be 1 for --integer-variables with pycma; use cma-es for other units"
+                )
             options["integer_variables"] = lattice.indices.tolist()
         size = self.population_size or 4 + int(3 * math.log(initial.size))
 
-        def make(population_size: int, sigma: float, mean: NDArray[np.float64], generation: int, own_seed: int) -> PyCMA:
+        def make(
+            population_size: int,
+            sigma: float,
+            mean: NDArray[np.float64],
+            generation: int,
+            own_seed: int,
+        ) -> PyCMA:
             return PyCMA(options, mean, own_seed, population_size, sigma, generation)
 
         return self.search(make, size, self.sigma, initial, seed)
@@ -147,7 +178,9 @@ class PyCMA:
         start = initial
         if "bounds" in self._options:
             bounds = cma.boundary_handler.BoundTransform(self._options["bounds"])
-            start = np.clip(initial, *(bounds.get_bounds(which, initial.size) for which in ("lower", "upper")))
+            start = np.clip(
+                initial, *(bounds.get_bounds(which, initial.size) for which in ("lower", "upper"))
+            )
         with self._alone("begin"):
             every = {**self._options, **_QUIET, "popsize": self.population_size}
             self._search = cma.CMAEvolutionStrategy(start, sigma, every)
@@ -168,9 +201,15 @@ class PyCMA:
                 yield
         except Exception as error:
             given = (
-                listed(f"{name}={getattr(value, '__name__', value)}" for name, value in self._options.items()) or "no --option"
+                listed(
+                    f"{name}={getattr(value, '__name__', value)}"
+                    for name, value in self._options.items()
+                )
+                or "no --option"
             )
-            raise UserError(f"cma stopped with {type(error).__name__}: {error}; it was given {given}; change that") from error
+            raise UserError(
+                f"cma stopped with {type(error).__name__}: {error}; it was given {given}; change that"
+            ) from error
         finally:
             np.random.set_state(others)  # noqa: NPY002
 
@@ -178,20 +217,28 @@ class PyCMA:
         if self._points is None:
             with self._alone("ask"):
                 self._points = self._search.ask()
-        return GivenPoints(self.seed, self.generation + 1, self.population_size, np.array(self._points, np.float64))
+        return GivenPoints(
+            self.seed, self.generation + 1, self.population_size, np.array(self._points, np.float64)
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         self.ask()
         valid = np.isfinite(fitness)
         worst = -fitness[valid].min() if valid.any() else 0.0
-        if valid.any() and not is_flat(fitness[valid]):  # else failures would be all that there is to learn
+        if valid.any() and not is_flat(
+            fitness[valid]
+        ):  # else failures would be all that there is to learn
             worst = np.nextafter(worst, math.inf)  # failed members come last
         self._tell(np.where(valid, -fitness, worst))
 
     def _tell(self, costs: NDArray[np.float64]) -> None:
         self._num_flat = self._num_flat + 1 if is_flat(costs) else 0
-        if not 0 < self._num_flat <= self._patience:  # the package would end at once where rewards are rare
+        if (
+            not 0 < self._num_flat <= self._patience
+        ):  # the package would end at once where rewards are rare
             with self._alone("tell"):
                 self._search.tell(self._points, costs.tolist())
                 self._ended = dict(self._search.stop())
@@ -214,7 +261,12 @@ class PyCMA:
 
     def state(self) -> State:
         initial, sigma, born = self._born
-        numbers = {"generation": self.generation, "population_size": self.population_size, "born": born, "sigma": sigma}
+        numbers = {
+            "generation": self.generation,
+            "population_size": self.population_size,
+            "born": born,
+            "sigma": sigma,
+        }
         arrays = {"initial": initial, "told": np.concatenate([np.zeros(0), *self._told])}
         return arrays | {name: np.array(number) for name, number in numbers.items()}
 
@@ -226,7 +278,9 @@ class PyCMA:
             self.ask()
             self._tell(costs)
         if self.generation != int(state["generation"]):
-            raise ValueError(f"{len(told)} generations were told, of {int(state['generation']) - int(state['born'])}")
+            raise ValueError(
+                f"{len(told)} generations were told, of {int(state['generation']) - int(state['born'])}"
+            )
 
 
 def _option(name: str, value: Any) -> Any:
@@ -236,24 +290,39 @@ def _option(name: str, value: Any) -> Any:
     known = cma.options_parameters.cma_default_options
     if name not in known:
         lower = {each.lower(): each for each in known}
-        near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
-        hint = f"did you mean {listed(near)}?" if near else 'python -c "import cma; print(cma.CMAOptions())" lists them'
+        near = [
+            lower[match]
+            for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+        ]
+        hint = (
+            f"did you mean {listed(near)}?"
+            if near
+            else 'python -c "import cma; print(cma.CMAOptions())" lists them'
+        )
         raise UserError(f"--option must be an option of cma {cma.__version__}, got {name}; {hint}")
     if name in _OURS:
         raise UserError(f"--option {name} has a flag of its own, {_OURS[name]}; use that")
     if name in _SAID or name.startswith("verb_"):
-        raise UserError(f"--option {name} is of what cma prints, writes and reads, and a run keeps its own records; drop it")
+        raise UserError(
+            f"--option {name} is of what cma prints, writes and reads, and a run keeps its own records; drop it"
+        )
     if name in _FUNCTIONS:
         raise UserError(f"--option {name} takes Python code, which text cannot give; drop it")
     if name in _CLASSES and isinstance(value, str):
         return _class(name, value)
     if name == "fixed_variables" and isinstance(value, dict):
-        if not all(key.isdigit() and isinstance(number, int | float) for key, number in value.items()):
-            raise UserError(f'--option fixed_variables must map variables to numbers, got {value}; for example {{"0": 1.5}}')
+        if not all(
+            key.isdigit() and isinstance(number, int | float) for key, number in value.items()
+        ):
+            raise UserError(
+                f'--option fixed_variables must map variables to numbers, got {value}; for example {{"0": 1.5}}'
+            )
         return {int(key): number for key, number in value.items()}
     if isinstance(value, str) and value not in _WORDS.get(name, ()):
         words = f", or one of {listed(_WORDS[name])}" if name in _WORDS else ""
-        raise UserError(f"--option {name} must have a JSON value{words}, got {value!r:.60}; cma's default is {known[name]}")
+        raise UserError(
+            f"--option {name} must have a JSON value{words}, got {value!r:.60}; cma's default is {known[name]}"
+        )
     return value
 
 
@@ -263,8 +332,16 @@ def _class(name: str, value: str) -> type[Any]:
 
     module = getattr(cma, _CLASSES[name])
     usual = {"AdaptSigma": "CMAAdaptSigmaBase", "BoundaryHandler": "BoundaryHandlerBase"}
-    base = getattr(module, usual[name]) if name in usual else cma.interfaces.StatisticalModelSamplerWithZeroMeanBaseClass
-    classes = {each: kind for each, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)}
+    base = (
+        getattr(module, usual[name])
+        if name in usual
+        else cma.interfaces.StatisticalModelSamplerWithZeroMeanBaseClass
+    )
+    classes = {
+        each: kind
+        for each, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, base)
+    }
     if value not in classes:
         raise UserError(f"--option {name} must be one of {listed(sorted(classes))}, got {value}")
     return classes[value]

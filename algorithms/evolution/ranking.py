@@ -22,7 +22,9 @@ def centred_ranks(fitness: NDArray[np.float64]) -> NDArray[np.float64]:
     The ranks are added up as whole numbers, so that flat fitness gives exactly zero.
     """
     size = fitness.size
-    return by_rank(fitness, size - 1 - 2 * np.arange(size, dtype=np.float64)) / max(1, 2 * (size - 1))
+    return by_rank(fitness, size - 1 - 2 * np.arange(size, dtype=np.float64)) / max(
+        1, 2 * (size - 1)
+    )
 
 
 def pair_differences(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -68,7 +70,9 @@ def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
 
 
 def recombination_weights(
-    fitness: NDArray[np.float64], weights: NDArray[np.float64], rank: Callable[..., NDArray[np.float64]] = by_rank
+    fitness: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    rank: Callable[..., NDArray[np.float64]] = by_rank,
 ) -> NDArray[np.float64]:
     """The weight of every member in the new mean: those of ``weights`` above zero by rank; they add up to 1.
 
@@ -92,7 +96,9 @@ def selection_mass(weights: NDArray[np.float64]) -> float:
 
     Ties make it larger than it is by rank. A path of such sums that is normalised without them shrinks, and sigma with it.
     """
-    return 1 / float(np.sum(np.sort(np.abs(weights))[::-1] ** 2))  # in one order, however the members are
+    return 1 / float(
+        np.sum(np.sort(np.abs(weights))[::-1] ** 2)
+    )  # in one order, however the members are
 
 
 def by_pair(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -44,7 +44,9 @@ class RecombiningES:
         n, mu = initial.size, num_parents
         ranks = np.arange(1, mu + 1)
         weights = np.log(mu + 0.5) - np.log(ranks)
-        self.weights = np.concatenate([weights / weights.sum(), np.zeros(self.population_size - mu)])
+        self.weights = np.concatenate(
+            [weights / weights.sum(), np.zeros(self.population_size - mu)]
+        )
         mu_eff = selection_mass(self.weights)
         self.c_sigma = (mu_eff + 2) / (n + mu_eff + 5)
         self.d_sigma = 1 + self.c_sigma + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1)
@@ -52,9 +54,17 @@ class RecombiningES:
         self.p_sigma = np.zeros(n)
 
     def ask(self) -> MutatedParents:
-        return MutatedParents(self.seed, self.generation + 1, self.population_size, self.sigma, parents=self.mean[None, :])
+        return MutatedParents(
+            self.seed,
+            self.generation + 1,
+            self.population_size,
+            self.sigma,
+            parents=self.mean[None, :],
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         if not is_flat(fitness):
             self._learn(recombination_weights(fitness, self.weights), population)
@@ -65,7 +75,9 @@ class RecombiningES:
         scale = math.sqrt(c * (2 - c) * selection_mass(weights))
         self.p_sigma = (1 - c) * self.p_sigma + scale * step.astype(np.float64)
         self.mean = self.mean + self.mean.dtype.type(self.sigma) * step
-        self.sigma *= math.exp(min(1.0, c / self.d_sigma * (float(np.linalg.norm(self.p_sigma)) / self.chi_n - 1)))
+        self.sigma *= math.exp(
+            min(1.0, c / self.d_sigma * (float(np.linalg.norm(self.p_sigma)) / self.chi_n - 1))
+        )
 
     def should_stop(self) -> str | None:
         if self.sigma < 1e-12 * self._first_sigma:

@@ -46,14 +46,25 @@ class RestartSettings:
         if self.restarts not in ("none", "ipop", "bipop"):
             raise UserError(f"--restarts must be none, ipop or bipop, got {self.restarts}")
         if self.max_restarts < 0:
-            raise UserError(f"--max-restarts must not be negative, got {self.max_restarts}; 0 makes none")
-        if self.concurrent_searches < 1 or (self.concurrent_searches > 1 and self.restarts == "none"):
+            raise UserError(
+                f"--max-restarts must not be negative, got {self.max_restarts}; 0 makes none"
+            )
+        if self.concurrent_searches < 1 or (
+            self.concurrent_searches > 1 and self.restarts == "none"
+        ):
             raise UserError(
                 f"--concurrent-searches must be at least 1, and 1 without --restarts, got {self.concurrent_searches}; "
                 "use --restarts ipop or bipop"
             )
 
-    def search(self, make: Search, population_size: int, sigma: float, initial: NDArray[np.floating], seed: int) -> Strategy:
+    def search(
+        self,
+        make: Search,
+        population_size: int,
+        sigma: float,
+        initial: NDArray[np.floating],
+        seed: int,
+    ) -> Strategy:
         """A strategy that is one search, or one with restarts.
 
         Args:
@@ -93,7 +104,15 @@ class _Running:
     strategy: Strategy
 
     def numbers(self) -> list[float]:
-        return [self.number, self.regime, self.budget, self.spent, self.size, self.sigma, self.generation]
+        return [
+            self.number,
+            self.regime,
+            self.budget,
+            self.spent,
+            self.size,
+            self.sigma,
+            self.generation,
+        ]
 
 
 class RestartedSearch:
@@ -120,7 +139,12 @@ class RestartedSearch:
         seed: int,
     ) -> None:
         self._make, self._settings = make, settings
-        self._first_size, self._first_sigma, self._initial, self._seed = population_size, sigma, initial, seed
+        self._first_size, self._first_sigma, self._initial, self._seed = (
+            population_size,
+            sigma,
+            initial,
+            seed,
+        )
         self.generation = 0
         self._begun = 0  # searches
         self._doublings = 0  # of the large regime
@@ -141,31 +165,43 @@ class RestartedSearch:
         parts = tuple(search.strategy.ask() for search in self.running)
         return parts[0] if len(self._places) == 1 else JointPopulation.of(self._seed, parts)
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         running = self.running
         bounds = [(0, fitness.size)]
         if isinstance(candidates, JointPopulation):
             bounds = candidates.bounds
             for number, (search, (first, last)) in enumerate(zip(running, bounds, strict=True)):
-                search.strategy.tell(candidates.parts[number], fitness[first:last], population.part(number))
+                search.strategy.tell(
+                    candidates.parts[number], fitness[first:last], population.part(number)
+                )
         else:
             running[0].strategy.tell(candidates, fitness, population)
         self.generation += 1
         for search, (first, last) in zip(running, bounds, strict=True):
             self._count(search, fitness[first:last])
-        reasons = [self._end(place) for place, search in enumerate(self._places) if search is not None]
+        reasons = [
+            self._end(place) for place, search in enumerate(self._places) if search is not None
+        ]
         self._fill()
         if not self.running:
             self._reason = f"{self._begun - 1} restarts; the last search ended because {[*filter(None, reasons)][-1]}"
-            self._places[0], self.population_size = running[0], running[0].size  # so that there is one to ask still
+            self._places[0], self.population_size = (
+                running[0],
+                running[0].size,
+            )  # so that there is one to ask still
 
     def _count(self, search: _Running, fitness: NDArray[np.float64]) -> None:
         """Note what a search has used and found."""
         search.spent += fitness.size
         self._used[search.regime] += fitness.size
         if fitness.max() >= self._best:
-            self._best, self._best_mean = float(fitness.max()), np.array(search.strategy.parameters(), np.float64)
+            self._best, self._best_mean = (
+                float(fitness.max()),
+                np.array(search.strategy.parameters(), np.float64),
+            )
 
     def _end(self, place: int) -> str | None:
         """Leave a place whose search is over; returns why it is."""
@@ -183,24 +219,36 @@ class RestartedSearch:
         for place, search in enumerate(self._places):
             if search is None:
                 self._places[place] = self._next()
-        self.population_size = sum(search.size for search in self.running)  # of all searches together
+        self.population_size = sum(
+            search.size for search in self.running
+        )  # of all searches together
 
     def _next(self) -> _Running | None:
         """The next search by the rules of ipop and bipop, or None after the last one."""
-        small = self._settings.restarts == "bipop" and self._doublings > 0 and self._used[SMALL] < self._used[LARGE]
+        small = (
+            self._settings.restarts == "bipop"
+            and self._doublings > 0
+            and self._used[SMALL] < self._used[LARGE]
+        )
         if self._doublings >= self._settings.max_restarts and not small:
             return None
         draw = generator(derive_key(self._seed, "restart", self._begun))
         mean = self._initial + self._first_sigma * draw.standard_normal(self._initial.size)
         if not small:
             self._doublings += 1
-            return self._start(LARGE, math.inf, self._first_size << self._doublings, self._first_sigma, mean)
+            return self._start(
+                LARGE, math.inf, self._first_size << self._doublings, self._first_sigma, mean
+            )
         u = draw.random()
         size = int(self._first_size * ((1 << self._doublings) / 2) ** (u * u))  # lambda_s
         size = max(self._first_size, size + size % 2)
-        return self._start(SMALL, self._used[LARGE] / 2, size, self._first_sigma * 10 ** (-2 * draw.random()), mean)
+        return self._start(
+            SMALL, self._used[LARGE] / 2, size, self._first_sigma * 10 ** (-2 * draw.random()), mean
+        )
 
-    def _start(self, regime: int, budget: float, size: int, sigma: float, mean: NDArray[np.float64]) -> _Running:
+    def _start(
+        self, regime: int, budget: float, size: int, sigma: float, mean: NDArray[np.float64]
+    ) -> _Running:
         number, self._begun = self._begun, self._begun + 1
         strategy = self._make(size, sigma, mean, self.generation, self._own_seed(number))
         return _Running(number, regime, budget, 0, size, sigma, mean, self.generation, strategy)
@@ -219,7 +267,10 @@ class RestartedSearch:
     def metrics(self) -> dict[str, float]:
         """Those of the search that was begun first of the ones that run."""
         running = self.running
-        metrics = {**min(running, key=lambda search: search.number).strategy.metrics(), "restarts": self._begun - 1}
+        metrics = {
+            **min(running, key=lambda search: search.number).strategy.metrics(),
+            "restarts": self._begun - 1,
+        }
         return metrics if len(self._places) == 1 else {**metrics, "searches": len(running)}
 
     def state(self) -> State:
@@ -227,8 +278,12 @@ class RestartedSearch:
         numbers = [self.generation, self._begun, self._doublings, *self._used, self._best]
         state = {
             "restarts": np.array(numbers, np.float64),
-            "running": np.array([empty if each is None else each.numbers() for each in self._places]),
-            "means": np.array([self._initial if each is None else each.mean for each in self._places]),
+            "running": np.array(
+                [empty if each is None else each.numbers() for each in self._places]
+            ),
+            "means": np.array(
+                [self._initial if each is None else each.mean for each in self._places]
+            ),
             "best_mean": self._best_mean,
             "reason": np.frombuffer((self._reason or "").encode(), np.uint8),
         }
@@ -242,9 +297,15 @@ class RestartedSearch:
         self.generation, self._begun, self._doublings = int(generation), int(begun), int(doublings)
         self._used, self._best, self._best_mean = [int(large), int(small)], best, state["best_mean"]
         self._reason = state["reason"].tobytes().decode() or None
-        for place, (numbers, mean) in enumerate(zip(state["running"].tolist(), state["means"], strict=True)):
+        for place, (numbers, mean) in enumerate(
+            zip(state["running"].tolist(), state["means"], strict=True)
+        ):
             prefix = f"search/{place}/"
-            inner = {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+            inner = {
+                name.removeprefix(prefix): array
+                for name, array in state.items()
+                if name.startswith(prefix)
+            }
             self._places[place] = self._restored(numbers, mean, inner) if inner else None
         if not self.running:
             raise ValueError("no search runs")
@@ -255,5 +316,17 @@ class RestartedSearch:
         strategy = self._make(int(size), sigma, mean, int(born), self._own_seed(int(number)))
         strategy.restore(state)
         if strategy.generation != self.generation:
-            raise ValueError(f"a search is at generation {strategy.generation}, the run at {self.generation}")
-        return _Running(int(number), int(regime), budget, int(spent), int(size), sigma, mean, int(born), strategy)
+            raise ValueError(
+                f"a search is at generation {strategy.generation}, the run at {self.generation}"
+            )
+        return _Running(
+            int(number),
+            int(regime),
+            budget,
+            int(spent),
+            int(size),
+            sigma,
+            mean,
+            int(born),
+            strategy,
+        )

@@ -40,9 +40,13 @@ class SepCMAESSettings:
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, SepCMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
-            raise UserError(f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more")
+            raise UserError(
+                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more"
+            )
         if not self.tolerance_fun >= 0:
-            raise UserError(f"--tolerance-fun must not be negative, got {self.tolerance_fun}; 0 never stops")
+            raise UserError(
+                f"--tolerance-fun must not be negative, got {self.tolerance_fun}; 0 never stops"
+            )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> SepCMAES:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -64,13 +68,19 @@ class SepCMAES:
     """
 
     def __init__(
-        self, settings: SepCMAESSettings, initial: NDArray[np.floating], seed: int, space: SearchSpace | None = None
+        self,
+        settings: SepCMAESSettings,
+        initial: NDArray[np.floating],
+        seed: int,
+        space: SearchSpace | None = None,
     ) -> None:
         settings.check()
         n = initial.size
         self.settings, self.seed = settings, seed
         self.population_size = settings.population_size or 4 + int(3 * math.log(n))
-        self.coefficients = separable(Coefficients.default(n, self.population_size, active=False), n)
+        self.coefficients = separable(
+            Coefficients.default(n, self.population_size, active=False), n
+        )
         self.generation = 0
         self.mean = np.array(initial, np.float64)
         self.sigma = settings.sigma
@@ -90,10 +100,17 @@ class SepCMAES:
         return self.sigma * np.sqrt(self.variances)
 
     def ask(self) -> ScaledSamples:
-        mean, deviations = self.mean.astype(self._dtype), (self.deviations * self._factors).astype(self._dtype)
-        return ScaledSamples(self.seed, self.generation + 1, self.population_size, False, mean, deviations)
+        mean, deviations = (
+            self.mean.astype(self._dtype),
+            (self.deviations * self._factors).astype(self._dtype),
+        )
+        return ScaledSamples(
+            self.seed, self.generation + 1, self.population_size, False, mean, deviations
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         self.generation += 1
         if not is_flat(fitness):
@@ -106,15 +123,21 @@ class SepCMAES:
         rank_mu = self.variances * population.weighted_squares(weights)  # sum w y^2
         y_w = np.sqrt(self.variances) * z_w
         self.mean = self.mean + self.sigma * y_w
-        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(k.c_sigma * (2 - k.c_sigma) * mass) * z_w
+        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(
+            k.c_sigma * (2 - k.c_sigma) * mass
+        ) * z_w
         length = float(np.sum(self.p_sigma**2))
         h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * self.generation)) / n < 2 + 4 / (n + 1)
         self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass) * y_w
         decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)
         self.variances = decay * self.variances + k.c_1 * self.p_c**2 + k.c_mu * rank_mu
-        self.sigma *= math.exp(min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)))
+        self.sigma *= math.exp(
+            min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1))
+        )
         if self._margin is not None:
-            self.mean, self._factors = self._margin.corrected(self.mean, self.deviations, self._factors)
+            self.mean, self._factors = self._margin.corrected(
+                self.mean, self.deviations, self._factors
+            )
 
     def _remember(self, fitness: NDArray[np.float64]) -> None:
         valid = fitness[np.isfinite(fitness)]
@@ -124,7 +147,10 @@ class SepCMAES:
 
     def should_stop(self) -> str | None:
         tolerance = self.settings.tolerance_fun
-        if self._history.size >= self._window and max(np.ptp(self._history), self._spread) < tolerance:
+        if (
+            self._history.size >= self._window
+            and max(np.ptp(self._history), self._spread) < tolerance
+        ):
             return f"fitness spans less than {tolerance:.1e} over {self._window} generations (--tolerance-fun)"
         return out_of_range(self.deviations, self.settings.sigma)
 
@@ -132,20 +158,34 @@ class SepCMAES:
         return self.mean
 
     def metrics(self) -> dict[str, float]:
-        return {"sigma": self.sigma, "axis_ratio": math.sqrt(float(self.variances.max() / self.variances.min()))}
+        return {
+            "sigma": self.sigma,
+            "axis_ratio": math.sqrt(float(self.variances.max() / self.variances.min())),
+        }
 
     def state(self) -> State:
         arrays = {name: getattr(self, name) for name in ("mean", "variances", "p_sigma", "p_c")}
         numbers = {"generation": self.generation, "sigma": self.sigma, "spread": self._spread}
         if self._margin is not None:
             arrays["factors"] = self._factors
-        return {**arrays, "history": self._history, **{name: np.array(value) for name, value in numbers.items()}}
+        return {
+            **arrays,
+            "history": self._history,
+            **{name: np.array(value) for name, value in numbers.items()},
+        }
 
     def restore(self, state: State) -> None:
         for name in ("mean", "variances", "p_sigma", "p_c"):
             setattr(self, name, state[name])
-        self.generation, self.sigma, self._spread = int(state["generation"]), float(state["sigma"]), float(state["spread"])
-        self._history, self._factors = state["history"], state.get("factors", np.ones(self.mean.size))
+        self.generation, self.sigma, self._spread = (
+            int(state["generation"]),
+            float(state["sigma"]),
+            float(state["spread"]),
+        )
+        self._history, self._factors = (
+            state["history"],
+            state.get("factors", np.ones(self.mean.size)),
+        )
 
 
 def separable(full: Coefficients, n: int) -> Coefficients:

@@ -39,10 +39,17 @@ class SNESSettings:
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, SNESSettings.sigma)
         if self.population_size is not None and self.population_size < 2:
-            raise UserError(f"--population-size must be at least 2, got {self.population_size}; use 2 or more")
-        for name, rate in (("--learning-rate", self.learning_rate), ("--sigma-learning-rate", self.sigma_learning_rate)):
+            raise UserError(
+                f"--population-size must be at least 2, got {self.population_size}; use 2 or more"
+            )
+        for name, rate in (
+            ("--learning-rate", self.learning_rate),
+            ("--sigma-learning-rate", self.sigma_learning_rate),
+        ):
             if rate is not None and not (math.isfinite(rate) and rate > 0):
-                raise UserError(f"{name} must be positive, got {rate}; leave it out for its default")
+                raise UserError(
+                    f"{name} must be positive, got {rate}; leave it out for its default"
+                )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> SNES:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -71,9 +78,13 @@ class SNES:
 
     def ask(self) -> ScaledSamples:
         mean, deviations = self.mean.astype(self._dtype), self.deviations.astype(self._dtype)
-        return ScaledSamples(self.seed, self.generation + 1, self.population_size, False, mean, deviations)
+        return ScaledSamples(
+            self.seed, self.generation + 1, self.population_size, False, mean, deviations
+        )
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         if not is_flat(fitness):
             u = by_rank(fitness, utilities(self.population_size))
@@ -93,7 +104,11 @@ class SNES:
         return {"sigma": float(np.exp(np.mean(np.log(self.deviations))))}
 
     def state(self) -> State:
-        return {"generation": np.array(self.generation), "mean": self.mean, "deviations": self.deviations}
+        return {
+            "generation": np.array(self.generation),
+            "mean": self.mean,
+            "deviations": self.deviations,
+        }
 
     def restore(self, state: State) -> None:
         self.generation = int(state["generation"])

@@ -72,14 +72,27 @@ class TruncationESSettings:
     def check(self) -> None:
         """Raises UserError for settings that no population can follow."""
         if not 0 < self.parent_fraction < 1:
-            raise UserError(f"--parent-fraction must lie between 0 and 1, got {self.parent_fraction}; 0.2 keeps the best fifth")
+            raise UserError(
+                f"--parent-fraction must lie between 0 and 1, got {self.parent_fraction}; 0.2 keeps the best fifth"
+            )
         if not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise UserError(f"--sigma must be positive, got {self.sigma}; {TruncationESSettings.sigma} is the default")
+            raise UserError(
+                f"--sigma must be positive, got {self.sigma}; {TruncationESSettings.sigma} is the default"
+            )
         self._check_schedule()
         if not 0 <= self.crossover <= 1:
-            raise UserError(f"--crossover must be a probability, got {self.crossover}; 0 turns it off")
+            raise UserError(
+                f"--crossover must be a probability, got {self.crossover}; 0 turns it off"
+            )
         if self.recombination == "weighted":
-            own = ("sigma_decay", "sigma_floor", "sigma_generations", "self_adaptive", "adaptation_rate", "crossover")
+            own = (
+                "sigma_decay",
+                "sigma_floor",
+                "sigma_generations",
+                "self_adaptive",
+                "adaptation_rate",
+                "crossover",
+            )
             for name in own:
                 if getattr(self, name) != getattr(TruncationESSettings, name):
                     raise UserError(
@@ -99,10 +112,16 @@ class TruncationESSettings:
 
     def _check_schedule(self) -> None:
         if not 0 < self.sigma_decay <= 1:
-            raise UserError(f"--sigma-decay must lie in (0, 1], got {self.sigma_decay}; 1 keeps sigma")
+            raise UserError(
+                f"--sigma-decay must lie in (0, 1], got {self.sigma_decay}; 1 keeps sigma"
+            )
         if not 0 <= self.sigma_floor <= self.sigma:
-            raise UserError(f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got {self.sigma_floor}; 0 is no floor")
-        if self.sigma_generations is not None and (self.sigma_generations < 1 or self.sigma_floor == 0):
+            raise UserError(
+                f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got {self.sigma_floor}; 0 is no floor"
+            )
+        if self.sigma_generations is not None and (
+            self.sigma_generations < 1 or self.sigma_floor == 0
+        ):
             raise UserError(
                 "--sigma-generations must be at least 1, with a --sigma-floor above 0 to go down to, "
                 f"got {self.sigma_generations} and {self.sigma_floor}; for example --sigma-floor {self.sigma / 10:g}"
@@ -112,7 +131,9 @@ class TruncationESSettings:
             raise UserError(
                 "sigma follows one of --sigma-decay, --sigma-generations and --self-adaptive, got more; drop the others"
             )
-        if self.adaptation_rate is not None and not (self.self_adaptive and 0 < self.adaptation_rate <= 1):
+        if self.adaptation_rate is not None and not (
+            self.self_adaptive and 0 < self.adaptation_rate <= 1
+        ):
             raise UserError(
                 f"--adaptation-rate must lie in (0, 1], with --self-adaptive, got {self.adaptation_rate}; "
                 "leave it out for its default"
@@ -135,14 +156,18 @@ class TruncationES:
         seed: the run's seed.
     """
 
-    def __init__(self, settings: TruncationESSettings, initial: NDArray[np.floating], seed: int) -> None:
+    def __init__(
+        self, settings: TruncationESSettings, initial: NDArray[np.floating], seed: int
+    ) -> None:
         settings.check()
         self.settings, self.seed = settings, seed
         self.population_size = settings.population_size
         self.generation = 0
         self._lineage = next(_LINEAGES)
         self._tree = GenomeTree(initial)
-        self._rows = np.zeros(1, np.int64)  # the tree's nodes of the contenders and then the parents
+        self._rows = np.zeros(
+            1, np.int64
+        )  # the tree's nodes of the contenders and then the parents
         self._num_contenders = 0
         self._selected: NDArray[np.int64] | None = None
         self._scores = np.zeros((0, 2))  # sum of returns and number of episodes of each contender
@@ -180,7 +205,9 @@ class TruncationES:
             return settings.sigma_floor + left * (settings.sigma - settings.sigma_floor)
         return max(settings.sigma_floor, settings.sigma * settings.sigma_decay**self.generation)
 
-    def tell(self, candidates: Candidates, fitness: NDArray[np.float64], population: Population) -> None:
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
         check_results(self, candidates, fitness)
         assert isinstance(candidates, MutatedParents)
         order = best_first(fitness, self.seed, candidates.generation)
@@ -192,7 +219,9 @@ class TruncationES:
             contenders = np.concatenate([[elite], newcomers[: self.settings.num_contenders - 1]])
             scores[0] = self._scores[elite]
         self._elite = population.row(int(contenders[0]))
-        self._select(candidates, np.concatenate([contenders, order[: self.settings.num_parents]]), population)
+        self._select(
+            candidates, np.concatenate([contenders, order[: self.settings.num_parents]]), population
+        )
         self._num_contenders, self._scores = contenders.size, scores
         self.generation += 1
 
@@ -203,16 +232,22 @@ class TruncationES:
         self._scores += np.column_stack([score, np.full(score.size, episodes)])
         return int(np.argmax(self._scores[:, 0] / self._scores[:, 1]))
 
-    def _select(self, candidates: MutatedParents, members: NDArray[np.int64], population: Population) -> None:
+    def _select(
+        self, candidates: MutatedParents, members: NDArray[np.int64], population: Population
+    ) -> None:
         """Make ``members`` the next generation's rows."""
         generation, mates = candidates.generation, candidates.mates(members)
         self._deviations = candidates.step_sizes(members)
         sigmas = np.where(members < candidates.num_unchanged, 0, self._deviations)
         parents = self._rows[candidates.parent_indices(members)]
         mate_nodes = np.where(mates >= 0, self._rows[mates], -1)
-        self._rows = self._tree.prune(self._tree.grow(parents, mate_nodes, generation, members, sigmas))
+        self._rows = self._tree.prune(
+            self._tree.grow(parents, mate_nodes, generation, members, sigmas)
+        )
         if generation % _REBASE_EVERY == 0:
-            self._rows = self._tree.rebase(self._rows, generation - _REBASE_BACK, population.rebuild)
+            self._rows = self._tree.rebase(
+                self._rows, generation - _REBASE_BACK, population.rebuild
+            )
         self._selected = members
 
     def should_stop(self) -> str | None:
@@ -246,8 +281,17 @@ class TruncationES:
         self._elite = state["elite"]
         self._deviations = state["deviations"]
         self._selected = None
-        self._tree.restore({name[5:]: array for name, array in state.items() if name.startswith("tree/")})
-        if not (0 <= self._num_contenders <= self._rows.size and self._scores.shape == (self._num_contenders, 2)):
+        self._tree.restore(
+            {name[5:]: array for name, array in state.items() if name.startswith("tree/")}
+        )
+        if not (
+            0 <= self._num_contenders <= self._rows.size
+            and self._scores.shape == (self._num_contenders, 2)
+        ):
             raise ValueError("the contenders are not among the parents")
-        if (self._rows < 0).any() or (self._rows >= self._tree.parents.size).any() or not self._rows.size:
+        if (
+            (self._rows < 0).any()
+            or (self._rows >= self._tree.parents.size).any()
+            or not self._rows.size
+        ):
             raise ValueError("the parents are not in the ancestry")

@@ -55,12 +55,18 @@ class GoalSettings:
         """Raises UserError for settings that are no curriculum."""
         for name in ("goal_archive", "wandering_episodes", "hindsight_episodes"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                )
         if self.hindsight < 0:
-            raise UserError(f"--hindsight must be at least 0, got {self.hindsight}; 0 learns nothing from hindsight")
+            raise UserError(
+                f"--hindsight must be at least 0, got {self.hindsight}; 0 learns nothing from hindsight"
+            )
         for name in ("own_goals", "wandering_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"--{name.replace('_', '-')} must lie between 0 and 1, got {getattr(self, name)}")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must lie between 0 and 1, got {getattr(self, name)}"
+                )
         if not 0 <= self.least_success < self.most_success <= 1:
             raise UserError(
                 "--least-success and --most-success must lie in this order between 0 and 1, "
@@ -107,9 +113,15 @@ class Curriculum:
             return shares
         hard, easy = success < settings.least_success, success > settings.most_success
         inside = ~(hard | easy)
-        on_band = _ON_BAND * min(1.0, inside.sum() / _ENOUGH)  # what is left keeps success in the middle: as many hard as easy
+        on_band = _ON_BAND * min(
+            1.0, inside.sum() / _ENOUGH
+        )  # what is left keeps success in the middle: as many hard as easy
         rarity, weights = (1 + self.visits[: self.size]) ** -_SKEW, np.zeros(success.size)
-        for group, weight in ((inside, on_band), (hard, (1 - on_band) / 2), (easy, (1 - on_band) / 2)):
+        for group, weight in (
+            (inside, on_band),
+            (hard, (1 - on_band) / 2),
+            (easy, (1 - on_band) / 2),
+        ):
             weights[group] = weight * rarity[group] / rarity[group].sum()
         shares[0] = max(settings.own_goals, self.tally[0, 1] / (1 + self.tally[0, 0]))
         shares[1 : 1 + self.size] = (1 - shares[0]) * weights / weights.sum()
@@ -147,7 +159,9 @@ class Curriculum:
         one, other = np.unravel_index(int(between.argmin()), between.shape)
         if not apart > _APART * between[one, other]:
             return None
-        return int(one if self.tally[1 + one, 0] < self.tally[1 + other, 0] else other)  # more is known of the one that stays
+        return int(
+            one if self.tally[1 + one, 0] < self.tally[1 + other, 0] else other
+        )  # more is known of the one that stays
 
     def tell(self, tally: NDArray[np.float64]) -> None:
         """A generation's episodes and successes, (1 + goal_archive, 2)."""
@@ -159,18 +173,31 @@ class Curriculum:
         success, settings = self.success()[1:], self.settings
         inside = (success >= settings.least_success) & (success <= settings.most_success)
         row = {"goals_known": float(self.size), "goals_in_band": float(inside.sum())}
-        return row | ({"success_train": float(self._last[1] / self._last[0])} if self._last[0] else {})
+        return row | (
+            {"success_train": float(self._last[1] / self._last[0])} if self._last[0] else {}
+        )
 
     def state(self) -> State:
-        arrays = {"goals": self.goals, "tally": self.tally, "visits": self.visits, "last": self._last}
+        arrays = {
+            "goals": self.goals,
+            "tally": self.tally,
+            "visits": self.visits,
+            "last": self._last,
+        }
         return arrays | {"size": np.array(self.size)}
 
     def restore(self, state: State) -> None:
         """Go on with the archive of `state`. Raises ValueError if it is of another size."""
         self.goals, self.size = np.array(state["goals"]), int(state["size"])
-        self.tally, self.visits, self._last = np.array(state["tally"]), np.array(state["visits"]), state["last"]
+        self.tally, self.visits, self._last = (
+            np.array(state["tally"]),
+            np.array(state["visits"]),
+            state["last"],
+        )
         if not 0 <= self.size <= len(self.goals):
-            raise ValueError(f"the archive must hold at most {len(self.goals)} goals, got {self.size}")
+            raise ValueError(
+                f"the archive must hold at most {len(self.goals)} goals, got {self.size}"
+            )
 
 
 def _distances(points: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.float64]:

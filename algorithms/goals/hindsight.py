@@ -21,7 +21,9 @@ from esengine.seeding import derive_key, generator
 _LEARNER = LearnerSettings(batch_size=256)
 
 
-def hindsight_transitions(trajectories: Sequence[Trajectory], layout: GoalLayout, random: np.random.Generator) -> Transitions:
+def hindsight_transitions(
+    trajectories: Sequence[Trajectory], layout: GoalLayout, random: np.random.Generator
+) -> Transitions:
     """Every step of the trajectories once, aimed at a goal that its episode achieved at a later step, drawn uniformly.
 
     Rewards are not needed, and 0.
@@ -29,9 +31,16 @@ def hindsight_transitions(trajectories: Sequence[Trajectory], layout: GoalLayout
     parts = []
     for trajectory in trajectories:
         count = trajectory.num_steps
-        later = np.arange(count) + 1 + np.floor(random.random(count) * (count - np.arange(count))).astype(np.int64)
+        later = (
+            np.arange(count)
+            + 1
+            + np.floor(random.random(count) * (count - np.arange(count))).astype(np.int64)
+        )
         goals = layout.achieved_of(trajectory.observations)[later]
-        before, after = (layout.aimed(part, goals) for part in (trajectory.observations[:-1], trajectory.observations[1:]))
+        before, after = (
+            layout.aimed(part, goals)
+            for part in (trajectory.observations[:-1], trajectory.observations[1:])
+        )
         parts.append((before, after, trajectory.actions))
     before, after, actions = (np.concatenate(column) for column in zip(*parts, strict=True))
     count = len(actions)
@@ -61,8 +70,16 @@ def improved(
         seed: of the run.
         generation: of which, with the seed, all that is drawn is a function.
     """
-    learner = Learner(spec, _LEARNER, derive_key(seed, "hindsight", generation), scaling, np.asarray(parameters, np.float32))
+    learner = Learner(
+        spec,
+        _LEARNER,
+        derive_key(seed, "hindsight", generation),
+        scaling,
+        np.asarray(parameters, np.float32),
+    )
     random = generator(derive_key(seed, "hindsight goals", generation))
     for _ in range(passes):
-        learner.epoch(Examples.of(learner.spec, hindsight_transitions(trajectories, layout, random)))
+        learner.epoch(
+            Examples.of(learner.spec, hindsight_transitions(trajectories, layout, random))
+        )
     return learner.parameters()

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
-from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, pack, record, unpack
+from esengine.demonstrations.recording import (
+    Acting,
+    Recorded,
+    RecordingProblem,
+    pack,
+    record,
+    unpack,
+)
 from esengine.demonstrations.trajectories import Trajectory, Transitions, transitions_of
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import RunningStatistics
@@ -24,7 +31,12 @@ from esengine.pool.pool import Pool
 class AggregationSettings(LearnerSettings):
     """Settings of methods that ask the expert again and again; a generation is one round."""
 
-    defaults: ClassVar[dict[str, Any]] = {"generations": 15, "policy": "mlp", "hidden_sizes": (32, 32), "eval_every": 1}
+    defaults: ClassVar[dict[str, Any]] = {
+        "generations": 15,
+        "policy": "mlp",
+        "hidden_sizes": (32, 32),
+        "eval_every": 1,
+    }
 
     expert: str | None = None
     """Who labels: a function of the observation, or an expert class, as module:name; or a policy file or a run directory."""
@@ -50,7 +62,9 @@ class AggregationSettings(LearnerSettings):
         for name in ("episodes_per_round", "epochs_per_round", "max_labels", "validation_episodes"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}; use 1 or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {value}; use 1 or more"
+                )
 
 
 class Aggregation(ABC):
@@ -125,7 +139,9 @@ class Aggregation(ABC):
             self._learn()
         acting = self.acting()
         row = self._best if self._learner is None else self._learner.parameters()
-        recorded = record(pool, row, acting, settings.episodes_per_round, self.seed, number, finished)
+        recorded = record(
+            pool, row, acting, settings.episodes_per_round, self.seed, number, finished
+        )
         self._metrics = self.learned(recorded, self._learner)
         self.trajectories += [one.trajectory for one in recorded]
         steps = sum(one.trajectory.num_steps for one in recorded)
@@ -133,7 +149,9 @@ class Aggregation(ABC):
         loss = self._learn()
         fired = sum(one.num_fired for one in recorded)
         self._metrics |= {"loss": loss, "labels": self._labels, "rule_rate": fired / steps}
-        self._metrics["return_recorded"] = float(np.mean([one.trajectory.episode_return for one in recorded]))
+        self._metrics["return_recorded"] = float(
+            np.mean([one.trajectory.episode_return for one in recorded])
+        )
         self._validate(pool)
         self.generation = number
         return steps, len(recorded)
@@ -147,7 +165,9 @@ class Aggregation(ABC):
             self._best_return = -math.inf  # policies before have another scaling
         transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
         if not len(transitions):
-            raise UserError("the expert must know what to do in some states, but labelled none; add --demonstrations")
+            raise UserError(
+                "the expert must know what to do in some states, but labelled none; add --demonstrations"
+            )
         return self._learner.fit(self.examples(transitions), self.settings.epochs_per_round)
 
     def examples(self, transitions: Transitions) -> Examples:
@@ -158,7 +178,12 @@ class Aggregation(ABC):
         """A new learner; one of another stream starts elsewhere."""
         problem = self.problem
         return Learner(
-            problem.policy, self.settings, self.seed, problem.scaling(), self._initial if stream == 0 else None, stream
+            problem.policy,
+            self.settings,
+            self.seed,
+            problem.scaling(),
+            self._initial if stream == 0 else None,
+            stream,
         )
 
     def _adopt_scaling(self) -> bool:
@@ -169,7 +194,9 @@ class Aggregation(ABC):
         if self._initial is not None or not self.problem.normalize_observations:
             return False
         seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
-        statistics = RunningStatistics(float(len(seen)), seen.mean(axis=0), len(seen) * seen.var(axis=0))
+        statistics = RunningStatistics(
+            float(len(seen)), seen.mean(axis=0), len(seen) * seen.var(axis=0)
+        )
         scaling = statistics.scale()
         if self._learner is not None and not outgrown(self.problem.scaling(), scaling):
             return False
@@ -179,7 +206,9 @@ class Aggregation(ABC):
     def _validate(self, pool: Pool) -> None:
         assert self._learner is not None
         row = self._learner.parameters()
-        episodes = PolicyEpisodes(self.seed, 0, self.settings.validation_episodes, row, "validation")
+        episodes = PolicyEpisodes(
+            self.seed, 0, self.settings.validation_episodes, row, "validation"
+        )
         mean = float(pool.evaluate(episodes).records["fitness"].mean())
         self._metrics["return_validated"] = mean
         if mean >= self._best_return:
@@ -218,7 +247,9 @@ class Aggregation(ABC):
         if "mean" in state:
             self.problem.adopt_scaling(state["mean"], state["inverse_std"])
             self._learner = self.learner()
-            self._learner.restore({name[8:]: array for name, array in state.items() if name.startswith("learner/")})
+            self._learner.restore(
+                {name[8:]: array for name, array in state.items() if name.startswith("learner/")}
+            )
 
 
 Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]

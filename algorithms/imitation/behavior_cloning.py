@@ -54,18 +54,30 @@ class LearnerSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that fit nothing."""
-        for name, least in (("every", 1), ("components", 2), ("batch_size", 0), ("trajectories", 1), ("gradient_steps", 1)):
+        for name, least in (
+            ("every", 1),
+            ("components", 2),
+            ("batch_size", 0),
+            ("trajectories", 1),
+            ("gradient_steps", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+                )
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError(
                 f"--learning-rate must be positive, got {self.learning_rate}; {LearnerSettings.learning_rate} is usual"
             )
         if not 0 < self.learning_rate_decay <= 1:
-            raise UserError(f"--learning-rate-decay must lie in (0, 1], got {self.learning_rate_decay}; 1 keeps the rate")
+            raise UserError(
+                f"--learning-rate-decay must lie in (0, 1], got {self.learning_rate_decay}; 1 keeps the rate"
+            )
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise UserError(f"--weight-decay must not be negative, got {self.weight_decay}; 0 adds nothing")
+            raise UserError(
+                f"--weight-decay must not be negative, got {self.weight_decay}; 0 adds nothing"
+            )
 
     def loss_of(self, spec: PolicySpec) -> str:
         """The loss for a policy's actions. Raises UserError for one that does not fit them."""
@@ -74,7 +86,9 @@ class LearnerSettings:
             return "mse" if box else "categorical"
         if box != (self.loss != "categorical"):
             wanted = "mse, gaussian or mixture" if box else "categorical"
-            raise UserError(f"--loss must be {wanted} for {spec.action.kind} actions, got {self.loss}; auto chooses")
+            raise UserError(
+                f"--loss must be {wanted} for {spec.action.kind} actions, got {self.loss}; auto chooses"
+            )
         return self.loss
 
 
@@ -82,7 +96,12 @@ class LearnerSettings:
 class BehaviorCloningSettings(LearnerSettings):
     """Fit a policy to demonstrations; a generation is a pass over them, or as many passes as --gradient-steps takes."""
 
-    defaults: ClassVar[dict[str, Any]] = {"generations": 200, "policy": "mlp", "hidden_sizes": (32, 32), "eval_every": 50}
+    defaults: ClassVar[dict[str, Any]] = {
+        "generations": 200,
+        "policy": "mlp",
+        "hidden_sizes": (32, 32),
+        "eval_every": 50,
+    }
 
     validation_fraction: float = 0.0
     """Fraction of the trajectories, rounded down, whose loss decides which policy is kept; they are not learned from."""
@@ -92,11 +111,17 @@ class BehaviorCloningSettings(LearnerSettings):
     def check(self) -> None:
         super().check()
         if not self.demonstrations:
-            raise UserError("behavior-cloning needs --demonstrations, got none; collect some with esengine collect")
+            raise UserError(
+                "behavior-cloning needs --demonstrations, got none; collect some with esengine collect"
+            )
         if not 0 <= self.validation_fraction < 1:
-            raise UserError(f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 holds none out")
+            raise UserError(
+                f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 holds none out"
+            )
         if self.patience < 0:
-            raise UserError(f"--patience must be at least 0, got {self.patience}; 0 goes on to the last generation")
+            raise UserError(
+                f"--patience must be at least 0, got {self.patience}; 0 goes on to the last generation"
+            )
 
 
 @dataclass(frozen=True)
@@ -119,7 +144,10 @@ class Examples:
 
         from esengine.policies.torch_network import encode
 
-        return cls(torch.tensor(transitions.observations.astype(np.float32)), encode(spec.action, transitions.targets))
+        return cls(
+            torch.tensor(transitions.observations.astype(np.float32)),
+            encode(spec.action, transitions.targets),
+        )
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -153,9 +181,17 @@ class Learner:
         self.loss = settings.loss_of(spec)
         self.spec, self.settings, self.epochs = spec, settings, 0
         self._seed, self._stream = seed, stream
-        fitted = replace(spec, sampled=self.loss == "gaussian")  # its log standard deviations follow the network's parameters
-        row = fitted.initial_parameters(derive_key(seed, "learner", stream)) if initial is None else initial
-        row = np.concatenate([row, np.zeros(fitted.num_parameters, np.float32)])[: fitted.num_parameters]
+        fitted = replace(
+            spec, sampled=self.loss == "gaussian"
+        )  # its log standard deviations follow the network's parameters
+        row = (
+            fitted.initial_parameters(derive_key(seed, "learner", stream))
+            if initial is None
+            else initial
+        )
+        row = np.concatenate([row, np.zeros(fitted.num_parameters, np.float32)])[
+            : fitted.num_parameters
+        ]
         if initial is None and spec.components:
             _spread(row, spec, seed)
         self.policy = TorchPolicy(fitted, row, *scaling)
@@ -173,10 +209,14 @@ class Learner:
 
         count = len(examples)
         size = self.settings.batch_size or count
-        order = generator(derive_key(self._seed, f"batches of learner {self._stream}", self.epochs)).permutation(count)
+        order = generator(
+            derive_key(self._seed, f"batches of learner {self._stream}", self.epochs)
+        ).permutation(count)
         shuffled = torch.tensor(order)
         for group in self._adam.param_groups:
-            group["lr"] = self.settings.learning_rate * self.settings.learning_rate_decay**self.epochs
+            group["lr"] = (
+                self.settings.learning_rate * self.settings.learning_rate_decay**self.epochs
+            )
         total = 0.0
         for first in range(0, count, size):
             rows = shuffled[first : first + size]
@@ -184,7 +224,11 @@ class Learner:
             weights = None if examples.weights is None else examples.weights[rows]
             loss = self._loss(examples.observations[rows], examples.targets[rows], weights)
             total += float(loss.detach()) * len(rows)
-            penalty = self.settings.weight_decay * (self.policy.flat**2).sum() if self.settings.weight_decay else 0.0
+            penalty = (
+                self.settings.weight_decay * (self.policy.flat**2).sum()
+                if self.settings.weight_decay
+                else 0.0
+            )
             (loss + penalty).backward()
             self._adam.step()
         self.epochs += 1
@@ -209,7 +253,9 @@ class Learner:
         """Most likely actions, (batch, num_choices), as the environment takes them."""
         spec = replace(self.spec, sampled=False)
         actor = Actor(spec, self.policy.parameters()[: spec.num_parameters], *self.policy.scaling)
-        return np.array([self.spec.action.flat(actor.act(row)) for row in observations.astype(np.float32)])
+        return np.array(
+            [self.spec.action.flat(actor.act(row)) for row in observations.astype(np.float32)]
+        )
 
     def state(self) -> State:
         """Parameters, moments and counters, as plain arrays."""
@@ -225,7 +271,11 @@ class Learner:
         self.epochs = int(state["epochs"])
         with torch.no_grad():
             self.policy.flat.copy_(torch.tensor(state["parameters"]))
-        moments = {name[5:]: torch.tensor(array) for name, array in state.items() if name.startswith("adam/")}
+        moments = {
+            name[5:]: torch.tensor(array)
+            for name, array in state.items()
+            if name.startswith("adam/")
+        }
         self._adam.state.clear()
         if moments:
             self._adam.state[self.policy.flat] = moments
@@ -249,9 +299,17 @@ class BehaviorCloning:
         seed: the run's seed.
     """
 
-    varying_state: ClassVar[tuple[str, ...]] = ("learner/adam/",)  # arrays that a state may have or lack
+    varying_state: ClassVar[tuple[str, ...]] = (
+        "learner/adam/",
+    )  # arrays that a state may have or lack
 
-    def __init__(self, settings: BehaviorCloningSettings, learner: Learner, demonstrations: Demonstrations, seed: int) -> None:
+    def __init__(
+        self,
+        settings: BehaviorCloningSettings,
+        learner: Learner,
+        demonstrations: Demonstrations,
+        seed: int,
+    ) -> None:
         self.settings, self.learner = settings, learner
         self.generation = 0
         training, held_out = demonstrations.split(settings.validation_fraction, seed)
@@ -273,12 +331,20 @@ class BehaviorCloning:
             return 0, 0
         self._losses["loss_held_out"] = loss = self.learner.mean_loss(self.held_out)
         if loss < self._best_loss:
-            self._best, self._best_loss, self._best_generation = self.learner.parameters(), loss, self.generation
+            self._best, self._best_loss, self._best_generation = (
+                self.learner.parameters(),
+                loss,
+                self.generation,
+            )
         return 0, 0
 
     def should_stop(self) -> str | None:
         patience = self.settings.patience
-        if self.held_out is not None and patience and self.generation - self._best_generation >= patience:
+        if (
+            self.held_out is not None
+            and patience
+            and self.generation - self._best_generation >= patience
+        ):
             return f"the held-out loss found no new minimum in {patience} generations"
         return None
 
@@ -295,9 +361,14 @@ class BehaviorCloning:
         return {"generation": np.array(self.generation)} | best | learner
 
     def restore(self, state: State) -> None:
-        self.generation, self._best_generation = int(state["generation"]), int(state["best_generation"])
+        self.generation, self._best_generation = (
+            int(state["generation"]),
+            int(state["best_generation"]),
+        )
         self._best, self._best_loss = state["best"], float(state["best_loss"])
-        self.learner.restore({name[8:]: array for name, array in state.items() if name.startswith("learner/")})
+        self.learner.restore(
+            {name[8:]: array for name, array in state.items() if name.startswith("learner/")}
+        )
 
 
 def _spread(row: NDArray[np.float32], spec: PolicySpec, seed: int) -> None:

@@ -43,13 +43,21 @@ class DAggerSettings(AggregationSettings):
     def check(self) -> None:
         super().check()
         if self.mixing_rounds < 1:
-            raise UserError(f"--mixing-rounds must be at least 1, got {self.mixing_rounds}; 15 is the default")
+            raise UserError(
+                f"--mixing-rounds must be at least 1, got {self.mixing_rounds}; 15 is the default"
+            )
         if not 0 <= self.mixing_factor < 1:
-            raise UserError(f"--mixing-factor must lie in [0, 1), got {self.mixing_factor}; 0.5 is the default")
+            raise UserError(
+                f"--mixing-factor must lie in [0, 1), got {self.mixing_factor}; 0.5 is the default"
+            )
         if not 0 < self.label_fraction <= 1:
-            raise UserError(f"--label-fraction must lie in (0, 1], got {self.label_fraction}; 1 labels every state")
+            raise UserError(
+                f"--label-fraction must lie in (0, 1], got {self.label_fraction}; 1 labels every state"
+            )
         if self.ensemble_size < 2:
-            raise UserError(f"--ensemble-size must be at least 2, got {self.ensemble_size}; 3 is the default")
+            raise UserError(
+                f"--ensemble-size must be at least 2, got {self.ensemble_size}; 3 is the default"
+            )
 
 
 class DAgger(Aggregation):
@@ -116,4 +124,6 @@ def _labelled(recorded: list[Recorded]) -> float:
 
 
 def _rows(transitions: Transitions, rows: NDArray[np.int64]) -> Transitions:
-    return Transitions(**{name: getattr(transitions, name)[rows] for name in transitions.__dataclass_fields__})
+    return Transitions(
+        **{name: getattr(transitions, name)[rows] for name in transitions.__dataclass_fields__}
+    )

@@ -30,7 +30,9 @@ class DARTSettings(AggregationSettings):
 
     def check(self) -> None:
         super().check()
-        if self.final_error is not None and not (math.isfinite(self.final_error) and self.final_error >= 0):
+        if self.final_error is not None and not (
+            math.isfinite(self.final_error) and self.final_error >= 0
+        ):
             raise UserError(
                 f"--final-error must not be negative, got {self.final_error}; leave it out to use the errors' own size"
             )
@@ -70,7 +72,9 @@ class DART(Aggregation):
         self._noise = state.get("noise")
 
 
-def error_covariance(done: NDArray[np.float64], wanted: NDArray[np.float64], total: float | None = None) -> NDArray[np.float64]:
+def error_covariance(
+    done: NDArray[np.float64], wanted: NDArray[np.float64], total: float | None = None
+) -> NDArray[np.float64]:
     """Sigma = mean of (pi(s) - pi*(s)) (pi(s) - pi*(s))^T over states, the paper's maximum likelihood estimate, (n, n).
 
     Args:
@@ -83,7 +87,9 @@ def error_covariance(done: NDArray[np.float64], wanted: NDArray[np.float64], tot
     return covariance if total is None or trace == 0 else covariance * (total / trace)
 
 
-def confusion(action: ActionSpec, done: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+def confusion(
+    action: ActionSpec, done: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """P(learner's option | expert's option) of every discrete choice, tables row by row after one another.
 
     One count is added where the two agree, so that an option that the expert never took is done as it is wanted.

@@ -44,7 +44,9 @@ class GuidedPolicySearchSettings(AggregationSettings):
         super().check()
         for name in ("kl_step", "policy_deviation"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise UserError(f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}; leave it out")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}; leave it out"
+                )
         if self.demonstrations or self.every != 1 or self.loss not in ("auto", "mse"):
             raise UserError(
                 "guided-policy-search fits by weighted squared errors what its own controllers do, got --demonstrations, "
@@ -61,7 +63,9 @@ class GuidedPolicySearch(Aggregation):
         super().__init__(settings, *arguments)
         self._precisions = np.zeros((0, 1))
         self._step = settings.kl_step
-        self._promised = self._judged = math.nan  # gain in return that the last controllers had, and the policy before them
+        self._promised = self._judged = (
+            math.nan
+        )  # gain in return that the last controllers had, and the policy before them
 
     def acting(self) -> Acting:
         return Acting(1.0, attraction=0.0 if self._learner is None else self._step)
@@ -76,9 +80,15 @@ class GuidedPolicySearch(Aggregation):
         metrics = {"return_controllers": controllers}
         if learner is not None:
             if math.isfinite(self._promised):
-                self._step = adapted(self._step, self.settings.kl_step, self._promised, policy - self._judged)
+                self._step = adapted(
+                    self._step, self.settings.kl_step, self._promised, policy - self._judged
+                )
             self._promised, self._judged = controllers - policy, policy
-            metrics |= {"return_policy": policy, "kl": float(np.mean([one.divergence for one in notes])), "kl_step": self._step}
+            metrics |= {
+                "return_policy": policy,
+                "kl": float(np.mean([one.divergence for one in notes])),
+                "kl_step": self._step,
+            }
         return metrics
 
     @property
@@ -88,7 +98,9 @@ class GuidedPolicySearch(Aggregation):
     def examples(self, transitions: Transitions) -> Examples:
         """The controllers' means, weighted by their precisions in units of halves of the range."""
         plain = super().examples(transitions)
-        weights = relative_weights(self._precisions.reshape(-1, self._num_controls, self._num_controls), self._reach())
+        weights = relative_weights(
+            self._precisions.reshape(-1, self._num_controls, self._num_controls), self._reach()
+        )
         import torch
 
         return Examples(plain.observations, plain.targets, torch.tensor(weights.astype(np.float32)))
@@ -115,10 +127,18 @@ def adapted(step: float, base: float, promised: float, gained: float) -> float:
     if not promised > 0:
         return step
     factor = promised / max(2 * (promised - gained), promised / (2 * _MOST_FACTOR))
-    return float(np.clip(step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR), base * _LEAST_SCALE, base * _MOST_SCALE))
+    return float(
+        np.clip(
+            step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR),
+            base * _LEAST_SCALE,
+            base * _MOST_SCALE,
+        )
+    )
 
 
-def relative_weights(precisions: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float64]:
+def relative_weights(
+    precisions: NDArray[np.float64], reach: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Weights of squared errors in halves of the range, of mean trace 1 a control, (num_examples, m, m).
 
     Precisions span decades where a system is touchy for a moment; none counts more than ten times the median.
@@ -130,5 +150,7 @@ def relative_weights(precisions: NDArray[np.float64], reach: NDArray[np.float64]
     weights = precisions * reach[:, None] * reach
     traces = np.trace(weights, axis1=1, axis2=2)
     weights = weights * np.minimum(1.0, _MOST_WEIGHT * np.median(traces) / traces)[:, None, None]
-    scaled: NDArray[np.float64] = weights / (np.trace(weights, axis1=1, axis2=2).mean() / len(reach))
+    scaled: NDArray[np.float64] = weights / (
+        np.trace(weights, axis1=1, axis2=2).mean() / len(reach)
+    )
     return scaled

@@ -28,7 +28,9 @@ class PLATOSettings(AggregationSettings):
     def check(self) -> None:
         super().check()
         if not (math.isfinite(self.attraction) and self.attraction > 0):
-            raise UserError(f"--attraction must be positive, got {self.attraction}; {PLATOSettings.attraction} is the default")
+            raise UserError(
+                f"--attraction must be positive, got {self.attraction}; {PLATOSettings.attraction} is the default"
+            )
 
 
 class PLATO(Aggregation):

@@ -41,10 +41,15 @@ class AIRL(GAIL):
         self._told_steps = Steps.joined(self.replay)
         return super()._learn()
 
-    def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _offsets(
+        self, expert: NDArray[np.int64], generated: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its density is 1."""
         batch = Steps.joined([self.expert_steps.at(expert), self._told_steps.at(generated)])
-        logs = [log_densities(one.actor, one.rows, batch.observations, batch.choices) for one in self._policies]
+        logs = [
+            log_densities(one.actor, one.rows, batch.observations, batch.choices)
+            for one in self._policies
+        ]
         return np.where(batch.absorbing, 0.0, self._mixed(logs))
 
     def _mixed(self, logs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -53,7 +58,10 @@ class AIRL(GAIL):
         Args:
             logs: of each generation's policies, (num_policies, num_densities).
         """
-        shares = [np.full(len(own), met.num_steps / max(1, len(own))) for own, met in zip(logs, self.replay, strict=True)]
+        shares = [
+            np.full(len(own), met.num_steps / max(1, len(own)))
+            for own, met in zip(logs, self.replay, strict=True)
+        ]
         return mixture_log_densities(np.concatenate(logs), np.concatenate(shares))
 
     def state(self) -> State:
@@ -62,7 +70,9 @@ class AIRL(GAIL):
             state["replay/rows"] = np.concatenate([one.rows for one in self._policies])
             state["replay/counts"] = np.array([len(one.rows) for one in self._policies])
             state["replay/means"] = np.array([one.actor.observation_mean for one in self._policies])
-            state["replay/inverse_stds"] = np.array([one.actor.observation_inverse_std for one in self._policies])
+            state["replay/inverse_stds"] = np.array(
+                [one.actor.observation_inverse_std for one in self._policies]
+            )
         return state
 
     def restore(self, state: State) -> None:
@@ -74,5 +84,9 @@ class AIRL(GAIL):
         rows, counts, means, inverse_stds = (state[name] for name in names)
         nothing = np.zeros(self.problem.dimension, np.float32)
         parts = np.split(rows, np.cumsum(counts)[:-1])
-        for own, steps, mean, inverse_std in zip(parts, self.replay, means, inverse_stds, strict=True):
-            self._policies.append(Sampled(own, Actor(self.problem.policy, nothing, mean, inverse_std), steps))
+        for own, steps, mean, inverse_std in zip(
+            parts, self.replay, means, inverse_stds, strict=True
+        ):
+            self._policies.append(
+                Sampled(own, Actor(self.problem.policy, nothing, mean, inverse_std), steps)
+            )

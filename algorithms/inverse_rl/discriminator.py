@@ -46,8 +46,12 @@ class Examples(NamedTuple):
 
     def at(self, rows: torch.Tensor) -> Examples:
         """Some of them."""
-        states, next_states = (None if part is None else part[rows] for part in (self.states, self.next_states))
-        return Examples(self.inputs[rows], states, next_states, self.next_absorbing[rows], self.offsets[rows])
+        states, next_states = (
+            None if part is None else part[rows] for part in (self.states, self.next_states)
+        )
+        return Examples(
+            self.inputs[rows], states, next_states, self.next_absorbing[rows], self.offsets[rows]
+        )
 
     @classmethod
     def joined(cls, parts: list[Examples]) -> Examples:
@@ -69,13 +73,18 @@ class RewardNetwork(TorchNetwork):
         nothing = (np.zeros(spec.num_inputs, np.float32), np.ones(spec.num_inputs, np.float32))
         super().__init__(spec.layer_sizes, reward.parameters, *nothing)
         self._reward, self._spectral_norm = reward, spectral_norm
-        self.masks: list[torch.Tensor] = []  # (batch, units) of the inputs and each hidden layer, while dropout is on
+        self.masks: list[
+            torch.Tensor
+        ] = []  # (batch, units) of the inputs and each hidden layer, while dropout is on
 
     def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         layers = super().layers()
         if not self._spectral_norm:
             return layers
-        return [(weights / torch.linalg.matrix_norm(weights, 2).clamp(min=1e-6), biases) for weights, biases in layers]
+        return [
+            (weights / torch.linalg.matrix_norm(weights, 2).clamp(min=1e-6), biases)
+            for weights, biases in layers
+        ]
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """(batch,) for (batch, num_inputs)."""
@@ -95,10 +104,14 @@ class RewardNetwork(TorchNetwork):
             parts = [part.reshape(-1) for layer in self.layers() for part in layer]
         return replace(self._reward, parameters=torch.cat(parts).detach().numpy().copy())
 
-    def standardised(self, steps: Steps, absorbing: NDArray[np.bool_], states: NDArray[np.float32]) -> torch.Tensor:
+    def standardised(
+        self, steps: Steps, absorbing: NDArray[np.bool_], states: NDArray[np.float32]
+    ) -> torch.Tensor:
         """Inputs as the kernel `rewards.score` makes them, (num_steps, num_inputs); an absorbing state is zeros and a 1."""
         reward = self._reward
-        rows = (reward.spec.inputs(states, steps.choices) - reward.input_mean) * reward.input_inverse_std
+        rows = (
+            reward.spec.inputs(states, steps.choices) - reward.input_mean
+        ) * reward.input_inverse_std
         rows = np.clip(rows, -OBSERVATION_CLIP, OBSERVATION_CLIP)
         rows[absorbing] = 0
         rows[absorbing, -1] = 1
@@ -126,13 +139,22 @@ class Discriminator:
     ) -> None:
         self.settings, self._seed, self._discount = settings, seed, discount
         self.network = RewardNetwork(reward, settings.spectral_norm)
-        self.potential = None if potential is None else RewardNetwork(potential, settings.spectral_norm)
-        self._leaves = {"reward": self.network.flat} | ({} if self.potential is None else {"potential": self.potential.flat})
-        self._adam = torch.optim.Adam(list(self._leaves.values()), lr=settings.reward_learning_rate, foreach=False)
+        self.potential = (
+            None if potential is None else RewardNetwork(potential, settings.spectral_norm)
+        )
+        self._leaves = {"reward": self.network.flat} | (
+            {} if self.potential is None else {"potential": self.potential.flat}
+        )
+        self._adam = torch.optim.Adam(
+            list(self._leaves.values()), lr=settings.reward_learning_rate, foreach=False
+        )
 
     def examples(self, steps: Steps) -> Examples:
         """Steps as tensors, with offsets of 0."""
-        rest = (torch.tensor(steps.next_absorbing.astype(np.float32)), torch.zeros(len(steps.absorbing)))
+        rest = (
+            torch.tensor(steps.next_absorbing.astype(np.float32)),
+            torch.zeros(len(steps.absorbing)),
+        )
         inputs = self.network.standardised(steps, steps.absorbing, steps.observations)
         if self.potential is None:
             return Examples(inputs, None, None, *rest)
@@ -153,7 +175,11 @@ class Discriminator:
         return logits + self._discount * there - here
 
     def fit(
-        self, expert: Examples, generated: Examples, generation: int, offsets: Offsets = lambda expert, generated: None
+        self,
+        expert: Examples,
+        generated: Examples,
+        generation: int,
+        offsets: Offsets = lambda expert, generated: None,
     ) -> dict[str, float]:
         """Gradient steps; returns metrics of the last one's batch.
 
@@ -169,7 +195,10 @@ class Discriminator:
         for step in range(settings.reward_steps):
             random = generator(derive_key(self._seed, "reward batches", generation), step)
             picked = [random.integers(len(part.inputs), size=size) for part in (expert, generated)]
-            drawn = [part.at(torch.tensor(rows)) for part, rows in zip((expert, generated), picked, strict=True)]
+            drawn = [
+                part.at(torch.tensor(rows))
+                for part, rows in zip((expert, generated), picked, strict=True)
+            ]
             batch, own = Examples.joined(drawn), offsets(*picked)
             if own is not None:
                 batch = batch._replace(offsets=torch.tensor(own.astype(np.float32)))
@@ -195,7 +224,11 @@ class Discriminator:
     def descend(self, loss: torch.Tensor) -> None:
         """One step of Adam on a loss and the weight decay."""
         if self.settings.reward_weight_decay:
-            squares = [(weights**2).sum() for network in self._networks() for weights, _ in network.layers()]
+            squares = [
+                (weights**2).sum()
+                for network in self._networks()
+                for weights, _ in network.layers()
+            ]
             loss = loss + self.settings.reward_weight_decay * torch.stack(squares).sum()
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -214,7 +247,10 @@ class Discriminator:
             shapes = [weights.shape[0] for weights, _ in network.layers()]
             shares = [settings.input_dropout] + [settings.dropout] * (len(shapes) - 1)
             network.masks = [
-                torch.tensor((random.random((size, width), np.float32) >= share).astype(np.float32) / (1 - share))
+                torch.tensor(
+                    (random.random((size, width), np.float32) >= share).astype(np.float32)
+                    / (1 - share)
+                )
                 for width, share in zip(shapes, shares, strict=True)
             ]
 
@@ -226,7 +262,9 @@ class Discriminator:
             return (shares * part[:size] + (1 - shares) * part[size:]).requires_grad_()
 
         inputs, nothing = between(batch.inputs), torch.zeros(size)
-        states, next_states = (None if part is None else between(part) for part in (batch.states, batch.next_states))
+        states, next_states = (
+            None if part is None else between(part) for part in (batch.states, batch.next_states)
+        )
         mixed = Examples(inputs, states, next_states, nothing, nothing)
         points = [part for part in mixed[:3] if part is not None]
         gradients = torch.autograd.grad(self.logits(mixed).sum(), points, create_graph=True)
@@ -237,7 +275,10 @@ class Discriminator:
         """Parameters and Adam's moments, as plain arrays."""
         state: State = {name: leaf.detach().numpy().copy() for name, leaf in self._leaves.items()}
         for name, leaf in self._leaves.items():
-            state |= {f"adam/{name}/{key}": value.numpy().copy() for key, value in self._adam.state.get(leaf, {}).items()}
+            state |= {
+                f"adam/{name}/{key}": value.numpy().copy()
+                for key, value in self._adam.state.get(leaf, {}).items()
+            }
         return state
 
     def restore(self, state: State) -> None:
@@ -247,6 +288,10 @@ class Discriminator:
             with torch.no_grad():
                 leaf.copy_(torch.tensor(state[name]))
             begin = f"adam/{name}/"
-            moments = {key[len(begin) :]: torch.tensor(array) for key, array in state.items() if key.startswith(begin)}
+            moments = {
+                key[len(begin) :]: torch.tensor(array)
+                for key, array in state.items()
+                if key.startswith(begin)
+            }
             if moments:
                 self._adam.state[leaf] = moments

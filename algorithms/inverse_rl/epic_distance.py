@@ -18,7 +18,12 @@ Reward = Callable[[Array, Array], Array]
 
 
 def canonical(
-    reward: Reward, observations: Array, choices: Array, next_observations: Array, anchors: tuple[Array, Array], discount: float
+    reward: Reward,
+    observations: Array,
+    choices: Array,
+    next_observations: Array,
+    anchors: tuple[Array, Array],
+    discount: float,
 ) -> Array:
     """R(s, a) + E[gamma R(s', A) - R(s, A) - gamma R(S, A)] of some steps, (num_steps,), for a reward of state and action.
 
@@ -37,7 +42,12 @@ def canonical(
 
     everywhere = float(expected(states).mean())
     own = reward(observations, choices)
-    return np.asarray(own + discount * expected(next_observations) - expected(observations) - discount * everywhere)
+    return np.asarray(
+        own
+        + discount * expected(next_observations)
+        - expected(observations)
+        - discount * everywhere
+    )
 
 
 def pearson_distance(first: Array, second: Array) -> float:

@@ -17,7 +17,9 @@ def expert_steps(demonstrations: Demonstrations, horizon: int, every: int, seed:
     """
     parts = []
     for index, trajectory in enumerate(demonstrations.trajectories):
-        first = int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
+        first = (
+            int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
+        )
         steps = over_horizon(trajectory, demonstrations, horizon)
         parts.append(steps.at(np.arange(first, steps.num_steps, every)))
     return Steps.joined(parts)
@@ -33,7 +35,9 @@ def over_horizon(trajectory: Trajectory, demonstrations: Demonstrations, horizon
     known = taken if ended else taken + 1
     seen[:known] = trajectory.observations[:known]
     choices = np.zeros((size, len(action.sizes)))
-    actions = np.where(trajectory.labelled[:taken, None], trajectory.targets[:taken], trajectory.actions[:taken])
+    actions = np.where(
+        trajectory.labelled[:taken, None], trajectory.targets[:taken], trajectory.actions[:taken]
+    )
     choices[:taken] = actions if action.kind == "box" else action.options(actions)
     next_absorbing = absorbing | (ended & (np.arange(size) == taken - 1))
     steps = Steps(seen[:-1], seen[1:], choices, absorbing, np.asarray(next_absorbing))

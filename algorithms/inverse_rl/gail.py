@@ -44,11 +44,15 @@ class GAIL:
         seed: int,
     ) -> None:
         self.settings, self.problem, self.generator = settings, problem, generator
-        self.expert_steps = steps = expert_steps(demonstrations, problem.horizon, settings.kept_every, seed)
+        self.expert_steps = steps = expert_steps(
+            demonstrations, problem.horizon, settings.kept_every, seed
+        )
         self.blank = problem.source
         alive = steps.at(np.flatnonzero(~steps.absorbing))
         reward, potential = (
-            None if part is None else LearnedReward.initial(part.spec, seed, alive.observations, alive.choices)
+            None
+            if part is None
+            else LearnedReward.initial(part.spec, seed, alive.observations, alive.choices)
             for part in (self.blank.learned, self.blank.potential)
         )
         assert reward is not None
@@ -67,7 +71,11 @@ class GAIL:
     @property
     def varying_state(self) -> tuple[str, ...]:
         """Beginnings of names of arrays that a state may have or lack."""
-        return ("discriminator/adam/", "replay/", *(f"generator/{name}" for name in self.generator.varying_state))
+        return (
+            "discriminator/adam/",
+            "replay/",
+            *(f"generator/{name}" for name in self.generator.varying_state),
+        )
 
     @property
     def reward(self) -> LearnedReward:
@@ -96,9 +104,13 @@ class GAIL:
 
     def _learn(self) -> dict[str, float]:
         """Learn from the expert's steps and the replay; returns metrics."""
-        return self.discriminator.fit(self.expert, Examples.joined(self._told), self.generation, self._offsets)
+        return self.discriminator.fit(
+            self.expert, Examples.joined(self._told), self.generation, self._offsets
+        )
 
-    def _offsets(self, expert: NDArray[np.int64], generated: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def _offsets(
+        self, expert: NDArray[np.int64], generated: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
         """What is taken off the logits of a batch, see `Discriminator.fit`: nothing."""
         return None
 
@@ -123,7 +135,9 @@ class GAIL:
 
     def state(self) -> State:
         state = {f"generator/{name}": array for name, array in self.generator.state().items()}
-        state |= {f"discriminator/{name}": array for name, array in self.discriminator.state().items()}
+        state |= {
+            f"discriminator/{name}": array for name, array in self.discriminator.state().items()
+        }
         if self.replay:
             joined = Steps.joined(self.replay)
             state |= {f"replay/{name}": array for name, array in joined._asdict().items()}

@@ -119,13 +119,21 @@ class Evolution:
         evaluations = pool.evaluate(candidates, finished, merge=False)
         records = evaluations.records
         if not np.isfinite(evaluations.fitness).any():
-            raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
+            raise WorkerError(
+                f"every member of generation {candidates.generation} failed: no fitness was finite"
+            )
         population = pool.population()
         members, steps = problem.samples(evaluations)
         known = members.tolist() if problem.policy.sampled else []
-        rows = np.array([population.row(member) for member in known], np.float32).reshape(-1, problem.dimension)
+        rows = np.array([population.row(member) for member in known], np.float32).reshape(
+            -1, problem.dimension
+        )
         self.strategy.tell(candidates, evaluations.fitness, population)
-        sampled = Sampled(rows, Actor(problem.policy, np.zeros(problem.dimension, np.float32), *problem.scaling()), steps)
+        sampled = Sampled(
+            rows,
+            Actor(problem.policy, np.zeros(problem.dimension, np.float32), *problem.scaling()),
+            steps,
+        )
         pool.merge(evaluations)
         fitness = records["fitness"][records["status"] == OK]
         metrics = {
@@ -136,7 +144,9 @@ class Evolution:
             "episode_return_mean": problem.take_return(),
             "failed_members": int(np.sum(records["status"] == FAILED)),
         }
-        return Improvement(sampled, int(records["steps"].sum()), int(records["episodes"].sum()), metrics)
+        return Improvement(
+            sampled, int(records["steps"].sum()), int(records["episodes"].sum()), metrics
+        )
 
     def parameters(self) -> NDArray[np.floating]:
         return self.strategy.parameters()
@@ -162,5 +172,9 @@ class PolicyGradient(PPO):
         assert isinstance(problem, SamplingProblem)
         actor = self.actor()
         env_steps, episodes = self.step(pool, finished)
-        sampled = Sampled(actor.parameters[None], actor, problem.recorded(self.trajectories, self.generation))
-        return Improvement(sampled, env_steps, episodes, {"episode_return_mean": self.metrics()["return_recorded"]})
+        sampled = Sampled(
+            actor.parameters[None], actor, problem.recorded(self.trajectories, self.generation)
+        )
+        return Improvement(
+            sampled, env_steps, episodes, {"episode_return_mean": self.metrics()["return_recorded"]}
+        )

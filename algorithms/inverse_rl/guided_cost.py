@@ -43,23 +43,31 @@ class GuidedCost(AIRL):
         super().__init__(*arguments)
         _, problem, _, demonstrations, self._seed = arguments
         whole = [
-            _padded(over_horizon(one, demonstrations, problem.horizon), problem.horizon) for one in demonstrations.trajectories
+            _padded(over_horizon(one, demonstrations, problem.horizon), problem.horizon)
+            for one in demonstrations.trajectories
         ]
         self._demonstrated = Steps.joined(whole)
         self._num_demonstrations = len(whole)
 
     def _take(self, sampled: Sampled) -> None:
         steps = sampled.steps
-        here, there = (part.reshape(-1, part.shape[-1]) for part in (steps.observations, steps.next_observations))
+        here, there = (
+            part.reshape(-1, part.shape[-1])
+            for part in (steps.observations, steps.next_observations)
+        )
         choices = steps.choices.reshape(-1, steps.choices.shape[-1])
-        self._remember(Steps(here, there, choices, steps.absorbing.ravel(), steps.next_absorbing.ravel()))
+        self._remember(
+            Steps(here, there, choices, steps.absorbing.ravel(), steps.next_absorbing.ravel())
+        )
         self._policies = [*self._policies, sampled][-self.settings.replay_generations :]
 
     def _learn(self) -> dict[str, float]:
         settings, count = self.settings, self._num_demonstrations
         steps = Steps.joined([self._demonstrated, *self.replay])
         known = torch.tensor(np.isfinite(steps.observations[:, 0]))
-        steps = Steps(np.nan_to_num(steps.observations), np.nan_to_num(steps.next_observations), *steps[2:])
+        steps = Steps(
+            np.nan_to_num(steps.observations), np.nan_to_num(steps.next_observations), *steps[2:]
+        )
         steps = steps._replace(choices=np.nan_to_num(steps.choices))
         inputs = self.discriminator.examples(steps).inputs
         log_q = self._log_densities(steps, known.numpy())
@@ -69,7 +77,12 @@ class GuidedCost(AIRL):
         generated = estimate_partition(returns[count:], log_q[count:])
         share = generated.effective_sample_size / generated.weights.size
         low, high = generated.interval(random)
-        found = {"effective_share": share, "log_z": generated.log_z, "log_z_low": low, "log_z_high": high}
+        found = {
+            "effective_share": share,
+            "log_z": generated.log_z,
+            "log_z_low": low,
+            "log_z_high": high,
+        }
         if settings.most_promising < 1:
             kept = max(1, round(settings.most_promising * generated.weights.size))
             found["log_z_bias"] = generated.most_promising(kept, returns[count:])[1]
@@ -80,7 +93,9 @@ class GuidedCost(AIRL):
             rewards = self._step_rewards(inputs, known)
             own = rewards.sum(dim=1)
             weights = self._weights(own.detach().numpy().astype(np.float64), log_q)
-            loss = (torch.tensor(weights.astype(np.float32)) * own).sum() - own[:count].mean()  # gradient of log Z - mean R
+            loss = (torch.tensor(weights.astype(np.float32)) * own).sum() - own[
+                :count
+            ].mean()  # gradient of log Z - mean R
             if settings.smoothness:
                 second = rewards[:, 2:] - 2 * rewards[:, 1:-1] + rewards[:, :-2]
                 loss = loss + settings.smoothness * (second**2).sum(dim=1).mean()
@@ -91,7 +106,9 @@ class GuidedCost(AIRL):
         found["return_margin"] = float(returns[:count].mean() - returns[count:].mean())
         return found
 
-    def _weights(self, returns: NDArray[np.float64], log_q: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _weights(
+        self, returns: NDArray[np.float64], log_q: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Weights of all trajectories, (num_trajectories,), whose sum is 1: the gradient of log Z is the weighted mean of dR.
 
         A draw comes from the policies, or, with the share of the demonstrations, from the model exp(R) / Z itself.
@@ -133,4 +150,6 @@ def _padded(steps: Steps, horizon: int) -> Steps:
         return steps
     here = np.full((left, steps.observations.shape[1]), np.nan, np.float32)
     nothing = np.zeros(left, bool)
-    return Steps.joined([steps, Steps(here, here, np.zeros((left, steps.choices.shape[1])), nothing, nothing)])
+    return Steps.joined(
+        [steps, Steps(here, here, np.zeros((left, steps.choices.shape[1])), nothing, nothing)]
+    )

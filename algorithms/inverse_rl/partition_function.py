@@ -34,7 +34,9 @@ class Partition:
         """1 / sum w^2: M where all weights are equal, 1 where one trajectory has all of it (Kong 1992)."""
         return float(1 / np.sum(self.weights**2))
 
-    def interval(self, generator: np.random.Generator, level: float = 0.95, num_resamples: int = 200) -> tuple[float, float]:
+    def interval(
+        self, generator: np.random.Generator, level: float = 0.95, num_resamples: int = 200
+    ) -> tuple[float, float]:
         """Bootstrap interval of log Z: resampled trajectories, percentiles."""
         top = self.log_weights.max()
         scaled = np.exp(self.log_weights - top)
@@ -78,9 +80,13 @@ def estimate_partition(returns: Array, log_densities: Array) -> Partition:
         ValueError: no trajectories, other shapes, or a value that is not finite.
     """
     if returns.ndim != 1 or returns.size == 0 or returns.shape != log_densities.shape:
-        raise ValueError(f"returns and log_densities must be (M,) with M >= 1, got {returns.shape} and {log_densities.shape}")
+        raise ValueError(
+            f"returns and log_densities must be (M,) with M >= 1, got {returns.shape} and {log_densities.shape}"
+        )
     if not (np.isfinite(returns).all() and np.isfinite(log_densities).all()):
-        raise ValueError("returns and log_densities must be finite: a deterministic policy has no density")
+        raise ValueError(
+            "returns and log_densities must be finite: a deterministic policy has no density"
+        )
     return _partition(returns - log_densities)
 
 

@@ -32,9 +32,13 @@ class RewardLearningSettings:
     def check(self) -> None:
         """Raises UserError for settings that learn nothing."""
         if not self.demonstrations:
-            raise UserError("--demonstrations must name at least one file, got none; collect some with esengine collect")
+            raise UserError(
+                "--demonstrations must name at least one file, got none; collect some with esengine collect"
+            )
         if self.trajectories is not None and self.trajectories < 1:
-            raise UserError(f"--trajectories must be at least 1, got {self.trajectories}; leave it out for all")
+            raise UserError(
+                f"--trajectories must be at least 1, got {self.trajectories}; leave it out for all"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,26 @@ class RewardNetworkSettings(RewardLearningSettings):
         super().check()
         for name in ("reward_steps", "replay_generations"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                )
         if not (math.isfinite(self.reward_learning_rate) and self.reward_learning_rate > 0):
-            raise UserError(f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.004 is usual")
+            raise UserError(
+                f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.004 is usual"
+            )
         self._check_weights("reward_weight_decay")
         if any(size < 1 for size in self.reward_hidden_sizes):
-            raise UserError(f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; use 64 64")
+            raise UserError(
+                f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; use 64 64"
+            )
 
     def _check_weights(self, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"--{name.replace('_', '-')} must not be negative, got {value}; 0 turns it off")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must not be negative, got {value}; 0 turns it off"
+                )
 
     @property
     def kept_every(self) -> int:
@@ -109,11 +121,15 @@ class DiscriminatorSettings(RewardNetworkSettings):
         super().check()
         for name in ("every", "reward_batch_size"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                )
         self._check_weights("gradient_penalty")
         for name in ("dropout", "input_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 turns it off")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 turns it off"
+                )
 
     @property
     def kept_every(self) -> int:
@@ -133,7 +149,9 @@ class GAILSettings(DiscriminatorSettings):
     def check(self) -> None:
         super().check()
         if self.samples_per_member < 1:
-            raise UserError(f"--samples-per-member must be at least 1, got {self.samples_per_member}; use 32")
+            raise UserError(
+                f"--samples-per-member must be at least 1, got {self.samples_per_member}; use 32"
+            )
 
     @property
     def sampling(self) -> Sampling:
@@ -169,13 +187,17 @@ class AIRLSettings(DiscriminatorSettings):
         super().check()
         for name in ("sampled_members", "samples_per_member"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                )
         if self.state_only and not self.shaping:
             raise UserError(
                 "--no-shaping leaves a reward of the state alone without what actions are worth; add --no-state-only"
             )
         if not 0 < self.discount <= 1:
-            raise UserError(f"--discount must lie in (0, 1], got {self.discount}; 0.99 is the default")
+            raise UserError(
+                f"--discount must lie in (0, 1], got {self.discount}; 0.99 is the default"
+            )
         self._check_weights("entropy_weight")
 
     @property
@@ -183,10 +205,16 @@ class AIRLSettings(DiscriminatorSettings):
         return Sampling(self.sampled_members, self.samples_per_member)
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes, state_only=self.state_only)
-        potential = RewardSpec(observation_dim, action, self.potential_hidden_sizes, state_only=True)
+        spec = RewardSpec(
+            observation_dim, action, self.reward_hidden_sizes, state_only=self.state_only
+        )
+        potential = RewardSpec(
+            observation_dim, action, self.potential_hidden_sizes, state_only=True
+        )
         shaped = LearnedReward.blank(potential) if self.shaping else None
-        return RewardSource(LearnedReward.blank(spec), 0.0, shaped, self.discount, self.entropy_weight)
+        return RewardSource(
+            LearnedReward.blank(spec), 0.0, shaped, self.discount, self.entropy_weight
+        )
 
 
 @dataclass(frozen=True)
@@ -215,11 +243,17 @@ class InverseRLSettings(RewardNetworkSettings):
     def check(self) -> None:
         super().check()
         if self.sampled_members < 2:
-            raise UserError(f"--sampled-members must be at least 2, got {self.sampled_members}; use 16")
+            raise UserError(
+                f"--sampled-members must be at least 2, got {self.sampled_members}; use 16"
+            )
         if not 0 <= self.least_effective_share < 1:
-            raise UserError(f"--least-effective-share must lie in [0, 1), got {self.least_effective_share}; 0 never waits")
+            raise UserError(
+                f"--least-effective-share must lie in [0, 1), got {self.least_effective_share}; 0 never waits"
+            )
         if not 0 < self.most_promising <= 1:
-            raise UserError(f"--most-promising must lie in (0, 1], got {self.most_promising}; 1 takes all")
+            raise UserError(
+                f"--most-promising must lie in (0, 1], got {self.most_promising}; 1 takes all"
+            )
         self._check_weights("smoothness", "monotonicity", "entropy_weight")
 
     @property

@@ -41,12 +41,18 @@ class TabularMDP:
     def __post_init__(self) -> None:
         num_states = self.initial.size
         if self.transitions.ndim != 3 or self.transitions.shape[::2] != (num_states, num_states):
-            raise ValueError(f"transitions must have shape ({num_states}, actions, {num_states}), got {self.transitions.shape}")
+            raise ValueError(
+                f"transitions must have shape ({num_states}, actions, {num_states}), got {self.transitions.shape}"
+            )
         for name, rows in (("transitions", self.transitions), ("initial", self.initial)):
             if (rows < 0).any() or not np.allclose(rows.sum(-1), 1):
-                raise ValueError(f"{name} must hold probabilities that add up to 1 along the last axis")
+                raise ValueError(
+                    f"{name} must hold probabilities that add up to 1 along the last axis"
+                )
         if self.horizon < 1 or not 0 < self.discount <= 1:
-            raise ValueError(f"horizon must be at least 1 and discount in (0, 1], got {self.horizon} and {self.discount}")
+            raise ValueError(
+                f"horizon must be at least 1 and discount in (0, 1], got {self.horizon} and {self.discount}"
+            )
 
     @property
     def num_states(self) -> int:
@@ -106,7 +112,9 @@ def causal_likelihood(mdp: TabularMDP, rewards: Array, visits: Array) -> tuple[f
         the value, and its (S, A) gradient with respect to the rewards.
     """
     policy, values = soft_policy(mdp, rewards)
-    return float(np.sum(visits * rewards) - mdp.initial @ values[0]), visits - expected_visits(mdp, policy)
+    return float(np.sum(visits * rewards) - mdp.initial @ values[0]), visits - expected_visits(
+        mdp, policy
+    )
 
 
 def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
@@ -121,7 +129,9 @@ def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
         and (S, A) expected discounted visits, which are the gradient of log Z with respect to the rewards.
     """
     horizon, gamma = mdp.horizon, mdp.discount
-    log_messages = np.zeros((horizon + 1, mdp.num_states))  # log of the sum over continuations from a state
+    log_messages = np.zeros(
+        (horizon + 1, mdp.num_states)
+    )  # log of the sum over continuations from a state
     log_actions = np.empty((horizon, mdp.num_states, mdp.num_actions))
     for t in reversed(range(horizon)):
         top = log_messages[t + 1].max()
@@ -131,17 +141,26 @@ def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
     log_first = np.log(np.maximum(mdp.initial, np.finfo(float).tiny)) + log_messages[0]
     log_z = float(log_sum_exp(log_first))
 
-    visits, states = np.zeros_like(rewards, float), np.where(mdp.initial > 0, np.exp(log_first - log_z), 0)
+    visits, states = (
+        np.zeros_like(rewards, float),
+        np.where(mdp.initial > 0, np.exp(log_first - log_z), 0),
+    )
     for t in range(horizon):
         here = states[:, None] * np.exp(log_actions[t] - log_messages[t, :, None])
         visits += gamma**t * here
-        tilted = mdp.transitions * np.exp(log_messages[t + 1] - log_messages[t + 1].max())  # luck is favoured
+        tilted = mdp.transitions * np.exp(
+            log_messages[t + 1] - log_messages[t + 1].max()
+        )  # luck is favoured
         states = np.einsum("sa,san->n", here, tilted / tilted.sum(-1, keepdims=True))
     return log_z, visits
 
 
 def fit_rewards(
-    mdp: TabularMDP, visits: Array, penalty: float = 1e-6, tolerance: float = 1e-8, max_steps: int = 20_000
+    mdp: TabularMDP,
+    visits: Array,
+    penalty: float = 1e-6,
+    tolerance: float = 1e-8,
+    max_steps: int = 20_000,
 ) -> Array:
     """(S, A) rewards under which the maximum causal entropy policy visits what the expert visits.
 
@@ -195,7 +214,9 @@ def sample_trajectories(
     """
     states = np.empty((num_trajectories, mdp.horizon + 1), np.int64)
     actions = np.empty((num_trajectories, mdp.horizon), np.int64)
-    states[:, 0] = _draw(np.broadcast_to(mdp.initial, (num_trajectories, mdp.num_states)), generator)
+    states[:, 0] = _draw(
+        np.broadcast_to(mdp.initial, (num_trajectories, mdp.num_states)), generator
+    )
     for t in range(mdp.horizon):
         actions[:, t] = _draw(policy[t, states[:, t]], generator)
         states[:, t + 1] = _draw(mdp.transitions[states[:, t], actions[:, t]], generator)

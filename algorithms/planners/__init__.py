@@ -8,4 +8,14 @@ from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.mppi import MPPI
 from esengine.algorithms.planners.skills import SkillExpert, SkillPlanner
 
-__all__ = ["ILQR", "MPPI", "CrossEntropy", "GuidedExpert", "Plan", "Planner", "PlannerExpert", "SkillExpert", "SkillPlanner"]
+__all__ = [
+    "ILQR",
+    "MPPI",
+    "CrossEntropy",
+    "GuidedExpert",
+    "Plan",
+    "Planner",
+    "PlannerExpert",
+    "SkillExpert",
+    "SkillPlanner",
+]

@@ -60,12 +60,17 @@ class Attraction:
 
     def costs(self, dynamics: Dynamics, controls: NDArray[np.float64]) -> NDArray[np.float64]:
         """The cost of each of ``controls`` (num_candidates, num_controls)."""
-        costs: NDArray[np.float64] = 0.5 * ((controls - self.target) ** 2 * self.precision(dynamics)).sum(axis=1)
+        costs: NDArray[np.float64] = 0.5 * (
+            (controls - self.target) ** 2 * self.precision(dynamics)
+        ).sum(axis=1)
         return costs
 
 
 def returns_of(
-    dynamics: Dynamics, state: NDArray[np.float64], candidates: NDArray[np.float64], attraction: Attraction | None
+    dynamics: Dynamics,
+    state: NDArray[np.float64],
+    candidates: NDArray[np.float64],
+    attraction: Attraction | None,
 ) -> NDArray[np.float64]:
     """What candidates (num_candidates, horizon, num_controls) gain, less the cost of the attraction."""
     returns = dynamics.returns(state, candidates)
@@ -101,12 +106,16 @@ class Planner(Protocol):
         """
 
 
-def first_guess(dynamics: Dynamics, horizon: int, guess: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def first_guess(
+    dynamics: Dynamics, horizon: int, guess: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     """The guess within the bounds, or the middle of the bounds, (horizon, num_controls)."""
     if guess is None:
         return np.tile((dynamics.low + dynamics.high) / 2, (horizon, 1))
     if guess.shape != (horizon, dynamics.low.size):
-        raise ValueError(f"the guess must have shape {(horizon, dynamics.low.size)}, got {guess.shape}")
+        raise ValueError(
+            f"the guess must have shape {(horizon, dynamics.low.size)}, got {guess.shape}"
+        )
     return np.clip(guess, dynamics.low, dynamics.high)
 
 
@@ -121,10 +130,14 @@ def check_positive(**values: float) -> None:
     """Raises UserError unless every value, named by its field, is positive and finite."""
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0):
-            raise UserError(f"--planner-arg {name} must be positive, got {value}; leave it out for its default")
+            raise UserError(
+                f"--planner-arg {name} must be positive, got {value}; leave it out for its default"
+            )
 
 
 def check_correlation(noise_correlation: float) -> None:
     """Raises UserError unless it is a correlation that leaves something to draw."""
     if not 0 <= noise_correlation < 1:
-        raise UserError(f"--planner-arg noise_correlation must be in [0, 1), got {noise_correlation}; 0 draws every step anew")
+        raise UserError(
+            f"--planner-arg noise_correlation must be in [0, 1), got {noise_correlation}; 0 draws every step anew"
+        )

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Attraction, Plan, check_positive, first_guess, returns_of
+from esengine.algorithms.planners.contract import (
+    Attraction,
+    Plan,
+    check_positive,
+    first_guess,
+    returns_of,
+)
 from esengine.algorithms.planners.sampling import SamplingPlanner
 from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics
@@ -36,9 +42,13 @@ class CrossEntropy(SamplingPlanner):
         super().check(dynamics)
         check_positive(least_sigma=self.least_sigma)
         if self.num_candidates < 2:
-            raise UserError(f"--planner-arg num_candidates must be at least 2 elites, got {self.num_candidates}; use 2 or more")
+            raise UserError(
+                f"--planner-arg num_candidates must be at least 2 elites, got {self.num_candidates}; use 2 or more"
+            )
         if not 0 < self.elite_fraction <= 1:
-            raise UserError(f"--planner-arg elite_fraction must be in (0, 1], got {self.elite_fraction}; 0.1 is the default")
+            raise UserError(
+                f"--planner-arg elite_fraction must be in (0, 1], got {self.elite_fraction}; 0.1 is the default"
+            )
 
     def plan(
         self,

@@ -45,7 +45,9 @@ class PlannerExpert:
         """The control for a state, (num_controls,)."""
         self._state = state
         guess = None if self.plan is None else self.plan.shifted()
-        self.plan = self.planner.plan(self.dynamics, state, guess, derive_seed(self._key, self._step))
+        self.plan = self.planner.plan(
+            self.dynamics, state, guess, derive_seed(self._key, self._step)
+        )
         self._step += 1
         control: NDArray[np.float64] = self.plan.controls[0]
         return control

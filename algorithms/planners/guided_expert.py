@@ -38,7 +38,9 @@ class Notes(NamedTuple):
     @classmethod
     def unpacked(cls, notes: NDArray[np.float64], num_controls: int) -> Notes:
         numbers = notes[:3].tolist()
-        return cls(numbers[0], numbers[1], numbers[2], notes[3:].reshape(-1, num_controls, num_controls))
+        return cls(
+            numbers[0], numbers[1], numbers[2], notes[3:].reshape(-1, num_controls, num_controls)
+        )
 
 
 class GuidedExpert:
@@ -51,10 +53,16 @@ class GuidedExpert:
         num_steps: of an episode at most.
     """
 
-    def __init__(self, planner: Planner, dynamics: ObservableDynamics, deviation: float, num_steps: int) -> None:
+    def __init__(
+        self, planner: Planner, dynamics: ObservableDynamics, deviation: float, num_steps: int
+    ) -> None:
         self._ilqr = ILQR()
         self._ilqr.check(dynamics)
-        self._planner, self._dynamics, self._num_steps = PlannerExpert(planner, dynamics), dynamics, num_steps
+        self._planner, self._dynamics, self._num_steps = (
+            PlannerExpert(planner, dynamics),
+            dynamics,
+            num_steps,
+        )
         self._P = np.diag(1 / (deviation * (dynamics.high - dynamics.low) / 2) ** 2)
         self._actor: Actor | None = None
         self._kl_step = 0.0
@@ -78,7 +86,13 @@ class GuidedExpert:
             if after.terminated[0]:
                 break
         self._controller = local_controller(
-            self._ilqr, self._dynamics, start, np.array(controls), self._actor, self._P, self._kl_step
+            self._ilqr,
+            self._dynamics,
+            start,
+            np.array(controls),
+            self._actor,
+            self._P,
+            self._kl_step,
         )
         self._policy_return = np.nan if self._actor is None else self._return_of_policy(start)
 
@@ -86,7 +100,9 @@ class GuidedExpert:
         """The controller's mean for the state that the environment is in."""
         assert self._env is not None
         assert self._controller is not None
-        self._mean = self._clipped(self._controller.mean(self._step, self._dynamics.state_of(self._env)))
+        self._mean = self._clipped(
+            self._controller.mean(self._step, self._dynamics.state_of(self._env))
+        )
         self._step += 1
         return self._dynamics.action_of(self._mean)
 
@@ -95,15 +111,21 @@ class GuidedExpert:
         assert self._controller is not None
         t = min(self._step, len(self._controller.controls)) - 1
         factor = np.linalg.cholesky(np.linalg.inv(self._controller.precisions[t]))
-        drawn = self._mean + factor @ self._random.standard_normal(self._mean.size)  # ~ N(mean, Sigma_t)
+        drawn = self._mean + factor @ self._random.standard_normal(
+            self._mean.size
+        )  # ~ N(mean, Sigma_t)
         return self._dynamics.action_of(self._clipped(drawn))
 
     def notes(self) -> NDArray[np.float64]:
         """See `Notes`, for the steps that were asked about."""
         controller = self._controller
         assert controller is not None
-        taken = controller.precisions[np.minimum(np.arange(self._step), len(controller.controls) - 1)]
-        return Notes(float(self._policy_return), controller.expected_return, controller.divergence, taken).packed()
+        taken = controller.precisions[
+            np.minimum(np.arange(self._step), len(controller.controls) - 1)
+        ]
+        return Notes(
+            float(self._policy_return), controller.expected_return, controller.divergence, taken
+        ).packed()
 
     def _clipped(self, control: NDArray[np.float64]) -> NDArray[np.float64]:
         clipped: NDArray[np.float64] = np.clip(control, self._dynamics.low, self._dynamics.high)
@@ -111,7 +133,11 @@ class GuidedExpert:
 
     def _return_of_policy(self, start: NDArray[np.float64]) -> float:
         assert self._actor is not None
-        policy, state, total = PolicyCost(self._dynamics, self._actor, self._P, 1.0), start[None], 0.0
+        policy, state, total = (
+            PolicyCost(self._dynamics, self._actor, self._P, 1.0),
+            start[None],
+            0.0,
+        )
         for _ in range(self._num_steps):
             after = self._dynamics.step(state, policy.means(state))
             state, total = after.states, total + float(after.rewards[0])

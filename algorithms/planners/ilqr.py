@@ -13,8 +13,19 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Attraction, Plan, check_counts, check_positive, first_guess
-from esengine.algorithms.planners.quadratic_expansion import AnalyticDynamics, Expansion, convex, expand
+from esengine.algorithms.planners.contract import (
+    Attraction,
+    Plan,
+    check_counts,
+    check_positive,
+    first_guess,
+)
+from esengine.algorithms.planners.quadratic_expansion import (
+    AnalyticDynamics,
+    Expansion,
+    convex,
+    expand,
+)
 from esengine.algorithms.planners.riccati import Feedback, backward
 from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics
@@ -26,7 +37,9 @@ _LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 1e6
 class ExtraCost(Protocol):
     """A cost beside the environment's rewards."""
 
-    def add(self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]) -> None:
+    def add(
+        self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> None:
         """Add its derivatives to those along a trajectory, in place.
 
         Args:
@@ -35,7 +48,9 @@ class ExtraCost(Protocol):
             controls: (horizon, num_controls).
         """
 
-    def costs(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def costs(
+        self, states: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Of each candidate, (num_candidates,), from its states (num_candidates, horizon + 1, state_size) and its controls."""
 
 
@@ -59,7 +74,11 @@ class ILQR:
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner, and where derivatives mean nothing."""
         check_counts(horizon=self.horizon, num_iterations=self.num_iterations)
-        check_positive(coordinate_step=self.coordinate_step, control_step=self.control_step, tolerance=self.tolerance)
+        check_positive(
+            coordinate_step=self.coordinate_step,
+            control_step=self.control_step,
+            tolerance=self.tolerance,
+        )
         if self.control_step > 0.5:
             raise UserError(
                 f"--planner-arg control_step must be at most 0.5 of half the range, got {self.control_step}; use 0.01"
@@ -79,10 +98,19 @@ class ILQR:
         attraction: Attraction | None = None,
     ) -> Plan:
         controls = first_guess(dynamics, self.horizon, guess)
-        return self.improve(dynamics, state, controls, None if attraction is None else _FirstControl(dynamics, attraction))
+        return self.improve(
+            dynamics,
+            state,
+            controls,
+            None if attraction is None else _FirstControl(dynamics, attraction),
+        )
 
     def improve(
-        self, dynamics: Dynamics, state: NDArray[np.float64], controls: NDArray[np.float64], extra: ExtraCost | None = None
+        self,
+        dynamics: Dynamics,
+        state: NDArray[np.float64],
+        controls: NDArray[np.float64],
+        extra: ExtraCost | None = None,
     ) -> Plan:
         """A better plan than ``controls`` (any horizon, num_controls) from ``state`` (state_size,), with its feedback.
 
@@ -91,7 +119,10 @@ class ILQR:
         regularization, n = 0.0, dynamics.num_coordinates
         nominal = follow(dynamics, state[None], controls[None], extra)
         states, value = nominal.states[0], float(nominal.returns[0])
-        expansion, law = self._expand(dynamics, states, controls, extra), Feedback.none(len(controls), n, controls.shape[1])
+        expansion, law = (
+            self._expand(dynamics, states, controls, extra),
+            Feedback.none(len(controls), n, controls.shape[1]),
+        )
         for _ in range(self.num_iterations):
             found = backward(expansion, controls, dynamics.low, dynamics.high, regularization)
             if found is None:
@@ -101,9 +132,15 @@ class ILQR:
                 continue
             law = found
             tried = Law(
-                controls + _LENGTHS[:, None, None] * law.openings, law.gains, states[:-1, :n], dynamics.low, dynamics.high
+                controls + _LENGTHS[:, None, None] * law.openings,
+                law.gains,
+                states[:-1, :n],
+                dynamics.low,
+                dynamics.high,
             )
-            outcome = follow(dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, extra, tried)
+            outcome = follow(
+                dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, extra, tried
+            )
             returns = np.where(np.isnan(outcome.returns), -np.inf, outcome.returns)
             best = int(np.argmax(returns))
             gain = float(returns[best]) - value
@@ -113,14 +150,22 @@ class ILQR:
                 regularization = max(_LEAST_REGULARIZATION, 10 * regularization)
                 continue
             regularization = 0.0 if regularization <= _LEAST_REGULARIZATION else regularization / 10
-            controls, states, value = outcome.controls[best], outcome.states[best], float(returns[best])
+            controls, states, value = (
+                outcome.controls[best],
+                outcome.states[best],
+                float(returns[best]),
+            )
             if gain <= self.tolerance * abs(value):
                 break
             expansion = self._expand(dynamics, states, controls, extra)
         return Plan(controls, value, states, law.gains, law.precisions)
 
     def feedback(
-        self, dynamics: Dynamics, states: NDArray[np.float64], controls: NDArray[np.float64], extra: ExtraCost | None = None
+        self,
+        dynamics: Dynamics,
+        states: NDArray[np.float64],
+        controls: NDArray[np.float64],
+        extra: ExtraCost | None = None,
     ) -> Feedback:
         """The feedback along a trajectory, by the least regularization that gives one.
 
@@ -163,12 +208,16 @@ class _FirstControl:
     dynamics: Dynamics
     attraction: Attraction
 
-    def add(self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]) -> None:
+    def add(
+        self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> None:
         n, precision = self.dynamics.num_coordinates, self.attraction.precision(self.dynamics)
         expansion.gradients[0, n:] += precision * (controls[0] - self.attraction.target)
         expansion.hessians[0, n:, n:] += np.diag(precision)
 
-    def costs(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def costs(
+        self, states: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         return self.attraction.costs(self.dynamics, controls[:, 0])
 
 
@@ -183,7 +232,9 @@ class Law(NamedTuple):
 
     def at(self, t: int, states: NDArray[np.float64]) -> NDArray[np.float64]:
         away = states[:, : self.coordinates.shape[1]] - self.coordinates[t]
-        controls: NDArray[np.float64] = np.clip(self.controls[:, t] + away @ self.gains[t].T, self.low, self.high)
+        controls: NDArray[np.float64] = np.clip(
+            self.controls[:, t] + away @ self.gains[t].T, self.low, self.high
+        )
         return controls
 
 

@@ -48,7 +48,9 @@ class Controller(NamedTuple):
     def mean(self, step: int, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """The control for a state at a step, (num_controls,), not yet within bounds; the last one's goes on."""
         t, n = min(step, len(self.controls) - 1), self.gains.shape[2]
-        control: NDArray[np.float64] = self.controls[t] + self.gains[t] @ (state[:n] - self.states[t, :n])
+        control: NDArray[np.float64] = self.controls[t] + self.gains[t] @ (
+            state[:n] - self.states[t, :n]
+        )
         return control
 
 
@@ -73,11 +75,15 @@ class PolicyCost:
         spec, actor = self.actor.spec, self.actor
         sizes = np.array(spec.layer_sizes)
         scaling = (actor.observation_mean, actor.observation_inverse_std)
-        outputs = forward_reference(actor.parameters, sizes, self.dynamics.observe(states), *scaling)
+        outputs = forward_reference(
+            actor.parameters, sizes, self.dynamics.observe(states), *scaling
+        )
         means = spec.action.center() + spec.action.reach() * outputs.astype(np.float64)
         return np.clip(means, self.dynamics.low, self.dynamics.high)
 
-    def add(self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]) -> None:
+    def add(
+        self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> None:
         n, P = self.dynamics.num_coordinates, self.eta * self.precision
         J = self._jacobians(states[:-1])
         apart = (controls - self.means(states[:-1])) @ P
@@ -89,10 +95,16 @@ class PolicyCost:
         expansion.hessians[:, :n, n:] -= PJ.transpose(0, 2, 1)
         expansion.hessians[:, n:, n:] += P
 
-    def costs(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def costs(
+        self, states: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         count, horizon, size = controls.shape
-        apart = controls - self.means(states[:, :-1].reshape(count * horizon, -1)).reshape(count, horizon, size)
-        costs: NDArray[np.float64] = 0.5 * self.eta * np.einsum("cti,ij,ctj->c", apart, self.precision, apart)
+        apart = controls - self.means(states[:, :-1].reshape(count * horizon, -1)).reshape(
+            count, horizon, size
+        )
+        costs: NDArray[np.float64] = (
+            0.5 * self.eta * np.einsum("cti,ij,ctj->c", apart, self.precision, apart)
+        )
         return costs
 
     def _jacobians(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,11 +114,15 @@ class PolicyCost:
         offsets = _STEP * np.concatenate([np.eye(n), -np.eye(n)])
         moved[:, :, :n] += offsets
         means = self.means(moved.reshape(-1, states.shape[1])).reshape(len(states), 2 * n, -1)
-        jacobians: NDArray[np.float64] = ((means[:, :n] - means[:, n:]) / (2 * _STEP)).transpose(0, 2, 1)
+        jacobians: NDArray[np.float64] = ((means[:, :n] - means[:, n:]) / (2 * _STEP)).transpose(
+            0, 2, 1
+        )
         return jacobians
 
 
-def divergence(mean_distances: NDArray[np.float64], precisions: NDArray[np.float64], P: NDArray[np.float64]) -> float:
+def divergence(
+    mean_distances: NDArray[np.float64], precisions: NDArray[np.float64], P: NDArray[np.float64]
+) -> float:
     """Mean over steps of KL(N(u, Sigma_t) || N(mu, P^-1)) in nats.
 
     Args:
@@ -148,7 +164,9 @@ def local_controller(
     best = None
     for _ in range(_BISECTIONS):
         eta = math.exp((low + high) / 2)
-        found = _solved(ilqr, dynamics, start, controls, PolicyCost(dynamics, actor, P, eta), P, eta)
+        found = _solved(
+            ilqr, dynamics, start, controls, PolicyCost(dynamics, actor, P, eta), P, eta
+        )
         if found.divergence <= kl_step:
             best, high = found, math.log(eta)
         else:
@@ -170,8 +188,17 @@ def _solved(
     assert plan.states is not None
     law = ilqr.feedback(dynamics, plan.states, plan.controls, cost)
     precisions = law.precisions / eta + (P if cost is None else 0.0)
-    apart = np.zeros_like(plan.controls) if cost is None else plan.controls - cost.means(plan.states[:-1])
+    apart = (
+        np.zeros_like(plan.controls)
+        if cost is None
+        else plan.controls - cost.means(plan.states[:-1])
+    )
     price = 0.0 if cost is None else float(cost.costs(plan.states[None], plan.controls[None])[0])
     return Controller(
-        plan.states, plan.controls, law.gains, precisions, plan.expected_return + price, divergence(apart, precisions, P)
+        plan.states,
+        plan.controls,
+        law.gains,
+        precisions,
+        plan.expected_return + price,
+        divergence(apart, precisions, P),
     )

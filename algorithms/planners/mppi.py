@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import Attraction, Plan, check_positive, first_guess, returns_of
+from esengine.algorithms.planners.contract import (
+    Attraction,
+    Plan,
+    check_positive,
+    first_guess,
+    returns_of,
+)
 from esengine.algorithms.planners.sampling import SamplingPlanner
 from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics
@@ -34,7 +40,9 @@ class MPPI(SamplingPlanner):
         super().check(dynamics)
         check_positive(temperature=self.temperature)
         if not self.control_cost >= 0:
-            raise UserError(f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 leaves it out")
+            raise UserError(
+                f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 leaves it out"
+            )
 
     def plan(
         self,
@@ -53,8 +61,13 @@ class MPPI(SamplingPlanner):
             costs = -returns_of(dynamics, state, candidates, attraction)
             temperature = self.temperature * (spread(costs) if self.relative_temperature else 1.0)
             if self.control_cost > 0:
-                drift, noise = (self._whitened(x / (self.sigma * reach)) for x in (mean - middle, candidates - mean))
-                costs = costs + self.control_cost * temperature * (drift * noise).sum(axis=(1, 2))  # lambda u Sigma^-1 e
+                drift, noise = (
+                    self._whitened(x / (self.sigma * reach))
+                    for x in (mean - middle, candidates - mean)
+                )
+                costs = costs + self.control_cost * temperature * (drift * noise).sum(
+                    axis=(1, 2)
+                )  # lambda u Sigma^-1 e
             mean = np.tensordot(weights(costs, temperature), candidates, 1)  # U + sum_k w_k e_k
         mean = np.clip(mean, dynamics.low, dynamics.high)
         return Plan(mean, float(returns_of(dynamics, state, mean[None], attraction)[0]))

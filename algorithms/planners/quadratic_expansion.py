@@ -54,10 +54,14 @@ def expand(
     """
     n, m = dynamics.num_coordinates, controls.shape[1]
     size = n + m
-    steps = np.concatenate([np.full(n, coordinate_step), control_step * (dynamics.high - dynamics.low) / 2])
+    steps = np.concatenate(
+        [np.full(n, coordinate_step), control_step * (dynamics.high - dynamics.low) / 2]
+    )
     inside = np.clip(controls, dynamics.low + steps[n:], dynamics.high - steps[n:])
     axes = np.diag(steps)
-    rows, columns = np.triu_indices(size, 1) if cross_terms else (np.empty(0, int), np.empty(0, int))
+    rows, columns = (
+        np.triu_indices(size, 1) if cross_terms else (np.empty(0, int), np.empty(0, int))
+    )
     both = axes[rows] + axes[columns]
     offsets = np.concatenate([np.zeros((1, size)), axes, -axes, both, -both])  # (num_offsets, size)
     points = np.repeat(states[:, None], len(offsets), axis=1)
@@ -67,17 +71,24 @@ def expand(
     after = transitions.states[:, :n].reshape(len(states), len(offsets), n)
     costs = -transitions.rewards.reshape(len(states), len(offsets))
     here, up, down = costs[:, :1], costs[:, 1 : 1 + size], costs[:, 1 + size : 1 + 2 * size]
-    jacobians = ((after[:, 1 : 1 + size] - after[:, 1 + size : 1 + 2 * size]) / (2 * steps)[:, None]).transpose(0, 2, 1)
+    jacobians = (
+        (after[:, 1 : 1 + size] - after[:, 1 + size : 1 + 2 * size]) / (2 * steps)[:, None]
+    ).transpose(0, 2, 1)
     gradients = (up - down) / (2 * steps)
     hessians = np.zeros((len(states), size, size))
     diagonal = np.arange(size)
     hessians[:, diagonal, diagonal] = (up - 2 * here + down) / steps**2
     if cross_terms:
-        forth, back = costs[:, 1 + 2 * size : 1 + 2 * size + len(rows)], costs[:, 1 + 2 * size + len(rows) :]
+        forth, back = (
+            costs[:, 1 + 2 * size : 1 + 2 * size + len(rows)],
+            costs[:, 1 + 2 * size + len(rows) :],
+        )
         alone = up[:, rows] + down[:, rows] + up[:, columns] + down[:, columns] - 2 * here
         mixed = (forth + back - alone) / (2 * steps[rows] * steps[columns])
         hessians[:, rows, columns] = hessians[:, columns, rows] = mixed
-    gradients[:, n:] += np.einsum("tij,tj->ti", hessians[:, n:, n:], controls - inside)  # back at the bound itself
+    gradients[:, n:] += np.einsum(
+        "tij,tj->ti", hessians[:, n:, n:], controls - inside
+    )  # back at the bound itself
     return Expansion(jacobians, gradients, hessians)
 
 
@@ -86,5 +97,7 @@ def convex(hessians: NDArray[np.float64]) -> NDArray[np.float64]:
     values, vectors = np.linalg.eigh(hessians)
     if (values >= 0).all():
         return hessians
-    nearest: NDArray[np.float64] = np.einsum("tik,tk,tjk->tij", vectors, np.maximum(values, 0), vectors)
+    nearest: NDArray[np.float64] = np.einsum(
+        "tik,tk,tjk->tij", vectors, np.maximum(values, 0), vectors
+    )
     return nearest

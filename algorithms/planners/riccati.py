@@ -31,7 +31,11 @@ class Feedback(NamedTuple):
     def none(cls, horizon: int, num_coordinates: int, num_controls: int) -> Feedback:
         """The feedback that changes nothing."""
         gains = np.zeros((horizon, num_controls, num_coordinates))
-        return cls(np.zeros((horizon, num_controls)), gains, np.zeros((horizon, num_controls, num_controls)))
+        return cls(
+            np.zeros((horizon, num_controls)),
+            gains,
+            np.zeros((horizon, num_controls, num_controls)),
+        )
 
 
 def backward(
@@ -71,8 +75,16 @@ def solve_backward(
     """Write the feedback; False if some Q_uu is not positive definite. Letters as in Tassa et al. 2014, equations 5 and 11."""
     horizon, m = controls.shape
     n = jacobians.shape[1]
-    v, V = np.zeros((n, 1)), np.zeros((n, n))  # gradient and Hessian of the cost to go, V_x and V_xx
-    q, Q, Vf, G = np.zeros((n + m, 1)), np.zeros((n + m, n + m)), np.zeros((n, n + m)), np.zeros((m, n))
+    v, V = (
+        np.zeros((n, 1)),
+        np.zeros((n, n)),
+    )  # gradient and Hessian of the cost to go, V_x and V_xx
+    q, Q, Vf, G = (
+        np.zeros((n + m, 1)),
+        np.zeros((n + m, n + m)),
+        np.zeros((n, n + m)),
+        np.zeros((m, n)),
+    )
     g, H, free = np.zeros((m, 1)), np.zeros((m, m)), np.ones(m, np.bool_)
     for t in range(horizon - 1, -1, -1):
         f, k, K, Q_uu = jacobians[t], openings[t], gains[t], precisions[t]
@@ -154,7 +166,9 @@ def solve_bounded(
         if slope > -1e-24:
             return True
         value, length = _value(H, g, x), 2.0
-        while length == 2.0 or (_value(H, g, moved) > value + 0.1 * length * slope and length > 1e-6):
+        while length == 2.0 or (
+            _value(H, g, moved) > value + 0.1 * length * slope and length > 1e-6
+        ):
             length *= 0.5
             for i in range(m):
                 moved[i] = min(max(x[i] + length * newton[i, 0], low[i]), high[i])
@@ -175,7 +189,9 @@ def _value(H: NDArray[np.float64], g: NDArray[np.float64], x: NDArray[np.float64
 
 
 @kernel
-def _solve_free(H: NDArray[np.float64], free: NDArray[np.bool_], right: NDArray[np.float64]) -> bool:
+def _solve_free(
+    H: NDArray[np.float64], free: NDArray[np.bool_], right: NDArray[np.float64]
+) -> bool:
     """Overwrite ``right`` (m, columns) by the solution of H x = right in the free rows, and by 0 in the others.
 
     By a Cholesky decomposition; False if the free part of H is not positive definite.

@@ -31,12 +31,21 @@ class SamplingPlanner:
 
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
-        check_counts(horizon=self.horizon, num_candidates=self.num_candidates, num_iterations=self.num_iterations)
+        check_counts(
+            horizon=self.horizon,
+            num_candidates=self.num_candidates,
+            num_iterations=self.num_iterations,
+        )
         check_positive(sigma=self.sigma)
         check_correlation(self.noise_correlation)
 
     def candidates(
-        self, dynamics: Dynamics, mean: NDArray[np.float64], deviations: NDArray[np.float64], key: int, iteration: int
+        self,
+        dynamics: Dynamics,
+        mean: NDArray[np.float64],
+        deviations: NDArray[np.float64],
+        key: int,
+        iteration: int,
     ) -> NDArray[np.float64]:
         """An iteration's candidates within the bounds, (num_candidates, horizon, num_controls), see `draw_candidates`."""
         own_key, bounds = np.uint64(derive_seed(key, iteration)), (dynamics.low, dynamics.high)

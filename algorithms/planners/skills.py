@@ -47,7 +47,9 @@ class SkillPlanner:
 
     def check(self) -> None:
         """Raises UserError for settings that search nothing."""
-        check_counts(skill_steps=self.skill_steps, depth=self.depth, width=self.width, goals=self.goals)
+        check_counts(
+            skill_steps=self.skill_steps, depth=self.depth, width=self.width, goals=self.goals
+        )
         check_positive(spread=self.spread)
 
     def plan(
@@ -70,7 +72,9 @@ class SkillPlanner:
         states, ways = state[None], [Way(np.zeros((0, dynamics.low.size)), 0.0, False)]
         best = ways[0]
         for level in range(self.depth):
-            ends, grown = self._grown(dynamics, skills, layout, states, ways, derive_seed(key, level))
+            ends, grown = self._grown(
+                dynamics, skills, layout, states, ways, derive_seed(key, level)
+            )
             top = max(grown, key=lambda way: way.gained)
             if top.gained > best.gained or not best.controls.size:
                 best = top
@@ -95,8 +99,13 @@ class SkillPlanner:
     ) -> tuple[NDArray[np.float64], list[Way]]:
         """Every way continued by every skill toward every goal: the states that they end in, and the ways."""
         count = self.goals if layout is not None else 1
-        each = np.repeat(np.arange(len(states)), count * len(skills))  # place, then skill, then goal
-        current, chosen = states[each], np.tile(np.repeat(np.arange(len(skills)), count), len(states))
+        each = np.repeat(
+            np.arange(len(states)), count * len(skills)
+        )  # place, then skill, then goal
+        current, chosen = (
+            states[each],
+            np.tile(np.repeat(np.arange(len(skills)), count), len(states)),
+        )
         goals = np.zeros((len(each), 0))
         if layout is not None:
             near = layout.achieved_of(dynamics.observe(current))
@@ -131,7 +140,10 @@ class SkillPlanner:
 
 def actions(skill: Actor, observations: NDArray[np.float32]) -> NDArray[np.float64]:
     """What a policy does at flat observations (n, obs_dim), (n, num_controls) float64."""
-    sizes, scaling = np.array(skill.spec.layer_sizes), (skill.observation_mean, skill.observation_inverse_std)
+    sizes, scaling = (
+        np.array(skill.spec.layer_sizes),
+        (skill.observation_mean, skill.observation_inverse_std),
+    )
     outputs = forward_reference(skill.parameters, sizes, observations, *scaling).astype(np.float64)
     done: NDArray[np.float64] = skill.spec.action.center() + skill.spec.action.reach() * outputs
     return done
@@ -146,7 +158,9 @@ class SkillExpert:
         skills: policies with box actions of that environment's spaces.
     """
 
-    def __init__(self, planner: SkillPlanner, dynamics: ObservableDynamics, skills: Sequence[Actor]) -> None:
+    def __init__(
+        self, planner: SkillPlanner, dynamics: ObservableDynamics, skills: Sequence[Actor]
+    ) -> None:
         planner.check()
         self._planner, self._dynamics, self._skills = planner, dynamics, skills
         self._way = np.zeros((0, dynamics.low.size))
@@ -154,13 +168,21 @@ class SkillExpert:
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
         self._env, self._key, self._number = env, derive_key(seed, "plan over skills"), 0
         self._way = self._way[:0]
-        self._layout = GoalLayout.of(env) if isinstance(env.observation_space, gymnasium.spaces.Dict) else None
+        self._layout = (
+            GoalLayout.of(env) if isinstance(env.observation_space, gymnasium.spaces.Dict) else None
+        )
 
     def act(self, observation: Any) -> Any:
         """The way's next action; the observation is not looked at."""
         if not len(self._way):
             start = self._dynamics.state_of(self._env)
-            way = self._planner.plan(self._dynamics, self._skills, self._layout, start, derive_seed(self._key, self._number))
+            way = self._planner.plan(
+                self._dynamics,
+                self._skills,
+                self._layout,
+                start,
+                derive_seed(self._key, self._number),
+            )
             self._way, self._number = way.controls, self._number + 1
         control, self._way = self._way[0], self._way[1:]
         return self._dynamics.action_of(control)

@@ -9,7 +9,11 @@ from esengine.policies.normalizer import RunningStatistics
 
 
 def advantages(
-    rewards: NDArray[np.float64], values: NDArray[np.float64], terminated: bool, discount: float, trace_decay: float
+    rewards: NDArray[np.float64],
+    values: NDArray[np.float64],
+    terminated: bool,
+    discount: float,
+    trace_decay: float,
 ) -> NDArray[np.float64]:
     """A_t = sum_k (gamma lambda)^k delta_{t+k}, with delta_t = r_t + gamma V(s_{t+1}) - V(s_t), for one episode.
 

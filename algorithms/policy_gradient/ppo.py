@@ -33,7 +33,11 @@ class PPOSettings:
     """Follow the clipped policy gradient; a generation is one round of recorded episodes and its updates."""
 
     antithetic: ClassVar[bool] = False
-    defaults: ClassVar[dict[str, Any]] = {"generations": 200, "policy": "mlp", "hidden_sizes": (64, 64)}
+    defaults: ClassVar[dict[str, Any]] = {
+        "generations": 200,
+        "policy": "mlp",
+        "hidden_sizes": (64, 64),
+    }
 
     steps_per_round: int = 2048
     """Environment steps that a round records, to the next whole episode by the mean length of the round before."""
@@ -65,23 +69,33 @@ class PPOSettings:
         for name in ("steps_per_round", "epochs", "batch_size"):
             value = getattr(self, name)
             if value < 1:
-                raise UserError(f"{_flag(name)} must be at least 1, got {value}; {getattr(PPOSettings, name)} is the default")
+                raise UserError(
+                    f"{_flag(name)} must be at least 1, got {value}; {getattr(PPOSettings, name)} is the default"
+                )
         for name in ("learning_rate", "clip_range", "most_gradient"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise UserError(f"{_flag(name)} must be positive, got {value}; {getattr(PPOSettings, name)} is the default")
+                raise UserError(
+                    f"{_flag(name)} must be positive, got {value}; {getattr(PPOSettings, name)} is the default"
+                )
         for name in ("discount", "trace_decay"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise UserError(f"{_flag(name)} must lie in [0, 1], got {value}; {getattr(PPOSettings, name)} is the default")
+                raise UserError(
+                    f"{_flag(name)} must lie in [0, 1], got {value}; {getattr(PPOSettings, name)} is the default"
+                )
         for name in ("entropy_weight", "value_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"{_flag(name)} must not be negative, got {value}; {getattr(PPOSettings, name)} is the default")
+                raise UserError(
+                    f"{_flag(name)} must not be negative, got {value}; {getattr(PPOSettings, name)} is the default"
+                )
         if self.target_kl is not None and not self.target_kl > 0:
             raise UserError(f"--target-kl must be positive, got {self.target_kl}; 0.01 is usual")
         if not math.isfinite(self.initial_log_std):
-            raise UserError(f"--initial-log-std must be finite, got {self.initial_log_std}; -0.5 is the default")
+            raise UserError(
+                f"--initial-log-std must be finite, got {self.initial_log_std}; -0.5 is the default"
+            )
 
 
 @dataclass(frozen=True)
@@ -136,9 +150,13 @@ class PPO:
         row = spec.initial_parameters(seed) if initial is None else initial
         if initial is None or not spec.sampled:
             means = row[: replace(spec, sampled=False).num_parameters]
-            row = np.concatenate([means, np.full(drawn.num_log_stds, settings.initial_log_std, np.float32)])
+            row = np.concatenate(
+                [means, np.full(drawn.num_log_stds, settings.initial_log_std, np.float32)]
+            )
         self._actor = TorchPolicy(drawn, row, *problem.scaling())
-        self._critic = TorchPolicy(critic, critic.initial_parameters(derive_key(seed, "critic")), *problem.scaling())
+        self._critic = TorchPolicy(
+            critic, critic.initial_parameters(derive_key(seed, "critic")), *problem.scaling()
+        )
         leaves = [self._actor.flat, self._critic.flat]
         self._adam = torch.optim.Adam(leaves, lr=settings.learning_rate, eps=1e-5, foreach=False)
         self._scale = RewardScale(settings.discount)
@@ -165,7 +183,9 @@ class PPO:
         self._update(self._batch(actor), number)
         self._observe()
         self._mean_steps = steps / episodes
-        self._metrics["return_recorded"] = float(np.mean([one.episode_return for one in self.trajectories]))
+        self._metrics["return_recorded"] = float(
+            np.mean([one.episode_return for one in self.trajectories])
+        )
         self.generation = number
         return steps, episodes
 
@@ -194,7 +214,9 @@ class PPO:
             with torch.no_grad():
                 values = self._critic.outputs(seen)[:, 0].numpy().astype(np.float64)
             scaled = np.clip(self._scale(of_episode), -_MOST_REWARD, _MOST_REWARD)
-            estimate = advantages(scaled, values, trajectory.terminated, settings.discount, settings.trace_decay)
+            estimate = advantages(
+                scaled, values, trajectory.terminated, settings.discount, settings.trace_decay
+            )
             estimates.append(estimate)
             returns.append(estimate + values[:-1])
             observations.append(seen[:-1])
@@ -205,7 +227,10 @@ class PPO:
         known = np.concatenate(returns)
         unexplained = np.concatenate(estimates).var() / max(known.var(), 1e-12)
         self._metrics = {"explained_variance": float(1 - unexplained)}
-        tensors = (torch.tensor(np.concatenate(estimates), dtype=torch.float32), torch.tensor(known, dtype=torch.float32))
+        tensors = (
+            torch.tensor(np.concatenate(estimates), dtype=torch.float32),
+            torch.tensor(known, dtype=torch.float32),
+        )
         return _Batch(seen, done, log_densities, *tensors)
 
     def _done(self, trajectory: Trajectory, observations: Any) -> Any:
@@ -220,7 +245,9 @@ class PPO:
         assert trajectory.seed is not None
         noise = action_noise(np.uint64(trajectory.seed), trajectory.num_steps, action.num_outputs)
         with torch.no_grad():
-            return self._actor.outputs(observations) + self._actor.log_stds().exp() * torch.tensor(noise.astype(np.float32))
+            return self._actor.outputs(observations) + self._actor.log_stds().exp() * torch.tensor(
+                noise.astype(np.float32)
+            )
 
     def _update(self, batch: _Batch, number: int) -> None:
         """Clipped gradient steps over a round's batch, in orders drawn by seed."""
@@ -228,21 +255,29 @@ class PPO:
 
         settings, sums, count = self.settings, np.zeros(4), 0
         for epoch in range(settings.epochs):
-            order = torch.tensor(generator(derive_key(self.seed, "minibatches", number), epoch).permutation(len(batch)))
+            order = torch.tensor(
+                generator(derive_key(self.seed, "minibatches", number), epoch).permutation(
+                    len(batch)
+                )
+            )
             for rows in torch.split(order, settings.batch_size):
                 loss, told = self._loss(batch.rows(rows))
                 if settings.target_kl is not None and told[2] > 1.5 * settings.target_kl:
                     break
                 self._adam.zero_grad()
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_([self._actor.flat, self._critic.flat], settings.most_gradient, foreach=False)
+                torch.nn.utils.clip_grad_norm_(
+                    [self._actor.flat, self._critic.flat], settings.most_gradient, foreach=False
+                )
                 self._adam.step()
                 sums, count = sums + told, count + 1
             else:
                 continue
             break
         names = ("policy_loss", "value_loss", "kl", "clip_share")
-        self._metrics |= dict(zip(names, (sums / max(count, 1)).tolist(), strict=True)) | {"gradient_steps": count}
+        self._metrics |= dict(zip(names, (sums / max(count, 1)).tolist(), strict=True)) | {
+            "gradient_steps": count
+        }
 
     def _loss(self, batch: _Batch) -> tuple[Any, NDArray[np.float64]]:
         """The loss of some steps; and its policy part, its value part, the distance moved in nats, the share clipped."""
@@ -250,7 +285,9 @@ class PPO:
         weights = batch.advantages
         if len(batch) > 1:
             weights = (weights - weights.mean()) / (weights.std() + 1e-8)
-        log_ratios = self._actor.log_densities(batch.observations, batch.targets) - batch.log_densities
+        log_ratios = (
+            self._actor.log_densities(batch.observations, batch.targets) - batch.log_densities
+        )
         ratios = log_ratios.exp()
         clipped = ratios.clamp(1 - settings.clip_range, 1 + settings.clip_range)
         policy_loss = -(weights * ratios).minimum(weights * clipped).mean()
@@ -258,8 +295,15 @@ class PPO:
         loss = policy_loss + settings.value_weight * value_loss
         if settings.entropy_weight:
             loss = loss - settings.entropy_weight * self._actor.entropies(batch.observations).mean()
-        moved = (ratios.detach() - 1 - log_ratios.detach()).mean()  # an unbiased, positive estimate of the KL divergence
-        told = (policy_loss.detach(), value_loss.detach(), moved, (ratios.detach() != clipped.detach()).float().mean())
+        moved = (
+            ratios.detach() - 1 - log_ratios.detach()
+        ).mean()  # an unbiased, positive estimate of the KL divergence
+        told = (
+            policy_loss.detach(),
+            value_loss.detach(),
+            moved,
+            (ratios.detach() != clipped.detach()).float().mean(),
+        )
         return loss, np.array([float(number) for number in told])
 
     def _observe(self) -> None:
@@ -268,7 +312,9 @@ class PPO:
             return
         seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
         mean = seen.mean(axis=0)
-        self.problem.statistics.merge(np.concatenate([[len(seen)], mean, ((seen - mean) ** 2).sum(axis=0)]))
+        self.problem.statistics.merge(
+            np.concatenate([[len(seen)], mean, ((seen - mean) ** 2).sum(axis=0)])
+        )
 
     def should_stop(self) -> None:
         """Nothing but the run's budgets and target ends it."""
@@ -303,11 +349,17 @@ class PPO:
         self._adam.state.clear()
         for name, network in (("actor", self._actor), ("critic", self._critic)):
             if state[name].shape != tuple(network.flat.shape):
-                raise ValueError(f"the {name} must have {len(network.flat)} parameters, got {state[name].shape}")
+                raise ValueError(
+                    f"the {name} must have {len(network.flat)} parameters, got {state[name].shape}"
+                )
             with torch.no_grad():
                 network.flat.copy_(torch.tensor(state[name]))
             prefix = f"adam/{name}/"
-            moments = {key.removeprefix(prefix): torch.tensor(array) for key, array in state.items() if key.startswith(prefix)}
+            moments = {
+                key.removeprefix(prefix): torch.tensor(array)
+                for key, array in state.items()
+                if key.startswith(prefix)
+            }
             if moments:
                 self._adam.state[network.flat] = moments
 

@@ -117,7 +117,14 @@ def theirs(cost: Counted, index: int, restarts: str) -> None:
         if restarts != "none":
             with suppress(Over):
                 begin = around(point, index + attempt)
-                cma.fmin2(cost.of_one, lambda begin=begin: next(begin), SIGMA, options, restarts=30, bipop=restarts == "bipop")
+                cma.fmin2(
+                    cost.of_one,
+                    lambda begin=begin: next(begin),
+                    SIGMA,
+                    options,
+                    restarts=30,
+                    bipop=restarts == "bipop",
+                )
             if cost.is_over:
                 return
             continue
@@ -153,9 +160,18 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator
         suite = cocoex.Suite("bbob", instances, f"dimensions: {dimension} {functions}")
         for place in range(len(suite)):
             problem, optimum = problem_at(suite, place)
-            index = 15 * (problem.id_function - 1) + problem.id_instance - 1  # of the seeds, whatever is measured beside it
+            index = (
+                15 * (problem.id_function - 1) + problem.id_instance - 1
+            )  # of the seeds, whatever is measured beside it
             for side in options.sides:
-                key = (dimension, problem.id_function, problem.id_instance, options.evaluations, options.restarts, side)
+                key = (
+                    dimension,
+                    problem.id_function,
+                    problem.id_instance,
+                    options.evaluations,
+                    options.restarts,
+                    side,
+                )
                 if key in done:
                     continue
                 cost = Counted(problem, optimum, options.evaluations * dimension)
@@ -167,7 +183,11 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator
                         warnings.simplefilter("ignore")
                         theirs(cost, index, options.restarts)
                 seconds = round(time.process_time() - began, 3)
-                yield {**dict(zip(KEYS, key, strict=True)), "share": float(np.mean(cost.gap <= TARGETS)), "seconds": seconds}
+                yield {
+                    **dict(zip(KEYS, key, strict=True)),
+                    "share": float(np.mean(cost.gap <= TARGETS)),
+                    "seconds": seconds,
+                }
 
 
 def paired(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], NDArray[np.float64]]:
@@ -177,7 +197,13 @@ def paired(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], NDArray[np.float
         group = (row["dimension"], row["function"], row["evaluations"], row["restarts"])
         shares.setdefault(group, {}).setdefault(row["instance"], {})[row["side"]] = row["share"]
     return {
-        group: np.array([[of_sides[side] for side in SIDES] for of_sides in problems.values() if len(of_sides) == len(SIDES)])
+        group: np.array(
+            [
+                [of_sides[side] for side in SIDES]
+                for of_sides in problems.values()
+                if len(of_sides) == len(SIDES)
+            ]
+        )
         for group, problems in sorted(shares.items())
     }
 
@@ -199,7 +225,9 @@ def render(rows: list[dict[str, Any]]) -> str:
     head = "| problems | ours | cma | difference | 95 % interval |"
     lines = [f"| n | evaluations / n | restarts {head}", "|---" * 8 + "|"]
     for (dimension, evaluations, restarts), parts in together.items():
-        lines.append(f"| {dimension} | {evaluations:,} | {restarts} | " + cells_of(np.concatenate(parts)))
+        lines.append(
+            f"| {dimension} | {evaluations:,} | {restarts} | " + cells_of(np.concatenate(parts))
+        )
     lines += ["", f"| n | evaluations / n | function {head}", "|---" * 8 + "|"]
     for (dimension, function, evaluations, _), shares in groups.items():
         if np.any(shares[:, 0] != shares[:, 1]):
@@ -211,7 +239,9 @@ def cells_of(shares: NDArray[np.float64]) -> str:
     """The end of a line of the table."""
     mean, low, high = interval(shares)
     means = [f"{share:.4f}" for share in shares.mean(axis=0)]
-    return " | ".join([str(len(shares)), *means, f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}"]) + " |"
+    return (
+        " | ".join([str(len(shares)), *means, f"{mean:+.4f}", f"{low:+.4f} to {high:+.4f}"]) + " |"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -221,11 +251,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--instances", type=int, default=15)
     parser.add_argument("--evaluations", type=int, default=2000, help="for each parameter")
     parser.add_argument(
-        "--restarts", choices=["none", "bipop"], default="none", help="none begins again with the default population"
+        "--restarts",
+        choices=["none", "bipop"],
+        default="none",
+        help="none begins again with the default population",
     )
     parser.add_argument("--sides", choices=SIDES, nargs="+", default=list(SIDES))
     parser.add_argument(
-        "--json", type=Path, nargs="+", default=[], help="runs made already; new ones are added to the first file"
+        "--json",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="runs made already; new ones are added to the first file",
     )
     options = parser.parse_args(arguments)
     threadpool_limits(1)

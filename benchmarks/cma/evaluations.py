@@ -48,7 +48,10 @@ def ours(cost: Cost, dimension: int, seed: int, noise: Noise) -> tuple[int, bool
     """Evaluations of one run, and whether it reached the target."""
     strategy = CMAES(CMAESSettings(tolerance_fun=0), start(dimension, seed), seed)
     pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension, together=64), None))
-    while strategy.should_stop() is None and strategy.generation * strategy.population_size < LIMIT * dimension:
+    while (
+        strategy.should_stop() is None
+        and strategy.generation * strategy.population_size < LIMIT * dimension
+    ):
         candidates = strategy.ask()
         fitness = pool.evaluate(candidates).fitness
         strategy.tell(candidates, fitness, pool.population())
@@ -83,8 +86,16 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator
                 for side in SIDES:
                     key = (dimension, name, seed, side)
                     if key not in done:
-                        found = ours(cost, dimension, seed, noise) if side == "ours" else theirs(cost, dimension, seed)
-                        yield {**dict(zip(KEYS, key, strict=True)), "evaluations": found[0], "reached": found[1]}
+                        found = (
+                            ours(cost, dimension, seed, noise)
+                            if side == "ours"
+                            else theirs(cost, dimension, seed)
+                        )
+                        yield {
+                            **dict(zip(KEYS, key, strict=True)),
+                            "evaluations": found[0],
+                            "reached": found[1],
+                        }
 
 
 def render(rows: list[dict[str, Any]]) -> str:
@@ -94,24 +105,46 @@ def render(rows: list[dict[str, Any]]) -> str:
     for dimension, name in dict.fromkeys((row["dimension"], row["function"]) for row in rows):
         cells, medians = [], []
         for side in SIDES:
-            runs = [row for row in rows if (row["dimension"], row["function"], row["side"]) == (dimension, name, side)]
+            runs = [
+                row
+                for row in rows
+                if (row["dimension"], row["function"], row["side"]) == (dimension, name, side)
+            ]
             reached = [row["evaluations"] for row in runs if row["reached"]]
             medians.append(float(np.median(reached)) if reached else math.nan)
             cells.append(f"{len(reached) / max(1, len(runs)):.0%}")
         numbers = [f"{median:,.0f}" for median in medians]
         lines.append(
-            " | ".join([f"| {name}", str(dimension), str(len(runs)), *numbers, f"{medians[0] / medians[1]:.3f}", *cells]) + " |"
+            " | ".join(
+                [
+                    f"| {name}",
+                    str(dimension),
+                    str(len(runs)),
+                    *numbers,
+                    f"{medians[0] / medians[1]:.3f}",
+                    *cells,
+                ]
+            )
+            + " |"
         )
     return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cma.evaluations", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cma.evaluations", description=__doc__
+    )
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 40, 100])
-    parser.add_argument("--functions", choices=list(functions(2)), nargs="+", default=list(functions(2)))
+    parser.add_argument(
+        "--functions", choices=list(functions(2)), nargs="+", default=list(functions(2))
+    )
     parser.add_argument("--seeds", type=int, default=51)
     parser.add_argument(
-        "--json", type=Path, nargs="+", default=[], help="runs made already; new ones are added to the first file"
+        "--json",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="runs made already; new ones are added to the first file",
     )
     options = parser.parse_args(arguments)
     threadpool_limits(1)

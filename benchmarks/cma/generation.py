@@ -66,7 +66,9 @@ def our_generation(strategy: Strategy, dimension: int, together: int) -> Callabl
 
 def their_generation(dimension: int, population_size: int) -> Callable[[], None]:
     """One generation of ``cma``."""
-    es = cma.CMAEvolutionStrategy(np.zeros(dimension), 1.0, {"popsize": population_size, "verbose": -9, "seed": 1})
+    es = cma.CMAEvolutionStrategy(
+        np.zeros(dimension), 1.0, {"popsize": population_size, "verbose": -9, "seed": 1}
+    )
 
     def generation() -> None:
         es.stop()
@@ -84,7 +86,9 @@ def seconds_of(generation: Callable[[], None], count: int) -> float:
     return (time.process_time() - began) / count
 
 
-def measure(dimension: int, population_size: int, factor: str, together: int, repeats: int) -> dict[str, Any]:
+def measure(
+    dimension: int, population_size: int, factor: str, together: int, repeats: int
+) -> dict[str, Any]:
     """Both sides in turns, the median of each and of their ratios."""
     settings = CMAESSettings(population_size=population_size, factor=factor)  # type: ignore[arg-type]
     sides = {
@@ -97,7 +101,10 @@ def measure(dimension: int, population_size: int, factor: str, together: int, re
         for side, generation in sides.items():
             generation()
             counts[side] = max(2, min(50, int(0.5 / max(seconds_of(generation, 1), 1e-6))))
-        rounds = [{side: seconds_of(generation, counts[side]) for side, generation in sides.items()} for _ in range(repeats)]
+        rounds = [
+            {side: seconds_of(generation, counts[side]) for side, generation in sides.items()}
+            for _ in range(repeats)
+        ]
     times = {side: 1e3 * float(np.median([one[side] for one in rounds])) for side in sides}
     ratios = [one["cma"] / one["ours"] for one in rounds]
     return {
@@ -114,7 +121,7 @@ def measure(dimension: int, population_size: int, factor: str, together: int, re
 
 def measure_large(method: str, dimension: int) -> dict[str, Any]:
     """Time of a generation of a method that is linear in the parameters, and the memory that it added."""
-    from esengine.launch.methods import settings_of
+    from esengine.launch.settings.methods import settings_of
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     strategy = settings_of(method)().strategy(np.zeros(dimension), 0)
@@ -123,37 +130,58 @@ def measure_large(method: str, dimension: int) -> dict[str, Any]:
     milliseconds = 1e3 * seconds_of(generation, 5)
     added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     size = strategy.population_size
-    return {"method": method, "n": dimension, "lambda": size, "ours_ms": milliseconds, "added_megabytes": added}
+    return {
+        "method": method,
+        "n": dimension,
+        "lambda": size,
+        "ours_ms": milliseconds,
+        "added_megabytes": added,
+    }
 
 
 def render(rows: list[dict[str, Any]]) -> str:
     """The table in markdown."""
-    lines = ["| n | lambda | factor | unit | cma, ms | ours, ms | ratio | range | goal |", "|---" * 9 + "|"]
+    lines = [
+        "| n | lambda | factor | unit | cma, ms | ours, ms | ratio | range | goal |",
+        "|---" * 9 + "|",
+    ]
     goals = {case[:4]: case[4] for case in CASES}
     for row in rows:
         goal = goals[(row["n"], row["lambda"], row["factor"], row["unit"])]
         span = f"{min(row['ratios']):.2f} to {max(row['ratios']):.2f}"
         times = [f"{row[side]:.3g}" for side in ("cma_ms", "ours_ms")]
         case = [f"{row['n']:,}", f"{row['lambda']:,}", row["factor"], str(row["unit"])]
-        lines.append("| " + " | ".join([*case, *times, f"{row['ratio']:.2f}", span, f"{goal or '-'}"]) + " |")
+        lines.append(
+            "| " + " | ".join([*case, *times, f"{row['ratio']:.2f}", span, f"{goal or '-'}"]) + " |"
+        )
     return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cma.generation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cma.generation", description=__doc__
+    )
     parser.add_argument("--repeats", type=int, default=5, help="turns of both sides")
     parser.add_argument("--parameters", type=int, help="only the cases of this many parameters")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     threadpool_limits(1)
     only = options.parameters
-    large = [] if only not in (None, LARGE) else [measure_large(method, LARGE) for method in ("sep-cma-es", "lm-ma-es")]
+    large = (
+        []
+        if only not in (None, LARGE)
+        else [measure_large(method, LARGE) for method in ("sep-cma-es", "lm-ma-es")]
+    )
     rows = []
     for dimension, population_size, factor, together, _ in CASES:
         if only not in (None, dimension):
             continue
         rows.append(measure(dimension, population_size, factor, together, options.repeats))
-        print({key: value for key, value in rows[-1].items() if key != "ratios"}, file=sys.stderr, flush=True)
+        print(
+            {key: value for key, value in rows[-1].items() if key != "ratios"},
+            file=sys.stderr,
+            flush=True,
+        )
     if options.json is not None:
         options.json.write_text(json.dumps({"generations": rows, "large": large}, indent=1) + "\n")
     print(render(rows))

@@ -57,7 +57,9 @@ def leading_ones(rows: Floats) -> Floats:
 
 
 PROBLEMS = {
-    "ellipsoid and ones": Problem(lambda rows: ellipsoid(rows[:, :HALF]) + np.sum(rows[:, HALF:] < 0.5, axis=1), 0, 1),
+    "ellipsoid and ones": Problem(
+        lambda rows: ellipsoid(rows[:, :HALF]) + np.sum(rows[:, HALF:] < 0.5, axis=1), 0, 1
+    ),
     "sphere and leading ones": Problem(
         lambda rows: np.sum(rows[:, :HALF] ** 2, axis=1) + HALF - leading_ones(rows[:, HALF:]), 0, 1
     ),
@@ -84,7 +86,12 @@ def ours(problem: Problem, seed: int) -> Outcome:
 def of_cma(problem: Problem, seed: int) -> Outcome:
     """One run of the ``cma`` package with its integer variables."""
     bounds = [[None] * HALF + [problem.least] * HALF, [None] * HALF + [problem.most] * HALF]
-    options = {"verbose": -9, "seed": seed + 1, "integer_variables": list(range(HALF, N)), "bounds": bounds}
+    options = {
+        "verbose": -9,
+        "seed": seed + 1,
+        "integer_variables": list(range(HALF, N)),
+        "bounds": bounds,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         es = cma.CMAEvolutionStrategy(problem.start(seed), 1.0, options)
@@ -121,13 +128,18 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=21)
     seeds = range(parser.parse_args(arguments).seeds)
-    print("| function | ours | success | cma | success | cmaes | success |\n|---|---|---|---|---|---|---|")
+    print(
+        "| function | ours | success | cma | success | cmaes | success |\n|---|---|---|---|---|---|---|"
+    )
     for name, problem in PROBLEMS.items():
         cells = [name]
         for run in (ours, of_cma, of_cmaes):
             outcomes = [run(problem, seed) for seed in seeds]
             reached = [evaluations for evaluations, success in outcomes if success]
-            cells += [f"{np.median(reached):,.0f}" if reached else "-", f"{len(reached)} of {len(seeds)}"]
+            cells += [
+                f"{np.median(reached):,.0f}" if reached else "-",
+                f"{len(reached)} of {len(seeds)}",
+            ]
         print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 

@@ -10,7 +10,12 @@ from typing import Any
 
 def read_runs(files: Sequence[Path]) -> list[dict[str, Any]]:
     """All runs of some files; those that do not exist yet have none."""
-    return [json.loads(line) for file in files if file.exists() for line in file.read_text().splitlines()]
+    return [
+        json.loads(line)
+        for file in files
+        if file.exists()
+        for line in file.read_text().splitlines()
+    ]
 
 
 def add_run(files: Sequence[Path], row: dict[str, Any]) -> None:

@@ -45,15 +45,29 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     lines = []
     for seed in sorted({row["seed"] for row in rows}):
         found = {row["arm"]: row["success"] for row in rows if row["seed"] == seed}
-        lines.append(f"| {seed} | " + " | ".join(f"{found[arm]:.2f}" if arm in found else "" for arm in arms) + " |")
-    means = {arm: float(np.mean([row["success"] for row in rows if row["arm"] == arm])) for arm in arms}
+        lines.append(
+            f"| {seed} | "
+            + " | ".join(f"{found[arm]:.2f}" if arm in found else "" for arm in arms)
+            + " |"
+        )
+    means = {
+        arm: float(np.mean([row["success"] for row in rows if row["arm"] == arm])) for arm in arms
+    }
     lines.append("| mean | " + " | ".join(f"{means[arm]:.2f}" for arm in arms) + " |")
-    lines += ["", "| | success of training episodes | generations within 0.3 and 0.7 | million steps to 0.9 in an evaluation |"]
+    lines += [
+        "",
+        "| | success of training episodes | generations within 0.3 and 0.7 | million steps to 0.9 in an evaluation |",
+    ]
     lines.append("|---|---|---|---|")
     for arm in arms:
         own = [row for row in rows if row["arm"] == arm]
-        mean = [float(np.mean([row[name] for row in own])) for name in ("training_success", "in_band")]
-        steps = ", ".join("never" if row["first_at_0.9"] is None else f"{row['first_at_0.9'] / 1e6:.1f}" for row in own)
+        mean = [
+            float(np.mean([row[name] for row in own])) for name in ("training_success", "in_band")
+        ]
+        steps = ", ".join(
+            "never" if row["first_at_0.9"] is None else f"{row['first_at_0.9'] / 1e6:.1f}"
+            for row in own
+        )
         lines.append(f"| {arm} | {mean[0]:.2f} | {mean[1]:.0%} | {steps} |")
     lines += ["", *([results["note"], ""] if results["note"] else [])]
     lines += [
@@ -63,5 +77,7 @@ def write_report(results: dict[str, Any], path: Path) -> None:
         "",
     ]
     lines += ["| actions | cells visited | entropy of visits |", "|---|---|---|"]
-    lines += [f"| {row['actions']} | {row['cells']} | {row['entropy']} |" for row in results["coverage"]]
+    lines += [
+        f"| {row['actions']} | {row['cells']} | {row['entropy']} |" for row in results["coverage"]
+    ]
     path.write_text(text + "\n".join(lines) + "\n")

@@ -29,10 +29,26 @@ HERE = Path(__file__).parent
 MAZE = "esengine/PointMaze-v0"
 STEPS_OF_A_RUN = 40_000_000
 TASK = ["--env-id", MAZE, "--env-arg", "maze=meander", "--sigma", "0.2", "--hidden-sizes", "32"]
-SETTINGS = ["--population-size", "128", "--episodes-per-member", "4", "--max-env-steps", str(STEPS_OF_A_RUN)]
+SETTINGS = [
+    "--population-size",
+    "128",
+    "--episodes-per-member",
+    "4",
+    "--max-env-steps",
+    str(STEPS_OF_A_RUN),
+]
 SETTINGS += ["--generations", "10000", "--final-episodes", "100"]
 ARMS = {"own goals": ["--goals", "own"], "curriculum": ["--goals", "curriculum"]}
-FIRST = ["--population-size", "10000", "--episodes-per-member", "1", "--generations", "2", "--learning-rate", "1e-9"]
+FIRST = [
+    "--population-size",
+    "10000",
+    "--episodes-per-member",
+    "1",
+    "--generations",
+    "2",
+    "--learning-rate",
+    "1e-9",
+]
 CELL, EPISODES, STEPS = 0.5, 100, 150  # of the measurement of coverage
 
 
@@ -85,11 +101,21 @@ def measure_coverage() -> list[dict[str, Any]]:
             if how == "independent":
                 random = np.random.default_rng(seed)
                 env.reset(seed=seed)
-                places = [env.step(random.uniform(-1, 1, 2).astype(np.float32))[0]["achieved_goal"] for _ in range(STEPS)]
+                places = [
+                    env.step(random.uniform(-1, 1, 2).astype(np.float32))[0]["achieved_goal"]
+                    for _ in range(STEPS)
+                ]
                 visited.append(np.array(places))
             else:
                 one = record_episode(
-                    env, observations, actor, Wanderer(how, action), Rules(()), Acting(), seed, max_steps=STEPS
+                    env,
+                    observations,
+                    actor,
+                    Wanderer(how, action),
+                    Rules(()),
+                    Acting(),
+                    seed,
+                    max_steps=STEPS,
                 )
                 visited.append(layout.achieved_of(one.trajectory.observations[1:]))
         cells, entropy = coverage(np.concatenate(visited), CELL)
@@ -98,15 +124,29 @@ def measure_coverage() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["first", "curriculum", "coverage"], help="what to measure")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(7)), help="of the runs of the curriculum")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), help="of the runs of the curriculum")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--parts", nargs="+", default=["first", "curriculum", "coverage"], help="what to measure"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=list(range(7)), help="of the runs of the curriculum"
+    )
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        default=list(ARMS),
+        choices=list(ARMS),
+        help="of the runs of the curriculum",
+    )
     parser.add_argument("--note", help="what the page says about the figures")
     chosen = parser.parse_args()
     file = HERE / "results.json"
     results: dict[str, Any] = (
-        json.loads(file.read_text()) if file.exists() else {"note": "", "first": [], "curriculum": [], "coverage": []}
+        json.loads(file.read_text())
+        if file.exists()
+        else {"note": "", "first": [], "curriculum": [], "coverage": []}
     )
     if "first" in chosen.parts:
         results["first"] = [measure_first(seed) for seed in chosen.seeds]
@@ -115,8 +155,14 @@ if __name__ == "__main__":
     for own_seed in chosen.seeds if "curriculum" in chosen.parts else ():
         for own_arm in chosen.arms:
             row = measure_curriculum(own_arm, own_seed)
-            kept = [one for one in results["curriculum"] if (one["arm"], one["seed"]) != (own_arm, own_seed)]
-            results["curriculum"] = sorted([*kept, row], key=lambda one: (list(ARMS).index(one["arm"]), one["seed"]))
+            kept = [
+                one
+                for one in results["curriculum"]
+                if (one["arm"], one["seed"]) != (own_arm, own_seed)
+            ]
+            results["curriculum"] = sorted(
+                [*kept, row], key=lambda one: (list(ARMS).index(one["arm"]), one["seed"])
+            )
             file.write_text(json.dumps(results, indent=1) + "\n")
     results |= {"settings": " ".join([*TASK[4:], *SETTINGS[:4]]), "steps": STEPS_OF_A_RUN}
     results |= {} if chosen.note is None else {"note": chosen.note}

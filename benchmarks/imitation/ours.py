@@ -16,7 +16,9 @@ from esengine.environments.rules import load_rules
 
 RULE = "examples.pendulum_rule"
 _PASSED = 0.9  # the normalised return whose step count is told
-_TARGET = -180.0  # of the searches on the pendulum: 0.967 of the way from random actions to the expert
+_TARGET = (
+    -180.0
+)  # of the searches on the pendulum: 0.967 of the way from random actions to the expert
 _SEARCH: dict[str, Any] = {
     "population_size": 64,
     "episodes_per_member": 1,
@@ -51,33 +53,55 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
             result["env_steps_to_pass"] = _steps_to_pass(run, task.level(_PASSED))
         if case["method"] == "cloning" and not task.training:
             rules = load_rules((RULE,))
-            result["returns_shielded"] = task.returns(load_policy(run).act, correction=rules.correction)
+            result["returns_shielded"] = task.returns(
+                load_policy(run).act, correction=rules.correction
+            )
     return result
 
 
 def _steps_to_pass(run: Path, level: float) -> int | None:
     """Environment steps after which an evaluation of the search first had a mean return of at least ``level``."""
     rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    return next((int(row["env_steps"]) for row in rows if (row.get("episode_return_eval") or -math.inf) >= level), None)
+    return next(
+        (
+            int(row["env_steps"])
+            for row in rows
+            if (row.get("episode_return_eval") or -math.inf) >= level
+        ),
+        None,
+    )
 
 
 def _trained(task: Task, case: dict[str, Any], folder: Path) -> tuple[Path, Path | None]:
     """The run of the case, and that of the policy that it began with."""
     common: dict[str, Any] = {"seed": case["seed"], "final_episodes": 1}
-    learning = common | {"demonstrations": (case["demonstrations"],), "every": task.every, "eval_every": 0}
+    learning = common | {
+        "demonstrations": (case["demonstrations"],),
+        "every": task.every,
+        "eval_every": 0,
+    }
     run, cloned = folder / "run", folder / "cloned"
     match case["method"]:
         case "dart" | "dagger" | "dagger rules":
             rules = (RULE,) if case["method"] == "dagger rules" else ()
             method = case["method"].split()[0]
-            train(method, run_dir=run, expert=case["expert"], rules=rules, **task.rounds, **learning)
+            train(
+                method, run_dir=run, expert=case["expert"], rules=rules, **task.rounds, **learning
+            )
         case "cloning":
             train("behavior-cloning", run_dir=run, **learning)
         case "cold start":
             train("openai-es", run_dir=run, env_id=task.env_id, **_SEARCH, **common)
         case "jump start":
             train("behavior-cloning", run_dir=cloned, **learning)
-            train("openai-es", run_dir=run, env_id=task.env_id, init_policy=cloned, **_SEARCH, **common)
+            train(
+                "openai-es",
+                run_dir=run,
+                env_id=task.env_id,
+                init_policy=cloned,
+                **_SEARCH,
+                **common,
+            )
             return run, cloned
     return run, None
 

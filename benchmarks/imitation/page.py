@@ -77,7 +77,9 @@ def render(results: dict[str, Any]) -> str:
         for (count, method, package), found in rows:
             lines.append(_row(count, method, package, found, "normalised"))
             if "normalised_shielded" in found[0]:
-                lines.append(_row(count, "cloning, shielded", package, found, "normalised_shielded"))
+                lines.append(
+                    _row(count, "cloning, shielded", package, found, "normalised_shielded")
+                )
         searches = [(key, found) for key, found in sorted(groups.items()) if key[1] in _SEARCHES]
         if searches:
             lines += [
@@ -96,7 +98,9 @@ def _head(columns: list[str]) -> tuple[str, str]:
 def _row(count: int, method: str, package: str, found: list[dict[str, Any]], key: str) -> str:
     scores = [one[key] for one in found]
     labels, steps = (max(one[name] for one in found) for name in ("labels", "env_steps"))
-    seconds, cpu = (statistics.median(one[name] for one in found) for name in ("seconds", "cpu_seconds"))
+    seconds, cpu = (
+        statistics.median(one[name] for one in found) for name in ("seconds", "cpu_seconds")
+    )
     return (
         f"| {count} | {method} | {package} | {statistics.fmean(scores):.3f} | {min(scores):.3f} | {labels:,} | {steps:,} "
         f"| {seconds:.1f} | {cpu:.1f} | {len(found)} |"

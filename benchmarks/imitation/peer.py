@@ -60,7 +60,12 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             expert = Expert(env.observation_space, env.action_space)
             dagger = SimpleDAggerTrainer(
-                venv=env, scratch_dir=folder, expert_policy=expert, expert_trajs=trajectories, bc_trainer=trainer, rng=random
+                venv=env,
+                scratch_dir=folder,
+                expert_policy=expert,
+                expert_trajs=trajectories,
+                bc_trainer=trainer,
+                rng=random,
             )
             limit = case["cpu_seconds"] or math.inf
             while labels < case["labels"] and time.process_time() - began_cpu < limit:
@@ -69,8 +74,17 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
                 labels += 200 * 3
             policy = trainer.policy
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-    returns = returns_of(lambda observation: policy.predict(observation, deterministic=True)[0], starts=case["starts"])
-    return {"returns": returns, "seconds": seconds, "cpu_seconds": cpu_seconds, "labels": labels, "env_steps": labels}
+    returns = returns_of(
+        lambda observation: policy.predict(observation, deterministic=True)[0],
+        starts=case["starts"],
+    )
+    return {
+        "returns": returns,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "labels": labels,
+        "env_steps": labels,
+    }
 
 
 def read(path: str, kind: Any) -> Any:
@@ -78,7 +92,9 @@ def read(path: str, kind: Any) -> Any:
     with np.load(path, allow_pickle=False) as file:
         stops = np.cumsum(file["lengths"])
         for index, (stop, length) in enumerate(zip(stops, file["lengths"], strict=True)):
-            observations = file["observations"][stop - length + index : stop + index + 1].astype(np.float32)
+            observations = file["observations"][stop - length + index : stop + index + 1].astype(
+                np.float32
+            )
             actions = file["actions"][stop - length : stop].astype(np.float32)
             yield kind(obs=observations, acts=actions, infos=None, terminal=True)
 

@@ -47,21 +47,39 @@ def cases() -> list[Case]:
             if seed >= task.seeds:
                 continue
             for count in task.counts:
-                methods = ["cloning", "dart", "dagger"] if count == 1 or not task.training else ["cloning"]
+                methods = (
+                    ["cloning", "dart", "dagger"]
+                    if count == 1 or not task.training
+                    else ["cloning"]
+                )
                 methods += [] if task.training else ["dagger rules"]
                 methods += ["jump start", "cold start"] if count == 10 and not task.training else []
                 found += [Case(task.env_id, "esengine", method, count, seed) for method in methods]
                 if not task.training and seed < _PEER_SEEDS:
-                    others = ["cloning", "dagger", _EQUAL_TIME, _EQUAL_LABELS] if count == 1 else ["cloning"]
-                    found += [Case(task.env_id, "imitation", method, count, seed) for method in others]
+                    others = (
+                        ["cloning", "dagger", _EQUAL_TIME, _EQUAL_LABELS]
+                        if count == 1
+                        else ["cloning"]
+                    )
+                    found += [
+                        Case(task.env_id, "imitation", method, count, seed) for method in others
+                    ]
     return found
 
 
 def main(arguments: list[str]) -> int:
     """Measure what is missing and write the page."""
     parser = argparse.ArgumentParser(prog="benchmarks.imitation.run", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="environments, packages, methods or seeds")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of RESULTS.md and results.json")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="environments, packages, methods or seeds",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=HERE, help="folder of RESULTS.md and results.json"
+    )
     options = parser.parse_args(arguments)
     file, page = options.output / "results.json", options.output / "RESULTS.md"
     for case in cases():
@@ -73,9 +91,15 @@ def main(arguments: list[str]) -> int:
         found = measure(case, results)
         if found is None:
             continue
-        results = json.loads(file.read_text()) if file.exists() else {}  # another process may have written
+        results = (
+            json.loads(file.read_text()) if file.exists() else {}
+        )  # another process may have written
         results[case.name] = found
-        print(f"{case.name}: {found['normalised']:.3f} in {found['cpu_seconds']:.1f} CPU s", file=sys.stderr, flush=True)
+        print(
+            f"{case.name}: {found['normalised']:.3f} in {found['cpu_seconds']:.1f} CPU s",
+            file=sys.stderr,
+            flush=True,
+        )
         file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
     results = json.loads(file.read_text())
     page.write_text(render(results))
@@ -101,14 +125,29 @@ def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
         "gradient_steps": GRADIENT_STEPS,
     } | limits
     ours = case.package == "esengine"
-    program = [sys.executable, "-m", "benchmarks.imitation.ours"] if ours else [peer_python(), str(HERE / "peer.py")]
+    program = (
+        [sys.executable, "-m", "benchmarks.imitation.ours"]
+        if ours
+        else [peer_python(), str(HERE / "peer.py")]
+    )
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [*program, json.dumps(described)]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | threads, cwd=HERE.parents[1], check=False)
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | threads,
+        cwd=HERE.parents[1],
+        check=False,
+    )
     if result.returncode:
         raise SystemExit(f"{case.name} failed:\n{result.stderr}")
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    scores = {key.replace("returns", "normalised"): task.normalised(found[key]) for key in found if key.startswith("returns")}
+    scores = {
+        key.replace("returns", "normalised"): task.normalised(found[key])
+        for key in found
+        if key.startswith("returns")
+    }
     return found | scores | {"load": os.getloadavg()[0]}
 
 
@@ -118,7 +157,9 @@ def peer_python() -> str:
     python = folder / "bin" / "python"
     if not (folder / "whole").exists():
         venv.create(folder, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True
+        )
         (folder / "whole").touch()
     return str(python)
 

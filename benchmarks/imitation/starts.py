@@ -24,7 +24,9 @@ def returns_of(
         total, ended = 0.0, False
         while not ended:
             corrected = correction(observation)
-            observation, reward, terminated, truncated, _ = env.step(act(observation) if corrected is None else corrected)
+            observation, reward, terminated, truncated, _ = env.step(
+                act(observation) if corrected is None else corrected
+            )
             total += float(reward)
             ended = terminated or truncated
         returns.append(total)

@@ -53,7 +53,15 @@ class Task:
             return "examples.pendulum:swing_up"
         run = MADE / f"expert-{self.env_id}"
         if not (run / "done.json").exists():
-            train("ars", env_id=self.env_id, run_dir=run, final_episodes=100, generations=100_000, seed=0, **self.training)
+            train(
+                "ars",
+                env_id=self.env_id,
+                run_dir=run,
+                final_episodes=100,
+                generations=100_000,
+                seed=0,
+                **self.training,
+            )
         return str(run / "policy.safetensors")
 
     def demonstrations(self, count: int, seed: int) -> Path:
@@ -61,8 +69,14 @@ class Task:
         path = MADE / f"{self.env_id}-{count}-{seed}.npz"
         if not path.exists():
             MADE.mkdir(exist_ok=True)
-            source = {"policy": Path(self.expert)} if self.training else {"expert": self.expert, "env_id": self.env_id}
-            collected = collect_on(World(), CollectSettings(**source, episodes=count, seed=1000 + seed))
+            source = (
+                {"policy": Path(self.expert)}
+                if self.training
+                else {"expert": self.expert, "env_id": self.env_id}
+            )
+            collected = collect_on(
+                World(), CollectSettings(**source, episodes=count, seed=1000 + seed)
+            )
             assert collected is not None
             save_demonstrations(path, collected)
         return path
@@ -84,8 +98,20 @@ class Task:
 
 _LONG = {"episodes_per_round": 2, "generations": 8, "validation_episodes": 5}
 _ARS = {"top_directions": 4, "eval_episodes": 20}
-_CHEETAH = {"target_return": 3430.0, "population_size": 64, "sigma": 0.03, "step_size": 0.02, "max_evaluations": 20_000}
-_HOPPER = {"target_return": 3120.0, "population_size": 16, "sigma": 0.025, "step_size": 0.01, "survival_bonus": 1.0}
+_CHEETAH = {
+    "target_return": 3430.0,
+    "population_size": 64,
+    "sigma": 0.03,
+    "step_size": 0.02,
+    "max_evaluations": 20_000,
+}
+_HOPPER = {
+    "target_return": 3120.0,
+    "population_size": 16,
+    "sigma": 0.025,
+    "step_size": 0.01,
+    "survival_bonus": 1.0,
+}
 TASKS = {
     task.env_id: task
     for task in (
@@ -102,6 +128,8 @@ def anchors(env_id: str) -> tuple[float, float]:
     task, random = TASKS[env_id], np.random.default_rng(0)
     space = gymnasium.make(env_id).action_space
     assert isinstance(space, gymnasium.spaces.Box)
-    drawn = task.returns(lambda observation: random.uniform(space.low, space.high).astype(space.dtype))
+    drawn = task.returns(
+        lambda observation: random.uniform(space.low, space.high).astype(space.dtype)
+    )
     expert = task.returns(load_policy(task.expert).act if task.training else swing_up)
     return statistics.fmean(drawn), statistics.fmean(expert)

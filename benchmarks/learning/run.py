@@ -40,16 +40,28 @@ class Outcome(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is not finished and write the page; returns 0, or 1 if a run failed."""
-    parser = argparse.ArgumentParser(prog="benchmarks.learning.run", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="cases whose name holds one of these words")
-    parser.add_argument("--ranks", type=int, default=1, help="workers of a run; the results do not depend on it")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.learning.run", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="cases whose name holds one of these words",
+    )
+    parser.add_argument(
+        "--ranks", type=int, default=1, help="workers of a run; the results do not depend on it"
+    )
     parser.add_argument("--report", action="store_true", help="run nothing, write the page")
     options = parser.parse_args(arguments)
     failed, known = False, read_results(HERE)
     if not options.report:
         for case in CASES:
             if not options.only or any(word in case.name for word in options.only):
-                failed |= not all([_run(case, seed, options.ranks) for seed in SEEDS if seed not in known[case]])
+                failed |= not all(
+                    [_run(case, seed, options.ranks) for seed in SEEDS if seed not in known[case]]
+                )
                 write_page(HERE, RUNS)
     write_page(HERE, RUNS)
     return int(failed)
@@ -60,9 +72,15 @@ def _run(case: Case, seed: int, ranks: int) -> bool:
     folder = _folder(RUNS, case, seed)
     if (folder / "done.json").exists():
         return True
-    command = ["resume", str(folder)] if (folder / "config.json").exists() else [*case.command(seed), "--run-dir", str(folder)]
+    command = (
+        ["resume", str(folder)]
+        if (folder / "config.json").exists()
+        else [*case.command(seed), "--run-dir", str(folder)]
+    )
     print(f"{case.name} seed {seed}", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "esengine", *command, "--ranks", str(ranks), "--quiet"], check=False)
+    subprocess.run(
+        [sys.executable, "-m", "esengine", *command, "--ranks", str(ranks), "--quiet"], check=False
+    )
     return (folder / "done.json").exists()
 
 
@@ -71,18 +89,25 @@ def outcome(case: Case, folder: Path) -> Outcome | None:
     if not (folder / "done.json").exists():
         return None
     done = json.loads((folder / "done.json").read_text())
-    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows: list[dict[str, Any]] = [
+        json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
     reached = [row for row in rows if row.get("episode_return_eval", -np.inf) >= case.threshold]
     last = reached[0] if reached else rows[-1]
     episodes = last["evaluations"] if reached else None
-    return Outcome(episodes, last["env_steps"], done["final_return"], rows[-1]["machine"]["elapsed_s"])
+    return Outcome(
+        episodes, last["env_steps"], done["final_return"], rows[-1]["machine"]["elapsed_s"]
+    )
 
 
 def read_results(home: Path) -> dict[Case, dict[int, Outcome]]:
     """What ``results.json`` holds of every case, by seed."""
     file = home / "results.json"
     raw = json.loads(file.read_text()) if file.exists() else {}
-    return {case: {int(seed): Outcome(**each) for seed, each in raw.get(case.name, {}).items()} for case in CASES}
+    return {
+        case: {int(seed): Outcome(**each) for seed, each in raw.get(case.name, {}).items()}
+        for case in CASES
+    }
 
 
 def write_page(home: Path, runs: Path) -> None:
@@ -91,8 +116,13 @@ def write_page(home: Path, runs: Path) -> None:
     for case, outcomes in results.items():
         here = {seed: outcome(case, _folder(runs, case, seed)) for seed in SEEDS}
         outcomes |= {seed: each for seed, each in here.items() if each is not None}
-    finished = {case: [outcomes[seed] for seed in sorted(outcomes)] for case, outcomes in results.items()}
-    raw = {case.name: {seed: outcomes[seed]._asdict() for seed in sorted(outcomes)} for case, outcomes in results.items()}
+    finished = {
+        case: [outcomes[seed] for seed in sorted(outcomes)] for case, outcomes in results.items()
+    }
+    raw = {
+        case.name: {seed: outcomes[seed]._asdict() for seed in sorted(outcomes)}
+        for case, outcomes in results.items()
+    }
     (home / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
     (home / "RESULTS.md").write_text(page(finished))
 
@@ -115,7 +145,9 @@ def page(finished: dict[Case, list[Outcome]]) -> str:
     if missing:
         lines += ["", f"Not run yet, or not with every seed: {', '.join(missing)}."]
     lines += ["", "The commands, here for seed 0:", "", "```bash"]
-    lines += [" ".join(["esengine", *case.command(0)]) for case, outcomes in finished.items() if outcomes]
+    lines += [
+        " ".join(["esengine", *case.command(0)]) for case, outcomes in finished.items() if outcomes
+    ]
     return "\n".join([*lines, "```", ""])
 
 
@@ -123,11 +155,22 @@ def _row(case: Case, outcomes: list[Outcome]) -> str:
     episodes = [np.inf if each.episodes is None else each.episodes for each in outcomes]
     reached = sum(each.episodes is not None for each in outcomes)
     median = float(np.median(episodes))
-    each = ", ".join("never" if each.episodes is None else f"{each.episodes:,}" for each in outcomes)
+    each = ", ".join(
+        "never" if each.episodes is None else f"{each.episodes:,}" for each in outcomes
+    )
     returns = ", ".join(f"{each.final_return:.0f}" for each in outcomes)
     name = f"{case.method} ({case.label})" if case.label else case.method
     middle = f"{median:,.0f}" if np.isfinite(median) else f"not within {case.episodes:,}"
-    cells = [name, case.task, f"{case.threshold:g}", f"{reached} of {len(outcomes)}", middle, each, case.published, returns]
+    cells = [
+        name,
+        case.task,
+        f"{case.threshold:g}",
+        f"{reached} of {len(outcomes)}",
+        middle,
+        each,
+        case.published,
+        returns,
+    ]
     return f"| {' | '.join(cells)} |"
 
 

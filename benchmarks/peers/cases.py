@@ -9,7 +9,16 @@ from esengine.candidates import chunk_size
 OURS = "ours"
 """The environment of the project itself, for its own side and for what comes with Python and mpi4py."""
 CMA_MEMORY = 6 << 30  # bytes of address space that a CMA-ES process gets
-PEERS = ("evotorch", "evosax", "cma", "cmaes", "multiprocessing", "concurrent.futures", "mpi4py.futures", "ray")
+PEERS = (
+    "evotorch",
+    "evosax",
+    "cma",
+    "cmaes",
+    "multiprocessing",
+    "concurrent.futures",
+    "mpi4py.futures",
+    "ray",
+)
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,15 @@ def chosen(cases: list[Case], only: list[str]) -> list[Case]:
     """The cases in which one of the packages has a side, with these sides alone; all of them if none is named."""
     kept = []
     for case in cases:
-        peers = {peer: program for peer, program in case.peers.items() if not only or package(peer) in only}
+        peers = {
+            peer: program
+            for peer, program in case.peers.items()
+            if not only or package(peer) in only
+        }
         if peers:
-            kept.append(Case(case.section, case.name, case.unit, case.higher_is_better, case.ours, peers))
+            kept.append(
+                Case(case.section, case.name, case.unit, case.higher_is_better, case.ours, peers)
+            )
     return kept
 
 
@@ -92,20 +107,34 @@ def _rollouts() -> list[Case]:
         }
         name = f"{env_id}, evaluating {count} {kind} policies"
         ours = Program(OURS, "ours_rollouts", arguments)
-        cases.append(Case("Rollouts", name, unit, True, ours, {peer: programs[peer] for peer in peers}))
+        cases.append(
+            Case("Rollouts", name, unit, True, ours, {peer: programs[peer] for peer in peers})
+        )
     for env_id in ("CartPole-v1", "Pendulum-v1"):
         arguments = ("evolution", env_id, "random", "256", "20")
         name = f"{env_id}, first 20 generations of 256"
-        ours, theirs = Program(OURS, "ours_rollouts", arguments), Program("evosax", "evosax_rollouts", arguments, one_core=True)
+        ours, theirs = (
+            Program(OURS, "ours_rollouts", arguments),
+            Program("evosax", "evosax_rollouts", arguments, one_core=True),
+        )
         cases.append(Case("Rollouts", name, unit, True, ours, {"evosax": theirs}))
     return cases
 
 
 def _cma_es() -> list[Case]:
     cases = []
-    for n, population_size, generations in ((10, 100, 200), (100, 100, 100), (100, 10_000, 6), (1000, 100, 4), (1000, 1000, 4)):
+    for n, population_size, generations in (
+        (10, 100, 200),
+        (100, 100, 100),
+        (100, 10_000, 6),
+        (1000, 100, 4),
+        (1000, 1000, 4),
+    ):
         arguments = (str(n), str(population_size), str(generations))
-        peers = {peer: Program("cma", "cma_packages", (peer, *arguments), memory_bytes=CMA_MEMORY) for peer in ("cma", "cmaes")}
+        peers = {
+            peer: Program("cma", "cma_packages", (peer, *arguments), memory_bytes=CMA_MEMORY)
+            for peer in ("cma", "cmaes")
+        }
         ours = Program(OURS, "ours_cma", arguments, memory_bytes=CMA_MEMORY)
         name = f"n = {n:,}, lambda = {population_size:,}"
         cases.append(Case("CMA-ES", name, "CPU ms / generation", False, ours, peers))
@@ -119,8 +148,12 @@ def _dispatch() -> list[Case]:
 def _dispatch_case(count: int, how: str) -> Case:
     arguments = (str(count), str(chunk_size(count)))  # of a unit of our pool
     peers = {
-        "multiprocessing, Pool.imap_unordered": Program(OURS, "executors", ("multiprocessing", *arguments)),
-        "concurrent.futures, ProcessPoolExecutor.map": Program(OURS, "executors", ("concurrent.futures", *arguments)),
+        "multiprocessing, Pool.imap_unordered": Program(
+            OURS, "executors", ("multiprocessing", *arguments)
+        ),
+        "concurrent.futures, ProcessPoolExecutor.map": Program(
+            OURS, "executors", ("concurrent.futures", *arguments)
+        ),
         "mpi4py.futures, MPIPoolExecutor.map": Program(
             OURS, "executors", ("mpi4py.futures", *arguments), ranks=3, runner="mpi4py.futures"
         ),
@@ -128,4 +161,6 @@ def _dispatch_case(count: int, how: str) -> Case:
         "ray, two actors": Program("ray", "ray_tasks", ("actors", *arguments)),
     }
     ours = Program(OURS, "ours_dispatch", (str(count),), ranks=3)
-    return Case("Dispatch", f"{count:,} tasks that do nothing, {how}", "tasks / s", True, ours, peers)
+    return Case(
+        "Dispatch", f"{count:,} tasks that do nothing, {how}", "tasks / s", True, ours, peers
+    )

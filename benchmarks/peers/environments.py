@@ -71,7 +71,15 @@ class Environments:
             return python
         print(f"installing {name}", file=sys.stderr)
         shutil.rmtree(home, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         make = [sys.executable, "-m", "venv", "--without-pip", str(home)]
         for command in (make, [*pip, "install", "--requirement", str(wanted)]):
             result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -104,7 +112,9 @@ def _confine(program: Program) -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def figure_of(command: list[str], prepare: Callable[[], None] | None = None, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def figure_of(
+    command: list[str], prepare: Callable[[], None] | None = None, timeout_s: float = TIMEOUT_S
+) -> dict[str, Any]:
     """Run a command in a group of its own, one thread a process, and return the object in its last line that holds one.
 
     Args:
@@ -155,9 +165,13 @@ def _end_group(process: subprocess.Popen[str]) -> None:
 
 def shown(text: str) -> str:
     """The last line that says something, without addresses, folders and colours, short enough for a table."""
-    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\0", "").splitlines()]
+    lines = [
+        line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\0", "").splitlines()
+    ]
     lines = [line for line in lines if re.search(r"\w{3}", line)]
-    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|ERROR)\b", line)] or lines[-1:]
+    errors = [
+        line for line in lines if re.match(r"[\w.]*(Error|Exception|ERROR)\b", line)
+    ] or lines[-1:]
     if not errors:
         return ""
     line = re.sub(r"\w+://\S+", "(address)", errors[-1])

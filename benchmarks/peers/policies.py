@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 HIDDEN = (32, 32)
-SIZES = {"CartPole-v1": (4, *HIDDEN, 2), "Pendulum-v1": (3, *HIDDEN, 1), "HalfCheetah-v5": (17, *HIDDEN, 6)}
+SIZES = {
+    "CartPole-v1": (4, *HIDDEN, 2),
+    "Pendulum-v1": (3, *HIDDEN, 1),
+    "HalfCheetah-v5": (17, *HIDDEN, 6),
+}
 """Layer sizes by environment, the observation first and the output last."""
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -23,12 +27,17 @@ def random_policies(env_id: str, count: int) -> Layers:
     def draw(*shape: int) -> NDArray[Any]:
         return (0.3 * random.standard_normal((count, *shape))).astype(np.float32)
 
-    return [(draw(inputs, outputs), draw(outputs)) for inputs, outputs in itertools.pairwise(SIZES[env_id])]
+    return [
+        (draw(inputs, outputs), draw(outputs))
+        for inputs, outputs in itertools.pairwise(SIZES[env_id])
+    ]
 
 
 def balancing_policies(count: int) -> Layers:
     """CartPole policies that hold the pole up to the limit of 500 steps: one chain of units, and noise on all parameters."""
-    layers = [(0.03 * weights, 0.03 * biases) for weights, biases in random_policies("CartPole-v1", count)]
+    layers = [
+        (0.03 * weights, 0.03 * biases) for weights, biases in random_policies("CartPole-v1", count)
+    ]
     (first, _), (second, _), (last, _) = layers
     first[:, :, 0] += np.array([0.5, 1.0, 10.0, 3.0], np.float32)
     second[:, 0, 0] += 1

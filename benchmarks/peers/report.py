@@ -142,7 +142,11 @@ def render(rows: list[Row], run: Run, machine: dict[str, str]) -> str:
         for _, sides in itertools.groupby(group, lambda row: row.case):
             ours, *others = sides
             lines += [_line(ours, theirs) for theirs in others]
-    lines += ["", f"A program that takes more than {TIMEOUT_S:g} s is ended, and its row says so.", ""]
+    lines += [
+        "",
+        f"A program that takes more than {TIMEOUT_S:g} s is ended, and its row says so.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -158,7 +162,9 @@ def _line(ours: Row, theirs: Row) -> str:
 def _cell(row: Row) -> str:
     parts = []
     if row.values:
-        median, low, high = map(_number, (statistics.median(row.values), min(row.values), max(row.values)))
+        median, low, high = map(
+            _number, (statistics.median(row.values), min(row.values), max(row.values))
+        )
         parts.append(f"{median} ({low} to {high})")
         details = {figure["detail"]: None for figure in row.figures if figure.get("detail")}
         parts += list(details)[:1]
@@ -172,7 +178,12 @@ def _number(value: float) -> str:
 
 
 def _versions(rows: list[Row]) -> list[str]:
-    found = {(name, version) for row in rows for figure in row.figures for name, version in figure["versions"].items()}
+    found = {
+        (name, version)
+        for row in rows
+        for figure in row.figures
+        for name, version in figure["versions"].items()
+    }
     return [f"{name} {version}" for name, version in sorted(found)]
 
 

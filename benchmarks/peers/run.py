@@ -23,10 +23,24 @@ from benchmarks.peers.report import Row, Run, machine, measure_case, render
 
 def main(arguments: list[str]) -> int:
     """Measure, write the page and the raw figures; returns 0, also when some package could not be measured."""
-    parser = argparse.ArgumentParser(prog="benchmarks/peers/run.py", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", nargs="+", choices=PEERS, default=[], metavar="NAME", help=f"packages: {', '.join(PEERS)}")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/peers/run.py", description=__doc__.splitlines()[0] if __doc__ else None
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PEERS,
+        default=[],
+        metavar="NAME",
+        help=f"packages: {', '.join(PEERS)}",
+    )
     parser.add_argument("--repeats", type=int, default=5, help="processes that measure each figure")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks", help="folder of RESULTS.md and results.json")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "benchmarks",
+        help="folder of RESULTS.md and results.json",
+    )
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}; use 5")
@@ -38,11 +52,19 @@ def main(arguments: list[str]) -> int:
         rows += measure_case(case, options.repeats, environments.measure)
     loads.append(os.getloadavg()[0])
     only = ["--only", *options.only] if options.only else []
-    command = shlex.join(["python", "benchmarks/peers/run.py", *only, "--repeats", str(options.repeats)])
+    command = shlex.join(
+        ["python", "benchmarks/peers/run.py", *only, "--repeats", str(options.repeats)]
+    )
     page = render(rows, Run(command, date, options.repeats, (min(loads), max(loads))), machine())
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "RESULTS.md").write_text(page)
-    raw = {"command": command, "date": date, "loads": loads, "machine": machine(), "rows": [row.as_json() for row in rows]}
+    raw = {
+        "command": command,
+        "date": date,
+        "loads": loads,
+        "machine": machine(),
+        "rows": [row.as_json() for row in rows],
+    }
     (options.output / "results.json").write_text(json.dumps(raw, indent=1) + "\n")
     print(page)
     return 0

@@ -29,8 +29,18 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     lines.append("|---|---|---|---|---|---|---|---|")
     for row in results["planners"]:
         settings = " ".join(row["arguments"]) or "defaults"
-        values = (row["episodes"], row["max_steps"], row["planner_return"], row["random_return"], row["labels_per_s"])
-        lines.append(f"| {row['env_id']} | {row['planner']} | {settings} | " + " | ".join(map(str, values)) + " |")
+        values = (
+            row["episodes"],
+            row["max_steps"],
+            row["planner_return"],
+            row["random_return"],
+            row["labels_per_s"],
+        )
+        lines.append(
+            f"| {row['env_id']} | {row['planner']} | {settings} | "
+            + " | ".join(map(str, values))
+            + " |"
+        )
     lines += ["", *_workers(results["workers"]), *_imitation(results["imitation"])]
     path.write_text("\n".join(lines) + "\n")
 

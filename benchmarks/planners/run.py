@@ -22,7 +22,7 @@ from esengine.algorithms.planners import PlannerExpert
 from esengine.demonstrations.files import load_demonstrations
 from esengine.environments.spec import EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.launch.planners import load_planner
+from esengine.launch.settings.planners import load_planner
 from esengine.simulators.families import make_dynamics
 
 HERE = Path(__file__).parent
@@ -63,7 +63,13 @@ MORE_LABELS = 10_000  # of one more cloned policy
 LABELS, STEPS = 2000, 200  # of an imitation run on Pendulum-v1, and of an episode there
 
 
-METHODS = ["behavior-cloning", f"behavior-cloning of {MORE_LABELS:,} labels", "dagger", "plato", "guided-policy-search"]
+METHODS = [
+    "behavior-cloning",
+    f"behavior-cloning of {MORE_LABELS:,} labels",
+    "dagger",
+    "plato",
+    "guided-policy-search",
+]
 
 
 def measure_case(case: Case, episodes: int) -> dict[str, Any]:
@@ -101,34 +107,86 @@ def measure_workers(folder: Path, episodes: int) -> dict[str, Any]:
     seconds, images = {}, []
     for ranks in (1, 2):
         out = folder / f"{ranks}.npz"
-        flags = ["--env-id", CHEETAH, "--planner", "mppi", "--planner-arg", "horizon=20", "num_candidates=32", "--quiet"]
-        count = ["--episodes", str(2 * episodes), "--max-episode-steps", "200", "--ranks", str(ranks), "--out", str(out)]
+        flags = [
+            "--env-id",
+            CHEETAH,
+            "--planner",
+            "mppi",
+            "--planner-arg",
+            "horizon=20",
+            "num_candidates=32",
+            "--quiet",
+        ]
+        count = [
+            "--episodes",
+            str(2 * episodes),
+            "--max-episode-steps",
+            "200",
+            "--ranks",
+            str(ranks),
+            "--out",
+            str(out),
+        ]
         began = time.monotonic()
         subprocess.run([sys.executable, "-m", "esengine", "collect", *flags, *count], check=True)
         seconds[ranks] = time.monotonic() - began
         images.append(out.read_bytes())
     ratio = round(seconds[1] / seconds[2], 2)
-    return {"one_s": round(seconds[1], 1), "two_s": round(seconds[2], 1), "ratio": ratio, "same_bytes": images[0] == images[1]}
+    return {
+        "one_s": round(seconds[1], 1),
+        "two_s": round(seconds[2], 1),
+        "ratio": ratio,
+        "same_bytes": images[0] == images[1],
+    }
 
 
 def measure_imitation(folder: Path, seeds: list[int], chosen: list[str]) -> list[dict[str, Any]]:
     """Methods that learn from one planner at equal labels; normalised returns on 100 fixed starts."""
     teacher = ["--planner", "mppi"]
-    rounds = ["--generations", str(LABELS // STEPS), "--episodes-per-round", "1", "--epochs-per-round", "50"]
+    rounds = [
+        "--generations",
+        str(LABELS // STEPS),
+        "--episodes-per-round",
+        "1",
+        "--epochs-per-round",
+        "50",
+    ]
     scale = {}
-    for name, flags in {"planner": teacher, "random": ["--expert", "benchmarks.planners.run:Nobody"]}.items():
+    for name, flags in {
+        "planner": teacher,
+        "random": ["--expert", "benchmarks.planners.run:Nobody"],
+    }.items():
         out = folder / f"{name}.npz"
-        run(["collect", "--env-id", "Pendulum-v1", *flags, "--episodes", "100", "--seed", "1000", "--out", str(out)])
+        run(
+            [
+                "collect",
+                "--env-id",
+                "Pendulum-v1",
+                *flags,
+                "--episodes",
+                "100",
+                "--seed",
+                "1000",
+                "--out",
+                str(out),
+            ]
+        )
         scale[name] = float(load_demonstrations([out]).returns.mean())
     rows = []
     for seed in seeds:
         demos, more = (folder / f"{name}{seed}.npz" for name in ("demos", "more"))
-        for out, episodes, method in ((demos, LABELS // STEPS, METHODS[0]), (more, MORE_LABELS // STEPS, METHODS[1])):
+        for out, episodes, method in (
+            (demos, LABELS // STEPS, METHODS[0]),
+            (more, MORE_LABELS // STEPS, METHODS[1]),
+        ):
             if method not in chosen:
                 continue
             count = ["--episodes", str(episodes), "--seed", str(seed), "--out", str(out)]
             run(["collect", "--env-id", "Pendulum-v1", *teacher, *count])
-        methods = {name: ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"] for name in METHODS[2:]}
+        methods = {
+            name: ["--env-id", "Pendulum-v1", *teacher, *rounds, "--eval-every", "0"]
+            for name in METHODS[2:]
+        }
         methods |= {
             name: ["--demonstrations", str(file), "--eval-every", "0"]
             for name, file in zip(METHODS, (demos, more), strict=False)
@@ -137,10 +195,28 @@ def measure_imitation(folder: Path, seeds: list[int], chosen: list[str]) -> list
             flags = methods[method]
             path, report = folder / f"{method} {seed}", folder / f"{method} {seed}.json"
             run(["train", method.split()[0], *flags, "--seed", str(seed), "--run-dir", str(path)])
-            run(["evaluate", str(path), "--episodes", "100", "--seed", "1000", "--json", str(report)])
+            run(
+                [
+                    "evaluate",
+                    str(path),
+                    "--episodes",
+                    "100",
+                    "--seed",
+                    "1000",
+                    "--json",
+                    str(report),
+                ]
+            )
             value = json.loads(report.read_text())["mean_return"]
             normalized = (value - scale["random"]) / (scale["planner"] - scale["random"])
-            rows.append({"method": method, "seed": seed, "mean_return": round(value, 1), "normalized": round(normalized, 3)})
+            rows.append(
+                {
+                    "method": method,
+                    "seed": seed,
+                    "mean_return": round(value, 1),
+                    "normalized": round(normalized, 3),
+                }
+            )
     return rows
 
 
@@ -156,17 +232,32 @@ class Nobody:
 
 def run(flags: list[str]) -> None:
     """An ``esengine`` command in this process; ends the measurement if it fails."""
-    status = main([*flags, "--ranks", "1", "--quiet"] if flags[0] != "evaluate" else [*flags, "--ranks", "1"])
+    status = main(
+        [*flags, "--ranks", "1", "--quiet"] if flags[0] != "evaluate" else [*flags, "--ranks", "1"]
+    )
     if status:
         sys.exit(f"esengine {' '.join(flags)} ended with {status}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["imitation", "planners", "workers"], help="what to measure")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="of the imitation")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="of each imitation method")
-    parser.add_argument("--episodes", type=int, default=20, help="episodes of each planner; one where they take minutes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--parts", nargs="+", default=["imitation", "planners", "workers"], help="what to measure"
+    )
+    parser.add_argument(
+        "--methods", nargs="+", default=METHODS, choices=METHODS, help="of the imitation"
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=list(range(5)), help="of each imitation method"
+    )
+    parser.add_argument(
+        "--episodes",
+        type=int,
+        default=20,
+        help="episodes of each planner; one where they take minutes",
+    )
     parser.add_argument("--note", help="what the page says about the machine")
     chosen = parser.parse_args()
     file = HERE / "results.json"
@@ -179,8 +270,15 @@ if __name__ == "__main__":
         if "workers" in chosen.parts:
             results["workers"] = measure_workers(Path(name), chosen.episodes)
     kept = json.loads(file.read_text()) if file.exists() else {"imitation": []}
-    new = {(row["method"], row["seed"]): row for row in [*kept["imitation"], *results.get("imitation", [])]}
-    results = kept | results | {"note": kept.get("note", "") if chosen.note is None else chosen.note}
-    results["imitation"] = sorted(new.values(), key=lambda row: (METHODS.index(row["method"]), row["seed"]))
+    new = {
+        (row["method"], row["seed"]): row
+        for row in [*kept["imitation"], *results.get("imitation", [])]
+    }
+    results = (
+        kept | results | {"note": kept.get("note", "") if chosen.note is None else chosen.note}
+    )
+    results["imitation"] = sorted(
+        new.values(), key=lambda row: (METHODS.index(row["method"]), row["seed"])
+    )
     file.write_text(json.dumps(results, indent=1) + "\n")
     write_report(results, HERE / "RESULTS.md")

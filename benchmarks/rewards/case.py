@@ -61,7 +61,11 @@ def main(case: Case, cpu_seconds: float | None) -> dict[str, Any]:
 
 def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, Any]]:
     """The method of a case and all its settings; files that it needs are made in the folder."""
-    settings: dict[str, Any] = {"seed": case.seed, "run_dir": folder / "run", "max_env_steps": case.env_steps}
+    settings: dict[str, Any] = {
+        "seed": case.seed,
+        "run_dir": folder / "run",
+        "max_env_steps": case.env_steps,
+    }
     settings |= {"env_id": task.env_id, "generations": 1_000_000, "checkpoint_every": 0}
     settings |= {"eval_every": 5, "eval_episodes": 20, "final_episodes": 1}
     if case.kind == "ppo":
@@ -76,9 +80,17 @@ def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, An
         return method, settings
     method, _, generator = case.kind.partition(" by ")
     method = method if method in ("gail", "airl") else "gail"
-    settings |= task.learning | {"demonstrations": (demonstrations(task, case, folder),), "every": case.every}
+    settings |= task.learning | {
+        "demonstrations": (demonstrations(task, case, folder),),
+        "every": case.every,
+    }
     if generator == "ppo":
-        by_policy_gradient = {"policy": "mlp", "hidden_sizes": (64, 64), "generator": "ppo", "generator_arg": task.gradient}
+        by_policy_gradient = {
+            "policy": "mlp",
+            "hidden_sizes": (64, 64),
+            "generator": "ppo",
+            "generator_arg": task.gradient,
+        }
         return method, settings | by_policy_gradient
     generator, *named = task.strategy
     return method, settings | task.search | {"generator": generator, "generator_arg": tuple(named)}
@@ -100,8 +112,13 @@ def demonstrations(task: Task, case: Case, folder: Path) -> str:
 def shuffled(given: Demonstrations, seed: int) -> Demonstrations:
     """The same states with the actions of all of them in any order."""
     actions = np.concatenate([one.actions for one in given.trajectories])
-    order = np.split(np.random.default_rng(seed).permutation(len(actions)), np.cumsum(lengths(given))[:-1])
-    mixed = [replace(one, actions=actions[rows]) for one, rows in zip(given.trajectories, order, strict=True)]
+    order = np.split(
+        np.random.default_rng(seed).permutation(len(actions)), np.cumsum(lengths(given))[:-1]
+    )
+    mixed = [
+        replace(one, actions=actions[rows])
+        for one, rows in zip(given.trajectories, order, strict=True)
+    ]
     return replace(given, trajectories=tuple(mixed))
 
 
@@ -112,7 +129,9 @@ def lengths(given: Demonstrations) -> list[int]:
 def blank(env_id: str, folder: Path) -> Path:
     """A file of a reward of 0 everywhere."""
     observations, action = describe(EnvironmentSpec(env_id).make())
-    save_reward(folder / "blank.safetensors", LearnedReward.blank(RewardSpec(observations.dim, action)))
+    save_reward(
+        folder / "blank.safetensors", LearnedReward.blank(RewardSpec(observations.dim, action))
+    )
     return folder / "blank.safetensors"
 
 
@@ -120,7 +139,11 @@ def of_peer(task: Task, case: Case, folder: Path, cpu_seconds: float | None) -> 
     """What the `imitation` package makes of the same steps of the same demonstrations, in an environment of its own."""
     given = task.demonstrate("gail", case.demonstrations, case.seed)
     steps = expert_steps(given, max(lengths(given)), case.every, case.seed)
-    parts: dict[str, Any] = {"obs": steps.observations, "next_obs": steps.next_observations, "acts": steps.choices}
+    parts: dict[str, Any] = {
+        "obs": steps.observations,
+        "next_obs": steps.next_observations,
+        "acts": steps.choices,
+    }
     np.savez(folder / "steps.npz", **parts, dones=steps.next_absorbing)
     described = {
         "env_id": task.peer,
@@ -131,7 +154,9 @@ def of_peer(task: Task, case: Case, folder: Path, cpu_seconds: float | None) -> 
         "cpu_seconds": cpu_seconds,
     }
     command = [peer_python(), str(HERE / "peer.py"), json.dumps(described)]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ, cwd=folder, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ, cwd=folder, check=False
+    )
     if result.returncode:
         raise SystemExit(result.stderr)
     found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])

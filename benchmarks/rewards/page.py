@@ -68,17 +68,32 @@ def page(results: dict[str, Any]) -> str:
     rows = [_row(key, found) for key, found in groups.items() if key[1] != "ppo"]
     lines = [_INTRODUCTION, f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|", *rows]
     own = [_gradient_row(key[0], key[4], found) for key, found in groups.items() if key[1] == "ppo"]
-    return "\n".join([*lines, *([_GRADIENT, *own] if own else []), "", (HERE / "notes.md").read_text()])
+    return "\n".join(
+        [*lines, *([_GRADIENT, *own] if own else []), "", (HERE / "notes.md").read_text()]
+    )
 
 
 def _row(key: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
     task, kind, count, every, _ = key
     scores = [one["score"] for one in found]
-    crossed = ["-" if one["crossed_cpu_s"] is None else f"{one['crossed_cpu_s']:.0f}" for one in found]
+    crossed = [
+        "-" if one["crossed_cpu_s"] is None else f"{one['crossed_cpu_s']:.0f}" for one in found
+    ]
     kept = "-" if not count else "all" if every == 1 else f"1 in {every}"
     what = _WORDS[kind].format(given=f"{count} demonstration{'s' if count > 1 else ''}")
-    steps, seconds = (statistics.median(one[name] for one in found) for name in ("env_steps", "cpu_s"))
-    cells = (task, what, kept, _listed(scores), f"{min(scores):.2f}", " ".join(crossed), f"{steps / 1e6:.3g}", f"{seconds:.0f}")
+    steps, seconds = (
+        statistics.median(one[name] for one in found) for name in ("env_steps", "cpu_s")
+    )
+    cells = (
+        task,
+        what,
+        kept,
+        _listed(scores),
+        f"{min(scores):.2f}",
+        " ".join(crossed),
+        f"{steps / 1e6:.3g}",
+        f"{seconds:.0f}",
+    )
     return f"| {' | '.join(cells)} |"
 
 

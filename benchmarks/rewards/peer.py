@@ -52,13 +52,23 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     count = len(acts)
     kind, net = {"gail": (GAIL, BasicRewardNet), "airl": (AIRL, BasicShapedRewardNet)}[method]
     learner = PPO(
-        "MlpPolicy", venv, batch_size=64, ent_coef=0.0, gamma=0.95, n_epochs=5, seed=case["seed"], device="cpu", **_PPO[method]
+        "MlpPolicy",
+        venv,
+        batch_size=64,
+        ent_coef=0.0,
+        gamma=0.95,
+        n_epochs=5,
+        seed=case["seed"],
+        device="cpu",
+        **_PPO[method],
     )
     trainer = kind(
         demonstrations=Transitions(acts=acts, infos=np.array([{}] * count), **parts),
         venv=venv,
         gen_algo=learner,
-        reward_net=net(venv.observation_space, venv.action_space, normalize_input_layer=RunningNorm),
+        reward_net=net(
+            venv.observation_space, venv.action_space, normalize_input_layer=RunningNorm
+        ),
         gen_replay_buffer_capacity=512,
         allow_variable_horizon=True,  # Hopper-v4's end with its falls
         **_TRAINER[method] | {"demo_batch_size": min(count, _TRAINER[method]["demo_batch_size"])},
@@ -77,10 +87,16 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         observation, _ = env.reset(seed=seed)
         total, ended = 0.0, False
         while not ended:
-            observation, reward, terminated, truncated, _ = env.step(learner.predict(observation, deterministic=True)[0])
+            observation, reward, terminated, truncated, _ = env.step(
+                learner.predict(observation, deterministic=True)[0]
+            )
             total, ended = total + float(reward), terminated or truncated
         returns.append(total)
-    return {"mean_return": float(np.mean(returns)), "cpu_s": cpu_s, "env_steps": int(learner.num_timesteps)}
+    return {
+        "mean_return": float(np.mean(returns)),
+        "cpu_s": cpu_s,
+        "env_steps": int(learner.num_timesteps),
+    }
 
 
 if __name__ == "__main__":

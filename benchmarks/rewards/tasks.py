@@ -59,7 +59,13 @@ class Task:
         if self.env_id in _BALANCING:
             return evaluate(run, episodes=100, seed=12345).mean_return
         act: Callable[[Any], Any] = load_policy(run).act
-        return float(np.mean(returns_of(act) if self.env_id == "Pendulum-v1" else MUJOCO[self.env_id].returns(act)))
+        return float(
+            np.mean(
+                returns_of(act)
+                if self.env_id == "Pendulum-v1"
+                else MUJOCO[self.env_id].returns(act)
+            )
+        )
 
     def score(self, mean_return: float) -> float:
         """(mean return - random's) / (expert's - random's); on the cart-pole the share of the time that it balances."""

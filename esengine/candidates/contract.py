@@ -45,7 +45,11 @@ class Candidates:
 
     @classmethod
     def receive(
-        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
+        cls,
+        header: dict[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        previous: Candidates | None,
+        noise: Noise,
     ) -> Self:
         """The population rebuilt from what `publish` or `shared` gave."""
         fields: dict[str, Any] = {**header, **arrays}

@@ -14,7 +14,9 @@ from esengine.candidates.pairs import pair_weights
 from esengine.noise import kernels
 from esengine.noise.contract import Noise
 
-_BLOCK_WORK = 1 << 15  # numbers of the steps that are made together: they stay in the second-level cache
+_BLOCK_WORK = (
+    1 << 15
+)  # numbers of the steps that are made together: they stay in the second-level cache
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class GaussianSamples(Candidates):
     triangular: bool = False
     injected: NDArray[np.float64] | None = None
     factors: NDArray[np.float64] | None = None
-    _kept: dict[int, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)  # steps of members
+    _kept: dict[int, NDArray[np.float64]] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # steps of members
 
     @property
     def dimension(self) -> int:
@@ -61,7 +65,11 @@ class GaussianSamples(Candidates):
 
     @classmethod
     def receive(
-        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
+        cls,
+        header: dict[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        previous: Candidates | None,
+        noise: Noise,
     ) -> GaussianSamples:
         if "panels" not in arrays:
             assert isinstance(previous, GaussianSamples)
@@ -70,7 +78,16 @@ class GaussianSamples(Candidates):
         return cls(**fields)
 
     def shared(self) -> Message:
-        names = ("seed", "generation", "population_size", "sigma", "lineage", "factor", "mirrored", "triangular")
+        names = (
+            "seed",
+            "generation",
+            "population_size",
+            "sigma",
+            "lineage",
+            "factor",
+            "mirrored",
+            "triangular",
+        )
         arrays = {"mean": self.mean, "panels": self.panels}
         if self.injected is not None:
             arrays["injected"] = self.injected
@@ -84,8 +101,13 @@ class GaussianSamples(Candidates):
         block = max(64, _BLOCK_WORK // self.dimension)
         for first in range(start, stop, block):
             last = min(first + block, stop)
-            steps, own = self.steps(noise, np.arange(first, last)), rows[first - start : last - start]
-            if self.population_size < 2 * self.dimension:  # then `Population.covariance` asks for them again
+            steps, own = (
+                self.steps(noise, np.arange(first, last)),
+                rows[first - start : last - start],
+            )
+            if (
+                self.population_size < 2 * self.dimension
+            ):  # then `Population.covariance` asks for them again
                 self._kept.update(zip(range(first, last), steps, strict=True))
             np.multiply(steps, sigma, out=own)
             own += self.mean
@@ -113,7 +135,9 @@ class GaussianSamples(Candidates):
     def steps_again(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
         """As `steps`, from those that this process has made rows of already where it has them all."""
         if all(member in self._kept for member in members.tolist()):
-            return np.array([self._kept[member] for member in members.tolist()]).reshape(-1, self.dimension)
+            return np.array([self._kept[member] for member in members.tolist()]).reshape(
+                -1, self.dimension
+            )
         return self.steps(noise, members)
 
     def matrix(self) -> NDArray[np.float64]:
@@ -125,7 +149,9 @@ class GaussianSamples(Candidates):
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
         """Weights of the members' noise; given points have none."""
-        weights = np.concatenate([np.zeros(self.num_injected, weights.dtype), weights[self.num_injected :]])
+        weights = np.concatenate(
+            [np.zeros(self.num_injected, weights.dtype), weights[self.num_injected :]]
+        )
         if self.mirrored:
             return pair_weights(self, noise, weights, power)
         return super().weighted_starts(noise, weights, power)

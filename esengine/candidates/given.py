@@ -26,7 +26,9 @@ class GivenPoints(Candidates):
         return int(self.points.shape[1])
 
     def shared(self) -> Message:
-        return {name: getattr(self, name) for name in ("seed", "generation", "population_size")}, {"points": self.points}
+        return {name: getattr(self, name) for name in ("seed", "generation", "population_size")}, {
+            "points": self.points
+        }
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
         return np.array(self.points[start:stop])  # a mapped array is another type to Numba

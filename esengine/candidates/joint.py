@@ -14,7 +14,9 @@ from esengine.candidates.gaussian import GaussianSamples
 from esengine.candidates.given import GivenPoints
 from esengine.noise.contract import Noise
 
-_KINDS: dict[str, type[Candidates]] = {kind.__name__: kind for kind in (GaussianSamples, GivenPoints)}
+_KINDS: dict[str, type[Candidates]] = {
+    kind.__name__: kind for kind in (GaussianSamples, GivenPoints)
+}
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,20 @@ class JointPopulation(Candidates):
 
     @classmethod
     def receive(
-        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
+        cls,
+        header: dict[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        previous: Candidates | None,
+        noise: Noise,
     ) -> JointPopulation:
         before, parts = _by_lineage(previous), []
         for number, (kind, own) in enumerate(header["parts"]):
             prefix = f"{number}/"
-            mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            mine = {
+                name.removeprefix(prefix): array
+                for name, array in arrays.items()
+                if name.startswith(prefix)
+            }
             parts.append(_KINDS[kind].receive(own, mine, before.get(own.get("lineage")), noise))
         return cls(header["seed"], header["generation"], header["population_size"], tuple(parts))
 
@@ -88,7 +98,9 @@ class JointPopulation(Candidates):
         ]
         if not found:
             return weights[:0], np.zeros(0, np.int64)
-        return np.concatenate([weights for weights, _ in found]), np.concatenate([starts for _, starts in found])
+        return np.concatenate([weights for weights, _ in found]), np.concatenate(
+            [starts for _, starts in found]
+        )
 
     def _message(self, message: Callable[[Candidates], Message]) -> Message:
         headers: list[tuple[str, dict[str, Any]]] = []
@@ -107,4 +119,8 @@ def _lineage(part: Candidates) -> int | None:
 
 def _by_lineage(previous: Candidates | None) -> dict[int | None, Candidates]:
     """The parts of the joint population before, by the search that asked for them."""
-    return {_lineage(part): part for part in previous.parts} if isinstance(previous, JointPopulation) else {}
+    return (
+        {_lineage(part): part for part in previous.parts}
+        if isinstance(previous, JointPopulation)
+        else {}
+    )

@@ -49,7 +49,9 @@ class Genomes:
         return rows
 
 
-def link_starts(noise: Noise, seed: int, generations: NDArray[np.int64], members: NDArray[np.int64]) -> NDArray[np.int64]:
+def link_starts(
+    noise: Noise, seed: int, generations: NDArray[np.int64], members: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Where the noise of links begins, (num_links,) int64."""
     starts = np.empty(members.size, np.int64)
     for generation in np.unique(generations):
@@ -103,7 +105,8 @@ class MutatedParents(Candidates):
 
     def publish(self, previous: Candidates | None) -> Message:
         follows = isinstance(previous, MutatedParents) and (
-            (previous.seed, previous.lineage, previous.generation + 1) == (self.seed, self.lineage, self.generation)
+            (previous.seed, previous.lineage, previous.generation + 1)
+            == (self.seed, self.lineage, self.generation)
         )
         if self.parents is not None:
             arrays: dict[str, NDArray[Any]] = {"parents": self.parents}
@@ -116,7 +119,11 @@ class MutatedParents(Candidates):
 
     @classmethod
     def receive(
-        cls, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]], previous: Candidates | None, noise: Noise
+        cls,
+        header: dict[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        previous: Candidates | None,
+        noise: Noise,
     ) -> MutatedParents:
         traits: dict[str, Any] = {name: arrays[name] for name in _TRAITS if name in arrays}
         arrays = {name: array for name, array in arrays.items() if name not in traits}
@@ -147,7 +154,10 @@ class MutatedParents(Candidates):
             return none
         assert self.last_links is not None
         mates, parents = self._drawn_rows("mate", members), self.parent_indices(members)
-        crossed = uniforms(np.uint64(derive_key(self.seed, "crossover", self.generation)), members) < self.crossover
+        crossed = (
+            uniforms(np.uint64(derive_key(self.seed, "crossover", self.generation)), members)
+            < self.crossover
+        )
         crossed &= (members >= self.num_unchanged) & (self.last_links[2, mates] > 0)
         crossed &= (self.last_links[:, mates] != self.last_links[:, parents]).any(axis=0)
         return np.where(crossed, mates, none)
@@ -159,7 +169,11 @@ class MutatedParents(Candidates):
         inherited = self.deviations[self.parent_indices(members)]
         key = np.uint64(derive_key(self.seed, "adaptation", self.generation))
         factors = np.exp(self.adaptation_rate * normals(key, members))
-        return np.where(members < self.num_unchanged, inherited, np.maximum(self.least_sigma, inherited * factors))
+        return np.where(
+            members < self.num_unchanged,
+            inherited,
+            np.maximum(self.least_sigma, inherited * factors),
+        )
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         return self.members(noise, np.arange(start, stop))
@@ -175,7 +189,9 @@ class MutatedParents(Candidates):
         mates = self.mates(members)
         crossed = np.flatnonzero(mates >= 0)
         if crossed.size:
-            rows[crossed] = self._crossed(noise, members[crossed], mates[crossed], starts[crossed], scales[crossed])
+            rows[crossed] = self._crossed(
+                noise, members[crossed], mates[crossed], starts[crossed], scales[crossed]
+            )
         return rows
 
     def num_episodes(self, member: int) -> int | None:
@@ -201,16 +217,22 @@ class MutatedParents(Candidates):
         assert self.parents is not None
         assert self.last_links is not None
         generations, link_members, sigmas = self.last_links[:, mates]
-        taken = link_starts(noise, self.seed, generations.astype(np.int64), link_members.astype(np.int64))
+        taken = link_starts(
+            noise, self.seed, generations.astype(np.int64), link_members.astype(np.int64)
+        )
         crossed = np.empty((members.size, self.dimension), self.parents.dtype)
-        noise.perturb(self.parents, self.parent_indices(members), taken, sigmas.astype(crossed.dtype), crossed)
+        noise.perturb(
+            self.parents, self.parent_indices(members), taken, sigmas.astype(crossed.dtype), crossed
+        )
         rows = np.empty_like(crossed)
         noise.perturb(crossed, np.arange(members.size), starts, scales, rows)
         return rows
 
     def _drawn_rows(self, purpose: str, members: NDArray[np.int64]) -> NDArray[np.int64]:
         key = np.uint64(derive_key(self.seed, purpose, self.generation))
-        indices: NDArray[np.int64] = kernels.parent_indices(key, members, self.num_unchanged, self.num_rows)
+        indices: NDArray[np.int64] = kernels.parent_indices(
+            key, members, self.num_unchanged, self.num_rows
+        )
         return indices
 
     def _traits(self) -> dict[str, NDArray[Any]]:

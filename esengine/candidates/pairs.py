@@ -36,7 +36,9 @@ class AntitheticPairs(Candidates):
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         rows = np.empty((stop - start, self.dimension), self.mean.dtype)
         pairs = np.arange(start // 2, (stop + 1) // 2)
-        noise.perturb_pairs(self.mean, noise.starts(self.seed, self.generation, pairs), self.sigma, start, rows)
+        noise.perturb_pairs(
+            self.mean, noise.starts(self.seed, self.generation, pairs), self.sigma, start, rows
+        )
         return rows
 
     def weighted_starts(

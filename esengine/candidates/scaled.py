@@ -32,7 +32,10 @@ class ScaledSamples(Candidates):
 
     def shared(self) -> Message:
         names = ("seed", "generation", "population_size", "antithetic")
-        return {name: getattr(self, name) for name in names}, {"mean": self.mean, "deviations": self.deviations}
+        return {name: getattr(self, name) for name in names}, {
+            "mean": self.mean,
+            "deviations": self.deviations,
+        }
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         rows = np.empty((stop - start, self.dimension), self.mean.dtype)

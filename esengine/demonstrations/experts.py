@@ -77,7 +77,10 @@ class PolicyExpert:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._actor, self._observations = policy.actor(), ObservationSpec(policy.spec.observation_dim, True)
+        self._actor, self._observations = (
+            policy.actor(),
+            ObservationSpec(policy.spec.observation_dim, True),
+        )
         self._space: gymnasium.Space[Any] | None = None
         self._seed, self._step = 0, -1
 
@@ -88,7 +91,9 @@ class PolicyExpert:
     def act(self, observation: Any) -> Any:
         self._step += 1
         assert self._space is not None
-        return self._actor.act(self._observations.flat(self._space, observation), self._seed, self._step)
+        return self._actor.act(
+            self._observations.flat(self._space, observation), self._seed, self._step
+        )
 
 
 class RuleExpert:
@@ -105,7 +110,9 @@ class RuleExpert:
 
     fired = False
 
-    def __init__(self, rules: Rules, otherwise: Expert | None = None, complete: bool = False) -> None:
+    def __init__(
+        self, rules: Rules, otherwise: Expert | None = None, complete: bool = False
+    ) -> None:
         self._rules, self._otherwise, self._complete = rules, otherwise, complete
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
@@ -115,7 +122,9 @@ class RuleExpert:
     def act(self, observation: Any) -> Any | None:
         correction = self._rules.correction(observation)
         self.fired = correction is not None
-        otherwise = None if self._otherwise is None else self._otherwise.act(observation)  # always: it may count steps
+        otherwise = (
+            None if self._otherwise is None else self._otherwise.act(observation)
+        )  # always: it may count steps
         if self._complete and correction is None and otherwise is None:
             raise UserError(
                 f"--rules must know what to do everywhere where they act alone, but none fires for {in_one_line(observation)}; "
@@ -139,10 +148,14 @@ def load_expert(name: str) -> Expert:
     try:
         made = found()
     except Exception as error:
-        raise UserError(f"--expert {name} must be made without arguments, but: {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"--expert {name} must be made without arguments, but: {type(error).__name__}: {error}"
+        ) from error
     if hasattr(made, "act") and hasattr(made, "begin"):
         return made
     function = getattr(made, "act", made)
     if not callable(function):
-        raise UserError(f"--expert {name} must have act(observation), got a class without; give it one")
+        raise UserError(
+            f"--expert {name} must have act(observation), got a class without; give it one"
+        )
     return FunctionExpert(function)

@@ -29,12 +29,22 @@ from esengine.user_code import check_trusted
 MINARI = "minari:"
 """Begins the name of a dataset in Minari's own folder."""
 
-_NEEDED = ("lengths", "observations", "actions", "rewards", "terminated", "truncated", "environment")
+_NEEDED = (
+    "lengths",
+    "observations",
+    "actions",
+    "rewards",
+    "terminated",
+    "truncated",
+    "environment",
+)
 _PER_STEP = ("actions", "rewards", "labels")
 
 
 def load_demonstrations(
-    names: Sequence[str | Path], trust_modules: bool = False, environment: EnvironmentSpec | None = None
+    names: Sequence[str | Path],
+    trust_modules: bool = False,
+    environment: EnvironmentSpec | None = None,
 ) -> Demonstrations:
     """Read files of demonstrations of one environment.
 
@@ -47,7 +57,9 @@ def load_demonstrations(
         UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or environments differ.
     """
     if not names:
-        raise UserError("--demonstrations must name at least one file, got none; collect some with esengine collect")
+        raise UserError(
+            "--demonstrations must name at least one file, got none; collect some with esengine collect"
+        )
     trajectories, origin = list[Trajectory](), "--env-id"
     trust_modules = trust_modules or environment is not None
     for name in names:
@@ -74,7 +86,9 @@ def action_of(environment: EnvironmentSpec) -> ActionSpec:
         env.close()
 
 
-def check_fit(environment: EnvironmentSpec, trajectories: Sequence[Trajectory], name: str, trust_modules: bool) -> None:
+def check_fit(
+    environment: EnvironmentSpec, trajectories: Sequence[Trajectory], name: str, trust_modules: bool
+) -> None:
     """Raises UserError unless trajectories fit the spaces of their environment."""
     if not trust_modules:
         check_trusted(name, *environment.modules)
@@ -111,7 +125,10 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
     arrays: dict[str, NDArray[Any]] = {
         "environment": np.array(json.dumps(asdict(demonstrations.environment))),
         "lengths": np.array([trajectory.num_steps for trajectory in trajectories], np.int64),
-        "seeds": np.array([-1 if trajectory.seed is None else trajectory.seed for trajectory in trajectories], np.int64),
+        "seeds": np.array(
+            [-1 if trajectory.seed is None else trajectory.seed for trajectory in trajectories],
+            np.int64,
+        ),
     }
     for field in ("terminated", "truncated"):
         arrays[field] = np.array([getattr(trajectory, field) for trajectory in trajectories], bool)
@@ -135,9 +152,13 @@ def check_target(name: str) -> None:
         return
     path = Path(name)
     if path.suffix != ".npz":
-        raise UserError(f"--out must end in .npz or be minari:ID, got {name}; for example demos.npz")
+        raise UserError(
+            f"--out must end in .npz or be minari:ID, got {name}; for example demos.npz"
+        )
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"--out must lie in a folder that can be written, got {name}; make the folder first")
+        raise UserError(
+            f"--out must lie in a folder that can be written, got {name}; make the folder first"
+        )
 
 
 def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -158,9 +179,13 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
         return read_dataset(name.removeprefix(MINARI), Path(name) if Path(name).is_dir() else None)
     path = Path(name)
     if not path.is_file():
-        raise UserError(f"--demonstrations must name files that exist, got {name}; collect some with esengine collect")
+        raise UserError(
+            f"--demonstrations must name files that exist, got {name}; collect some with esengine collect"
+        )
     if path.stat().st_size == 0:
-        raise UserError(f"{name} must be an npz of demonstrations, got an empty file; collect them again")
+        raise UserError(
+            f"{name} must be an npz of demonstrations, got an empty file; collect them again"
+        )
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             raise UserError(
@@ -173,11 +198,17 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
             for key in file.files:
                 arrays[key] = np.asarray(file[key])
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        why = f"{key} holds pickled objects, which are never read" if "pickle" in str(error) else str(error)
+        why = (
+            f"{key} holds pickled objects, which are never read"
+            if "pickle" in str(error)
+            else str(error)
+        )
         raise UserError(f"{name} must be a whole npz of plain arrays, but: {why}") from error
     missing = [key for key in _NEEDED if key not in arrays]
     if missing:
-        raise UserError(f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help tells the layout")
+        raise UserError(
+            f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help tells the layout"
+        )
     return _environment(name, arrays["environment"]), list(_trajectories(name, arrays))
 
 
@@ -186,25 +217,41 @@ def _environment(name: str, text: NDArray[Any]) -> EnvironmentSpec:
         described = json.loads(str(text))
         return EnvironmentSpec(str(described["env_id"]), dict(described["arguments"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{name}: environment must be a JSON text with env_id and arguments, but: {error!r}") from error
+        raise UserError(
+            f"{name}: environment must be a JSON text with env_id and arguments, but: {error!r}"
+        ) from error
 
 
 def _trajectories(name: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Trajectory]:
     lengths = arrays["lengths"]
     count = lengths.size
     if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
-        raise UserError(f"{name}: lengths must be positive whole numbers, one a trajectory, got {lengths.dtype} {lengths}")
+        raise UserError(
+            f"{name}: lengths must be positive whole numbers, one a trajectory, got {lengths.dtype} {lengths}"
+        )
     total = int(lengths.sum())
     rows = {field: total for field in _PER_STEP} | {"observations": total + count}
     rows |= {field: count for field in ("terminated", "truncated", "seeds")}
     for field, wanted in rows.items():
         if field in arrays and (arrays[field].ndim == 0 or len(arrays[field]) != wanted):
-            raise UserError(f"{name}: {field} must have {wanted} rows for these lengths, got shape {arrays[field].shape}")
+            raise UserError(
+                f"{name}: {field} must have {wanted} rows for these lengths, got shape {arrays[field].shape}"
+            )
     stops = np.cumsum(lengths)
     seeds = arrays.get("seeds", np.full(count, -1))
     for index, (stop, length) in enumerate(zip(stops.tolist(), lengths.tolist(), strict=True)):
-        steps = {field: arrays[field][stop - length : stop] for field in _PER_STEP if field in arrays}
+        steps = {
+            field: arrays[field][stop - length : stop] for field in _PER_STEP if field in arrays
+        }
         observations = arrays["observations"][stop - length + index : stop + index + 1]
         ends = [bool(arrays[field][index]) for field in ("terminated", "truncated")]
         seed = None if seeds[index] < 0 else int(seeds[index])
-        yield checked(name, index, observations=observations, terminated=ends[0], truncated=ends[1], seed=seed, **steps)
+        yield checked(
+            name,
+            index,
+            observations=observations,
+            terminated=ends[0],
+            truncated=ends[1],
+            seed=seed,
+            **steps,
+        )

@@ -19,7 +19,10 @@ from esengine.seeding import derive_key, generator
 
 Wandering = Literal["ornstein-uhlenbeck", "sticky", "primitives"]
 
-_REVERSION, _VOLATILITY = 0.15, 0.4  # of the noise in halves of the range, whose deviation becomes 0.73
+_REVERSION, _VOLATILITY = (
+    0.15,
+    0.4,
+)  # of the noise in halves of the range, whose deviation becomes 0.73
 _KEPT = 0.9  # probability that an action is repeated: ten steps on average
 _PRIMITIVE_STEPS = 10
 
@@ -37,9 +40,14 @@ class Wanderer:
 
     def __init__(self, how: Wandering, action: ActionSpec) -> None:
         if how == "ornstein-uhlenbeck" and action.kind != "box":
-            raise UserError(f"ornstein-uhlenbeck noise needs box actions, got {action.kind}; use sticky or primitives")
+            raise UserError(
+                f"ornstein-uhlenbeck noise needs box actions, got {action.kind}; use sticky or primitives"
+            )
         self._how, self._action = how, action
-        self._reach, self._center = action.reach() if action.kind == "box" else np.ones(1), np.zeros(1)
+        self._reach, self._center = (
+            action.reach() if action.kind == "box" else np.ones(1),
+            np.zeros(1),
+        )
         if action.kind == "box":
             self._center = action.center()
         self._random, self._step = np.random.default_rng(0), 0
@@ -53,7 +61,9 @@ class Wanderer:
         """The next action of the program; the observation is not looked at."""
         if self._how == "ornstein-uhlenbeck":
             noise = self._random.standard_normal(self._values.size)
-            self._values = (1 - _REVERSION) * self._values + _VOLATILITY * noise  # ~ OU process, in halves of the range
+            self._values = (
+                1 - _REVERSION
+            ) * self._values + _VOLATILITY * noise  # ~ OU process, in halves of the range
         elif self._how == "sticky":
             if self._step == 0 or self._random.random() >= _KEPT:
                 self._values = self._drawn()
@@ -66,7 +76,9 @@ class Wanderer:
         """A uniform action: halves of the range of a box, else options."""
         if self._action.kind == "box":
             return self._random.uniform(-1, 1, self._values.size)
-        return np.array([float(self._random.integers(options)) for options in self._action.num_options])
+        return np.array(
+            [float(self._random.integers(options)) for options in self._action.num_options]
+        )
 
     def _primitive(self) -> NDArray[np.float64]:
         """One coordinate at one of its bounds and the others in the middle; or one option of every choice."""

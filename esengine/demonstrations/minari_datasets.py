@@ -31,9 +31,15 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
     minari = _minari()
     shown = str(folder) if folder is not None else f"minari:{dataset_id}"
     with _in_words(f"{shown} must be a whole Minari dataset"):
-        dataset = minari.MinariDataset(folder / "data") if folder is not None else minari.load_dataset(dataset_id)
+        dataset = (
+            minari.MinariDataset(folder / "data")
+            if folder is not None
+            else minari.load_dataset(dataset_id)
+        )
     if dataset.env_spec is None:
-        raise UserError(f"{shown} must name its environment, got a dataset without env_spec; write an npz instead")
+        raise UserError(
+            f"{shown} must name its environment, got a dataset without env_spec; write an npz instead"
+        )
     environment = EnvironmentSpec(dataset.env_spec.id, dict(dataset.env_spec.kwargs))
     space = dataset.observation_space
     observations, action = ObservationSpec.of(space), ActionSpec.of(dataset.action_space)
@@ -47,7 +53,10 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
             if episode is None:
                 return environment, trajectories
             steps = len(episode.rewards)
-            seen = [observations.flat(space, _step(episode.observations, step), np.float64) for step in range(steps + 1)]
+            seen = [
+                observations.flat(space, _step(episode.observations, step), np.float64)
+                for step in range(steps + 1)
+            ]
             acted = [action.flat(_step(episode.actions, step)) for step in range(steps)]
         trajectory = checked(
             shown,
@@ -70,17 +79,23 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
     minari = _minari()
     check_new(dataset_id)
     if any(trajectory.labels is not None for trajectory in demonstrations.trajectories):
-        raise UserError(f"minari:{dataset_id} has no place for labels beside actions, which these have; write an npz")
+        raise UserError(
+            f"minari:{dataset_id} has no place for labels beside actions, which these have; write an npz"
+        )
     env = demonstrations.environment.make()
     try:
         space = env.observation_space
         if not ObservationSpec.of(space).direct:
-            raise UserError(f"minari:{dataset_id} must be of an environment that observes a Box, got {space}; write an npz")
+            raise UserError(
+                f"minari:{dataset_id} must be of an environment that observes a Box, got {space}; write an npz"
+            )
         buffers = [
             minari.data_collector.EpisodeBuffer(
                 id=index,
                 seed=trajectory.seed,
-                observations=trajectory.observations.astype(space.dtype).reshape(-1, *(space.shape or ())),
+                observations=trajectory.observations.astype(space.dtype).reshape(
+                    -1, *(space.shape or ())
+                ),
                 actions=np.stack([demonstrations.action.unflat(row) for row in trajectory.actions]),
                 rewards=trajectory.rewards.tolist(),
                 terminations=_last(trajectory.num_steps, trajectory.terminated),
@@ -88,7 +103,9 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
             )
             for index, trajectory in enumerate(demonstrations.trajectories)
         ]
-        with _in_words(f"minari:{dataset_id} must be a name that Minari takes, such as minari:pendulum/scripted-v0"):
+        with _in_words(
+            f"minari:{dataset_id} must be a name that Minari takes, such as minari:pendulum/scripted-v0"
+        ):
             minari.create_dataset_from_buffers(dataset_id, buffers, env=env, data_format="hdf5")
     finally:
         env.close()
@@ -100,7 +117,9 @@ def check_new(dataset_id: str) -> None:
     with _in_words("Minari's folder must be readable"):
         known = minari.list_local_datasets()
     if dataset_id in known:
-        raise UserError(f"--out must be new, got minari:{dataset_id}, which exists; use another version number")
+        raise UserError(
+            f"--out must be new, got minari:{dataset_id}, which exists; use another version number"
+        )
 
 
 def _minari() -> Any:
@@ -109,7 +128,9 @@ def _minari() -> Any:
         import minari
         import minari.data_collector
     except ImportError as error:
-        raise UserError(f"Minari datasets need a package that is missing: {error}; pip install 'esengine[minari]'") from error
+        raise UserError(
+            f"Minari datasets need a package that is missing: {error}; pip install 'esengine[minari]'"
+        ) from error
     return minari
 
 

@@ -77,7 +77,9 @@ class Acting:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
-        parts: dict[str, Any] = {name: np.array(arrays[name]) for name in ("noise", "confusion", "ensemble", "log_stds")}
+        parts: dict[str, Any] = {
+            name: np.array(arrays[name]) for name in ("noise", "confusion", "ensemble", "log_stds")
+        }
         parts |= {name: float(arrays[name]) for name in ("mixing", "threshold", "attraction")}
         return cls(**parts, sampled=bool(arrays["sampled"]))
 
@@ -116,8 +118,13 @@ class RecordingProblem(EnvironmentProblem):
                 recorded = self.record(self._acting_policy(row), seed)
             except Exception as error:
                 failure = failure_of(error, candidates, int(record["member"]), seed)
-                raise MembersFailed(failed_records(first, first + len(rows)), np.zeros(0), [failure]) from error
-            record["fitness"], record["steps"] = recorded.trajectory.episode_return, recorded.trajectory.num_steps
+                raise MembersFailed(
+                    failed_records(first, first + len(rows)), np.zeros(0), [failure]
+                ) from error
+            record["fitness"], record["steps"] = (
+                recorded.trajectory.episode_return,
+                recorded.trajectory.num_steps,
+            )
             images.append(pack(recorded))
         return records, np.concatenate(images)
 
@@ -128,7 +135,9 @@ class RecordingProblem(EnvironmentProblem):
             return self.actor
         spec = replace(self.policy, sampled=True)
         parameters = np.concatenate([row, self.acting.log_stds]).astype(np.float32)
-        return Actor(spec, parameters, self.actor.observation_mean, self.actor.observation_inverse_std)
+        return Actor(
+            spec, parameters, self.actor.observation_mean, self.actor.observation_inverse_std
+        )
 
     def record(self, actor: Actor, seed: int) -> Recorded:
         """Record one episode of a policy."""
@@ -163,12 +172,18 @@ class RecordingProblem(EnvironmentProblem):
         return self._env
 
     def context(self) -> dict[str, NDArray[Any]]:
-        return super().context() | {f"acting/{name}": array for name, array in self.acting.arrays().items()}
+        return super().context() | {
+            f"acting/{name}": array for name, array in self.acting.arrays().items()
+        }
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         super().set_context(arrays)
         self.acting = Acting.from_arrays(
-            {name.removeprefix("acting/"): array for name, array in arrays.items() if name.startswith("acting/")}
+            {
+                name.removeprefix("acting/"): array
+                for name, array in arrays.items()
+                if name.startswith("acting/")
+            }
         )
 
 
@@ -204,7 +219,11 @@ def record(
     evaluations = pool.evaluate(candidates, finished, merge=False)
     if evaluations.failures:
         failure = evaluations.failures[0]
-        raise UserError(failure["error"]) if failure.get("of_user") else WorkerError(failure_words(failure))
+        raise (
+            UserError(failure["error"])
+            if failure.get("of_user")
+            else WorkerError(failure_words(failure))
+        )
     recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
     seeds = episode_seeds(seed, number, episodes)
     return [with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
@@ -212,7 +231,9 @@ def record(
 
 def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
     """The seeds that the episodes 0, 1, ... of a recorded round have."""
-    seeds: list[int] = derive_seeds(np.uint64(derive_key(seed, PURPOSE, number)), np.arange(episodes), 1)[:, 0].tolist()
+    seeds: list[int] = derive_seeds(
+        np.uint64(derive_key(seed, PURPOSE, number)), np.arange(episodes), 1
+    )[:, 0].tolist()
     return seeds
 
 
@@ -243,7 +264,11 @@ def record_episode(
     action, space = actor.spec.action, env.observation_space
     disturb = _Disturbance(action, acting, seed)
     turns = np.uint64(derive_key(seed, "mixing"))
-    seen, acted, labels = list[NDArray[np.float64]](), list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    seen, acted, labels = (
+        list[NDArray[np.float64]](),
+        list[NDArray[np.float64]](),
+        list[NDArray[np.float64]](),
+    )
     rewards, disagreements = list[float](), list[float]()
     num_fired, own = 0, True  # whether every action was the expert's own
     observation, _ = env.reset(seed=seed)
@@ -256,16 +281,26 @@ def record_episode(
         step = len(acted)
         flat = observations.flat(space, observation, np.float64)
         if flat.size != observations.dim:
-            raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {flat.size}")
+            raise ValueError(
+                f"an observation must have {observations.dim} numbers as {space} declares, got {flat.size}"
+            )
         seen.append(flat)
         if acting.ensemble.size:
             disagreements.append(disagreement(actor, acting.ensemble, flat.astype(np.float32)))
         turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
-        asked = expert is not None and (turn or not disagreements or disagreements[-1] >= acting.threshold)
+        asked = expert is not None and (
+            turn or not disagreements or disagreements[-1] >= acting.threshold
+        )
         wanted = expert.act(observation) if asked and expert is not None else None
         num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
-        labels.append(np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted))
-        done = wanted if turn and wanted is not None else actor.act(flat.astype(np.float32), seed, step)
+        labels.append(
+            np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted)
+        )
+        done = (
+            wanted
+            if turn and wanted is not None
+            else actor.act(flat.astype(np.float32), seed, step)
+        )
         if acting.attraction and turn and wanted is not None:
             assert isinstance(expert, AdaptiveExpert)
             done = expert.toward(actor.act(flat.astype(np.float32), seed, step), acting.attraction)
@@ -287,7 +322,9 @@ def record_episode(
     return Recorded(trajectory, np.array(disagreements), num_fired, notes)
 
 
-def disagreement(actor: Actor, ensemble: NDArray[np.float32], observation: NDArray[np.float32]) -> float:
+def disagreement(
+    actor: Actor, ensemble: NDArray[np.float32], observation: NDArray[np.float32]
+) -> float:
     """How much policies disagree about an observation: the mean over choices of the variance of what they do.
 
     A box coordinate is measured in halves of its range, and a discrete choice by the share of those that leave the majority.
@@ -301,7 +338,9 @@ def disagreement(actor: Actor, ensemble: NDArray[np.float32], observation: NDArr
     choices = np.array(done)
     if action.kind == "box":
         return float((choices / action.reach()).var(axis=0).mean())
-    shares = [1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in choices.T]
+    shares = [
+        1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in choices.T
+    ]
     return float(np.mean(shares))
 
 
@@ -317,7 +356,9 @@ class _Disturbance:
         """The action with noise; the same object when there is none."""
         if self._noise.size:
             values = self._action.flat(done)
-            values = values + self._noise @ self._random.standard_normal(values.size)  # ~ N(a, A A^T)
+            values = values + self._noise @ self._random.standard_normal(
+                values.size
+            )  # ~ N(a, A A^T)
             return self._action.unflat(np.clip(values, self._action.low, self._action.high))
         if self._tables:
             options = self._action.options(self._action.flat(done)[None])[0]
@@ -336,7 +377,13 @@ def pack(recorded: Recorded) -> NDArray[np.float64]:
     labels = np.zeros(0) if trajectory.labels is None else trajectory.labels.ravel()
     header = [
         *(trajectory.num_steps, trajectory.observations.shape[1], trajectory.actions.shape[1]),
-        *(trajectory.terminated, trajectory.truncated, labels.size > 0, recorded.disagreements.size > 0, recorded.num_fired),
+        *(
+            trajectory.terminated,
+            trajectory.truncated,
+            labels.size > 0,
+            recorded.disagreements.size > 0,
+            recorded.num_fired,
+        ),
         recorded.notes.size,
     ]
     arrays = (trajectory.observations.ravel(), trajectory.actions.ravel(), trajectory.rewards)
@@ -353,11 +400,15 @@ def unpack(image: NDArray[np.float64]) -> list[Recorded]:
         return image[position - int(np.prod(shape)) : position].reshape(shape)
 
     while position < image.size:
-        steps, dim, choices, terminated, truncated, labelled, measured, fired, noted = (int(number) for number in take(9))
+        steps, dim, choices, terminated, truncated, labelled, measured, fired, noted = (
+            int(number) for number in take(9)
+        )
         observations, actions, rewards = take(steps + 1, dim), take(steps, choices), take(steps)
         labels = take(steps, choices) if labelled else None
         disagreements = take(steps) if measured else np.zeros(0)
-        trajectory = Trajectory(observations, actions, rewards, bool(terminated), bool(truncated), None, labels)
+        trajectory = Trajectory(
+            observations, actions, rewards, bool(terminated), bool(truncated), None, labels
+        )
         episodes.append(Recorded(trajectory, disagreements, fired, take(noted)))
     return episodes
 

@@ -65,15 +65,24 @@ class Trajectory:
                 object.__setattr__(self, field, _frozen(field, value))
         if self.observations.ndim != 2 or self.actions.ndim != 2:
             field = "observations" if self.observations.ndim != 2 else "actions"
-            raise TrajectoryError(field, f"must have two axes, steps and numbers, got shape {getattr(self, field).shape}")
+            raise TrajectoryError(
+                field,
+                f"must have two axes, steps and numbers, got shape {getattr(self, field).shape}",
+            )
         steps, choices = self.actions.shape
         if steps == 0:
             raise TrajectoryError("actions", "must have at least one step, got none")
-        shapes = {"observations": (steps + 1, self.observations.shape[1]), "rewards": (steps,), "labels": (steps, choices)}
+        shapes = {
+            "observations": (steps + 1, self.observations.shape[1]),
+            "rewards": (steps,),
+            "labels": (steps, choices),
+        }
         for field, shape in shapes.items():
             value = getattr(self, field)
             if value is not None and value.shape != shape:
-                raise TrajectoryError(field, f"must have shape {shape} for {steps} actions, got {value.shape}")
+                raise TrajectoryError(
+                    field, f"must have shape {shape} for {steps} actions, got {value.shape}"
+                )
         for field in ("observations", "actions", "rewards"):
             _check_finite(field, getattr(self, field))
         if self.labels is not None:
@@ -101,7 +110,9 @@ class Trajectory:
 
     def equals(self, other: Trajectory) -> bool:
         """Whether the two are the same to the last bit."""
-        return all(_same(getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return all(
+            _same(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +202,9 @@ class Demonstrations:
         count = int(fraction * len(self.trajectories) + 1e-9)
         order = _order(len(self.trajectories), seed, "hold out")
         held_out = tuple(self.trajectories[i] for i in np.sort(order[:count]))
-        return replace(self, trajectories=tuple(self.trajectories[i] for i in np.sort(order[count:]))), held_out
+        return replace(
+            self, trajectories=tuple(self.trajectories[i] for i in np.sort(order[count:]))
+        ), held_out
 
     def transitions(self, every: int = 1, seed: int = 0) -> Transitions:
         """The labelled steps of all trajectories; with ``every``, one in so many, from a first one drawn by seed.
@@ -205,16 +218,29 @@ class Demonstrations:
         return replace(self, trajectories=self.trajectories + tuple(more))
 
 
-def transitions_of(trajectories: Sequence[Trajectory], every: int = 1, seed: int = 0) -> Transitions:
+def transitions_of(
+    trajectories: Sequence[Trajectory], every: int = 1, seed: int = 0
+) -> Transitions:
     """See `Demonstrations.transitions`; none of the steps need be labelled."""
     parts: list[tuple[NDArray[Any], ...]] = []
     for index, trajectory in enumerate(trajectories):
-        first = int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
+        first = (
+            int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
+        )
         steps = np.flatnonzero(trajectory.labelled)[first::every]
         last = np.zeros(trajectory.num_steps, bool)
         last[-1] = trajectory.terminated
-        rows = (trajectory.observations[steps], trajectory.observations[steps + 1], trajectory.actions[steps])
-        rest = (trajectory.targets[steps], trajectory.rewards[steps], last[steps], np.full(steps.size, index))
+        rows = (
+            trajectory.observations[steps],
+            trajectory.observations[steps + 1],
+            trajectory.actions[steps],
+        )
+        rest = (
+            trajectory.targets[steps],
+            trajectory.rewards[steps],
+            last[steps],
+            np.full(steps.size, index),
+        )
         parts.append(rows + rest)
     return Transitions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -222,7 +248,9 @@ def transitions_of(trajectories: Sequence[Trajectory], every: int = 1, seed: int
 def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what: str) -> None:
     """Raises UserError unless there are trajectories, of one length of observation, that act in the space, with labels."""
     if not trajectories:
-        raise UserError(f"{what} must hold at least one trajectory, got none; collect some with esengine collect")
+        raise UserError(
+            f"{what} must hold at least one trajectory, got none; collect some with esengine collect"
+        )
     dim = trajectories[0].observations.shape[1]
     for index, trajectory in enumerate(trajectories):
         where = f"{what}, trajectory {index}"
@@ -230,14 +258,21 @@ def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what:
             raise UserError(
                 f"{where}: observations must have {dim} numbers as in trajectory 0, got {trajectory.observations.shape[1]}"
             )
-        for field, values in (("actions", trajectory.actions), ("labels", trajectory.targets[trajectory.labelled])):
+        for field, values in (
+            ("actions", trajectory.actions),
+            ("labels", trajectory.targets[trajectory.labelled]),
+        ):
             if values.shape[1] != len(action.sizes):
-                raise UserError(f"{where}: {field} must have {len(action.sizes)} numbers a step, got {values.shape[1]}")
+                raise UserError(
+                    f"{where}: {field} must have {len(action.sizes)} numbers a step, got {values.shape[1]}"
+                )
             reason = action.misfit(values)
             if reason is not None:
                 raise UserError(f"{where}: {field} {reason}")
     if not any(trajectory.labelled.any() for trajectory in trajectories):
-        raise UserError(f"{what}: labels must be known at one step at least, got NaN at all of them; collect them again")
+        raise UserError(
+            f"{what}: labels must be known at one step at least, got NaN at all of them; collect them again"
+        )
 
 
 def _order(count: int, seed: int, purpose: str) -> NDArray[np.int64]:
@@ -257,7 +292,9 @@ def _frozen(field: str, value: Any) -> NDArray[np.float64]:
 def _check_finite(field: str, value: NDArray[np.float64] | None) -> None:
     if value is not None and not np.isfinite(value).all():
         step = int(np.argwhere(~np.isfinite(value))[0][0])
-        raise TrajectoryError(field, f"must be finite, got {value[~np.isfinite(value)][0]} at step {step}")
+        raise TrajectoryError(
+            field, f"must be finite, got {value[~np.isfinite(value)][0]} at step {step}"
+        )
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -8,4 +8,11 @@ Modules: `spec` (a gymnasium id with its arguments), `spaces` (how observations 
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
 
-__all__ = ["ActionSpec", "EnvironmentSpec", "ObservationSpec", "describe", "is_classic", "is_mujoco"]
+__all__ = [
+    "ActionSpec",
+    "EnvironmentSpec",
+    "ObservationSpec",
+    "describe",
+    "is_classic",
+    "is_mujoco",
+]

@@ -37,9 +37,13 @@ class CartPoleSwingUp(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.state[2] += np.pi
         return self._observation(), {}
 
-    def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         force = float(np.asarray(action).ravel()[0])
-        reward, terminated = classic_physics.step(classic_physics.CARTPOLE_SWING_UP, self.state, force, 0.0, False)
+        reward, terminated = classic_physics.step(
+            classic_physics.CARTPOLE_SWING_UP, self.state, force, 0.0, False
+        )
         return self._observation(), reward, terminated, False, {}
 
     def _observation(self) -> NDArray[np.float32]:

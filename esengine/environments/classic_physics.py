@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 
-CARTPOLE, PENDULUM, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE = range(7)
+(
+    CARTPOLE,
+    PENDULUM,
+    ACROBOT,
+    MOUNTAIN_CAR,
+    MOUNTAIN_CAR_CONTINUOUS,
+    CARTPOLE_SWING_UP,
+    FIXED_HORIZON_CARTPOLE,
+) = range(7)
 
 CLASSES = {
     "CartPoleEnv": CARTPOLE,
@@ -33,7 +41,9 @@ _PCG_HIGH, _PCG_LOW = _U64(2549297995355413924), _U64(4865540595714422341)
 
 
 @kernel
-def _hash_word(value: np.uint32, constant: np.uint32, multiplier: np.uint32) -> tuple[np.uint32, np.uint32]:
+def _hash_word(
+    value: np.uint32, constant: np.uint32, multiplier: np.uint32
+) -> tuple[np.uint32, np.uint32]:
     value = _U32(value ^ constant)
     constant = _U32(constant * multiplier)
     value = _U32(value * constant)
@@ -52,7 +62,9 @@ def _seed_words(seed: np.uint64) -> NDArray[np.uint64]:
         for target in range(4):
             if source != target:
                 hashed, constant = _hash_word(pool[source], constant, _U32(0x931E8875))
-                mixed = _U32(_U32(_U32(0xCA01F9DD) * pool[target]) - _U32(_U32(0x4973F715) * hashed))
+                mixed = _U32(
+                    _U32(_U32(0xCA01F9DD) * pool[target]) - _U32(_U32(0x4973F715) * hashed)
+                )
                 pool[target] = _U32(mixed ^ (mixed >> _U32(16)))
     words = np.empty(4, np.uint64)
     constant = _U32(0x8B51F9DD)
@@ -74,7 +86,9 @@ def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
 
 
 @kernel
-def _advance(high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.uint64) -> tuple[np.uint64, np.uint64]:
+def _advance(
+    high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.uint64
+) -> tuple[np.uint64, np.uint64]:
     """One step of the 128-bit linear congruential generator."""
     new_low = low * _PCG_LOW
     new_high = _multiply_high(low, _PCG_LOW) + high * _PCG_LOW + low * _PCG_HIGH
@@ -108,17 +122,27 @@ def sincos(x: float) -> tuple[float, float]:
     turns = np.floor(x * 0.6366197723675814 + 0.5)
     r = (x - turns * 1.57079632673412561417) - turns * 6.07710050650619224932e-11
     z = r * r
-    p = 2.75573137070700676789e-06 + z * (-2.50507602534068634195e-08 + z * 1.58969099521155010221e-10)
-    p = -1.66666666666666324348e-01 + z * (8.33333333332248946124e-03 + z * (-1.98412698298579493134e-04 + z * p))
-    q = -2.75573143513906633035e-07 + z * (2.08757232129817482790e-09 + z * -1.13596475577881948265e-11)
-    q = 4.16666666666666019037e-02 + z * (-1.38888888888741095749e-03 + z * (2.48015872894767294178e-05 + z * q))
+    p = 2.75573137070700676789e-06 + z * (
+        -2.50507602534068634195e-08 + z * 1.58969099521155010221e-10
+    )
+    p = -1.66666666666666324348e-01 + z * (
+        8.33333333332248946124e-03 + z * (-1.98412698298579493134e-04 + z * p)
+    )
+    q = -2.75573143513906633035e-07 + z * (
+        2.08757232129817482790e-09 + z * -1.13596475577881948265e-11
+    )
+    q = 4.16666666666666019037e-02 + z * (
+        -1.38888888888741095749e-03 + z * (2.48015872894767294178e-05 + z * q)
+    )
     sine, half = r + r * z * p, 0.5 * z
     rest = 1.0 - half
     cosine = rest + (((1.0 - rest) - half) + z * z * q)
     quadrant = turns - 4.0 * np.floor(0.25 * turns)
     odd = quadrant == 1.0 or quadrant == 3.0
     along, across = (cosine, sine) if odd else (sine, cosine)
-    return (-along if quadrant >= 2.0 else along), (-across if quadrant == 1.0 or quadrant == 2.0 else across)
+    return (-along if quadrant >= 2.0 else along), (
+        -across if quadrant == 1.0 or quadrant == 2.0 else across
+    )
 
 
 @kernel
@@ -159,12 +183,16 @@ def observe(task: int, state: NDArray[np.float64], out: NDArray[np.float32]) -> 
 
 
 @kernel(inline="always")
-def push_cart(x: float, x_dot: float, theta: float, theta_dot: float, force: float) -> tuple[float, float, float, float]:
+def push_cart(
+    x: float, x_dot: float, theta: float, theta_dot: float, force: float
+) -> tuple[float, float, float, float]:
     """The cart and the pole after 0.02 s under a force."""
     total_mass, polemass_length = 0.1 + 1.0, 0.1 * 0.5
     sintheta, costheta = sincos(theta)
     temp = (force + polemass_length * (theta_dot * theta_dot) * sintheta) / total_mass
-    thetaacc = (9.8 * sintheta - costheta * temp) / (0.5 * (4.0 / 3.0 - 0.1 * (costheta * costheta) / total_mass))
+    thetaacc = (9.8 * sintheta - costheta * temp) / (
+        0.5 * (4.0 / 3.0 - 0.1 * (costheta * costheta) / total_mass)
+    )
     xacc = temp - polemass_length * thetaacc * costheta / total_mass
     x, x_dot = x + 0.02 * x_dot, x_dot + 0.02 * xacc
     return x, x_dot, theta + 0.02 * theta_dot, theta_dot + 0.02 * thetaacc
@@ -190,11 +218,20 @@ def move_swing_up(
     x, x_dot, theta, theta_dot = push_cart(x, x_dot, theta, theta_dot, force)
     upright = 0.5 * (1.0 + sincos(theta)[1])
     off = abs(x) > 2.4
-    return x, x_dot, theta, theta_dot, (0.0 if off else upright * sincos(x * (math.pi / 4.8))[1]), off
+    return (
+        x,
+        x_dot,
+        theta,
+        theta_dot,
+        (0.0 if off else upright * sincos(x * (math.pi / 4.8))[1]),
+        off,
+    )
 
 
 @kernel(inline="always")
-def move_pendulum(theta: float, theta_dot: float, action: float, gravity: float) -> tuple[float, float, float]:
+def move_pendulum(
+    theta: float, theta_dot: float, action: float, gravity: float
+) -> tuple[float, float, float]:
     """The pendulum after one step, and the reward."""
     u = min(max(np.float32(action), np.float32(-2.0)), np.float32(2.0))
     shifted = theta + np.pi
@@ -213,7 +250,12 @@ def _acrobot_rates(s: NDArray[np.float64], torque: float, out: NDArray[np.float6
     d1 = 0.25 + (1.25 + cos2) + 1.0 + 1.0
     d2 = (0.25 + 0.5 * cos2) + 1.0
     phi2 = 0.5 * 9.8 * math.cos(s[0] + s[1] - math.pi / 2.0)
-    phi1 = -0.5 * (s[3] * s[3]) * sin2 - s[3] * s[2] * sin2 + 1.5 * 9.8 * math.cos(s[0] - math.pi / 2) + phi2
+    phi1 = (
+        -0.5 * (s[3] * s[3]) * sin2
+        - s[3] * s[2] * sin2
+        + 1.5 * 9.8 * math.cos(s[0] - math.pi / 2)
+        + phi2
+    )
     numerator = torque + d2 / d1 * phi1 - 0.5 * (s[2] * s[2]) * sin2 - phi2
     acceleration2 = numerator / (0.25 + 1.0 - d2 * d2 / d1)
     out[0], out[1] = s[2], s[3]
@@ -243,7 +285,9 @@ def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, boo
 
 
 @kernel
-def _step_mountain_car(state: NDArray[np.float64], action: float, goal_velocity: float) -> tuple[float, bool]:
+def _step_mountain_car(
+    state: NDArray[np.float64], action: float, goal_velocity: float
+) -> tuple[float, bool]:
     velocity = state[1] + ((action - 1.0) * 0.001 + math.cos(3 * state[0]) * -0.0025)
     velocity = min(max(velocity, -0.07), 0.07)
     position = min(max(state[0] + velocity, -1.2), 0.6)
@@ -276,7 +320,9 @@ def _step_mountain_car_continuous(
 
 
 @kernel
-def step(task: int, state: NDArray[np.float64], action: float, constant: float, first: bool) -> tuple[float, bool]:
+def step(
+    task: int, state: NDArray[np.float64], action: float, constant: float, first: bool
+) -> tuple[float, bool]:
     """Advance ``state`` in place; returns reward and termination.
 
     Args:
@@ -287,7 +333,9 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
         first: whether this is the episode's first step.
     """
     if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE):
-        state[0], state[1], state[2], state[3], ended = move_cartpole(state[0], state[1], state[2], state[3], action)
+        state[0], state[1], state[2], state[3], ended = move_cartpole(
+            state[0], state[1], state[2], state[3], action
+        )
         if task == CARTPOLE:
             return 1.0, ended
         return (0.0 if ended else 1.0), False
@@ -295,7 +343,9 @@ def step(task: int, state: NDArray[np.float64], action: float, constant: float, 
         state[0], state[1], reward = move_pendulum(state[0], state[1], action, constant)
         return reward, False
     if task == CARTPOLE_SWING_UP:
-        state[0], state[1], state[2], state[3], reward, ended = move_swing_up(state[0], state[1], state[2], state[3], action)
+        state[0], state[1], state[2], state[3], reward, ended = move_swing_up(
+            state[0], state[1], state[2], state[3], action
+        )
         return reward, ended
     if task == ACROBOT:
         return _step_acrobot(state, action)

@@ -16,7 +16,12 @@ _JITTER = 0.25  # of starts and goals about the middle of their cells
 
 
 @kernel
-def place(seed: np.uint64, starts: NDArray[np.float64], goals: NDArray[np.float64], state: NDArray[np.float64]) -> None:
+def place(
+    seed: np.uint64,
+    starts: NDArray[np.float64],
+    goals: NDArray[np.float64],
+    state: NDArray[np.float64],
+) -> None:
     """Write what ``reset(seed=seed)`` gives into ``state``, (6,): place, speed and goal.
 
     Args:
@@ -30,7 +35,10 @@ def place(seed: np.uint64, starts: NDArray[np.float64], goals: NDArray[np.float6
 
 @kernel
 def place_by(
-    drawn: NDArray[np.float64], starts: NDArray[np.float64], goals: NDArray[np.float64], state: NDArray[np.float64]
+    drawn: NDArray[np.float64],
+    starts: NDArray[np.float64],
+    goals: NDArray[np.float64],
+    state: NDArray[np.float64],
 ) -> None:
     """`place` by six numbers of [0, 1)."""
     start, goal = starts[int(drawn[0] * len(starts))], goals[int(drawn[1] * len(goals))]
@@ -41,7 +49,9 @@ def place_by(
 
 
 @kernel(inline="always")
-def advance(walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float, push_y: float) -> None:
+def advance(
+    walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float, push_y: float
+) -> None:
     """One step of 0.1 s: v' = 5 a - 2.5 v. A wall stops the point along the axis on which it is met."""
     for k in range(2):
         push = min(max(push_x if k == 0 else push_y, -1.0), 1.0)
@@ -60,7 +70,9 @@ def distance(x: float, y: float, goal_x: float, goal_y: float) -> float:
 
 
 @kernel
-def step(walls: NDArray[np.bool_], dense: bool, state: NDArray[np.float64], action: NDArray[np.float64]) -> tuple[float, bool]:
+def step(
+    walls: NDArray[np.bool_], dense: bool, state: NDArray[np.float64], action: NDArray[np.float64]
+) -> tuple[float, bool]:
     """Advance ``state`` (6,) in place; returns the reward, and whether the goal is reached, which ends the episode."""
     advance(walls, state, action[0], action[1])
     apart = distance(state[0], state[1], state[4], state[5])

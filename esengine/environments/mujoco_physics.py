@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 
-(HALF_CHEETAH, HOPPER, WALKER2D, SWIMMER, ANT, HUMANOID, INVERTED_PENDULUM, INVERTED_DOUBLE_PENDULUM, REACHER) = range(9)
+(
+    HALF_CHEETAH,
+    HOPPER,
+    WALKER2D,
+    SWIMMER,
+    ANT,
+    HUMANOID,
+    INVERTED_PENDULUM,
+    INVERTED_DOUBLE_PENDULUM,
+    REACHER,
+) = range(9)
 
 CLASSES = {
     "HalfCheetahEnv": HALF_CHEETAH,
@@ -44,8 +54,21 @@ CONSTANTS = (
 )  # fmt: skip
 """Numbers that an environment's arguments set, in the order that the kernels take them."""
 
-(_DT, _FORWARD, _CTRL, _CONTACT, _HEALTHY, _TERMINATES, _Z_LOW, _Z_HIGH, _ANGLE_LOW, _ANGLE_HIGH) = range(10)
-(_STATE_LOW, _STATE_HIGH, _CONTACT_LOW, _CONTACT_HIGH, _DIST_WEIGHT, _CONTROL_WEIGHT) = range(10, 16)
+(
+    _DT,
+    _FORWARD,
+    _CTRL,
+    _CONTACT,
+    _HEALTHY,
+    _TERMINATES,
+    _Z_LOW,
+    _Z_HIGH,
+    _ANGLE_LOW,
+    _ANGLE_HIGH,
+) = range(10)
+(_STATE_LOW, _STATE_HIGH, _CONTACT_LOW, _CONTACT_HIGH, _DIST_WEIGHT, _CONTROL_WEIGHT) = range(
+    10, 16
+)
 
 
 @intrinsic
@@ -99,7 +122,9 @@ def _append(out: NDArray[np.float64], offset: int, values: NDArray[np.float64]) 
 
 
 @kernel
-def _append_clipped(out: NDArray[np.float64], offset: int, values: NDArray[np.float64], low: float, high: float) -> int:
+def _append_clipped(
+    out: NDArray[np.float64], offset: int, values: NDArray[np.float64], low: float, high: float
+) -> int:
     for k in range(values.size):
         out[offset + k] = min(max(values[k], low), high)
     return offset + values.size
@@ -107,7 +132,12 @@ def _append_clipped(out: NDArray[np.float64], offset: int, values: NDArray[np.fl
 
 @kernel
 def observe(
-    task: int, data: Any, constants: NDArray[np.float64], fingertip: int, target: int, out: NDArray[np.float64]
+    task: int,
+    data: Any,
+    constants: NDArray[np.float64],
+    fingertip: int,
+    target: int,
+    out: NDArray[np.float64],
 ) -> None:
     """Write the observation of the current state, as the task's ``_get_obs`` gives it, into ``out``.
 
@@ -131,7 +161,9 @@ def observe(
     elif task == ANT:
         offset = _append(out, 0, qpos[2:])
         offset = _append(out, offset, qvel)
-        _append_clipped(out, offset, cfrc_ext[1:].ravel(), constants[_CONTACT_LOW], constants[_CONTACT_HIGH])
+        _append_clipped(
+            out, offset, cfrc_ext[1:].ravel(), constants[_CONTACT_LOW], constants[_CONTACT_HIGH]
+        )
     elif task == HUMANOID:
         offset = _append(out, 0, qpos[2:])
         offset = _append(out, offset, qvel)
@@ -174,7 +206,9 @@ def place(task: int, data: Any, body_mass: NDArray[np.float64], main_body: int) 
 
 
 @kernel
-def _is_healthy(task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64], c: NDArray[np.float64]) -> bool:
+def _is_healthy(
+    task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64], c: NDArray[np.float64]
+) -> bool:
     if task == HOPPER:
         for k in range(2, qpos.size):
             if not c[_STATE_LOW] < qpos[k] < c[_STATE_HIGH]:
@@ -193,7 +227,13 @@ def _is_healthy(task: int, qpos: NDArray[np.float64], qvel: NDArray[np.float64],
 
 @kernel
 def reward(
-    task: int, data: Any, c: NDArray[np.float64], action: NDArray[np.float32], speed: float, fingertip: int, target: int
+    task: int,
+    data: Any,
+    c: NDArray[np.float64],
+    action: NDArray[np.float32],
+    speed: float,
+    fingertip: int,
+    target: int,
 ) -> tuple[float, bool]:
     """Reward and termination of the step that led to the current state."""
     qpos, qvel, ctrl, xpos, _, site_xpos, _, _, _, _, cfrc_ext = data
@@ -209,8 +249,13 @@ def reward(
         return (0.0 if over else c[_HEALTHY]) - distance - velocity, over
     if task == REACHER:
         apart = xpos[fingertip] - xpos[target]
-        distance = -np.sqrt(apart[0] * apart[0] + apart[1] * apart[1] + apart[2] * apart[2]) * c[_DIST_WEIGHT]
-        return distance + np.float64(-_sum_of_squares(action) * np.float32(c[_CONTROL_WEIGHT])), False
+        distance = (
+            -np.sqrt(apart[0] * apart[0] + apart[1] * apart[1] + apart[2] * apart[2])
+            * c[_DIST_WEIGHT]
+        )
+        return distance + np.float64(
+            -_sum_of_squares(action) * np.float32(c[_CONTROL_WEIGHT])
+        ), False
     if task == HUMANOID:
         cost = c[_CTRL] * _sum_of_squares(ctrl)
         contact = c[_CONTACT] * _sum_of_squares(cfrc_ext.ravel())

@@ -15,7 +15,15 @@ from esengine.errors import UserError, listed
 MAZES = {
     "open": ("#######", "#S...G#", "#....G#", "#...GG#", "#######"),
     "u": ("#######", "#S....#", "#####.#", "#G....#", "#######"),
-    "s": ("#########", "#S......#", "#######.#", "#.......#", "#.#######", "#......G#", "#########"),
+    "s": (
+        "#########",
+        "#S......#",
+        "#######.#",
+        "#.......#",
+        "#.#######",
+        "#......G#",
+        "#########",
+    ),
     "snake": (
         "#######",
         "#S....#",
@@ -66,12 +74,18 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.starts, self.goals = (np.argwhere(cells == mark)[:, ::-1] + 0.5 for mark in "SG")
         far = np.full(2, np.inf)
         place = spaces.Box(np.zeros(2), np.array(cells.shape[::-1], np.float64), dtype=np.float64)
-        moving = spaces.Box(np.concatenate([place.low, -far]), np.concatenate([place.high, far]), dtype=np.float64)
-        self.observation_space: Any = spaces.Dict({"observation": moving, "achieved_goal": place, "desired_goal": place})
+        moving = spaces.Box(
+            np.concatenate([place.low, -far]), np.concatenate([place.high, far]), dtype=np.float64
+        )
+        self.observation_space: Any = spaces.Dict(
+            {"observation": moving, "achieved_goal": place, "desired_goal": place}
+        )
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.state = np.zeros(6)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Options: ``goal``, (2,) to aim at instead of one of the maze's own."""
         super().reset(seed=seed)
         kernels.place_by(self.np_random.random(6), self.starts, self.goals, self.state)
@@ -83,21 +97,33 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
         """Aim at ``goal``, (2,), until the next reset."""
         self.state[4:] = goal
 
-    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         push = np.asarray(action, np.float32).astype(np.float64).ravel()
         reward, reached = kernels.step(self.walls, self.dense, self.state, push)
         return self._observation(), reward, reached, False, {"is_success": reached}
 
-    def compute_reward(self, achieved_goal: NDArray[Any], desired_goal: NDArray[Any], info: Any) -> Any:
+    def compute_reward(
+        self, achieved_goal: NDArray[Any], desired_goal: NDArray[Any], info: Any
+    ) -> Any:
         """The reward of having reached ``achieved_goal`` when ``desired_goal`` was wanted, both (..., 2)."""
         apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
         squared = apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]
-        return -np.sqrt(squared) if self.dense else (np.sqrt(squared) <= kernels.REACH).astype(np.float64)
+        return (
+            -np.sqrt(squared)
+            if self.dense
+            else (np.sqrt(squared) <= kernels.REACH).astype(np.float64)
+        )
 
-    def compute_terminated(self, achieved_goal: NDArray[Any], desired_goal: NDArray[Any], info: Any) -> Any:
+    def compute_terminated(
+        self, achieved_goal: NDArray[Any], desired_goal: NDArray[Any], info: Any
+    ) -> Any:
         """Whether an episode ends where `compute_reward` was asked."""
         apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
-        return np.sqrt(apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]) <= kernels.REACH
+        return (
+            np.sqrt(apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]) <= kernels.REACH
+        )
 
     def get_state(self) -> NDArray[np.float64]:
         """Place, speed and goal, (6,)."""
@@ -109,4 +135,8 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def _observation(self) -> Observation:
         place = self.state[:2].copy()
-        return {"observation": self.state[:4].copy(), "achieved_goal": place, "desired_goal": self.state[4:].copy()}
+        return {
+            "observation": self.state[:4].copy(),
+            "achieved_goal": place,
+            "desired_goal": self.state[4:].copy(),
+        }

@@ -60,6 +60,8 @@ def load_rules(names: Sequence[str]) -> Rules:
         module = named_module("--rules", name)
         for function in ("when", "act"):
             if not callable(getattr(module, function, None)):
-                raise UserError(f"--rules {name} must define when(observation) and act(observation), lacks {function}")
+                raise UserError(
+                    f"--rules {name} must define when(observation) and act(observation), lacks {function}"
+                )
         rules.append(Rule(name, module.when, module.act))
     return Rules(rules)

@@ -39,7 +39,9 @@ class ObservationSpec:
                 f"the observation space must flatten to a fixed length, got {space}; wrap the environment"
             ) from error
 
-    def flat(self, space: spaces.Space[Any], observation: Any, dtype: type[np.floating] = np.float32) -> NDArray[Any]:
+    def flat(
+        self, space: spaces.Space[Any], observation: Any, dtype: type[np.floating] = np.float32
+    ) -> NDArray[Any]:
         """The observation as (dim,) numbers; trajectories keep them as float64, policies see float32."""
         if self.direct:
             return np.asarray(observation, dtype).ravel()
@@ -73,7 +75,9 @@ class ActionSpec:
 
     def batch(self, decoded: NDArray[np.float64]) -> NDArray[Any]:
         """Actions as a vector environment takes them, from (num_lanes, num_choices) of what the kernel `act` writes."""
-        values = (decoded if self.dtype.startswith("float") else np.rint(decoded)).astype(self.dtype)
+        values = (decoded if self.dtype.startswith("float") else np.rint(decoded)).astype(
+            self.dtype
+        )
         if self.starts:
             values += np.array(self.starts, values.dtype)
         return values[:, 0] if self.kind == "discrete" else values.reshape(len(values), *self.shape)
@@ -93,7 +97,11 @@ class ActionSpec:
         """The inverse of `flat`: an int for a discrete space, else an array of the action's shape and dtype."""
         if self.kind == "discrete":
             return round(float(values[0]))
-        return (values if self.dtype.startswith("float") else np.rint(values)).astype(self.dtype).reshape(self.shape)
+        return (
+            (values if self.dtype.startswith("float") else np.rint(values))
+            .astype(self.dtype)
+            .reshape(self.shape)
+        )
 
     def reach(self) -> NDArray[np.float64]:
         """Half the range of every box coordinate, 1 where it is unbounded, (num_choices,): the unit of policies' outputs."""
@@ -126,13 +134,18 @@ class ActionSpec:
         """One (options, options) table for each discrete choice, from all of them row by row in one vector."""
         ends = np.cumsum([options**2 for options in self.num_options])
         parts = np.split(flat, ends[:-1])
-        return [part.reshape(options, options) for part, options in zip(parts, self.num_options, strict=True)]
+        return [
+            part.reshape(options, options)
+            for part, options in zip(parts, self.num_options, strict=True)
+        ]
 
     def misfit(self, actions: NDArray[np.float64]) -> str | None:
         """Why some of these actions, (num_actions, num_choices), are none of this space, or None."""
         if self.kind == "box":
             low, high = np.array(self.low), np.array(self.high)
-            slack = 1e-6 * np.maximum(1.0, np.maximum(abs(low), abs(high)))  # files may hold another precision
+            slack = 1e-6 * np.maximum(
+                1.0, np.maximum(abs(low), abs(high))
+            )  # files may hold another precision
             slack[~np.isfinite(slack)] = 0
             rule = "within the bounds"
         else:
@@ -154,16 +167,31 @@ class ActionSpec:
         """Raises UserError for a space that policies cannot act in."""
         match space:
             case spaces.Box():
-                low, high = (tuple(bound.ravel().astype(float).tolist()) for bound in (space.low, space.high))
+                low, high = (
+                    tuple(bound.ravel().astype(float).tolist()) for bound in (space.low, space.high)
+                )
                 return cls("box", (1,) * len(low), low, high, space.shape, (), str(space.dtype))
             case spaces.Discrete():
-                return cls("discrete", (int(space.n),), shape=(), starts=(int(space.start),), dtype="int64")
+                return cls(
+                    "discrete", (int(space.n),), shape=(), starts=(int(space.start),), dtype="int64"
+                )
             case spaces.MultiDiscrete():
                 sizes = tuple(int(size) for size in space.nvec.ravel())
                 starts = tuple(int(start) for start in np.asarray(space.start).ravel())
-                return cls("multi-discrete", sizes, shape=space.shape, starts=starts, dtype=str(space.dtype))
+                return cls(
+                    "multi-discrete",
+                    sizes,
+                    shape=space.shape,
+                    starts=starts,
+                    dtype=str(space.dtype),
+                )
             case spaces.MultiBinary():
-                return cls("multi-binary", (1,) * int(np.prod(space.shape)), shape=space.shape, dtype=str(space.dtype))
+                return cls(
+                    "multi-binary",
+                    (1,) * int(np.prod(space.shape)),
+                    shape=space.shape,
+                    dtype=str(space.dtype),
+                )
         raise UserError(
             f"the action space must be Box, Discrete, MultiDiscrete or MultiBinary, got {space}; wrap the environment"
         )

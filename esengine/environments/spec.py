@@ -14,14 +14,18 @@ from esengine.errors import UserError, listed
 from esengine.user_code import find_modules_here, modules_of
 
 gymnasium.register(
-    "esengine/CartPoleSwingUp-v0", "esengine.environments.cartpole_swing_up:CartPoleSwingUp", max_episode_steps=500
+    "esengine/CartPoleSwingUp-v0",
+    "esengine.environments.cartpole_swing_up:CartPoleSwingUp",
+    max_episode_steps=500,
 )
 gymnasium.register(
     "esengine/FixedHorizonCartPole-v0",
     "esengine.environments.cartpole_fixed_horizon:FixedHorizonCartPole",
     max_episode_steps=500,
 )
-gymnasium.register("esengine/PointMaze-v0", "esengine.environments.point_maze:PointMaze", max_episode_steps=250)
+gymnasium.register(
+    "esengine/PointMaze-v0", "esengine.environments.point_maze:PointMaze", max_episode_steps=250
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ class EnvironmentSpec:
             raise UserError(self._unknown()) from error
         except gymnasium.error.DependencyNotInstalled as error:
             extra = "; pip install 'esengine[mujoco]'" if "mujoco" in str(error).lower() else ""
-            raise UserError(f"--env-id {self.env_id} needs a package that is missing: {error}{extra}") from error
+            raise UserError(
+                f"--env-id {self.env_id} needs a package that is missing: {error}{extra}"
+            ) from error
         except ModuleNotFoundError as error:
             raise UserError(
                 f"--env-id {self.env_id} must name a module that can be imported, got {error}; "
@@ -75,7 +81,11 @@ class EnvironmentSpec:
         known = sorted(gymnasium.registry)
         close = difflib.get_close_matches(self.env_id, known, n=3, cutoff=0.5)
         namespace, slash, _ = self.env_id.rpartition("/")
-        if slash and ":" not in namespace and not any(name.startswith(f"{namespace}/") for name in known):
+        if (
+            slash
+            and ":" not in namespace
+            and not any(name.startswith(f"{namespace}/") for name in known)
+        ):
             hint = (
                 f"nothing has registered {namespace}/ yet: install its package, and name the module that registers it, "
                 "as in pip install ale-py and --env-id ale_py:ALE/Pong-v5"

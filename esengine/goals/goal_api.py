@@ -37,7 +37,10 @@ class GoalLayout:
     @classmethod
     def of(cls, env: gymnasium.Env[Any, Any]) -> GoalLayout:
         """Raises UserError for an environment without gymnasium's goal API."""
-        space, name = env.observation_space, env.spec.id if env.spec else type(env.unwrapped).__name__
+        space, name = (
+            env.observation_space,
+            env.spec.id if env.spec else type(env.unwrapped).__name__,
+        )
         parts = space.spaces if isinstance(space, spaces.Dict) else {}
         if not (set(_PARTS) <= set(parts) and hasattr(env.unwrapped, "compute_reward")):
             raise UserError(
@@ -47,7 +50,11 @@ class GoalLayout:
         starts, first = {}, 0
         for key, part in parts.items():
             starts[key], first = first, first + spaces.utils.flatdim(part)
-        return cls(starts["achieved_goal"], starts["desired_goal"], spaces.utils.flatdim(parts["desired_goal"]))
+        return cls(
+            starts["achieved_goal"],
+            starts["desired_goal"],
+            spaces.utils.flatdim(parts["desired_goal"]),
+        )
 
     def achieved_of(self, observations: NDArray[Any]) -> NDArray[Any]:
         """The goals that are achieved in flat observations, (..., size)."""
@@ -68,7 +75,9 @@ def check_settable(env: gymnasium.Env[Any, Any]) -> None:
     """Raises UserError for an environment, which was reset, whose goal cannot be set."""
     if not (hasattr(env.unwrapped, "set_goal") or hasattr(env.unwrapped, "goal")):
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        raise UserError(f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; add one")
+        raise UserError(
+            f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; add one"
+        )
 
 
 def reset_to(env: gymnasium.Env[Any, Any], seed: int, goal: NDArray[np.float64] | None) -> Any:
@@ -91,7 +100,9 @@ def is_success(info: dict[str, Any]) -> bool:
     return bool(info.get("is_success", info.get("success", False)))
 
 
-def relabelled(trajectory: Trajectory, env: gymnasium.Env[Any, Any], goal: NDArray[np.float64]) -> Trajectory:
+def relabelled(
+    trajectory: Trajectory, env: gymnasium.Env[Any, Any], goal: NDArray[np.float64]
+) -> Trajectory:
     """The same episode as if ``goal`` had been desired, its rewards those of the environment's `compute_reward`.
 
     It ends where `compute_terminated`, if the environment has it, says so.
@@ -113,7 +124,8 @@ def relabelled(trajectory: Trajectory, env: gymnasium.Env[Any, Any], goal: NDArr
         observations=layout.aimed(trajectory.observations, wanted)[: count + 1],
         actions=trajectory.actions[:count],
         rewards=rewards[:count],
-        terminated=last is not None or (trajectory.terminated and not hasattr(task, "compute_terminated")),
+        terminated=last is not None
+        or (trajectory.terminated and not hasattr(task, "compute_terminated")),
         truncated=last is None and (trajectory.truncated or trajectory.terminated),
         labels=None if trajectory.labels is None else trajectory.labels[:count],
     )

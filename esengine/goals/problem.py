@@ -24,7 +24,9 @@ from esengine.simulators.families import make_simulator
 from esengine.simulators.maze import MazeSimulator
 from esengine.simulators.stepped import run_episode
 
-_JUDGED = 2  # numbers that an evaluation sends: its episodes, and how many of them reached their goal
+_JUDGED = (
+    2  # numbers that an evaluation sends: its episodes, and how many of them reached their goal
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class AimedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.goals: GoalList | None = None
         self.reached = False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         assert seed is not None, "an episode is a function of its seed"
         self.reached = False
         return reset_to(self.env, seed, None if self.goals is None else self.goals.aim(seed)), {}
@@ -97,7 +101,9 @@ class GoalProblem(RecordingProblem):
         env.reset(seed=0)
         check_settable(env)
         env.close()
-        self.goals = GoalList(np.zeros((self.num_goals, self.layout.size)), np.eye(1, self.num_goals + 1)[0])
+        self.goals = GoalList(
+            np.zeros((self.num_goals, self.layout.size)), np.eye(1, self.num_goals + 1)[0]
+        )
         self._tally = np.zeros((self.num_goals + 1, 2))
         self._achieved = np.full(self.layout.size, np.nan)
         self._of_generation, self._judged = np.zeros_like(self._tally), np.zeros(_JUDGED)
@@ -119,7 +125,9 @@ class GoalProblem(RecordingProblem):
         try:
             records, moments = super().evaluate(candidates, first, rows)
         except MembersFailed as failed:
-            raise MembersFailed(failed.records, self._with_tally(candidates, failed.statistics), failed.failures) from failed
+            raise MembersFailed(
+                failed.records, self._with_tally(candidates, failed.statistics), failed.failures
+            ) from failed
         return records, self._with_tally(candidates, moments)
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
@@ -155,7 +163,10 @@ class GoalProblem(RecordingProblem):
         return env
 
     def context(self) -> dict[str, NDArray[Any]]:
-        return super().context() | {"goals/list": self.goals.goals, "goals/shares": self.goals.shares}
+        return super().context() | {
+            "goals/list": self.goals.goals,
+            "goals/shares": self.goals.shares,
+        }
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         super().set_context(arrays)
@@ -187,7 +198,9 @@ class GoalProblem(RecordingProblem):
             self._tally += tally
         return MemberRun(returns, steps, False, np.zeros(0))
 
-    def _run(self, seed: int, index: int, moments: NDArray[np.float64] | None) -> tuple[Episode, bool]:
+    def _run(
+        self, seed: int, index: int, moments: NDArray[np.float64] | None
+    ) -> tuple[Episode, bool]:
         """One episode toward a goal of the list, counted from 1, or the environment's own; and whether it was reached."""
         compiled = self._compiled_maze()
         if compiled is not None:
@@ -196,7 +209,9 @@ class GoalProblem(RecordingProblem):
             return outcome, compiled.reached
         env = self._aimed_env()
         env.goals = self.goals if index else None
-        outcome = run_episode(env, self.observations, self.actor, seed, moments, self.max_episode_steps)
+        outcome = run_episode(
+            env, self.observations, self.actor, seed, moments, self.max_episode_steps
+        )
         return outcome, env.reached
 
     def _compiled_maze(self) -> MazeSimulator | None:
@@ -219,7 +234,9 @@ class GoalProblem(RecordingProblem):
             self._aimed = AimedEnv(self.environment.make())
         return self._aimed
 
-    def _with_tally(self, candidates: Candidates, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _with_tally(
+        self, candidates: Candidates, moments: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         if candidates.episode_purpose == "episode":
             return np.concatenate([moments, self._tally.ravel(), self._achieved])
         judged: NDArray[np.float64] = self._tally.sum(axis=0)

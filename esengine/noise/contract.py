@@ -29,7 +29,12 @@ class Noise(Protocol):
         """``out[i] = parents[sources[i]] + scales[i] * noise_i``, see `kernels.perturb_rows`."""
 
     def perturb_pairs(
-        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+        self,
+        mean: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scale: float,
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         """Rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
 
@@ -44,12 +49,20 @@ class Noise(Protocol):
         """``out[i] = mean + signs[i] * deviations * noise_i``, see `kernels.perturb_scaled`."""
 
     def weighted_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+        self,
+        weights: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
 
     def weighted_square_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+        self,
+        weights: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         """A slice of the weighted sum of squared noise, see `kernels.weighted_square_sum`."""
 
@@ -63,7 +76,11 @@ class Noise(Protocol):
         """A root with its mutations in order, see `kernels.apply_chain`."""
 
     def read_rows(
-        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+        self,
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
+        scales: NDArray[np.floating] | None = None,
     ) -> None:
         """A slice of the noise itself from coordinate ``first`` on, (num_rows, width), times 1 or one of ``scales`` a row.
 
@@ -74,4 +91,6 @@ class Noise(Protocol):
 def scales_of(
     starts: NDArray[np.int64], out: NDArray[np.floating], scales: NDArray[np.floating] | None
 ) -> NDArray[np.floating]:
-    return np.ones(starts.size, out.dtype) if scales is None else scales.astype(out.dtype, copy=False)
+    return (
+        np.ones(starts.size, out.dtype) if scales is None else scales.astype(out.dtype, copy=False)
+    )

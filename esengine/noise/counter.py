@@ -37,9 +37,16 @@ class CounterNoise:
                 streams.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
 
     def perturb_pairs(
-        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+        self,
+        mean: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scale: float,
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
-        kernels.perturb_pairs(mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out)
+        kernels.perturb_pairs(
+            mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out
+        )
 
     def perturb_scaled(
         self,
@@ -52,13 +59,21 @@ class CounterNoise:
         kernels.perturb_scaled(mean, deviations, *_small_table(starts, mean.size), signs, out)
 
     def weighted_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+        self,
+        weights: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         out[:] = 0
         streams.add_streams(starts, first, weights, out)
 
     def weighted_square_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+        self,
+        weights: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         out[:] = 0
         streams.add_squared_streams(starts, first, weights, out)
@@ -74,7 +89,11 @@ class CounterNoise:
         streams.add_streams(starts, 0, scales, out)
 
     def read_rows(
-        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+        self,
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
+        scales: NDArray[np.floating] | None = None,
     ) -> None:
         for row, start, scale in zip(out, starts, scales_of(starts, out, scales), strict=True):
             row[:] = 0

@@ -10,7 +10,9 @@ from esengine.noise.contract import Noise
 
 _BLOCK = 256  # members whose slices of noise stay in the second-level cache
 _WIDEST = 128  # columns of a tile: enough products for each number that is read
-_MUCH_WORK = 1 << 28  # multiply-adds from which a small matrix is cut further, so that ranks share it
+_MUCH_WORK = (
+    1 << 28
+)  # multiply-adds from which a small matrix is cut further, so that ranks share it
 
 
 def product_tile(dimension: int, population_size: int) -> int:
@@ -27,7 +29,11 @@ def product_tiles(dimension: int, population_size: int) -> list[tuple[int, int]]
 
 
 def product_sum(
-    noise: Noise, weights: NDArray[np.floating], starts: NDArray[np.int64], tile: tuple[int, int], size: int
+    noise: Noise,
+    weights: NDArray[np.floating],
+    starts: NDArray[np.int64],
+    tile: tuple[int, int],
+    size: int,
 ) -> NDArray[np.float64]:
     """sum_i weights[i] z_i z_i^T: the tile of ``size`` x ``size`` numbers from (row, column) on, 0 above the diagonal.
 
@@ -50,7 +56,9 @@ def product_sum(
     return out
 
 
-def assembled(tiles: list[NDArray[np.float64]], bounds: list[tuple[int, int]], dimension: int) -> NDArray[np.float64]:
+def assembled(
+    tiles: list[NDArray[np.float64]], bounds: list[tuple[int, int]], dimension: int
+) -> NDArray[np.float64]:
     """The symmetric matrix, (dimension, dimension), from its tiles in the order of `product_tiles`."""
     size = max(1, round(tiles[0].size ** 0.5))
     matrix = np.empty((dimension, dimension))
@@ -60,7 +68,9 @@ def assembled(tiles: list[NDArray[np.float64]], bounds: list[tuple[int, int]], d
     return matrix
 
 
-def transformed(A: NDArray[np.float64], products: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
+def transformed(
+    A: NDArray[np.float64], products: NDArray[np.float64], lower: bool
+) -> NDArray[np.float64]:
     """A S A^T, exactly symmetric, of a symmetric S and any or a lower triangular A, all (n, n), a band of rows at a time."""
     n = len(A)
     matrix = np.empty((n, n))
@@ -73,7 +83,9 @@ def transformed(A: NDArray[np.float64], products: NDArray[np.float64], lower: bo
     return matrix
 
 
-def _set_both(matrix: NDArray[np.float64], part: NDArray[np.float64], row: int, column: int) -> None:
+def _set_both(
+    matrix: NDArray[np.float64], part: NDArray[np.float64], row: int, column: int
+) -> None:
     """A part of a symmetric matrix from (row, column) on and its mirror; of one on the diagonal the lower half counts."""
     height, width = part.shape
     if row == column:

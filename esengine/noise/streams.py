@@ -34,8 +34,14 @@ _LOG = tuple(
         1.420217382e-01, -1.297223899e-01, 1.271230768e-01, -8.101558338e-02,
     )
 )  # fmt: skip
-_SINE = tuple(np.float32(value) for value in (3.141592644e00, -5.167707828e00, 2.549767221e00, -5.890776935e-01))
-_COSINE = tuple(np.float32(value) for value in (-4.934802198e00, 4.058710567e00, -1.335137857e00, 2.321258785e-01))
+_SINE = tuple(
+    np.float32(value)
+    for value in (3.141592644e00, -5.167707828e00, 2.549767221e00, -5.890776935e-01)
+)
+_COSINE = tuple(
+    np.float32(value)
+    for value in (-4.934802198e00, 4.058710567e00, -1.335137857e00, 2.321258785e-01)
+)
 _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7 = _LOG
 _S0, _S1, _S2, _S3 = _SINE
 _C0, _C1, _C2, _C3 = _COSINE
@@ -55,14 +61,22 @@ def _philox(key: np.uint64, first: np.uint64, words: NDArray[np.uint32]) -> None
         k0, k1 = key & _WORD, key >> _HALF
         for _ in range(_ROUNDS):
             p0, p1 = x0 * _MULTIPLIER_0, x2 * _MULTIPLIER_1
-            x0, x1, x2, x3 = (p1 >> _HALF) ^ x1 ^ k0, p1 & _WORD, (p0 >> _HALF) ^ x3 ^ k1, p0 & _WORD
+            x0, x1, x2, x3 = (
+                (p1 >> _HALF) ^ x1 ^ k0,
+                p1 & _WORD,
+                (p0 >> _HALF) ^ x3 ^ k1,
+                p0 & _WORD,
+            )
             k0, k1 = (k0 + _WEYL_0) & _WORD, (k1 + _WEYL_1) & _WORD
         a[j], b[j], c[j], d[j] = np.uint32(x0), np.uint32(x1), np.uint32(x2), np.uint32(x3)
 
 
 @kernel
 def _box_muller(
-    radius: NDArray[np.uint32], angle: NDArray[np.uint32], first: NDArray[np.float32], second: NDArray[np.float32]
+    radius: NDArray[np.uint32],
+    angle: NDArray[np.uint32],
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
 ) -> None:
     """Two normals from two words, in each lane."""
     for j in range(_LANES):
@@ -70,7 +84,9 @@ def _box_muller(
         bits = np.float32(uniform).view(np.int32)
         exponent = np.int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
         m = np.int32(bits - (exponent << np.int32(23))).view(np.float32) - _ONE
-        series = _L0 + m * (_L1 + m * (_L2 + m * (_L3 + m * (_L4 + m * (_L5 + m * (_L6 + m * _L7))))))
+        series = _L0 + m * (
+            _L1 + m * (_L2 + m * (_L3 + m * (_L4 + m * (_L5 + m * (_L6 + m * _L7)))))
+        )
         square = m * m
         log = np.float32(exponent) * _LN2 + (m - _HALF_F * square + square * m * series)
         r = np.sqrt(-_TWO * log)
@@ -115,7 +131,10 @@ def fill_normals_reference(key: np.uint64, first: int, out: NDArray[np.float32])
     blocks = np.arange(first // BLOCK, -(-(first + out.size) // BLOCK), dtype=np.uint64)
     counters = np.add.outer(blocks * np.uint64(_LANES), np.arange(_LANES, dtype=np.uint64)).ravel()
     words = philox_reference(int(key), counters).reshape(4, len(blocks), _LANES)
-    normals = [*_box_muller_reference(words[0], words[1]), *_box_muller_reference(words[2], words[3])]
+    normals = [
+        *_box_muller_reference(words[0], words[1]),
+        *_box_muller_reference(words[2], words[3]),
+    ]
     offset = first % BLOCK
     out[:] = np.stack(normals, axis=1).ravel()[offset : offset + out.size]
 
@@ -132,7 +151,9 @@ def philox_reference(key: int, counters: NDArray[np.uint64]) -> NDArray[np.uint3
     return np.stack([x0, x1, x2, x3]).astype(np.uint32)
 
 
-def _box_muller_reference(radius: NDArray[np.uint32], angle: NDArray[np.uint32]) -> list[NDArray[np.float32]]:
+def _box_muller_reference(
+    radius: NDArray[np.uint32], angle: NDArray[np.uint32]
+) -> list[NDArray[np.float32]]:
     """NumPy twin of `_box_muller`."""
     uniform = (radius.astype(np.float32) + _HALF_F) * np.float32(2.0**-32)
     bits = uniform.view(np.int32)
@@ -142,9 +163,13 @@ def _box_muller_reference(radius: NDArray[np.uint32], angle: NDArray[np.uint32])
     for coefficient in reversed(_LOG[:-1]):
         series = coefficient + m * series
     square = m * m
-    r = np.sqrt(-_TWO * (exponent.astype(np.float32) * _LN2 + (m - _HALF_F * square + square * m * series)))
+    r = np.sqrt(
+        -_TWO * (exponent.astype(np.float32) * _LN2 + (m - _HALF_F * square + square * m * series))
+    )
     quadrant = (angle + np.uint32(1 << 29)) >> np.uint32(30)
-    y = (angle - (quadrant << np.uint32(30))).view(np.int32).astype(np.float32) * np.float32(2.0**-31)
+    y = (angle - (quadrant << np.uint32(30))).view(np.int32).astype(np.float32) * np.float32(
+        2.0**-31
+    )
     z = y * y
     sine = y * (_S0 + z * (_S1 + z * (_S2 + z * _S3)))
     cosine = _ONE + z * (_C0 + z * (_C1 + z * (_C2 + z * _C3)))
@@ -164,7 +189,9 @@ def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 @kernel
-def add_streams(keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]) -> None:
+def add_streams(
+    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
+) -> None:
     """``out += sum_i weights[i] * stream_i[first : first + n]``, added in the order of ``i``; any slicing gives the same bits.
 
     Args:
@@ -195,7 +222,9 @@ def add_streams_reference(
 
 
 @kernel
-def add_squared_streams(keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]) -> None:
+def add_squared_streams(
+    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
+) -> None:
     """``out += sum_i weights[i] * stream_i[first : first + n]^2``; arguments and order are those of `add_streams`."""
     noise = np.empty(min(_TILE, out.size), np.float32)
     for low in range(0, out.size, _TILE):

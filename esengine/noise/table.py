@@ -47,7 +47,9 @@ class NoiseTable:
 
     def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
         key = np.uint64(derive_key(seed, "noise", generation))
-        return kernels.window_starts(key, np.asarray(members, np.int64), self.log2_size - _LOG2_ALIGNMENT)
+        return kernels.window_starts(
+            key, np.asarray(members, np.int64), self.log2_size - _LOG2_ALIGNMENT
+        )
 
     def perturb(
         self,
@@ -60,7 +62,12 @@ class NoiseTable:
         kernels.perturb_rows(parents, sources, self.table, starts, scales, out)
 
     def perturb_pairs(
-        self, mean: NDArray[np.floating], starts: NDArray[np.int64], scale: float, first: int, out: NDArray[np.floating]
+        self,
+        mean: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        scale: float,
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         kernels.perturb_pairs(mean, self.table, starts, mean.dtype.type(scale), first, out)
 
@@ -75,12 +82,20 @@ class NoiseTable:
         kernels.perturb_scaled(mean, deviations, self.table, starts, signs, out)
 
     def weighted_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+        self,
+        weights: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         kernels.weighted_noise_sum(weights, self.table, starts, first, out)
 
     def weighted_square_sum(
-        self, weights: NDArray[np.floating], starts: NDArray[np.int64], first: int, out: NDArray[np.floating]
+        self,
+        weights: NDArray[np.floating],
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
     ) -> None:
         kernels.weighted_square_sum(weights, self.table, starts, first, out)
 
@@ -94,7 +109,11 @@ class NoiseTable:
         kernels.apply_chain(root, self.table, starts, scales, out)
 
     def read_rows(
-        self, starts: NDArray[np.int64], first: int, out: NDArray[np.floating], scales: NDArray[np.floating] | None = None
+        self,
+        starts: NDArray[np.int64],
+        first: int,
+        out: NDArray[np.floating],
+        scales: NDArray[np.floating] | None = None,
     ) -> None:
         kernels.read_rows(self.table, starts, first, scales_of(starts, out, scales), out)
 
@@ -127,7 +146,12 @@ def table_log2(requested: int | None, dimension: int, population_size: int) -> i
 
 
 def create_table(
-    seed: int, log2_size: int, dimension: int, memory: NodeMemory | None, part: int = 0, num_parts: int = 1
+    seed: int,
+    log2_size: int,
+    dimension: int,
+    memory: NodeMemory | None,
+    part: int = 0,
+    num_parts: int = 1,
 ) -> NoiseTable:
     """Map the node's table and fill this rank's share of it; the same numbers whoever fills which block.
 
@@ -143,7 +167,11 @@ def create_table(
     """
     size = 1 << log2_size
     total = size + wrap(dimension)
-    table = _aligned(total) if memory is None else map_array(memory.find(NOISE), np.float32, total, writable=True)
+    table = (
+        _aligned(total)
+        if memory is None
+        else map_array(memory.find(NOISE), np.float32, total, writable=True)
+    )
     key = np.uint64(derive_key(seed, "noise-table"))
     num_blocks = -(-total // _BLOCK)
     for block in range(part, num_blocks, num_parts):
@@ -164,7 +192,9 @@ def reserve(log2_size: int | None, dimension: int) -> NodeMemory:
     """
     memory = NodeMemory()
     if log2_size is not None:
-        memory.allocate(NOISE, _table_bytes(log2_size, dimension), _TABLE, _shrinking_flag(log2_size))
+        memory.allocate(
+            NOISE, _table_bytes(log2_size, dimension), _TABLE, _shrinking_flag(log2_size)
+        )
     return memory
 
 

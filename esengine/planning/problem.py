@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, episode_seeds, with_seed
+from esengine.demonstrations.recording import (
+    Acting,
+    Recorded,
+    RecordingProblem,
+    episode_seeds,
+    with_seed,
+)
 from esengine.pool.pool import Pool
 from esengine.problems import MEMBER
 from esengine.simulators.dynamics import Dynamics, Transitions
@@ -43,10 +49,14 @@ class PlanningProblem(RecordingProblem):
         size = self.dynamics.state_size
         state, controls = np.array(rows[0, :size]), np.array(rows[0, size:])
         shape = (candidates.population_size, -1, self.dynamics.low.size)
-        records["fitness"] = self.dynamics.returns(state, controls.reshape(shape)[first : first + len(rows)])
+        records["fitness"] = self.dynamics.returns(
+            state, controls.reshape(shape)[first : first + len(rows)]
+        )
         return records, np.zeros(0)
 
-    def record_here(self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int) -> list[Recorded]:
+    def record_here(
+        self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int
+    ) -> list[Recorded]:
         """Record on the master what `recording.record` records on all ranks; only the expert asks the pool."""
         self.acting = acting
         seeds = episode_seeds(seed, number, episodes)
@@ -63,7 +73,11 @@ class PooledDynamics:
 
     def __init__(self, dynamics: Dynamics, pool: Pool) -> None:
         self._dynamics, self._pool, self._number = dynamics, pool, 0
-        self.state_size, self.num_coordinates, self.smooth = dynamics.state_size, dynamics.num_coordinates, dynamics.smooth
+        self.state_size, self.num_coordinates, self.smooth = (
+            dynamics.state_size,
+            dynamics.num_coordinates,
+            dynamics.smooth,
+        )
         self.low, self.high = dynamics.low, dynamics.high
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
@@ -78,7 +92,9 @@ class PooledDynamics:
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         return self._dynamics.step(states, controls)
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         if len(controls) == 1:
             return self._dynamics.returns(state, controls)
         self._number += 1

@@ -24,7 +24,9 @@ _BOUND = 1e-6  # in halves of the range: what a file may have rounded
 def check_density(spec: PolicySpec, method: str) -> None:
     """Raises UserError for a policy whose actions have no known density."""
     if spec.components:
-        raise UserError(f"{method} needs a policy with one mean, got one with a mixture of {spec.components}; fit another")
+        raise UserError(
+            f"{method} needs a policy with one mean, got one with a mixture of {spec.components}; fit another"
+        )
     if not spec.sampled:
         raise UserError(
             f"{method} needs a stochastic policy, since a deterministic one has no density, got one that takes its mode; "
@@ -33,7 +35,10 @@ def check_density(spec: PolicySpec, method: str) -> None:
 
 
 def log_densities(
-    actor: Actor, rows: NDArray[np.float32], observations: NDArray[np.float32], choices: NDArray[np.float64]
+    actor: Actor,
+    rows: NDArray[np.float32],
+    observations: NDArray[np.float32],
+    choices: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Log density, or log probability, of each step's action under each policy, (num_policies, num_steps).
 
@@ -45,7 +50,11 @@ def log_densities(
     """
     logs = np.empty((len(rows), len(observations)))
     _, sizes, mean, inverse_std, hidden, head, _, _ = actor.compiled_arguments
-    contiguous = (np.ascontiguousarray(rows), np.ascontiguousarray(observations), np.ascontiguousarray(choices))
+    contiguous = (
+        np.ascontiguousarray(rows),
+        np.ascontiguousarray(observations),
+        np.ascontiguousarray(choices),
+    )
     _fill(*contiguous, sizes, mean, inverse_std, hidden, head, logs)
     return logs
 
@@ -71,7 +80,12 @@ def _fill(
 
 
 @kernel
-def log_density(outputs: NDArray[np.float32], log_stds: NDArray[np.float32], head: Any, choices: NDArray[np.float64]) -> float:
+def log_density(
+    outputs: NDArray[np.float32],
+    log_stds: NDArray[np.float32],
+    head: Any,
+    choices: NDArray[np.float64],
+) -> float:
     """Log density of one action of a sampled policy, see the module.
 
     Args:
@@ -118,7 +132,12 @@ def log_normal_tail(x: float) -> float:
     if x > -8.0:
         return math.log(0.5 * math.erfc(-x * math.sqrt(0.5)))
     y = 1.0 / (x * x)
-    return -0.5 * x * x - math.log(-x) - _HALF_LOG_TWO_PI + math.log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y)))
+    return (
+        -0.5 * x * x
+        - math.log(-x)
+        - _HALF_LOG_TWO_PI
+        + math.log1p(-y * (1.0 - 3.0 * y * (1.0 - 5.0 * y)))
+    )
 
 
 def log_densities_reference(
@@ -133,10 +152,17 @@ def log_densities_reference(
         units = (choices - action.center()) / action.reach()
         std = np.exp(log_stds.astype(np.float64))
         inside = -0.5 * ((units - outputs) / std) ** 2 - np.log(std) - _HALF_LOG_TWO_PI
-        low, high = ((np.array(bound) - action.center()) / action.reach() for bound in (action.low, action.high))
+        low, high = (
+            (np.array(bound) - action.center()) / action.reach()
+            for bound in (action.low, action.high)
+        )
         tail = np.vectorize(log_normal_tail.py_func)
         below, above = tail((low - outputs) / std), tail((outputs - high) / std)
-        return np.asarray(np.where(units <= low + _BOUND, below, np.where(units >= high - _BOUND, above, inside)).sum(axis=1))
+        return np.asarray(
+            np.where(
+                units <= low + _BOUND, below, np.where(units >= high - _BOUND, above, inside)
+            ).sum(axis=1)
+        )
     if action.kind == "multi-binary":
         return np.asarray(-np.log1p(np.exp(np.where(choices > 0.5, -outputs, outputs))).sum(axis=1))
     total, first = np.zeros(len(outputs)), 0

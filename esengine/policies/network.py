@@ -21,7 +21,10 @@ from esengine.seeding import derive_key, draw_unit, generator
 
 BOX, _DISCRETE, MULTI_BINARY, MIXTURE = 0, 1, 2, 3
 OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
-LEAST_LOG_STD, MOST_LOG_STD = -4.0, 2.0  # of a mixture's components, which collapse on single actions otherwise
+LEAST_LOG_STD, MOST_LOG_STD = (
+    -4.0,
+    2.0,
+)  # of a mixture's components, which collapse on single actions otherwise
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,11 @@ class PolicySpec:
 
     @property
     def num_outputs(self) -> int:
-        return self.components * (1 + 2 * self.action.num_outputs) if self.components else self.action.num_outputs
+        return (
+            self.components * (1 + 2 * self.action.num_outputs)
+            if self.components
+            else self.action.num_outputs
+        )
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -105,7 +112,11 @@ class Actor:
             )
         self._sizes = np.array(self.spec.layer_sizes, np.int64)
         self._hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
-        kind = MIXTURE if self.spec.components else {"box": BOX, "multi-binary": MULTI_BINARY}.get(action.kind, _DISCRETE)
+        kind = (
+            MIXTURE
+            if self.spec.components
+            else {"box": BOX, "multi-binary": MULTI_BINARY}.get(action.kind, _DISCRETE)
+        )
         low = np.array(action.low or [0.0], np.float64)
         high = np.array(action.high or [0.0], np.float64)
         bounded = np.isfinite(low) & np.isfinite(high)
@@ -121,7 +132,15 @@ class Actor:
     def compiled_arguments(self) -> tuple[Any, ...]:
         """What compiled rollouts need to call the kernel `act`."""
         scaling = (self.observation_mean, self.observation_inverse_std)
-        return (self.parameters, self._sizes, *scaling, self._hidden, self._head, self.spec.sampled, self._decoded)
+        return (
+            self.parameters,
+            self._sizes,
+            *scaling,
+            self._hidden,
+            self._head,
+            self.spec.sampled,
+            self._decoded,
+        )
 
     def act(self, observation: NDArray[np.float32], key: int = 0, step: int = 0) -> Any:
         """The action for one flat observation.
@@ -169,14 +188,23 @@ def fast_tanh(x: np.float32) -> np.float32:
     x = min(max(x, np.float32(-7.99)), np.float32(7.99))
     y = x * x
     p = np.float32(2.1907722839387134e-05) + y * np.float32(1.525037873761903e-08)
-    p = np.float32(1.0) + y * (np.float32(0.134451225399971) + y * (np.float32(0.003572351299226284) + y * p))
+    p = np.float32(1.0) + y * (
+        np.float32(0.134451225399971) + y * (np.float32(0.003572351299226284) + y * p)
+    )
     q = np.float32(0.0003412549558561295) + y * np.float32(8.530182640242856e-07)
-    q = np.float32(1.0) + y * (np.float32(0.46778449416160583) + y * (np.float32(0.02616727538406849) + y * q))
+    q = np.float32(1.0) + y * (
+        np.float32(0.46778449416160583) + y * (np.float32(0.02616727538406849) + y * q)
+    )
     return x * p / q
 
 
 @kernel
-def dense(weights: NDArray[np.float32], inputs: NDArray[np.float32], num_inputs: int, outputs: NDArray[np.float32]) -> None:
+def dense(
+    weights: NDArray[np.float32],
+    inputs: NDArray[np.float32],
+    num_inputs: int,
+    outputs: NDArray[np.float32],
+) -> None:
     """One layer: ``outputs = biases + inputs @ weights``, each output summed in the order of inputs.
 
     Four inputs a pass, so that the outputs are loaded and stored a quarter as often; unsigned indices, since a signed one
@@ -250,7 +278,9 @@ def forward_reference(
     inverse_std: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """NumPy twin of `forward`, with the library's tanh."""
-    values: NDArray[np.float32] = np.clip((observation - mean) * inverse_std, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+    values: NDArray[np.float32] = np.clip(
+        (observation - mean) * inverse_std, -OBSERVATION_CLIP, OBSERVATION_CLIP
+    )
     offset = 0
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weights = parameters[offset : offset + inputs * outputs].reshape(inputs, outputs)
@@ -285,7 +315,12 @@ def action_noise(key: np.uint64, num_steps: int, num_outputs: int) -> NDArray[np
 
 @kernel
 def draw_component(
-    outputs: NDArray[np.float32], head: tuple[Any, ...], sampled: bool, key: np.uint64, counter: np.uint64, action: Any
+    outputs: NDArray[np.float32],
+    head: tuple[Any, ...],
+    sampled: bool,
+    key: np.uint64,
+    counter: np.uint64,
+    action: Any,
 ) -> None:
     """`decode` for a mixture: outputs are the logits, then all means, then all log standard deviations."""
     _, _, low, high, center, reach = head
@@ -303,7 +338,9 @@ def draw_component(
         value = np.float64(outputs[components + best * size + k])
         if sampled:
             log_std = np.float64(outputs[components * (1 + size) + best * size + k])
-            value += np.exp(min(max(log_std, LEAST_LOG_STD), MOST_LOG_STD)) * _draw_normal(key, counter + np.uint64(2 * k))
+            value += np.exp(min(max(log_std, LEAST_LOG_STD), MOST_LOG_STD)) * _draw_normal(
+                key, counter + np.uint64(2 * k)
+            )
         action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
 
 
@@ -355,7 +392,9 @@ def decode(
         for k in range(action.size):
             value = np.float64(outputs[k])
             if sampled:
-                value += np.exp(np.float64(log_stds[k])) * _draw_normal(key, counter + np.uint64(2 * k))
+                value += np.exp(np.float64(log_stds[k])) * _draw_normal(
+                    key, counter + np.uint64(2 * k)
+                )
             action[k] = min(max(center[k] + reach[k] * value, low[k]), high[k])
     elif kind == MIXTURE:
         draw_component(outputs, head, sampled, key, counter, action)
@@ -372,7 +411,9 @@ def decode(
             for k in range(choice_sizes[choice]):
                 value = np.float64(outputs[first + k])
                 if sampled:
-                    value -= np.log(-np.log(draw_unit(key, counter + np.uint64(first + k)) + 1e-300))
+                    value -= np.log(
+                        -np.log(draw_unit(key, counter + np.uint64(first + k)) + 1e-300)
+                    )
                 if value > best_value:
                     best, best_value = k, value
             action[choice] = best

@@ -16,12 +16,24 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.policies.network import Actor, PolicySpec
-from esengine.storage.files import JSON_BYTES, array_pieces, parse_arrays, parse_json, read_bytes, replace_lasting
+from esengine.storage.files import (
+    JSON_BYTES,
+    array_pieces,
+    parse_arrays,
+    parse_json,
+    read_bytes,
+    replace_lasting,
+)
 
 FORMAT = 1
 _KEY = "esengine"
 _ARRAYS = ("observation_inverse_std", "observation_mean", "parameters")
-_DTYPES = ("float16", "float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_DTYPES = (
+    "float16",
+    "float32",
+    "float64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+)
 _MOST_LAYERS = 1000
 
 
@@ -49,7 +61,9 @@ class Policy:
 
     def actor(self) -> Actor:
         """A fast actor with working memory of its own."""
-        return Actor(self.spec, self.parameters, self.observation_mean, self.observation_inverse_std)
+        return Actor(
+            self.spec, self.parameters, self.observation_mean, self.observation_inverse_std
+        )
 
     def act(self, observation: Any, key: int = 0, step: int = 0) -> Any:
         """The action for one observation of the environment, flattened first if it is no array of numbers.
@@ -63,15 +77,22 @@ class Policy:
         """
         flat = self._flat(observation)
         if flat.size != self.spec.observation_dim:
-            raise UserError(f"an observation must have {self.spec.observation_dim} numbers for this policy, got {flat.size}")
+            raise UserError(
+                f"an observation must have {self.spec.observation_dim} numbers for this policy, got {flat.size}"
+            )
         return self.actor().act(np.ascontiguousarray(flat), key, step)
 
     def _flat(self, observation: Any) -> NDArray[np.float32]:
-        if isinstance(observation, np.ndarray | list) and np.size(observation) == self.spec.observation_dim:
+        if (
+            isinstance(observation, np.ndarray | list)
+            and np.size(observation) == self.spec.observation_dim
+        ):
             return np.asarray(observation, np.float32).ravel()
         if self._space is None:
             if self.environment.modules:
-                raise UserError(f"flatten the observation for {self.environment.env_id}: its module is not imported here")
+                raise UserError(
+                    f"flatten the observation for {self.environment.env_id}: its module is not imported here"
+                )
             env = self.environment.make()
             self._space = env.observation_space
             env.close()
@@ -110,14 +131,20 @@ def load_policy(path: str | Path) -> Policy:
         if path.is_dir():
             path = path / "policy.safetensors"
         if not path.exists():
-            raise UserError(f"a policy must be a run directory or a policy file, got {path}, which does not exist")
+            raise UserError(
+                f"a policy must be a run directory or a policy file, got {path}, which does not exist"
+            )
         image = read_bytes(path)
         described = description_in(image, _KEY)
         if not isinstance(described, dict) or described.get("format") != FORMAT:
-            raise UserError(f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version")
+            raise UserError(
+                f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version"
+            )
         arrays = parse_arrays(image, JSON_BYTES)
         if set(arrays) != set(_ARRAYS):
-            raise ValueError(f"its arrays must be {listed(_ARRAYS)}, got {listed(sorted(arrays))[:200]}")
+            raise ValueError(
+                f"its arrays must be {listed(_ARRAYS)}, got {listed(sorted(arrays))[:200]}"
+            )
         policy = Policy(
             _spec(described.get("policy")),
             arrays["parameters"],
@@ -150,11 +177,16 @@ def _spec(data: Any) -> PolicySpec:
     names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
     observation_dim, hidden_sizes, sampled, components, action = fields_from(data, *names)
     require(is_count(observation_dim), "observation_dim", observation_dim)
-    require(is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS, "hidden_sizes", hidden_sizes)
+    require(
+        is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS,
+        "hidden_sizes",
+        hidden_sizes,
+    )
     require(isinstance(sampled, bool), "sampled", sampled)
     head = action_from(action)
     require(
-        (type(components) is int and components == 0) or (is_count(components) and head.kind == "box"),
+        (type(components) is int and components == 0)
+        or (is_count(components) and head.kind == "box"),
         "components",
         components,
     )
@@ -162,22 +194,38 @@ def _spec(data: Any) -> PolicySpec:
 
 
 def action_from(data: Any) -> ActionSpec:
-    kind, sizes, low, high, shape, starts, dtype = fields_from(data, "kind", "sizes", "low", "high", "shape", "starts", "dtype")
+    kind, sizes, low, high, shape, starts, dtype = fields_from(
+        data, "kind", "sizes", "low", "high", "shape", "starts", "dtype"
+    )
     require(kind in ("box", "discrete", "multi-discrete", "multi-binary"), "kind", kind)
     require(is_list_of(sizes, is_count) and bool(sizes), "sizes", sizes)
     bounds = len(sizes) if kind == "box" else 0
     for name, values in (("low", low), ("high", high)):
-        require(is_list_of(values, lambda value: isinstance(value, float) and value == value), name, values)
+        require(
+            is_list_of(values, lambda value: isinstance(value, float) and value == value),
+            name,
+            values,
+        )
         require(len(values) == bounds, name, values)
     require(all(below <= above for below, above in zip(low, high, strict=True)), "low", low)
     require(is_list_of(shape, is_count), "shape", shape)
     require(math.prod(shape) == len(sizes), "shape", shape)
-    require(is_list_of(starts, lambda value: type(value) is int and abs(value) < 1 << 62), "starts", starts)
-    require(len(starts) == (len(sizes) if kind in ("discrete", "multi-discrete") else 0), "starts", starts)
+    require(
+        is_list_of(starts, lambda value: type(value) is int and abs(value) < 1 << 62),
+        "starts",
+        starts,
+    )
+    require(
+        len(starts) == (len(sizes) if kind in ("discrete", "multi-discrete") else 0),
+        "starts",
+        starts,
+    )
     require(isinstance(dtype, str) and dtype in _DTYPES, "dtype", dtype)
     if kind in ("box", "multi-binary"):
         require(set(sizes) == {1}, "sizes", sizes)
-    return ActionSpec(kind, tuple(sizes), tuple(low), tuple(high), tuple(shape), tuple(starts), dtype)
+    return ActionSpec(
+        kind, tuple(sizes), tuple(low), tuple(high), tuple(shape), tuple(starts), dtype
+    )
 
 
 def environment_from(described: dict[str, Any]) -> EnvironmentSpec:
@@ -222,6 +270,8 @@ def _check(policy: Policy) -> None:
     for name, size in expected.items():
         array = getattr(policy, name)
         if array.shape != (size,) or array.dtype != np.float32:
-            raise ValueError(f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}")
+            raise ValueError(
+                f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}"
+            )
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite")

@@ -43,7 +43,9 @@ class TorchNetwork:
         self.flat = torch.tensor(parameters, dtype=torch.float32, requires_grad=True)
         self.rescale(mean, inverse_std)
         self._shapes = list(itertools.pairwise(layer_sizes))
-        self._parts = [part for inputs, outputs in self._shapes for part in (inputs * outputs, outputs)]
+        self._parts = [
+            part for inputs, outputs in self._shapes for part in (inputs * outputs, outputs)
+        ]
         self._parts.append(parameters.size - sum(self._parts))
 
     def rescale(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
@@ -58,7 +60,10 @@ class TorchNetwork:
     def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Weights (inputs, outputs) and biases (outputs,) of each layer."""
         parts = torch.split(self.flat, self._parts)
-        return [(parts[2 * layer].view(shape), parts[2 * layer + 1]) for layer, shape in enumerate(self._shapes)]
+        return [
+            (parts[2 * layer].view(shape), parts[2 * layer + 1])
+            for layer, shape in enumerate(self._shapes)
+        ]
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the network puts out, (batch, num_outputs), for (batch, num_inputs) float32."""
@@ -112,9 +117,14 @@ class TorchPolicy(TorchNetwork):
         if action.kind == "box":
             return _normal(targets, outputs, self.log_stds(least_log_std)).sum(dim=1)
         if action.kind == "multi-binary":
-            return -functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(dim=1)
+            return -functional.binary_cross_entropy_with_logits(
+                outputs, targets, reduction="none"
+            ).sum(dim=1)
         parts = torch.split(outputs, list(action.sizes), dim=1)
-        chosen = [-functional.cross_entropy(part, targets[:, k], reduction="none") for k, part in enumerate(parts)]
+        chosen = [
+            -functional.cross_entropy(part, targets[:, k], reduction="none")
+            for k, part in enumerate(parts)
+        ]
         return torch.stack(chosen).sum(dim=0)
 
     def entropies(self, observations: torch.Tensor) -> torch.Tensor:
@@ -131,14 +141,22 @@ class TorchPolicy(TorchNetwork):
         if action.kind == "multi-binary":
             logits = torch.stack([torch.zeros_like(outputs), outputs], dim=2)
             return _entropy(logits).sum(dim=1)
-        return torch.stack([_entropy(part) for part in torch.split(outputs, list(action.sizes), dim=1)]).sum(dim=0)
+        return torch.stack(
+            [_entropy(part) for part in torch.split(outputs, list(action.sizes), dim=1)]
+        ).sum(dim=0)
 
     def _components(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits (batch, components), means and log standard deviations (batch, components, num_choices)."""
         components, size = self.spec.components, self.spec.action.num_outputs
-        logits, means, log_stds = torch.split(outputs, [components, components * size, components * size], dim=1)
+        logits, means, log_stds = torch.split(
+            outputs, [components, components * size, components * size], dim=1
+        )
         shape = (len(outputs), components, size)
-        return logits, means.reshape(shape), log_stds.reshape(shape).clamp(LEAST_LOG_STD, MOST_LOG_STD)
+        return (
+            logits,
+            means.reshape(shape),
+            log_stds.reshape(shape).clamp(LEAST_LOG_STD, MOST_LOG_STD),
+        )
 
     def _mixture(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         logits, means, log_stds = self._components(outputs)

@@ -36,7 +36,9 @@ class Failures:
         records: in the order in which they were given up.
     """
 
-    def __init__(self, most: float, rules: FaultRules, tell: Callable[[list[Failure]], None]) -> None:
+    def __init__(
+        self, most: float, rules: FaultRules, tell: Callable[[list[Failure]], None]
+    ) -> None:
         self._most, self._rules, self._tell = most, rules, tell
         self.records: list[Failure] = []
 
@@ -67,15 +69,29 @@ class Dispatch:
         failures: where members that are given up are counted.
     """
 
-    def __init__(self, crew: Crew, desk: Desk, stop: StopRequest, rules: FaultRules, failures: Failures) -> None:
-        self._crew, self._desk, self._stop, self._rules, self._failures = crew, desk, stop, rules, failures
-        self._held: dict[int, deque[range]] = {}  # units that each worker has been given and has not answered
-        self._since: dict[int, float] = {}  # when each worker began what it does, where there is a --member-timeout
+    def __init__(
+        self, crew: Crew, desk: Desk, stop: StopRequest, rules: FaultRules, failures: Failures
+    ) -> None:
+        self._crew, self._desk, self._stop, self._rules, self._failures = (
+            crew,
+            desk,
+            stop,
+            rules,
+            failures,
+        )
+        self._held: dict[
+            int, deque[range]
+        ] = {}  # units that each worker has been given and has not answered
+        self._since: dict[
+            int, float
+        ] = {}  # when each worker began what it does, where there is a --member-timeout
         self._tries: Counter[int] = Counter()  # failures of each unit
         self._deaths: Counter[int] = Counter()  # workers that died over each unit
         self._avoid: dict[int, int] = {}  # the worker that a unit failed on
 
-    def run(self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes]) -> float:
+    def run(
+        self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes]
+    ) -> float:
         """Have all units done that are not ``finished``, and add them there; returns the seconds that workers were busy.
 
         Raises:
@@ -154,7 +170,9 @@ class Dispatch:
         if not queue and self._rules.member_timeout is not None:
             self._since[worker] = time.monotonic()
         queue.append(units)
-        messages.send_task(self._crew.mail, worker, Task.of_units(self._version, self._kind, units, self._bounds))
+        messages.send_task(
+            self._crew.mail, worker, Task.of_units(self._version, self._kind, units, self._bounds)
+        )
 
     def _failed_on(self, worker: int, units: range) -> bool:
         return self._avoid.get(units.start) == worker
@@ -207,19 +225,29 @@ class Dispatch:
         if self._tries[unit] <= self._rules.member_retries and self._deaths[unit] < MOST_DEATHS:
             self._todo.take_back(range(unit, unit + 1))
             return
-        reason = reason or f"{MOST_DEATHS} workers died while they evaluated it; the last of them: rank {worker}"
+        reason = (
+            reason
+            or f"{MOST_DEATHS} workers died while they evaluated it; the last of them: rank {worker}"
+        )
         start, stop = self._bounds[unit]
         if self._kind != Kind.EVALUATE:
             raise WorkerError(f"a sum over the members cannot be computed: {reason}")
         self._finished[unit] = failed_records(start, stop).tobytes()
         address = self._desk.address_of_evaluation()
         self._failures.give_up(
-            [{**address, "member": member, "error": reason, "rank": worker} for member in range(start, stop)]
+            [
+                {**address, "member": member, "error": reason, "rank": worker}
+                for member in range(start, stop)
+            ]
         )
 
     def _overrun(self, unit: int, worker: int) -> str | None:
         """Whether a dead worker was killed by its own deadline, in words."""
-        if self._rules.member_timeout is None or self._kind != Kind.EVALUATE or worker not in self._since:
+        if (
+            self._rules.member_timeout is None
+            or self._kind != Kind.EVALUATE
+            or worker not in self._since
+        ):
             return None
         allowed = self._rules.member_timeout * self._desk.members_worth(*self._bounds[unit])
         if time.monotonic() - self._since[worker] < 0.95 * allowed:

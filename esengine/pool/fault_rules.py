@@ -30,10 +30,16 @@ class FaultRules:
     def check(self) -> None:
         """Raises UserError for rules that no run can follow."""
         if self.member_retries < 0:
-            raise UserError(f"--member-retries must be at least 0, got {self.member_retries}; 1 is the default")
+            raise UserError(
+                f"--member-retries must be at least 0, got {self.member_retries}; 1 is the default"
+            )
         if not 0 <= self.max_failed_fraction <= 1:
             raise UserError(
                 f"--max-failed-fraction must lie in [0, 1], got {self.max_failed_fraction}; 0 ends a run with the first failure"
             )
-        if self.member_timeout is not None and not (math.isfinite(self.member_timeout) and self.member_timeout > 0):
-            raise UserError(f"--member-timeout must be positive seconds, got {self.member_timeout}; leave it out for no limit")
+        if self.member_timeout is not None and not (
+            math.isfinite(self.member_timeout) and self.member_timeout > 0
+        ):
+            raise UserError(
+                f"--member-timeout must be positive seconds, got {self.member_timeout}; leave it out for no limit"
+            )

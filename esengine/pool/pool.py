@@ -49,7 +49,13 @@ class Pool:
         on_failures: called with members that are given up, as soon as they are.
     """
 
-    def __init__(self, world: World, desk: Desk, stop: StopRequest | None = None, rules: FaultRules | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        desk: Desk,
+        stop: StopRequest | None = None,
+        rules: FaultRules | None = None,
+    ) -> None:
         self.world, self.desk = world, desk
         self._stop = StopRequest() if stop is None else stop
         self._rules = FaultRules() if rules is None else rules
@@ -62,7 +68,9 @@ class Pool:
         guard.mark_serving()
         world.announce()
 
-    def evaluate(self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True) -> Evaluations:
+    def evaluate(
+        self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True
+    ) -> Evaluations:
         """Evaluate a population.
 
         Args:
@@ -87,13 +95,21 @@ class Pool:
         publish_s = time.monotonic() - began
         bounds = chunks(candidates.population_size, self.desk.unit_size)
         finished = {} if finished is None else finished
-        limited = candidates.episode_purpose == "episode"  # an evaluation of the policy never ends a run
-        most_failed = int(self._rules.max_failed_fraction * candidates.population_size) if limited else math.inf
+        limited = (
+            candidates.episode_purpose == "episode"
+        )  # an evaluation of the policy never ends a run
+        most_failed = (
+            int(self._rules.max_failed_fraction * candidates.population_size)
+            if limited
+            else math.inf
+        )
         failures = Failures(most_failed, self._rules, self.on_failures)
         busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
         records, statistics = joined([finished[unit] for unit in range(len(bounds))], bounds)
         known = sorted(failures.records, key=lambda failure: int(failure["member"]))
-        evaluations = Evaluations(records, statistics, busy_s, time.monotonic() - began, publish_s, tuple(bounds), known)
+        evaluations = Evaluations(
+            records, statistics, busy_s, time.monotonic() - began, publish_s, tuple(bounds), known
+        )
         if evaluations.num_failed > most_failed:
             self._ended = True
             raise WorkerError(
@@ -156,7 +172,10 @@ class Pool:
             self.world.end = "exit"
             return
         assert self.crew is not None
-        requests = [messages.send_stop(mail, worker, self.world.bereaved) for worker in sorted(self.world.living)]
+        requests = [
+            messages.send_stop(mail, worker, self.world.bereaved)
+            for worker in sorted(self.world.living)
+        ]
         waiting, backoff, began = set(self.world.living), Backoff(), time.monotonic()
         while waiting and time.monotonic() - began < _GRACE_S:
             if mail.poll() is None:
@@ -173,7 +192,9 @@ class Pool:
             while not all([mail.sent(request) for request in requests]) and not self.crew.arriving:
                 backoff.pause()
 
-    def sum_up(self, kind: Kind, bounds: list[tuple[int, int]], weights: NDArray[np.floating]) -> list[bytes]:
+    def sum_up(
+        self, kind: Kind, bounds: list[tuple[int, int]], weights: NDArray[np.floating]
+    ) -> list[bytes]:
         """The units of a weighted sum over the search population's noise, done by all ranks, in order."""
         version = self._publisher.publish({"of": self.desk.search_version}, {"weights": weights})
         results: dict[int, bytes] = {}
@@ -184,24 +205,40 @@ class Pool:
         header, own = candidates.publish(self.desk.previous(type(candidates).__name__))
         arrays = {f"candidates/{name}": array for name, array in own.items()}
         arrays |= {f"context/{name}": array for name, array in self.desk.problem.context().items()}
-        return self._publisher.publish({"kind": type(candidates).__name__, "candidates": header}, arrays)
+        return self._publisher.publish(
+            {"kind": type(candidates).__name__, "candidates": header}, arrays
+        )
 
     def _run(
-        self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes], failures: Failures
+        self,
+        version: int,
+        kind: Kind,
+        bounds: list[tuple[int, int]],
+        finished: dict[int, bytes],
+        failures: Failures,
     ) -> float:
         """Do all units that are not finished; returns the seconds that workers were busy."""
         if self._ended:
-            raise RuntimeError("the pool ended with too many failed members or a stop; open another one")
+            raise RuntimeError(
+                "the pool ended with too many failed members or a stop; open another one"
+            )
         self._ended = True  # until all units are done
         if self.crew is None:
             busy_s = self._run_alone(version, kind, bounds, finished, failures)
         else:
-            busy_s = Dispatch(self.crew, self.desk, self._stop, self._rules, failures).run(version, kind, bounds, finished)
+            busy_s = Dispatch(self.crew, self.desk, self._stop, self._rules, failures).run(
+                version, kind, bounds, finished
+            )
         self._ended = False
         return busy_s
 
     def _run_alone(
-        self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes], failures: Failures
+        self,
+        version: int,
+        kind: Kind,
+        bounds: list[tuple[int, int]],
+        finished: dict[int, bytes],
+        failures: Failures,
     ) -> float:
         began = time.monotonic()
         executor = Executor(self.desk, self._stop)
@@ -211,10 +248,17 @@ class Pool:
                     again = self._rules.member_retries
                     while outcome.failures and again:
                         again -= 1
-                        (outcome,) = executor.run(Task.of_units(version, kind, outcome.units, bounds))
+                        (outcome,) = executor.run(
+                            Task.of_units(version, kind, outcome.units, bounds)
+                        )
                     finished.update(zip(outcome.units, outcome.payloads, strict=True))
                     if outcome.failures:
-                        failures.give_up([{**failure, "rank": 0, "host": self.world.host} for failure in outcome.failures])
+                        failures.give_up(
+                            [
+                                {**failure, "rank": 0, "host": self.world.host}
+                                for failure in outcome.failures
+                            ]
+                        )
         except Abandoned:
             raise Interrupted(self._stop.received) from None
         return time.monotonic() - began

@@ -53,7 +53,9 @@ class Population:
         assert isinstance(self._candidates, GaussianSamples)
         return self._candidates.steps(self._desk.noise, members)
 
-    def weighted_noise(self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None) -> NDArray[np.floating]:
+    def weighted_noise(
+        self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None
+    ) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i over the members in order, (dimension,).
 
         The second member of an antithetic pair has minus the noise of the first, and a member that is carried over has none.
@@ -73,9 +75,13 @@ class Population:
         chosen = int(np.count_nonzero(members))
         if not chosen:
             return np.zeros(0)
-        bounds = chunks(chosen, max(256, -(-chosen // 256), (1 << 16) // self._candidates.dimension))
+        bounds = chunks(
+            chosen, max(256, -(-chosen // 256), (1 << 16) // self._candidates.dimension)
+        )
         alone = chosen * self._candidates.dimension < _ALONE_WORK
-        return np.concatenate(self._sum(Kind.LENGTHS, bounds, members.astype(np.float64), alone, np.float64))
+        return np.concatenate(
+            self._sum(Kind.LENGTHS, bounds, members.astype(np.float64), alone, np.float64)
+        )
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """sum_i weights[i] y_i y_i^T over the steps y = A z of a Gaussian population, (n, n), exactly symmetric.
@@ -89,8 +95,13 @@ class Population:
         if samples.population_size < 2 * n:
             signed = []
             for sign in (1, -1):
-                members = np.flatnonzero(sign * weights[samples.num_injected :] > 0) + samples.num_injected
-                steps = np.sqrt(np.abs(weights[members]))[:, None] * samples.steps_again(noise, members)
+                members = (
+                    np.flatnonzero(sign * weights[samples.num_injected :] > 0)
+                    + samples.num_injected
+                )
+                steps = np.sqrt(np.abs(weights[members]))[:, None] * samples.steps_again(
+                    noise, members
+                )
                 signed.append(steps.T @ steps if members.size else np.zeros((n, n)))
             signed[0] -= signed[1]
             return signed[0]
@@ -102,7 +113,9 @@ class Population:
             return products
         return transformed(samples.matrix(), products, samples.triangular)
 
-    def _sliced(self, kind: Kind, weights: NDArray[np.floating], dtype: type[np.floating] | None) -> NDArray[np.floating]:
+    def _sliced(
+        self, kind: Kind, weights: NDArray[np.floating], dtype: type[np.floating] | None
+    ) -> NDArray[np.floating]:
         """A sum by slices of coordinates, each over all members in order."""
         dimension = self._candidates.dimension
         weights = np.asarray(weights, dtype or self._desk.problem.dtype)

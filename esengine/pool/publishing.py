@@ -34,7 +34,9 @@ class Publisher:
     def __init__(self, desk: Desk, crew: Crew | None, stop: StopRequest) -> None:
         self._desk, self._crew, self._stop = desk, crew, stop
         self.version = 0
-        self._requests: list[MPI.Request | None] = []  # of the last publication: they hold what is being sent
+        self._requests: list[
+            MPI.Request | None
+        ] = []  # of the last publication: they hold what is being sent
 
     def publish(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
         """One copy to every node, along the tree of leaders; returns when all nodes have it."""
@@ -46,7 +48,10 @@ class Publisher:
         _, children = place_in_tree(tree, 0)
         if children or apart:
             publication = messages.encode_publication(self.version, tree, pack(header, arrays))
-            self._requests = [messages.send_publication(mail, leader, publication) for leader in (*children, *apart)]
+            self._requests = [
+                messages.send_publication(mail, leader, publication)
+                for leader in (*children, *apart)
+            ]
         self._desk.publish(self.version, header, arrays)
         self._await_ready(self._crew, {*tree[1:], *apart})
         return self.version
@@ -59,7 +64,9 @@ class Publisher:
                 raise Interrupted(self._stop.received)
             body = mail.poll()
             if body is not None:
-                ready = mail.tag == mailbox.READY_TAG and messages.decode_ready(body) == self.version
+                ready = (
+                    mail.tag == mailbox.READY_TAG and messages.decode_ready(body) == self.version
+                )
                 if ready and mail.source in waiting:
                     waiting.discard(mail.source)
                 else:
@@ -70,7 +77,9 @@ class Publisher:
                 if lost:  # a second copy does no harm
                     image = dict(self._desk.images())[self.version]
                     publication = messages.encode_publication(self.version, [], image)
-                    self._requests += [messages.send_publication(mail, leader, publication) for leader in waiting]
+                    self._requests += [
+                        messages.send_publication(mail, leader, publication) for leader in waiting
+                    ]
             else:
                 backoff.pause()
 

@@ -64,13 +64,17 @@ class Desk:
         if self.memory is not None:
             self.memory.close()
 
-    def publish(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def publish(
+        self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
         """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders only; once a version."""
         if self.memory is not None and self.memory.holds(version):
             return
         if "kind" in header:
             own, context = _split(arrays)
-            built = KINDS[header["kind"]].receive(header["candidates"], own, self.previous(header["kind"]), self.noise)
+            built = KINDS[header["kind"]].receive(
+                header["candidates"], own, self.previous(header["kind"]), self.noise
+            )
             shared_header, own = built.shared()
             header = {**header, "candidates": shared_header}
             arrays = {**{f"candidates/{name}": array for name, array in own.items()}, **context}
@@ -96,7 +100,9 @@ class Desk:
         if version not in self._versions.values():
             assert self.memory is not None
             header, arrays = map_bundle(self.memory.find(version))
-            if "of" in header:  # weights refer to a population, of which this rank may not have evaluated any member
+            if (
+                "of" in header
+            ):  # weights refer to a population, of which this rank may not have evaluated any member
                 self.load(header["of"])
             self._install(version, header, arrays)
 
@@ -120,13 +126,19 @@ class Desk:
             case Kind.NOISE_SUM | Kind.SQUARE_SUM:
                 out = np.empty(stop - start, self.weights.dtype)
                 power = 1 if kind == Kind.NOISE_SUM else 2
-                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, power)
+                weights, starts = self.candidates["search"].weighted_starts(
+                    self.noise, self.weights, power
+                )
                 add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
                 add_up(weights, starts, start, out)
                 return out.tobytes()
             case Kind.PRODUCT_SUM:
-                weights, starts = self.candidates["search"].weighted_starts(self.noise, self.weights, 2)
-                size = product_tile(self.problem.dimension, self.candidates["search"].population_size)
+                weights, starts = self.candidates["search"].weighted_starts(
+                    self.noise, self.weights, 2
+                )
+                size = product_tile(
+                    self.problem.dimension, self.candidates["search"].population_size
+                )
                 return product_sum(self.noise, weights, starts, (start, stop), size).tobytes()
             case Kind.LENGTHS:
                 samples = self.candidates["search"]
@@ -175,28 +187,44 @@ class Desk:
     def _evaluate(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
         candidates = self._evaluated
         try:
-            return self.problem.evaluate(candidates, start, candidates.rows(self.noise, start, stop))
+            return self.problem.evaluate(
+                candidates, start, candidates.rows(self.noise, start, stop)
+            )
         except MembersFailed:
             raise
         except (Exception, SystemExit) as error:
             failure = failure_of(error, candidates, start, candidates.seed)
             raise MembersFailed(failed_records(start, stop), np.zeros(0), [failure]) from error
 
-    def _install(self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def _install(
+        self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
         self._versions[_channel(header)] = version
         if "kind" in header:
             own, context = _split(arrays)
-            self._evaluated = KINDS[header["kind"]].receive(header["candidates"], own, None, self.noise)
+            self._evaluated = KINDS[header["kind"]].receive(
+                header["candidates"], own, None, self.noise
+            )
             self.candidates[_channel(header)] = self._evaluated
             population_size = self._evaluated.population_size
-            self.unit_size = evaluation_chunk_size(population_size, self.problem.members_together(population_size))
-            self.problem.set_context({name.removeprefix("context/"): array for name, array in context.items()})
+            self.unit_size = evaluation_chunk_size(
+                population_size, self.problem.members_together(population_size)
+            )
+            self.problem.set_context(
+                {name.removeprefix("context/"): array for name, array in context.items()}
+            )
         else:
             self.weights = arrays["weights"]
 
 
-def _split(arrays: Mapping[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    own = {name.removeprefix("candidates/"): array for name, array in arrays.items() if name.startswith("candidates/")}
+def _split(
+    arrays: Mapping[str, NDArray[Any]],
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    own = {
+        name.removeprefix("candidates/"): array
+        for name, array in arrays.items()
+        if name.startswith("candidates/")
+    }
     context = {name: array for name, array in arrays.items() if name.startswith("context/")}
     return own, context
 

@@ -48,7 +48,9 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) 
         compile_kernels(noise, problem, mapped=memory is not None)
     world.node_barrier()
     if world.node_rank > 0:
-        compile_kernels(noise, problem, mapped=True)  # finds all in the cache, so that the first unit takes as long as others
+        compile_kernels(
+            noise, problem, mapped=True
+        )  # finds all in the cache, so that the first unit takes as long as others
     return Desk(noise, problem, memory)
 
 

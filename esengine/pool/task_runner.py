@@ -44,7 +44,12 @@ class Executor:
             done singly.
     """
 
-    def __init__(self, desk: Desk, stop: StopRequest, begin: Callable[[tuple[int, int] | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        stop: StopRequest,
+        begin: Callable[[tuple[int, int] | None], None] | None = None,
+    ) -> None:
         self._desk, self._stop, self._begin = desk, stop, begin
         self._pace, self._version = Pace(_CALL_S, _MOST), -1
 
@@ -56,23 +61,36 @@ class Executor:
         """
         version, kind, first, *_ = task
         bounds = self._desk.unit_bounds(task)
-        together = len(bounds) > 1 and self._begin is None and self._desk.problem.num_statistics == 0
+        together = (
+            len(bounds) > 1 and self._begin is None and self._desk.problem.num_statistics == 0
+        )
         if together and version != self._version:
             self._pace, self._version = Pace(_CALL_S, _MOST), version
         done = known = 0  # units; those up to `known` are done singly, since one of them raised
         while done < len(bounds):
-            own = bounds[done : done + self._pace.size] if together and done >= known else bounds[done : done + 1]
+            own = (
+                bounds[done : done + self._pace.size]
+                if together and done >= known
+                else bounds[done : done + 1]
+            )
             if self._begin is not None:
                 self._begin(own[0] if kind == Kind.EVALUATE else None)
             began, failures = time.perf_counter(), _NONE
             try:
                 with self._stop.abandonable():
-                    payloads = [self._desk.execute(kind, *own[0])] if len(own) == 1 else self._desk.evaluate_units(own)
+                    payloads = (
+                        [self._desk.execute(kind, *own[0])]
+                        if len(own) == 1
+                        else self._desk.evaluate_units(own)
+                    )
             except MembersFailed as failed:
                 if len(own) > 1:
                     known = done + len(own)
                     continue
-                payloads, failures = [failed.records.tobytes() + failed.statistics.tobytes()], failed.failures
+                payloads, failures = (
+                    [failed.records.tobytes() + failed.statistics.tobytes()],
+                    failed.failures,
+                )
             seconds = time.perf_counter() - began
             if together:
                 self._pace.learn(len(own), seconds)

@@ -23,9 +23,16 @@ _PATIENCE = 4  # times what a range of units should take, after which the rest o
 _IDLE_S = 10.0  # seconds without a look at the messages after which a worker with a --member-timeout counts as hung
 
 
-def serve(world: World, desk: Desk, stop: StopRequest | None = None, rules: FaultRules | None = None) -> None:
+def serve(
+    world: World, desk: Desk, stop: StopRequest | None = None, rules: FaultRules | None = None
+) -> None:
     """The worker's end: do tasks until the master says stop."""
-    Worker(world, desk, StopRequest() if stop is None else stop, FaultRules() if rules is None else rules).serve()
+    Worker(
+        world,
+        desk,
+        StopRequest() if stop is None else stop,
+        FaultRules() if rules is None else rules,
+    ).serve()
 
 
 class Worker:
@@ -42,9 +49,15 @@ class Worker:
         assert world.mail is not None
         self._world, self._mail, self._desk, self._stop = world, world.mail, desk, stop
         self._relay = Relay(world, desk)
-        self._waiting: deque[Task] = deque()  # tasks on a publication that the node's dead leader took with it
+        self._waiting: deque[Task] = (
+            deque()
+        )  # tasks on a publication that the node's dead leader took with it
         self._idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
-        self._clock = None if rules.member_timeout is None else Clock(rules.member_timeout, desk, world.start_s)
+        self._clock = (
+            None
+            if rules.member_timeout is None
+            else Clock(rules.member_timeout, desk, world.start_s)
+        )
         begin = None if self._clock is None else self._clock.begin
         self._executor = Executor(desk, stop, begin)
         self._patience_s = _PATIENCE * range_s(world.num_workers)
@@ -145,7 +158,9 @@ class Worker:
 
     def _give_up(self, error: BaseException) -> None:
         """Tell the master of an exception that no member raised, which ends the run, and do no more."""
-        text = str(error) if isinstance(error, WorkerError | UserError) else describe_exception(error)
+        text = (
+            str(error) if isinstance(error, WorkerError | UserError) else describe_exception(error)
+        )
         messages.send_error(self._mail, {"host": self._world.host, "text": text})
         self._idle = True
 
@@ -155,7 +170,9 @@ class Worker:
         for outcome in self._executor.run(task):
             if outcome.failures:
                 if payloads:
-                    messages.send_results(self._mail, Results(task.version, unit, 0, seconds, payloads))
+                    messages.send_results(
+                        self._mail, Results(task.version, unit, 0, seconds, payloads)
+                    )
                 self._tell_failure(task, outcome)
                 unit, seconds, payloads = outcome.units.stop, 0.0, []
             else:
@@ -165,7 +182,9 @@ class Worker:
             if spent > self._patience_s:
                 break
         if payloads or outcome.num_left:
-            messages.send_results(self._mail, Results(task.version, unit, outcome.num_left, seconds, payloads))
+            messages.send_results(
+                self._mail, Results(task.version, unit, outcome.num_left, seconds, payloads)
+            )
 
     def _tell_failure(self, task: Task, outcome: Outcome) -> None:
         for failure in outcome.failures:

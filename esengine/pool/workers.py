@@ -22,9 +22,16 @@ from esengine.ranks.world import World
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-_MOST_EARLY_DEATHS = 3  # replacements that die one after another before they have served, until no more are tried
-_SLOWER, _START_S = 3.0, 5.0  # a replacement's first unit may take so much longer than the slowest first unit yet
-_ELECTED = -1  # stands among the missing publications of a leader that has not said yet where its files are
+_MOST_EARLY_DEATHS = (
+    3  # replacements that die one after another before they have served, until no more are tried
+)
+_SLOWER, _START_S = (
+    3.0,
+    5.0,
+)  # a replacement's first unit may take so much longer than the slowest first unit yet
+_ELECTED = (
+    -1
+)  # stands among the missing publications of a leader that has not said yet where its files are
 
 
 @dataclass
@@ -69,7 +76,9 @@ class Crew:
         self._nodes = [Node(world.hosts[ranks[0]], set(ranks), ranks[0]) for ranks in world.nodes]
         self._nodes[0].address = desk.memory.address
         self._node_of = {rank: node for node in self._nodes for rank in node.ranks}
-        for rank in self._node_of.keys() - world.living - {0}:  # died while an earlier pool was open
+        for rank in (
+            self._node_of.keys() - world.living - {0}
+        ):  # died while an earlier pool was open
             self._node_of.pop(rank).ranks.discard(rank)
         self.workers = sorted(world.living)
         self.arriving: set[int] = set()
@@ -92,7 +101,11 @@ class Crew:
 
     def _leaders(self) -> list[int]:
         """Leaders that have what went before; one that has just been elected is sent everything when it answers."""
-        return [node.leader for node in self._nodes if node.leader is not None and _ELECTED not in node.missing]
+        return [
+            node.leader
+            for node in self._nodes
+            if node.leader is not None and _ELECTED not in node.missing
+        ]
 
     def bury(self) -> list[int]:
         """Strike off the ranks whose death was noticed, see to their nodes, and return them."""
@@ -152,14 +165,20 @@ class Crew:
 
     def _follow(self, node: Node, leader: int, address: str) -> None:
         """A leader says where its files are; a new one is sent all that is published."""
-        known, node.leader, node.address = node.leader == leader and not node.missing, leader, address
+        known, node.leader, node.address = (
+            node.leader == leader and not node.missing,
+            leader,
+            address,
+        )
         self._arrive(leader)
         if not known:
             images = self._desk.images()
             node.missing = {version for version, _ in images}
             for version, image in images:
                 publication = messages.encode_publication(version, [], image)
-                self._sending.append((messages.send_publication(self.mail, leader, publication), publication))
+                self._sending.append(
+                    (messages.send_publication(self.mail, leader, publication), publication)
+                )
             if not images:
                 self._announce(node)
         self._sending = [item for item in self._sending if not self.mail.sent(item[0])]
@@ -212,4 +231,8 @@ class Crew:
 
     def _give_up(self, reason: str) -> None:
         self._respawn = False
-        print(f"esengine: workers that die are not replaced any more: {reason}", file=sys.stderr, flush=True)
+        print(
+            f"esengine: workers that die are not replaced any more: {reason}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -39,7 +39,9 @@ class Pace:
         """Some units took so long, all together."""
         unit_s = seconds / num_units
         self._unit_s += (unit_s - self._unit_s) / 4 if self._unit_s else unit_s
-        self.size = max(1, min(2 * self.size, self._most, int(self._aim_s / max(self._unit_s, 1e-9))))
+        self.size = max(
+            1, min(2 * self.size, self._most, int(self._aim_s / max(self._unit_s, 1e-9)))
+        )
 
 
 class WorkList:
@@ -74,7 +76,11 @@ class WorkList:
             index = next((place for place, units in enumerate(runs) if not refused(units)), -1)
             if index < 0:
                 return None
-        most = 1 if self._pace is None else min(self._pace.size, max(1, self._left // (2 * self._last)))
+        most = (
+            1
+            if self._pace is None
+            else min(self._pace.size, max(1, self._left // (2 * self._last)))
+        )
         units, rest = runs[index][:most], runs[index][most:]
         if rest:
             runs[index] = rest

@@ -1,6 +1,14 @@
 """What members are evaluated on: a policy in an environment, or a plain function."""
 
-from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, Problem, failed_records, failure_of
+from esengine.problems.contract import (
+    FAILED,
+    MEMBER,
+    OK,
+    STOPPED,
+    Problem,
+    failed_records,
+    failure_of,
+)
 from esengine.problems.environment import Anchor, EnvironmentProblem
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.objective import ObjectiveProblem

@@ -41,7 +41,9 @@ class Behavior:
         return cls(len(indices) or observation_dim, indices)
 
     @classmethod
-    def of_function(cls, function: BehaviorFunction, env: Any, observation: NDArray[np.floating]) -> Behavior:
+    def of_function(
+        cls, function: BehaviorFunction, env: Any, observation: NDArray[np.floating]
+    ) -> Behavior:
         """A user's function, called once to learn how many numbers it gives. Raises UserError if it gives none."""
         try:
             size = np.asarray(function(env.unwrapped, observation), np.float64).ravel().size
@@ -59,8 +61,14 @@ class Behavior:
         if self.function is not None:
             behavior = self.function(simulator.env.unwrapped, episode.last_observation)
         else:
-            behavior = episode.last_observation[list(self.indices)] if self.indices else episode.last_observation
+            behavior = (
+                episode.last_observation[list(self.indices)]
+                if self.indices
+                else episode.last_observation
+            )
         flat = np.asarray(behavior, np.float64).ravel()
         if flat.size != self.size:
-            raise ValueError(f"a behaviour must have {self.size} numbers as the first one had, got {flat.size}")
+            raise ValueError(
+                f"a behaviour must have {self.size} numbers as the first one had, got {flat.size}"
+            )
         return flat

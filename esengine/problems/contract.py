@@ -19,7 +19,15 @@ from esengine.problems.failures import Failure, describe_exception
 
 OK, FAILED, STOPPED = 0, 1, 2
 
-MEMBER = np.dtype([("member", "<i8"), ("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i4"), ("status", "<i4")])
+MEMBER = np.dtype(
+    [
+        ("member", "<i8"),
+        ("fitness", "<f8"),
+        ("steps", "<i8"),
+        ("episodes", "<i4"),
+        ("status", "<i4"),
+    ]
+)
 """The fixed-size record that comes back for every member. ``fitness`` is the statistic of the returns of its episodes."""
 
 
@@ -76,5 +84,9 @@ def failure_of(error: BaseException, candidates: Candidates, member: int, seed: 
 def failed_records(start: int, stop: int) -> NDArray[Any]:
     """Records of members of which nothing is known but that they failed."""
     records = np.zeros(stop - start, MEMBER)
-    records["member"], records["status"], records["fitness"] = np.arange(start, stop), FAILED, np.nan
+    records["member"], records["status"], records["fitness"] = (
+        np.arange(start, stop),
+        FAILED,
+        np.nan,
+    )
     return records

@@ -127,7 +127,9 @@ class EnvironmentProblem:
     @property
     def _one_by_one(self) -> bool:
         """Whether members need what is told of single episodes only."""
-        return self.num_traits > 0 or (self.survival_bonus != 0 and self.summary.statistic != "mean")
+        return self.num_traits > 0 or (
+            self.survival_bonus != 0 and self.summary.statistic != "mean"
+        )
 
     def _batch_simulator(self, training: bool) -> BatchSimulator | None:
         """What runs members together, or None where there is no such thing or something is asked of single episodes."""
@@ -150,9 +152,13 @@ class EnvironmentProblem:
         traits = np.full((len(rows), self.num_traits), np.nan)
         self._failures: list[Failure] = []
         start = 0
-        for num_episodes, group in groupby(map(candidates.num_episodes, records["member"].tolist())):
+        for num_episodes, group in groupby(
+            map(candidates.num_episodes, records["member"].tolist())
+        ):
             here = slice(start, start := start + len(list(group)))
-            seeds = self.seeds(candidates, records["member"][here], num_episodes or self.episodes_per_member)
+            seeds = self.seeds(
+                candidates, records["member"][here], num_episodes or self.episodes_per_member
+            )
             records["episodes"][here] = seeds.shape[1]
             observed = moments if observes else np.zeros(0)
             self._run_members(records[here], candidates, rows[here], seeds, observed, traits[here])
@@ -165,19 +171,30 @@ class EnvironmentProblem:
         if statistics.size and self._observes:
             self.statistics.merge(statistics[: self.num_moments])
 
-    def traits(self, statistics: list[NDArray[np.float64]], bounds: list[tuple[int, int]]) -> NDArray[np.float64]:
+    def traits(
+        self, statistics: list[NDArray[np.float64]], bounds: list[tuple[int, int]]
+    ) -> NDArray[np.float64]:
         """What came back of every member beside its record, (population_size, num_traits); NaN where it failed."""
         traits = np.full((bounds[-1][1], self.num_traits), np.nan)
         for (start, stop), chunk in zip(bounds, statistics, strict=True):
             if chunk.size:
-                traits[start:stop] = chunk[self.num_moments :].reshape(stop - start, self.num_traits)
+                traits[start:stop] = chunk[self.num_moments :].reshape(
+                    stop - start, self.num_traits
+                )
         return traits
 
-    def adapt(self, candidates: Candidates, records: NDArray[Any], traits: NDArray[np.float64]) -> None:
+    def adapt(
+        self, candidates: Candidates, records: NDArray[Any], traits: NDArray[np.float64]
+    ) -> None:
         """Set the limits of the next generation's episodes by this one's, those that are evaluated again left out."""
         if self.limits.cap is None and not self.limits.gate_step:
             return
-        limited = np.array([candidates.num_episodes(member) is None for member in range(candidates.population_size)])
+        limited = np.array(
+            [
+                candidates.num_episodes(member) is None
+                for member in range(candidates.population_size)
+            ]
+        )
         if limited.any():
             at_gate = traits[limited, 0] if self.num_traits else np.zeros(0)
             self.limits.adapt(records["steps"][limited] / records["episodes"][limited], at_gate)
@@ -202,10 +219,16 @@ class EnvironmentProblem:
 
     def context(self) -> dict[str, NDArray[Any]]:
         mean, inverse_std = self.scaling()
-        return {"observation_mean": mean, "observation_inverse_std": inverse_std, "limits": self.limits.pack()}
+        return {
+            "observation_mean": mean,
+            "observation_inverse_std": inverse_std,
+            "limits": self.limits.pack(),
+        }
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.actor.observation_mean = np.array(arrays["observation_mean"])  # copies: a mapped array is another type to Numba
+        self.actor.observation_mean = np.array(
+            arrays["observation_mean"]
+        )  # copies: a mapped array is another type to Numba
         self.actor.observation_inverse_std = np.array(arrays["observation_inverse_std"])
         self.limits.unpack(arrays["limits"])
 
@@ -225,18 +248,24 @@ class EnvironmentProblem:
         if simulator is not None:
             observed = statistics.copy()
             try:
-                returns, records["steps"] = simulator.run_members(self.actor, rows, seeds, observed, rules.max_steps)
+                returns, records["steps"] = simulator.run_members(
+                    self.actor, rows, seeds, observed, rules.max_steps
+                )
                 statistics[:] = observed
             except (Exception, SystemExit) as error:  # which of them it was cannot be told
                 returns = np.full(seeds.shape, np.nan)
-                for member, seed in zip(records["member"].tolist(), seeds[:, 0].tolist(), strict=True):
+                for member, seed in zip(
+                    records["member"].tolist(), seeds[:, 0].tolist(), strict=True
+                ):
                     self._failed(error, candidates, member, seed)
         else:
             returns = np.zeros(seeds.shape)
             for i, row in enumerate(rows):
                 moments = np.zeros(statistics.size) if statistics.size else None
                 self.actor.parameters = np.array(row, np.float32)
-                run = self._run_member(candidates, int(records["member"][i]), seeds[i], moments, rules)
+                run = self._run_member(
+                    candidates, int(records["member"][i]), seeds[i], moments, rules
+                )
                 returns[i], records["steps"][i], stopped = run.returns, run.steps, run.stopped
                 traits[i] = run.traits
                 records["status"][i] = STOPPED if stopped else OK
@@ -290,7 +319,9 @@ class EnvironmentProblem:
             return EpisodeRules(self.max_episode_steps, NO_GATE, 0.0)
         cap = min(self.max_episode_steps or _NO_LIMIT, self.limits.cap or _NO_LIMIT)
         gate = self.limits.gate if candidates.num_episodes(member) is None else NO_GATE
-        bonus = 0.0 if self.summary.statistic == "mean" else self.survival_bonus  # of the mean it is taken off at once
+        bonus = (
+            0.0 if self.summary.statistic == "mean" else self.survival_bonus
+        )  # of the mean it is taken off at once
         return EpisodeRules(None if cap == _NO_LIMIT else cap, gate, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
@@ -298,14 +329,18 @@ class EnvironmentProblem:
         self._failures.append(failure_of(error, candidates, member, seed))
         self._simulator = None
 
-    def seeds(self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int) -> NDArray[np.uint64]:
+    def seeds(
+        self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int
+    ) -> NDArray[np.uint64]:
         """Seeds of the members' episodes, (num_members, num_episodes)."""
         return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
 
     def warm_up(self) -> None:
         """Take one step, which compiles what an episode uses; what raises here raises again in members, who are counted."""
         try:
-            self.simulator().run(self.actor, 0, np.zeros(1 + 2 * self.observations.dim), max_steps=1)
+            self.simulator().run(
+                self.actor, 0, np.zeros(1 + 2 * self.observations.dim), max_steps=1
+            )
         except (Exception, SystemExit):
             self._simulator = None  # it may be in any state
 
@@ -315,9 +350,13 @@ class EnvironmentProblem:
             if self._simulator is not None:
                 self._simulator.close()
             if self.shield:
-                self._simulator = ShieldedSimulator(self.environment.make(), self.observations, self.shield)
+                self._simulator = ShieldedSimulator(
+                    self.environment.make(), self.observations, self.shield
+                )
             else:
-                self._simulator = make_simulator(self.environment, self.observations, self.env_backend)
+                self._simulator = make_simulator(
+                    self.environment, self.observations, self.env_backend
+                )
         return self._simulator
 
 

@@ -35,7 +35,11 @@ class Summary:
 
 
 def episode_seeds(
-    candidates: Candidates, members: NDArray[np.int64], num_episodes: int, how: EpisodeSeeds, antithetic: bool
+    candidates: Candidates,
+    members: NDArray[np.int64],
+    num_episodes: int,
+    how: EpisodeSeeds,
+    antithetic: bool,
 ) -> NDArray[np.uint64]:
     """Seeds of the members' episodes, (num_members, num_episodes).
 

@@ -52,12 +52,19 @@ class Evaluations:
         return int(np.count_nonzero(self.records["status"] == FAILED))
 
 
-def joined(results: list[bytes], bounds: list[tuple[int, int]]) -> tuple[NDArray[Any], list[NDArray[np.float64]]]:
+def joined(
+    results: list[bytes], bounds: list[tuple[int, int]]
+) -> tuple[NDArray[Any], list[NDArray[np.float64]]]:
     """Records of all members, and the statistics of each chunk if there are any, from the chunks' results in order."""
     population_size = bounds[-1][1]
     if sum(map(len, results)) == population_size * MEMBER.itemsize:
         return np.frombuffer(b"".join(results), MEMBER), []
     splits = [(stop - start) * MEMBER.itemsize for start, stop in bounds]
-    records = np.frombuffer(b"".join([result[:split] for result, split in zip(results, splits, strict=True)]), MEMBER)
-    statistics = [np.frombuffer(result[split:], np.float64) for result, split in zip(results, splits, strict=True)]
+    records = np.frombuffer(
+        b"".join([result[:split] for result, split in zip(results, splits, strict=True)]), MEMBER
+    )
+    statistics = [
+        np.frombuffer(result[split:], np.float64)
+        for result, split in zip(results, splits, strict=True)
+    ]
     return records, statistics

@@ -21,7 +21,9 @@ class MembersFailed(Exception):
         failures: one for each exception.
     """
 
-    def __init__(self, records: NDArray[Any], statistics: NDArray[np.float64], failures: list[Failure]) -> None:
+    def __init__(
+        self, records: NDArray[Any], statistics: NDArray[np.float64], failures: list[Failure]
+    ) -> None:
         super().__init__(failures[0]["error"])
         self.records, self.statistics, self.failures = records, statistics, failures
 
@@ -33,7 +35,9 @@ def describe_exception(error: BaseException) -> str:
 
 def failure_words(failure: Failure) -> str:
     """A failure as a sentence and its traceback."""
-    where = f"worker of rank {failure['rank']} on {failure['host']}: " if failure.get("rank") else ""
+    where = (
+        f"worker of rank {failure['rank']} on {failure['host']}: " if failure.get("rank") else ""
+    )
     return (
         f"{where}generation {failure['generation']}, member {failure['member']}, seed {failure['seed']} "
         f"raised:\n{failure['error']}"

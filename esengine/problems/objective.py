@@ -59,9 +59,15 @@ class ObjectiveProblem:
         self._failures: list[Failure] = []
         rows = self.points(rows)
         if self.evaluations_per_member > 1 or self._takes_seed:
-            results = [self._evaluate_often(candidates, member, row) for member, row in enumerate(rows, first)]
+            results = [
+                self._evaluate_often(candidates, member, row)
+                for member, row in enumerate(rows, first)
+            ]
         else:
-            results = [self._record(member, self._value(candidates, member, row)) for member, row in enumerate(rows, first)]
+            results = [
+                self._record(member, self._value(candidates, member, row))
+                for member, row in enumerate(rows, first)
+            ]
         records, statistics = np.array(results, MEMBER), np.zeros(0)
         if self._failures:
             raise MembersFailed(records, statistics, self._failures)
@@ -71,11 +77,15 @@ class ObjectiveProblem:
         """What the function is given for rows, (num_rows, num_variables)."""
         return rows if self.space is None else self.space.points(rows)
 
-    def _evaluate_often(self, candidates: Candidates, member: int, row: NDArray[np.floating]) -> tuple[Any, ...]:
+    def _evaluate_often(
+        self, candidates: Candidates, member: int, row: NDArray[np.floating]
+    ) -> tuple[Any, ...]:
         asked = candidates.num_episodes(member) if self._takes_seed else None
         count = asked or self.evaluations_per_member
         members = np.array([member])
-        (seeds,) = episode_seeds(candidates, members, count, self.episode_seeds, self.antithetic).tolist()
+        (seeds,) = episode_seeds(
+            candidates, members, count, self.episode_seeds, self.antithetic
+        ).tolist()
         values = np.full((1, count), np.nan)
         for index, seed in enumerate(seeds):
             values[0, index] = self._value(candidates, member, row, seed)
@@ -83,12 +93,20 @@ class ObjectiveProblem:
                 return self._record(member, math.nan, count)
         return self._record(member, float(self.summary(values)[0]), count)
 
-    def _value(self, candidates: Candidates, member: int, row: NDArray[np.floating], seed: int | None = None) -> float:
+    def _value(
+        self,
+        candidates: Candidates,
+        member: int,
+        row: NDArray[np.floating],
+        seed: int | None = None,
+    ) -> float:
         """The fitness of one evaluation; not a number where the function raised."""
         try:
             value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
         except (Exception, SystemExit) as error:
-            self._failures.append(failure_of(error, candidates, member, candidates.seed if seed is None else seed))
+            self._failures.append(
+                failure_of(error, candidates, member, candidates.seed if seed is None else seed)
+            )
             return math.nan
         return -value if self.minimize else value
 

@@ -38,7 +38,9 @@ class SearchSpace:
     def free(cls, num_variables: int) -> SearchSpace:
         """All of R^num_variables."""
         ones = np.ones(num_variables)
-        return cls(-np.inf * ones, np.inf * ones, ones, np.nan * ones, np.zeros(num_variables, bool))
+        return cls(
+            -np.inf * ones, np.inf * ones, ones, np.nan * ones, np.zeros(num_variables, bool)
+        )
 
     @property
     def num_variables(self) -> int:
@@ -47,7 +49,9 @@ class SearchSpace:
     @property
     def is_free(self) -> bool:
         """Whether rows are the points themselves."""
-        bounded = np.isfinite(self.lower) | np.isfinite(self.upper) | ~np.isnan(self.fixed) | self.whole
+        bounded = (
+            np.isfinite(self.lower) | np.isfinite(self.upper) | ~np.isnan(self.fixed) | self.whole
+        )
         return not (bounded | (self.scales != 1)).any()
 
     @property
@@ -66,7 +70,12 @@ class SearchSpace:
         mine = self.searched
         indices = np.flatnonzero(self.whole[mine])
         variables = mine[indices]
-        return Lattice(indices, np.ceil(self.lower[variables]), np.floor(self.upper[variables]), self.scales[variables])
+        return Lattice(
+            indices,
+            np.ceil(self.lower[variables]),
+            np.floor(self.upper[variables]),
+            self.scales[variables],
+        )
 
     def points(self, rows: NDArray[np.floating]) -> Floats:
         """What a search's rows stand for, (num_rows, num_variables), of rows (num_rows, dimension)."""
@@ -84,7 +93,9 @@ class SearchSpace:
         """Rows, (num_points, dimension), that stand for points of the space, (num_points, num_variables)."""
         mine = self.searched
         inside = points[:, mine]
-        rows = np.where(self.whole[mine], inside, out_of_bounds(inside, self.lower[mine], self.upper[mine]))
+        rows = np.where(
+            self.whole[mine], inside, out_of_bounds(inside, self.lower[mine], self.upper[mine])
+        )
         return np.asarray(rows / self.scales[mine], np.float64)
 
 
@@ -129,14 +140,20 @@ def out_of_bounds(points: NDArray[np.floating], lower: Floats, upper: Floats) ->
     with np.errstate(invalid="ignore"):
         left = lower - below + 2 * np.sqrt(below * np.maximum(points - lower, 0))
         right = upper + above - 2 * np.sqrt(above * np.maximum(upper - points, 0))
-    return np.asarray(np.where(points < lower + below, left, np.where(points > upper - above, right, points)), np.float64)
+    return np.asarray(
+        np.where(points < lower + below, left, np.where(points > upper - above, right, points)),
+        np.float64,
+    )
 
 
 def _margins(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
     """Width of the curved part at each lower and upper bound, (n,) each: a twentieth of the bound, at most half the box."""
     half = (upper - lower) / 2
     margins = (np.minimum(half, np.maximum(1, np.abs(bound)) / 20) for bound in (lower, upper))
-    below, above = (np.where(np.isfinite(bound), margin, 1.0) for bound, margin in zip((lower, upper), margins, strict=True))
+    below, above = (
+        np.where(np.isfinite(bound), margin, 1.0)
+        for bound, margin in zip((lower, upper), margins, strict=True)
+    )
     return below, above
 
 
@@ -145,4 +162,8 @@ def _mirrored(rows: Floats, low: Floats, high: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         along = np.mod(rows - low, 2 * (high - low))
         both = low + np.minimum(along, 2 * (high - low) - along)
-    return np.where(np.isfinite(low) & np.isfinite(high), both, np.where(np.isfinite(low), 2 * low - rows, 2 * high - rows))
+    return np.where(
+        np.isfinite(low) & np.isfinite(high),
+        both,
+        np.where(np.isfinite(low), 2 * low - rows, 2 * high - rows),
+    )

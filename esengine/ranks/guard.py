@@ -89,7 +89,9 @@ def _last_words(code: int) -> str:
     if code > 0:
         return f"{where} ended with exit status {code}"
     hint = (
-        ", as when memory runs out, a member exceeds --member-timeout or somebody kills it" if code == -signal.SIGKILL else ""
+        ", as when memory runs out, a member exceeds --member-timeout or somebody kills it"
+        if code == -signal.SIGKILL
+        else ""
     )
     return f"{where} was ended by {signal.Signals(-code).name}{hint}"
 

@@ -119,7 +119,9 @@ class Mailbox:
         """A sending that does not wait: for a large body the other end may be slow, or never have been connected."""
         self._sending = [item for item in self._sending if not self.sent(item[0])]
         link = self._links.get(rank)
-        self._sending.append((self.comm.Isend(body, rank, tag) if link is None else link.Isend(body, 0, tag), body))
+        self._sending.append(
+            (self.comm.Isend(body, rank, tag) if link is None else link.Isend(body, 0, tag), body)
+        )
 
     def _poll_links(self) -> bytearray | None:
         for rank, link in list(self._links.items()):

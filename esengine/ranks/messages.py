@@ -69,7 +69,9 @@ class Task(NamedTuple):
     stop: int
 
     @classmethod
-    def of_units(cls, version: int, kind: int, units: range, bounds: Sequence[tuple[int, int]]) -> Task:
+    def of_units(
+        cls, version: int, kind: int, units: range, bounds: Sequence[tuple[int, int]]
+    ) -> Task:
         """The task of neighbouring units of a work list, whose members or coordinates are ``bounds``."""
         return cls(version, kind, units.start, bounds[units[0]][0], bounds[units[-1]][1])
 
@@ -147,7 +149,11 @@ def decode_publication(body: bytearray) -> tuple[int, list[int], memoryview]:
     """Version, the tree of leaders, and the packed bundle."""
     version, count = _PUBLICATION.unpack_from(body)
     end = _PUBLICATION.size + 8 * count
-    return version, np.frombuffer(body, "<i8", count, _PUBLICATION.size).tolist(), memoryview(body)[end:]
+    return (
+        version,
+        np.frombuffer(body, "<i8", count, _PUBLICATION.size).tolist(),
+        memoryview(body)[end:],
+    )
 
 
 def send_ready(mail: Mailbox, version: int) -> None:

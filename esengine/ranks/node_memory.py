@@ -67,7 +67,9 @@ class NodeMemory:
             OSError: that rank has ended.
         """
         self.address = address
-        self._index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True).reshape(-1, 2)
+        self._index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True).reshape(
+            -1, 2
+        )
 
     def allocate(self, key: int, num_bytes: int, what: str, flag: str) -> Path:
         """Reserve a file of ``num_bytes`` zeros; a node without room is told which flag shrinks the need.
@@ -91,7 +93,9 @@ class NodeMemory:
     def write(self, key: int, header: Mapping[str, Any], arrays: Arrays) -> Path:
         """Write a bundle of a JSON header and arrays."""
         image = pack(header, arrays)
-        path = self.allocate(key, len(image), "the population's state", "a smaller population or policy")
+        path = self.allocate(
+            key, len(image), "the population's state", "a smaller population or policy"
+        )
         self._files[key].write(image)
         return path
 
@@ -136,7 +140,9 @@ def free_bytes() -> int:
     return status.f_bavail * status.f_frsize
 
 
-def map_array(path: Path, dtype: type[np.generic], count: int, writable: bool = False) -> NDArray[Any]:
+def map_array(
+    path: Path, dtype: type[np.generic], count: int, writable: bool = False
+) -> NDArray[Any]:
     """The file as a flat array over shared pages; the mapping lives as long as the array."""
     with open(path, "r+b" if writable else "rb") as file:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -172,7 +178,9 @@ def unpack(image: memoryview | bytes) -> tuple[dict[str, Any], dict[str, NDArray
     text = json.loads(bytes(image[8 : 8 + length]))
     start = -(-(8 + length) // _ALIGNMENT) * _ALIGNMENT
     arrays = {
-        name: np.frombuffer(image, np.dtype(dtype), int(np.prod(shape, dtype=np.int64)), start + offset).reshape(shape)
+        name: np.frombuffer(
+            image, np.dtype(dtype), int(np.prod(shape, dtype=np.int64)), start + offset
+        ).reshape(shape)
         for name, dtype, shape, offset in text["arrays"]
     }
     return text["header"], arrays

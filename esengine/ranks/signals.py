@@ -57,7 +57,9 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT":
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the third Ctrl-C ends what does not listen
+            signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            )  # the third Ctrl-C ends what does not listen
         self.received = self.received or signal.Signals(number).name
         if self._cuts:
             self._cuts = False

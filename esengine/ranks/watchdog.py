@@ -34,7 +34,9 @@ class Deadline:
         self._library = ctypes.CDLL("librt.so.1", use_errno=True)
         self._timer = ctypes.c_void_p()
         event = _Event(number=signal.SIGKILL, notify=_SIGEV_SIGNAL)
-        if self._library.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)):
+        if self._library.timer_create(
+            time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)
+        ):
             raise OSError(ctypes.get_errno(), f"timer_create: {os.strerror(ctypes.get_errno())}")
 
     def move(self, seconds: float) -> None:

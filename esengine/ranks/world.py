@@ -95,7 +95,9 @@ class World:
         threadpool_limits(1)
         self.is_replacement = comm is None and REPLACEMENT_VARIABLE in os.environ
         folder = os.environ.get(FOLDER_VARIABLE)
-        self._session = shared_folder.join(Path(folder)) if folder else None  # before MPI puts its segments there
+        self._session = (
+            shared_folder.join(Path(folder)) if folder else None
+        )  # before MPI puts its segments there
         self.comm = _world_comm() if comm is None else comm
         if World.current is None and self.comm is not None:
             _end_together()
@@ -139,7 +141,10 @@ class World:
 
     def welcome(self, rank: int, address: str | None) -> None:
         """Tell a replacement what the others know; it has to lead its node if there is no address."""
-        self._tell(rank, {"told": self._told, "size": self.size, "address": address, "start_s": self.start_s})
+        self._tell(
+            rank,
+            {"told": self._told, "size": self.size, "address": address, "start_s": self.start_s},
+        )
 
     def announce(self) -> None:
         """Tell the local launcher, if there is one, that the pool is open."""
@@ -180,7 +185,9 @@ class World:
             value = action()
         except UserError as error:
             problem = str(error)
-        problems = [problem] if self.comm is None or self.is_replacement else self.comm.allgather(problem)
+        problems = (
+            [problem] if self.comm is None or self.is_replacement else self.comm.allgather(problem)
+        )
         for text in problems:
             if text is not None:
                 raise UserError(text)
@@ -240,7 +247,9 @@ class World:
         if self.end == "exit" or self.bereaved:
             _remove_own_segments()
             if self.is_master and status and self.tolerant:
-                self.comm.Abort(status)  # mpirun would wait for ever after another status without MPI_Finalize
+                self.comm.Abort(
+                    status
+                )  # mpirun would wait for ever after another status without MPI_Finalize
             self._leave_session()
             os._exit(0 if self.tolerant else status)
         MPI.Finalize()
@@ -252,7 +261,9 @@ class World:
 
 
 def _mailbox(comm: MPI.Comm, tolerant: bool) -> Mailbox:
-    from esengine.ranks.mailbox import Mailbox  # which brings NumPy, that the command line does without
+    from esengine.ranks.mailbox import (
+        Mailbox,
+    )  # which brings NumPy, that the command line does without
 
     return Mailbox(comm, tolerant)
 

@@ -9,9 +9,22 @@ from typing import Any
 import numpy as np
 
 from esengine.errors import UserError, listed
-from esengine.policies.policy_file import action_from, description_in, fields_from, is_count, is_list_of, require
+from esengine.policies.policy_file import (
+    action_from,
+    description_in,
+    fields_from,
+    is_count,
+    is_list_of,
+    require,
+)
 from esengine.rewards.network import FORMS, LearnedReward, RewardSpec
-from esengine.storage.files import JSON_BYTES, array_pieces, parse_arrays, read_bytes, replace_lasting
+from esengine.storage.files import (
+    JSON_BYTES,
+    array_pieces,
+    parse_arrays,
+    read_bytes,
+    replace_lasting,
+)
 
 FORMAT = 1
 _KEY = "esengine-reward"
@@ -35,25 +48,39 @@ def load_reward(path: str | Path) -> LearnedReward:
         if path.is_dir():
             path = path / "reward.safetensors"
         if not path.exists():
-            raise UserError(f"--reward must be a reward file or a run directory that has one, got {path}, which does not exist")
+            raise UserError(
+                f"--reward must be a reward file or a run directory that has one, got {path}, which does not exist"
+            )
         image = read_bytes(path)
         described = description_in(image, _KEY)
         if not isinstance(described, dict) or described.get("format") != FORMAT:
-            raise UserError(f"{path} must be a reward of format {FORMAT}; it is another file, or of a newer version")
+            raise UserError(
+                f"{path} must be a reward of format {FORMAT}; it is another file, or of a newer version"
+            )
         spec = _spec(described.get("reward"))
         arrays = parse_arrays(image, JSON_BYTES)
-        expected = {"parameters": spec.num_parameters, "input_mean": spec.num_inputs, "input_inverse_std": spec.num_inputs}
+        expected = {
+            "parameters": spec.num_parameters,
+            "input_mean": spec.num_inputs,
+            "input_inverse_std": spec.num_inputs,
+        }
         if set(arrays) != set(expected):
-            raise ValueError(f"its arrays must be {listed(sorted(expected))}, got {listed(sorted(arrays))[:200]}")
+            raise ValueError(
+                f"its arrays must be {listed(sorted(expected))}, got {listed(sorted(arrays))[:200]}"
+            )
         for name, size in expected.items():
             array = arrays[name]
             if array.shape != (size,) or array.dtype != np.float32:
-                raise ValueError(f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}")
+                raise ValueError(
+                    f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}"
+                )
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} must be finite")
         if (arrays["input_mean"][-1], arrays["input_inverse_std"][-1]) != (0, 1):
             raise ValueError("the absorbing state's input must have mean 0 and scale 1")
-        return LearnedReward(spec, arrays["parameters"], arrays["input_mean"], arrays["input_inverse_std"])
+        return LearnedReward(
+            spec, arrays["parameters"], arrays["input_mean"], arrays["input_inverse_std"]
+        )
     except UserError:
         raise
     except (ValueError, OSError, MemoryError) as error:
@@ -65,7 +92,11 @@ def _spec(data: Any) -> RewardSpec:
     names = ("observation_dim", "action", "hidden_sizes", "form", "state_only")
     observation_dim, action, hidden_sizes, form, state_only = fields_from(data, *names)
     require(is_count(observation_dim), "observation_dim", observation_dim)
-    require(is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS, "hidden_sizes", hidden_sizes)
+    require(
+        is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS,
+        "hidden_sizes",
+        hidden_sizes,
+    )
     require(isinstance(form, str) and form in FORMS, "form", form)
     require(isinstance(state_only, bool), "state_only", state_only)
     return RewardSpec(observation_dim, action_from(action), tuple(hidden_sizes), form, state_only)

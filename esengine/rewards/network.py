@@ -62,7 +62,9 @@ class RewardSpec:
 
     @property
     def num_parameters(self) -> int:
-        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layer_sizes))
+        return sum(
+            (inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layer_sizes)
+        )
 
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
         """Weights ~ N(0, 1 / inputs), biases and the output layer zero, (num_parameters,) float32, laid out as a policy's."""
@@ -70,11 +72,15 @@ class RewardSpec:
         random = generator(derive_key(seed, "initial reward"))
         offset = 0
         for inputs, outputs in itertools.pairwise(self.layer_sizes[:-1]):
-            parameters[offset : offset + inputs * outputs] = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
+            parameters[offset : offset + inputs * outputs] = random.standard_normal(
+                inputs * outputs
+            ) / np.sqrt(inputs)
             offset += (inputs + 1) * outputs
         return parameters
 
-    def inputs(self, observations: NDArray[np.floating], choices: NDArray[np.float64]) -> NDArray[np.float32]:
+    def inputs(
+        self, observations: NDArray[np.floating], choices: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         """Rows of the network's inputs, (num_steps, num_inputs), before they are standardised.
 
         Args:
@@ -124,7 +130,11 @@ class LearnedReward:
                     f"got {getattr(self, name).shape}; use the reward file's own architecture"
                 )
         sizes = np.array(self.spec.layer_sizes, np.int64)
-        self._network = (sizes, np.array(self.spec.choice_sizes, np.int64), FORMS.index(self.spec.form))
+        self._network = (
+            sizes,
+            np.array(self.spec.choice_sizes, np.int64),
+            FORMS.index(self.spec.form),
+        )
 
     @classmethod
     def blank(cls, spec: RewardSpec) -> LearnedReward:
@@ -134,7 +144,11 @@ class LearnedReward:
 
     @classmethod
     def initial(
-        cls, spec: RewardSpec, seed: int, observations: NDArray[np.floating], choices: NDArray[np.float64]
+        cls,
+        spec: RewardSpec,
+        seed: int,
+        observations: NDArray[np.floating],
+        choices: NDArray[np.float64],
     ) -> LearnedReward:
         """A new reward, whose inputs are standardised by the given steps; discrete choices are left as they are.
 
@@ -148,11 +162,20 @@ class LearnedReward:
         several = np.repeat(np.array(spec.choice_sizes, np.int64) > 1, spec.choice_sizes)
         plain = np.concatenate([np.zeros(spec.observation_dim, bool), several, [True]])
         mean[plain] = 0.0
-        varies = ~plain & (std > 1e-4 * np.maximum(1.0, abs(mean)))  # what never varied tells nothing of its scale
+        varies = ~plain & (
+            std > 1e-4 * np.maximum(1.0, abs(mean))
+        )  # what never varied tells nothing of its scale
         inverse_std = np.where(varies, 1.0 / np.where(varies, std, 1.0), 1.0)
-        return cls(spec, spec.initial_parameters(seed), mean.astype(np.float32), inverse_std.astype(np.float32))
+        return cls(
+            spec,
+            spec.initial_parameters(seed),
+            mean.astype(np.float32),
+            inverse_std.astype(np.float32),
+        )
 
-    def steps(self, observations: NDArray[np.float32], choices: NDArray[np.float64]) -> NDArray[np.float64]:
+    def steps(
+        self, observations: NDArray[np.float32], choices: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """The reward of each step, (num_steps,).
 
         Args:
@@ -170,7 +193,14 @@ class LearnedReward:
         state = np.array(self.input_mean)
         state[-1] = 1.0
         hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
-        outputs, _ = forward(self.parameters, self._network[0], state, self.input_mean, self.input_inverse_std, hidden)
+        outputs, _ = forward(
+            self.parameters,
+            self._network[0],
+            state,
+            self.input_mean,
+            self.input_inverse_std,
+            hidden,
+        )
         return float(shape(np.float64(outputs[0]), self._network[2]))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:

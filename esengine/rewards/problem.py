@@ -75,17 +75,25 @@ class RewardedProblem(RecordingProblem):
     def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
         """As the source pays, with what comes after the end of the task."""
         rewards = self.source.steps(trace_of(trajectory, self.policy.action), actor)
-        return over_end(rewards, trajectory.terminated, self.horizon, self.source.absorbing, discount)
+        return over_end(
+            rewards, trajectory.terminated, self.horizon, self.source.absorbing, discount
+        )
 
     def context(self) -> dict[str, NDArray[Any]]:
-        return super().context() | {f"reward/{name}": array for name, array in self.source.arrays().items()}
+        return super().context() | {
+            f"reward/{name}": array for name, array in self.source.arrays().items()
+        }
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         super().set_context(arrays)
-        self.source = self.source.with_arrays({name: arrays[f"reward/{name}"] for name in self.source.arrays()})
+        self.source = self.source.with_arrays(
+            {name: arrays[f"reward/{name}"] for name in self.source.arrays()}
+        )
 
     def _batch_simulator(self, training: bool) -> BatchSimulator | None:
-        return None if training else super()._batch_simulator(training)  # the source judges what single episodes met
+        return (
+            None if training else super()._batch_simulator(training)
+        )  # the source judges what single episodes met
 
     def _run_member(
         self,
@@ -100,7 +108,9 @@ class RewardedProblem(RecordingProblem):
         fitness, returns, steps = np.zeros(seeds.size), np.zeros(seeds.size), 0
         for episode, seed in enumerate(seeds.tolist()):
             try:
-                trace = self._trace().run(self.actor, seed, np.zeros(0) if moments is None else moments)
+                trace = self._trace().run(
+                    self.actor, seed, np.zeros(0) if moments is None else moments
+                )
             except (Exception, SystemExit) as error:
                 self._failed(error, candidates, member, seed)
                 self._tracer = None
@@ -121,7 +131,11 @@ class RewardedProblem(RecordingProblem):
         self, candidates: Candidates, first: int, num_members: int, moments: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The statistics of a chunk of search members: its observation moments, then the tally."""
-        return np.concatenate([moments, self._tally]) if candidates.episode_purpose == "episode" else moments
+        return (
+            np.concatenate([moments, self._tally])
+            if candidates.episode_purpose == "episode"
+            else moments
+        )
 
     def _trace(self) -> Tracer:
         """The rank's tracer, made when it is first needed, or anew for every episode with ``fresh_env``."""
@@ -139,4 +153,6 @@ def trace_of(trajectory: Trajectory, action: ActionSpec) -> Trace:
     if action.kind != "box":
         choices = action.options(trajectory.actions).astype(np.float64)
     observations = trajectory.observations.astype(np.float32)
-    return Trace(observations, choices, trajectory.rewards, trajectory.episode_return, trajectory.terminated)
+    return Trace(
+        observations, choices, trajectory.rewards, trajectory.episode_return, trajectory.terminated
+    )

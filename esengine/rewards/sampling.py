@@ -44,7 +44,9 @@ class Steps(NamedTuple):
 
     def flat(self) -> Steps:
         """All with one leading axis, without those that a cut left empty."""
-        here, there = (part.reshape(-1, part.shape[-1]) for part in (self.observations, self.next_observations))
+        here, there = (
+            part.reshape(-1, part.shape[-1]) for part in (self.observations, self.next_observations)
+        )
         choices = self.choices.reshape(-1, self.choices.shape[-1])
         rows = Steps(here, there, choices, self.absorbing.ravel(), self.next_absorbing.ravel())
         return rows.at(np.isfinite(rows.observations[:, 0]))
@@ -113,7 +115,11 @@ class SamplingProblem(RewardedProblem):
         found: list[NDArray[np.float64]] = []
         for chunk, (start, stop) in zip(evaluations.statistics, evaluations.bounds, strict=True):
             own = int(np.count_nonzero((chosen >= start) & (chosen < stop)))
-            sent = chunk[-own * self.rows_a_member * self.width :] if own and chunk.size else np.zeros(0)
+            sent = (
+                chunk[-own * self.rows_a_member * self.width :]
+                if own and chunk.size
+                else np.zeros(0)
+            )
             sent = sent if sent.size else np.full(own * self.rows_a_member * self.width, np.nan)
             found.append(sent.reshape(own, self.rows_a_member, self.width))
         rows = np.concatenate(found)
@@ -129,19 +135,29 @@ class SamplingProblem(RewardedProblem):
         traces = [trace_of(one, self.policy.action) for one in trajectories]
         if self.sampling.steps == 0:
             chosen, every = self.sampling.chosen(len(traces)).tolist(), np.arange(self.horizon)
-            return self._unpack(np.array([_rows(traces[episode], every, self.width) for episode in chosen]))
+            return self._unpack(
+                np.array([_rows(traces[episode], every, self.width) for episode in chosen])
+            )
         size = min(self.horizon, -(-sum(len(trace.choices) for trace in traces) // len(traces)))
         key = derive_key(self.seed, "steps of recorded episodes", generation)
         rows = []
         for episode, trace in enumerate(traces):
             steps = generator(key, episode).permutation(self.horizon)[:size]
-            rows.append(_rows(trace, steps if trace.terminated else steps % len(trace.choices), self.width))
+            rows.append(
+                _rows(trace, steps if trace.terminated else steps % len(trace.choices), self.width)
+            )
         return self._unpack(np.array(rows))
 
     def _unpack(self, rows: NDArray[np.float64]) -> Steps:
         dim = self.observations.dim
         here, there, choices, flags = np.split(rows, [dim, 2 * dim, rows.shape[-1] - 2], axis=-1)
-        return Steps(here.astype(np.float32), there.astype(np.float32), choices, flags[..., 0] == 1, flags[..., 1] == 1)
+        return Steps(
+            here.astype(np.float32),
+            there.astype(np.float32),
+            choices,
+            flags[..., 0] == 1,
+            flags[..., 1] == 1,
+        )
 
     def _take(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
         if not self.sampling.takes(member, candidates.population_size):
@@ -151,11 +167,21 @@ class SamplingProblem(RewardedProblem):
             num_episodes = self.episodes_per_member  # more of them, as elites run, are not sent
             if episode >= num_episodes:
                 return
-            steps, part = np.arange(self.horizon), slice(episode * self.horizon, (episode + 1) * self.horizon)
+            steps, part = (
+                np.arange(self.horizon),
+                slice(episode * self.horizon, (episode + 1) * self.horizon),
+            )
         else:
-            first, stop = (self.sampling.steps * end // num_episodes for end in (episode, episode + 1))
-            key = derive_key(candidates.seed, f"sampled steps of episode {episode}", candidates.generation)
-            steps, part = generator(key, member).integers(self.horizon, size=stop - first), slice(first, stop)
+            first, stop = (
+                self.sampling.steps * end // num_episodes for end in (episode, episode + 1)
+            )
+            key = derive_key(
+                candidates.seed, f"sampled steps of episode {episode}", candidates.generation
+            )
+            steps, part = (
+                generator(key, member).integers(self.horizon, size=stop - first),
+                slice(first, stop),
+            )
             if not trace.terminated:
                 steps %= len(trace.choices)
         room = self._samples.setdefault(member, np.full((self.rows_a_member, self.width), np.nan))

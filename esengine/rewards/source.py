@@ -48,15 +48,24 @@ class RewardSource:
             actor: who acted.
         """
         states = trace.observations[:-1]
-        rewards = np.zeros(len(trace.choices)) if self.learned is None else self.learned.steps(states, trace.choices)
+        rewards = (
+            np.zeros(len(trace.choices))
+            if self.learned is None
+            else self.learned.steps(states, trace.choices)
+        )
         if self.environment_weight:
             rewards += self.environment_weight * trace.rewards
         if self.potential is not None:
-            values = self.potential.steps(trace.observations, np.zeros((len(trace.observations), 0)))
+            values = self.potential.steps(
+                trace.observations, np.zeros((len(trace.observations), 0))
+            )
             values[-1] = 0.0 if trace.terminated else values[-1]
             rewards += self.discount * values[1:] - values[:-1]
         if self.entropy_weight:
-            rewards -= self.entropy_weight * log_densities(actor, actor.parameters[None], states, trace.choices)[0]
+            rewards -= (
+                self.entropy_weight
+                * log_densities(actor, actor.parameters[None], states, trace.choices)[0]
+            )
         return rewards
 
     def fitness(self, trace: Trace, actor: Actor, horizon: int) -> float:
@@ -66,18 +75,27 @@ class RewardSource:
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What changes while it is learned."""
         parts = {"learned": self.learned, "potential": self.potential}
-        return {f"{part}/{name}": array for part, own in parts.items() if own for name, array in own.arrays().items()}
+        return {
+            f"{part}/{name}": array
+            for part, own in parts.items()
+            if own
+            for name, array in own.arrays().items()
+        }
 
     def with_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> RewardSource:
         """The same sum with other `arrays`."""
         parts: dict[str, Any] = {"learned": self.learned, "potential": self.potential}
         for part, own in parts.items():
             if own is not None:
-                parts[part] = own.with_arrays({name: arrays[f"{part}/{name}"] for name in own.arrays()})
+                parts[part] = own.with_arrays(
+                    {name: arrays[f"{part}/{name}"] for name in own.arrays()}
+                )
         return replace(self, **parts)
 
 
-def over_horizon(rewards: NDArray[np.float64], terminated: bool, horizon: int, absorbing: float) -> float:
+def over_horizon(
+    rewards: NDArray[np.float64], terminated: bool, horizon: int, absorbing: float
+) -> float:
     """What an episode is worth over the whole horizon, so that neither living on nor dying pays by itself.
 
     After the end of the task every step left is one in the absorbing state (Kostrikov et al. 2019, arXiv 1809.02925). An

@@ -51,7 +51,15 @@ class ClassicSimulator:
     ) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         moments = NO_MOMENTS if moments is None else moments
-        arguments = (np.uint64(seed), limit, actor.compiled_arguments, moments, self._observation, gate.step, gate.least)
+        arguments = (
+            np.uint64(seed),
+            limit,
+            actor.compiled_arguments,
+            moments,
+            self._observation,
+            gate.step,
+            gate.least,
+        )
         total, steps, at_gate = self._rollout(self.task, self.constant, *arguments)
         return Episode(total, steps, at_gate, self._observation)
 
@@ -66,7 +74,16 @@ class ClassicSimulator:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
         returns, steps = np.empty(seeds.shape), np.empty(len(rows), np.int64)
         parameters = np.array(rows, np.float32, order="C")
-        arguments = (seeds, parameters, limit, actor.compiled_arguments, statistics, self._observation.size, returns, steps)
+        arguments = (
+            seeds,
+            parameters,
+            limit,
+            actor.compiled_arguments,
+            statistics,
+            self._observation.size,
+            returns,
+            steps,
+        )
         self._rollouts(self.task, self.constant, *arguments)
         return returns, steps
 
@@ -99,8 +116,16 @@ class ClassicDynamics:
         self._kernels: Any = classic_rollouts
         self._simulator = ClassicSimulator(env)
         self._controls = Controls(env, str(env.spec and env.spec.id))
-        self.low, self.high, self.smooth = self._controls.low, self._controls.high, self._controls.smooth
-        two = (classic_physics.PENDULUM, classic_physics.MOUNTAIN_CAR, classic_physics.MOUNTAIN_CAR_CONTINUOUS)
+        self.low, self.high, self.smooth = (
+            self._controls.low,
+            self._controls.high,
+            self._controls.smooth,
+        )
+        two = (
+            classic_physics.PENDULUM,
+            classic_physics.MOUNTAIN_CAR,
+            classic_physics.MOUNTAIN_CAR_CONTINUOUS,
+        )
         self.state_size = self.num_coordinates = 2 if self._simulator.task in two else 4
         self._observation_dim = int(np.prod(env.observation_space.shape or ()))
 
@@ -114,12 +139,20 @@ class ClassicDynamics:
         return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, terminated = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
+        after, rewards, terminated = (
+            np.array(states),
+            np.empty(len(states)),
+            np.empty(len(states), np.bool_),
+        )
         values = self._controls.values(controls)[:, 0]
-        self._kernels.classic_steps(self._simulator.task, self._simulator.constant, after, values, rewards, terminated)
+        self._kernels.classic_steps(
+            self._simulator.task, self._simulator.constant, after, values, rewards, terminated
+        )
         return Transitions(after, rewards, terminated)
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         values = self._controls.values(controls)[:, :, 0]
         returns: NDArray[np.float64] = self._kernels.classic_returns(
             self._simulator.task, self._simulator.constant, state, values
@@ -150,7 +183,13 @@ class ClassicTracer:
         kept = (self._observations, self._choices, self._rewards)
         task = (self._task, self._constant, np.uint64(seed))
         total, steps, terminated = trace_classic(*task, actor.compiled_arguments, moments, *kept)
-        return Trace(self._observations[: steps + 1], self._choices[:steps], self._rewards[:steps], total, terminated)
+        return Trace(
+            self._observations[: steps + 1],
+            self._choices[:steps],
+            self._rewards[:steps],
+            total,
+            terminated,
+        )
 
     def close(self) -> None:
         pass

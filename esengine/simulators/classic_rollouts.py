@@ -48,7 +48,20 @@ def rollout(
     """
     state = np.empty(4)
     reset(task, seed, state)
-    result = go_on(task, constant, seed, state, 0.0, 0, max_steps, policy, moments, observation, gate_step, least)
+    result = go_on(
+        task,
+        constant,
+        seed,
+        state,
+        0.0,
+        0,
+        max_steps,
+        policy,
+        moments,
+        observation,
+        gate_step,
+        least,
+    )
     observe(task, state, observation)
     return result
 
@@ -80,7 +93,19 @@ def go_on(
         observe(task, state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(steps), decoded)
+        act(
+            parameters,
+            sizes,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         gained, terminated = step(task, state, decoded[0], constant, steps == 0)
         total += gained
         steps += 1
@@ -120,7 +145,19 @@ def trace_classic(
         observe(task, state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(steps), decoded)
+        act(
+            parameters,
+            sizes,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         choices[steps, 0] = decoded[0]
         rewards[steps], terminated = step(task, state, decoded[0], constant, steps == 0)
         total += rewards[steps]
@@ -159,7 +196,9 @@ def classic_returns(
     returns = np.zeros(actions.shape[0])
     if task == PENDULUM:
         for first in range(0, returns.size, _TILE):
-            _swing_pendulums(constant, start, actions[first : first + _TILE], returns[first : first + _TILE])
+            _swing_pendulums(
+                constant, start, actions[first : first + _TILE], returns[first : first + _TILE]
+            )
         return returns
     if task == CARTPOLE_SWING_UP:
         for first in range(0, returns.size, _TILE):
@@ -186,17 +225,29 @@ def classic_observations(task: int, states: NDArray[np.float64], out: NDArray[np
 
 @kernel
 def _swing_pendulums(
-    gravity: float, start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]
+    gravity: float,
+    start: NDArray[np.float64],
+    actions: NDArray[np.float64],
+    returns: NDArray[np.float64],
 ) -> None:
     """Up to `_TILE` pendulums in step."""
-    numbers = np.empty(4 * _TILE)  # angle, rate, action, sum: one array, so that no loop must check whether arrays overlap
+    numbers = np.empty(
+        4 * _TILE
+    )  # angle, rate, action, sum: one array, so that no loop must check whether arrays overlap
     for i in range(_TILE):
-        numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i] = start[0], start[1], 0.0, 0.0
+        numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i] = (
+            start[0],
+            start[1],
+            0.0,
+            0.0,
+        )
     for t in range(actions.shape[1]):
         for i in range(actions.shape[0]):
             numbers[2 * _TILE + i] = actions[i, t]
         for i in range(_TILE):
-            theta, theta_dot, reward = move_pendulum(numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], gravity)
+            theta, theta_dot, reward = move_pendulum(
+                numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], gravity
+            )
             numbers[i], numbers[_TILE + i] = theta, theta_dot
             numbers[3 * _TILE + i] += reward
     for i in range(returns.size):
@@ -204,7 +255,9 @@ def _swing_pendulums(
 
 
 @kernel
-def _swing_poles(start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]) -> None:
+def _swing_poles(
+    start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]
+) -> None:
     """Up to `_TILE` carts with poles in step; one that has left its track gains nothing more."""
     numbers = np.empty(7 * _TILE)  # four of the state, action, sum, whether it goes on
     for i in range(_TILE):
@@ -216,9 +269,18 @@ def _swing_poles(start: NDArray[np.float64], actions: NDArray[np.float64], retur
             numbers[4 * _TILE + i] = actions[i, t]
         for i in range(_TILE):
             x, x_dot, theta, theta_dot, reward, off = move_swing_up(
-                numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i], numbers[4 * _TILE + i]
+                numbers[i],
+                numbers[_TILE + i],
+                numbers[2 * _TILE + i],
+                numbers[3 * _TILE + i],
+                numbers[4 * _TILE + i],
             )
-            numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i] = x, x_dot, theta, theta_dot
+            numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i] = (
+                x,
+                x_dot,
+                theta,
+                theta_dot,
+            )
             numbers[5 * _TILE + i] += numbers[6 * _TILE + i] * reward
             numbers[6 * _TILE + i] = 0.0 if off else numbers[6 * _TILE + i]
     for i in range(returns.size):

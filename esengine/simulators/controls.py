@@ -28,7 +28,10 @@ class Controls:
         self.low, self.high = -np.ones(1), np.ones(1)
         if self._spec.kind == "box":
             self.low, self.high = np.array(self._spec.low), np.array(self._spec.high)
-        if self._spec.kind not in ("box", "discrete") or not np.isfinite([*self.low, *self.high]).all():
+        if (
+            self._spec.kind not in ("box", "discrete")
+            or not np.isfinite([*self.low, *self.high]).all()
+        ):
             raise UserError(
                 f"a planner needs actions of a box with finite bounds or one discrete choice, got {env.action_space} "
                 f"of {name}; wrap the environment, for example with gymnasium.wrappers.RescaleAction"

@@ -57,7 +57,9 @@ class Dynamics(Protocol):
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         """One step from each of ``states`` (num_candidates, state_size) under ``controls`` (num_candidates, num_controls)."""
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """The sum of rewards of each candidate from one state, up to its end if it terminates, (num_candidates,) float64.
 
         Args:

@@ -10,10 +10,20 @@ from gymnasium import wrappers
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.simulators.classic import ClassicDynamics, ClassicSimulator, ClassicTracer, behaves_by_default
+from esengine.simulators.classic import (
+    ClassicDynamics,
+    ClassicSimulator,
+    ClassicTracer,
+    behaves_by_default,
+)
 from esengine.simulators.contract import EnvBackend, Simulator
 from esengine.simulators.dynamics import Dynamics
-from esengine.simulators.mujoco import MujocoDynamics, MujocoSimulator, MujocoTracer, observes_by_default
+from esengine.simulators.mujoco import (
+    MujocoDynamics,
+    MujocoSimulator,
+    MujocoTracer,
+    observes_by_default,
+)
 from esengine.simulators.stepped import GymnasiumSimulator, GymnasiumTracer, SteppedDynamics
 from esengine.simulators.traces import Tracer
 from esengine.simulators.vectorized import VectorSimulator
@@ -25,7 +35,9 @@ if TYPE_CHECKING:
 _PLAIN_WRAPPERS = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
 
 
-def make_simulator(spec: EnvironmentSpec, observations: ObservationSpec, backend: EnvBackend) -> Simulator:
+def make_simulator(
+    spec: EnvironmentSpec, observations: ObservationSpec, backend: EnvBackend
+) -> Simulator:
     """A simulator for a new environment.
 
     Args:
@@ -45,7 +57,9 @@ def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
     return compiled_kind(env) is not None
 
 
-def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[ClassicSimulator] | type[MazeSimulator] | None:
+def compiled_kind(
+    env: gymnasium.Env[Any, Any],
+) -> type[MujocoSimulator] | type[ClassicSimulator] | type[MazeSimulator] | None:
     """The simulator whose compiled code gives this environment's observations and rewards, or None."""
     inner: Any = env
     while isinstance(inner, gymnasium.Wrapper):
@@ -59,7 +73,11 @@ def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[
     ):
         from esengine.environments import classic_physics
 
-        return ClassicSimulator if name in classic_physics.CLASSES and behaves_by_default(inner) else None
+        return (
+            ClassicSimulator
+            if name in classic_physics.CLASSES and behaves_by_default(inner)
+            else None
+        )
     if home == "esengine.environments.point_maze":
         from esengine.simulators.maze import MazeSimulator
 
@@ -67,7 +85,11 @@ def compiled_kind(env: gymnasium.Env[Any, Any]) -> type[MujocoSimulator] | type[
     if home.startswith("gymnasium.envs.mujoco.") and home.endswith("_v5"):
         from esengine.environments import mujoco_physics
 
-        return MujocoSimulator if name in mujoco_physics.CLASSES and observes_by_default(inner) else None
+        return (
+            MujocoSimulator
+            if name in mujoco_physics.CLASSES and observes_by_default(inner)
+            else None
+        )
     return None
 
 

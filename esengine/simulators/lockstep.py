@@ -49,7 +49,9 @@ def _make_dot(num_outputs: int) -> Any:
     """
 
     @intrinsic
-    def dot(typing_context: Any, inputs: Any, weights: Any, count: Any, width: Any, outputs: Any) -> Any:
+    def dot(
+        typing_context: Any, inputs: Any, weights: Any, count: Any, width: Any, outputs: Any
+    ) -> Any:
         signature = types.void(*[types.intp] * 5)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -68,8 +70,12 @@ def _make_dot(num_outputs: int) -> Any:
                 value = builder.load(place(inputs, loop.index), align=4)
                 row = builder.mul(loop.index, width)
                 for k, total in enumerate(sums):
-                    weight = builder.load(place(weights, builder.add(row, ir.Constant(integer, k))), align=4)
-                    builder.store(builder.fadd(builder.load(total), builder.fmul(value, weight)), total)
+                    weight = builder.load(
+                        place(weights, builder.add(row, ir.Constant(integer, k))), align=4
+                    )
+                    builder.store(
+                        builder.fadd(builder.load(total), builder.fmul(value, weight)), total
+                    )
             for k, total in enumerate(sums):
                 builder.store(builder.load(total), place(outputs, ir.Constant(integer, k)), align=4)
             return context.get_dummy_value()
@@ -116,10 +122,14 @@ def forward_in_lanes(
         j = 0
         while j < width:
             if j + 8 <= width:
-                _dot_of_eight(inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes)
+                _dot_of_eight(
+                    inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes
+                )
                 j += 8
             else:
-                _dot_of_one(inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes)
+                _dot_of_one(
+                    inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes
+                )
                 j += 1
         if layer < sizes.size - 2:
             for k in range(values.size):
@@ -156,7 +166,11 @@ def rollouts(
     """
     num_members, num_episodes = seeds.shape
     numbers, moments = np.zeros(_NUMBERS * LANES), np.zeros((num_members, statistics.size))
-    members, episodes, counts = np.full(LANES, -1), np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
+    members, episodes, counts = (
+        np.full(LANES, -1),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+    )
     returns[:] = 0.0
     steps[:] = 0
     for lane in range(min(LANES, num_members)):
@@ -164,7 +178,9 @@ def rollouts(
         _begin(task, lane, seeds[lane, 0], numbers, counts)
     if num_members > _FEW:
         lanes = (numbers, members, episodes, counts)
-        _run_lanes(task, constant, seeds, rows, max_steps, policy, obs_dim, lanes, moments, returns, steps)
+        _run_lanes(
+            task, constant, seeds, rows, max_steps, policy, obs_dim, lanes, moments, returns, steps
+        )
     _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     observation, state = np.zeros(obs_dim, np.float32), np.zeros(4)
     for lane in range(LANES):
@@ -180,7 +196,18 @@ def rollouts(
                 state[k] = numbers[k * LANES + lane]
             total, count = returns[member, episode], counts[lane]
             returns[member, episode], count, _ = go_on(
-                task, constant, seed, state, total, count, max_steps, alone, moments[member], observation, 0, 0.0
+                task,
+                constant,
+                seed,
+                state,
+                total,
+                count,
+                max_steps,
+                alone,
+                moments[member],
+                observation,
+                0,
+                0.0,
             )
             steps[member] += count
     for member in range(num_members):
@@ -213,7 +240,10 @@ def _run_lanes(
     numbers, members, episodes, counts = lanes
     weights = _aligned(rows.shape[1])
     work = _aligned(2 * hidden.shape[1]).reshape(2, hidden.shape[1], LANES)
-    observations, partial = np.zeros((obs_dim, LANES), np.float32), np.zeros((moments.shape[1], LANES))
+    observations, partial = (
+        np.zeros((obs_dim, LANES), np.float32),
+        np.zeros((moments.shape[1], LANES)),
+    )
     running = next_member = min(LANES, seeds.shape[0])
     for lane in range(running):
         _take(lane, lane, rows, weights, partial)
@@ -304,20 +334,28 @@ def _draw(
     numbers, members, episodes, counts = lanes
     for lane in range(LANES):
         if members[lane] >= 0:
-            log_stds = rows[members[lane]][rows.shape[1] - num_outputs :]  # where a box policy keeps them
+            log_stds = rows[members[lane]][
+                rows.shape[1] - num_outputs :
+            ]  # where a box policy keeps them
             seed, count = seeds[members[lane], episodes[lane]], np.uint64(counts[lane])
-            decode(outputs[:num_outputs, lane].copy(), log_stds, head, sampled, seed, count, decoded)
+            decode(
+                outputs[:num_outputs, lane].copy(), log_stds, head, sampled, seed, count, decoded
+            )
             numbers[_ACTION + lane] = decoded[0]
 
 
 @kernel
-def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: NDArray[np.float64]) -> None:
+def _choose(
+    outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: NDArray[np.float64]
+) -> None:
     """`policies.decode` in every lane, for one choice without a draw."""
     kind, _, low, high, center, reach = head
     if kind == BOX:
         least, most, middle, scale = low[0], high[0], center[0], reach[0]
         for lane in range(LANES):
-            numbers[_ACTION + lane] = min(max(middle + scale * np.float64(outputs[0, lane]), least), most)
+            numbers[_ACTION + lane] = min(
+                max(middle + scale * np.float64(outputs[0, lane]), least), most
+            )
         return
     for lane in range(LANES):
         numbers[_ACTION + lane], numbers[_BEST + lane] = 0.0, -np.inf
@@ -330,22 +368,35 @@ def _choose(outputs: NDArray[np.float32], num_outputs: int, head: Any, numbers: 
 
 
 @kernel
-def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]) -> None:
+def _step(
+    task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]
+) -> None:
     """`classic_physics.step` in every lane."""
     a, b, c, d = 0, LANES, 2 * LANES, 3 * LANES
     if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE):
         endless = task == FIXED_HORIZON_CARTPOLE
         for lane in range(LANES):
             x, x_dot, theta, theta_dot, ended = move_cartpole(
-                numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane], numbers[_ACTION + lane]
+                numbers[a + lane],
+                numbers[b + lane],
+                numbers[c + lane],
+                numbers[d + lane],
+                numbers[_ACTION + lane],
             )
-            numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane] = x, x_dot, theta, theta_dot
+            numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane] = (
+                x,
+                x_dot,
+                theta,
+                theta_dot,
+            )
             numbers[_REWARD + lane] = 0.0 if endless and ended else 1.0
             numbers[_ENDED + lane] = 0.0 if endless else np.float64(ended)
         return
     if task == PENDULUM:
         for lane in range(LANES):
-            theta, theta_dot, reward = move_pendulum(numbers[a + lane], numbers[b + lane], numbers[_ACTION + lane], constant)
+            theta, theta_dot, reward = move_pendulum(
+                numbers[a + lane], numbers[b + lane], numbers[_ACTION + lane], constant
+            )
             numbers[a + lane], numbers[b + lane] = theta, theta_dot
             numbers[_REWARD + lane], numbers[_ENDED + lane] = reward, 0.0
         return
@@ -353,7 +404,9 @@ def _step(task: int, constant: float, counts: NDArray[np.int64], numbers: NDArra
     for lane in range(LANES):
         for k in range(4):
             state[k] = numbers[k * LANES + lane]
-        numbers[_REWARD + lane], ended = step(task, state, numbers[_ACTION + lane], constant, counts[lane] == 0)
+        numbers[_REWARD + lane], ended = step(
+            task, state, numbers[_ACTION + lane], constant, counts[lane] == 0
+        )
         numbers[_ENDED + lane] = np.float64(ended)
         for k in range(4):
             numbers[k * LANES + lane] = state[k]
@@ -369,7 +422,11 @@ def _aligned(num_rows: int) -> NDArray[np.float32]:
 
 @kernel
 def _take(
-    lane: int, member: int, rows: NDArray[np.float32], weights: NDArray[np.float32], partial: NDArray[np.float64]
+    lane: int,
+    member: int,
+    rows: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    partial: NDArray[np.float64],
 ) -> None:
     """Give a lane a member's parameters, and no observations yet."""
     for k in range(rows.shape[1]):
@@ -379,7 +436,9 @@ def _take(
 
 
 @kernel
-def _begin(task: int, lane: int, seed: np.uint64, numbers: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
+def _begin(
+    task: int, lane: int, seed: np.uint64, numbers: NDArray[np.float64], counts: NDArray[np.int64]
+) -> None:
     """Begin an episode in a lane."""
     state = np.empty(4)
     reset(task, seed, state)

@@ -49,7 +49,11 @@ class MazeSimulator:
         if goal is not None:
             self._state[4:] = goal
         task = (maze.walls, maze.dense, self._state, np.uint64(seed))
-        policy = (actor.compiled_arguments, NO_MOMENTS if moments is None else moments, self._observation)
+        policy = (
+            actor.compiled_arguments,
+            NO_MOMENTS if moments is None else moments,
+            self._observation,
+        )
         at_gate, total, steps = np.nan, 0.0, 0
         for until in sorted({min(gate.step, limit), limit} - {0}):
             gained, taken, self.reached = maze_rollouts.rollout(*task, steps, until, *policy)
@@ -90,12 +94,22 @@ class MazeDynamics:
         return np.clip(np.asarray(action, np.float64), self.low, self.high)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, reached = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
-        maze_rollouts.steps(self._maze.walls, self._maze.dense, after, _rounded(controls), rewards, reached)
+        after, rewards, reached = (
+            np.array(states),
+            np.empty(len(states)),
+            np.empty(len(states), np.bool_),
+        )
+        maze_rollouts.steps(
+            self._maze.walls, self._maze.dense, after, _rounded(controls), rewards, reached
+        )
         return Transitions(after, rewards, reached)
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
-        returns: NDArray[np.float64] = maze_rollouts.returns(self._maze.walls, self._maze.dense, state, _rounded(controls))
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        returns: NDArray[np.float64] = maze_rollouts.returns(
+            self._maze.walls, self._maze.dense, state, _rounded(controls)
+        )
         return returns
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:

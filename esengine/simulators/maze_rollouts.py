@@ -73,7 +73,19 @@ def rollout(
         observe(state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(parameters, sizes, observation, mean, inverse_std, hidden, head, sampled, seed, np.uint64(count), decoded)
+        act(
+            parameters,
+            sizes,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            seed,
+            np.uint64(count),
+            decoded,
+        )
         for k in range(2):
             decoded[k] = np.float64(np.float32(decoded[k]))  # as the environment takes it
         reward, reached = step(walls, dense, state, decoded)

@@ -37,7 +37,9 @@ class MujocoSimulator:
         self._task = mujoco_physics.CLASSES[type(task).__name__]
         self._handles = (int(model._address), int(data._address))
         library = _mujoco_library()
-        self._functions = tuple(_address(library, name) for name in ("mj_step", "mj_rnePostConstraint"))
+        self._functions = tuple(
+            _address(library, name) for name in ("mj_step", "mj_rnePostConstraint")
+        )
         self._data = tuple(getattr(data, name) for name in mujoco_physics.DATA_FIELDS)
         self._body_mass = np.array(model.body_mass)
         self._bodies = _bodies(task)
@@ -53,7 +55,14 @@ class MujocoSimulator:
 
     def observe(self) -> NDArray[np.float64]:
         """The observation of the current state, (obs_dim,) float64, overwritten by the next call."""
-        self._observe(self._task, self._data, self._constants, self._bodies[1], self._bodies[2], self._observation)
+        self._observe(
+            self._task,
+            self._data,
+            self._constants,
+            self._bodies[1],
+            self._bodies[2],
+            self._observation,
+        )
         return self._observation
 
     def run(
@@ -111,14 +120,22 @@ def _bodies(task: Any) -> tuple[int, int, int]:
 
 def _constant(task: Any, name: str) -> float:
     """A number of `mujoco_physics.CONSTANTS`, 0 where the task has none."""
-    ranges = {"healthy_z": "_healthy_z_range", "healthy_angle": "_healthy_angle_range", "healthy_state": "_healthy_state_range"}
+    ranges = {
+        "healthy_z": "_healthy_z_range",
+        "healthy_angle": "_healthy_angle_range",
+        "healthy_state": "_healthy_state_range",
+    }
     if name == "dt":
         return float(task.dt)
     prefix, _, end = name.rpartition("_")
     if end in ("low", "high"):
         attribute = ranges.get(prefix)
         if attribute is None:  # the ant clips forces, the humanoid their cost
-            attribute = "_contact_force_range" if hasattr(task, "_contact_force_range") else "_contact_cost_range"
+            attribute = (
+                "_contact_force_range"
+                if hasattr(task, "_contact_force_range")
+                else "_contact_cost_range"
+            )
         return float(getattr(task, attribute, (0.0, 0.0))[end == "high"])
     return float(getattr(task, f"_{name}", 0.0))
 
@@ -159,14 +176,28 @@ class MujocoDynamics:
         return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, terminated = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
-        arguments, values = self._simulator.step_arguments, self._controls.values(controls).astype(np.float32)
+        after, rewards, terminated = (
+            np.array(states),
+            np.empty(len(states)),
+            np.empty(len(states), np.bool_),
+        )
+        arguments, values = (
+            self._simulator.step_arguments,
+            self._controls.values(controls).astype(np.float32),
+        )
         self._kernels.mujoco_steps(arguments, self._parts, after, values, rewards, terminated)
         return Transitions(after, rewards, terminated)
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
-        arguments, values = self._simulator.step_arguments, self._controls.values(controls).astype(np.float32)
-        returns: NDArray[np.float64] = self._kernels.mujoco_returns(arguments, self._parts, state, values)
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        arguments, values = (
+            self._simulator.step_arguments,
+            self._controls.values(controls).astype(np.float32),
+        )
+        returns: NDArray[np.float64] = self._kernels.mujoco_returns(
+            arguments, self._parts, state, values
+        )
         return returns
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -193,7 +224,9 @@ class MujocoTracer:
         horizon: most steps of an episode.
     """
 
-    def __init__(self, simulator: MujocoSimulator, observation_dim: int, num_choices: int, horizon: int) -> None:
+    def __init__(
+        self, simulator: MujocoSimulator, observation_dim: int, num_choices: int, horizon: int
+    ) -> None:
         from esengine.simulators import mujoco_rollouts
 
         self._simulator, self._kernel = simulator, mujoco_rollouts.trace
@@ -205,7 +238,13 @@ class MujocoTracer:
         kept = (self._observations, self._choices, self._rewards)
         acting = (actor.compiled_arguments, np.uint64(seed), moments, self._simulator.observe())
         total, steps, terminated = self._kernel(*self._simulator.step_arguments, *acting, *kept)
-        return Trace(self._observations[: steps + 1], self._choices[:steps], self._rewards[:steps], total, terminated)
+        return Trace(
+            self._observations[: steps + 1],
+            self._choices[:steps],
+            self._rewards[:steps],
+            total,
+            terminated,
+        )
 
     def close(self) -> None:
         self._simulator.close()

@@ -65,10 +65,24 @@ def rollout(
         _observe_flat(task, data, constants, bodies, observation, flat)
         if moments.size:
             accumulate(moments, flat)
-        act(parameters, sizes, flat, mean, inverse_std, hidden, head, sampled, key, np.uint64(steps), decoded)
+        act(
+            parameters,
+            sizes,
+            flat,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            key,
+            np.uint64(steps),
+            decoded,
+        )
         for k in range(action.size):
             action[k] = np.float32(decoded[k])
-        gained, terminated = step(task, functions, handles, frame_skip, data, body_mass, bodies, constants, action)
+        gained, terminated = step(
+            task, functions, handles, frame_skip, data, body_mass, bodies, constants, action
+        )
         total += gained
         steps += 1
         ended = terminated or steps >= max_steps
@@ -112,11 +126,25 @@ def trace(
         _observe_flat(task, data, constants, bodies, observation, flat)
         if moments.size:
             accumulate(moments, flat)
-        act(parameters, sizes, flat, mean, inverse_std, hidden, head, sampled, key, np.uint64(steps), decoded)
+        act(
+            parameters,
+            sizes,
+            flat,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            key,
+            np.uint64(steps),
+            decoded,
+        )
         for k in range(action.size):
             action[k] = np.float32(decoded[k])
             choices[steps, k] = action[k]
-        rewards[steps], terminated = step(task, functions, handles, frame_skip, data, body_mass, bodies, constants, action)
+        rewards[steps], terminated = step(
+            task, functions, handles, frame_skip, data, body_mass, bodies, constants, action
+        )
         total += rewards[steps]
         steps += 1
     _observe_flat(task, data, constants, bodies, observation, observations[steps])
@@ -160,7 +188,10 @@ def mujoco_steps(
 
 @kernel
 def mujoco_returns(
-    arguments: Any, parts: tuple[NDArray[np.float64], ...], start: NDArray[np.float64], actions: NDArray[np.float32]
+    arguments: Any,
+    parts: tuple[NDArray[np.float64], ...],
+    start: NDArray[np.float64],
+    actions: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """Returns (n,) of the sequences ``actions`` (n, horizon, act_dim) from ``start`` (state_size,); see `mujoco_steps`."""
     returns = np.zeros(actions.shape[0])

@@ -54,7 +54,9 @@ def run_episode(
         if not direct or type(observation) is not np.ndarray or observation.ndim != 1:
             observation = _flat(observations, space, observation)
         if observation.size != observations.dim:
-            raise ValueError(f"an observation must have {observations.dim} numbers as {space} declares, got {observation.size}")
+            raise ValueError(
+                f"an observation must have {observations.dim} numbers as {space} declares, got {observation.size}"
+            )
         observe_and_act(policy, observation, num_steps)
         observation, reward, terminated, truncated, _ = step(decoded())
         episode_return += float(reward)
@@ -64,11 +66,19 @@ def run_episode(
             if num_steps <= gate_step:
                 at_gate = episode_return
             if ended or episode_return < gate.least:
-                return Episode(episode_return, num_steps, at_gate, _flat(observations, space, observation))
+                return Episode(
+                    episode_return, num_steps, at_gate, _flat(observations, space, observation)
+                )
 
 
-def _flat(observations: ObservationSpec, space: gymnasium.Space[Any], observation: Any) -> NDArray[Any]:
-    return np.asarray(observation, np.float32).ravel() if observations.direct else observations.flat(space, observation)
+def _flat(
+    observations: ObservationSpec, space: gymnasium.Space[Any], observation: Any
+) -> NDArray[Any]:
+    return (
+        np.asarray(observation, np.float32).ravel()
+        if observations.direct
+        else observations.flat(space, observation)
+    )
 
 
 def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDArray[np.int64]:
@@ -81,8 +91,23 @@ def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDAr
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = actor.compiled_arguments
     kind, *bounds = head
-    numbers = [kind, sampled, np.uint64(seed).astype(np.int64), hidden.shape[1], 0 if moments is None else moments.size]
-    arrays = [parameters, sizes, mean, inverse_std, hidden, *bounds, decoded, *([] if moments is None else [moments])]
+    numbers = [
+        kind,
+        sampled,
+        np.uint64(seed).astype(np.int64),
+        hidden.shape[1],
+        0 if moments is None else moments.size,
+    ]
+    arrays = [
+        parameters,
+        sizes,
+        mean,
+        inverse_std,
+        hidden,
+        *bounds,
+        decoded,
+        *([] if moments is None else [moments]),
+    ]
     for array in arrays:
         numbers += [array.__array_interface__["data"][0], array.size]
     return np.array(numbers, np.int64)
@@ -176,16 +201,24 @@ class SteppedDynamics:
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str) -> None:
         self._mujoco = is_mujoco(env)
-        if not self._mujoco and not (hasattr(env.unwrapped, "get_state") and hasattr(env.unwrapped, "set_state")):
+        if not self._mujoco and not (
+            hasattr(env.unwrapped, "get_state") and hasattr(env.unwrapped, "set_state")
+        ):
             raise UserError(
                 f"a planner needs an environment whose state can be set, and {name} has none; give its class get_state() and "
                 "set_state(state), or take a MuJoCo or classic control task"
             )
         self._env: Any = env
-        while isinstance(self._env, gymnasium.wrappers.TimeLimit | gymnasium.wrappers.OrderEnforcing):
+        while isinstance(
+            self._env, gymnasium.wrappers.TimeLimit | gymnasium.wrappers.OrderEnforcing
+        ):
             self._env = self._env.env
         self._controls = Controls(env, name)
-        self.low, self.high, self.smooth = self._controls.low, self._controls.high, self._controls.smooth
+        self.low, self.high, self.smooth = (
+            self._controls.low,
+            self._controls.high,
+            self._controls.smooth,
+        )
         env.reset(seed=0)
         self.state_size = self.num_coordinates = self.state_of(env).size
 
@@ -206,14 +239,20 @@ class SteppedDynamics:
         return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, terminated = np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_)
+        after, rewards, terminated = (
+            np.array(states),
+            np.empty(len(states)),
+            np.empty(len(states), np.bool_),
+        )
         for i, (state, control) in enumerate(zip(states, controls, strict=True)):
             self._set(state)
             _, rewards[i], terminated[i], _, _ = self._env.step(self.action_of(control))
             after[i] = self.state_of(self._env)
         return Transitions(after, rewards, terminated)
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         returns = np.zeros(len(controls))
         for i, sequence in enumerate(controls):
             self._set(state)
@@ -231,7 +270,10 @@ class SteppedDynamics:
             return
         import mujoco
 
-        for settle in (True, False):  # what follows from a position is computed, then the solver's warm start put back
+        for settle in (
+            True,
+            False,
+        ):  # what follows from a position is computed, then the solver's warm start put back
             mujoco.mj_setState(task.model, task.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
             if settle:
                 mujoco.mj_forward(task.model, task.data)
@@ -271,7 +313,9 @@ class GymnasiumTracer:
             done = done if correction is None else correction
             values = self._action.flat(done)
             self._observations[steps] = flat
-            self._choices[steps] = values if self._action.kind == "box" else self._action.options(values[None])[0]
+            self._choices[steps] = (
+                values if self._action.kind == "box" else self._action.options(values[None])[0]
+            )
             observation, gained, terminated, truncated, _ = self._env.step(done)
             self._rewards[steps] = gained
             total += float(gained)
@@ -284,7 +328,9 @@ class GymnasiumTracer:
         space = self._env.observation_space
         flat = self._spec.flat(space, observation)
         if flat.size != self._spec.dim:
-            raise ValueError(f"an observation must have {self._spec.dim} numbers as {space} declares, got {flat.size}")
+            raise ValueError(
+                f"an observation must have {self._spec.dim} numbers as {space} declares, got {flat.size}"
+            )
         return flat
 
     def close(self) -> None:
@@ -300,7 +346,9 @@ class ShieldedSimulator:
         rules: given the observation as the environment gives it.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec, rules: Rules) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], observations: ObservationSpec, rules: Rules
+    ) -> None:
         self.env, self._observations, self._rules = env, observations, rules
 
     def run(
@@ -319,15 +367,22 @@ class ShieldedSimulator:
             flat = self._observations.flat(space, observation)
             if moments is not None:
                 accumulate(moments, flat)
-            action, correction = actor.act(flat, seed, num_steps), self._rules.correction(observation)
-            observation, reward, terminated, truncated, _ = self.env.step(action if correction is None else correction)
+            action, correction = (
+                actor.act(flat, seed, num_steps),
+                self._rules.correction(observation),
+            )
+            observation, reward, terminated, truncated, _ = self.env.step(
+                action if correction is None else correction
+            )
             episode_return += float(reward)
             num_steps += 1
             ended = terminated or truncated or num_steps == max_steps
             if num_steps == gate.step or (ended and num_steps < gate.step):
                 at_gate = episode_return
                 ended = ended or episode_return < gate.least
-        return Episode(episode_return, num_steps, at_gate, self._observations.flat(space, observation))
+        return Episode(
+            episode_return, num_steps, at_gate, self._observations.flat(space, observation)
+        )
 
     def close(self) -> None:
         self.env.close()

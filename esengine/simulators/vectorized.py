@@ -22,7 +22,9 @@ def offers_vector(spec: EnvironmentSpec) -> bool:
     env = spec.make()
     env.close()
     registered = gymnasium.registry.get(spec.env_id.partition(":")[2] or spec.env_id)
-    return bool(registered and registered.vector_entry_point) and isinstance(env.observation_space, gymnasium.spaces.Box)
+    return bool(registered and registered.vector_entry_point) and isinstance(
+        env.observation_space, gymnasium.spaces.Box
+    )
 
 
 class VectorSimulator:
@@ -52,7 +54,9 @@ class VectorSimulator:
         """One episode in a vector of one, which knows no gate."""
         statistics = np.zeros(0) if moments is None else moments
         seeds = np.array([[seed]], np.uint64)
-        returns, steps = self.run_members(actor, actor.parameters[None], seeds, statistics, max_steps)
+        returns, steps = self.run_members(
+            actor, actor.parameters[None], seeds, statistics, max_steps
+        )
         return Episode(float(returns[0, 0]), int(steps[0]))
 
     def run_members(
@@ -68,7 +72,9 @@ class VectorSimulator:
         moments = np.zeros((len(rows), statistics.size))
         returns, steps = np.zeros(seeds.shape), np.zeros(len(rows), np.int64)
         for episode, seed in enumerate(seeds[0].tolist()):
-            self._run_episode(actor, parameters, seed, moments, returns[:, episode], steps, max_steps)
+            self._run_episode(
+                actor, parameters, seed, moments, returns[:, episode], steps, max_steps
+            )
         for lane in range(len(rows)):
             if statistics.size and np.isfinite(returns[lane]).all():
                 merge_moments(statistics, moments[lane])
@@ -103,8 +109,19 @@ class VectorSimulator:
         step = 0
         while active.any() and step != max_steps:
             flat = np.asarray(observations, np.float32).reshape(active.size, -1)
-            act_in_lanes(active, parameters, flat, moments, actor.compiled_arguments, np.uint64(seed), step, decoded)
-            observations, rewards, terminated, truncated, _ = env.step(actor.spec.action.batch(decoded))
+            act_in_lanes(
+                active,
+                parameters,
+                flat,
+                moments,
+                actor.compiled_arguments,
+                np.uint64(seed),
+                step,
+                decoded,
+            )
+            observations, rewards, terminated, truncated, _ = env.step(
+                actor.spec.action.batch(decoded)
+            )
             returns[active] += np.asarray(rewards, np.float64)[active]
             steps[active] += 1
             active &= ~(np.asarray(terminated) | np.asarray(truncated))

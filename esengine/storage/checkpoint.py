@@ -22,7 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.storage.files import array_pieces, flush_folder, parse_arrays, read_bytes, read_json, remove, write_lasting
+from esengine.storage.files import (
+    array_pieces,
+    flush_folder,
+    parse_arrays,
+    read_bytes,
+    read_json,
+    remove,
+    write_lasting,
+)
 
 FORMAT = 2
 _NAME = re.compile(r"[0-9]{6,}(\+[0-9]{6,})?")
@@ -124,7 +132,9 @@ def load_newest(folder: Path) -> Checkpoint | None:
         except UserError:
             raise
         except (OSError, ValueError) as error:
-            warnings.warn(f"checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2)
+            warnings.warn(
+                f"checkpoint {path} is damaged ({error}); trying the one before", stacklevel=2
+            )
     return None
 
 
@@ -139,7 +149,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         record = _open_record(path, read_json(path / "state.json"))
         image = read_bytes(path / "state.safetensors")
     except (OSError, MemoryError) as error:
-        if isinstance(error, MemoryError) or error.errno in (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE):
+        if isinstance(error, MemoryError) or error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOMEM,
+            errno.EMFILE,
+        ):
             raise UserError(  # a good one must not be passed over, and then removed, for that
                 f"checkpoint {path} must be readable, but: {error}; make it so, or move it away to go on from the one before"
             ) from error
@@ -169,21 +184,40 @@ def _open_record(path: Path, record: Any) -> dict[str, Any]:
     if not whole:
         raise ValueError("the checksum of state.json does not match")
     generation, counters = sealed.get("generation"), sealed.get("counters")
-    if not (isinstance(generation, int) and isinstance(counters, dict) and {"bytes", "sha256"} <= set(sealed)):
+    if not (
+        isinstance(generation, int)
+        and isinstance(counters, dict)
+        and {"bytes", "sha256"} <= set(sealed)
+    ):
         raise ValueError("state.json lacks a part")
     return sealed
 
 
 def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
-    joined, lengths, units = (arrays.pop(f"finished/{part}", None) for part in ("bytes", "lengths", "units"))
-    if joined is None or lengths is None or units is None or not joined.ndim == lengths.ndim == units.ndim == 1:
+    joined, lengths, units = (
+        arrays.pop(f"finished/{part}", None) for part in ("bytes", "lengths", "units")
+    )
+    if (
+        joined is None
+        or lengths is None
+        or units is None
+        or not joined.ndim == lengths.ndim == units.ndim == 1
+    ):
         raise ValueError("the finished chunks are not whole")
-    if units.dtype != np.int64 or lengths.dtype != np.int64 or joined.dtype != np.uint8 or units.size != lengths.size:
+    if (
+        units.dtype != np.int64
+        or lengths.dtype != np.int64
+        or joined.dtype != np.uint8
+        or units.size != lengths.size
+    ):
         raise ValueError("the finished chunks are of another form")
     ends = np.cumsum(lengths)
     if (lengths < 0).any() or (int(ends[-1]) if ends.size else 0) != joined.size:
         raise ValueError("the finished chunks have other lengths than they claim")
-    finished = {int(unit): joined[end - length : end].tobytes() for unit, length, end in zip(units, lengths, ends, strict=True)}
+    finished = {
+        int(unit): joined[end - length : end].tobytes()
+        for unit, length, end in zip(units, lengths, ends, strict=True)
+    }
     checkpoint = Checkpoint(record["generation"], arrays, dict(record["counters"]), finished)
     if checkpoint.name != name:
         raise ValueError(f"it holds the state of {checkpoint.name}")
@@ -200,7 +234,9 @@ def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
 
 def _seal(record: Mapping[str, Any]) -> str:
     """SHA-256 of a record's values, whatever the white space and the order that a file writes them in."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def _progress(path: Path) -> tuple[int, int]:

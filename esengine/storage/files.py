@@ -41,7 +41,9 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         OSError: it cannot be read.
     """
     limit = _memory_bytes() // 4 if most is None else most
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not be waited for
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # a pipe must not be waited for
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -63,7 +65,9 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: it is none, or nested too deeply.
     """
     try:
-        return json.loads(text.decode() if isinstance(text, bytes) else text, object_pairs_hook=_once)
+        return json.loads(
+            text.decode() if isinstance(text, bytes) else text, object_pairs_hook=_once
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -100,15 +104,23 @@ def write_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int
     return size, digest.hexdigest()
 
 
-def array_pieces(arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None) -> list[bytes | memoryview]:
+def array_pieces(
+    arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None
+) -> list[bytes | memoryview]:
     """Pieces of a safetensors file that holds the arrays, without a copy of those that are contiguous."""
     header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     bodies: list[bytes | memoryview] = []
     offset = 0
-    for name, array in sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):  # keeps each aligned
+    for name, array in sorted(
+        arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])
+    ):  # keeps each aligned
         flat = np.ascontiguousarray(array).reshape(-1)
         span = [offset, offset + flat.nbytes]
-        header[name] = {"dtype": _KINDS[flat.dtype.str[1:]], "shape": list(array.shape), "data_offsets": span}
+        header[name] = {
+            "dtype": _KINDS[flat.dtype.str[1:]],
+            "shape": list(array.shape),
+            "data_offsets": span,
+        }
         bodies.append(flat.view(np.uint8).data if flat.size else b"")
         offset = span[1]
     text = json.dumps(header).encode()
@@ -173,7 +185,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+        raise ValueError(
+            f"the key {next(name for name in names if names.count(name) > 1)!r} stands there twice"
+        )
     return found
 
 

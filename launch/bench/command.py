@@ -41,7 +41,9 @@ def bench(subject: str, settings: BenchSettings, stop: StopRequest) -> int:
         Interrupted: a signal ended them.
     """
     if subject not in SUBJECTS:
-        raise UserError(f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help")
+        raise UserError(
+            f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help"
+        )
     settings.check()
     if subject in ("scaling", "profile"):
         EnvironmentSpec(settings.env_id).make().close()  # says what is wrong before any rank starts
@@ -55,5 +57,11 @@ def bench(subject: str, settings: BenchSettings, stop: StopRequest) -> int:
         table.add_row(figure.name, f"{figure.value:,.4g}", figure.unit, figure.against, ratio, goal)
     Console(highlight=False, width=None).print(table)
     if settings.json is not None:
-        settings.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
-    return 1 if any(figure.goal is not None and figure.ratio < figure.goal for figure in figures) else 0
+        settings.json.write_text(
+            json.dumps([asdict(figure) for figure in figures], indent=1) + "\n"
+        )
+    return (
+        1
+        if any(figure.goal is not None and figure.ratio < figure.goal for figure in figures)
+        else 0
+    )

@@ -16,7 +16,9 @@ NUM_WORKERS = 2
 NUM_MEMBERS = 32_767  # the largest population whose units are single members
 SLEEP_S = 0.01
 _SLEEPS = 64  # of every worker in a generation
-_MANY_SLEEPS = 256  # in one that is long beside its beginning and end, which cost the same whatever its length
+_MANY_SLEEPS = (
+    256  # in one that is long beside its beginning and end, which cost the same whatever its length
+)
 _SINGLE = 2000  # members with a message each
 _CROWD = 8  # workers that always have a message for the master, so that its time is none that it spends looking for one
 _SLOW_TASKS = 2000  # enough for pools that do a few thousand a second
@@ -45,8 +47,20 @@ def bench_dispatch(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
     figures = [
         Figure(name, rate, "members/s", f"multiprocessing.Pool {pool:,.0f}", rate / pool, 4.0),
         Figure(name, rate, "members/s", f"MPIPoolExecutor {executor:,.0f}", rate / executor, 40.0),
-        Figure(name, rate, "members/s", f"multiprocessing.Pool in 8 chunks {chunked:,.0f}", rate / chunked),
-        Figure(f"{name}, a message each", alone, "members/s", f"multiprocessing.Pool {pool:,.0f}", alone / pool),
+        Figure(
+            name,
+            rate,
+            "members/s",
+            f"multiprocessing.Pool in 8 chunks {chunked:,.0f}",
+            rate / chunked,
+        ),
+        Figure(
+            f"{name}, a message each",
+            alone,
+            "members/s",
+            f"multiprocessing.Pool {pool:,.0f}",
+            alone / pool,
+        ),
     ]
     return [*figures, *_efficiencies(settings, stop), *_costs(single, settings, stop)]
 
@@ -84,7 +98,10 @@ def _efficiencies(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
 
     A sleep takes longer than it was asked for, which is no fault of the pool's: a share is of what it takes in a bare loop.
     """
-    cases = [*((workers, _SLEEPS) for workers in settings.workers), (max(settings.workers), _MANY_SLEEPS)]
+    cases = [
+        *((workers, _SLEEPS) for workers in settings.workers),
+        (max(settings.workers), _MANY_SLEEPS),
+    ]
     walls: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     sleeps: list[float] = []
     for _ in range(min(settings.repeats, 3)):
@@ -120,9 +137,14 @@ def _costs(single: list[Timings], settings: BenchSettings, stop: StopRequest) ->
     crowd = measured_by_ranks(_CROWD, Request(_SINGLE, 9, singly=True), stop)
     costs = {
         MASTER_COST: statistics.median(crowd.master_s) / _SINGLE,
-        WORKER_COST: statistics.median(NUM_WORKERS * wall / _SINGLE for timings in single for wall in timings.wall_s),
+        WORKER_COST: statistics.median(
+            NUM_WORKERS * wall / _SINGLE for timings in single for wall in timings.wall_s
+        ),
         SLEEP_COST: max(0.0, statistics.median(asleep.wall_s) / _SLEEPS - SLEEP_S),
         PUBLISH_COST: statistics.median(one.publish_s),
         ROUND_TRIP: statistics.median(one.wall_s),
     }
-    return [Figure(name, cost, "s", "members of 100 ms", 0.1 / max(cost, 1e-9)) for name, cost in costs.items()]
+    return [
+        Figure(name, cost, "s", "members of 100 ms", 0.1 / max(cost, 1e-9))
+        for name, cost in costs.items()
+    ]

@@ -35,7 +35,9 @@ class BenchSettings:
         if self.generations < 1:
             raise UserError(f"--generations must be at least 1, got {self.generations}; use 20")
         if not self.workers or min(self.workers) < 1:
-            raise UserError(f"--workers must be numbers from 1, got {listed(self.workers) or 'none'}; use 1 3 7")
+            raise UserError(
+                f"--workers must be numbers from 1, got {listed(self.workers) or 'none'}; use 1 3 7"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Figure:
     goal: float | None = None
 
 
-def paired(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> tuple[float, float]:
+def paired(
+    ours: Callable[[], object], theirs: Callable[[], object], repeats: int
+) -> tuple[float, float]:
     """Median seconds of two functions, called in turns after one call each that does not count."""
     ours(), theirs()
     times: tuple[list[float], list[float]] = ([], [])

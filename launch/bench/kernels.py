@@ -16,7 +16,12 @@ from esengine.noise.table import create_table
 def _read(values: NDArray[np.float32]) -> np.float32:
     """A sum in four streams that the compiler may reorder: the sequential read bandwidth of one core."""
     quarter = values.size // 4
-    a, b, c, d = values[:quarter], values[quarter : 2 * quarter], values[2 * quarter : 3 * quarter], values[3 * quarter :]
+    a, b, c, d = (
+        values[:quarter],
+        values[quarter : 2 * quarter],
+        values[2 * quarter : 3 * quarter],
+        values[3 * quarter :],
+    )
     total = np.float32(0)
     for k in range(quarter):
         total += (a[k] + b[k]) + (c[k] + d[k])
@@ -24,7 +29,9 @@ def _read(values: NDArray[np.float32]) -> np.float32:
 
 
 @kernel
-def _triad(a: NDArray[np.float32], b: NDArray[np.float32], scale: np.float32, out: NDArray[np.float32]) -> None:
+def _triad(
+    a: NDArray[np.float32], b: NDArray[np.float32], scale: np.float32, out: NDArray[np.float32]
+) -> None:
     for k in range(a.size):
         out[k] = a[k] + scale * b[k]
 
@@ -40,7 +47,9 @@ def bench_kernels(settings: BenchSettings) -> list[Figure]:
     return [*figures, *_computed_noise(settings.repeats)]
 
 
-def _population_sum(table: NDArray[np.float32], size: int, members: int, where: str, repeats: int) -> list[Figure]:
+def _population_sum(
+    table: NDArray[np.float32], size: int, members: int, where: str, repeats: int
+) -> list[Figure]:
     random = np.random.default_rng(0)
     starts = random.integers(0, (table.size - size) // 16, members) * 16
     weights = random.standard_normal(members).astype(np.float32)
@@ -73,7 +82,14 @@ def _population_sum(table: NDArray[np.float32], size: int, members: int, where: 
     moved = 3 * read_bytes / theirs / 1e9  # it reads the rows, writes the batch and reads it again
     goals = (0.85, 5.0) if size >= 100_000 else (None, 15.0 if where == "in cache" else None)
     return [
-        Figure(name, gigabytes, "GB/s", f"read {bandwidth / 1e9:.1f} GB/s", gigabytes * 1e9 / bandwidth, goals[0]),
+        Figure(
+            name,
+            gigabytes,
+            "GB/s",
+            f"read {bandwidth / 1e9:.1f} GB/s",
+            gigabytes * 1e9 / bandwidth,
+            goals[0],
+        ),
         Figure(
             name,
             members / again,

@@ -27,7 +27,9 @@ def main(question: Path, answer: Path) -> None:
         began = time.perf_counter()
         list(executor.map(nothing, range(request["num_tasks"]), unordered=True))
         seconds = time.perf_counter() - began
-    answer.write_text(json.dumps({"seconds": seconds, "num_workers": int(os.environ["OMPI_COMM_WORLD_SIZE"]) - 1}))
+    answer.write_text(
+        json.dumps({"seconds": seconds, "num_workers": int(os.environ["OMPI_COMM_WORLD_SIZE"]) - 1})
+    )
 
 
 if __name__ == "__main__":

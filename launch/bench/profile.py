@@ -19,12 +19,29 @@ def bench_profile(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
     workers = available_cores()
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         run = Path(folder) / "run"
-        train = ["train", "truncation-es", "--env-id", settings.env_id, "--population-size", str(64 * workers), "--quiet"]
-        schedule = ["--generations", str(settings.generations), "--eval-every", "5", "--checkpoint-every", "5"]
+        train = [
+            "train",
+            "truncation-es",
+            "--env-id",
+            settings.env_id,
+            "--population-size",
+            str(64 * workers),
+            "--quiet",
+        ]
+        schedule = [
+            "--generations",
+            str(settings.generations),
+            "--eval-every",
+            "5",
+            "--checkpoint-every",
+            "5",
+        ]
         run_ranks(workers, [*train, *schedule, "--run-dir", str(run)], stop)
         if not (run / "done.json").exists():
             raise WorkerError(f"the run on {settings.env_id} did not end; see its messages above")
-        rows = [json.loads(line)["machine"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+        rows = [
+            json.loads(line)["machine"] for line in (run / "metrics.jsonl").read_text().splitlines()
+        ]
     return figures_of(rows, workers)
 
 
@@ -36,9 +53,18 @@ def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:
         for part, value in row["seconds"].items():
             seconds[part] = seconds.get(part, 0.0) + value
     evaluate = seconds.pop("evaluate")
-    rollouts = sum(row["busy_share"] * (row["seconds"]["evaluate"] + row["seconds"]["publish"]) for row in rows)
-    shares = {"rollouts": min(rollouts, evaluate), "waiting": max(0.0, evaluate - rollouts), **seconds}
+    rollouts = sum(
+        row["busy_share"] * (row["seconds"]["evaluate"] + row["seconds"]["publish"]) for row in rows
+    )
+    shares = {
+        "rollouts": min(rollouts, evaluate),
+        "waiting": max(0.0, evaluate - rollouts),
+        **seconds,
+    }
     shares["other"] = max(0.0, wall_s - sum(shares.values()))
     total = sum(shares.values())
     against = f"{wall_s:.2f} s with {workers} workers"
-    return [Figure(part, share / total, "of the time", against, share / total) for part, share in shares.items()]
+    return [
+        Figure(part, share / total, "of the time", against, share / total)
+        for part, share in shares.items()
+    ]

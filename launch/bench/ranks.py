@@ -138,14 +138,18 @@ def measured_by_ranks(workers: int, request: Request, stop: StopRequest) -> Timi
     return Timings(**{field.name: answer[field.name] for field in fields(Timings)})
 
 
-def answered_by_ranks(workers: int, module: str, request: dict[str, Any], stop: StopRequest, *before: str) -> dict[str, Any]:
+def answered_by_ranks(
+    workers: int, module: str, request: dict[str, Any], stop: StopRequest, *before: str
+) -> dict[str, Any]:
     """What the master rank of a program answers to a request; ``before`` stands before the two files' names."""
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
         question.write_text(json.dumps(request))
         run_ranks(workers, [*before, str(question), str(answer)], stop, module=module)
         if not answer.exists():
-            raise WorkerError(f"the {workers + 1} ranks of {module} ended without an answer; see their messages above")
+            raise WorkerError(
+                f"the {workers + 1} ranks of {module} ended without an answer; see their messages above"
+            )
         found: dict[str, Any] = json.loads(answer.read_text())
         return found
 
@@ -155,7 +159,11 @@ def main(question: Path, answer: Path) -> None:
     request = Request(**json.loads(question.read_text()))
     world = World()
     problem = _problem(request)
-    desk = world.agree(lambda: open_desk(world, problem, 0, table_log2(None, problem.dimension, request.population_size)))
+    desk = world.agree(
+        lambda: open_desk(
+            world, problem, 0, table_log2(None, problem.dimension, request.population_size)
+        )
+    )
     rules = FaultRules(member_timeout=_NO_TIMEOUT_S if request.singly else None)
     with desk:
         if not world.is_master:
@@ -168,7 +176,9 @@ def main(question: Path, answer: Path) -> None:
 
 def _problem(request: Request) -> Problem:
     if request.env_id is None:
-        return SleepingMembers(draw_lengths(request.lengths, request.mean_s, request.population_size))
+        return SleepingMembers(
+            draw_lengths(request.lengths, request.mean_s, request.population_size)
+        )
     spec = EnvironmentSpec(request.env_id)
     env = spec.make()
     observations, action = describe(env)

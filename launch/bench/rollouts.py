@@ -24,7 +24,9 @@ def bench_rollouts(settings: BenchSettings) -> list[Figure]:
         observations, action = describe(env)
         env.close()
         policy = PolicySpec(observations.dim, action, (32, 32))
-        parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(np.float32)
+        parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(
+            np.float32
+        )
         mean = np.zeros(observations.dim, np.float32)
         actor = Actor(policy, parameters, mean, np.ones_like(mean))
         figures += _rollout_figures(spec, actor, settings.repeats)
@@ -33,7 +35,9 @@ def bench_rollouts(settings: BenchSettings) -> list[Figure]:
 
 def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[Figure]:
     observations, _ = describe(spec.make())
-    simulator, stepped = (make_simulator(spec, observations, backend) for backend in ("auto", "gymnasium"))
+    simulator, stepped = (
+        make_simulator(spec, observations, backend) for backend in ("auto", "gymnasium")
+    )
     moments = np.zeros(1 + 2 * observations.dim)
     together = isinstance(simulator, BatchSimulator)
     num_episodes = max(64 if together else 1, 2000 // simulator.run(actor, 0).num_steps)
@@ -43,7 +47,10 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
 
     def ours() -> int:
         if isinstance(simulator, BatchSimulator):
-            rows, seeds = np.tile(actor.parameters, (num_episodes, 1)), np.arange(num_episodes, dtype=np.uint64)[:, None]
+            rows, seeds = (
+                np.tile(actor.parameters, (num_episodes, 1)),
+                np.arange(num_episodes, dtype=np.uint64)[:, None],
+            )
             return int(simulator.run_members(actor, rows, seeds, moments)[1].sum())
         return steps(lambda seed: simulator.run(actor, seed, moments).num_steps)
 
@@ -61,7 +68,16 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
     if hasattr(plain.env.unwrapped, "frame_skip"):
         replay = Replay(plain, num_episodes)
         mine, theirs = paired(ours, replay.physics, repeats)
-        figures.append(Figure(name, count / mine, "steps/s", f"raw mj_step {count / theirs:,.0f}", theirs / mine, 0.9))
+        figures.append(
+            Figure(
+                name,
+                count / mine,
+                "steps/s",
+                f"raw mj_step {count / theirs:,.0f}",
+                theirs / mine,
+                0.9,
+            )
+        )
         mine, theirs = paired(through_gymnasium, replay.physics, repeats)
         against, name = f"raw mj_step {count / theirs:,.0f}", f"{spec.env_id} stepped"
         figures.append(Figure(name, count / mine, "steps/s", against, theirs / mine))

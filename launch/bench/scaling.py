@@ -17,7 +17,9 @@ def bench_scaling(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
     cores = available_cores()
     counts = [workers for workers in (1, 2, 4, 8, 16, 32, 64, 128) if workers < cores] + [cores]
     population_size = _MEMBERS * cores
-    walls: dict[tuple[str, int], list[float]] = {(kind, workers): [] for kind in ("strong", "weak") for workers in counts}
+    walls: dict[tuple[str, int], list[float]] = {
+        (kind, workers): [] for kind in ("strong", "weak") for workers in counts
+    }
     for _ in range(settings.repeats):
         for (kind, workers), found in walls.items():
             members = population_size if kind == "strong" else _MEMBERS * workers

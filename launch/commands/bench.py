@@ -5,7 +5,7 @@ from __future__ import annotations
 from esengine.errors import listed
 from esengine.launch.bench.command import SUBJECTS, bench
 from esengine.launch.bench.figures import BenchSettings
-from esengine.launch.commands.parsing import parse
+from esengine.launch.settings.flags import parse
 from esengine.ranks.signals import StopRequest
 
 

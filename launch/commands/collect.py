@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from esengine.launch.commands.parsing import parse
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_command
+from esengine.launch.settings.flags import parse
 from esengine.ranks.signals import StopRequest
 
 

@@ -13,8 +13,8 @@ import tyro
 from esengine.demonstrations import files as file_layout
 from esengine.demonstrations.files import load_demonstrations, save_demonstrations
 from esengine.errors import UserError
-from esengine.launch.commands.parsing import parse
 from esengine.launch.demonstrations.summary import describe_demonstrations, table
+from esengine.launch.settings.flags import parse
 from esengine.ranks.signals import StopRequest
 
 
@@ -56,14 +56,20 @@ def command(argv: list[str], stop: StopRequest) -> int:
     elif argv[0] == "convert":
         _convert(parse(ConvertSettings, argv[1:], "esengine demos convert"))
     else:
-        raise UserError(f"esengine demos must be followed by inspect or convert, got {argv[0]!r}; see esengine demos --help")
+        raise UserError(
+            f"esengine demos must be followed by inspect or convert, got {argv[0]!r}; see esengine demos --help"
+        )
     return 0
 
 
 def _inspect(settings: InspectSettings) -> None:
     if settings.json is not None and not os.access(settings.json.parent, os.W_OK):
-        raise UserError(f"--json must lie in a folder that can be written, got {settings.json}; make the folder first")
-    description = describe_demonstrations(load_demonstrations(settings.files, settings.trust_modules))
+        raise UserError(
+            f"--json must lie in a folder that can be written, got {settings.json}; make the folder first"
+        )
+    description = describe_demonstrations(
+        load_demonstrations(settings.files, settings.trust_modules)
+    )
     print(table(description))
     if settings.json is not None:
         settings.json.write_text(json.dumps(description, indent=1) + "\n")
@@ -74,4 +80,6 @@ def _convert(settings: ConvertSettings) -> None:
     if settings.trajectories is not None:
         demonstrations = demonstrations.choose(settings.trajectories, settings.seed)
     save_demonstrations(settings.out, demonstrations)
-    print(f"{len(demonstrations.trajectories)} trajectories of {demonstrations.num_steps} steps in {settings.out}")
+    print(
+        f"{len(demonstrations.trajectories)} trajectories of {demonstrations.num_steps} steps in {settings.out}"
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from esengine.launch.commands.parsing import parse_with_argument
 from esengine.launch.results.evaluation import EvaluateSettings, evaluate_command
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
     """Evaluate the policy; returns the exit status. Raises UserError for a file that holds none."""
     about = "A run directory or a policy file."
-    policy, settings = parse_with_argument(EvaluateSettings, argv, "esengine evaluate", "policy", about)
+    policy, settings = parse_with_argument(
+        EvaluateSettings, argv, "esengine evaluate", "policy", about
+    )
     return evaluate_command(policy, settings, stop)

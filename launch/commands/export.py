@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from esengine.launch.commands.parsing import parse_with_argument
 from esengine.launch.results.exporting.export import ExportSettings, export
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks.signals import StopRequest
 
 

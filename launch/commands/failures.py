@@ -11,10 +11,10 @@ from typing import Annotated
 import tyro
 
 from esengine.errors import UserError
-from esengine.launch.commands.parsing import parse
 from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.results.failure_clusters import as_json, cluster_failures, report
 from esengine.launch.runs.outcomes import DONE
+from esengine.launch.settings.flags import parse
 from esengine.ranks.signals import StopRequest
 
 
@@ -47,11 +47,17 @@ class FailuresSettings:
         """Raises UserError for settings that tell nothing."""
         for name in ("episodes", "worst", "clusters", "window"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name} must be at least 1, got {getattr(self, name)}; use 1 or more")
+                raise UserError(
+                    f"--{name} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                )
         if self.worst > self.episodes:
-            raise UserError(f"--worst must be at most --episodes {self.episodes}, got {self.worst}; use fewer")
+            raise UserError(
+                f"--worst must be at most --episodes {self.episodes}, got {self.worst}; use fewer"
+            )
         if self.json is not None and not os.access(self.json.parent, os.W_OK):
-            raise UserError(f"--json must lie in a folder that can be written, got {self.json}; make the folder first")
+            raise UserError(
+                f"--json must lie in a folder that can be written, got {self.json}; make the folder first"
+            )
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
@@ -66,8 +72,17 @@ def command(argv: list[str], stop: StopRequest) -> int:
         ranks=settings.ranks,
         trust_modules=settings.trust_modules,
     )
-    flags = ["--policy", str(settings.policy), "--episodes", str(settings.episodes), "--seed", str(settings.seed)]
-    demonstrations = collected(how, flags + (["--rules", *settings.rules] if settings.rules else []), stop)
+    flags = [
+        "--policy",
+        str(settings.policy),
+        "--episodes",
+        str(settings.episodes),
+        "--seed",
+        str(settings.seed),
+    ]
+    demonstrations = collected(
+        how, flags + (["--rules", *settings.rules] if settings.rules else []), stop
+    )
     if demonstrations is None:
         return DONE
     trajectories = list(demonstrations.trajectories)

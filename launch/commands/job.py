@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esengine.launch.commands.parsing import parse, split_at_dashes
+from esengine.launch.settings.flags import parse, split_at_dashes
 from esengine.launch.slurm.supervisor import JobSettings, supervise
 from esengine.ranks.signals import StopRequest
 

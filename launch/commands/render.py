@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from esengine.launch.commands.parsing import parse_with_argument
 from esengine.launch.results.rendering import RenderSettings, render
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks.signals import StopRequest
 
 
@@ -13,7 +13,11 @@ def command(argv: list[str], stop: StopRequest) -> int:
     policy, settings = parse_with_argument(RenderSettings, argv, "esengine render", "policy", about)
     film = render(policy, settings)
     for number, (episode, was_cut) in enumerate(zip(film.episodes, film.cut, strict=True)):
-        length = f"its first {episode.num_steps} steps, where --seconds cut it" if was_cut else f"{episode.num_steps} steps"
+        length = (
+            f"its first {episode.num_steps} steps, where --seconds cut it"
+            if was_cut
+            else f"{episode.num_steps} steps"
+        )
         print(f"episode {number}: return {episode.episode_return:.2f} in {length}")
     print(f"{len(film.frames)} frames in {settings.out}")
     return 0

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from esengine.launch.commands.parsing import parse
-from esengine.launch.replay import replay
+from esengine.launch.settings.flags import parse
+from esengine.launch.training.replay import replay
 from esengine.ranks.signals import StopRequest
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esengine.launch.commands.parsing import parse_with_argument
 from esengine.launch.results.reward_distance import RewardsSettings, distances
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
     """Print every pair's distance; returns the exit status. Raises UserError for what cannot be compared."""
     about = "Reward files, or run directories that have one."
-    paths, settings = parse_with_argument(RewardsSettings, argv, "esengine rewards", "rewards", about, of=tuple[Path, ...])
+    paths, settings = parse_with_argument(
+        RewardsSettings, argv, "esengine rewards", "rewards", about, of=tuple[Path, ...]
+    )
     for first, second, distance in distances(paths, settings):
         print(f"{distance:.4f}  {first}  {second}")
     return 0

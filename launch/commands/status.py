@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from esengine.launch.commands.parsing import parse
+from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.overview import show_status
 from esengine.ranks.signals import StopRequest
 

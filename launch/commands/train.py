@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import fields, make_dataclass
-from typing import Any, TypeVar
-
-from esengine.algorithms.strategy import Settings
-from esengine.errors import UserError, listed
-from esengine.launch.commands.parsing import parse
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.methods import METHODS, defaults_of, settings_of
-from esengine.launch.recorded_settings import settings_from
-from esengine.launch.start import start
+from esengine.errors import listed
+from esengine.launch.settings.methods import METHODS
+from esengine.launch.settings.parse_train import parse_train
+from esengine.launch.training.start_and_resume import start
 from esengine.ranks.signals import StopRequest
-from esengine.user_code import check_trusted
-
-T = TypeVar("T")
-
-_MOST_BYTES = 1 << 20
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
@@ -30,96 +18,3 @@ def command(argv: list[str], stop: StopRequest) -> int:
         )
         return 0 if argv else 2
     return start(parse_train(argv), stop)
-
-
-def parse_train(argv: list[str]) -> RunConfig:
-    """The settings that the words after ``esengine train`` say. Raises UserError for some that no run can have."""
-    if not argv:
-        raise UserError(f"train must be followed by a method, one of {listed(METHODS)}, got nothing; see esengine train --help")
-    method, rest = _method(argv)
-    settings = settings_of(method)
-    _check_names(method, settings)
-    rest, values = _without_config_file(rest)
-    kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
-    default = kind(*_defaults(method, values))
-    parsed: Any = parse(kind, rest, f"esengine train {method}", default, settings.__doc__)
-    config = RunConfig(method, parsed.train, parsed.search)
-    if not parsed.train.trust_modules:
-        from_file = RunConfig(method, default.train, default.search).modules
-        check_trusted("--config", *(name for name in config.modules if name in from_file and name != method))
-    return config
-
-
-def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
-    """The settings that a TOML file gives, others at their defaults. Raises UserError."""
-    return _defaults(method, _read_toml(name))
-
-
-def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSettings]:
-    if "trust_modules" in values:
-        raise UserError("--trust-modules must be given on the command line, got it from the file of --config; drop it there")
-    settings, rest = settings_of(method), dict(values)
-    taken = _take(settings, rest), _take(TrainSettings, rest := defaults_of(method) | rest)
-    if rest:
-        raise UserError(
-            f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see esengine train {method} --help"
-        )
-    return taken
-
-
-def _method(argv: list[str]) -> tuple[str, list[str]]:
-    """The method and the other arguments; a user's own strategy is named by ``--strategy``, or as a method is."""
-    for index, argument in enumerate(argv):
-        flag, separator, name = argument.partition("=")
-        if flag != "--strategy":
-            continue
-        rest = argv[:index] + argv[index + (1 if separator else 2) :]
-        name = name if separator else "".join(argv[index + 1 : index + 2])
-        if ":" not in name:
-            raise UserError(f"--strategy must be module:Class, got {name!r}; for example mypackage.search:HillClimb")
-        if rest and not rest[0].startswith("-"):
-            raise UserError(f"a run has one method, got {rest[0]} and --strategy {name}; drop one of them")
-        return name, rest
-    return argv[0], argv[1:]
-
-
-def _check_names(method: str, settings: type[Any]) -> None:
-    """Raises UserError where a user's settings take the name of a flag that every method has."""
-    shared = {field.name for field in fields(TrainSettings)}
-    taken = sorted(shared & {field.name for field in fields(settings)})
-    if taken:
-        raise UserError(f"settings of {method} must have names of their own, got {listed(taken)}; rename them")
-
-
-def _without_config_file(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``--config FILE`` out of the arguments and read the file."""
-    rest = list(argv)
-    for index, argument in enumerate(argv):
-        if argument == "--config" or argument.startswith("--config="):
-            name = argument.partition("=")[2] or (argv[index + 1] if index + 1 < len(argv) else "")
-            del rest[index : index + (1 if "=" in argument else 2)]
-            return rest, _read_toml(name)
-    return rest, {}
-
-
-def _read_toml(name: str) -> dict[str, Any]:
-    """The values of a TOML file, which may be a pipe, keys with underscores. Raises UserError."""
-    try:
-        with open(name, "rb") as file:
-            image = file.read(_MOST_BYTES + 1)
-        if len(image) > _MOST_BYTES:
-            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-        found = tomllib.loads(image.decode())
-    except (OSError, ValueError) as error:
-        raise UserError(f"--config must be a readable TOML file, got {name!r}: {error}") from error
-    except RecursionError:
-        raise UserError(f"--config must be a readable TOML file, got {name!r}: it is nested too deeply") from None
-    values = {key.replace("-", "_"): value for key, value in found.items()}
-    if len(values) < len(found):
-        raise UserError(f"--config must give each flag once, got one with a hyphen and with an underscore in {name!r}")
-    return values
-
-
-def _take(kind: type[T], values: dict[str, Any]) -> T:
-    """The settings with the file's values, which are taken out of ``values``."""
-    return settings_from(kind, {field.name: values.pop(field.name) for field in fields(kind) if field.name in values})  # type: ignore[arg-type]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from esengine.launch.commands.parsing import parse_with_argument
-from esengine.launch.watching import WatchSettings, watch
+from esengine.launch.settings.flags import parse_with_argument
+from esengine.launch.terminal.watch import WatchSettings, watch
 from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
     """Show the run; returns its exit status. Raises UserError for a folder that is no run."""
-    run, settings = parse_with_argument(WatchSettings, argv, "esengine watch", "run", "The run directory.")
+    run, settings = parse_with_argument(
+        WatchSettings, argv, "esengine watch", "run", "The run directory."
+    )
     return watch(run, settings, stop)

@@ -17,10 +17,15 @@ from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import RanksFailed, UserError
-from esengine.launch.config import env_arguments
 from esengine.launch.mpirun.local_ranks import find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.launch.planners import PlannerName, check_planner, load_planner, load_skill_planner
 from esengine.launch.runs.outcomes import DONE, FAILED
+from esengine.launch.settings.config import env_arguments
+from esengine.launch.settings.planners import (
+    PlannerName,
+    check_planner,
+    load_planner,
+    load_skill_planner,
+)
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
@@ -78,7 +83,11 @@ class CollectSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that collect nothing."""
-        given = [name for name in ("policy", "expert", "planner", "skills") if getattr(self, name) not in (None, ())]
+        given = [
+            name
+            for name in ("policy", "expert", "planner", "skills")
+            if getattr(self, name) not in (None, ())
+        ]
         if len(given) > 1 or not (given or self.rules):
             named = " and ".join(f"--{name}" for name in given) or "none"
             raise UserError(
@@ -89,7 +98,9 @@ class CollectSettings:
         else:
             check_planner(self.planner, self.planner_arg)
         if self.env_id is None and self.policy is None:
-            raise UserError("--expert, --planner and --rules need --env-id, got none; for example --env-id Pendulum-v1")
+            raise UserError(
+                "--expert, --planner and --rules need --env-id, got none; for example --env-id Pendulum-v1"
+            )
         if self.policy is not None and (self.env_id is not None or self.env_arg):
             raise UserError(
                 "--env-id and --env-arg belong to --expert, --planner and --rules, got --policy, whose file names them; "
@@ -98,7 +109,9 @@ class CollectSettings:
         for name, least in (("episodes", 1), ("seed", 0), ("max_episode_steps", 1), ("ranks", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+                )
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise UserError(f"--noise must not be negative, got {self.noise}; 0 adds none")
         check_target(self.out)
@@ -132,7 +145,9 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
     return DONE
 
 
-def collected(settings: CollectSettings, argv: list[str], stop: StopRequest) -> Demonstrations | None:
+def collected(
+    settings: CollectSettings, argv: list[str], stop: StopRequest
+) -> Demonstrations | None:
     """What the settings collect, on the ranks of this launch or on local ones; None on workers.
 
     Args:
@@ -165,7 +180,9 @@ def _collect_on_local_ranks(argv: list[str], ranks: int, stop: StopRequest) -> D
         return load_demonstrations([file], trust_modules=True)
 
 
-def collect_on(world: World, settings: CollectSettings, stop: StopRequest | None = None) -> Demonstrations | None:
+def collect_on(
+    world: World, settings: CollectSettings, stop: StopRequest | None = None
+) -> Demonstrations | None:
     """Collect on all ranks; None on workers.
 
     Raises:
@@ -189,18 +206,30 @@ def _collect(pool: Pool, problem: RecordingProblem, settings: CollectSettings) -
     kept, number = list[Trajectory](), 0
     while len(kept) < settings.episodes:
         recorded = _record(pool, problem, settings, Acting(1.0, noise), number)
-        kept += [one.trajectory for one in recorded if least is None or one.trajectory.episode_return >= least]
+        kept += [
+            one.trajectory
+            for one in recorded
+            if least is None or one.trajectory.episode_return >= least
+        ]
         number += 1
         if number == _MOST_ROUNDS and not kept:
             best = max(one.trajectory.episode_return for one in recorded)
-            raise UserError(f"--min-return must be within the expert's reach, got {least}; its last episodes reached {best:g}")
+            raise UserError(
+                f"--min-return must be within the expert's reach, got {least}; its last episodes reached {best:g}"
+            )
     return Demonstrations(problem.environment, action, tuple(kept[: settings.episodes]))
 
 
-def _record(pool: Pool, problem: RecordingProblem, settings: CollectSettings, acting: Acting, number: int) -> list[Recorded]:
+def _record(
+    pool: Pool, problem: RecordingProblem, settings: CollectSettings, acting: Acting, number: int
+) -> list[Recorded]:
     """A round of episodes, divided over the ranks; or each plan's candidates, where there are more workers than episodes."""
     workers = pool.world.size - 1
-    if isinstance(problem, PlanningProblem) and _shares_plans(settings) and workers > settings.episodes:
+    if (
+        isinstance(problem, PlanningProblem)
+        and _shares_plans(settings)
+        and workers > settings.episodes
+    ):
         assert problem.dynamics is not None
         problem.expert = _expert(settings, None, PooledDynamics(problem.dynamics, pool))
         return problem.record_here(pool, acting, settings.episodes, settings.seed, number)
@@ -224,12 +253,21 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
     environment = _environment(settings, policy)
     env = environment.make()
     observations, action = describe(env)
-    dynamics = make_dynamics(environment) if settings.planner is not None or settings.skills else None
+    dynamics = (
+        make_dynamics(environment) if settings.planner is not None or settings.skills else None
+    )
     expert = _expert(settings, policy, dynamics)
     if settings.noise and action.kind != "box":
-        raise UserError(f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out")
-    if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (observations.dim, action):
-        raise UserError(f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that wrote it")
+        raise UserError(
+            f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out"
+        )
+    if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (
+        observations.dim,
+        action,
+    ):
+        raise UserError(
+            f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that wrote it"
+        )
     env.close()
     return PlanningProblem(
         environment,
@@ -237,7 +275,8 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
         PolicySpec(observations.dim, action),
         settings.seed,
         normalize_observations=False,
-        max_episode_steps=settings.max_episode_steps or (None if policy is None else policy.max_episode_steps),
+        max_episode_steps=settings.max_episode_steps
+        or (None if policy is None else policy.max_episode_steps),
         fresh_env=settings.fresh_env or (policy is not None and policy.fresh_env),
         expert=expert,
         dynamics=dynamics,
@@ -282,8 +321,13 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
         )
     policies = [load_policy(path) for path in settings.skills]
     for path, policy in zip(settings.skills, policies, strict=True):
-        if (policy.spec.observation_dim, policy.spec.action) != (observations.dim, action) or policy.spec.components:
+        if (policy.spec.observation_dim, policy.spec.action) != (
+            observations.dim,
+            action,
+        ) or policy.spec.components:
             raise UserError(
                 f"--skills must fit {spec.env_id}, got {path} of {policy.environment.env_id}; use one of these spaces"
             )
-    return SkillExpert(load_skill_planner(settings.planner_arg), dynamics, [policy.actor() for policy in policies])
+    return SkillExpert(
+        load_skill_planner(settings.planner_arg), dynamics, [policy.actor() for policy in policies]
+    )

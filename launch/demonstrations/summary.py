@@ -43,12 +43,19 @@ def table(description: dict[str, Any]) -> str:
     ]
     rows = [("return", description["return"]), ("length", description["length"])]
     for name in ("observations", "actions"):
-        rows += [(f"{name[:-1]} {index}", summary) for index, summary in enumerate(description[name])]
+        rows += [
+            (f"{name[:-1]} {index}", summary) for index, summary in enumerate(description[name])
+        ]
     lines += [
-        f"  {name:<16}" + "".join(f"{summary[key]:>12.5g}" for key in ("mean", "std", "least", "most"))
+        f"  {name:<16}"
+        + "".join(f"{summary[key]:>12.5g}" for key in ("mean", "std", "least", "most"))
         for name, summary in rows
     ]
-    lines += ["", *(f"  note: {remark}" for remark in description["remarks"])] if description["remarks"] else []
+    lines += (
+        ["", *(f"  note: {remark}" for remark in description["remarks"])]
+        if description["remarks"]
+        else []
+    )
     return "\n".join(lines)
 
 
@@ -69,12 +76,16 @@ def _remarks(demonstrations: Demonstrations, seen: Any, acted: Any) -> Any:
     if not acted.size:
         yield "no step is labelled"
     if action.kind == "box" and acted.size:
-        at_bounds = np.mean((acted <= np.array(action.low)) | (acted >= np.array(action.high)), axis=0)
+        at_bounds = np.mean(
+            (acted <= np.array(action.low)) | (acted >= np.array(action.high)), axis=0
+        )
         for index in np.flatnonzero(at_bounds > 0.5):
             yield f"action {index} lies on its bounds in {at_bounds[index]:.0%} of the steps"
     images = [trajectory.observations.tobytes() for trajectory in trajectories]
     if len(set(images)) < len(images):
         yield f"{len(images) - len(set(images))} trajectories repeat another one"
-    unended = sum(not (trajectory.terminated or trajectory.truncated) for trajectory in trajectories)
+    unended = sum(
+        not (trajectory.terminated or trajectory.truncated) for trajectory in trajectories
+    )
     if unended:
         yield f"{unended} trajectories neither terminated nor were truncated"

@@ -8,7 +8,11 @@ from threading import Thread
 from typing import IO
 
 _RULE = b"-" * 74
-_BEGINNINGS = (b" noticed that process rank ", b" has exited due to process rank ", b"MPI_ABORT was invoked on rank ")
+_BEGINNINGS = (
+    b" noticed that process rank ",
+    b" has exited due to process rank ",
+    b"MPI_ABORT was invoked on rank ",
+)
 _ALONE = (
     b"LAUNCHER JOB OBJECT NOT FOUND",  # said after a replacement was started
     b"Abort is in progress...hit ctrl-c again to forcibly terminate",  # by the guards of several ranks that end at once

@@ -35,7 +35,10 @@ _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 _EARLY_PATIENCE_S = 5.0  # the same while there is nothing to save
 
-_THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+_THREADS = {
+    name: "1"
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
 _OPEN_MPI = {
     "OMPI_MCA_btl": "^ofi",  # probing libfabric costs a second, and one machine needs none
     "OMPI_MCA_mtl": "^ofi",
@@ -52,7 +55,11 @@ def find_mpirun() -> str:
     """
     named = os.environ.get(MPIRUN_VARIABLE)
     beside = Path(sys.prefix) / "bin" / "mpirun"
-    found = shutil.which(named) if named else (str(beside) if beside.exists() else shutil.which("mpirun"))
+    found = (
+        shutil.which(named)
+        if named
+        else (str(beside) if beside.exists() else shutil.which("mpirun"))
+    )
     if found is None:
         what = f"{MPIRUN_VARIABLE}={named} does not exist" if named else "none was found"
         raise UserError(
@@ -73,7 +80,11 @@ def launched_by_us() -> bool:
 
 
 def run_ranks(
-    ranks: int, arguments: list[str], stop: StopRequest, poll: Callable[[], None] | None = None, module: str = "esengine"
+    ranks: int,
+    arguments: list[str],
+    stop: StopRequest,
+    poll: Callable[[], None] | None = None,
+    module: str = "esengine",
 ) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
 
@@ -94,7 +105,15 @@ def run_ranks(
     """
     mpirun = find_mpirun()
     with _session_folder() as folder:
-        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), sys.executable, "-P", "-m", module, *arguments]
+        command = [
+            mpirun,
+            *options_of_mpirun(mpirun, ranks + 1),
+            sys.executable,
+            "-P",
+            "-m",
+            module,
+            *arguments,
+        ]
         for _ in range(_MOST_STARTS):
             for mark in (DIED_EARLY, _STATUS):
                 (folder / mark).unlink(missing_ok=True)
@@ -112,10 +131,16 @@ def leave_status(status: int) -> None:
         Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
 
 
-def _run_command(command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None) -> int:
+def _run_command(
+    command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None
+) -> int:
     environment = environment_of_ranks(folder)
-    stderr = subprocess.PIPE if survives_deaths(command[0]) else None  # else mpirun's words on who died are all that there is
-    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_prepare_child, stderr=stderr)
+    stderr = (
+        subprocess.PIPE if survives_deaths(command[0]) else None
+    )  # else mpirun's words on who died are all that there is
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, preexec_fn=_prepare_child, stderr=stderr
+    )
     relay = None if process.stderr is None else Relay(process.stderr)
     try:
         while process.poll() is None and not stop:
@@ -160,7 +185,9 @@ def _session_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f".{shared_folder.PREFIX}", dir=ROOT))
     alive = shared_folder.join(folder)
     try:
-        folder = folder.rename(folder.with_name(folder.name[1:]))  # it has its name once it is locked
+        folder = folder.rename(
+            folder.with_name(folder.name[1:])
+        )  # it has its name once it is locked
         yield folder
     finally:
         os.close(alive)
@@ -169,7 +196,9 @@ def _session_folder() -> Iterator[Path]:
 
 def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
     """Options for ranks of this machine, or of this Slurm job; other MPIs than Open MPI get only their number."""
-    version = subprocess.run([mpirun, "--version"], capture_output=True, text=True, errors="replace", check=False)
+    version = subprocess.run(
+        [mpirun, "--version"], capture_output=True, text=True, errors="replace", check=False
+    )
     allocation = Allocation.current()
     if version.stdout.startswith("slurm"):
         return ["--mpi=pmix", "--kill-on-bad-exit=1", "-n", str(num_ranks)]
@@ -177,7 +206,15 @@ def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
         return ["-n", str(num_ranks)]
     tolerant = ["--with-ft", "ulfm"] if survives_deaths(mpirun) else []
     if _bound() and allocation is not None:
-        return [*tolerant, "--bind-to", "core", "--map-by", f"slot:PE={allocation.cpus_per_task}", "-n", str(num_ranks)]
+        return [
+            *tolerant,
+            "--bind-to",
+            "core",
+            "--map-by",
+            f"slot:PE={allocation.cpus_per_task}",
+            "-n",
+            str(num_ranks),
+        ]
     return [*tolerant, "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks)]
 
 
@@ -187,7 +224,9 @@ def survives_deaths(mpirun: str) -> bool:
     info = shutil.which("ompi_info", path=os.path.dirname(mpirun))
     if info is None:
         return False
-    text = subprocess.run([info], capture_output=True, text=True, errors="replace", check=False).stdout
+    text = subprocess.run(
+        [info], capture_output=True, text=True, errors="replace", check=False
+    ).stdout
     return any("Fault Tolerance support: yes" in line for line in text.splitlines())
 
 
@@ -214,7 +253,9 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
         environment.setdefault(name, value)
     if folder is not None:
         environment[FOLDER_VARIABLE] = str(folder)
-        environment.setdefault("OMPI_MCA_btl_sm_backing_directory", str(folder))  # removed with it, however ranks end
+        environment.setdefault(
+            "OMPI_MCA_btl_sm_backing_directory", str(folder)
+        )  # removed with it, however ranks end
         # where no killed mpirun that had the same process id left its files, over which this one would fail
         environment.setdefault("PRTE_MCA_prte_local_tmpdir_base", str(folder))
     if os.geteuid() == 0:

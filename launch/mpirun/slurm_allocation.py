@@ -33,8 +33,17 @@ class Allocation:
         if job is None:
             return None
         nodes = _number(variables, "SLURM_JOB_NUM_NODES", 1)
-        cores, restarts = _number(variables, "SLURM_CPUS_PER_TASK", 1), _number(variables, "SLURM_RESTART_COUNT", 0)
-        return cls(job, nodes, count_tasks(variables.get("SLURM_TASKS_PER_NODE", "")) or nodes, cores, restarts)
+        cores, restarts = (
+            _number(variables, "SLURM_CPUS_PER_TASK", 1),
+            _number(variables, "SLURM_RESTART_COUNT", 0),
+        )
+        return cls(
+            job,
+            nodes,
+            count_tasks(variables.get("SLURM_TASKS_PER_NODE", "")) or nodes,
+            cores,
+            restarts,
+        )
 
 
 def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
@@ -49,7 +58,9 @@ def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
 
 def count_tasks(text: str) -> int:
     """The sum of Slurm's tasks a node, such as ``4(x2),3`` for two nodes of 4 and one of 3."""
-    return sum(int(tasks) * int(times or 1) for tasks, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text))
+    return sum(
+        int(tasks) * int(times or 1) for tasks, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    )
 
 
 def _number(variables: Mapping[str, str], name: str, default: int) -> int:

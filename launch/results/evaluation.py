@@ -16,7 +16,13 @@ from esengine.candidates import PolicyEpisodes
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.errors import RanksFailed, UserError, WorkerError
-from esengine.launch.mpirun.local_ranks import default_ranks, find_mpirun, launched_by_us, must_launch, run_ranks
+from esengine.launch.mpirun.local_ranks import (
+    default_ranks,
+    find_mpirun,
+    launched_by_us,
+    must_launch,
+    run_ranks,
+)
 from esengine.launch.runs.outcomes import DONE, FAILED
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool
@@ -51,9 +57,13 @@ class EvaluateSettings:
         """Raises UserError for values that no evaluation can have."""
         for name, least in (("episodes", 1), ("seed", 0)):
             if getattr(self, name) < least:
-                raise UserError(f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more")
+                raise UserError(
+                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more"
+                )
         if self.json is not None and not os.access(self.json.parent, os.W_OK):
-            raise UserError(f"--json must lie in a folder that can be written, got {self.json}; make the folder first")
+            raise UserError(
+                f"--json must lie in a folder that can be written, got {self.json}; make the folder first"
+            )
         if self.ranks is not None and self.ranks < 1:
             raise UserError(f"--ranks must be at least 1, got {self.ranks}; use 1 or more")
 
@@ -106,7 +116,8 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
     if not launched_by_us():
         print(
             f"mean return {evaluation.mean_return:.4f}, standard error {evaluation.standard_error:.4f}, "
-            f"over {len(evaluation.returns)} episodes" + (f"; {evaluation.failed} failed" if evaluation.failed else ""),
+            f"over {len(evaluation.returns)} episodes"
+            + (f"; {evaluation.failed} failed" if evaluation.failed else ""),
             flush=True,
         )
     if settings.json is not None:
@@ -114,23 +125,33 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
     return DONE
 
 
-def _evaluate_on_local_ranks(path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest) -> Evaluation:
+def _evaluate_on_local_ranks(
+    path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest
+) -> Evaluation:
     """The evaluation that local ranks made. Raises RanksFailed."""
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / "evaluation.json"
         arguments = ["evaluate", str(path.resolve()), "--trust-modules", "--json", str(file)]
         if settings.rules:
             arguments += ["--rules", *settings.rules]
-        status = run_ranks(ranks, [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)], stop)
+        status = run_ranks(
+            ranks,
+            [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)],
+            stop,
+        )
         if not file.exists():
             raise RanksFailed(status or FAILED)
         record = json.loads(file.read_text())
         return Evaluation(tuple(record["returns"]), record.get("failed_episodes", 0))
 
 
-def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None) -> Evaluation | None:
+def evaluate_on(
+    world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None
+) -> Evaluation | None:
     """Evaluate a policy on all ranks; None on workers."""
-    problem, parameters = world.agree(lambda: policy_problem(path, settings.seed, settings.trust_modules, settings.rules))
+    problem, parameters = world.agree(
+        lambda: policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
+    )
     desk = open_desk(world, problem, settings.seed, log2_size=None)
     with desk:
         if not world.is_master:
@@ -141,7 +162,11 @@ def evaluate_on(world: World, path: Path, settings: EvaluateSettings, stop: Stop
             evaluations = pool.evaluate(candidates)
     returns = evaluations.records["fitness"][evaluations.records["status"] != PROBLEM_FAILED]
     if not returns.size:
-        reason = failure_words(evaluations.failures[0]) if evaluations.failures else "no return was finite"
+        reason = (
+            failure_words(evaluations.failures[0])
+            if evaluations.failures
+            else "no return was finite"
+        )
         raise WorkerError(f"all {settings.episodes} episodes failed: {reason}")
     return Evaluation(tuple(returns.tolist()), evaluations.num_failed)
 

@@ -42,7 +42,9 @@ def failure_step(trajectory: Trajectory, window: int) -> int:
     return int(np.argmin(sums))
 
 
-def cluster_failures(trajectories: list[Trajectory], worst: int, clusters: int, window: int) -> list[Cluster]:
+def cluster_failures(
+    trajectories: list[Trajectory], worst: int, clusters: int, window: int
+) -> list[Cluster]:
     """Cluster the worst episodes by k-means over the standardised observations at their `failure_step`, largest first.
 
     Starts are those farthest from each other, so that there is nothing to draw.
@@ -58,7 +60,9 @@ def cluster_failures(trajectories: list[Trajectory], worst: int, clusters: int, 
     if not failed.size:
         return []
     steps = np.array([failure_step(trajectories[i], window) for i in failed])
-    points = np.array([trajectories[i].observations[step] for i, step in zip(failed, steps, strict=True)])
+    points = np.array(
+        [trajectories[i].observations[step] for i, step in zip(failed, steps, strict=True)]
+    )
     everything = np.concatenate([trajectory.observations for trajectory in trajectories])
     center, spread = everything.mean(axis=0), everything.std(axis=0)
     scaled = (points - center) / np.where(spread > 0, spread, 1)
@@ -104,7 +108,9 @@ def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.f
     if not clusters:
         return f"all {num_episodes} episodes have the same return, {all_returns.mean():.4f}: none has failed"
     failed = sum(len(cluster.episodes) for cluster in clusters)
-    lines = [f"the worst {failed} of {num_episodes} episodes; the mean return of all is {all_returns.mean():.4f}"]
+    lines = [
+        f"the worst {failed} of {num_episodes} episodes; the mean return of all is {all_returns.mean():.4f}"
+    ]
     for number, cluster in enumerate(clusters, 1):
         lines += [
             "",
@@ -116,8 +122,14 @@ def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.f
             low, high = cluster.low[index], cluster.high[index]
             lines.append(f"  {index:<14}{low:>12.5g}{high:>12.5g}{cluster.unusual[index]:>+12.2f}")
         most = int(np.argmax(np.abs(cluster.unusual)))
-        side = f"> {cluster.low[most]:.4g}" if cluster.unusual[most] > 0 else f"< {cluster.high[most]:.4g}"
-        lines.append(f"  a rule could begin with: def when(observation): return observation[{most}] {side}")
+        side = (
+            f"> {cluster.low[most]:.4g}"
+            if cluster.unusual[most] > 0
+            else f"< {cluster.high[most]:.4g}"
+        )
+        lines.append(
+            f"  a rule could begin with: def when(observation): return observation[{most}] {side}"
+        )
     return "\n".join(lines)
 
 

@@ -57,12 +57,18 @@ class RenderSettings:
     def check(self) -> None:
         """Raises UserError for values that no film can have."""
         if self.out.suffix.lower() not in FORMATS:
-            raise UserError(f"--out must end in {listed(FORMATS)}, got {self.out}; for example {self.out.with_suffix('.gif')}")
+            raise UserError(
+                f"--out must end in {listed(FORMATS)}, got {self.out}; for example {self.out.with_suffix('.gif')}"
+            )
         if not self.out.resolve().parent.is_dir():
-            raise UserError(f"--out must lie in a folder that exists, got {self.out}; make the folder first")
+            raise UserError(
+                f"--out must lie in a folder that exists, got {self.out}; make the folder first"
+            )
         for name, least in (("episodes", 1), ("seed", 0), ("seconds", 0), ("width", 16)):
             if not getattr(self, name) >= least:
-                raise UserError(f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more")
+                raise UserError(
+                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more"
+                )
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,11 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
         return
     for name in _OFF_SCREEN:
         probe = f"from mujoco.{name} import GLContext; GLContext(16, 16).make_current()"
-        found = subprocess.run([sys.executable, "-c", probe], env={**os.environ, "MUJOCO_GL": name}, capture_output=True)
+        found = subprocess.run(
+            [sys.executable, "-c", probe],
+            env={**os.environ, "MUJOCO_GL": name},
+            capture_output=True,
+        )
         if found.returncode == 0:
             os.environ["MUJOCO_GL"] = name
             return
@@ -177,7 +187,9 @@ class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
         try:
             picture: Any = self.env.render()
         except Exception as error:  # whatever a simulator or its graphics raise
-            raise UserError(f"the environment must render, but raised {type(error).__name__}: {error}") from error
+            raise UserError(
+                f"the environment must render, but raised {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
             raise UserError(
                 f"the environment must render (height, width, 3) arrays in mode rgb_array, got {type(picture).__name__}; "
@@ -205,7 +217,9 @@ def write_film(film: Film, path: Path, width: int) -> None:
     if path.suffix.lower() == ".gif":
         _write_gif(film, path, (width, height))
     else:
-        _write_mp4(film, path, (width + width % 2, height + height % 2))  # H.264 halves the resolution of colours
+        _write_mp4(
+            film, path, (width + width % 2, height + height % 2)
+        )  # H.264 halves the resolution of colours
 
 
 def _write_gif(film: Film, path: Path, size: tuple[int, int]) -> None:
@@ -214,17 +228,25 @@ def _write_gif(film: Film, path: Path, size: tuple[int, int]) -> None:
     strip = Image.new("RGB", (size[0], size[1] * len(sample)))
     for row, picture in enumerate(sample):
         strip.paste(picture, (0, row * size[1]))
-    palette = strip.quantize(_COLOURS, Image.Quantize.MEDIANCUT)  # one for all, so that colours do not flicker
+    palette = strip.quantize(
+        _COLOURS, Image.Quantize.MEDIANCUT
+    )  # one for all, so that colours do not flicker
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in shown]
     delay_ms = max(20, round(100 / film.fps) * 10)  # a GIF counts hundredths of a second
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=delay_ms, loop=0, optimize=False)
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=delay_ms, loop=0, optimize=False
+    )
 
 
 def _write_mp4(film: Film, path: Path, size: tuple[int, int]) -> None:
-    writer = _ffmpeg().write_frames(str(path), size, fps=film.fps, macro_block_size=2, ffmpeg_log_level="error")
+    writer = _ffmpeg().write_frames(
+        str(path), size, fps=film.fps, macro_block_size=2, ffmpeg_log_level="error"
+    )
     writer.send(None)
     for frame in film.frames:
-        writer.send(np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)).tobytes())
+        writer.send(
+            np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)).tobytes()
+        )
     writer.close()
 
 
@@ -232,7 +254,9 @@ def _ffmpeg() -> Any:
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise UserError("an .mp4 needs ffmpeg, which is missing; pip install 'esengine[video]', or write a .gif") from error
+        raise UserError(
+            "an .mp4 needs ffmpeg, which is missing; pip install 'esengine[video]', or write a .gif"
+        ) from error
     return imageio_ffmpeg
 
 

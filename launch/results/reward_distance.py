@@ -37,7 +37,9 @@ class RewardsSettings:
         if self.steps < 2:
             raise UserError(f"--steps must be at least 2, got {self.steps}; use 1000")
         if not 0 <= self.discount <= 1:
-            raise UserError(f"--discount must lie in [0, 1], got {self.discount}; 0.99 is the default")
+            raise UserError(
+                f"--discount must lie in [0, 1], got {self.discount}; 0.99 is the default"
+            )
 
 
 def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[str, str, float]]:
@@ -48,23 +50,44 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
     """
     settings.check()
     if len(paths) < 2:
-        raise UserError(f"rewards needs at least two reward files or run directories to compare, got {len(paths)}")
+        raise UserError(
+            f"rewards needs at least two reward files or run directories to compare, got {len(paths)}"
+        )
     given = load_demonstrations((settings.demonstrations,), settings.trust_modules, None)
     transitions = given.transitions()
-    choices = transitions.actions if given.action.kind == "box" else given.action.options(transitions.actions).astype(float)
+    choices = (
+        transitions.actions
+        if given.action.kind == "box"
+        else given.action.options(transitions.actions).astype(float)
+    )
     random = generator(derive_key(settings.seed, "reward distance"))
     chosen = random.choice(len(choices), min(settings.steps, len(choices)), replace=False)
-    anchors = [part[random.integers(len(choices), size=_ANCHORS)] for part in (transitions.observations, choices)]
-    steps = (transitions.observations[chosen], choices[chosen], transitions.next_observations[chosen])
+    anchors = [
+        part[random.integers(len(choices), size=_ANCHORS)]
+        for part in (transitions.observations, choices)
+    ]
+    steps = (
+        transitions.observations[chosen],
+        choices[chosen],
+        transitions.next_observations[chosen],
+    )
     forms = []
     for path in paths:
         reward = load_reward(path)
-        if (reward.spec.observation_dim, reward.spec.action) != (given.observation_dim, given.action):
+        if (reward.spec.observation_dim, reward.spec.action) != (
+            given.observation_dim,
+            given.action,
+        ):
             raise UserError(
                 f"{path} must be a reward of the demonstrations' {given.observation_dim} observations and "
                 f"{given.action.kind} action, got {reward.spec.observation_dim} and {reward.spec.action.kind}"
             )
-        forms.append((str(path), canonical(_function(reward), *steps, (anchors[0], anchors[1]), settings.discount)))
+        forms.append(
+            (
+                str(path),
+                canonical(_function(reward), *steps, (anchors[0], anchors[1]), settings.discount),
+            )
+        )
     pairs = [(first, second) for index, first in enumerate(forms) for second in forms[index + 1 :]]
     return [(first[0], second[0], pearson_distance(first[1], second[1])) for first, second in pairs]
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esengine.launch.config import RunConfig
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.config import RunConfig
 from esengine.storage.files import append_whole
 
 if TYPE_CHECKING:
@@ -50,12 +50,19 @@ class Charts:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         now, step = time.time(), row["generation"]
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row).items()]
+        values = [
+            Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row).items()
+        ]
         events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
         path = self._events
         if path is None:
-            path = self._directory.path / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
-            restarted = SessionLog(status=SessionLog.START)  # what an earlier start wrote from here on is void
+            path = (
+                self._directory.path
+                / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
+            )
+            restarted = SessionLog(
+                status=SessionLog.START
+            )  # what an earlier start wrote from here on is void
             version = Event(wall_time=now, file_version="brain.Event:2")
             events = [version, Event(wall_time=now, step=step, session_log=restarted), *events]
         append_whole(path, _records(events))
@@ -91,10 +98,14 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
                 axes.plot(*zip(*points, strict=True), label=label, **style)
         axes.set_ylabel("return of an episode" if train.objective is None else "value")
     if train.target_return is not None:
-        axes.axhline(train.target_return, color="gray", linestyle="--", linewidth=1.0, label="target")
+        axes.axhline(
+            train.target_return, color="gray", linestyle="--", linewidth=1.0, label="target"
+        )
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel({"env_steps": "environment steps", "generation": "epochs"}.get(x, x))
-    axes.set_title(f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11)
+    axes.set_title(
+        f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11
+    )
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
@@ -109,7 +120,13 @@ def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
     for name, label, style in (("loss", "loss", "-"), ("loss_held_out", "loss, held out", "--")):
         points = [(row[x], row[name]) for row in rows if name in row]
         if points:
-            axes.plot(*zip(*points, strict=True), label=label, color="tab:gray", linestyle=style, linewidth=1.0)
+            axes.plot(
+                *zip(*points, strict=True),
+                label=label,
+                color="tab:gray",
+                linestyle=style,
+                linewidth=1.0,
+            )
     if all(row["loss"] > 0 for row in rows):
         axes.set_yscale("log")
     axes.set_ylabel("loss")
@@ -117,7 +134,11 @@ def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
 
 
 def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
-    points = [(row[x], row["cost_min"], -row["fitness_mean"]) for row in rows if row["cost_min"] is not None]
+    points = [
+        (row[x], row["cost_min"], -row["fitness_mean"])
+        for row in rows
+        if row["cost_min"] is not None
+    ]
     if not points:
         return
     steps, lowest, mean = zip(*points, strict=True)

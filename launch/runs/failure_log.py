@@ -27,10 +27,14 @@ class FailureLog:
     def read(self) -> list[Failure]:
         """All failures, the latest of each member; a line that was cut short by a crash is left out."""
         found: dict[tuple[int, str, int], Failure] = {}
-        for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
+        for line in (
+            self.path.read_text(errors="replace").splitlines() if self.path.exists() else ()
+        ):
             try:
                 failure = json.loads(line)
-                found[int(failure["generation"]), str(failure["purpose"]), int(failure["member"])] = failure
+                found[
+                    int(failure["generation"]), str(failure["purpose"]), int(failure["member"])
+                ] = failure
             except (ValueError, KeyError, TypeError):
                 continue
         return list(found.values())
@@ -38,7 +42,11 @@ class FailureLog:
     def cut(self, generation: int) -> None:
         """Keep what happened up to a generation, which is where the run goes on from."""
         if self.path.exists():
-            kept = [json.dumps(failure) + "\n" for failure in self.read() if failure["generation"] <= generation]
+            kept = [
+                json.dumps(failure) + "\n"
+                for failure in self.read()
+                if failure["generation"] <= generation
+            ]
             aside = self.path.with_name(f".{FILE}")
             aside.write_text("".join(kept))
             aside.rename(self.path)

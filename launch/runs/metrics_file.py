@@ -59,7 +59,9 @@ class MetricsFile:
         if self.path.exists():
             kept = [row for row in self.rows() if row["generation"] <= generation]
             if len(kept) < generation:
-                warnings.warn(f"{self.path} has lost rows: {len(kept)} of {generation} are left", stacklevel=2)
+                warnings.warn(
+                    f"{self.path} has lost rows: {len(kept)} of {generation} are left", stacklevel=2
+                )
             replace_lasting(self.path, [b"".join(json.dumps(row).encode() + b"\n" for row in kept)])
 
     def rows(self) -> list[Row]:
@@ -89,7 +91,11 @@ def is_row(row: Any) -> bool:
     if not isinstance(row, dict) or not isinstance(row.get("machine"), dict):
         return False
     generation = row.get("generation")
-    if isinstance(generation, bool) or not isinstance(generation, int) or not 0 < generation < 1 << 53:
+    if (
+        isinstance(generation, bool)
+        or not isinstance(generation, int)
+        or not 0 < generation < 1 << 53
+    ):
         return False
     whole = all(_is_number(row.get(name)) for name in _NUMBERS)
     return whole and all(row.get(name) is None or _is_number(row[name]) for name in _OPTIONAL)

@@ -25,7 +25,9 @@ def tell_end(directory: RunDirectory, num_starts: int, quiet: bool, stopped: boo
     starts = directory.starts()
     has_begun = len(starts) > num_starts
     outcome = starts[-1].get("outcome") if has_begun else None
-    if outcome == "stopped" and not stopped:  # by nobody's wish here: a rank that died, say, or a time limit
+    if (
+        outcome == "stopped" and not stopped
+    ):  # by nobody's wish here: a rank that died, say, or a time limit
         print(f"esengine: {_stopped(directory)}", file=sys.stderr)
         return STOPPED
     if outcome is not None:
@@ -49,7 +51,11 @@ def tell_outcome(directory: RunDirectory, outcome: str, quiet: bool) -> None:
 
 def _stopped(directory: RunDirectory) -> str:
     kept = checkpoints(directory.checkpoints)
-    what = "stopped with a checkpoint; go on with" if kept else "stopped before the first checkpoint; begin again with"
+    what = (
+        "stopped with a checkpoint; go on with"
+        if kept
+        else "stopped before the first checkpoint; begin again with"
+    )
     return f"{what}: {resumption(directory)}"
 
 
@@ -89,7 +95,13 @@ def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
         directory.check_writable()
     except OSError as error:  # to be resumed would only be to fail again
         refusal = f"{directory.path} cannot be written: {error.strerror}"
-        print(f"esengine: the ranks ended early, and {refusal}; {whole}; make room, then resume the run", file=sys.stderr)
+        print(
+            f"esengine: the ranks ended early, and {refusal}; {whole}; make room, then resume the run",
+            file=sys.stderr,
+        )
         return FAILED
-    print(f"esengine: the ranks ended early; {whole}; go on with: {resumption(directory)}", file=sys.stderr)
+    print(
+        f"esengine: the ranks ended early; {whole}; go on with: {resumption(directory)}",
+        file=sys.stderr,
+    )
     return STOPPED

@@ -20,13 +20,21 @@ import numpy as np
 from esengine.demonstrations.files import save_demonstrations
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.errors import UserError, listed
-from esengine.launch.config import RunConfig
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_lock import RunLock, wait_until_free
+from esengine.launch.settings.config import RunConfig
 from esengine.rewards.file import load_reward, save_reward
 from esengine.storage.checkpoint import checkpoints
-from esengine.storage.files import array_pieces, parse_arrays, read_bytes, read_json, remove, replace_lasting, write_lasting
+from esengine.storage.files import (
+    array_pieces,
+    parse_arrays,
+    read_bytes,
+    read_json,
+    remove,
+    replace_lasting,
+    write_lasting,
+)
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
@@ -74,11 +82,17 @@ class RunDirectory:
                 )
             path.mkdir(parents=True, exist_ok=True)
             if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
-                raise UserError(f"--run-dir must be new or empty, got {path}, which holds other files; use another folder")
+                raise UserError(
+                    f"--run-dir must be new or empty, got {path}, which holds other files; use another folder"
+                )
             run = cls(path, trusted=True)
-            run._write_json("config.json", {"format": FORMAT, "config": config.to_json(), "starts": []})
+            run._write_json(
+                "config.json", {"format": FORMAT, "config": config.to_json(), "starts": []}
+            )
         except OSError as error:
-            raise UserError(f"--run-dir must be writable, got {path}: {error.strerror}; use another folder") from error
+            raise UserError(
+                f"--run-dir must be writable, got {path}: {error.strerror}; use another folder"
+            ) from error
         return run
 
     @classmethod
@@ -88,7 +102,9 @@ class RunDirectory:
         try:
             is_run = (path / "config.json").is_file()
         except OSError as error:
-            raise UserError(f"a run directory must be readable, got {path}: {error.strerror}") from error
+            raise UserError(
+                f"a run directory must be readable, got {path}: {error.strerror}"
+            ) from error
         if not is_run:
             raise UserError(
                 f"a run directory must hold config.json, got {path}, which has none; name the folder that train printed"
@@ -107,7 +123,9 @@ class RunDirectory:
         try:
             config = RunConfig.from_json(record["config"], self.trusted)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{self.path}/config.json must be a run's settings, but: {error}") from error
+            raise UserError(
+                f"{self.path}/config.json must be a run's settings, but: {error}"
+            ) from error
         search: Any = config.search
         if getattr(search, "demonstrations", ()):
             search = replace(search, demonstrations=(str(self.path / _DEMONSTRATIONS),))
@@ -241,7 +259,9 @@ class RunDirectory:
         try:
             if "vectors" in record:
                 record |= parse_arrays(read_bytes(self.path / _BEST_VECTORS))
-            return {"value": float(record["value"])} | {name: np.array(record[name], np.float64) for name in _VECTORS}
+            return {"value": float(record["value"])} | {
+                name: np.array(record[name], np.float64) for name in _VECTORS
+            }
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{self.path}/best.json must have a value and its vectors {listed(_VECTORS)}, but: {error}; "
@@ -263,14 +283,20 @@ class RunDirectory:
         """Remove a run whose start failed before its first generation; returns whether it was one."""
         with suppress(UserError):
             starts = self.starts()
-            if starts and starts[-1].get("outcome") in ("failed", "refused") and self._has_nothing():
+            if (
+                starts
+                and starts[-1].get("outcome") in ("failed", "refused")
+                and self._has_nothing()
+            ):
                 self._remove()
                 return True
         return False
 
     def _has_nothing(self) -> bool:
         """Whether no generation was completed here, and no part of one."""
-        return not self.metrics.rows() and all(kept.name == _NOTHING_YET for kept in checkpoints(self.checkpoints))
+        return not self.metrics.rows() and all(
+            kept.name == _NOTHING_YET for kept in checkpoints(self.checkpoints)
+        )
 
     def _remove(self) -> None:
         """Remove what a run's beginning writes, and the folder if nothing else is in it."""
@@ -288,7 +314,9 @@ class RunDirectory:
         record = self._read_object("config.json", ())
         starts = record.get("starts")
         if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
-            raise UserError(f"{self.path}/config.json must be a JSON object with a list of starts; restore it from a copy")
+            raise UserError(
+                f"{self.path}/config.json must be a JSON object with a list of starts; restore it from a copy"
+            )
         return record
 
     def _read_object(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -298,7 +326,9 @@ class RunDirectory:
             raise UserError(f"{self.path}/{name} must be readable JSON, but: {error}") from error
         if not isinstance(record, dict) or not set(keys) <= set(record):
             needs = f" with {listed(keys)}" if keys else ""
-            raise UserError(f"{self.path}/{name} must be a JSON object{needs}; restore it from a copy")
+            raise UserError(
+                f"{self.path}/{name} must be a JSON object{needs}; restore it from a copy"
+            )
         return record
 
     def _write_json(self, name: str, value: Any) -> None:
@@ -313,7 +343,9 @@ def _policy_image(source: Path) -> bytes:
 def default_path(config: RunConfig) -> Path:
     """runs/<method>-<environment>-<seed>-<time>, a name without special characters."""
     what = f"{config.method}-{config.train.env_id or config.train.objective or ''}"
-    safe = "".join(character if character.isalnum() or character in "-._" else "-" for character in what)
+    safe = "".join(
+        character if character.isalnum() or character in "-._" else "-" for character in what
+    )
     return Path("runs") / f"{safe}-{config.train.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
@@ -336,12 +368,15 @@ def _version(package: str) -> str:
 
 def _commit() -> str | None:
     """The commit of the checkout that the package runs from, or None for an installed one."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "rev-parse", "--verify", "-q", "HEAD"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+        return (
+            subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+            or None
+        )
     except OSError:
         return None  # no git on this machine
 

@@ -46,7 +46,13 @@ class Owner(NamedTuple):
     def this_process(cls) -> Owner:
         allocation = Allocation.current()
         job, restarts = (None, 0) if allocation is None else (allocation.job, allocation.restarts)
-        return cls(socket.gethostname(), os.getpid(), f"{_machine()} {_start_of(os.getpid())}", job, restarts)
+        return cls(
+            socket.gethostname(),
+            os.getpid(),
+            f"{_machine()} {_start_of(os.getpid())}",
+            job,
+            restarts,
+        )
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
@@ -55,7 +61,11 @@ class Owner(NamedTuple):
             record = parse_json(read_bytes(path, _MOST_BYTES))
         except (OSError, ValueError):
             return None
-        if not (isinstance(record, dict) and isinstance(record.get("pid"), int) and isinstance(record.get("host"), str)):
+        if not (
+            isinstance(record, dict)
+            and isinstance(record.get("pid"), int)
+            and isinstance(record.get("host"), str)
+        ):
             return None
         job = record.get("job")
         restarts = record.get("restarts")
@@ -108,7 +118,9 @@ class RunLock:
             if _flock_is_local(folder) or not self._take_flock(record):
                 self._take_file(record)
         except OSError as error:
-            raise UserError(f"a run directory must be writable, got {folder}: {error.strerror}; copy it elsewhere") from error
+            raise UserError(
+                f"a run directory must be writable, got {folder}: {error.strerror}; copy it elsewhere"
+            ) from error
         os.register_at_fork(after_in_child=self._after_fork)
 
     def is_held(self) -> bool:
@@ -136,16 +148,22 @@ class RunLock:
 
     def _take_flock(self, record: bytes) -> bool:
         """Whether the kernel gave the lock; False where the file system has none."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(
+            self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+        )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             owner = Owner.read(self._path)
             if owner is not None and owner.is_earlier_start():
-                self._path.unlink(missing_ok=True)  # a file server keeps the lock of a node that crashed for minutes
+                self._path.unlink(
+                    missing_ok=True
+                )  # a file server keeps the lock of a node that crashed for minutes
                 return self._take_flock(record)
-            raise _held(self._folder, str(owner or "another process"), "wait for it or stop it") from None
+            raise _held(
+                self._folder, str(owner or "another process"), "wait for it or stop it"
+            ) from None
         except OSError as error:
             os.close(descriptor)
             if error.errno in _NO_FLOCK:
@@ -249,4 +267,6 @@ def _flock_is_local(folder: Path) -> bool:
         return False
     fields: list[list[str]] = [line.split(" ") for line in lines]
     mounted = [parts for parts in fields if parts[2] == f"{os.major(device)}:{os.minor(device)}"]
-    return any("localflock" in option.split(",") for parts in mounted for option in (parts[5], parts[-1]))
+    return any(
+        "localflock" in option.split(",") for parts in mounted for option in (parts[5], parts[-1])
+    )

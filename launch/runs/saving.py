@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import WorkerError
-from esengine.launch.config import RunConfig
 from esengine.launch.runs.charts import Charts
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.config import RunConfig
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.rewards.file import save_reward
 from esengine.rewards.network import LearnedReward
@@ -95,7 +95,9 @@ class Saver:
         if error is not None:
             self._tell(error)
 
-    def save_last(self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True) -> None:
+    def save_last(
+        self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True
+    ) -> None:
         """Write what the run ends with, and wait for it.
 
         Args:
@@ -125,7 +127,9 @@ class Saver:
     def _prepare(self) -> None:
         """Check that we are the writer still, and bring the rows to the file that a checkpoint relies on."""
         if not self._directory.is_held():
-            raise WorkerError(f"another process took over {self._directory.path}; this one stops without writing there")
+            raise WorkerError(
+                f"another process took over {self._directory.path}; this one stops without writing there"
+            )
         self._directory.metrics.append_waiting()
 
     def _save_aside(self, snapshot: Snapshot) -> None:

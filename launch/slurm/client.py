@@ -13,7 +13,17 @@ from pathlib import Path
 from esengine.errors import UserError
 
 _FIELDS = "JobArrayID:64,State:24,Reason:64,NumNodes:10,NodeList:256,TimeUsed:24,TimeLimit:24,RestartCnt:8,StdOut:4096"
-_ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED")
+_ENDED = (
+    "COMPLETED",
+    "CANCELLED",
+    "FAILED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "BOOT_FAIL",
+    "DEADLINE",
+    "PREEMPTED",
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,9 @@ def submit_script(script: str, options: list[str]) -> str:
     """
     result = _slurm("sbatch", "--parsable", *options, script)
     if result.returncode != 0:
-        raise UserError(f"sbatch refused the job and said: {_words(result.stderr)}; change what it names, or look at --dry-run")
+        raise UserError(
+            f"sbatch refused the job and said: {_words(result.stderr)}; change what it names, or look at --dry-run"
+        )
     return result.stdout.strip().split(";")[0]
 
 
@@ -113,10 +125,17 @@ def _parse_queue(text: str) -> list[QueuedJob]:
     table, jobs = os.fsencode(text), []
     for start in range(0, len(table), sum(widths) + 1):
         ends = [start + end for end in accumulate(widths)]
-        values = [os.fsdecode(table[end - width : end]).strip() for end, width in zip(ends, widths, strict=True)]
+        values = [
+            os.fsdecode(table[end - width : end]).strip()
+            for end, width in zip(ends, widths, strict=True)
+        ]
         name, state, reason, _, nodes, used, limit, restarts, log = values
         log = _expanded(log, name)
-        jobs.append(QueuedJob(name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log))
+        jobs.append(
+            QueuedJob(
+                name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log
+            )
+        )
     return jobs
 
 
@@ -132,21 +151,39 @@ def _accounting(job: str) -> tuple[list[QueuedJob], str]:
     if shutil.which("sacct") is None:
         return [], "this machine has no sacct to ask the accounting with"
     result = _slurm(
-        *("sacct", "--noheader", "--allocations", "--parsable2", "--delimiter=\x1f", f"--jobs={job}"),
+        *(
+            "sacct",
+            "--noheader",
+            "--allocations",
+            "--parsable2",
+            "--delimiter=\x1f",
+            f"--jobs={job}",
+        ),
         "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine",
     )
     if "storage is disabled" in result.stderr:
         return [], "this cluster keeps no accounting"
     if result.returncode != 0:
         return [], f"sacct said: {_words(result.stderr)}"
-    rows = [row.split("\x1f") for row in re.split(r"\n(?=\d\S*\x1f)", result.stdout.strip())]  # a name may have line breaks
+    rows = [
+        row.split("\x1f") for row in re.split(r"\n(?=\d\S*\x1f)", result.stdout.strip())
+    ]  # a name may have line breaks
     return [_accounted(*row) for row in rows if len(row) == 6], "neither does the accounting"
 
 
 def _accounted(job: str, state: str, nodes: str, used: str, limit: str, line: str) -> QueuedJob:
-    script = re.search(r"--parsable (?:--.*?\s)?(/.*\.sbatch)$", line, re.DOTALL)  # as `submit_script` names it
+    script = re.search(
+        r"--parsable (?:--.*?\s)?(/.*\.sbatch)$", line, re.DOTALL
+    )  # as `submit_script` names it
     log = "" if script is None else str(Path(script[1]).with_name(f"{job}.log"))
-    return QueuedJob(job, state.split()[0], nodes="" if "assigned" in nodes else nodes, used=used, limit=limit, log=log)
+    return QueuedJob(
+        job,
+        state.split()[0],
+        nodes="" if "assigned" in nodes else nodes,
+        used=used,
+        limit=limit,
+        log=log,
+    )
 
 
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
@@ -156,7 +193,14 @@ def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
             + (", or look at the script with --dry-run" if command[0] == "sbatch" else "")
         )
     environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, errors="surrogateescape", check=False)
+    return subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=False,
+    )
 
 
 def _words(text: str) -> str:

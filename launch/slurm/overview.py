@@ -62,10 +62,14 @@ def cancel_job(what: str) -> int:
     if not _JOB.match(what):
         submission = _submission(Path(what))
         if submission is None:
-            raise UserError(f"cancel needs a job, or a run that was submitted, got {what!r}; esengine status lists the jobs")
+            raise UserError(
+                f"cancel needs a job, or a run that was submitted, got {what!r}; esengine status lists the jobs"
+            )
         job = _job_of(submission, Path(what))
     if not any(not known.ended for known in queued_jobs(job)):
-        raise UserError(f"cancel needs a job that waits or runs, got {job}, which does neither; esengine status lists the jobs")
+        raise UserError(
+            f"cancel needs a job that waits or runs, got {job}, which does neither; esengine status lists the jobs"
+        )
     cancel(job)
     print(f"cancelled {job}; what its run has done is kept")
     return 0
@@ -107,7 +111,9 @@ def _lines_of_run(run: Path) -> Iterator[Line]:
         if not jobs:
             yield Line(run, None, submission.job)
         return
-    for folder in sorted(submission.directory.glob("seed-*"), key=lambda path: int(path.name.partition("-")[2])):
+    for folder in sorted(
+        submission.directory.glob("seed-*"), key=lambda path: int(path.name.partition("-")[2])
+    ):
         if folder not in seen:  # Slurm has forgotten its task
             yield Line(folder, None, submission.job)
 
@@ -128,7 +134,9 @@ def _submission_of(job: QueuedJob) -> Submission | None:
 def _submission(run: Path) -> Submission | None:
     """The submission of a run, of an array's folder, or of the array that a run is a task of."""
     run = run.absolute()
-    return Submission.of(run) or (Submission.of(run.parent) if run.name.startswith("seed-") else None)
+    return Submission.of(run) or (
+        Submission.of(run.parent) if run.name.startswith("seed-") else None
+    )
 
 
 def _job_of(submission: Submission, run: Path) -> str:
@@ -142,7 +150,9 @@ def _cells(line: Line) -> list[str]:
     job = line.job
     cells = ["", "", "", ""]
     if job is not None:
-        reason = f" ({job.reason})" if job.reason and not job.ended and job.state != "RUNNING" else ""
+        reason = (
+            f" ({job.reason})" if job.reason and not job.ended and job.state != "RUNNING" else ""
+        )
         time = f"{job.used} of {job.limit.lower()}" if job.state == "RUNNING" else job.used
         cells = [job.job, job.state.lower() + reason, job.nodes, time]
     if line.run is None or not (line.run / "config.json").exists():
@@ -153,7 +163,14 @@ def _cells(line: Line) -> list[str]:
         cells[1] = "done" if job is None or job.ended else cells[1]
     elif job is None:
         cells[1] = str(starts[-1].get("outcome", "no word")) if starts else "not started"
-    last = next((row["episode_return_eval"] for row in reversed(rows) if row.get("episode_return_eval") is not None), None)
+    last = next(
+        (
+            row["episode_return_eval"]
+            for row in reversed(rows)
+            if row.get("episode_return_eval") is not None
+        ),
+        None,
+    )
     shown = done["final_return"] if done is not None and done["final_return"] is not None else last
     newest = checkpoints(directory.checkpoints)
     return [
@@ -169,9 +186,16 @@ def _cells(line: Line) -> list[str]:
 def _print_end_of_log(console: Console, line: Line, alone: bool) -> None:
     """The log's name and its last lines, where one run is asked for or a job has failed."""
     log = Path(line.job.log) if line.job is not None and line.job.log else None
-    failed = line.job is not None and line.job.state in ("FAILED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY")
+    failed = line.job is not None and line.job.state in (
+        "FAILED",
+        "NODE_FAIL",
+        "TIMEOUT",
+        "OUT_OF_MEMORY",
+    )
     if log is None or not log.is_file() or not (alone or failed):
         return
     console.print(f"{log}:", markup=False)
-    for text in log.read_bytes()[-4096:].decode(errors="replace").replace("\0", "").splitlines()[-6:]:
+    for text in (
+        log.read_bytes()[-4096:].decode(errors="replace").replace("\0", "").splitlines()[-6:]
+    ):
         console.print(f"  {text}", markup=False)

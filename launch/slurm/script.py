@@ -44,7 +44,10 @@ class JobScript:
 
 def render(job: JobScript) -> str:
     """The text of a job's batch script."""
-    lines = ["#!/bin/bash", *(_header(name, value) for name, value in job.options if fits_a_line(value))]
+    lines = [
+        "#!/bin/bash",
+        *(_header(name, value) for name, value in job.options if fits_a_line(value)),
+    ]
     lines += ["", _HEAD.format(stop_before=job.stop_before_s).rstrip(), *job.setup]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in job.variables]
     if job.ntasks_per_node is not None:
@@ -79,7 +82,9 @@ def _header(name: str, value: str | None) -> str:
 
 def _quoted(value: str) -> str:
     """As sbatch reads its lines: quotes and backslashes as in a shell, and a # begins a comment."""
-    plain = value and all(character.isalnum() or character in "-_.,:/=%@+*[]" for character in value)
+    plain = value and all(
+        character.isalnum() or character in "-_.,:/=%@+*[]" for character in value
+    )
     return value if plain else shlex.quote(value)
 
 

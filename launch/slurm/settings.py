@@ -88,12 +88,21 @@ class SubmitSettings:
 
     def check(self) -> None:
         """Raises UserError for what sbatch would refuse less clearly, or what would undo the job's own options."""
-        for name, least in (("ntasks_per_node", 1), ("cpus_per_task", 1), ("stop_before", 1), ("max_requeues", 0)):
+        for name, least in (
+            ("ntasks_per_node", 1),
+            ("cpus_per_task", 1),
+            ("stop_before", 1),
+            ("max_requeues", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+                )
         if self.array is not None and not _ARRAY.match(self.array):
-            raise UserError(f"--array must be task numbers such as 0-5%3 or 1,4,7, got {self.array!r}; see man sbatch")
+            raise UserError(
+                f"--array must be task numbers such as 0-5%3 or 1,4,7, got {self.array!r}; see man sbatch"
+            )
         for text in self.sbatch:
             self._check_option(text.partition("=")[0].removeprefix("--"))
 
@@ -112,9 +121,16 @@ class SubmitSettings:
         pairs = [(field.name.replace("_", "-"), getattr(self, field.name)) for field in named]
         if self.open_nodes:
             cores = self.ntasks_per_node * (self.cpus_per_task or 1)
-            pairs = [("mincpus", cores) if name == "ntasks-per-node" else (name, value) for name, value in pairs]
-        options: list[tuple[str, str | None]] = [(name, str(value)) for name, value in pairs if value is not None]
-        if self.mail_user is not None and not any(text.startswith("mail-type") for text in self.sbatch):
+            pairs = [
+                ("mincpus", cores) if name == "ntasks-per-node" else (name, value)
+                for name, value in pairs
+            ]
+        options: list[tuple[str, str | None]] = [
+            (name, str(value)) for name, value in pairs if value is not None
+        ]
+        if self.mail_user is not None and not any(
+            text.startswith("mail-type") for text in self.sbatch
+        ):
             options.append(("mail-type", "END,FAIL"))
         for text in self.sbatch:
             name, equals, value = text.removeprefix("--").partition("=")
@@ -124,9 +140,15 @@ class SubmitSettings:
     def _check_option(self, name: str) -> None:
         flags = {field.name.replace("_", "-") for field in fields(self)}
         if name in OURS:
-            raise UserError(f"--sbatch must leave {name} to the job, which sets it itself; use {OURS[name]}")
+            raise UserError(
+                f"--sbatch must leave {name} to the job, which sets it itself; use {OURS[name]}"
+            )
         if name in flags:
-            raise UserError(f"--sbatch must name an option that has no flag of its own, got {name}; use --{name}")
+            raise UserError(
+                f"--sbatch must name an option that has no flag of its own, got {name}; use --{name}"
+            )
         if name not in SBATCH_OPTIONS:
             others = sorted(SBATCH_OPTIONS - flags - set(OURS))
-            raise UserError(f"--sbatch must be key=value with one of sbatch's options, got {name!r}; they are {listed(others)}")
+            raise UserError(
+                f"--sbatch must be key=value with one of sbatch's options, got {name!r}; they are {listed(others)}"
+            )

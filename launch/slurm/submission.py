@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError, listed
-from esengine.launch.commands import COMMANDS
-from esengine.launch.commands.resume import parse_resume
-from esengine.launch.commands.train import parse_train
+from esengine.launch.command_table import COMMANDS
 from esengine.launch.mpirun.local_ranks import BIND_VARIABLE, MPIRUN_VARIABLE
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory, default_path
+from esengine.launch.settings.parse_train import parse_resume, parse_train
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, options_beside, render
 from esengine.launch.slurm.settings import SubmitSettings
@@ -51,7 +50,12 @@ class Submission:
         return self.directory / f"seed-{self.first_seed + int(task)}"
 
     def save(self) -> None:
-        record = {"job": self.job, "first_seed": self.first_seed, "log": self.log, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        record = {
+            "job": self.job,
+            "first_seed": self.first_seed,
+            "log": self.log,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
         (self.directory / JOB_FOLDER / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
     @classmethod
@@ -105,21 +109,31 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         )
     if arguments[0] not in COMMANDS or arguments[0] in _NEVER:
         known = listed(name for name in COMMANDS if name not in _NEVER)
-        raise UserError(f"the command after -- must be one of {known}, got {arguments[0]!r}; see esengine --help")
+        raise UserError(
+            f"the command after -- must be one of {known}, got {arguments[0]!r}; see esengine --help"
+        )
     name, directory, first_seed = arguments[0], None, None
     if arguments[0] == "train":
         config = parse_train(arguments[1:])
         config.check()
         path = config.train.run_dir or default_path(config)
         name = f"{config.method}-{config.train.env_id or config.train.objective}"
-        directory, first_seed = os.path.abspath(path), config.train.seed if settings.array is not None else None
+        directory, first_seed = (
+            os.path.abspath(path),
+            config.train.seed if settings.array is not None else None,
+        )
         _check_new(Path(directory))
     elif arguments[0] == "resume":
         directory = os.path.abspath(parse_resume(arguments[1:]).run)
         RunDirectory.open(Path(directory))
     if settings.array is not None and first_seed is None:
-        raise UserError(f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each run by itself")
-    options = [("job-name", settings.job_name or name), *(pair for pair in settings.options() if pair[0] != "job-name")]
+        raise UserError(
+            f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each run by itself"
+        )
+    options = [
+        ("job-name", settings.job_name or name),
+        *(pair for pair in settings.options() if pair[0] != "job-name"),
+    ]
     if directory is not None:
         pattern = "%A_%a.log" if first_seed is not None else "%j.log"
         options += [
@@ -178,7 +192,9 @@ def _make(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--run-dir must be writable, got {folder.parent}: {error.strerror}; use another folder") from error
+        raise UserError(
+            f"--run-dir must be writable, got {folder.parent}: {error.strerror}; use another folder"
+        ) from error
     return top
 
 
@@ -192,8 +208,12 @@ def _submit_aside(text: str, options: list[str]) -> str:
 
 def _announce(submission: Submission, settings: SubmitSettings) -> None:
     array = submission.first_seed is not None
-    print(f"submitted {f'array {submission.job}, tasks {settings.array}' if array else f'job {submission.job}'}")
-    print(f"{'runs' if array else 'run directory'} {submission.directory}{'/seed-*' if array else ''}")
+    print(
+        f"submitted {f'array {submission.job}, tasks {settings.array}' if array else f'job {submission.job}'}"
+    )
+    print(
+        f"{'runs' if array else 'run directory'} {submission.directory}{'/seed-*' if array else ''}"
+    )
     print(f"log {submission.log.replace('%j', submission.job).replace('%A', submission.job)}")
     print(f"look with: esengine status {shlex.quote(str(submission.directory))}")
     print(f"end it with: esengine cancel {submission.job}", flush=True)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esengine.errors import UserError
-from esengine.launch.commands.resume import parse_resume, resume_changes
-from esengine.launch.commands.train import parse_train
-from esengine.launch.config import RunConfig
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.outcomes import BAD_INPUT, DONE, FAILED, STOPPED
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
-from esengine.launch.start import resume, start
-from esengine.launch.time_limit import VARIABLE
+from esengine.launch.training.start_and_resume import resume, start
+from esengine.launch.training.time_limit import VARIABLE
 from esengine.ranks.signals import StopRequest
 from esengine.storage.checkpoint import checkpoints
 
@@ -47,7 +46,9 @@ def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) ->
     """
     allocation = Allocation.current()
     if allocation is None:
-        raise UserError("job must run inside a Slurm job, found no SLURM_JOB_ID; use esengine submit, or sbatch and a script")
+        raise UserError(
+            "job must run inside a Slurm job, found no SLURM_JOB_ID; use esengine submit, or sbatch and a script"
+        )
     task = _parse(arguments)
     directory = RunDirectory(task.run)
     again = allocation.restarts > 0 and (task.run / "config.json").exists()
@@ -81,12 +82,16 @@ def _parse(arguments: list[str]) -> _Task:
     if arguments[:1] == ["train"]:
         config = parse_train(arguments[1:])
         if config.train.run_dir is None:
-            raise UserError("a job's run must have --run-dir, under which its next start finds it, got none; add one")
+            raise UserError(
+                "a job's run must have --run-dir, under which its next start finds it, got none; add one"
+            )
         return _Task(config.train.run_dir, config, {}, config.train.quiet, trusted=True)
     if arguments[:1] == ["resume"]:
         parsed = parse_resume(arguments[1:])
         return _Task(parsed.run, None, resume_changes(parsed), parsed.quiet, parsed.trust_modules)
-    raise UserError(f"job must carry out train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run others without job")
+    raise UserError(
+        f"job must carry out train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run others without job"
+    )
 
 
 def progress(run: Path) -> str | None:
@@ -122,12 +127,17 @@ def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: i
     if idle >= IDLE_STARTS:
         return _give_up("it made no progress", FAILED)
     if allocation.restarts >= settings.max_requeues:
-        return _give_up(f"it was started {allocation.restarts + 1} times (--max-requeues {settings.max_requeues})", status)
+        return _give_up(
+            f"it was started {allocation.restarts + 1} times (--max-requeues {settings.max_requeues})",
+            status,
+        )
     jobs = queued_jobs(allocation.job)
     if not jobs or not (jobs[0].state == "RUNNING" or jobs[0].reason == "TimeLimit"):
         return status  # Slurm is ending the job: it was cancelled, or is being requeued already
     print("esengine: the run is not done; the job goes back into the queue", flush=True)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # by which Slurm ends this start; one that ended by itself would be a failure
+    signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # by which Slurm ends this start; one that ended by itself would be a failure
     refusal = requeue(allocation.job)
     if refusal is not None:
         return _give_up(f"Slurm said: {refusal}", status)

@@ -26,7 +26,11 @@ def pool_for(function: Any, n: int) -> Pool:
 @pytest.mark.parametrize("top", [None, 3])
 def test_a_generation_is_that_of_ten_lines_of_numpy(top: int | None) -> None:
     n, size, sigma, alpha = 9, 20, 0.3, 0.2
-    ours = ARS(ARSSettings(population_size=size, sigma=sigma, step_size=alpha, top_directions=top), np.ones(n), 5)
+    ours = ARS(
+        ARSSettings(population_size=size, sigma=sigma, step_size=alpha, top_directions=top),
+        np.ones(n),
+        5,
+    )
     pool = pool_for(lambda x: -float(np.sum(x**2)), n)
     mean = np.ones(n)
     for generation in range(1, 5):
@@ -60,7 +64,9 @@ def test_a_pair_with_a_failed_member_is_never_kept() -> None:
 
 @pytest.mark.parametrize("value", [0.1, -1e12, 500.0])
 def test_equal_returns_give_no_step(value: float) -> None:
-    np.testing.assert_array_equal(step_weights(np.full(3, value), np.full(3, value), 1.0), np.zeros(3))
+    np.testing.assert_array_equal(
+        step_weights(np.full(3, value), np.full(3, value), 1.0), np.zeros(3)
+    )
     assert step_weights(np.zeros(0), np.zeros(0), 1.0).size == 0
 
 

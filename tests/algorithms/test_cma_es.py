@@ -38,7 +38,8 @@ def reference(n: int, population_size: int, sigma: float, start: float = 0.0) ->
 
 
 @pytest.mark.parametrize(
-    ("n", "population_size"), [(2, 4), (3, 5), (5, 8), (10, 10), (20, 12), (20, 200), (40, 1600), (100, 17)]
+    ("n", "population_size"),
+    [(2, 4), (3, 5), (5, 8), (10, 10), (20, 12), (20, 200), (40, 1600), (100, 17)],
 )
 def test_coefficients_are_those_of_cma(n: int, population_size: int) -> None:
     ours = Coefficients.default(n, population_size, active=True)
@@ -49,7 +50,9 @@ def test_coefficients_are_those_of_cma(n: int, population_size: int) -> None:
     rates = es.sm.parameters(mueff=es.sp.weights.mueff, lam=population_size)
     np.testing.assert_allclose((ours.c_1, ours.c_mu), (rates["c1"], rates["cmu"]), rtol=1e-12)
     np.testing.assert_allclose(ours.c_c, es.sp.cc, rtol=1e-12)
-    np.testing.assert_allclose((ours.c_sigma, ours.d_sigma), (es.adapt_sigma.cs, es.adapt_sigma.damps), rtol=1e-12)
+    np.testing.assert_allclose(
+        (ours.c_sigma, ours.d_sigma), (es.adapt_sigma.cs, es.adapt_sigma.damps), rtol=1e-12
+    )
 
 
 def test_without_active_weights_only_the_better_half_counts() -> None:
@@ -68,12 +71,20 @@ def ellipsoid(x: np.ndarray) -> float:
     return float(np.sum(10 ** (6 * np.arange(x.size) / (x.size - 1)) * (x - 1) ** 2))
 
 
-@pytest.mark.parametrize(("n", "population_size", "generations"), [(5, 8, 12), (20, 12, 10), (10, 60, 10)])
-def test_steps_are_those_of_cma_on_the_same_samples(n: int, population_size: int, generations: int) -> None:
+@pytest.mark.parametrize(
+    ("n", "population_size", "generations"), [(5, 8, 12), (20, 12, 10), (10, 60, 10)]
+)
+def test_steps_are_those_of_cma_on_the_same_samples(
+    n: int, population_size: int, generations: int
+) -> None:
     ours = CMAES(CMAESSettings(population_size=population_size, sigma=0.7), np.zeros(n), 0)
     pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, n, minimize=True), None))
     theirs = reference(n, population_size, 0.7)
-    theirs.sm.C, theirs.sm.B, theirs.sm.D = np.eye(n), np.eye(n), np.ones(n)  # cma shakes its first C by 1e-4
+    theirs.sm.C, theirs.sm.B, theirs.sm.D = (
+        np.eye(n),
+        np.eye(n),
+        np.ones(n),
+    )  # cma shakes its first C by 1e-4
     for _ in range(generations):
         candidates = ours.ask()
         bounds = chunks(population_size, chunk_size(population_size))
@@ -81,7 +92,9 @@ def test_steps_are_those_of_cma_on_the_same_samples(n: int, population_size: int
         fitness = pool.evaluate(candidates).fitness
         ours.tell(candidates, fitness, pool.population())
         theirs.ask()  # advances its lazy decomposition; its own samples are not used
-        theirs.tell([row.copy() for row in rows], list(-fitness), check_points=False)  # or it shortens long steps
+        theirs.tell(
+            [row.copy() for row in rows], list(-fitness), check_points=False
+        )  # or it shortens long steps
         theirs.sm.update_now()
         np.testing.assert_allclose(ours.mean, theirs.mean, rtol=1e-10, atol=1e-12)
         assert ours.sigma == pytest.approx(theirs.sigma, rel=1e-10)
@@ -158,21 +171,29 @@ def run(settings: CMAESSettings, start: np.ndarray, cost: Any = ellipsoid, most:
     return strategy
 
 
-@pytest.mark.parametrize("settings", [CMAESSettings(factor="cholesky"), CMAESSettings(mirrored=True)])
-def test_the_variants_minimise_the_ellipsoid_within_the_defaults_evaluations(settings: CMAESSettings) -> None:
+@pytest.mark.parametrize(
+    "settings", [CMAESSettings(factor="cholesky"), CMAESSettings(mirrored=True)]
+)
+def test_the_variants_minimise_the_ellipsoid_within_the_defaults_evaluations(
+    settings: CMAESSettings,
+) -> None:
     strategy = run(settings, np.zeros(10))
     assert ellipsoid(strategy.parameters()) < 1e-9
     assert strategy.generation * strategy.population_size < 9000
 
 
 @pytest.mark.parametrize("n", [3, 200])
-def test_a_covariance_has_a_triangular_root_while_it_is_definite_and_else_one_of_its_eigenbasis(n: int) -> None:
+def test_a_covariance_has_a_triangular_root_while_it_is_definite_and_else_one_of_its_eigenbasis(
+    n: int,
+) -> None:
     normals = np.random.default_rng(n).standard_normal((n, n))
     C = normals @ normals.T + np.diag(10.0 ** np.linspace(-6, 6, n))
     A = cholesky_factor(C)
     np.testing.assert_array_equal(A, np.tril(A))
     np.testing.assert_allclose(A @ A.T, C, rtol=1e-10, atol=1e-9)
-    C[-1, -1] = C[-1, :-1] @ np.linalg.solve(C[:-1, :-1], C[:-1, -1]) - 1e-6  # a little less than definite
+    C[-1, -1] = (
+        C[-1, :-1] @ np.linalg.solve(C[:-1, :-1], C[:-1, -1]) - 1e-6
+    )  # a little less than definite
     root, triangular = square_root(C, None)
     assert not triangular
     np.testing.assert_allclose(root @ root.T, C, rtol=1e-10, atol=1e-5)
@@ -180,7 +201,9 @@ def test_a_covariance_has_a_triangular_root_while_it_is_definite_and_else_one_of
 
 def test_in_a_mirrored_population_a_pair_counts_once() -> None:
     weights = np.array([0.6, 0.4, -0.2, -0.8])
-    np.testing.assert_allclose(by_pair(np.array([3.0, 9.0, 5.0, 4.0]), weights), [-0.8, 0.6, 0.4, -0.2])
+    np.testing.assert_allclose(
+        by_pair(np.array([3.0, 9.0, 5.0, 4.0]), weights), [-0.8, 0.6, 0.4, -0.2]
+    )
     np.testing.assert_allclose(by_pair(np.ones(4), weights), 0.0, atol=1e-15)
 
 
@@ -204,7 +227,10 @@ def test_points_and_a_distribution_are_taken_from_files(tmp_path: Path) -> None:
     assert CMAES(CMAESSettings(inject=str(points)), np.zeros(5), 0).ask().num_injected == 2
     earlier = CMAES(CMAESSettings(), np.zeros(5), 0)
     earlier.C = np.diag(np.arange(1.0, 6))
-    arrays = {f"strategy/{name}": array for name, array in {**earlier.state(), "sigma": np.array(0.3)}.items()}
+    arrays = {
+        f"strategy/{name}": array
+        for name, array in {**earlier.state(), "sigma": np.array(0.3)}.items()
+    }
     save_checkpoint(tmp_path / "checkpoints", Checkpoint(1, arrays, {}), 1)
     warm = CMAES(CMAESSettings(warm_start=str(tmp_path)), np.full(5, 7.0), 0)
     assert warm.sigma == 0.3
@@ -221,11 +247,15 @@ def test_points_and_a_distribution_are_taken_from_files(tmp_path: Path) -> None:
             CMAES(CMAESSettings(**settings), np.zeros(4), 0)
 
 
-def test_a_matrix_that_is_replaced_every_generation_keeps_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_matrix_that_is_replaced_every_generation_keeps_its_scale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Only the scale moves between sigma and C, by powers of 2: the search is the same bit for bit."""
 
     def rosenbrock(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        value: NDArray[np.float64] = -np.sum(100 * (rows[:, 1:] - rows[:, :-1] ** 2) ** 2 + (1 - rows[:, :-1]) ** 2, axis=1)
+        value: NDArray[np.float64] = -np.sum(
+            100 * (rows[:, 1:] - rows[:, :-1] ** 2) ** 2 + (1 - rows[:, :-1]) ** 2, axis=1
+        )
         return value
 
     found = []

@@ -21,7 +21,9 @@ NOISE = create_table(0, 18, 64, None)
 
 
 def advance(strategy: LMMAES, function: Callable[[np.ndarray], float], generations: int) -> None:
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(function, strategy.mean.size, minimize=True), None))
+    pool = Pool(
+        World(), Desk(NOISE, ObjectiveProblem(function, strategy.mean.size, minimize=True), None)
+    )
     for _ in range(generations):
         candidates = strategy.ask()
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
@@ -46,7 +48,9 @@ def test_members_are_the_transformed_noise() -> None:
     d = z[0]
     for m, c in zip(strategy.M[:3], strategy.c_d[:3], strict=True):
         d = (1 - c) * d + c * m * (m @ d)
-    np.testing.assert_allclose(samples.row(NOISE, 5), strategy.mean + strategy.sigma * d, rtol=1e-12)
+    np.testing.assert_allclose(
+        samples.row(NOISE, 5), strategy.mean + strategy.sigma * d, rtol=1e-12
+    )
     np.testing.assert_allclose(transformed(z[0], strategy.M[:3], strategy.c_d[:3]), d, rtol=1e-12)
 
 
@@ -57,14 +61,18 @@ def test_a_long_axis_that_is_no_coordinate_is_found() -> None:
 
 
 @pytest.mark.parametrize("population_size", [15, 40, 400, 1600])
-def test_large_populations_keep_sigma_bounded_and_need_fewer_generations(population_size: int) -> None:
+def test_large_populations_keep_sigma_bounded_and_need_fewer_generations(
+    population_size: int,
+) -> None:
     strategy = LMMAES(LMMAESSettings(population_size=population_size), np.ones(40), 0)
     advance(strategy, sphere, 150 if population_size < 100 else 60)
     assert 0 < strategy.sigma < 2
     assert sphere(strategy.parameters()) < 1e-3 * 40
 
 
-@pytest.mark.parametrize(("values", "words"), [({"population_size": 3}, "at least 4"), ({"directions": 0}, "at least 1")])
+@pytest.mark.parametrize(
+    ("values", "words"), [({"population_size": 3}, "at least 4"), ({"directions": 0}, "at least 1")]
+)
 def test_bad_settings_are_refused(values: dict[str, int], words: str) -> None:
     with pytest.raises(UserError, match=words):
         LMMAESSettings(**values).check()

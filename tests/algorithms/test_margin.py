@@ -16,7 +16,9 @@ ALPHA = 0.01
 
 @pytest.mark.parametrize("deviation", [1e-6, 0.05, 0.4, 3.0, 1e4])
 def test_a_whole_number_next_to_the_mean_keeps_its_probability(deviation: float) -> None:
-    lattice = Lattice(np.arange(4), np.array([-np.inf, 0, 0, 0]), np.array([np.inf, 1, 1, 9]), np.ones(4))
+    lattice = Lattice(
+        np.arange(4), np.array([-np.inf, 0, 0, 0]), np.array([np.inf, 1, 1, 9]), np.ones(4)
+    )
     start, factors = np.array([2.49, 0.01, 1.7, 4.0]), np.ones(4)
     mean, factors = Margin(lattice, ALPHA).corrected(start, np.full(4, deviation), factors)
     scale = deviation * factors
@@ -25,13 +27,17 @@ def test_a_whole_number_next_to_the_mean_keeps_its_probability(deviation: float)
         assert min(*beyond, 1 - sum(beyond)) >= ALPHA / 2 * (1 - 1e-6)
         assert low <= mean[i] <= high
     for i in (1, 2):
-        assert norm.cdf(0.5, mean[i], scale[i]) == pytest.approx(np.clip(norm.cdf(0.5, start[i], deviation), ALPHA, 1 - ALPHA))
+        assert norm.cdf(0.5, mean[i], scale[i]) == pytest.approx(
+            np.clip(norm.cdf(0.5, start[i], deviation), ALPHA, 1 - ALPHA)
+        )
     assert factors[1] == factors[2] == 1
 
 
 def test_a_margin_leaves_alone_what_is_wide_enough() -> None:
     lattice = Lattice(np.array([1]), np.array([-np.inf]), np.array([np.inf]), np.array([0.5]))
-    mean, factors = Margin(lattice, ALPHA).corrected(np.array([0.1, 4.2]), np.array([1e-9, 2.0]), np.ones(2))
+    mean, factors = Margin(lattice, ALPHA).corrected(
+        np.array([0.1, 4.2]), np.array([1e-9, 2.0]), np.ones(2)
+    )
     np.testing.assert_array_equal(mean, [0.1, 4.2])
     np.testing.assert_array_equal(factors, [1, 1])
 
@@ -48,11 +54,17 @@ def ellipsoid_one_max(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     points = space().points(rows)
     half = points.shape[1] // 2
     stretch = 1e3 ** np.linspace(0, 1, half)
-    value: np.ndarray[Any, Any] = -np.sum((stretch * points[:, :half]) ** 2, axis=1) - np.sum(points[:, half:] < 0.5, axis=1)
+    value: np.ndarray[Any, Any] = -np.sum((stretch * points[:, :half]) ** 2, axis=1) - np.sum(
+        points[:, half:] < 0.5, axis=1
+    )
     return value
 
 
-@pytest.mark.parametrize("settings", [CMAESSettings(sigma=1.0), SepCMAESSettings(sigma=1.0)], ids=["cma-es", "sep-cma-es"])
+@pytest.mark.parametrize(
+    "settings",
+    [CMAESSettings(sigma=1.0), SepCMAESSettings(sigma=1.0)],
+    ids=["cma-es", "sep-cma-es"],
+)
 def test_whole_numbers_are_found_that_rounding_alone_misses(settings: Any) -> None:
     start, pool = np.array([1.0] * 5 + [0.0] * 5), pool_for(ellipsoid_one_max)
     strategy, plain = settings.strategy_in(space(), start, 1), settings.strategy(start, 1)

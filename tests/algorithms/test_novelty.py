@@ -25,7 +25,9 @@ def test_distances_are_to_the_nearest_ones(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_allclose(mean_distances(BEHAVIORS, archive, 10), expected)
     monkeypatch.setattr("esengine.algorithms.novelty._BLOCK", 100)
     np.testing.assert_allclose(mean_distances(BEHAVIORS, archive, 10), expected)
-    np.testing.assert_allclose(mean_distances(BEHAVIORS, archive[:3], 10), apart[:, :3].mean(axis=1))
+    np.testing.assert_allclose(
+        mean_distances(BEHAVIORS, archive[:3], 10), apart[:, :3].mean(axis=1)
+    )
     assert (mean_distances(BEHAVIORS, archive[:0], 10) == 0).all()
 
 
@@ -35,7 +37,9 @@ def test_ns_follows_novelty_nsr_half_and_nsra_begins_with_the_return() -> None:
     np.testing.assert_array_equal(Novelty("ns", 10, 2).fitness(RETURNS, BEHAVIORS, own), novelty)
     mixed = (centred_ranks(RETURNS) + centred_ranks(novelty)) / 2
     np.testing.assert_allclose(Novelty("nsr", 10, 2).fitness(RETURNS, BEHAVIORS, own), mixed)
-    np.testing.assert_allclose(Novelty("nsra", 10, 2).fitness(RETURNS, BEHAVIORS, own), centred_ranks(RETURNS))
+    np.testing.assert_allclose(
+        Novelty("nsra", 10, 2).fitness(RETURNS, BEHAVIORS, own), centred_ranks(RETURNS)
+    )
 
 
 @pytest.mark.parametrize("kind", ["ns", "nsr"])
@@ -66,22 +70,30 @@ def test_the_weight_of_nsra_falls_in_stagnation_and_rises_with_improvement() -> 
 def test_a_behaviour_is_the_mean_of_the_last_observations(env_id: str) -> None:
     ends = []
     for episodes in (1, 2):
-        problem = problem_for(env_id, behavior=Behavior.of_observation(4, (0, 2)), episodes_per_member=episodes)
+        problem = problem_for(
+            env_id, behavior=Behavior.of_observation(4, (0, 2)), episodes_per_member=episodes
+        )
         _, traits = run(problem, pairs(problem, size=4))
         ends.append(traits[:, 1:])
     assert ends[0].shape == (4, 2)
     assert np.isfinite(ends).all()
     assert (ends[0] != ends[1]).any()
-    stepped = problem_for(env_id, behavior=Behavior.of_observation(4, (0, 2)), env_backend="gymnasium")
+    stepped = problem_for(
+        env_id, behavior=Behavior.of_observation(4, (0, 2)), env_backend="gymnasium"
+    )
     np.testing.assert_allclose(run(stepped, pairs(stepped, size=4))[1][:, 1:], ends[0], atol=1e-5)
 
 
 def test_a_users_function_sees_the_environment_as_the_episode_left_it() -> None:
     def final_position(env: Any, observation: np.ndarray) -> Any:
-        np.testing.assert_allclose(observation[:3], env.data.qpos[2:5])  # the swimmer does not observe where it is
+        np.testing.assert_allclose(
+            observation[:3], env.data.qpos[2:5]
+        )  # the swimmer does not observe where it is
         return env.data.qpos[:2]
 
-    problem = problem_for("Swimmer-v5", behavior=Behavior(2, function=final_position), max_episode_steps=50)
+    problem = problem_for(
+        "Swimmer-v5", behavior=Behavior(2, function=final_position), max_episode_steps=50
+    )
     _, traits = run(problem, pairs(problem, size=6))
     assert len(np.unique(traits[:, 1])) == 6
 
@@ -100,5 +112,8 @@ def test_bad_settings_are_refused(settings: dict[str, Any], words: str) -> None:
 
 
 def test_an_index_must_be_in_the_observation() -> None:
-    with pytest.raises(UserError, match="--behavior-indices must lie between 0 and 3, the observation's numbers, got 4"):
+    with pytest.raises(
+        UserError,
+        match="--behavior-indices must lie between 0 and 3, the observation's numbers, got 4",
+    ):
         Behavior.of_observation(4, (1, 4))

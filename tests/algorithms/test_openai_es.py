@@ -22,12 +22,18 @@ NOISE = create_table(0, 18, 64, None)
 
 
 def pool_for(function: Any, n: int) -> Pool:
-    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None), rules=FaultRules(max_failed_fraction=1.0))
+    return Pool(
+        World(),
+        Desk(NOISE, ObjectiveProblem(function, n), None),
+        rules=FaultRules(max_failed_fraction=1.0),
+    )
 
 
 def test_a_generation_is_that_of_ten_lines_of_numpy() -> None:
     n, size, sigma = 9, 20, 0.3
-    ours = OpenAIES(OpenAIESSettings(population_size=size, sigma=sigma, weight_decay=0.01), np.ones(n), 5)
+    ours = OpenAIES(
+        OpenAIESSettings(population_size=size, sigma=sigma, weight_decay=0.01), np.ones(n), 5
+    )
     pool = pool_for(lambda x: -float(np.sum(x**2)), n)
     mean, first, second = np.ones(n), np.zeros(n), np.zeros(n)
     for generation in range(1, 5):
@@ -47,7 +53,9 @@ def test_a_generation_is_that_of_ten_lines_of_numpy() -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "clipup"])
 @pytest.mark.parametrize("value", [500.0, -np.inf])
 def test_flat_fitness_leaves_the_mean_exactly_where_it_is(optimizer: Any, value: float) -> None:
-    ours = OpenAIES(OpenAIESSettings(population_size=14, optimizer=optimizer), np.linspace(-1, 1, 7), 0)
+    ours = OpenAIES(
+        OpenAIESSettings(population_size=14, optimizer=optimizer), np.linspace(-1, 1, 7), 0
+    )
     pool = pool_for(lambda x: value, 7)
     for _ in range(3):
         candidates = ours.ask()
@@ -58,7 +66,11 @@ def test_flat_fitness_leaves_the_mean_exactly_where_it_is(optimizer: Any, value:
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "clipup"])
 @pytest.mark.parametrize("sigma", [1e-3, 1.0, 50.0])
 def test_default_rates_come_near_the_optimum_at_every_scale(optimizer: Any, sigma: float) -> None:
-    ours = OpenAIES(OpenAIESSettings(population_size=40, sigma=sigma, optimizer=optimizer), np.full(6, 5 * sigma), 0)
+    ours = OpenAIES(
+        OpenAIESSettings(population_size=40, sigma=sigma, optimizer=optimizer),
+        np.full(6, 5 * sigma),
+        0,
+    )
     pool = pool_for(lambda x: -float(np.sum(x**2)), 6)
     for _ in range(150):
         candidates = ours.ask()
@@ -102,7 +114,10 @@ def test_precision_is_that_of_the_parameters() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"population_size": 7}, "must be even and at least 2, since members come in pairs, got 7; use 8"),
+        (
+            {"population_size": 7},
+            "must be even and at least 2, since members come in pairs, got 7; use 8",
+        ),
         ({"population_size": 0}, "got 0; use 2"),
         ({"sigma": float("inf")}, "--sigma must be positive, got inf"),
         ({"learning_rate": 0.0}, "--learning-rate must be positive, got 0.0"),

@@ -22,7 +22,9 @@ START = np.array([1.0, -0.5, 0.8, 0.3])
 def test_ilqr_with_attraction_solves_the_quadratic_with_the_divergence_added() -> None:
     dynamics, target = AnalyticLinearQuadratic(), np.array([2.0, -1.0])
     attraction = Attraction(target, 30.0)
-    plan = ILQR(horizon=HORIZON, num_iterations=1).plan(dynamics, START, None, attraction=attraction)
+    plan = ILQR(horizon=HORIZON, num_iterations=1).plan(
+        dynamics, START, None, attraction=attraction
+    )
     free = ILQR(horizon=HORIZON, num_iterations=1).plan(dynamics, START, None)
     assert free.precisions is not None
     Q_uu, W = free.precisions[0], np.diag(attraction.precision(dynamics))
@@ -33,7 +35,11 @@ def test_ilqr_with_attraction_solves_the_quadratic_with_the_divergence_added() -
 
 @pytest.mark.parametrize(
     "planner",
-    [MPPI(horizon=HORIZON, num_iterations=20), CrossEntropy(horizon=HORIZON, num_iterations=20), ILQR(horizon=HORIZON)],
+    [
+        MPPI(horizon=HORIZON, num_iterations=20),
+        CrossEntropy(horizon=HORIZON, num_iterations=20),
+        ILQR(horizon=HORIZON),
+    ],
 )
 def test_a_heavy_attraction_gives_the_learners_action(planner: Planner) -> None:
     target = np.array([0.7, -0.4])
@@ -48,7 +54,12 @@ def test_labels_are_the_plain_planners_and_actions_go_toward_the_learner() -> No
     env = spec.make()
     observations, action = describe(env)
     policy = PolicySpec(observations.dim, action)
-    actor = Actor(policy, np.zeros(policy.num_parameters, np.float32), np.zeros(3, np.float32), np.ones(3, np.float32))
+    actor = Actor(
+        policy,
+        np.zeros(policy.num_parameters, np.float32),
+        np.zeros(3, np.float32),
+        np.ones(3, np.float32),
+    )
     planner, distances = ILQR(horizon=15), []
     for weight in (0.1, 1000.0):
         expert = PlannerExpert(planner, make_dynamics(spec))
@@ -69,12 +80,23 @@ def test_labels_are_the_plain_planners_and_actions_go_toward_the_learner() -> No
     ("flags", "message"),
     [
         (("plato", "--expert", "a:b"), "plato needs --planner and no --rules"),
-        (("plato", "--planner", "mppi", "--attraction", "0"), "--attraction must be positive, got 0.0"),
-        (("dagger", "--planner", "mppi", "--expert", "a:b"), "dagger needs one of --expert and --planner, got both"),
+        (
+            ("plato", "--planner", "mppi", "--attraction", "0"),
+            "--attraction must be positive, got 0.0",
+        ),
+        (
+            ("dagger", "--planner", "mppi", "--expert", "a:b"),
+            "dagger needs one of --expert and --planner, got both",
+        ),
         (("dart",), "dart needs --expert, --planner or --rules, got none"),
-        (("dagger", "--planner-arg", "horizon=3", "--expert", "a:b"), "--planner-arg must go with --planner"),
+        (
+            ("dagger", "--planner-arg", "horizon=3", "--expert", "a:b"),
+            "--planner-arg must go with --planner",
+        ),
     ],
 )
-def test_bad_settings_are_one_sentence(flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_settings_are_one_sentence(
+    flags: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["train", *flags, "--env-id", "Pendulum-v1", "--ranks", "1"]) == 2
     assert message in capsys.readouterr().err

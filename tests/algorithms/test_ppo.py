@@ -28,12 +28,16 @@ def test_advantages_are_the_sum_of_their_definition(terminated: bool) -> None:
     following = np.append(values[1:-1], 0.0 if terminated else values[-1])
     deltas = rewards + discount * following - values[:-1]
     wanted = [sum((discount * decay) ** (k - t) * deltas[k] for k in range(t, 6)) for t in range(6)]
-    np.testing.assert_allclose(advantages(rewards, values, terminated, discount, decay), wanted, rtol=1e-12)
+    np.testing.assert_allclose(
+        advantages(rewards, values, terminated, discount, decay), wanted, rtol=1e-12
+    )
 
 
 def test_with_lambda_one_a_cut_episode_counts_the_value_where_it_was_cut() -> None:
     rewards, values = np.array([1.0, 2.0]), np.array([10.0, 20.0, 30.0])
-    np.testing.assert_allclose(advantages(rewards, values, False, 0.5, 1.0)[0], 1 + 0.5 * 2 + 0.25 * 30 - 10)
+    np.testing.assert_allclose(
+        advantages(rewards, values, False, 0.5, 1.0)[0], 1 + 0.5 * 2 + 0.25 * 30 - 10
+    )
     np.testing.assert_allclose(advantages(rewards, values, True, 0.5, 1.0)[0], 1 + 0.5 * 2 - 10)
 
 
@@ -57,7 +61,9 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
     environment = EnvironmentSpec(env_id)
     observations, action = describe(environment.make())
     settled: dict[str, Any] = {"seed": 3, "max_episode_steps": 50, "normalize_observations": False}
-    problem = RecordingProblem(environment, observations, PolicySpec(observations.dim, action, (8,)), **settled)
+    problem = RecordingProblem(
+        environment, observations, PolicySpec(observations.dim, action, (8,)), **settled
+    )
     settings = PPOSettings(steps_per_round=200, initial_log_std=0.5)
     start = 0.3 * np.random.default_rng(1).standard_normal(problem.dimension).astype(np.float32)
     with open_desk(World(), problem, 3, log2_size=None) as desk, Pool(World(), desk) as pool:
@@ -72,7 +78,9 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
         drawn = action.center() + action.reach() * batch.targets.numpy()
         assert (abs(drawn) > action.high[0]).mean() > 0.05
         np.testing.assert_allclose(np.clip(drawn, action.low, action.high), actions, atol=1e-5)
-        residuals = (batch.targets - again._actor.outputs(batch.observations).detach()).numpy() / np.exp(0.5)
+        residuals = (
+            batch.targets - again._actor.outputs(batch.observations).detach()
+        ).numpy() / np.exp(0.5)
         assert abs(residuals.mean()) < 4 / np.sqrt(len(actions))
         assert abs((residuals**2).mean() - 1) < 4 * np.sqrt(2 / len(actions))
     else:
@@ -90,11 +98,19 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
 def test_episodes_of_a_round_follow_from_their_length() -> None:
     environment = EnvironmentSpec("Pendulum-v1")
     observations, action = describe(environment.make())
-    problem = RecordingProblem(environment, observations, PolicySpec(observations.dim, action), seed=0, max_episode_steps=30)
+    problem = RecordingProblem(
+        environment,
+        observations,
+        PolicySpec(observations.dim, action),
+        seed=0,
+        max_episode_steps=30,
+    )
     with open_desk(World(), problem, 0, log2_size=None) as desk, Pool(World(), desk) as pool:
         ppo = PPO(PPOSettings(steps_per_round=100, epochs=1, target_kl=1e-9), problem, 0)
         assert [ppo.step(pool, {}) for _ in range(2)] == [(240, 8), (120, 4)]
-        assert 0 < ppo.metrics()["gradient_steps"] < 3  # the first step moves too far, and the next is not taken
+        assert (
+            0 < ppo.metrics()["gradient_steps"] < 3
+        )  # the first step moves too far, and the next is not taken
     assert problem.statistics.count == 360
 
 

@@ -14,13 +14,19 @@ from esengine.seeding import derive_key
 
 
 def ellipsoid(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    value: np.ndarray[Any, Any] = -np.sum(10.0 ** np.linspace(0, 6, rows.shape[1]) * rows**2, axis=1)
+    value: np.ndarray[Any, Any] = -np.sum(
+        10.0 ** np.linspace(0, 6, rows.shape[1]) * rows**2, axis=1
+    )
     return value
 
 
 def test_it_is_the_package_step_by_step() -> None:
-    strategy: Any = PyCMASettings(option=("CMA_active=false", "tolfun=1e-5")).strategy(np.ones(5), 7)
-    peer = cma.CMAEvolutionStrategy(np.ones(5), 1.0, {"CMA_active": False, "tolfun": 1e-5, "verbose": -9, "seed": np.nan})
+    strategy: Any = PyCMASettings(option=("CMA_active=false", "tolfun=1e-5")).strategy(
+        np.ones(5), 7
+    )
+    peer = cma.CMAEvolutionStrategy(
+        np.ones(5), 1.0, {"CMA_active": False, "tolfun": 1e-5, "verbose": -9, "seed": np.nan}
+    )
     pool = pool_for(ellipsoid, 5)
     for generation in range(30):
         key = derive_key(7, "pycma ask", generation)
@@ -36,7 +42,10 @@ def test_it_is_the_package_step_by_step() -> None:
 
 
 def test_flat_fitness_is_borne_as_long_as_the_window_of_cma_es() -> None:
-    strategy, pool = PyCMASettings(population_size=10).strategy(np.zeros(10), 0), pool_for(lambda rows: np.zeros(len(rows)))
+    strategy, pool = (
+        PyCMASettings(population_size=10).strategy(np.zeros(10), 0),
+        pool_for(lambda rows: np.zeros(len(rows))),
+    )
     advance(strategy, pool, 40)
     assert strategy.should_stop() is None
     advance(strategy, pool, 1)
@@ -57,12 +66,21 @@ def test_numpys_generator_is_left_as_it_was() -> None:
         (),
         ("CMA_diagonal=true", "AdaptSigma=CMAAdaptSigmaTPA"),
         ("CMA_sampler=GaussVkDSampler",),
-        ("bounds=[-1,0.25]", 'fixed_variables={"0":0.1}', "CMA_mirrors=true", "CMA_elitist=initial"),
+        (
+            "bounds=[-1,0.25]",
+            'fixed_variables={"0":0.1}',
+            "CMA_mirrors=true",
+            "CMA_elitist=initial",
+        ),
     ],
 )
 def test_a_search_that_is_told_again_goes_on_bit_for_bit(options: tuple[str, ...]) -> None:
     settings = PyCMASettings(sigma=0.3, option=options)
-    straight, stopped, resumed = settings.strategy(np.zeros(10), 3), settings.strategy(np.zeros(10), 3), None
+    straight, stopped, resumed = (
+        settings.strategy(np.zeros(10), 3),
+        settings.strategy(np.zeros(10), 3),
+        None,
+    )
     advance(straight, pool_for(sphere), 24)
     advance(stopped, pool_for(sphere), 14)
     resumed = settings.strategy(np.ones(10) * 0.1, 3)
@@ -100,7 +118,10 @@ def test_restarts_and_the_spaces_flags_are_its_own_too() -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("CMA_diagnal=true", "--option must be an option of cma 4.5.0, got CMA_diagnal; did you mean CMA_diagonal"),
+        (
+            "CMA_diagnal=true",
+            "--option must be an option of cma 4.5.0, got CMA_diagnal; did you mean CMA_diagonal",
+        ),
         ("nonsense!=1", "--option must be name=value, got 'nonsense!=1'"),
         ("popsize=7", "--option popsize has a flag of its own, --population-size"),
         ("timeout=7", "--max-time"),

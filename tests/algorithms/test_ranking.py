@@ -20,7 +20,9 @@ from esengine.algorithms.evolution.ranking import (
     selection_mass,
 )
 
-FITNESS = st.lists(st.integers(-3, 3), min_size=2, max_size=30).map(lambda values: np.array(values, float))
+FITNESS = st.lists(st.integers(-3, 3), min_size=2, max_size=30).map(
+    lambda values: np.array(values, float)
+)
 
 
 @given(FITNESS)
@@ -40,14 +42,22 @@ def test_ties_weigh_the_same(fitness: np.ndarray) -> None:
 
 
 @given(FITNESS, st.floats(0.1, 10), st.integers(-100, 100))
-def test_order_preserving_changes_of_fitness_change_nothing(fitness: np.ndarray, scale: float, shift: int) -> None:
+def test_order_preserving_changes_of_fitness_change_nothing(
+    fitness: np.ndarray, scale: float, shift: int
+) -> None:
     weights = np.arange(fitness.size, dtype=float)
-    np.testing.assert_array_equal(by_rank(fitness, weights), by_rank(fitness * scale + shift, weights))
-    np.testing.assert_array_equal(best_first(fitness, 1, 2), best_first(fitness * scale + shift, 1, 2))
+    np.testing.assert_array_equal(
+        by_rank(fitness, weights), by_rank(fitness * scale + shift, weights)
+    )
+    np.testing.assert_array_equal(
+        best_first(fitness, 1, 2), best_first(fitness * scale + shift, 1, 2)
+    )
 
 
 def test_distinct_fitness_takes_the_weights_as_they_are() -> None:
-    np.testing.assert_array_equal(by_rank(np.array([2.0, 3.0, -np.inf]), np.array([0.7, 0.3, -0.1])), [0.3, 0.7, -0.1])
+    np.testing.assert_array_equal(
+        by_rank(np.array([2.0, 3.0, -np.inf]), np.array([0.7, 0.3, -0.1])), [0.3, 0.7, -0.1]
+    )
 
 
 @given(FITNESS, st.integers(0, 100))
@@ -72,14 +82,20 @@ def test_centred_ranks_of_flat_fitness_are_exactly_zero(size: int, value: float)
 
 def test_ties_are_drawn_by_seed_and_generation_not_by_position() -> None:
     flat = np.zeros(50)
-    orders = {tuple(best_first(flat, seed, generation)) for seed in range(3) for generation in range(3)}
+    orders = {
+        tuple(best_first(flat, seed, generation)) for seed in range(3) for generation in range(3)
+    }
     assert len(orders) == 9
     firsts = [best_first(flat, seed, 1)[0] for seed in range(500)]
     assert np.bincount(firsts, minlength=50).max() < 30
 
 
-@given(FITNESS.filter(lambda fitness: fitness.size >= 4 and not is_flat(fitness)), st.integers(0, 3))
-def test_the_weights_of_a_mean_add_up_to_one_with_ties_and_failures(fitness: np.ndarray, num_failed: int) -> None:
+@given(
+    FITNESS.filter(lambda fitness: fitness.size >= 4 and not is_flat(fitness)), st.integers(0, 3)
+)
+def test_the_weights_of_a_mean_add_up_to_one_with_ties_and_failures(
+    fitness: np.ndarray, num_failed: int
+) -> None:
     fitness[np.argsort(fitness)[:num_failed]] = -np.inf
     weights = Coefficients.default(5, fitness.size, active=True).weights
     shares = recombination_weights(fitness, weights)
@@ -91,7 +107,10 @@ def test_the_weights_of_a_mean_add_up_to_one_with_ties_and_failures(fitness: np.
 def test_members_that_failed_have_no_weight_in_the_mean_even_where_most_have() -> None:
     weights = Coefficients.default(5, 6, active=True).weights
     fitness = np.array([-np.inf, 1.0, -np.inf, -np.inf, 2.0, -np.inf])
-    expected = np.where(fitness == 2, weights[0], np.where(fitness == 1, weights[1], 0)) / weights[:2].sum()
+    expected = (
+        np.where(fitness == 2, weights[0], np.where(fitness == 1, weights[1], 0))
+        / weights[:2].sum()
+    )
     np.testing.assert_allclose(recombination_weights(fitness, weights), expected)
 
 

@@ -36,7 +36,11 @@ def advance(strategy: Any, generations: int) -> list[int]:
 
 def settings(restarts: Any, most: int, at_once: int = 1) -> CMAESSettings:
     return CMAESSettings(
-        restarts=restarts, max_restarts=most, concurrent_searches=at_once, tolerance_fun=1e-3, tolerance_fun_history=1e-3
+        restarts=restarts,
+        max_restarts=most,
+        concurrent_searches=at_once,
+        tolerance_fun=1e-3,
+        tolerance_fun_history=1e-3,
     )
 
 
@@ -60,8 +64,12 @@ def test_bipop_gives_small_searches_as_many_evaluations_as_large_ones() -> None:
 
 
 @pytest.mark.parametrize(("restarts", "at_once"), [("ipop", 1), ("bipop", 1), ("bipop", 3)])
-def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(restarts: str, at_once: int) -> None:
-    straight, stopped, resumed = (settings(restarts, 3, at_once).strategy(np.full(4, 3.0), 1) for _ in range(3))
+def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(
+    restarts: str, at_once: int
+) -> None:
+    straight, stopped, resumed = (
+        settings(restarts, 3, at_once).strategy(np.full(4, 3.0), 1) for _ in range(3)
+    )
     advance(straight, 250)
     advance(stopped, 180)
     assert stopped.metrics()["restarts"] > 0

@@ -21,15 +21,25 @@ def improving(generation: int) -> Any:
     return generation + np.arange(SIZE) / SIZE
 
 
-def search(generations: int, fitness: Fitness = improving, moves: bool = True, **tolerances: Any) -> Termination:
+def search(
+    generations: int, fitness: Fitness = improving, moves: bool = True, **tolerances: Any
+) -> Termination:
     """A search of some generations, with a mean that moves by 1 in each, or never."""
     found = Termination(replace(Tolerances(), **tolerances), SIZE, np.zeros(N), 1.0)
     for generation in range(1, generations + 1):
-        found.remember(np.asarray(fitness(generation), float), generation * ONES if moves else np.zeros(N))
+        found.remember(
+            np.asarray(fitness(generation), float), generation * ONES if moves else np.zeros(N)
+        )
     return found
 
 
-def reason(found: Termination, sigma: float = 1.0, mean: Any = 0.0, deviations: float = 1.0, axes: Any = 1.0) -> str | None:
+def reason(
+    found: Termination,
+    sigma: float = 1.0,
+    mean: Any = 0.0,
+    deviations: float = 1.0,
+    axes: Any = 1.0,
+) -> str | None:
     return found.reason(sigma, mean * ONES, deviations * ONES, np.sort(axes * ONES), np.zeros(N))
 
 
@@ -61,8 +71,14 @@ def test_limits_of_0_end_no_search() -> None:
 @pytest.mark.parametrize(
     ("fitness", "words"),
     [
-        (lambda generation: np.zeros(SIZE), f"spans less than 1.0e-11 over {WINDOW} generations (--tolerance-fun)"),
-        (lambda generation: -np.arange(SIZE), f"the best of {WINDOW} generations spans less than 1.0e-12"),
+        (
+            lambda generation: np.zeros(SIZE),
+            f"spans less than 1.0e-11 over {WINDOW} generations (--tolerance-fun)",
+        ),
+        (
+            lambda generation: -np.arange(SIZE),
+            f"the best of {WINDOW} generations spans less than 1.0e-12",
+        ),
     ],
 )
 def test_fitness_that_stays_ends_a_search_after_its_window(fitness: Fitness, words: str) -> None:
@@ -91,7 +107,9 @@ def test_a_best_and_a_median_that_no_longer_improve_end_a_search() -> None:
 
     usual = int(100 + 100 * N**1.5 / SIZE)
     assert reason(search(usual, noisy)) is None
-    assert f"no improvement in {usual} generations (--tolerance-stagnation)" in str(reason(search(5000, noisy)))
+    assert f"no improvement in {usual} generations (--tolerance-stagnation)" in str(
+        reason(search(5000, noisy))
+    )
     assert reason(search(5000, noisy, stagnation=0)) is None
 
 

@@ -72,7 +72,10 @@ def test_genomes_rebuild_the_rows_of_any_generation(variant: str) -> None:
 
 
 def test_chains_are_bounded_and_the_tree_stays_small() -> None:
-    strategy, pool = TruncationES(TruncationESSettings(population_size=60), np.zeros(5), 1), pool_for(lambda x: 0.0)
+    strategy, pool = (
+        TruncationES(TruncationESSettings(population_size=60), np.zeros(5), 1),
+        pool_for(lambda x: 0.0),
+    )
     longest, most = 0, 0
     for _ in range(200):  # of neutral evolution, in which lineages coalesce most slowly
         advance(strategy, pool, 1)
@@ -86,7 +89,10 @@ def test_chains_are_bounded_and_the_tree_stays_small() -> None:
 
 def test_too_many_roots_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("esengine.algorithms.evolution.genome_tree._MOST_NUMBERS", 5)
-    strategy, pool = TruncationES(TruncationESSettings(population_size=60), np.zeros(5), 1), pool_for(lambda x: 0.0)
+    strategy, pool = (
+        TruncationES(TruncationESSettings(population_size=60), np.zeros(5), 1),
+        pool_for(lambda x: 0.0),
+    )
     advance(strategy, pool, 70)
     assert len(strategy._tree.roots) == 1
 
@@ -107,7 +113,9 @@ def test_a_crossed_member_takes_the_last_mutation_of_its_mate() -> None:
     for member in np.flatnonzero(mates >= 0)[:8]:
         own = np.empty((1, 5))
         NOISE.read_rows(NOISE.starts(0, 2, np.array([member])), 0, own)
-        taken = shared.parents[mates[member]]  # after one generation a row is nothing but its last mutation
+        taken = shared.parents[
+            mates[member]
+        ]  # after one generation a row is nothing but its last mutation
         expected = shared.parents[parents[member]] + taken + 0.5 * own[0]
         np.testing.assert_allclose(shared.row(NOISE, int(member)), expected, rtol=1e-12)
 
@@ -124,12 +132,16 @@ def test_self_adaptation_finds_a_smaller_sigma_near_the_optimum_and_a_larger_one
 
 
 def test_members_inherit_and_mutate_the_sigma_of_their_parent() -> None:
-    settings = TruncationESSettings(population_size=2000, sigma=0.5, self_adaptive=True, adaptation_rate=0.2, sigma_floor=0.4)
+    settings = TruncationESSettings(
+        population_size=2000, sigma=0.5, self_adaptive=True, adaptation_rate=0.2, sigma_floor=0.4
+    )
     candidates = TruncationES(settings, np.zeros(5), 0).ask()
     sigmas = candidates.step_sizes(np.arange(2000))
     logarithms = np.log(sigmas[sigmas > 0.4] / 0.5)
     assert sigmas.min() == 0.4
-    assert np.sum(logarithms**2 * (logarithms > 0)) / np.sum(logarithms > 0) == pytest.approx(0.2**2, rel=0.15)
+    assert np.sum(logarithms**2 * (logarithms > 0)) / np.sum(logarithms > 0) == pytest.approx(
+        0.2**2, rel=0.15
+    )
     np.testing.assert_array_equal(sigmas[7:9], candidates.step_sizes(np.array([7, 8])))
 
 
@@ -139,13 +151,19 @@ def test_one_lucky_score_does_not_make_an_elite() -> None:
     def noisy(x: np.ndarray) -> float:
         return sphere(x) + float(random.standard_normal()) * 5
 
-    strategy, pool = TruncationES(TruncationESSettings(population_size=80, sigma=0.2), np.full(5, 2.0), 0), pool_for(noisy)
+    strategy, pool = (
+        TruncationES(TruncationESSettings(population_size=80, sigma=0.2), np.full(5, 2.0), 0),
+        pool_for(noisy),
+    )
     advance(strategy, pool, 60)
     assert sphere(strategy.parameters()) > sphere(np.full(5, 2.0)) * 0.5
 
 
 def test_the_elite_in_office_keeps_a_tie() -> None:
-    strategy, pool = TruncationES(TruncationESSettings(population_size=40), np.zeros(5), 0), pool_for(lambda x: 1.0)
+    strategy, pool = (
+        TruncationES(TruncationESSettings(population_size=40), np.zeros(5), 0),
+        pool_for(lambda x: 1.0),
+    )
     advance(strategy, pool, 1)
     elite = strategy.parameters()
     advance(strategy, pool, 5)
@@ -160,7 +178,10 @@ def test_the_elite_is_the_best_that_was_seen_on_a_function_without_noise() -> No
         best = max(best, sphere(x))
         return sphere(x)
 
-    strategy, pool = TruncationES(TruncationESSettings(population_size=40), np.zeros(5), 0), pool_for(remembering)
+    strategy, pool = (
+        TruncationES(TruncationESSettings(population_size=40), np.zeros(5), 0),
+        pool_for(remembering),
+    )
     advance(strategy, pool, 12)
     before = best
     advance(strategy, pool, 1)  # the last generation's best has now been evaluated again
@@ -216,7 +237,10 @@ def test_a_pruned_tree_keeps_what_the_leaves_descend_from() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"population_size": 4}, "at least 5 to leave a parent at --parent-fraction 0.2, got 4; use 5 or more"),
+        (
+            {"population_size": 4},
+            "at least 5 to leave a parent at --parent-fraction 0.2, got 4; use 5 or more",
+        ),
         ({"population_size": 3, "parent_fraction": 0.5}, "at least 4"),
         ({"parent_fraction": 1.5}, "--parent-fraction must lie between 0 and 1, got 1.5"),
         ({"sigma": 0.0}, "--sigma must be positive, got 0.0"),
@@ -225,9 +249,17 @@ def test_a_pruned_tree_keeps_what_the_leaves_descend_from() -> None:
         ({"sigma_floor": 0.6}, "--sigma-floor must lie between 0 and --sigma 0.5, got 0.6"),
         ({"sigma_generations": 10}, "with a --sigma-floor above 0 to go down to"),
         ({"sigma_decay": 0.9, "self_adaptive": True}, "sigma follows one of"),
-        ({"adaptation_rate": 0.1}, "--adaptation-rate must lie in (0, 1], with --self-adaptive, got 0.1".replace("(", "\\(")),
+        (
+            {"adaptation_rate": 0.1},
+            "--adaptation-rate must lie in (0, 1], with --self-adaptive, got 0.1".replace(
+                "(", "\\("
+            ),
+        ),
         ({"crossover": 1.1}, "--crossover must be a probability, got 1.1"),
-        ({"recombination": "weighted", "crossover": 0.1}, "--crossover belongs to --recombination none"),
+        (
+            {"recombination": "weighted", "crossover": 0.1},
+            "--crossover belongs to --recombination none",
+        ),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], words: str) -> None:

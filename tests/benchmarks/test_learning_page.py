@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.learning.cases import CASES, SEEDS, Case
 from benchmarks.learning.run import Outcome, outcome, page, read_results, write_page
-from esengine.launch.config import TrainSettings
-from esengine.launch.methods import settings_of
+from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.methods import settings_of
 
 CASE = Case("ars", "Swimmer-v5", 325, 4000, (), "100")
 
@@ -19,8 +19,15 @@ def write_run(folder: Path, returns: list[float], done: bool = True) -> Path:
     folder.mkdir()
     rows = []
     for index, value in enumerate(returns, 1):
-        row = {"evaluations": 20 * index, "env_steps": 1000 * index, "machine": {"elapsed_s": 2.0 * index}}
-        rows += [row | {"generation": 2 * index - 1}, row | {"generation": 2 * index, "episode_return_eval": value}]
+        row = {
+            "evaluations": 20 * index,
+            "env_steps": 1000 * index,
+            "machine": {"elapsed_s": 2.0 * index},
+        }
+        rows += [
+            row | {"generation": 2 * index - 1},
+            row | {"generation": 2 * index, "episode_return_eval": value},
+        ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if done:
         (folder / "done.json").write_text(json.dumps({"final_return": returns[-1] - 1}))
@@ -46,20 +53,26 @@ def test_seeds_whose_runs_are_not_here_stay_in_the_results(tmp_path: Path) -> No
 
 def test_the_median_counts_seeds_that_never_got_there() -> None:
     there, never = Outcome(120, 1, 330, 1), Outcome(None, 1, 50, 1)
-    assert "| 5 | 120 | 120, 120, 120, never, never | 100 | 330" in page({CASE: [there] * 3 + [never] * 2}).replace(
-        "3 of 5", "5"
-    )
+    assert "| 5 | 120 | 120, 120, 120, never, never | 100 | 330" in page(
+        {CASE: [there] * 3 + [never] * 2}
+    ).replace("3 of 5", "5")
     assert "not within 4,000" in page({CASE: [there] * 2 + [never] * 3})
 
 
 def test_what_has_not_run_is_named() -> None:
-    assert "Not run yet, or not with every seed: ars-Swimmer-v5." in page({CASE: [Outcome(120, 1, 330, 1)]})
+    assert "Not run yet, or not with every seed: ars-Swimmer-v5." in page(
+        {CASE: [Outcome(120, 1, 330, 1)]}
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_case_is_a_command_of_flags_that_exist(case: Case) -> None:
     train, search = set(vars(TrainSettings())), set(vars(settings_of(case.method)()))
-    flags = [argument[2:].removeprefix("no-").replace("-", "_") for argument in case.command(0) if argument.startswith("--")]
+    flags = [
+        argument[2:].removeprefix("no-").replace("-", "_")
+        for argument in case.command(0)
+        if argument.startswith("--")
+    ]
     assert set(flags) <= train | search
     assert len({each.name for each in CASES}) == len(CASES)
     assert len(SEEDS) == 5

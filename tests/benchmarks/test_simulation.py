@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.simulation import Costs, Faults, Simulation, evaluate, list_scheduling, publication_s, unit_lengths, update_s
+from benchmarks.simulation import (
+    Costs,
+    Faults,
+    Simulation,
+    evaluate,
+    list_scheduling,
+    publication_s,
+    unit_lengths,
+    update_s,
+)
 from esengine.launch.bench import dispatch
 from esengine.launch.bench.ranks import draw_lengths
 from tests.conftest import REPOSITORY
@@ -24,7 +33,9 @@ def test_one_rank_takes_the_sum_of_the_lengths() -> None:
     assert list_scheduling(lengths, 1) == pytest.approx(lengths.sum())
 
 
-@pytest.mark.parametrize(("members", "workers", "rounds"), [(100, 10, 10), (101, 10, 11), (7, 10, 1)])
+@pytest.mark.parametrize(
+    ("members", "workers", "rounds"), [(100, 10, 10), (101, 10, 11), (7, 10, 1)]
+)
 def test_constant_lengths_take_whole_rounds(members: int, workers: int, rounds: int) -> None:
     lengths = draw_lengths("constant", 0.1, members)
     assert list_scheduling(lengths, workers) == pytest.approx(0.1 * rounds)
@@ -32,7 +43,9 @@ def test_constant_lengths_take_whole_rounds(members: int, workers: int, rounds: 
 
 
 def test_list_scheduling_gives_the_next_piece_to_the_first_that_is_free() -> None:
-    assert list_scheduling(np.array([3.0, 1.0, 1.0, 1.0, 2.0]), 2) == 5.0  # 3 and 2 on one, 1 + 1 + 1 on the other
+    assert (
+        list_scheduling(np.array([3.0, 1.0, 1.0, 1.0, 2.0]), 2) == 5.0
+    )  # 3 and 2 on one, 1 + 1 + 1 on the other
 
 
 def test_without_overhead_and_with_one_worker_nothing_is_lost() -> None:
@@ -69,7 +82,9 @@ def test_units_of_failed_workers_are_done_again() -> None:
 
 
 def test_all_workers_may_die_and_come_back() -> None:
-    evaluated = evaluate(draw_lengths("constant", 1.0, 20), 3, FREE, Faults(failures_per_hour=3600, respawn_s=5.0))
+    evaluated = evaluate(
+        draw_lengths("constant", 1.0, 20), 3, FREE, Faults(failures_per_hour=3600, respawn_s=5.0)
+    )
     assert evaluated.num_failures > 0
     assert evaluated.wall_s >= 10.0
 
@@ -101,14 +116,34 @@ def test_an_update_is_divided_by_slices_of_coordinates() -> None:
 
 
 def run_model(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.scaling_model", "--costs", str(folder / "costs.json"), *arguments]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scaling_model",
+        "--costs",
+        str(folder / "costs.json"),
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_the_model_prints_a_table_and_draws_it(tmp_path: Path) -> None:
     names = (dispatch.MASTER_COST, dispatch.WORKER_COST, dispatch.PUBLISH_COST)
-    (tmp_path / "costs.json").write_text(json.dumps([{"name": name, "value": 1e-5} for name in names]))
-    result = run_model(tmp_path, "--ranks", "2", "40", "--population-size", "200", "--png", str(tmp_path / "scaling.png"))
+    (tmp_path / "costs.json").write_text(
+        json.dumps([{"name": name, "value": 1e-5} for name in names])
+    )
+    result = run_model(
+        tmp_path,
+        "--ranks",
+        "2",
+        "40",
+        "--population-size",
+        "200",
+        "--png",
+        str(tmp_path / "scaling.png"),
+    )
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1 + 2 * 3
     assert (tmp_path / "scaling.png").stat().st_size > 1000
@@ -122,7 +157,9 @@ def test_the_model_prints_a_table_and_draws_it(tmp_path: Path) -> None:
         ("[]", ("--ranks", "0"), "--ranks must be numbers from 1"),
     ],
 )
-def test_bad_input_of_the_model_gets_one_sentence(tmp_path: Path, rows: str, arguments: tuple[str, ...], says: str) -> None:
+def test_bad_input_of_the_model_gets_one_sentence(
+    tmp_path: Path, rows: str, arguments: tuple[str, ...], says: str
+) -> None:
     (tmp_path / "costs.json").write_text(rows)
     result = run_model(tmp_path, *arguments)
     assert result.returncode == 2

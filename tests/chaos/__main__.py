@@ -57,7 +57,12 @@ class Play:
         if self._settings.ranks is not None:
             scenario = replace(scenario, ranks=self._settings.ranks)
         task = dice.choice(scenario.tasks)
-        return scenario.name, task, self._disturb(scenario, task, number, dice), time.monotonic() - began
+        return (
+            scenario.name,
+            task,
+            self._disturb(scenario, task, number, dice),
+            time.monotonic() - began,
+        )
 
     def _disturb(self, scenario: Scenario, task: str, number: int, dice: random.Random) -> str:
         quiet, disturbed = self._folder / task, self._folder / str(number)
@@ -81,7 +86,10 @@ def main() -> None:
     if os.geteuid():
         raise SystemExit("the chaos suite must be run by root, who may mount a small disk")
     played, good = Counter[str](), Counter[str]()
-    with tempfile.TemporaryDirectory(prefix="esengine-chaos-") as folder, ThreadPoolExecutor(settings.jobs) as threads:
+    with (
+        tempfile.TemporaryDirectory(prefix="esengine-chaos-") as folder,
+        ThreadPoolExecutor(settings.jobs) as threads,
+    ):
         play = Play(settings, Path(folder))
         numbers = range(settings.first, settings.first + settings.runs)
         runs = {threads.submit(play.run, number): number for number in numbers}

@@ -70,7 +70,9 @@ class Run:
         """Wait until a generation is told, or the run has ended."""
         path = self.path / "metrics.jsonl"
         deadline = time.monotonic() + TIMEOUT_S
-        while self.process.poll() is None and (not path.exists() or path.read_text().count("\n") < number):
+        while self.process.poll() is None and (
+            not path.exists() or path.read_text().count("\n") < number
+        ):
             assert time.monotonic() < deadline, "the run hangs"
             time.sleep(0.01)
 
@@ -166,7 +168,9 @@ def cut_newest_checkpoint(run: Run) -> None:
     kill_all(run)
     run.process.wait()
     processes.wait_for_the_end(run.mark)
-    saved = sorted(path for path in (run.path / "checkpoints").glob("*") if not path.name.startswith("."))
+    saved = sorted(
+        path for path in (run.path / "checkpoints").glob("*") if not path.name.startswith(".")
+    )
     if saved:
         file = saved[-1] / run.dice.choice(["state.safetensors", "state.json"])
         os.truncate(file, run.dice.randrange(file.stat().st_size))
@@ -229,13 +233,25 @@ SCENARIOS = {
         Scenario("the master killed, then resumed", _PLAIN, kill_master),
         Scenario("the launcher killed, then resumed", _PLAIN, kill_launcher),
         Scenario("everything killed, then resumed", _PLAIN, kill_all),
-        Scenario("everything killed inside a checkpoint's writing, then resumed", _PLAIN, kill_all_inside_a_checkpoint),
-        Scenario("everything killed and a checkpoint cut short, then resumed", _PLAIN, cut_newest_checkpoint),
+        Scenario(
+            "everything killed inside a checkpoint's writing, then resumed",
+            _PLAIN,
+            kill_all_inside_a_checkpoint,
+        ),
+        Scenario(
+            "everything killed and a checkpoint cut short, then resumed",
+            _PLAIN,
+            cut_newest_checkpoint,
+        ),
         Scenario("a disk that is full for a while", _PLAIN, fill_the_disk, has_small_disk=True),
         Scenario("a worker suspended", _PLAIN, suspend_a_worker),
         Scenario("members that raise, and workers killed", ("raising",), kill_workers),
-        Scenario("members that are not a number, and workers killed", ("not a number",), kill_workers),
-        Scenario("observations of wrong shape, and workers killed", ("wrong shapes",), kill_workers),
+        Scenario(
+            "members that are not a number, and workers killed", ("not a number",), kill_workers
+        ),
+        Scenario(
+            "observations of wrong shape, and workers killed", ("wrong shapes",), kill_workers
+        ),
         Scenario("members that hang in C code", ("hanging",), nothing),
         Scenario("members that end their process", ("crashing",), nothing),
     )
@@ -272,7 +288,10 @@ def same_result(first: Path, second: Path) -> None:
         if (first / name).exists():
             assert (first / name).read_bytes() == (second / name).read_bytes(), name
     rows = [
-        [{key: value for key, value in json.loads(line).items() if key != "machine"} for line in path.read_text().splitlines()]
+        [
+            {key: value for key, value in json.loads(line).items() if key != "machine"}
+            for line in path.read_text().splitlines()
+        ]
         for path in (first / "metrics.jsonl", second / "metrics.jsonl")
     ]
     assert rows[0] == rows[1]

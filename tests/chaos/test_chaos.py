@@ -47,12 +47,17 @@ def test_a_disturbed_run_gives_the_result_of_the_undisturbed_one(
     same_result(undisturbed(SHORT[name]), tmp_path / "run")
 
 
-def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(tmp_path: Path) -> None:
+def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(
+    tmp_path: Path,
+) -> None:
     run = Run(tmp_path, random.Random(1))
     run.start(*TASKS["hanging"], "--ranks", "1", "--run-dir", "run")
     status, errors = run.end()
     assert status == 0, errors
-    assert "was ended by SIGKILL, as when memory runs out, a member exceeds --member-timeout or somebody kills it" in errors
+    assert (
+        "was ended by SIGKILL, as when memory runs out, a member exceeds --member-timeout or somebody kills it"
+        in errors
+    )
     assert "prterun" not in errors
     failures = FailureLog(run.path).read()
     assert failures
@@ -100,7 +105,9 @@ def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_pa
     run = Run(tmp_path, random.Random(1))
     environment = {**variables(), processes.MARK: run.mark}
     command = [*mpirun(4, *TOLERANT), str(script)]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         while not (tmp_path / "begun").exists():
             assert process.poll() is None
             time.sleep(0.01)

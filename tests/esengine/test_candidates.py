@@ -41,7 +41,9 @@ def gaussian(population_size: int = 300, n: int = 6) -> GaussianSamples:
 
 
 def antithetic(population_size: int = 300, dtype: type[Any] = np.float32) -> AntitheticPairs:
-    return AntitheticPairs(7, 3, population_size, 0.5, np.random.default_rng(1).standard_normal(20).astype(dtype))
+    return AntitheticPairs(
+        7, 3, population_size, 0.5, np.random.default_rng(1).standard_normal(20).astype(dtype)
+    )
 
 
 def scaled(population_size: int = 300, antithetic: bool = True) -> ScaledSamples:
@@ -65,7 +67,12 @@ def test_small_populations_are_handed_out_member_by_member() -> None:
 
 @pytest.mark.parametrize(
     "candidates",
-    [gaussian(), antithetic(), scaled(), PolicyEpisodes(1, 2, 9, np.arange(4, dtype=np.float32), "final")],
+    [
+        gaussian(),
+        antithetic(),
+        scaled(),
+        PolicyEpisodes(1, 2, 9, np.arange(4, dtype=np.float32), "final"),
+    ],
     ids=["gaussian", "pairs", "scaled", "policy"],
 )
 def test_a_population_survives_its_message(candidates: Candidates) -> None:
@@ -80,8 +87,17 @@ def test_a_selected_row_and_its_genome_have_the_same_bits(dtype: type[Any]) -> N
     root = np.random.default_rng(3).standard_normal(1500).astype(dtype)
     first = MutatedParents(5, 1, 20, 0.1, parents=root[None, :])
     selected = np.array([3, 3, 17, 0])
-    genomes = Genomes(root[None], np.zeros(4, np.int64), np.ones(4, np.int64), selected, np.full(4, 0.1), np.arange(5))
-    second = MutatedParents(5, 2, 20, 0.2, num_rows=4, num_unchanged=2, genomes=lambda: genomes, selected=selected)
+    genomes = Genomes(
+        root[None],
+        np.zeros(4, np.int64),
+        np.ones(4, np.int64),
+        selected,
+        np.full(4, 0.1),
+        np.arange(5),
+    )
+    second = MutatedParents(
+        5, 2, 20, 0.2, num_rows=4, num_unchanged=2, genomes=lambda: genomes, selected=selected
+    )
     by_message = MutatedParents.receive(*unpack(pack(*second.publish(first))), first, NOISE)
     by_genome = MutatedParents.receive(*unpack(pack(*second.publish(None))), None, NOISE)
     assert by_message.parents is not None
@@ -103,14 +119,18 @@ def test_what_is_published_does_not_grow_with_the_parameters() -> None:
 
 def test_unchanged_members_are_rows_and_the_others_mutations_of_the_rest() -> None:
     parents = parents_of(np.float64)
-    candidates = MutatedParents(2, 4, 30, 0.3, num_rows=5, num_unchanged=2, unchanged_episodes=7, parents=parents)
+    candidates = MutatedParents(
+        2, 4, 30, 0.3, num_rows=5, num_unchanged=2, unchanged_episodes=7, parents=parents
+    )
     rows = candidates.rows(NOISE, 0, 30)
     np.testing.assert_array_equal(rows[:2], parents[:2])
     sources = candidates.parent_indices(np.arange(30))
     assert set(sources[2:]) <= {2, 3, 4}
     starts = NOISE.starts(2, 4, np.arange(30))
     for member in range(2, 30):
-        expected = parents[sources[member]] + 0.3 * NOISE.table[starts[member] : starts[member] + 40]
+        expected = (
+            parents[sources[member]] + 0.3 * NOISE.table[starts[member] : starts[member] + 40]
+        )
         np.testing.assert_allclose(rows[member], expected, rtol=1e-6, atol=1e-6)
     assert [candidates.num_episodes(member) for member in (0, 1, 2)] == [7, 7, None]
 
@@ -142,7 +162,9 @@ def test_the_two_of_a_pair_mirror_each_other_however_they_are_cut(dtype: type[An
         np.testing.assert_array_equal(rows[2 * pair], candidates.mean + step)
         np.testing.assert_array_equal(rows[2 * pair + 1], candidates.mean - step)
     for cuts in ([0, 1, 30], [0, 3, 4, 9, 30]):
-        cut = np.concatenate([candidates.rows(NOISE, *bounds) for bounds in itertools.pairwise(cuts)])
+        cut = np.concatenate(
+            [candidates.rows(NOISE, *bounds) for bounds in itertools.pairwise(cuts)]
+        )
         np.testing.assert_array_equal(cut, rows)
 
 
@@ -160,7 +182,9 @@ def test_scaled_samples_have_a_deviation_for_every_parameter(antithetic: bool) -
     signs = [1, -1] * 3 if antithetic else [1] * 6
     for row, start, sign in zip(candidates.rows(NOISE, 0, 6), starts, signs, strict=True):
         noise = NOISE.table[start : start + 20]
-        np.testing.assert_array_equal(row, candidates.mean + np.float32(sign) * (candidates.deviations * noise))
+        np.testing.assert_array_equal(
+            row, candidates.mean + np.float32(sign) * (candidates.deviations * noise)
+        )
 
 
 def test_a_sum_of_squares_over_pairs_adds_their_weights() -> None:
@@ -174,5 +198,7 @@ def test_a_sum_of_squares_over_pairs_adds_their_weights() -> None:
 def test_generations_use_different_noise(seed: int, generation: int) -> None:
     noise: NoiseTable = NOISE
     members = np.arange(256)
-    shared = np.intersect1d(noise.starts(seed, generation, members), noise.starts(seed, generation + 1, members))
+    shared = np.intersect1d(
+        noise.starts(seed, generation, members), noise.starts(seed, generation + 1, members)
+    )
     assert shared.size < 60  # 16 of 4096 slots would coincide by chance

@@ -18,12 +18,24 @@ import pytest
 from safetensors.numpy import load_file
 
 from esengine.errors import UserError
-from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, remove_after, remove_unfinished, save_checkpoint
+from esengine.storage.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    load_newest,
+    remove_after,
+    remove_unfinished,
+    save_checkpoint,
+)
 
 
 def checkpoint(generation: int, finished: dict[int, bytes] | None = None) -> Checkpoint:
-    arrays = {"strategy/mean": np.arange(5.0) + generation, "strategy/generation": np.array(generation)}
-    return Checkpoint(generation, arrays, {"env_steps": 10 * generation, "best_fitness": None}, finished or {})
+    arrays = {
+        "strategy/mean": np.arange(5.0) + generation,
+        "strategy/generation": np.array(generation),
+    }
+    return Checkpoint(
+        generation, arrays, {"env_steps": 10 * generation, "best_fitness": None}, finished or {}
+    )
 
 
 def test_a_checkpoint_comes_back_exactly(tmp_path: Path) -> None:
@@ -31,7 +43,11 @@ def test_a_checkpoint_comes_back_exactly(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, original, keep=3)
     loaded = load_newest(tmp_path)
     assert loaded is not None
-    assert (loaded.generation, loaded.counters, loaded.finished) == (3, original.counters, original.finished)
+    assert (loaded.generation, loaded.counters, loaded.finished) == (
+        3,
+        original.counters,
+        original.finished,
+    )
     for name, array in original.arrays.items():
         np.testing.assert_array_equal(loaded.arrays[name], array)
         assert (loaded.arrays[name].dtype, loaded.arrays[name].shape) == (array.dtype, array.shape)
@@ -137,7 +153,9 @@ def be_a_file(folder: Path) -> None:
         be_a_file,
     ],
 )
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     for generation in (1, 2):
         save_checkpoint(tmp_path, checkpoint(generation), keep=3)
     damage(tmp_path / "000002")
@@ -162,7 +180,8 @@ def test_a_newer_older_or_foreign_format_is_refused(tmp_path: Path, found: str) 
     save_checkpoint(tmp_path, checkpoint(1), keep=3)
     (tmp_path / "000001" / "state.json").write_text(f'{{"format": {found}}}')
     with pytest.raises(
-        UserError, match=r"must have format 2, got .*use the version of esengine that wrote it, or move it away"
+        UserError,
+        match=r"must have format 2, got .*use the version of esengine that wrote it, or move it away",
     ):
         load_newest(tmp_path)
 
@@ -184,7 +203,11 @@ def test_a_checkpoint_that_may_not_be_read_is_neither_passed_over_nor_removed(
 
 def test_the_arrays_are_an_ordinary_safetensors_file(tmp_path: Path) -> None:
     arrays = {f"a/{kind}": np.arange(6).reshape(2, 3).astype(kind) for kind in "dfeqlihbQIHB?"}
-    arrays |= {"empty": np.zeros((0, 4)), "number": np.array(2.5), "transposed": np.arange(6.0).reshape(2, 3).T}
+    arrays |= {
+        "empty": np.zeros((0, 4)),
+        "number": np.array(2.5),
+        "transposed": np.arange(6.0).reshape(2, 3).T,
+    }
     save_checkpoint(tmp_path, Checkpoint(1, arrays, {}), keep=1)
     loaded = load_file(tmp_path / "000001" / "state.safetensors")
     for name, array in arrays.items():
@@ -192,7 +215,9 @@ def test_the_arrays_are_an_ordinary_safetensors_file(tmp_path: Path) -> None:
         assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)
 
 
-def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_one_or_the_new_one(
+    tmp_path: Path,
+) -> None:
     """kill -9 before the n-th system call, for every n, while the only checkpoint is written anew."""
     old, new = checkpoint(2), Checkpoint(2, checkpoint(5).arrays, {"env_steps": 77})
     seen = set()

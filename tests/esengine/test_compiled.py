@@ -45,8 +45,15 @@ _CALL = "from whole import outer; print(outer(2.0), sum(outer.stats.cache_hits.v
 
 def called(folder: Path) -> tuple[float, int]:
     """What the kernel gives in a process of its own, and how often it was found in the cache."""
-    command = [sys.executable, "-B", "-c", _CALL]  # without bytecode, whose time stamps are of whole seconds
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout.split()
+    command = [
+        sys.executable,
+        "-B",
+        "-c",
+        _CALL,
+    ]  # without bytecode, whose time stamps are of whole seconds
+    shown = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=folder
+    ).stdout.split()
     return float(shown[0]), int(shown[1])
 
 
@@ -64,7 +71,9 @@ def called(folder: Path) -> tuple[float, int]:
         ("np.float64", "np.int64", 109.0),
     ],
 )
-def test_a_change_in_another_module_is_seen(tmp_path: Path, before: str, after: str, value: float) -> None:
+def test_a_change_in_another_module_is_seen(
+    tmp_path: Path, before: str, after: str, value: float
+) -> None:
     (tmp_path / "parts.py").write_text(_PARTS)
     (tmp_path / "whole.py").write_text(_WHOLE)
     assert called(tmp_path) == (109.5, 0)

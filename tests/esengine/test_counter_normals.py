@@ -21,7 +21,9 @@ def normals(first: int, count: int, key: np.uint64 = KEY) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("key", "counter", "words"),
-    [(0, 0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8))],  # from Random123's known answers (kat_vectors)
+    [
+        (0, 0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8))
+    ],  # from Random123's known answers (kat_vectors)
 )
 def test_philox_gives_the_published_words(key: int, counter: int, words: tuple[int, ...]) -> None:
     assert tuple(cn.philox_reference(key, np.array([counter], np.uint64))[:, 0]) == words
@@ -30,7 +32,9 @@ def test_philox_gives_the_published_words(key: int, counter: int, words: tuple[i
     assert tuple(ours[:, 0]) == words
 
 
-@pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 256), (0, 100_000), (255, 2), (1000, 3), (2**40 + 77, 70_000)])
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, 1), (0, 256), (0, 100_000), (255, 2), (1000, 3), (2**40 + 77, 70_000)]
+)
 def test_the_kernel_equals_its_twin_to_the_last_bit(first: int, count: int) -> None:
     expected = np.empty(count, np.float32)
     cn.fill_normals_reference(KEY, first, expected)
@@ -51,7 +55,10 @@ def test_the_distribution_is_normal_and_streams_are_unrelated() -> None:
         assert abs((numbers**power).mean() - moment) < 4 * np.sqrt(variance) * error
     assert 4.8 < np.abs(numbers).max() < 6.8
     lags = [np.corrcoef(numbers[:-lag], numbers[lag:])[0, 1] for lag in (1, 2, 16, 64, 128, 256)]
-    others = [np.corrcoef(numbers, normals(0, numbers.size, KEY ^ np.uint64(bit)))[0, 1] for bit in (1, 1 << 32, 1 << 63)]
+    others = [
+        np.corrcoef(numbers, normals(0, numbers.size, KEY ^ np.uint64(bit)))[0, 1]
+        for bit in (1, 1 << 32, 1 << 63)
+    ]
     assert np.abs([*lags, *others]).max() < 4 * error
 
 
@@ -67,7 +74,10 @@ def test_box_muller_is_as_exact_as_float32_allows() -> None:
     assert np.isfinite(first).all()
 
 
-SUMS = [(cn.add_streams, cn.add_streams_reference), (cn.add_squared_streams, cn.add_squared_streams_reference)]
+SUMS = [
+    (cn.add_streams, cn.add_streams_reference),
+    (cn.add_squared_streams, cn.add_squared_streams_reference),
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

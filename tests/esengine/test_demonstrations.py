@@ -25,7 +25,15 @@ def trajectory(length: int, seed: int, labels: bool = False) -> Trajectory:
     random = np.random.default_rng(seed)
     actions = random.uniform(-2, 2, (length, 1))
     known = np.where(random.random((length, 1)) < 0.5, actions, np.nan) if labels else None
-    return Trajectory(random.normal(size=(length + 1, 3)), actions, random.normal(size=length), True, False, seed, known)
+    return Trajectory(
+        random.normal(size=(length + 1, 3)),
+        actions,
+        random.normal(size=length),
+        True,
+        False,
+        seed,
+        known,
+    )
 
 
 def pendulum(*lengths: int, labels: bool = False) -> Demonstrations:
@@ -48,17 +56,26 @@ def test_an_npz_gives_back_every_bit(tmp_path: Path, labels: bool) -> None:
     assert image == (tmp_path / "demos.npz").read_bytes()
 
 
-def test_a_minari_dataset_gives_back_every_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_minari_dataset_gives_back_every_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     rounded = [
-        replace(one, observations=one.observations.astype(np.float32), actions=one.actions.astype(np.float32), seed=None)
+        replace(
+            one,
+            observations=one.observations.astype(np.float32),
+            actions=one.actions.astype(np.float32),
+            seed=None,
+        )
         for one in pendulum(3, 5).trajectories
     ]
     written = replace(pendulum(3), trajectories=tuple(rounded))
     save_demonstrations("minari:pendulum/random-v0", written)
     assert same(written, load_demonstrations(["minari:pendulum/random-v0"]))
     assert same(written, load_demonstrations([tmp_path / "pendulum" / "random-v0"]))
-    with pytest.raises(UserError, match="--out must be new, got minari:pendulum/random-v0, which exists"):
+    with pytest.raises(
+        UserError, match="--out must be new, got minari:pendulum/random-v0, which exists"
+    ):
         save_demonstrations("minari:pendulum/random-v0", written)
     with pytest.raises(UserError, match="no place for labels"):
         save_demonstrations("minari:pendulum/labelled-v0", pendulum(3, labels=True))
@@ -100,14 +117,18 @@ def test_only_labelled_steps_are_transitions() -> None:
     demonstrations = pendulum(50, labels=True)
     known = demonstrations.trajectories[0].labelled
     assert 0 < known.sum() < 50
-    np.testing.assert_array_equal(demonstrations.transitions().targets, demonstrations.trajectories[0].targets[known])
+    np.testing.assert_array_equal(
+        demonstrations.transitions().targets, demonstrations.trajectories[0].targets[known]
+    )
 
 
 def test_a_trajectory_cannot_be_changed_and_checks_itself() -> None:
     one = trajectory(3, 0)
     with pytest.raises(ValueError, match="read-only"):
         one.actions[0] = 1
-    with pytest.raises(TrajectoryError, match=r"rewards must have shape \(3,\) for 3 actions, got \(2,\)"):
+    with pytest.raises(
+        TrajectoryError, match=r"rewards must have shape \(3,\) for 3 actions, got \(2,\)"
+    ):
         replace(one, rewards=one.rewards[:2])
     with pytest.raises(TrajectoryError, match="actions must have at least one step"):
         replace(one, actions=one.actions[:0])
@@ -132,7 +153,10 @@ def cut(path: Path, length: int) -> None:
 
 
 BAD = {
-    "too few rows": (broken(lambda a: a.update(rewards=a["rewards"][:6])), "rewards must have 7 rows for these lengths"),
+    "too few rows": (
+        broken(lambda a: a.update(rewards=a["rewards"][:6])),
+        "rewards must have 7 rows for these lengths",
+    ),
     "another observation": (
         broken(lambda a: a.update(observations=a["observations"][:, :2])),
         "trajectory 0: observations must have 3 numbers for Pendulum-v1, got 2",
@@ -145,21 +169,32 @@ BAD = {
         broken(lambda a: a["observations"].__setitem__((5, 1), np.nan)),
         "trajectory 1: observations must be finite, got nan at step 1",
     ),
-    "infinite reward": (broken(lambda a: a["rewards"].__setitem__(2, np.inf)), "trajectory 0: rewards must be finite, got inf"),
+    "infinite reward": (
+        broken(lambda a: a["rewards"].__setitem__(2, np.inf)),
+        "trajectory 0: rewards must be finite, got inf",
+    ),
     "out of bounds": (
         broken(lambda a: a["actions"].__setitem__((4, 0), 2.5)),
         "trajectory 1: actions must be within the bounds -2 .. 2, got 2.5 at step 1",
     ),
     "another environment": (
-        broken(lambda a: a.update(environment=np.array('{"env_id": "CartPole-v1", "arguments": {}}'))),
+        broken(
+            lambda a: a.update(environment=np.array('{"env_id": "CartPole-v1", "arguments": {}}'))
+        ),
         "trajectory 0: actions must be whole numbers within 0 .. 1",
     ),
     "unknown environment": (
-        broken(lambda a: a.update(environment=np.array('{"env_id": "Pendulum-v9", "arguments": {}}'))),
+        broken(
+            lambda a: a.update(environment=np.array('{"env_id": "Pendulum-v9", "arguments": {}}'))
+        ),
         "its environment cannot be made: --env-id must be a registered gymnasium environment, got Pendulum-v9",
     ),
     "an untrusted module": (
-        broken(lambda a: a.update(environment=np.array('{"env_id": "worlds:TestBox-v0", "arguments": {}}'))),
+        broken(
+            lambda a: a.update(
+                environment=np.array('{"env_id": "worlds:TestBox-v0", "arguments": {}}')
+            )
+        ),
         "names the module 'worlds:TestBox-v0', whose code would run; add --trust-modules",
     ),
     "no label": (
@@ -170,14 +205,20 @@ BAD = {
         broken(lambda a: a.update({n: a[n][:0] for n in a if n != "environment"})),
         "must hold at least one trajectory, got none",
     ),
-    "words": (broken(lambda a: a.update(actions=np.full((7, 1), "left"))), "trajectory 0: actions must be numbers"),
+    "words": (
+        broken(lambda a: a.update(actions=np.full((7, 1), "left"))),
+        "trajectory 0: actions must be numbers",
+    ),
     "a missing part": (broken(lambda a: a.pop("rewards")), "lacks rewards"),
     "pickled objects": (
         broken(lambda a: a.update(rewards=np.array([{}] * 7, object))),
         "but: rewards holds pickled objects, which are never read",
     ),
     "an empty file": (lambda path: path.write_bytes(b""), "got an empty file"),
-    "a pickle": (lambda path: path.write_bytes(pickle.dumps({"actions": []})), "a pickle is never read"),
+    "a pickle": (
+        lambda path: path.write_bytes(pickle.dumps({"actions": []})),
+        "a pickle is never read",
+    ),
     "a cut file": (
         lambda path: cut(path, 300),
         "must be a whole npz of plain arrays",
@@ -199,19 +240,45 @@ def test_bad_demonstrations_get_one_sentence_and_status_2(
     assert error.count("\n") == 1
 
 
-def test_mixed_environments_and_missing_files_get_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mixed_environments_and_missing_files_get_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save_demonstrations(tmp_path / "a.npz", pendulum(3))
-    save_demonstrations(tmp_path / "b.npz", replace(pendulum(3), environment=EnvironmentSpec("Pendulum-v1")))
+    save_demonstrations(
+        tmp_path / "b.npz", replace(pendulum(3), environment=EnvironmentSpec("Pendulum-v1"))
+    )
     assert main(["demos", "inspect", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]) == 2
-    assert "b.npz: demonstrations must be of one environment, got Pendulum-v1 {} beside" in capsys.readouterr().err
+    assert (
+        "b.npz: demonstrations must be of one environment, got Pendulum-v1 {} beside"
+        in capsys.readouterr().err
+    )
     assert main(["demos", "inspect", str(tmp_path / "c.npz")]) == 2
     assert "must name files that exist" in capsys.readouterr().err
 
 
-def test_inspect_tells_what_is_there_and_convert_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_tells_what_is_there_and_convert_chooses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save_demonstrations(tmp_path / "a.npz", pendulum(3, 4, 5))
-    assert main(["demos", "convert", str(tmp_path / "a.npz"), "--out", str(tmp_path / "b.npz"), "--trajectories", "2"]) == 0
-    assert main(["demos", "inspect", str(tmp_path / "b.npz"), "--json", str(tmp_path / "b.json")]) == 0
+    assert (
+        main(
+            [
+                "demos",
+                "convert",
+                str(tmp_path / "a.npz"),
+                "--out",
+                str(tmp_path / "b.npz"),
+                "--trajectories",
+                "2",
+            ]
+        )
+        == 0
+    )
+    assert (
+        main(["demos", "inspect", str(tmp_path / "b.npz"), "--json", str(tmp_path / "b.json")]) == 0
+    )
     assert "Pendulum-v1: 2 trajectories" in capsys.readouterr().out
-    assert main(["demos", "convert", str(tmp_path / "a.npz"), "--out", str(tmp_path / "b.txt")]) == 2
+    assert (
+        main(["demos", "convert", str(tmp_path / "a.npz"), "--out", str(tmp_path / "b.txt")]) == 2
+    )
     assert "--out must end in .npz or be minari:ID" in capsys.readouterr().err

@@ -10,7 +10,12 @@ import pytest
 
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.densities import check_density, log_densities, log_densities_reference, log_normal_tail
+from esengine.policies.densities import (
+    check_density,
+    log_densities,
+    log_densities_reference,
+    log_normal_tail,
+)
 from esengine.policies.network import Actor, PolicySpec, forward_reference
 
 SPACES = (
@@ -28,7 +33,9 @@ def policy(space: gymnasium.Space[object], scale: float = 1.0) -> Actor:
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: type(space).__name__)
-def test_the_kernel_equals_its_twin_on_what_the_policy_draws(space: gymnasium.Space[object]) -> None:
+def test_the_kernel_equals_its_twin_on_what_the_policy_draws(
+    space: gymnasium.Space[object],
+) -> None:
     actor, random = policy(space), np.random.default_rng(1)
     observations = random.standard_normal((60, 3)).astype(np.float32)
     choices = []
@@ -36,13 +43,17 @@ def test_the_kernel_equals_its_twin_on_what_the_policy_draws(space: gymnasium.Sp
         actor.act(observation, 3, step)
         choices.append(actor._decoded.copy())
     sizes, done = np.array(actor.spec.layer_sizes), np.array(choices)
-    outputs = forward_reference(actor.parameters, sizes, observations, actor.observation_mean, actor.observation_inverse_std)
+    outputs = forward_reference(
+        actor.parameters, sizes, observations, actor.observation_mean, actor.observation_inverse_std
+    )
     stds = actor.parameters[len(actor.parameters) - actor.spec.num_log_stds :]
     expected = log_densities_reference(actor.spec, outputs, stds, done)
     found = log_densities(actor, actor.parameters[None], observations, done)[0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     if isinstance(space, gymnasium.spaces.Box):
-        assert (np.abs(done - actor.spec.action.center()) >= actor.spec.action.reach()).any()  # some are on their bounds
+        assert (
+            np.abs(done - actor.spec.action.center()) >= actor.spec.action.reach()
+        ).any()  # some are on their bounds
 
 
 def test_a_clipped_action_and_the_inside_add_up_to_one() -> None:
@@ -50,7 +61,10 @@ def test_a_clipped_action_and_the_inside_add_up_to_one() -> None:
     grid = np.linspace(-1, 1, 4001)[:, None]
     states = np.zeros((4001, 3), np.float32)
     densities = np.exp(log_densities(actor, actor.parameters[None], states, grid)[0])
-    inside = float(np.sum((densities[1:-2] + densities[2:-1]) / 2) * (2 / 4000)) + densities[1] * 2 / 4000 / 2 * 2
+    inside = (
+        float(np.sum((densities[1:-2] + densities[2:-1]) / 2) * (2 / 4000))
+        + densities[1] * 2 / 4000 / 2 * 2
+    )
     assert densities[0] + densities[-1] + inside == pytest.approx(1, abs=1e-3)
 
 

@@ -36,7 +36,9 @@ class Death(BaseException):
 class Desk:
     """Members of a microsecond, but for those that kill their worker, raise, or take two seconds."""
 
-    def __init__(self, deadly: set[int], raising: set[int], slow: set[int], statistics: int) -> None:
+    def __init__(
+        self, deadly: set[int], raising: set[int], slow: set[int], statistics: int
+    ) -> None:
         self.deadly, self.raising, self.slow = deadly, raising, slow
         self.problem = SimpleNamespace(num_statistics=statistics)
         self.now = 0.0
@@ -54,7 +56,9 @@ class Desk:
         if start in self.deadly:
             raise Death
         if start in self.raising:
-            raise MembersFailed(failed_records(start, stop), np.zeros(0), [{"member": start, "error": "diverged"}])
+            raise MembersFailed(
+                failed_records(start, stop), np.zeros(0), [{"member": start, "error": "diverged"}]
+            )
         return b"%d" % start
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
@@ -69,7 +73,9 @@ class Crew:
 
     can_go_on = True
 
-    def __init__(self, desk: Desk, dice: random.Random, num_workers: int = 3, kills: float = 0.0) -> None:
+    def __init__(
+        self, desk: Desk, dice: random.Random, num_workers: int = 3, kills: float = 0.0
+    ) -> None:
         self.desk, self.dice, self.kills = desk, dice, kills
         self.mail, self.lost = self, list[int]()
         self.source, self.tag, self.num_deaths = -1, -1, 0
@@ -85,7 +91,9 @@ class Crew:
         self._tasks[worker].append(body)
 
     def poll(self) -> bytearray | None:
-        for worker in [worker for worker in self.workers if worker not in self.lost and self._tasks[worker]]:
+        for worker in [
+            worker for worker in self.workers if worker not in self.lost and self._tasks[worker]
+        ]:
             if self.dice.random() < 0.5:
                 self._work(worker)
         answering = [worker for worker in self._answers if self._answers[worker]]
@@ -126,7 +134,11 @@ class Crew:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, desk: Desk, seed: int, finished: dict[int, bytes] | None = None, kills: float = 0.0
+    monkeypatch: pytest.MonkeyPatch,
+    desk: Desk,
+    seed: int,
+    finished: dict[int, bytes] | None = None,
+    kills: float = 0.0,
 ) -> tuple[dict[int, bytes], list[Failure], Crew]:
     """All results, the members that were given up, and the workers."""
     monkeypatch.setattr(task_runner, "time", SimpleNamespace(perf_counter=lambda: desk.now))
@@ -150,11 +162,15 @@ def test_a_member_that_kills_its_worker_in_a_range_is_the_only_one_given_up(
     found, failures, crew = run(monkeypatch, Desk(deadly, set(), set(), statistics), 1)
     assert {unit: found[unit] for unit in found if unit not in deadly} == all_but(deadly)
     assert sorted(failure["member"] for failure in failures) == sorted(deadly)
-    assert crew.num_deaths <= 4 * len(deadly)  # one that tells nothing of a range, and three of the member alone
+    assert crew.num_deaths <= 4 * len(
+        deadly
+    )  # one that tells nothing of a range, and three of the member alone
     assert all("3 workers died while they evaluated it" in failure["error"] for failure in failures)
 
 
-def test_members_that_raise_in_a_range_are_tried_again_elsewhere_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_that_raise_in_a_range_are_tried_again_elsewhere_and_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     raising = {0, 900, 901, 2999}
     desk = Desk(set(), raising, set(), statistics=3)
     found, failures, _ = run(monkeypatch, desk, 2)
@@ -164,7 +180,9 @@ def test_members_that_raise_in_a_range_are_tried_again_elsewhere_and_recorded(mo
     assert all(failure["host"] == "here" for failure in failures)
 
 
-def test_workers_that_are_killed_anywhere_cost_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_are_killed_anywhere_cost_nothing_but_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     deaths = 0
     for seed in range(20):
         found, failures, crew = run(monkeypatch, Desk(set(), {1234}, set(), 0), seed, kills=0.01)

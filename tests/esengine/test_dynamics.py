@@ -32,7 +32,9 @@ ENVIRONMENTS = {
 
 def random_controls(dynamics: Dynamics, num_candidates: int, horizon: int) -> NDArray[np.float64]:
     random = np.random.default_rng(0)
-    controls: NDArray[np.float64] = random.uniform(dynamics.low, dynamics.high, (num_candidates, horizon, dynamics.low.size))
+    controls: NDArray[np.float64] = random.uniform(
+        dynamics.low, dynamics.high, (num_candidates, horizon, dynamics.low.size)
+    )
     return controls
 
 
@@ -52,7 +54,9 @@ def test_candidates_are_what_the_environment_would_have_done(env_id: str, kind: 
         before = start.copy()
         returns = dynamics.returns(start, candidates)
         np.testing.assert_array_equal(dynamics.state_of(env), before)
-        np.testing.assert_array_equal(dynamics.returns(start, candidates[3:9]), returns[3:9])  # whatever the batch
+        np.testing.assert_array_equal(
+            dynamics.returns(start, candidates[3:9]), returns[3:9]
+        )  # whatever the batch
         total, state = 0.0, start
         for control in candidates[7]:
             transitions = dynamics.step(np.stack([start, state]), np.stack([control, control]))
@@ -74,7 +78,9 @@ class Counter(gymnasium.Env[Any, Any]):
     action_space: gymnasium.Space[Any] = gymnasium.spaces.Discrete(3, start=-1)
     place = 0.0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         self.place = 0.0
         return np.zeros(1, np.float32), {}
 
@@ -113,11 +119,21 @@ def test_an_environment_with_get_state_and_set_state_is_stepped_without_its_time
     spec = EnvironmentSpec("TestCounter-v0")
     dynamics, env = make_dynamics(spec), spec.make()
     env.reset(seed=0)
-    controls = np.array([[-1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])[:, :, None]  # by thirds of the range: -1, 0 and 1
+    controls = np.array([[-1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])[
+        :, :, None
+    ]  # by thirds of the range: -1, 0 and 1
     assert dynamics.returns(dynamics.state_of(env), controls).tolist() == [-1 - 1 + 0, 1 + 2 + 3]
     longer = np.ones((1, 9, 1))
-    assert dynamics.returns(dynamics.state_of(env), longer).tolist() == [1 + 2 + 3 + 4]  # it terminates at 4
-    assert [dynamics.action_of(np.array([value])) for value in (-1.0, -0.4, 0.0, 0.4, 1.0)] == [-1, -1 + 0, 0, 1, 1]
+    assert dynamics.returns(dynamics.state_of(env), longer).tolist() == [
+        1 + 2 + 3 + 4
+    ]  # it terminates at 4
+    assert [dynamics.action_of(np.array([value])) for value in (-1.0, -0.4, 0.0, 0.4, 1.0)] == [
+        -1,
+        -1 + 0,
+        0,
+        1,
+        1,
+    ]
 
 
 def test_an_environment_that_no_planner_can_use_says_why() -> None:

@@ -10,7 +10,15 @@ import pytest
 
 from esengine.candidates import AntitheticPairs, Candidates, MutatedParents, PolicyEpisodes
 from esengine.noise.table import create_table
-from esengine.problems import FAILED, MEMBER, OK, STOPPED, EnvironmentProblem, ObjectiveProblem, Summary
+from esengine.problems import (
+    FAILED,
+    MEMBER,
+    OK,
+    STOPPED,
+    EnvironmentProblem,
+    ObjectiveProblem,
+    Summary,
+)
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.evaluations import Evaluations
 from tests.esengine.test_rollouts import problem_for
@@ -61,7 +69,9 @@ def test_training_episodes_are_capped_and_evaluations_are_not() -> None:
 
 
 def test_hopeless_episodes_stop_at_the_gate_and_their_members_rank_with_the_worst() -> None:
-    problem = problem_for("Pendulum-v1", limits=EpisodeLimits(gate_step=50, gate_quantile=0.5), antithetic=True)
+    problem = problem_for(
+        "Pendulum-v1", limits=EpisodeLimits(gate_step=50, gate_quantile=0.5), antithetic=True
+    )
     whole, at_gate = run(problem, pairs(problem))
     assert (whole["status"] == OK).all()
     problem.adapt(pairs(problem), whole, at_gate)
@@ -74,13 +84,19 @@ def test_hopeless_episodes_stop_at_the_gate_and_their_members_rank_with_the_wors
     np.testing.assert_array_equal(records["steps"], np.where(stopped, 50, 200))
     np.testing.assert_array_equal(records["fitness"][~stopped], whole["fitness"][~stopped])
     fitness = Evaluations(records, [], 0, 0).fitness
-    np.testing.assert_array_equal(fitness, np.where(stopped, whole["fitness"][~stopped].min(), whole["fitness"]))
+    np.testing.assert_array_equal(
+        fitness, np.where(stopped, whole["fitness"][~stopped].min(), whole["fitness"])
+    )
 
 
 def test_members_that_run_again_pass_every_gate() -> None:
-    problem = problem_for("Pendulum-v1", limits=EpisodeLimits(gate_step=10, gate_quantile=1.0, least=1.0))
+    problem = problem_for(
+        "Pendulum-v1", limits=EpisodeLimits(gate_step=10, gate_quantile=1.0, least=1.0)
+    )
     parents = np.zeros((3, problem.dimension), np.float32)
-    candidates = MutatedParents(0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=parents, unchanged_episodes=3)
+    candidates = MutatedParents(
+        0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=parents, unchanged_episodes=3
+    )
     records, _ = run(problem, candidates)
     assert records["status"].tolist() == [OK] * 2 + [STOPPED] * 4
     assert records["steps"].tolist() == [600] * 2 + [10] * 4
@@ -97,9 +113,15 @@ RETURNS = np.array([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]])
 
 @pytest.mark.parametrize(
     ("summary", "expected"),
-    [(Summary(), [3.0, 1.0]), (Summary("min"), [1.0, 0.0]), (Summary("quantile", 0.75), [4.0, 1.5])],
+    [
+        (Summary(), [3.0, 1.0]),
+        (Summary("min"), [1.0, 0.0]),
+        (Summary("quantile", 0.75), [4.0, 1.5]),
+    ],
 )
-def test_a_members_fitness_is_a_statistic_of_its_returns(summary: Summary, expected: list[float]) -> None:
+def test_a_members_fitness_is_a_statistic_of_its_returns(
+    summary: Summary, expected: list[float]
+) -> None:
     assert summary(RETURNS).tolist() == expected
 
 
@@ -109,7 +131,9 @@ def test_the_statistic_is_of_training_episodes_less_their_bonus() -> None:
     worst = problem_for("CartPole-v1", summary=Summary("min"), survival_bonus=0.25, **plain)
     records, _ = run(worst, pairs(worst, size=4))
     assert (records["fitness"] < single["fitness"]).all()
-    np.testing.assert_array_equal(records["fitness"] / 0.75, np.round(records["fitness"] / 0.75))  # a return is its steps
+    np.testing.assert_array_equal(
+        records["fitness"] / 0.75, np.round(records["fitness"] / 0.75)
+    )  # a return is its steps
     evaluated, _ = run(worst, PolicyEpisodes(0, 0, 3, np.zeros(worst.dimension, np.float32)))
     np.testing.assert_array_equal(evaluated["fitness"], evaluated["steps"])
 
@@ -121,20 +145,26 @@ def test_a_noisy_objective_gets_seeds_and_pairs_share_them() -> None:
         seen.append(seed)
         return float(seed % 1000)
 
-    problem = ObjectiveProblem(noisy, 3, evaluations_per_member=2, summary=Summary("min"), antithetic=True)
+    problem = ObjectiveProblem(
+        noisy, 3, evaluations_per_member=2, summary=Summary("min"), antithetic=True
+    )
     candidates = AntitheticPairs(0, 1, 4, 0.5, np.zeros(3))
     records, _ = problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, 4))
     assert seen[0:2] == seen[2:4]  # the two of a pair
     assert len(set(seen)) == 4
     assert records["episodes"].tolist() == [2] * 4
-    assert records["fitness"].tolist() == [min(seed % 1000 for seed in seen[2 * i : 2 * i + 2]) for i in range(4)]
+    assert records["fitness"].tolist() == [
+        min(seed % 1000 for seed in seen[2 * i : 2 * i + 2]) for i in range(4)
+    ]
     everybody = ObjectiveProblem(noisy, 3, episode_seeds="generation")
     records, _ = everybody.evaluate(candidates, 0, candidates.rows(NOISE, 0, 4))
     assert len(set(records["fitness"])) == 1
 
 
 def test_candidates_for_the_elite_are_evaluated_again_where_there_is_noise() -> None:
-    candidates = MutatedParents(0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=np.zeros((3, 2)), unchanged_episodes=5)
+    candidates = MutatedParents(
+        0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=np.zeros((3, 2)), unchanged_episodes=5
+    )
     rows = candidates.rows(NOISE, 0, 6)
     noisy, _ = ObjectiveProblem(lambda x, seed: float(seed), 2).evaluate(candidates, 0, rows)
     assert noisy["episodes"].tolist() == [5, 5, 1, 1, 1, 1]

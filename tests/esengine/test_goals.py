@@ -31,14 +31,23 @@ def actor_of(env: gymnasium.Env[object, object], seed: int = 0) -> Actor:
     observations, action = describe(env)
     spec = PolicySpec(observations.dim, action, (8,))
     row = np.random.default_rng(seed).normal(size=spec.num_parameters).astype(np.float32)
-    return Actor(spec, row, np.full(observations.dim, 2, np.float32), np.full(observations.dim, 0.5, np.float32))
+    return Actor(
+        spec,
+        row,
+        np.full(observations.dim, 2, np.float32),
+        np.full(observations.dim, 0.5, np.float32),
+    )
 
 
-def wandered(env_id: str, how: Wandering, seed: int, share: float = 0.5, **arguments: object) -> Recorded:
+def wandered(
+    env_id: str, how: Wandering, seed: int, share: float = 0.5, **arguments: object
+) -> Recorded:
     env = EnvironmentSpec(env_id, dict(arguments)).make()
     observations, action = describe(env)
     expert = Wanderer(how, action)
-    return record_episode(env, observations, actor_of(env), expert, Rules(()), Acting(share), seed, max_steps=60)
+    return record_episode(
+        env, observations, actor_of(env), expert, Rules(()), Acting(share), seed, max_steps=60
+    )
 
 
 @pytest.mark.parametrize("maze", MAZES)
@@ -84,7 +93,9 @@ def test_relabelled_rewards_are_the_environments_own(dense: bool) -> None:
         # the same actions in the environment, aimed at that goal from the start
         observation = reset_to(env, one.seed or 0, goal)
         for t, action in enumerate(again.actions):
-            assert np.array_equal(observation["desired_goal"], layout.desired_of(again.observations[t]))
+            assert np.array_equal(
+                observation["desired_goal"], layout.desired_of(again.observations[t])
+            )
             observation, reward, terminated, _, _ = env.step(action.astype(np.float32))
             assert reward == again.rewards[t]
             assert reward == env.unwrapped.compute_reward(observation["achieved_goal"], goal, {})  # type: ignore[attr-defined]
@@ -105,7 +116,9 @@ def test_half_random_actions_cover_more_than_independent_ones() -> None:
     independent = coverage(np.array(visited), 0.5)
     for how in HOWS:
         episodes = [wandered(MAZE, how, seed, 1.0).trajectory for seed in range(20)]
-        wide = coverage(np.concatenate([layout.achieved_of(one.observations) for one in episodes]), 0.5)
+        wide = coverage(
+            np.concatenate([layout.achieved_of(one.observations) for one in episodes]), 0.5
+        )
         assert wide[0] > 1.3 * independent[0]
         assert wide[1] > independent[1] + 0.2
     cells, entropy = coverage(np.array([[0.1], [0.2], [1.1], [1.4]]), 1.0)
@@ -114,7 +127,11 @@ def test_half_random_actions_cover_more_than_independent_ones() -> None:
 
 
 def test_half_random_actions_are_functions_of_the_seed_and_fit_every_space() -> None:
-    spaces = [gymnasium.spaces.Discrete(3, start=2), gymnasium.spaces.MultiDiscrete([2, 4]), gymnasium.spaces.MultiBinary(3)]
+    spaces = [
+        gymnasium.spaces.Discrete(3, start=2),
+        gymnasium.spaces.MultiDiscrete([2, 4]),
+        gymnasium.spaces.MultiBinary(3),
+    ]
     for space in [gymnasium.spaces.Box(-2, np.array([1.0, 2.0], np.float32)), *spaces]:
         for how in HOWS:
             if how == "ornstein-uhlenbeck" and not isinstance(space, gymnasium.spaces.Box):
@@ -141,21 +158,34 @@ def test_episodes_aim_at_the_goal_of_their_seed() -> None:
         observation, _ = env.reset(seed=seed)
         own = EnvironmentSpec(MAZE).make().reset(seed=seed)[0]
         aim = goals.aim(seed)
-        assert observation["desired_goal"].tolist() == (own["desired_goal"] if aim is None else aim).tolist()
-        assert env.step(np.zeros(2, np.float32))[0]["desired_goal"].tolist() == observation["desired_goal"].tolist()
+        assert (
+            observation["desired_goal"].tolist()
+            == (own["desired_goal"] if aim is None else aim).tolist()
+        )
+        assert (
+            env.step(np.zeros(2, np.float32))[0]["desired_goal"].tolist()
+            == observation["desired_goal"].tolist()
+        )
 
 
 class Attribute(gymnasium.Env[Any, Any]):
     """Goals as Gymnasium-Robotics keeps them, in an attribute."""
 
     observation_space = gymnasium.spaces.Dict(
-        {name: gymnasium.spaces.Box(-9, 9, (1,)) for name in ("observation", "achieved_goal", "desired_goal")}
+        {
+            name: gymnasium.spaces.Box(-9, 9, (1,))
+            for name in ("observation", "achieved_goal", "desired_goal")
+        }
     )
     action_space = gymnasium.spaces.Discrete(2)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         self.goal = np.array([4.0], np.float32)
-        return {name: self.goal.copy() for name in ("observation", "achieved_goal", "desired_goal")}, {}
+        return {
+            name: self.goal.copy() for name in ("observation", "achieved_goal", "desired_goal")
+        }, {}
 
     def compute_reward(self, achieved: object, desired: object, info: object) -> float:
         return 0.0

@@ -20,7 +20,9 @@ def table() -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1, 7, 1000, 40_000])
-def test_perturb_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], size: int) -> None:
+def test_perturb_equals_its_reference(
+    table: NDArray[np.float32], dtype: type[Any], size: int
+) -> None:
     parent = np.random.default_rng(1).standard_normal(size).astype(dtype)
     out, expected = np.empty_like(parent), np.empty_like(parent)
     kernels.perturb(parent, table, 48, dtype(0.3), out)
@@ -29,7 +31,9 @@ def test_perturb_equals_its_reference(table: NDArray[np.float32], dtype: type[An
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_rows_equal_their_reference_and_a_scale_of_zero_copies(table: NDArray[np.float32], dtype: type[Any]) -> None:
+def test_rows_equal_their_reference_and_a_scale_of_zero_copies(
+    table: NDArray[np.float32], dtype: type[Any]
+) -> None:
     random = np.random.default_rng(1)
     parents = random.standard_normal((3, 1001)).astype(dtype)
     parents[0, 0] = -0.0
@@ -43,7 +47,9 @@ def test_rows_equal_their_reference_and_a_scale_of_zero_copies(table: NDArray[np
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_an_antithetic_pair_equals_its_reference(table: NDArray[np.float32], dtype: type[Any]) -> None:
+def test_an_antithetic_pair_equals_its_reference(
+    table: NDArray[np.float32], dtype: type[Any]
+) -> None:
     mean = np.random.default_rng(1).standard_normal(1001).astype(dtype)
     pair, expected = np.empty((2, mean.size), dtype), np.empty((2, mean.size), dtype)
     kernels.perturb_pair(mean, table, 64, dtype(0.3), *pair)
@@ -53,7 +59,9 @@ def test_an_antithetic_pair_equals_its_reference(table: NDArray[np.float32], dty
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("first", "num_rows"), [(0, 6), (0, 5), (3, 1), (3, 4), (5, 2), (4, 1)])
-def test_rows_of_pairs_equal_their_reference(table: NDArray[np.float32], dtype: type[Any], first: int, num_rows: int) -> None:
+def test_rows_of_pairs_equal_their_reference(
+    table: NDArray[np.float32], dtype: type[Any], first: int, num_rows: int
+) -> None:
     mean = np.random.default_rng(1).standard_normal(700).astype(dtype)
     pairs = np.arange(first // 2, (first + num_rows + 1) // 2)
     out, expected = np.empty((num_rows, 700), dtype), np.empty((num_rows, 700), dtype)
@@ -63,7 +71,9 @@ def test_rows_of_pairs_equal_their_reference(table: NDArray[np.float32], dtype: 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_rows_of_scaled_samples_equal_their_reference(table: NDArray[np.float32], dtype: type[Any]) -> None:
+def test_rows_of_scaled_samples_equal_their_reference(
+    table: NDArray[np.float32], dtype: type[Any]
+) -> None:
     mean, deviations = np.random.default_rng(1).standard_normal((2, 700)).astype(dtype)
     starts, signs = np.array([0, 0, 160]), np.array([1, -1, 1], dtype)
     out, expected = np.empty((3, 700), dtype), np.empty((3, 700), dtype)
@@ -74,7 +84,9 @@ def test_rows_of_scaled_samples_equal_their_reference(table: NDArray[np.float32]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_members", [0, 1, 4, 13, 31])
-def test_weighted_square_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
+def test_weighted_square_sum_equals_its_reference(
+    table: NDArray[np.float32], dtype: type[Any], num_members: int
+) -> None:
     random = np.random.default_rng(2)
     weights = random.standard_normal(num_members).astype(dtype)
     starts = random.integers(0, 1000, num_members) * kernels.ALIGNMENT
@@ -88,7 +100,9 @@ def test_weighted_square_sum_equals_its_reference(table: NDArray[np.float32], dt
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("num_members", [0, 1, 8, 13, 31])
-def test_weighted_noise_sum_equals_its_reference(table: NDArray[np.float32], dtype: type[Any], num_members: int) -> None:
+def test_weighted_noise_sum_equals_its_reference(
+    table: NDArray[np.float32], dtype: type[Any], num_members: int
+) -> None:
     random = np.random.default_rng(2)
     weights = random.standard_normal(num_members).astype(dtype)
     starts = random.integers(0, 1000, num_members) * kernels.ALIGNMENT
@@ -99,7 +113,9 @@ def test_weighted_noise_sum_equals_its_reference(table: NDArray[np.float32], dty
 
 
 @pytest.mark.parametrize("cuts", [[1], [100, 16_384, 16_385], list(range(1000, 50_000, 777))])
-def test_any_slicing_of_a_sum_gives_the_same_bits(table: NDArray[np.float32], cuts: list[int]) -> None:
+def test_any_slicing_of_a_sum_gives_the_same_bits(
+    table: NDArray[np.float32], cuts: list[int]
+) -> None:
     random = np.random.default_rng(3)
     weights = random.standard_normal(21).astype(np.float32)
     starts = random.integers(0, 4000, 21) * kernels.ALIGNMENT
@@ -112,7 +128,9 @@ def test_any_slicing_of_a_sum_gives_the_same_bits(table: NDArray[np.float32], cu
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_chain_equals_one_perturbation_a_link(table: NDArray[np.float32], dtype: type[Any]) -> None:
+def test_a_chain_equals_one_perturbation_a_link(
+    table: NDArray[np.float32], dtype: type[Any]
+) -> None:
     random = np.random.default_rng(4)
     root = random.standard_normal(20_000).astype(dtype)
     starts = random.integers(0, 4000, 11) * kernels.ALIGNMENT
@@ -150,12 +168,16 @@ def test_parents_are_drawn_uniformly() -> None:
 
 @pytest.mark.parametrize(("num_rows", "n"), [(1, 1), (7, 5), (9, 16), (70, 37)])
 @pytest.mark.parametrize("lower", [False, True])
-def test_products_of_rows_equal_their_reference_however_they_are_cut(num_rows: int, n: int, lower: bool) -> None:
+def test_products_of_rows_equal_their_reference_however_they_are_cut(
+    num_rows: int, n: int, lower: bool
+) -> None:
     random = np.random.default_rng(3)
     rows, matrix = random.standard_normal((num_rows, n)), random.standard_normal((n, n))
     panels = kernels.pack_panels(np.tril(matrix) if lower else matrix)
     product = kernels.multiply_rows(rows, panels, lower)
-    np.testing.assert_allclose(product, kernels.multiply_rows_reference(rows, panels, lower), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        product, kernels.multiply_rows_reference(rows, panels, lower), rtol=1e-12, atol=1e-12
+    )
     np.testing.assert_array_equal(product, kernels.multiply_rows(rows, panels, False))
     alone = [kernels.multiply_rows(rows[i : i + 1], panels, lower)[0] for i in range(num_rows)]
     np.testing.assert_array_equal(product, alone)
@@ -167,7 +189,9 @@ def test_sums_of_products_equal_their_reference_however_they_are_cut(lower: bool
     total, cut, expected = np.zeros((32, 32)), np.zeros((32, 32)), np.zeros((32, 32))
     kernels.add_products(left, right, lower, total)
     for part in (slice(0, 13), slice(13, 50)):
-        kernels.add_products(np.ascontiguousarray(left[part]), np.ascontiguousarray(right[part]), lower, cut)
+        kernels.add_products(
+            np.ascontiguousarray(left[part]), np.ascontiguousarray(right[part]), lower, cut
+        )
     kernels.add_products_reference(left, right, lower, expected)
     np.testing.assert_array_equal(total, cut)
     np.testing.assert_allclose(np.tril(total), np.tril(expected), rtol=1e-12, atol=1e-12)

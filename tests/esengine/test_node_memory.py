@@ -17,14 +17,21 @@ from esengine.ranks.node_memory import ROOT, NodeMemory, map_bundle, pack, unpac
 
 
 @given(
-    st.dictionaries(st.text(max_size=5), st.integers(-(2**53), 2**53) | st.text(max_size=5), max_size=4),
+    st.dictionaries(
+        st.text(max_size=5), st.integers(-(2**53), 2**53) | st.text(max_size=5), max_size=4
+    ),
     st.dictionaries(
         st.text(min_size=1, max_size=5),
-        hnp.arrays(st.sampled_from([np.float32, np.float64, np.int64, np.uint8]), hnp.array_shapes(min_dims=0, min_side=0)),
+        hnp.arrays(
+            st.sampled_from([np.float32, np.float64, np.int64, np.uint8]),
+            hnp.array_shapes(min_dims=0, min_side=0),
+        ),
         max_size=3,
     ),
 )
-def test_a_bundle_survives_packing(header: dict[str, object], arrays: dict[str, np.ndarray]) -> None:
+def test_a_bundle_survives_packing(
+    header: dict[str, object], arrays: dict[str, np.ndarray]
+) -> None:
     unpacked_header, unpacked = unpack(pack(header, arrays))
     assert unpacked_header == header
     assert list(unpacked) == list(arrays)
@@ -35,7 +42,9 @@ def test_a_bundle_survives_packing(header: dict[str, object], arrays: dict[str, 
 
 def test_a_written_bundle_is_mapped_without_a_copy_and_outlives_its_file() -> None:
     memory = NodeMemory()
-    header, arrays = map_bundle(memory.write(7, {"sigma": 0.5}, {"rows": np.arange(12.0).reshape(3, 4)}))
+    header, arrays = map_bundle(
+        memory.write(7, {"sigma": 0.5}, {"rows": np.arange(12.0).reshape(3, 4)})
+    )
     assert header == {"sigma": 0.5}
     assert not arrays["rows"].flags.owndata
     assert not arrays["rows"].flags.writeable
@@ -53,7 +62,9 @@ def test_other_processes_find_the_files_and_nothing_has_a_name() -> None:
         "print(memory.address, flush=True); time.sleep(60)"
     )
     before = set(os.listdir(ROOT))
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         shared = NodeMemory(process.stdout.readline().strip())
         assert [map_bundle(shared.find(key))[0]["key"] for key in (97, 98, 99)] == [97, 98, 99]

@@ -58,21 +58,33 @@ def test_another_seed_gives_another_table(table: NoiseTable) -> None:
     [
         (1000, 1, 1, "power of two from 1024 on, or 0 for computed noise, got 1000; use 1024"),
         (1025, 1, 1, "power of two from 1024 on, or 0 for computed noise, got 1025; use 2048"),
-        (1 << 20, 1 << 19, 10, "at least 4 x parameters and 16 x population = 2097152, got 1048576; use 2097152"),
+        (
+            1 << 20,
+            1 << 19,
+            10,
+            "at least 4 x parameters and 16 x population = 2097152, got 1048576; use 2097152",
+        ),
         (1 << 20, 10, 1 << 17, "16 x population = 2097152"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(requested: int | None, dimension: int, population: int, words: str) -> None:
+def test_a_table_that_does_not_fit_is_refused(
+    requested: int | None, dimension: int, population: int, words: str
+) -> None:
     with pytest.raises(UserError, match=words.replace("+", r"\+")):
         table_log2(requested, dimension, population)
 
 
-@pytest.mark.parametrize(("dimension", "population", "log2"), [(10, 10, 24), (10, 10**6, 25), (1 << 22, 10, 25)])
+@pytest.mark.parametrize(
+    ("dimension", "population", "log2"), [(10, 10, 24), (10, 10**6, 25), (1 << 22, 10, 25)]
+)
 def test_the_default_size_grows_with_the_need(dimension: int, population: int, log2: int) -> None:
     assert table_log2(None, dimension, population) == log2
 
 
-@pytest.mark.parametrize(("requested", "dimension", "population"), [(0, 10, 10), (None, 1 << 27, 10), (None, 10, 1 << 25)])
+@pytest.mark.parametrize(
+    ("requested", "dimension", "population"),
+    [(0, 10, 10), (None, 1 << 27, 10), (None, 10, 1 << 25)],
+)
 def test_noise_is_computed_on_request_and_where_no_table_is_large_enough(
     requested: int | None, dimension: int, population: int
 ) -> None:
@@ -128,6 +140,11 @@ def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
     small = tmp_path / "shm"
     small.mkdir()
     command = f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} {sys.executable} -c '{script}'"
-    result = subprocess.run(["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True
+    )
     assert "must have 64 MB free for the noise table, has 8 MB" in result.stdout
-    assert "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise instead)" in result.stdout
+    assert (
+        "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise instead)"
+        in result.stdout
+    )

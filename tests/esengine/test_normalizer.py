@@ -30,7 +30,10 @@ def test_accumulate_equals_its_reference() -> None:
 
 
 def test_merging_equals_its_reference() -> None:
-    first, second = (np.random.default_rng(seed).standard_normal((50 + seed, 5)).astype(np.float32) for seed in (1, 2))
+    first, second = (
+        np.random.default_rng(seed).standard_normal((50 + seed, 5)).astype(np.float32)
+        for seed in (1, 2)
+    )
     for start in (np.zeros(11), moments_of(first)):
         expected, ours = start.copy(), start.copy()
         merge_moments(ours, moments_of(second))
@@ -39,17 +42,23 @@ def test_merging_equals_its_reference() -> None:
 
 
 def test_merged_chunks_give_mean_and_variance_of_all_observations() -> None:
-    observations = (np.random.default_rng(1).standard_normal((1000, 3)) * [1, 10, 0.1] + [0, 5, -3]).astype(np.float32)
+    observations = (
+        np.random.default_rng(1).standard_normal((1000, 3)) * [1, 10, 0.1] + [0, 5, -3]
+    ).astype(np.float32)
     statistics = RunningStatistics.empty(3)
     for chunk in np.split(observations, [10, 10, 400, 999]):
         statistics.merge(moments_of(chunk))
     assert statistics.count == 1000
     np.testing.assert_allclose(statistics.mean, observations.mean(0, np.float64), rtol=1e-12)
-    np.testing.assert_allclose(statistics.m2 / 999, observations.var(0, np.float64, ddof=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        statistics.m2 / 999, observations.var(0, np.float64, ddof=1), rtol=1e-12
+    )
 
 
 def test_a_large_mean_does_not_spoil_the_variance() -> None:
-    observations = (1000 + np.random.default_rng(2).standard_normal((200_000, 1))).astype(np.float32)
+    observations = (1000 + np.random.default_rng(2).standard_normal((200_000, 1))).astype(
+        np.float32
+    )
     statistics = RunningStatistics.empty(1)
     for chunk in np.split(observations, 100):
         statistics.merge(moments_of(chunk))
@@ -74,7 +83,9 @@ def test_no_observation_means_no_scaling() -> None:
 
 def test_packed_statistics_merge_back_to_the_same_bits() -> None:
     statistics = RunningStatistics.empty(2)
-    statistics.merge(moments_of(np.random.default_rng(3).standard_normal((50, 2)).astype(np.float32)))
+    statistics.merge(
+        moments_of(np.random.default_rng(3).standard_normal((50, 2)).astype(np.float32))
+    )
     restored = RunningStatistics.empty(2)
     restored.merge(statistics.pack())
     np.testing.assert_array_equal(restored.pack(), statistics.pack())

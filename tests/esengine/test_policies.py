@@ -16,13 +16,17 @@ from esengine.policies.network import Actor, PolicySpec, fast_tanh, forward, for
 BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
 
 
-def actor_for(space: spaces.Space[Any], hidden: tuple[int, ...] = (8, 6), sampled: bool = False, seed: int = 0) -> Actor:
+def actor_for(
+    space: spaces.Space[Any], hidden: tuple[int, ...] = (8, 6), sampled: bool = False, seed: int = 0
+) -> Actor:
     spec = PolicySpec(3, ActionSpec.of(space), hidden, sampled)
     parameters = np.random.default_rng(seed).standard_normal(spec.num_parameters).astype(np.float32)
     return Actor(spec, parameters, np.zeros(3, np.float32), np.ones(3, np.float32))
 
 
-def network(spec: PolicySpec, parameters: NDArray[np.float32], observation: NDArray[np.float32]) -> NDArray[np.float32]:
+def network(
+    spec: PolicySpec, parameters: NDArray[np.float32], observation: NDArray[np.float32]
+) -> NDArray[np.float32]:
     sizes = np.array(spec.layer_sizes)
     hidden = np.zeros((2, sizes.max()), np.float32)
     mean, inverse_std = np.full(3, 0.1, np.float32), np.full(3, 2.0, np.float32)
@@ -47,8 +51,12 @@ def test_forward_equals_its_reference(hidden: tuple[int, ...]) -> None:
     parameters = random.standard_normal(spec.num_parameters).astype(np.float32)
     observation = random.standard_normal(3).astype(np.float32)
     mean, inverse_std = np.full(3, 0.1, np.float32), np.full(3, 2.0, np.float32)
-    expected = forward_reference(parameters, np.array(spec.layer_sizes), observation, mean, inverse_std)
-    np.testing.assert_allclose(network(spec, parameters, observation), expected, rtol=2e-5, atol=2e-5)
+    expected = forward_reference(
+        parameters, np.array(spec.layer_sizes), observation, mean, inverse_std
+    )
+    np.testing.assert_allclose(
+        network(spec, parameters, observation), expected, rtol=2e-5, atol=2e-5
+    )
 
 
 def test_forward_equals_torch() -> None:
@@ -59,12 +67,18 @@ def test_forward_equals_torch() -> None:
     values = torch.from_numpy((observation - np.float32(0.1)) * np.float32(2))
     offset = 0
     for layer, (inputs, outputs) in enumerate([(3, 16), (16, 16), (16, 2)]):
-        weights = torch.from_numpy(parameters[offset : offset + inputs * outputs].reshape(inputs, outputs))
-        bias = torch.from_numpy(parameters[offset + inputs * outputs : offset + (inputs + 1) * outputs])
+        weights = torch.from_numpy(
+            parameters[offset : offset + inputs * outputs].reshape(inputs, outputs)
+        )
+        bias = torch.from_numpy(
+            parameters[offset + inputs * outputs : offset + (inputs + 1) * outputs]
+        )
         values = values @ weights + bias
         values = torch.tanh(values) if layer < 2 else values
         offset += (inputs + 1) * outputs
-    np.testing.assert_allclose(network(spec, parameters, observation), values.numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        network(spec, parameters, observation), values.numpy(), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("sampled", [False, True])
@@ -116,7 +130,9 @@ def test_sampled_box_actions_have_the_policys_deviation() -> None:
     actor = actor_for(spaces.Box(-np.inf, np.inf, (2,), np.float64), hidden=(), sampled=True)
     actor.parameters[:] = 0
     actor.parameters[-2:] = np.log([0.5, 2.0])
-    actions = np.array([actor.act(np.zeros(3, np.float32), key=2, step=step) for step in range(20_000)])
+    actions = np.array(
+        [actor.act(np.zeros(3, np.float32), key=2, step=step) for step in range(20_000)]
+    )
     np.testing.assert_allclose(actions.std(0), [0.5, 2.0], rtol=0.03)
     np.testing.assert_allclose(actions.mean(0), 0, atol=0.05)
     assert abs(np.corrcoef(actions.T)[0, 1]) < 0.03
@@ -126,7 +142,9 @@ def test_sampled_bits_follow_the_logistic() -> None:
     actor = actor_for(spaces.MultiBinary(2), hidden=(), sampled=True)
     actor.parameters[:] = 0
     actor.parameters[-2:] = [1.0, -2.0]
-    bits = np.array([actor.act(np.zeros(3, np.float32), key=3, step=step) for step in range(20_000)])
+    bits = np.array(
+        [actor.act(np.zeros(3, np.float32), key=3, step=step) for step in range(20_000)]
+    )
     np.testing.assert_allclose(bits.mean(0), 1 / (1 + np.exp([-1.0, 2.0])), atol=0.015)
 
 

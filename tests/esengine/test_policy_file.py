@@ -52,7 +52,9 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_damaged_file_is_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("policies") / "p.safetensors"
     save_policy(path, policy())
     image = bytearray(path.read_bytes())
@@ -84,12 +86,19 @@ def test_parameters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         original.environment,
     )
     save_policy(tmp_path / "policy.safetensors", wrong)
-    with pytest.raises(UserError, match=r"parameters must be float32 of shape \(23,\), got float32 of shape \(22,\)"):
+    with pytest.raises(
+        UserError,
+        match=r"parameters must be float32 of shape \(23,\), got float32 of shape \(22,\)",
+    ):
         load_policy(tmp_path)
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(1, 9), max_size=3), st.booleans(), st.sampled_from(["discrete", "multi", "binary", "box"]))
+@given(
+    st.lists(st.integers(1, 9), max_size=3),
+    st.booleans(),
+    st.sampled_from(["discrete", "multi", "binary", "box"]),
+)
 def test_every_architecture_comes_back(
     tmp_path_factory: pytest.TempPathFactory, hidden: list[int], sampled: bool, kind: str
 ) -> None:
@@ -97,10 +106,21 @@ def test_every_architecture_comes_back(
         "discrete": gymnasium.spaces.Discrete(3, start=-1),
         "multi": gymnasium.spaces.MultiDiscrete(np.array([[2, 3], [4, 5]])),
         "binary": gymnasium.spaces.MultiBinary([2, 2]),
-        "box": gymnasium.spaces.Box(np.array([-np.inf, -1]), np.array([np.inf, 2]), dtype=np.float64),
+        "box": gymnasium.spaces.Box(
+            np.array([-np.inf, -1]), np.array([np.inf, 2]), dtype=np.float64
+        ),
     }
     spec = PolicySpec(4, ActionSpec.of(spaces[kind]), tuple(hidden), sampled)
     path = tmp_path_factory.mktemp("policies") / "p.safetensors"
     zeros = np.zeros(spec.num_parameters, np.float32)
-    save_policy(path, Policy(spec, zeros, np.ones(4, np.float32), np.ones(4, np.float32), EnvironmentSpec("CartPole-v1")))
+    save_policy(
+        path,
+        Policy(
+            spec,
+            zeros,
+            np.ones(4, np.float32),
+            np.ones(4, np.float32),
+            EnvironmentSpec("CartPole-v1"),
+        ),
+    )
     assert load_policy(path).spec == spec

@@ -33,7 +33,9 @@ def test_sums_are_those_over_the_dense_steps(
     random = np.random.default_rng(1)
     injected = random.standard_normal((num_injected, n)) if num_injected else None
     panels = kernels.pack_panels(random.standard_normal((n, n)))
-    samples = GaussianSamples(7, 1, population_size, 0.5, np.ones(n), panels, mirrored=mirrored, injected=injected)
+    samples = GaussianSamples(
+        7, 1, population_size, 0.5, np.ones(n), panels, mirrored=mirrored, injected=injected
+    )
     pool = Pool(World(), Desk(noise, ObjectiveProblem(first_column, n), None))
     pool.evaluate(samples)
     population = pool.population()
@@ -44,14 +46,22 @@ def test_sums_are_those_over_the_dense_steps(
     expected = (counted[:, None] * steps).T @ steps
     scale = np.abs(expected).max()
     np.testing.assert_allclose(population.covariance(weights), expected, rtol=0, atol=1e-12 * scale)
-    np.testing.assert_allclose(population.weighted_noise(weights, np.float64), counted @ normals, atol=1e-10)
-    np.testing.assert_allclose(population.squared_lengths(weights < 0), np.sum(normals[weights < 0] ** 2, axis=1))
-    np.testing.assert_allclose(population.row(0), np.ones(n) + 0.5 * steps[0] if injected is None else injected[0])
+    np.testing.assert_allclose(
+        population.weighted_noise(weights, np.float64), counted @ normals, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        population.squared_lengths(weights < 0), np.sum(normals[weights < 0] ** 2, axis=1)
+    )
+    np.testing.assert_allclose(
+        population.row(0), np.ones(n) + 0.5 * steps[0] if injected is None else injected[0]
+    )
 
 
 def test_mirrored_members_stand_on_the_two_sides_of_the_mean() -> None:
     noise = create_table(1, 16, 6, None)
-    samples = GaussianSamples(7, 1, 8, 0.5, np.ones(6), np.zeros((0, 6, kernels.PANEL)), mirrored=True)
+    samples = GaussianSamples(
+        7, 1, 8, 0.5, np.ones(6), np.zeros((0, 6, kernels.PANEL)), mirrored=True
+    )
     rows = samples.rows(noise, 0, 8)
     np.testing.assert_allclose(rows[::2] - 1, 1 - rows[1::2])
     assert np.unique(rows[::2]).size == 24
@@ -59,13 +69,20 @@ def test_mirrored_members_stand_on_the_two_sides_of_the_mean() -> None:
 
 def test_an_unchanged_factor_does_not_travel_again() -> None:
     noise = create_table(1, 16, 6, None)
-    first = GaussianSamples(7, 1, 8, 0.5, np.ones(6), kernels.pack_panels(np.eye(6)), lineage=4, factor=1)
+    first = GaussianSamples(
+        7, 1, 8, 0.5, np.ones(6), kernels.pack_panels(np.eye(6)), lineage=4, factor=1
+    )
     second = replace(first, generation=2, sigma=0.4)
     header, arrays = second.publish(first)
     assert "panels" not in arrays
     rebuilt = GaussianSamples.receive(header, arrays, first, noise)
     np.testing.assert_array_equal(rebuilt.rows(noise, 0, 8), second.rows(noise, 0, 8))
-    for other in (replace(first, lineage=5), replace(first, factor=0), replace(first, generation=0), None):
+    for other in (
+        replace(first, lineage=5),
+        replace(first, factor=0),
+        replace(first, generation=0),
+        None,
+    ):
         assert "panels" in second.publish(other)[1]
 
 
@@ -73,7 +90,14 @@ def test_tiles_cover_the_lower_half_and_depend_on_the_problem_alone() -> None:
     assert product_tile(10, 100) == 16
     assert product_tile(100, 10_000) == 112
     assert product_tile(100, 10**6) == 32
-    assert product_tiles(300, 1000) == [(0, 0), (128, 0), (128, 128), (256, 0), (256, 128), (256, 256)]
+    assert product_tiles(300, 1000) == [
+        (0, 0),
+        (128, 0),
+        (128, 128),
+        (256, 0),
+        (256, 128),
+        (256, 256),
+    ]
 
 
 @pytest.mark.parametrize("lower", [False, True])
@@ -82,5 +106,7 @@ def test_transformed_products_are_symmetric_and_those_of_the_whole_matrix(lower:
     A, products = random.standard_normal((2, 150, 150))
     A, products = np.tril(A) if lower else A, products + products.T
     result = transformed(A, products, lower)
-    np.testing.assert_allclose(result, A @ products @ A.T, rtol=0, atol=1e-11 * np.abs(result).max())
+    np.testing.assert_allclose(
+        result, A @ products @ A.T, rtol=0, atol=1e-11 * np.abs(result).max()
+    )
     np.testing.assert_array_equal(result, result.T)

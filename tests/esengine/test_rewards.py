@@ -38,7 +38,9 @@ SPACES = {
 }
 
 
-def steps_in(space: gymnasium.Space[Any], num_steps: int = 40) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def steps_in(
+    space: gymnasium.Space[Any], num_steps: int = 40
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     space.seed(3)
     action = ActionSpec.of(space)
     actions = np.array([np.ravel(space.sample()) for _ in range(num_steps)], float)
@@ -46,7 +48,9 @@ def steps_in(space: gymnasium.Space[Any], num_steps: int = 40) -> tuple[NDArray[
     return np.random.default_rng(1).normal(2.0, 3.0, (num_steps, 5)).astype(np.float32), choices
 
 
-def reward_of(space: gymnasium.Space[Any], form: RewardForm = "unbiased", scale: float = 1.0) -> LearnedReward:
+def reward_of(
+    space: gymnasium.Space[Any], form: RewardForm = "unbiased", scale: float = 1.0
+) -> LearnedReward:
     """A reward with a random network, standardised by the steps of `steps_in`."""
     spec = RewardSpec(5, ActionSpec.of(space), (8, 6), form)
     reward = LearnedReward.initial(spec, 0, *steps_in(space))
@@ -61,23 +65,33 @@ def test_the_kernel_equals_its_twin(name: str) -> None:
     for form in FORMS:
         reward = reward_of(SPACES[name], form)
         expected = score_reference(reward, observations, choices)
-        np.testing.assert_allclose(reward.steps(observations, choices), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            reward.steps(observations, choices), expected, rtol=1e-4, atol=1e-4
+        )
 
 
 def test_forms_are_named_by_the_sign_that_they_pay_every_step() -> None:
     observations, choices = steps_in(SPACES["box"])
-    rewards = {form: reward_of(SPACES["box"], form, 30.0).steps(observations, choices) for form in FORMS}
+    rewards = {
+        form: reward_of(SPACES["box"], form, 30.0).steps(observations, choices) for form in FORMS
+    }
     assert (rewards["survival-biased"] > 0).all()
     assert (rewards["termination-biased"] < 0).all()
     logits = rewards["unbiased"]
-    np.testing.assert_allclose(rewards["survival-biased"] + rewards["termination-biased"], logits, atol=1e-12)
+    np.testing.assert_allclose(
+        rewards["survival-biased"] + rewards["termination-biased"], logits, atol=1e-12
+    )
     assert abs(logits).max() == 10.0  # a saturated network is clipped
 
 
-def test_inputs_are_standardised_by_the_given_steps_but_for_choices_and_the_absorbing_state() -> None:
+def test_inputs_are_standardised_by_the_given_steps_but_for_choices_and_the_absorbing_state() -> (
+    None
+):
     observations, choices = steps_in(SPACES["several"])
     reward = reward_of(SPACES["several"])
-    rows = (reward.spec.inputs(observations, choices) - reward.input_mean) * reward.input_inverse_std
+    rows = (
+        reward.spec.inputs(observations, choices) - reward.input_mean
+    ) * reward.input_inverse_std
     np.testing.assert_allclose(rows[:, :5].mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(rows[:, :5].std(axis=0), 1, atol=1e-5)
     assert set(np.unique(rows[:, 5:11])) == {0.0, 1.0}
@@ -93,17 +107,25 @@ def test_the_end_of_the_task_is_followed_by_the_absorbing_state_and_a_cut_is_not
 
 
 def test_a_reward_comes_back_from_its_file(tmp_path: Path) -> None:
-    original, (observations, choices) = reward_of(SPACES["discrete"], "survival-biased"), steps_in(SPACES["discrete"])
+    original, (observations, choices) = (
+        reward_of(SPACES["discrete"], "survival-biased"),
+        steps_in(SPACES["discrete"]),
+    )
     save_reward(tmp_path / "reward.safetensors", original)
     loaded = load_reward(tmp_path)
     assert loaded.spec == original.spec
-    np.testing.assert_array_equal(loaded.steps(observations, choices), original.steps(observations, choices))
+    np.testing.assert_array_equal(
+        loaded.steps(observations, choices), original.steps(observations, choices)
+    )
 
 
 def test_another_file_is_no_reward(tmp_path: Path) -> None:
     spec = PolicySpec(2, ActionSpec.of(SPACES["discrete"]))
     zeros = np.zeros(2, np.float32)
-    save_policy(tmp_path / "p", Policy(spec, np.zeros(9, np.float32), zeros, zeros, EnvironmentSpec("CartPole-v1")))
+    save_policy(
+        tmp_path / "p",
+        Policy(spec, np.zeros(9, np.float32), zeros, zeros, EnvironmentSpec("CartPole-v1")),
+    )
     with pytest.raises(UserError, match="must be a reward of format 1"):
         load_reward(tmp_path / "p")
     with pytest.raises(UserError, match="which does not exist"):
@@ -112,34 +134,50 @@ def test_another_file_is_no_reward(tmp_path: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_a_damaged_file_is_a_clear_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_damaged_file_is_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("rewards") / "r.safetensors"
     save_reward(path, reward_of(SPACES["discrete"]))
     image = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(image) - 1))
         image[position] = data.draw(st.integers(0, 255))
-    path.write_bytes(bytes(image[: data.draw(st.integers(0, len(image)))] if data.draw(st.booleans()) else image))
+    path.write_bytes(
+        bytes(image[: data.draw(st.integers(0, len(image)))] if data.draw(st.booleans()) else image)
+    )
     try:
         reward = load_reward(path)
     except UserError:
         return
-    assert np.isfinite(reward.steps(*steps_in(SPACES["discrete"]))).all() or reward.spec.observation_dim != 5
+    assert (
+        np.isfinite(reward.steps(*steps_in(SPACES["discrete"]))).all()
+        or reward.spec.observation_dim != 5
+    )
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Hopper-v5"])
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Hopper-v5"]
+)
 def test_compiled_traces_equal_gymnasiums(env_id: str) -> None:
     spec = EnvironmentSpec(env_id)
     observations, action = describe(spec.make())
     policy = PolicySpec(observations.dim, action, (4,), sampled=env_id == "Hopper-v5")
     row = np.random.default_rng(0).standard_normal(policy.num_parameters).astype(np.float32)
-    actor = Actor(policy, row, np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32))
+    actor = Actor(
+        policy, row, np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32)
+    )
     compiled = make_tracer(spec, observations, action, Rules(()), "auto", 60)
     stepped = make_tracer(spec, observations, action, Rules(()), "gymnasium", 60)
-    assert (type(compiled), type(stepped)) == (MujocoTracer if env_id == "Hopper-v5" else ClassicTracer, GymnasiumTracer)
+    assert (type(compiled), type(stepped)) == (
+        MujocoTracer if env_id == "Hopper-v5" else ClassicTracer,
+        GymnasiumTracer,
+    )
     for seed in range(5):
         moments = np.zeros((2, 1 + 2 * observations.dim))
-        one, other = (tracer.run(actor, seed, moments[i]) for i, tracer in enumerate((compiled, stepped)))
+        one, other = (
+            tracer.run(actor, seed, moments[i]) for i, tracer in enumerate((compiled, stepped))
+        )
         np.testing.assert_array_equal(one.observations, other.observations)
         np.testing.assert_array_equal(one.choices, other.choices)
         np.testing.assert_allclose(one.rewards, other.rewards, rtol=1e-9)
@@ -157,7 +195,16 @@ def cartpole_problem(backend: str = "auto") -> RewardedProblem:
     reward = LearnedReward.initial(RewardSpec(4, action, (8,)), 0, seen, choices)
     reward.parameters = random.standard_normal(reward.spec.num_parameters).astype(np.float32)
     policy = PolicySpec(4, action, (4,))
-    problem = RewardedProblem(spec, observations, policy, 0, 2, env_backend=backend, source=RewardSource(reward), horizon=100)  # type: ignore[arg-type]
+    problem = RewardedProblem(
+        spec,
+        observations,
+        policy,
+        0,
+        2,
+        env_backend=backend,
+        source=RewardSource(reward),
+        horizon=100,
+    )  # type: ignore[arg-type]
     assert isinstance(problem.observations, ObservationSpec)
     return problem
 
@@ -175,7 +222,9 @@ def test_members_are_judged_by_the_reward_and_their_true_return_is_told_beside()
         for seed in own.tolist():
             trace = tracer.run(problem.actor, seed, np.zeros(0))
             assert problem.source.learned is not None
-            rewards = score_reference(problem.source.learned, trace.observations[:-1], trace.choices)
+            rewards = score_reference(
+                problem.source.learned, trace.observations[:-1], trace.choices
+            )
             worth.append(over_horizon(rewards, trace.terminated, 100, problem.source.absorbing))
             returns.append(trace.episode_return)
         assert record["fitness"] == pytest.approx(np.mean(worth), rel=1e-4, abs=1e-3)

@@ -16,8 +16,8 @@ from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
-from esengine.launch.build import trained_policy
 from esengine.launch.doctor import check_reset
+from esengine.launch.training.problem_from_settings import trained_policy
 from esengine.noise.table import create_table
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
@@ -32,7 +32,14 @@ from esengine.simulators.families import make_simulator
 from esengine.simulators.stepped import GymnasiumSimulator, run_episode
 from tests.support import worlds
 
-ENVIRONMENTS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "FrozenLake-v1", "Blackjack-v1", "Swimmer-v5"]
+ENVIRONMENTS = [
+    "CartPole-v1",
+    "Pendulum-v1",
+    "MountainCarContinuous-v0",
+    "FrozenLake-v1",
+    "Blackjack-v1",
+    "Swimmer-v5",
+]
 
 
 WORLDS = "tests.support.worlds"
@@ -43,19 +50,27 @@ def problem_for(env_id: str, **settings: Any) -> EnvironmentProblem:
     env = spec.make()
     observations, action = describe(env)
     env.close()
-    return EnvironmentProblem(spec, observations, PolicySpec(observations.dim, action, (5,)), 0, **settings)
+    return EnvironmentProblem(
+        spec, observations, PolicySpec(observations.dim, action, (5,)), 0, **settings
+    )
 
 
-def episode(problem: EnvironmentProblem, env: gymnasium.Env[Any, Any], seed: int, sampled: bool = False) -> Episode:
+def episode(
+    problem: EnvironmentProblem, env: gymnasium.Env[Any, Any], seed: int, sampled: bool = False
+) -> Episode:
     spec = PolicySpec(problem.observations.dim, problem.policy.action, (5,), sampled)
     random = np.random.default_rng(0)
     parameters = random.standard_normal(spec.num_parameters).astype(np.float32)
     ones = np.ones(problem.observations.dim, np.float32)
-    return run_episode(env, problem.observations, Actor(spec, parameters, 0 * ones, ones), seed, max_steps=100)
+    return run_episode(
+        env, problem.observations, Actor(spec, parameters, 0 * ones, ones), seed, max_steps=100
+    )
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-@pytest.mark.parametrize("env_id", [*(f"{WORLDS}:{name}" for name in worlds.SPACE_IDS), *ENVIRONMENTS])
+@pytest.mark.parametrize(
+    "env_id", [*(f"{WORLDS}:{name}" for name in worlds.SPACE_IDS), *ENVIRONMENTS]
+)
 def test_an_episode_is_a_function_of_its_seed(env_id: str, sampled: bool) -> None:
     problem = problem_for(env_id)
     env = problem.environment.make()
@@ -77,7 +92,11 @@ def test_returns_equal_a_plain_gymnasium_loop() -> None:
     total, steps, over = 0.0, 0, False
     while not over:
         observation, reward, terminated, truncated, _ = plain.step(actor.act(observation))
-        total, steps, over = total + float(reward), steps + 1, terminated or truncated or steps == 99
+        total, steps, over = (
+            total + float(reward),
+            steps + 1,
+            terminated or truncated or steps == 99,
+        )
     assert ours == Episode(total, steps)
 
 
@@ -109,8 +128,12 @@ def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
 
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("hidden", [(), (9, 5)])
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0"])
-def test_members_in_lockstep_equal_members_one_by_one(env_id: str, hidden: tuple[int, ...], sampled: bool) -> None:
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCarContinuous-v0"]
+)
+def test_members_in_lockstep_equal_members_one_by_one(
+    env_id: str, hidden: tuple[int, ...], sampled: bool
+) -> None:
     """More members than lanes, several episodes each, with a member whose parameters make it fail: the same bits."""
     problem = problem_for(env_id, episodes_per_member=3, max_episode_steps=60)
     problem.policy = replace(problem.policy, hidden_sizes=hidden, sampled=sampled)
@@ -118,7 +141,10 @@ def test_members_in_lockstep_equal_members_one_by_one(env_id: str, hidden: tuple
     random = np.random.default_rng(0)
     rows = random.standard_normal((21, spec.num_parameters)).astype(np.float32)
     rows[2] = np.nan
-    scaling = random.uniform(-1, 1, spec.observation_dim), random.uniform(0.5, 2, spec.observation_dim)
+    scaling = (
+        random.uniform(-1, 1, spec.observation_dim),
+        random.uniform(0.5, 2, spec.observation_dim),
+    )
     actor = Actor(spec, rows[0], *(part.astype(np.float32) for part in scaling))
     simulator = make_simulator(problem.environment, observations, "compiled")
     assert isinstance(simulator, BatchSimulator)
@@ -129,12 +155,16 @@ def test_members_in_lockstep_equal_members_one_by_one(env_id: str, hidden: tuple
     for member, row in enumerate(rows):
         actor.parameters, moments = row, np.zeros_like(statistics)
         episodes = [simulator.run(actor, int(seed), moments, 60) for seed in seeds[member]]
-        np.testing.assert_array_equal(returns[member], [episode.episode_return for episode in episodes])
+        np.testing.assert_array_equal(
+            returns[member], [episode.episode_return for episode in episodes]
+        )
         assert steps[member] == sum(episode.num_steps for episode in episodes)
         if np.isfinite(returns[member]).all():
             merge_moments(expected, moments)
     np.testing.assert_array_equal(statistics, expected)
-    assert np.isfinite(returns[2]).all() == (env_id in ("CartPole-v1", "Acrobot-v1"))  # a NaN chooses the first action
+    assert np.isfinite(returns[2]).all() == (
+        env_id in ("CartPole-v1", "Acrobot-v1")
+    )  # a NaN chooses the first action
 
 
 def test_fitness_is_the_mean_over_the_members_episodes() -> None:
@@ -143,7 +173,9 @@ def test_fitness_is_the_mean_over_the_members_episodes() -> None:
         problem = problem_for("Pendulum-v1", episodes_per_member=episodes, max_episode_steps=20)
         candidates = PolicyEpisodes(0, 1, 1, np.zeros(problem.dimension, np.float32), "episode")
         object.__setattr__(candidates, "num_episodes", lambda member: None)
-        records, _ = problem.evaluate(candidates, 0, candidates.rows(create_table(0, 10, 100, None), 0, 1))
+        records, _ = problem.evaluate(
+            candidates, 0, candidates.rows(create_table(0, 10, 100, None), 0, 1)
+        )
         returns.append(records[0])
     assert returns[0]["steps"] == 20
     assert returns[1]["steps"] == 60
@@ -200,7 +232,9 @@ def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
 
 def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None:
     script = "from esengine.environments.spec import EnvironmentSpec; EnvironmentSpec('HalfCheetah-v5').make().reset(seed=0)"
-    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert result.stdout + result.stderr == ""
     assert list(tmp_path.iterdir()) == []
 

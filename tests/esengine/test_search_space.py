@@ -16,7 +16,10 @@ BOXES = [
 
 @pytest.mark.parametrize(("lower", "upper"), BOXES)
 def test_bounds_are_those_of_the_cma_package(lower: Floats, upper: Floats) -> None:
-    bounds = [[None if np.isinf(a) else a, None if np.isinf(b) else b] for a, b in zip(lower, upper, strict=True)]
+    bounds = [
+        [None if np.isinf(a) else a, None if np.isinf(b) else b]
+        for a, b in zip(lower, upper, strict=True)
+    ]
     theirs = BoxConstraintsLinQuadTransformation(bounds)
     rows = 10 * np.random.default_rng(0).standard_normal((300, 6))
     ours = into_bounds(rows, lower, upper)
@@ -27,7 +30,9 @@ def test_bounds_are_those_of_the_cma_package(lower: Floats, upper: Floats) -> No
 @pytest.mark.parametrize(("lower", "upper"), BOXES)
 def test_a_point_of_the_box_has_a_row(lower: Floats, upper: Floats) -> None:
     points = into_bounds(np.random.default_rng(1).standard_normal((300, 6)), lower, upper)
-    np.testing.assert_allclose(into_bounds(out_of_bounds(points, lower, upper), lower, upper), points, rtol=1e-12)
+    np.testing.assert_allclose(
+        into_bounds(out_of_bounds(points, lower, upper), lower, upper), points, rtol=1e-12
+    )
 
 
 def test_a_space_fixes_rounds_and_scales() -> None:
@@ -44,4 +49,8 @@ def test_a_space_fixes_rounds_and_scales() -> None:
     np.testing.assert_array_equal(points[:, 1:3], [[7, 1], [7, 2], [7, -1]])
     np.testing.assert_allclose(space.points(space.rows(points)), points)
     lattice = space.lattice
-    assert (lattice.indices.tolist(), lattice.lowest.tolist(), lattice.highest.tolist()) == ([1], [-1], [2])
+    assert (lattice.indices.tolist(), lattice.lowest.tolist(), lattice.highest.tolist()) == (
+        [1],
+        [-1],
+        [2],
+    )

@@ -18,19 +18,35 @@ def test_keys_and_seeds_are_the_same_in_every_version() -> None:
 
 @given(NUMBERS, NUMBERS)
 def test_neighbouring_counters_give_unrelated_seeds(key: int, counter: int) -> None:
-    seeds = {derive_seed(key), derive_seed(key + 1), derive_seed(key, counter), derive_seed(key, counter + 1)}
-    seeds |= {derive_seed(key, counter, 0), derive_seed(key, counter, 1), derive_seed(key, 0, counter + 2)}
+    seeds = {
+        derive_seed(key),
+        derive_seed(key + 1),
+        derive_seed(key, counter),
+        derive_seed(key, counter + 1),
+    }
+    seeds |= {
+        derive_seed(key, counter, 0),
+        derive_seed(key, counter, 1),
+        derive_seed(key, 0, counter + 2),
+    }
     assert len(seeds) == 7
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_purposes_and_generations_have_streams_of_their_own() -> None:
-    keys = {derive_key(seed, purpose, g) for seed in range(20) for purpose in ("noise", "episode", "ties") for g in range(20)}
+    keys = {
+        derive_key(seed, purpose, g)
+        for seed in range(20)
+        for purpose in ("noise", "episode", "ties")
+        for g in range(20)
+    }
     assert len(keys) == 20 * 3 * 20
 
 
 def test_compiled_draws_are_uniform() -> None:
-    draws = np.array([draw_unit(np.uint64(derive_key(0, "test")), np.uint64(i)) for i in range(100_000)])
+    draws = np.array(
+        [draw_unit(np.uint64(derive_key(0, "test")), np.uint64(i)) for i in range(100_000)]
+    )
     assert draws.min() >= 0
     assert draws.max() < 1
     assert abs(draws.mean() - 0.5) < 0.005

@@ -28,10 +28,14 @@ MUJOCO = [
 ]  # fmt: skip
 
 
-def actor_for(env_id: str, hidden: tuple[int, ...] = (8,), sampled: bool = False, seed: int = 0) -> Actor:
+def actor_for(
+    env_id: str, hidden: tuple[int, ...] = (8,), sampled: bool = False, seed: int = 0
+) -> Actor:
     observations, action = describe(EnvironmentSpec(env_id).make())
     spec = PolicySpec(observations.dim, action, hidden, sampled)
-    parameters = np.random.default_rng(seed).standard_normal(spec.num_parameters).astype(np.float32) * 0.3
+    parameters = (
+        np.random.default_rng(seed).standard_normal(spec.num_parameters).astype(np.float32) * 0.3
+    )
     mean = np.zeros(observations.dim, np.float32)
     return Actor(spec, parameters, mean, np.ones_like(mean))
 
@@ -50,7 +54,11 @@ def test_every_step_of_classic_control_is_gymnasiums(env_id: str) -> None:
     task: Any = env.unwrapped
     number = classic_physics.CLASSES[type(task).__name__]
     constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
-    random, state, flat = np.random.default_rng(0), np.empty(4), np.empty(env.observation_space.shape or (), np.float32)
+    random, state, flat = (
+        np.random.default_rng(0),
+        np.empty(4),
+        np.empty(env.observation_space.shape or (), np.float32),
+    )
     for seed in range(8):
         observation, _ = env.reset(seed=seed)
         classic_physics.reset(number, np.uint64(seed), state)
@@ -66,7 +74,9 @@ def test_every_step_of_classic_control_is_gymnasiums(env_id: str) -> None:
             observation, expected_reward, expected_end, truncated, _ = env.step(action)
             assert reward == pytest.approx(float(expected_reward), abs=1e-9)
             assert terminated == expected_end
-            np.testing.assert_allclose(state[:size], np.array(task.state, float), rtol=1e-13, atol=1e-14)
+            np.testing.assert_allclose(
+                state[:size], np.array(task.state, float), rtol=1e-13, atol=1e-14
+            )
             state[:size] = task.state
             over, first = expected_end or truncated, False
 
@@ -121,19 +131,31 @@ def test_whole_episodes_are_gymnasiums(env_id: str, sampled: bool) -> None:
 
 def test_the_task_as_it_stands_is_compiled_and_nothing_else() -> None:
     assert has_compiled(gymnasium.make("CartPole-v1"))
-    assert has_compiled(gymnasium.make("Hopper-v5", healthy_reward=0.0, terminate_when_unhealthy=False))
+    assert has_compiled(
+        gymnasium.make("Hopper-v5", healthy_reward=0.0, terminate_when_unhealthy=False)
+    )
     assert not has_compiled(gymnasium.make("CartPole-v1", sutton_barto_reward=True))
     assert not has_compiled(gymnasium.make("Ant-v5", include_cfrc_ext_in_observation=False))
-    assert not has_compiled(gymnasium.make("Ant-v5", exclude_current_positions_from_observation=False))
-    assert not has_compiled(gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), lambda reward: reward))
+    assert not has_compiled(
+        gymnasium.make("Ant-v5", exclude_current_positions_from_observation=False)
+    )
+    assert not has_compiled(
+        gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), lambda reward: reward)
+    )
     assert not has_compiled(gymnasium.make("FrozenLake-v1"))
 
 
 def test_arguments_of_a_task_reach_its_compiled_form() -> None:
-    spec = EnvironmentSpec("Hopper-v5", {"healthy_reward": 3.0, "forward_reward_weight": 0.5, "healthy_z_range": [0.9, 2.0]})
+    spec = EnvironmentSpec(
+        "Hopper-v5",
+        {"healthy_reward": 3.0, "forward_reward_weight": 0.5, "healthy_z_range": [0.9, 2.0]},
+    )
     observations, _ = describe(spec.make())
     actor = actor_for("Hopper-v5", seed=3)
-    episodes = [make_simulator(spec, observations, backend).run(actor, 4) for backend in ("gymnasium", "compiled")]
+    episodes = [
+        make_simulator(spec, observations, backend).run(actor, 4)
+        for backend in ("gymnasium", "compiled")
+    ]
     assert episodes[0] == episodes[1]
 
 
@@ -148,7 +170,9 @@ def test_a_vector_environment_plays_the_episodes_that_its_lanes_play_alone() -> 
     """CartPole's vector form against compiled steps from the same starts, each lane with parameters of its own."""
     spec = EnvironmentSpec("CartPole-v1")
     actor = actor_for("CartPole-v1")
-    rows = np.random.default_rng(3).standard_normal((6, actor.spec.num_parameters)).astype(np.float32)
+    rows = (
+        np.random.default_rng(3).standard_normal((6, actor.spec.num_parameters)).astype(np.float32)
+    )
     statistics = np.zeros(9)
     simulator = VectorSimulator(spec)
     returns, steps = simulator.run_members(actor, rows, np.full((6, 1), 5, np.uint64), statistics)
@@ -156,13 +180,17 @@ def test_a_vector_environment_plays_the_episodes_that_its_lanes_play_alone() -> 
     np.testing.assert_array_equal(again, returns)
     np.testing.assert_array_equal(returns[:, 0], steps)
     assert statistics[0] == steps.sum()
-    starts, _ = gymnasium.make_vec("CartPole-v1", num_envs=6, vectorization_mode="vector_entry_point").reset(seed=5)
+    starts, _ = gymnasium.make_vec(
+        "CartPole-v1", num_envs=6, vectorization_mode="vector_entry_point"
+    ).reset(seed=5)
     for row, start, expected in zip(rows, starts, steps, strict=True):
         actor.parameters = row
         state, action, count, ended = start.astype(np.float64), 0, 0, False
         while not ended and count < 500:
             action = actor.act(state.astype(np.float32))
-            _, ended = classic_physics.step(classic_physics.CARTPOLE, state, float(action), 0.0, False)
+            _, ended = classic_physics.step(
+                classic_physics.CARTPOLE, state, float(action), 0.0, False
+            )
             count += 1
         assert abs(count - expected) <= 1  # the vector's states are float32 sums of another order
     simulator.close()
@@ -178,24 +206,33 @@ def test_a_vector_of_one_is_a_simulator_too() -> None:
 
 
 def test_sine_and_cosine_are_as_exact_as_the_librarys() -> None:
-    angles = np.concatenate([np.random.default_rng(0).uniform(-b, b, 20_000) for b in (1e-3, 4.0, 100.0, 1e6)])
+    angles = np.concatenate(
+        [np.random.default_rng(0).uniform(-b, b, 20_000) for b in (1e-3, 4.0, 100.0, 1e6)]
+    )
     ours = np.array([classic_physics.sincos(angle) for angle in angles])
     expected = np.stack([np.sin(angles), np.cos(angles)], axis=1)
     assert np.abs(ours - expected).max() < 3e-16
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "HalfCheetah-v5", "Hopper-v5"])
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "HalfCheetah-v5", "Hopper-v5"]
+)
 def test_the_gate_and_the_last_observation_are_gymnasiums(env_id: str) -> None:
     spec, actor = EnvironmentSpec(env_id), actor_for(env_id)
     observations, _ = describe(spec.make())
-    compiled, stepped = make_simulator(spec, observations, "compiled"), make_simulator(spec, observations, "gymnasium")
+    compiled, stepped = (
+        make_simulator(spec, observations, "compiled"),
+        make_simulator(spec, observations, "gymnasium"),
+    )
     whole = stepped.run(actor, 3, max_steps=60)
     for gate in (Gate(), Gate(7, -math.inf), Gate(7, math.inf), Gate(1000, math.inf)):
         ours = compiled.run(actor, 3, max_steps=60, gate=gate)
         ended = np.array(ours.last_observation)
         theirs = stepped.run(actor, 3, max_steps=60, gate=gate)
         assert ours.num_steps == theirs.num_steps
-        np.testing.assert_allclose((ours.episode_return, ours.at_gate), (theirs.episode_return, theirs.at_gate), rtol=1e-9)
+        np.testing.assert_allclose(
+            (ours.episode_return, ours.at_gate), (theirs.episode_return, theirs.at_gate), rtol=1e-9
+        )
         np.testing.assert_allclose(ended, np.array(theirs.last_observation), rtol=1e-5, atol=1e-6)
         stopped = gate.step and gate.least == math.inf
         assert theirs.num_steps == (min(gate.step, whole.num_steps) if stopped else whole.num_steps)

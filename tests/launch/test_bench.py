@@ -55,7 +55,9 @@ def test_the_shares_of_a_profile_add_up_to_one(esengine: Run, tmp_path: Path) ->
 
 def test_a_profile_tells_rollouts_from_waiting() -> None:
     seconds = {"evaluate": 1.8, "publish": 0.2, "update": 0.5}
-    rows = [{"elapsed_s": elapsed, "busy_share": 0.75, "seconds": seconds} for elapsed in (2.5, 6.0)]
+    rows = [
+        {"elapsed_s": elapsed, "busy_share": 0.75, "seconds": seconds} for elapsed in (2.5, 6.0)
+    ]
     shares = {figure.name: figure.value for figure in figures_of(rows, workers=3)}
     expected = {"rollouts": 3.0, "waiting": 0.6, "publish": 0.4, "update": 1.0, "other": 1.0}
     assert shares == pytest.approx({part: value / 6 for part, value in expected.items()})
@@ -70,7 +72,9 @@ def test_a_profile_tells_rollouts_from_waiting() -> None:
         (("--env-id", "Nothing-v0"), "Nothing-v0"),
     ],
 )
-def test_bad_flags_of_bench_get_one_sentence(esengine_here: Run, arguments: tuple[str, ...], says: str) -> None:
+def test_bad_flags_of_bench_get_one_sentence(
+    esengine_here: Run, arguments: tuple[str, ...], says: str
+) -> None:
     result = esengine_here("bench", "scaling", *arguments)
     assert result.returncode == 2
     assert says in result.stderr
@@ -95,7 +99,16 @@ def test_the_plain_loop_does_the_same_work(env_id: str) -> None:
     spec = EnvironmentSpec(env_id)
     observations, action = describe(spec.make())
     policy = PolicySpec(observations.dim, action, (32, 32))
-    parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(np.float32)
-    actor = Actor(policy, parameters, np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32))
+    parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(
+        np.float32
+    )
+    actor = Actor(
+        policy,
+        parameters,
+        np.zeros(observations.dim, np.float32),
+        np.ones(observations.dim, np.float32),
+    )
     plain, ours = PlainLoop(spec, actor), make_simulator(spec, observations, "auto")
-    assert [plain.episode(seed) for seed in range(5)] == [ours.run(actor, seed).num_steps for seed in range(5)]
+    assert [plain.episode(seed) for seed in range(5)] == [
+        ours.run(actor, seed).num_steps for seed in range(5)
+    ]

@@ -12,7 +12,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.conftest import Run
 
-ARGUMENTS = ("truncation-es", "--env-id", "CartPole-v1", "--population-size", "32", "--eval-every", "2")
+ARGUMENTS = (
+    "truncation-es",
+    "--env-id",
+    "CartPole-v1",
+    "--population-size",
+    "32",
+    "--eval-every",
+    "2",
+)
 
 
 def scalars(run: Path, tag: str) -> dict[int, float]:
@@ -20,12 +28,27 @@ def scalars(run: Path, tag: str) -> dict[int, float]:
     return {event.step: event.value for event in accumulator.Scalars(tag)}
 
 
-def test_events_and_curve_follow_the_rows_through_a_resume(esengine_here: Run, tmp_path: Path) -> None:
+def test_events_and_curve_follow_the_rows_through_a_resume(
+    esengine_here: Run, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    command = ("train", *ARGUMENTS, "--generations", "3", "--checkpoint-every", "2", "--ranks", "1", "--run-dir", run)
+    command = (
+        "train",
+        *ARGUMENTS,
+        "--generations",
+        "3",
+        "--checkpoint-every",
+        "2",
+        "--ranks",
+        "1",
+        "--run-dir",
+        run,
+    )
     assert esengine_here(*command).returncode == 0
     first = (run / "curve.png").read_bytes()
-    shutil.rmtree(run / "checkpoints" / "000003")  # so that the third generation is run, and logged, once more
+    shutil.rmtree(
+        run / "checkpoints" / "000003"
+    )  # so that the third generation is run, and logged, once more
     assert esengine_here("resume", run, "--generations", "5", "--ranks", "1").returncode == 0
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for tag, count in (("fitness_mean", 5), ("episode_return_eval", 2)):
@@ -37,4 +60,7 @@ def test_events_and_curve_follow_the_rows_through_a_resume(esengine_here: Run, t
     pixels = image.imread(run / "curve.png")
     assert pixels.shape == (540, 960, 4)
     colours = {tuple(colour) for colour in (pixels.reshape(-1, 4)[:, :3] * 255).round().astype(int)}
-    assert {(214, 39, 40), (31, 119, 180)} <= colours  # the evaluated policy and the population's mean
+    assert {
+        (214, 39, 40),
+        (31, 119, 180),
+    } <= colours  # the evaluated policy and the population's mean

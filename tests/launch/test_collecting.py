@@ -33,7 +33,9 @@ def collected(**settings: object) -> Demonstrations:
 
 
 def test_labels_are_the_experts_own_bit_for_bit_and_noise_is_on_the_actions() -> None:
-    demonstrations = collected(expert="teachers:Counting", env_id="Pendulum-v1", episodes=3, noise=0.2, seed=4)
+    demonstrations = collected(
+        expert="teachers:Counting", env_id="Pendulum-v1", episodes=3, noise=0.2, seed=4
+    )
     env = gymnasium.make("Pendulum-v1")
     expert = teachers.Counting()
     for trajectory in demonstrations.trajectories:
@@ -61,20 +63,32 @@ def test_a_policy_file_demonstrates_and_rules_correct_it(tmp_path: Path) -> None
     env = gymnasium.make("Pendulum-v1")
     spec = PolicySpec(3, describe(env)[1])
     scaling = (np.zeros(3, np.float32), np.ones(3, np.float32))
-    policy = Policy(spec, np.array([0.1, 0.2, 0.3, 0.0], np.float32), *scaling, EnvironmentSpec("Pendulum-v1"))
+    policy = Policy(
+        spec, np.array([0.1, 0.2, 0.3, 0.0], np.float32), *scaling, EnvironmentSpec("Pendulum-v1")
+    )
     save_policy(tmp_path / "policy.safetensors", policy)
     (plain,) = collected(policy=tmp_path / "policy.safetensors", episodes=1).trajectories
     assert [policy.act(row)[0] for row in plain.observations[:-1]] == plain.actions[:, 0].tolist()
-    (ruled,) = collected(policy=tmp_path / "policy.safetensors", rules=("teachers",), episodes=1, seed=1).trajectories
+    (ruled,) = collected(
+        policy=tmp_path / "policy.safetensors", rules=("teachers",), episodes=1, seed=1
+    ).trajectories
     for row, action in zip(ruled.observations.astype(np.float32), ruled.actions, strict=False):
         wanted = teachers.act(row) if teachers.when(row) else policy.act(row)
         assert action == wanted
 
 
 def test_only_episodes_that_are_good_enough_are_kept() -> None:
-    everything = collected(expert="teachers:lean", env_id="CartPole-v1", episodes=6, max_episode_steps=400)
+    everything = collected(
+        expert="teachers:lean", env_id="CartPole-v1", episodes=6, max_episode_steps=400
+    )
     least = float(np.sort(everything.returns)[3])
-    good = collected(expert="teachers:lean", env_id="CartPole-v1", episodes=6, max_episode_steps=400, min_return=least)
+    good = collected(
+        expert="teachers:lean",
+        env_id="CartPole-v1",
+        episodes=6,
+        max_episode_steps=400,
+        min_return=least,
+    )
     assert len(good.returns) == 6
     assert good.returns.min() >= least
 
@@ -84,14 +98,26 @@ BAD = {
         ("--env-id", "Pendulum-v1"),
         "collect needs one of --policy, --expert, --planner, --skills or --rules, got none",
     ),
-    "no environment": (("--expert", "teachers:lean"), "--expert, --planner and --rules need --env-id, got none"),
-    "no such expert": (("--expert", "teachers:missing", "--env-id", "CartPole-v1"), "got no such name for 'missing'"),
-    "no such rule": (("--rules", "worlds", "--env-id", "CartPole-v1"), "must define when(observation) and act(observation)"),
+    "no environment": (
+        ("--expert", "teachers:lean"),
+        "--expert, --planner and --rules need --env-id, got none",
+    ),
+    "no such expert": (
+        ("--expert", "teachers:missing", "--env-id", "CartPole-v1"),
+        "got no such name for 'missing'",
+    ),
+    "no such rule": (
+        ("--rules", "worlds", "--env-id", "CartPole-v1"),
+        "must define when(observation) and act(observation)",
+    ),
     "noise on choices": (
         ("--expert", "teachers:lean", "--env-id", "CartPole-v1", "--noise", "1"),
         "--noise must be used with box actions, got discrete of CartPole-v1",
     ),
-    "no folder": (("--expert", "teachers:lean", "--env-id", "CartPole-v1", "--out", "none/a.npz"), "make the folder first"),
+    "no folder": (
+        ("--expert", "teachers:lean", "--env-id", "CartPole-v1", "--out", "none/a.npz"),
+        "make the folder first",
+    ),
 }
 
 
@@ -108,7 +134,10 @@ def test_bad_settings_get_one_sentence(capsys: pytest.CaptureFixture[str], case:
 @pytest.mark.parametrize(
     ("expert", "message"),
     [
-        (("--expert", "teachers:too_strong"), "the expert's action must be within the bounds -2 .. 2, got 3"),
+        (
+            ("--expert", "teachers:too_strong"),
+            "the expert's action must be within the bounds -2 .. 2, got 3",
+        ),
         (("--rules", "teachers"), "none fires for ["),
     ],
 )

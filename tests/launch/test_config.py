@@ -8,8 +8,8 @@ import pytest
 
 from esengine.algorithms import OpenAIESSettings
 from esengine.errors import UserError
-from esengine.launch.commands.train import parse_train
-from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.parse_train import parse_train
 
 ENV: dict[str, Any] = {"env_id": "CartPole-v1"}
 OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
@@ -25,7 +25,10 @@ OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
         (OBJECTIVE | {"episode_cap": 5}, "--episode-cap belongs to --env-id, got --objective"),
         (OBJECTIVE | {"stop_step": 5}, "--stop-step belongs to --env-id, got --objective"),
         (OBJECTIVE | {"novelty": "ns"}, "--novelty belongs to --env-id, got --objective"),
-        (ENV | {"novelty": "ns", "env_backend": "vectorized"}, "need an episode at a time, got --env-backend vectorized"),
+        (
+            ENV | {"novelty": "ns", "env_backend": "vectorized"},
+            "need an episode at a time, got --env-backend vectorized",
+        ),
         (
             ENV | {"survival_bonus": 1.0, "member_statistic": "min", "env_backend": "vectorized"},
             "--survival-bonus must be used with --member-statistic mean in --env-backend vectorized, got min",
@@ -46,11 +49,36 @@ def test_every_name_whose_module_is_imported_is_known() -> None:
 
 def test_a_flag_of_several_values_may_be_given_several_times() -> None:
     once = parse_train(
-        ["pycma", "--objective", "m:f", "--dimension", "3", "--option", "tolx=1", "tolfun=2", "--lower-bound", "-1", "-2", "3"]
+        [
+            "pycma",
+            "--objective",
+            "m:f",
+            "--dimension",
+            "3",
+            "--option",
+            "tolx=1",
+            "tolfun=2",
+            "--lower-bound",
+            "-1",
+            "-2",
+            "3",
+        ]
     )
-    words = ["--option", "tolx=1", "--lower-bound", "-1", "-2", "3", "--option=tolfun=2", "--dimension", "3"]
+    words = [
+        "--option",
+        "tolx=1",
+        "--lower-bound",
+        "-1",
+        "-2",
+        "3",
+        "--option=tolfun=2",
+        "--dimension",
+        "3",
+    ]
     assert parse_train(["pycma", "--objective", "m:f", *words]) == once
-    assert parse_train(["ars", "--env-id", "CartPole-v1", "--hidden-sizes", "3", "--hidden_sizes", "4"]).train.hidden_sizes == (
+    assert parse_train(
+        ["ars", "--env-id", "CartPole-v1", "--hidden-sizes", "3", "--hidden_sizes", "4"]
+    ).train.hidden_sizes == (
         3,
         4,
     )

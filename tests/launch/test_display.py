@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.display import Display, duration, sparkline
-from esengine.launch.progress import Progress
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.terminal.panel import Display, duration, sparkline
+from esengine.launch.terminal.progress import Progress
 from esengine.ranks.signals import StopRequest
 
 
@@ -29,7 +29,9 @@ def config(**settings: Any) -> RunConfig:
 
 
 def shown(terminal: bool, **settings: Any) -> str:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False, color_system=None)
+    console = Console(
+        file=io.StringIO(), force_terminal=terminal, width=120, highlight=False, color_system=None
+    )
     with Display(config(**settings), Path("runs/here"), console) as display:
         display(row(9, fitness_mean=0.5))
         display(row(10, episode_return_eval=7.0))
@@ -81,9 +83,17 @@ def test_waiting_for_kernels_is_told_and_the_first_generation_says_nothing_of_th
 
 
 @pytest.mark.parametrize(
-    ("budget", "left_s"), [({}, 180.0), ({"max_time": 40.0}, 20.0), ({"max_env_steps": 1250}, 5.0), ({"generations": 10}, 0.0)]
+    ("budget", "left_s"),
+    [
+        ({}, 180.0),
+        ({"max_time": 40.0}, 20.0),
+        ({"max_env_steps": 1250}, 5.0),
+        ({"generations": 10}, 0.0),
+    ],
 )
-def test_time_left_is_that_of_the_budget_that_ends_first(budget: dict[str, Any], left_s: float) -> None:
+def test_time_left_is_that_of_the_budget_that_ends_first(
+    budget: dict[str, Any], left_s: float
+) -> None:
     progress = Progress(config(**budget))
     for generation in range(1, 11):
         progress.add(row(generation))
@@ -102,7 +112,9 @@ def test_a_cost_is_shown_positive() -> None:
     display = Display(RunConfig("cma-es", settings, CMAESSettings()), Path("run"))
     display(row(1, fitness_mean=-3.0, fitness_max=-2.0, env_steps=0))
     display(row(2, fitness_mean=-4.0, fitness_max=-2.5, env_steps=0))
-    assert display.line().startswith("generation 2  mean cost 4  best cost 2  sigma 0.25  1,234 evaluations/s")
+    assert display.line().startswith(
+        "generation 2  mean cost 4  best cost 2  sigma 0.25  1,234 evaluations/s"
+    )
 
 
 def test_small_things() -> None:

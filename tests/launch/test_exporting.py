@@ -44,7 +44,9 @@ def a_policy(path: Path, head: str) -> Policy:
     spec = PolicySpec(OBSERVATION_DIM, ActionSpec.of(space), **how)
     mean, inverse_std = random.normal(size=(2, OBSERVATION_DIM)).astype(np.float32)
     parameters = random.normal(0, 0.7, spec.num_parameters).astype(np.float32)
-    policy = Policy(spec, parameters, mean, np.abs(inverse_std) + 0.1, EnvironmentSpec("CartPole-v1"))
+    policy = Policy(
+        spec, parameters, mean, np.abs(inverse_std) + 0.1, EnvironmentSpec("CartPole-v1")
+    )
     save_policy(path, policy)
     return policy
 
@@ -54,7 +56,13 @@ def expected(policy: Policy, observations: NDArray[np.float32]) -> NDArray[Any]:
     spec = policy.spec
     mode = PolicySpec(spec.observation_dim, spec.action, spec.hidden_sizes, False, spec.components)
     parameters = policy.parameters[: mode.num_parameters]
-    actor = Policy(mode, parameters, policy.observation_mean, policy.observation_inverse_std, policy.environment).actor()
+    actor = Policy(
+        mode,
+        parameters,
+        policy.observation_mean,
+        policy.observation_inverse_std,
+        policy.environment,
+    ).actor()
     return np.array([actor.act(observation) for observation in observations])
 
 
@@ -78,7 +86,9 @@ def by_onnx(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
 
 def by_python(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
     policy = runpy.run_path(str(file))["policy"]
-    actions, state = policy.predict(observations, state="kept", episode_start=np.ones(len(observations)), deterministic=False)
+    actions, state = policy.predict(
+        observations, state="kept", episode_start=np.ones(len(observations)), deterministic=False
+    )
     assert state == "kept"
     single = policy(observations[0])
     assert single.shape == actions.shape[1:]
@@ -88,7 +98,11 @@ def by_python(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
     return np.asarray(actions)
 
 
-FORMATS = {"torch": (".safetensors", by_torch), "onnx": (".onnx", by_onnx), "stable-baselines3": (".py", by_python)}
+FORMATS = {
+    "torch": (".safetensors", by_torch),
+    "onnx": (".onnx", by_onnx),
+    "stable-baselines3": (".py", by_python),
+}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -98,7 +112,9 @@ def test_an_exported_policy_acts_as_the_engine_does(tmp_path: Path, head: str, k
     policy = a_policy(tmp_path / "policy.safetensors", head)
     out = tmp_path / f"exported{ending}"
     export(tmp_path / "policy.safetensors", ExportSettings(kind, out))
-    observations = (3 * np.random.default_rng(1).normal(size=(NUM_OBSERVATIONS, OBSERVATION_DIM))).astype(np.float32)
+    observations = (
+        3 * np.random.default_rng(1).normal(size=(NUM_OBSERVATIONS, OBSERVATION_DIM))
+    ).astype(np.float32)
     ours, theirs = expected(policy, observations), act(out, observations)
     assert theirs.shape == ours.shape
     if kind != "torch":  # whose module stays in float32
@@ -125,9 +141,16 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_an_exported_file_needs_numpy_alone(esengine: Run, tmp_path: Path) -> None:
     a_policy(tmp_path / "policy.safetensors", "sampled box")
-    result = esengine("export", "policy.safetensors", "--format", "stable-baselines3", "--out", "swimmer.py")
+    result = esengine(
+        "export", "policy.safetensors", "--format", "stable-baselines3", "--out", "swimmer.py"
+    )
     assert result.returncode == 0, result.stderr
-    assert "observation (batch, 7) to action (batch, 3) float32; it takes the likeliest action" in result.stdout
+    assert (
+        "observation (batch, 7) to action (batch, 3) float32; it takes the likeliest action"
+        in result.stdout
+    )
     use = "import sys; from swimmer import policy; print(policy([0.0] * 7).shape, {'torch', 'esengine'} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", use], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(
+        [sys.executable, "-c", use], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
     assert found == "(3,) set()\n"

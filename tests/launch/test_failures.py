@@ -14,7 +14,18 @@ from esengine.launch.runs.failure_log import FailureLog
 from tests.conftest import Run
 from tests.mpi.test_ranks import rows, same_run
 
-CMA = ("train", "cma-es", "--dimension", "3", "--minimize", "--generations", "20", "--run-dir", "run", "--objective")
+CMA = (
+    "train",
+    "cma-es",
+    "--dimension",
+    "3",
+    "--minimize",
+    "--generations",
+    "20",
+    "--run-dir",
+    "run",
+    "--objective",
+)
 FIRST_ENDS = ("--max-failed-fraction", "0", "--member-retries", "0")
 
 
@@ -30,8 +41,13 @@ def test_an_exception_is_told_with_rank_host_generation_member_seed_and_tracebac
     assert result.stderr.count("Traceback (most recent call last)") == 1
     assert "in failing" in result.stderr
     if ranks != "1":
-        assert re.search(rf"worker of rank [1-3] on {socket.gethostname()}: generation", result.stderr)
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"] == "failed"
+        assert re.search(
+            rf"worker of rank [1-3] on {socket.gethostname()}: generation", result.stderr
+        )
+    assert (
+        json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"]
+        == "failed"
+    )
     assert not (tmp_path / "run" / "done.json").exists()
 
 
@@ -56,17 +72,34 @@ def test_a_simulator_that_calls_exit_is_an_error_too(esengine: Run) -> None:
     assert "SystemExit" in result.stderr
 
 
-def test_members_that_are_not_a_number_are_counted_and_ranked_last(esengine_here: Run, tmp_path: Path) -> None:
-    result = esengine_here(*CMA, "worlds:partly_nan", "--ranks", "1", "--max-failed-fraction", "0.9")
+def test_members_that_are_not_a_number_are_counted_and_ranked_last(
+    esengine_here: Run, tmp_path: Path
+) -> None:
+    result = esengine_here(
+        *CMA, "worlds:partly_nan", "--ranks", "1", "--max-failed-fraction", "0.9"
+    )
     assert result.returncode == 0, result.stderr
-    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert sum(row["failed_members"] for row in rows) > 0
     assert all(row["cost_min"] is not None for row in rows)
 
 
 def test_a_generation_without_one_valid_member_ends_the_run(esengine: Run) -> None:
-    arguments = ("--env-id", "worlds:TestForgetful-v0", "--env-arg", "fault=nan", "--ranks", "2", "--generations", "2")
-    result = esengine("train", "truncation-es", *arguments, "--population-size", "8", "--run-dir", "run")
+    arguments = (
+        "--env-id",
+        "worlds:TestForgetful-v0",
+        "--env-arg",
+        "fault=nan",
+        "--ranks",
+        "2",
+        "--generations",
+        "2",
+    )
+    result = esengine(
+        "train", "truncation-es", *arguments, "--population-size", "8", "--run-dir", "run"
+    )
     assert result.returncode == 1
     assert result.stderr == (
         "esengine: 8 of 8 members of generation 1 failed, more than --max-failed-fraction 0.5 allows: "
@@ -79,16 +112,32 @@ def test_members_that_raise_are_counted_recorded_and_the_same_on_any_number_of_r
 ) -> None:
     for ranks, start in (("1", esengine_here), ("3", esengine)):
         run = tmp_path / ranks
-        result = start(*CMA[:-2], run, "--objective", "worlds:failing", "--ranks", ranks, "--max-failed-fraction", "0.9")
+        result = start(
+            *CMA[:-2],
+            run,
+            "--objective",
+            "worlds:failing",
+            "--ranks",
+            ranks,
+            "--max-failed-fraction",
+            "0.9",
+        )
         assert result.returncode == 0, result.stderr
     same_run(tmp_path / "1", tmp_path / "3")
     failures = [FailureLog(tmp_path / ranks).read() for ranks in ("1", "3")]
-    addresses = [sorted((failure["generation"], failure["member"]) for failure in found) for found in failures]
+    addresses = [
+        sorted((failure["generation"], failure["member"]) for failure in found)
+        for found in failures
+    ]
     assert addresses[0] == addresses[1] != []
     assert sum(row["failed_members"] for row in rows(tmp_path / "1")) == len(addresses[0])
-    assert all("ZeroDivisionError" in failure["error"] and failure["host"] for failure in failures[1])
+    assert all(
+        "ZeroDivisionError" in failure["error"] and failure["host"] for failure in failures[1]
+    )
     generation, member = addresses[0][-1]
-    result = esengine_here("replay", "3", "--generation", str(generation), "--member", str(member), "--trust-modules")
+    result = esengine_here(
+        "replay", "3", "--generation", str(generation), "--member", str(member), "--trust-modules"
+    )
     assert result.returncode == 1
     assert "ZeroDivisionError: the simulator diverged" in result.stderr
 
@@ -96,8 +145,24 @@ def test_members_that_raise_are_counted_recorded_and_the_same_on_any_number_of_r
 def test_observations_of_members_that_raise_stay_out_of_the_statistics(
     esengine: Run, esengine_here: Run, tmp_path: Path
 ) -> None:
-    task = ("train", "openai-es", "--env-id", "worlds:TestForgetful-v0", "--env-arg", "fault=sometimes")
-    budget = ("--population-size", "12", "--generations", "3", "--eval-every", "1", "--max-failed-fraction", "1")
+    task = (
+        "train",
+        "openai-es",
+        "--env-id",
+        "worlds:TestForgetful-v0",
+        "--env-arg",
+        "fault=sometimes",
+    )
+    budget = (
+        "--population-size",
+        "12",
+        "--generations",
+        "3",
+        "--eval-every",
+        "1",
+        "--max-failed-fraction",
+        "1",
+    )
     for ranks, start in (("1", esengine_here), ("2", esengine)):
         result = start(*task, *budget, "--ranks", ranks, "--run-dir", ranks)
         assert result.returncode == 0, result.stderr

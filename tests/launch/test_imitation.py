@@ -17,9 +17,9 @@ from esengine.environments.spaces import ActionSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted
 from esengine.launch.cli import main
-from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.launch.jump_start import JumpStart
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.training.initial_policy import JumpStart
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
 from esengine.pool.pool import Pool
@@ -32,14 +32,50 @@ from tests.mpi.test_ranks import rows, same_run
 _FEW = ("--gradient-steps", "1", "--final-episodes", "2", "--eval-episodes", "2")
 SMALL = ("--hidden-sizes", "8", "--max-episode-steps", "40", *_FEW, "--quiet")
 HELD_OUT = (*SMALL, "--validation-fraction", "0.2")
-ROUNDS = ("--episodes-per-round", "2", "--epochs-per-round", "2", "--validation-episodes", "2", "--eval-every", "2", *SMALL)
+ROUNDS = (
+    "--episodes-per-round",
+    "2",
+    "--epochs-per-round",
+    "2",
+    "--validation-episodes",
+    "2",
+    "--eval-every",
+    "2",
+    *SMALL,
+)
 LEAN = ("--expert", "teachers:lean", "--env-id", "CartPole-v1", *ROUNDS)
 METHODS = {
-    "dagger": ("train", "dagger", "--expert", "teachers:Counting", "--env-id", "Pendulum-v1", *ROUNDS, "--rules", "teachers"),
+    "dagger": (
+        "train",
+        "dagger",
+        "--expert",
+        "teachers:Counting",
+        "--env-id",
+        "Pendulum-v1",
+        *ROUNDS,
+        "--rules",
+        "teachers",
+    ),
     "dagger dear": ("train", "dagger", *LEAN, "--label-fraction", "0.5", "--mixing", "exponential"),
-    "dart": ("train", "dart", "--demonstrations", "demos.npz", "--expert", "teachers:pull", *ROUNDS),
+    "dart": (
+        "train",
+        "dart",
+        "--demonstrations",
+        "demos.npz",
+        "--expert",
+        "teachers:pull",
+        *ROUNDS,
+    ),
     "dart discrete": ("train", "dart", *LEAN),
-    "mixture": ("train", "behavior-cloning", "--demonstrations", "demos.npz", "--loss", "mixture", *HELD_OUT),
+    "mixture": (
+        "train",
+        "behavior-cloning",
+        "--demonstrations",
+        "demos.npz",
+        "--loss",
+        "mixture",
+        *HELD_OUT,
+    ),
     "gaussian": (
         "train",
         "behavior-cloning",
@@ -61,7 +97,9 @@ def _support(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def demonstrations() -> Demonstrations:
-    settings = CollectSettings(expert="teachers:pull", env_id="Pendulum-v1", episodes=5, max_episode_steps=40)
+    settings = CollectSettings(
+        expert="teachers:pull", env_id="Pendulum-v1", episodes=5, max_episode_steps=40
+    )
     collected = collect_on(World(), settings)
     assert collected is not None
     return collected
@@ -80,7 +118,9 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(tmp_path: Path, method:
     assert (tmp_path / "moved" / "curve.png").exists()
 
 
-def test_a_round_that_is_interrupted_is_kept_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_that_is_interrupted_is_kept_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = (*METHODS["dagger"], "--ranks", "1", "--generations", "3", "--run-dir")
     assert main([*arguments, "straight"]) == 0
     evaluate, calls = Pool.evaluate, 0
@@ -88,13 +128,17 @@ def test_a_round_that_is_interrupted_is_kept_whole_or_not_at_all(tmp_path: Path,
     def interrupting(pool: Pool, *rest: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 4:  # the second round's validation: its episodes are recorded, and its policy is fitted
+        if (
+            calls == 4
+        ):  # the second round's validation: its episodes are recorded, and its policy is fitted
             raise Interrupted("SIGUSR1")
         return evaluate(pool, *rest, **named)
 
     monkeypatch.setattr(Pool, "evaluate", interrupting)
     assert main([*arguments, "parts"]) == 75
-    assert [path.name for path in (tmp_path / "parts" / "checkpoints").iterdir()] == ["000001+000002"]
+    assert [path.name for path in (tmp_path / "parts" / "checkpoints").iterdir()] == [
+        "000001+000002"
+    ]
     assert main(["resume", "parts", "--trust-modules", "--quiet"]) == 0
     same_run(tmp_path / "straight", tmp_path / "parts")
 
@@ -109,17 +153,43 @@ def test_epochs_look_for_signals(tmp_path: Path) -> None:
 
     from esengine.launch.commands.train import command
 
-    assert command([*METHODS["mixture"][1:], "--ranks", "1", "--run-dir", "run", "--generations", "4"], Stopped()) == 75
+    assert (
+        command(
+            [*METHODS["mixture"][1:], "--ranks", "1", "--run-dir", "run", "--generations", "4"],
+            Stopped(),
+        )
+        == 75
+    )
 
 
-def test_the_environment_is_that_of_the_demonstrations_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    cloning = ("train", "behavior-cloning", "--ranks", "1", "--demonstrations", "demos.npz", "--run-dir", "run")
+def test_the_environment_is_that_of_the_demonstrations_and_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloning = (
+        "train",
+        "behavior-cloning",
+        "--ranks",
+        "1",
+        "--demonstrations",
+        "demos.npz",
+        "--run-dir",
+        "run",
+    )
     assert main([*cloning, "--env-id", "CartPole-v1"]) == 2
-    assert "demos.npz: demonstrations must be of one environment, got Pendulum-v1 {}" in capsys.readouterr().err
+    assert (
+        "demos.npz: demonstrations must be of one environment, got Pendulum-v1 {}"
+        in capsys.readouterr().err
+    )
     assert main([*cloning, "--loss", "categorical"]) == 2
-    assert "--loss must be mse, gaussian or mixture for box actions, got categorical" in capsys.readouterr().err
+    assert (
+        "--loss must be mse, gaussian or mixture for box actions, got categorical"
+        in capsys.readouterr().err
+    )
     assert main([*cloning, "--survival-bonus", "1"]) == 2
-    assert "--survival-bonus has no meaning for behavior-cloning, got 1.0; drop it" in capsys.readouterr().err
+    assert (
+        "--survival-bonus has no meaning for behavior-cloning, got 1.0; drop it"
+        in capsys.readouterr().err
+    )
     assert main(["train", "dagger", "--env-id", "Pendulum-v1", "--ranks", "1"]) == 2
     assert "dagger needs --expert, --planner or --rules, got none" in capsys.readouterr().err
     assert main([*cloning, "--trajectories", "9"]) == 2
@@ -128,9 +198,21 @@ def test_the_environment_is_that_of_the_demonstrations_and_no_other(capsys: pyte
 
 def test_a_policy_can_be_the_expert(tmp_path: Path) -> None:
     save_policy(tmp_path / "teacher.safetensors", slow_policy())
-    flags = ("--expert", "teacher.safetensors", "--env-id", "Pendulum-v1", *ROUNDS, "--ranks", "1", "--generations", "1")
+    flags = (
+        "--expert",
+        "teacher.safetensors",
+        "--env-id",
+        "Pendulum-v1",
+        *ROUNDS,
+        "--ranks",
+        "1",
+        "--generations",
+        "1",
+    )
     assert main(["train", "dagger", *flags, "--run-dir", "run"]) == 0
-    assert (tmp_path / "run" / "expert.safetensors").read_bytes() == (tmp_path / "teacher.safetensors").read_bytes()
+    assert (tmp_path / "run" / "expert.safetensors").read_bytes() == (
+        tmp_path / "teacher.safetensors"
+    ).read_bytes()
 
 
 def slow_policy() -> Policy:
@@ -141,10 +223,33 @@ def slow_policy() -> Policy:
 
 
 @pytest.mark.parametrize("method", ["truncation-es", "openai-es"])
-def test_a_search_from_a_policy_keeps_its_skill_and_resumes_exactly(tmp_path: Path, method: str) -> None:
+def test_a_search_from_a_policy_keeps_its_skill_and_resumes_exactly(
+    tmp_path: Path, method: str
+) -> None:
     save_policy(tmp_path / "policy.safetensors", slow_policy())
-    flags = ("--env-id", "Pendulum-v1", "--init-policy", "policy.safetensors", "--sigma", "8", "--population-size", "16")
-    arguments = ("train", method, *flags, "--anchor", "5", "--eval-every", "2", "--ranks", "1", "--quiet", "--run-dir")
+    flags = (
+        "--env-id",
+        "Pendulum-v1",
+        "--init-policy",
+        "policy.safetensors",
+        "--sigma",
+        "8",
+        "--population-size",
+        "16",
+    )
+    arguments = (
+        "train",
+        method,
+        *flags,
+        "--anchor",
+        "5",
+        "--eval-every",
+        "2",
+        "--ranks",
+        "1",
+        "--quiet",
+        "--run-dir",
+    )
     assert main([*arguments, "straight", "--generations", "4"]) == 0
     assert main([*arguments, "parts", "--generations", "2"]) == 0
     assert main(["resume", "parts", "--generations", "4", "--quiet"]) == 0
@@ -152,13 +257,21 @@ def test_a_search_from_a_policy_keeps_its_skill_and_resumes_exactly(tmp_path: Pa
     first = rows(tmp_path / "straight")[0]
     assert 0 < first["sigma"] < 8
     assert np.log2(first["sigma"] / 8) % 1 == 0
-    returns = [row["episode_return_best"] for row in rows(tmp_path / "straight") if "episode_return_best" in row]
+    returns = [
+        row["episode_return_best"]
+        for row in rows(tmp_path / "straight")
+        if "episode_return_best" in row
+    ]
     begun = json.loads((tmp_path / "straight" / "done.json").read_text())
     assert returns == sorted(returns)
-    assert begun["env_steps"] > first["env_steps"] > 16 * 200  # the members that the step size was judged by count
+    assert (
+        begun["env_steps"] > first["env_steps"] > 16 * 200
+    )  # the members that the step size was judged by count
 
 
-def test_the_step_size_is_the_largest_that_keeps_the_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_step_size_is_the_largest_that_keeps_the_skill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of returns that fall linearly from the policy's 10 to a cold start's 0 at sigma 8, 0.8 is left at 1 and not at 2."""
 
     seen = []
@@ -171,14 +284,26 @@ def test_the_step_size_is_the_largest_that_keeps_the_skill(tmp_path: Path, monke
 
     monkeypatch.setattr(JumpStart, "_members", members)
     save_policy(tmp_path / "policy.safetensors", slow_policy())
-    flags = ("--init-policy", "policy.safetensors", "--sigma", "8", "--generations", "1", "--ranks", "1", "--quiet")
+    flags = (
+        "--init-policy",
+        "policy.safetensors",
+        "--sigma",
+        "8",
+        "--generations",
+        "1",
+        "--ranks",
+        "1",
+        "--quiet",
+    )
     assert main(["train", "openai-es", "--env-id", "Pendulum-v1", *flags, "--run-dir", "run"]) == 0
     assert rows(tmp_path / "run")[0]["sigma"] == 1
     assert seen == [0, 8, 8, 4, 2, 1]
 
 
 def test_the_best_policy_gives_way_only_to_one_that_is_better_beyond_chance() -> None:
-    config = RunConfig("openai-es", TrainSettings(env_id="Pendulum-v1", eval_episodes=4), OpenAIESSettings())
+    config = RunConfig(
+        "openai-es", TrainSettings(env_id="Pendulum-v1", eval_episodes=4), OpenAIESSettings()
+    )
     jump = JumpStart(config, cast(EnvironmentProblem, None), np.full(2, -1.0))
     first = np.array([-100.0, -200.0, -300.0, np.nan])
     lucky, better = (
@@ -186,31 +311,62 @@ def test_the_best_policy_gives_way_only_to_one_that_is_better_beyond_chance() ->
         first + np.array([30, 10, 20, 0]),
     )  # by 10 and 20, with standard errors of 11.5 and 5.8
     best = []
-    for number, returns in enumerate([np.full(4, np.nan), first, first, lucky, np.full(4, np.nan), better, first]):
+    for number, returns in enumerate(
+        [np.full(4, np.nan), first, first, lucky, np.full(4, np.nan), better, first]
+    ):
         jump.judge(np.full(2, float(number)), returns)
         best.append((jump.best[0], jump.best_return))
     assert best == [(0, None), (1, -200), (1, -200), (1, -200), (1, -200), (5, -180), (5, -180)]
 
 
-def test_rules_shield_a_policy_in_evaluation_and_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rules_shield_a_policy_in_evaluation_and_in_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save_policy(tmp_path / "policy.safetensors", slow_policy())
     evaluation = ("evaluate", "policy.safetensors", "--ranks", "1", "--episodes", "3")
     assert main([*evaluation, "--rules", "teachers"]) == 0
     shielded = capsys.readouterr().out
     assert main([*evaluation]) == 0
     assert capsys.readouterr().out != shielded
-    search = ("train", "openai-es", "--env-id", "Pendulum-v1", "--population-size", "4", "--generations", "1", "--quiet")
+    search = (
+        "train",
+        "openai-es",
+        "--env-id",
+        "Pendulum-v1",
+        "--population-size",
+        "4",
+        "--generations",
+        "1",
+        "--quiet",
+    )
     assert main([*search, "--ranks", "1", "--rules", "teachers", "--run-dir", "run"]) == 0
     assert main([*search, "--ranks", "1", "--run-dir", "plain"]) == 0
     assert rows(tmp_path / "run")[0]["fitness_mean"] != rows(tmp_path / "plain")[0]["fitness_mean"]
-    assert main([*search, "--ranks", "1", "--rules", "teachers", "--env-backend", "compiled", "--run-dir", "no"]) == 2
+    assert (
+        main(
+            [
+                *search,
+                "--ranks",
+                "1",
+                "--rules",
+                "teachers",
+                "--env-backend",
+                "compiled",
+                "--run-dir",
+                "no",
+            ]
+        )
+        == 2
+    )
 
 
 def test_without_torch_a_sentence_comes_before_a_folder(
     esengine_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("esengine.launch.methods.find_spec", lambda name: None)
+    monkeypatch.setattr("esengine.launch.settings.methods.find_spec", lambda name: None)
     result = esengine_here("train", "ppo", "--env-id", "CartPole-v1", "--run-dir", "run")
     assert result.returncode == 2
-    assert "ppo needs PyTorch, which is not installed; pip install 'esengine[torch]'" in result.stderr
+    assert (
+        "ppo needs PyTorch, which is not installed; pip install 'esengine[torch]'" in result.stderr
+    )
     assert not (tmp_path / "run").exists()

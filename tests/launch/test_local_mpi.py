@@ -23,7 +23,9 @@ def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
         "import time; from esengine.launch.mpirun.local_ranks import _session_folder\n"
         "with _session_folder() as folder: print(folder, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
         assert folder.parent == ROOT
@@ -37,9 +39,23 @@ def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
 
 def test_remarks_of_mpirun_are_dropped_and_all_else_passes() -> None:
     rule = b"-" * 74 + b"\n"
-    killed = [rule, b"prterun noticed that process rank 0 with PID 1 on node n exited on\n", b"signal 9 (Killed).\n", rule]
+    killed = [
+        rule,
+        b"prterun noticed that process rank 0 with PID 1 on node n exited on\n",
+        b"signal 9 (Killed).\n",
+        rule,
+    ]
     other = [rule, b"There are not enough slots available in the system\n", rule]
-    lines = [b"one\n", *killed, *killed, b"LAUNCHER JOB OBJECT NOT FOUND\n", b"\0two\n", *other, *killed, rule]
+    lines = [
+        b"one\n",
+        *killed,
+        *killed,
+        b"LAUNCHER JOB OBJECT NOT FOUND\n",
+        b"\0two\n",
+        *other,
+        *killed,
+        rule,
+    ]
     assert list(without_remarks(lines)) == [b"one\n", b"two\n", *other, rule]
 
 
@@ -50,7 +66,11 @@ def test_files_of_a_killed_mpirun_with_the_same_process_number_do_no_harm(
     for number in range(os.getpid() + 1, os.getpid() + 3000):
         folder = tmp_path / f"ompi.{number % int(Path('/proc/sys/kernel/pid_max').read_text())}"
         folder.mkdir(mode=0o700)
-        for name in ("pmix.vm.tool", f"pmix.vm.tool.{number}", f"pmix.vm.tool.prterun-{socket.gethostname()}-{number}@0"):
+        for name in (
+            "pmix.vm.tool",
+            f"pmix.vm.tool.{number}",
+            f"pmix.vm.tool.prterun-{socket.gethostname()}-{number}@0",
+        ):
             (folder / name).write_text("prterun-gone@0.0;tcp4://127.0.0.1:1\n")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert run_ranks(1, [], StopRequest(), module="platform") == 0

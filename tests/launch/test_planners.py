@@ -11,7 +11,7 @@ from esengine.algorithms.planners import ILQR
 from esengine.errors import UserError
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, recording_problem
-from esengine.launch.planners import check_planner, load_planner
+from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
@@ -20,20 +20,28 @@ from esengine.simulators.families import make_dynamics
 
 
 def test_settings_come_from_name_and_value() -> None:
-    assert load_planner("ilqr", ("horizon=7", "tolerance=1", "cross_terms=false")) == ILQR(7, tolerance=1.0, cross_terms=False)
+    assert load_planner("ilqr", ("horizon=7", "tolerance=1", "cross_terms=false")) == ILQR(
+        7, tolerance=1.0, cross_terms=False
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
         ("mppi", ("lambda=1",), "settings must be among .*temperature.*, got lambda"),
-        ("mppi", ("horizon",), "--planner-arg must be name=value, got 'horizon'; for example horizon=50"),
+        (
+            "mppi",
+            ("horizon",),
+            "--planner-arg must be name=value, got 'horizon'; for example horizon=50",
+        ),
         ("mppi", ("horizon=0",), "--planner-arg horizon must be at least 1, got 0"),
         ("cross-entropy", ("horizon=long",), "horizon must be .*, got 'long'"),
         (None, ("horizon=3",), "--planner-arg must go with --planner, got horizon=3"),
     ],
 )
-def test_settings_that_no_planner_has_are_refused(name: str | None, arguments: tuple[str, ...], message: str) -> None:
+def test_settings_that_no_planner_has_are_refused(
+    name: str | None, arguments: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         check_planner(name, arguments)
 
@@ -42,9 +50,15 @@ def test_settings_that_no_planner_has_are_refused(name: str | None, arguments: t
     ("flags", "message"),
     [
         (("--planner", "mppi"), "need --env-id"),
-        (("--planner", "mppi", "--expert", "a:b", "--env-id", "Pendulum-v1"), "got --expert and --planner"),
+        (
+            ("--planner", "mppi", "--expert", "a:b", "--env-id", "Pendulum-v1"),
+            "got --expert and --planner",
+        ),
         (("--planner", "ilqr", "--env-id", "CartPole-v1"), "use --planner mppi or cross-entropy"),
-        (("--planner", "mppi", "--env-id", "Blackjack-v1"), "a planner needs an environment whose state can be set"),
+        (
+            ("--planner", "mppi", "--env-id", "Blackjack-v1"),
+            "a planner needs an environment whose state can be set",
+        ),
     ],
 )
 def test_collect_says_who_cannot_plan_where(

@@ -12,13 +12,13 @@ from matplotlib import image
 
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.errors import UserError
-from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.results.plotting.benchmarks import draw_profile, profile_of_file, read_figures
 from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.launch.results.plotting.curves import band, draw_curves
 from esengine.launch.results.plotting.runs import PlottedRun, by_task, find_runs
 from esengine.launch.results.plotting.search import axis_lengths, draw_fitness
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Run
 
@@ -39,14 +39,21 @@ def array(tmp_path: Path) -> Path:
     runs += [(0, CMAESSettings(sigma=0.25), "cma-es"), (0, OpenAIESSettings(), "openai-es")]
     for index, (seed, settings, method) in enumerate(runs):
         train = TrainSettings(env_id="CartPole-v1", seed=seed, generations=10 + index)
-        run = RunDirectory.create(tmp_path / "array" / str(index), RunConfig(method, train, settings))
+        run = RunDirectory.create(
+            tmp_path / "array" / str(index), RunConfig(method, train, settings)
+        )
         for generation in range(1, 5 + index):
             run.metrics.add(row(generation, 10.0 * generation + seed))
-    RunDirectory.create(tmp_path / "array" / "waiting", RunConfig("cma-es", TrainSettings(env_id="x"), CMAESSettings()))
+    RunDirectory.create(
+        tmp_path / "array" / "waiting",
+        RunConfig("cma-es", TrainSettings(env_id="x"), CMAESSettings()),
+    )
     return tmp_path / "array"
 
 
-def test_runs_that_differ_in_their_seed_alone_are_a_group_and_others_are_told_apart(array: Path) -> None:
+def test_runs_that_differ_in_their_seed_alone_are_a_group_and_others_are_told_apart(
+    array: Path,
+) -> None:
     groups = by_task(find_runs((array,)))["CartPole-v1"]
     assert [(group.label, len(group.runs)) for group in groups] == [
         ("cma-es, sigma 1.0", 3), ("cma-es, sigma 0.25", 1), ("openai-es", 1)
@@ -66,7 +73,9 @@ def test_bands_are_the_statistics_of_the_seeds_where_all_have_values() -> None:
 
 
 @pytest.mark.parametrize(("x", "last"), [("steps", 400.0), ("evaluations", 32.0), ("hours", 0.04)])
-def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(array: Path, x: str, last: float) -> None:
+def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(
+    array: Path, x: str, last: float
+) -> None:
     figure = draw_curves(find_runs((array,)), x, None, "range")
     (axes,) = figure.axes
     line = next(line for line in axes.lines if line.get_label() == "cma-es, sigma 1.0 (3 seeds)")
@@ -79,12 +88,23 @@ def test_panels_of_environments_show_the_same_thing(array: Path) -> None:
     runs = find_runs((array,))
     once = [{**each, "episode_return_eval": None} for each in runs[0].rows[:-1]] + runs[0].rows[-1:]
     other = PlottedRun(runs[0].path, runs[0].config.with_train(env_id="Pendulum-v1"), once)
-    labels = [axes.get_ylabel() for axes in draw_curves([*runs, other], "steps", None, "range").axes]
+    labels = [
+        axes.get_ylabel() for axes in draw_curves([*runs, other], "steps", None, "range").axes
+    ]
     assert labels == ["mean fitness of the population"] * 2
 
 
 def test_the_parts_of_a_profile_have_colours_of_their_own() -> None:
-    parts = ("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts", "checkpoint", "other")
+    parts = (
+        "rollouts",
+        "waiting",
+        "publish",
+        "update",
+        "evaluate_policy",
+        "charts",
+        "checkpoint",
+        "other",
+    )
     (axes,) = draw_profile({"run": dict.fromkeys(parts, 0.125)}).axes
     assert len({bar.get_facecolor() for bar in axes.patches}) == len(parts)
 
@@ -97,7 +117,11 @@ def test_a_cloud_of_fitness_is_the_rows_quantiles(array: Path) -> None:
 
 def test_axis_lengths_are_standard_deviations() -> None:
     def lengths(**state: Any) -> Any:
-        return axis_lengths(Checkpoint(1, {f"strategy/{name}": np.array(value) for name, value in state.items()}, {}))
+        return axis_lengths(
+            Checkpoint(
+                1, {f"strategy/{name}": np.array(value) for name, value in state.items()}, {}
+            )
+        )
 
     assert lengths(sigma=2.0, D=[1.0, 3.0]).tolist() == [6, 2]
     assert lengths(sigma=2.0, variances=[4.0, 1.0]).tolist() == [4, 2]
@@ -105,19 +129,31 @@ def test_axis_lengths_are_standard_deviations() -> None:
     assert lengths(mean=[0.0]) is None
 
 
-def test_every_kind_of_picture_is_written_and_is_the_same_again(array: Path, tmp_path: Path) -> None:
-    save_checkpoint(array / "0" / "checkpoints", Checkpoint(4, {"strategy/deviations": np.ones(3)}, {}), 3)
+def test_every_kind_of_picture_is_written_and_is_the_same_again(
+    array: Path, tmp_path: Path
+) -> None:
+    save_checkpoint(
+        array / "0" / "checkpoints", Checkpoint(4, {"strategy/deviations": np.ones(3)}, {}), 3
+    )
     scaling = []
     for kind in ("strong", "weak"):
         for workers in (1, 2):
             name = f"{kind} scaling, CartPole-v1, 64 members, {workers} workers"
-            scaling.append({"name": name, "value": 9.0 * workers, "unit": "members/s", "ratio": 1.0})
+            scaling.append(
+                {"name": name, "value": 9.0 * workers, "unit": "members/s", "ratio": 1.0}
+            )
     (tmp_path / "scaling.json").write_text(json.dumps(scaling))
     (tmp_path / "profile.json").write_text(
         json.dumps([{"name": "rollouts", "value": 1.0, "unit": "of the time", "ratio": 1.0}])
     )
-    cases: list[tuple[tuple[Path, ...], str]] = [((array / "0",), kind) for kind in ("steps", "spectrum", "fitness", "profile")]
-    cases += [((array,), "auto"), ((tmp_path / "scaling.json",), "auto"), ((tmp_path / "profile.json", array / "0"), "auto")]
+    cases: list[tuple[tuple[Path, ...], str]] = [
+        ((array / "0",), kind) for kind in ("steps", "spectrum", "fitness", "profile")
+    ]
+    cases += [
+        ((array,), "auto"),
+        ((tmp_path / "scaling.json",), "auto"),
+        ((tmp_path / "profile.json", array / "0"), "auto"),
+    ]
     for paths, kind in cases:
         written = []
         for name in ("a.svg", "b.svg", "c.png"):
@@ -149,14 +185,45 @@ def test_what_cannot_be_drawn_is_told(array: Path, tmp_path: Path) -> None:
 
 
 def test_a_real_run_is_plotted_from_the_command_line(esengine_here: Run, tmp_path: Path) -> None:
-    train = ("train", "cma-es", "--env-id", "CartPole-v1", "--generations", "3", "--eval-every", "1", "--ranks", "1")
+    train = (
+        "train",
+        "cma-es",
+        "--env-id",
+        "CartPole-v1",
+        "--generations",
+        "3",
+        "--eval-every",
+        "1",
+        "--ranks",
+        "1",
+    )
     assert esengine_here(*train, "--run-dir", "run").returncode == 0
-    assert len(json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])["fitness_quantiles"]) == 7
-    assert esengine_here("plot", "run", "--kind", "spectrum", "--out", "spectrum.png").returncode == 0
+    assert (
+        len(
+            json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[0])[
+                "fitness_quantiles"
+            ]
+        )
+        == 7
+    )
+    assert (
+        esengine_here("plot", "run", "--kind", "spectrum", "--out", "spectrum.png").returncode == 0
+    )
     assert image.imread(tmp_path / "spectrum.png").std() > 0.01
 
 
 def test_a_benchmarks_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    rows = [{"name": "rollouts", "value": 0.9, "unit": "of the time", "against": "1 s", "ratio": 0.9, "goal": None}]
+    rows = [
+        {
+            "name": "rollouts",
+            "value": 0.9,
+            "unit": "of the time",
+            "against": "1 s",
+            "ratio": 0.9,
+            "goal": None,
+        }
+    ]
     (tmp_path / "profile.json").write_text(json.dumps(rows))
-    assert profile_of_file("profile.json", read_figures(tmp_path / "profile.json")) == {"rollouts": 0.9}
+    assert profile_of_file("profile.json", read_figures(tmp_path / "profile.json")) == {
+        "rollouts": 0.9
+    }

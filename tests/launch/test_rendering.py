@@ -56,7 +56,9 @@ def test_a_gif_shows_the_episodes_of_an_evaluation(tmp_path: Path) -> None:
     frames = drawn(out)
     assert film.cut == (False, False)
     assert len(frames) <= len(film.frames)  # equal pictures in a row are one
-    assert len(film.frames) == sum(1 + episode.num_steps // 2 for episode in film.episodes)  # at 25 of 50 frames a second
+    assert len(film.frames) == sum(
+        1 + episode.num_steps // 2 for episode in film.episodes
+    )  # at 25 of 50 frames a second
     assert frames[0].shape == (80, 120, 3)
     assert Image.open(out).info["duration"] % 40 == 0
     assert np.abs(frames[0] - frames[-1]).sum() > 0
@@ -67,7 +69,9 @@ def test_a_gif_shows_the_episodes_of_an_evaluation(tmp_path: Path) -> None:
 
 
 def test_an_mp4_plays_at_the_environments_speed(tmp_path: Path, esengine: Run) -> None:
-    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs imageio-ffmpeg, of the extra [video]")
+    ffmpeg = pytest.importorskip(
+        "imageio_ffmpeg", reason="needs imageio-ffmpeg, of the extra [video]"
+    )
     policy = a_policy(tmp_path / "policy.safetensors", "Pendulum-v1")
     result = esengine("render", policy, "--seconds", "0.5", "--width", "101", "--out", "swing.mp4")
     assert result.returncode == 0, result.stderr
@@ -92,9 +96,13 @@ def test_mujoco_is_drawn_without_a_screen(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(np.unique(frames[0].reshape(-1, 3), axis=0)) > 20
 
 
-def test_a_machine_that_cannot_draw_mujoco_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_draw_mujoco_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(rendering.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        rendering.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1)
+    )  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="apt-get install libegl1"):
         find_off_screen(EnvironmentSpec("Hopper-v5"))
     find_off_screen(EnvironmentSpec("CartPole-v1"))

@@ -14,10 +14,10 @@ import pytest
 
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.launch.commands import train as train_command
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.reproduction import command_of
 from esengine.launch.results.reporting.report import ReportSettings, report
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.as_command import command_of
+from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.ranks.signals import StopRequest
 from tests.conftest import Run
 from tests.launch.test_plotting import row
@@ -37,18 +37,42 @@ def in_browser(page: Path, width: int = 1000) -> dict[str, Any]:
     if browser is None:
         pytest.skip("needs a browser: apt-get install chromium")
     probed = page.with_name("probed.html")
-    text = page.read_text().replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+    text = page.read_text().replace(
+        "default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'"
+    )
     probed.write_text(text.replace("</body>", PROBE + "</body>"))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={page.parent / 'profile'}"]
-    flags += [f"--disable-{what}" for what in ("quic", "background-networking", "component-update", "sync")]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        f"--user-data-dir={page.parent / 'profile'}",
+    ]
+    flags += [
+        f"--disable-{what}"
+        for what in ("quic", "background-networking", "component-update", "sync")
+    ]
     command = [browser, *flags, f"--window-size={width},900", "--dump-dom", probed.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    found: dict[str, Any] = json.loads(unescape(re.search(r"<body>(.*)</body>", shown, re.DOTALL).group(1)))  # type: ignore[union-attr]
+    found: dict[str, Any] = json.loads(
+        unescape(re.search(r"<body>(.*)</body>", shown, re.DOTALL).group(1))
+    )  # type: ignore[union-attr]
     return found
 
 
 def test_a_browser_shows_the_report_of_a_real_run(esengine_here: Run, tmp_path: Path) -> None:
-    train = ("train", "cma-es", "--env-id", "CartPole-v1", "--generations", "4", "--eval-every", "2", "--ranks", "1")
+    train = (
+        "train",
+        "cma-es",
+        "--env-id",
+        "CartPole-v1",
+        "--generations",
+        "4",
+        "--eval-every",
+        "2",
+        "--ranks",
+        "1",
+    )
     assert esengine_here(*train, "--run-dir", "a <b> & c").returncode == 0
     result = esengine_here("report", "a <b> & c", "--seconds", "0.5", "--out", "run.html")
     assert (result.returncode, result.stdout) == (0, "run.html\n"), result.stderr
@@ -92,8 +116,24 @@ def test_a_learner_without_a_population_has_a_page(tmp_path: Path) -> None:
     train = TrainSettings(env_id="CartPole-v1")
     run = RunDirectory.create(tmp_path / "run", RunConfig("cma-es", train, CMAESSettings()))
     for generation in (1, 2):
-        counted = {"generation": generation, "env_steps": 0, "evaluations": 0, "failed_members": 0, "loss": 1 / generation}
-        run.metrics.add(counted | {"machine": {"ranks": 3, "steps_per_s": 0.0, "elapsed_s": 1.0, "seconds": {"update": 1.0}}})
+        counted = {
+            "generation": generation,
+            "env_steps": 0,
+            "evaluations": 0,
+            "failed_members": 0,
+            "loss": 1 / generation,
+        }
+        run.metrics.add(
+            counted
+            | {
+                "machine": {
+                    "ranks": 3,
+                    "steps_per_s": 0.0,
+                    "elapsed_s": 1.0,
+                    "seconds": {"update": 1.0},
+                }
+            }
+        )
     report(run.path, ReportSettings(tmp_path / "run.html", film=False))
     assert (tmp_path / "run.html").read_text().count("<figure") == 1
 
@@ -107,7 +147,9 @@ def test_the_command_of_a_run_gives_its_settings_back(monkeypatch: pytest.Monkey
     )  # fmt: skip
     for config in (
         RunConfig("openai-es", settings, OpenAIESSettings(population_size=64, sigma=0.125)),
-        RunConfig("cma-es", TrainSettings(objective="a:b", dimension=3, minimize=True), CMAESSettings()),
+        RunConfig(
+            "cma-es", TrainSettings(objective="a:b", dimension=3, minimize=True), CMAESSettings()
+        ),
     ):
         words = command_of(config)
         assert words[:2] == ["esengine", "train"]

@@ -13,11 +13,11 @@ from esengine.algorithms.strategy import Settings
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.methods import METHODS, loop_of, settings_of
 from esengine.launch.runs.metrics_file import Row
-from esengine.launch.start import prepare
-from esengine.launch.training import run
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.methods import METHODS, loop_of, settings_of
+from esengine.launch.training.loop import run
+from esengine.launch.training.start_and_resume import prepare
 from esengine.ranks.world import World
 from esengine.rewards.file import save_reward
 from esengine.rewards.network import LearnedReward, RewardSpec
@@ -34,10 +34,16 @@ def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if loop_of(name) is None])
-def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(tmp_path: Path, method: str) -> None:
+def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(
+    tmp_path: Path, method: str
+) -> None:
     search: Settings = settings_of(method)(population_size=8)  # type: ignore[call-arg]
     train = TrainSettings(
-        env_id="CartPole-v1", generations=2, hidden_sizes=(2,), noise_table_size=0, reward=reward_file(tmp_path)
+        env_id="CartPole-v1",
+        generations=2,
+        hidden_sizes=(2,),
+        noise_table_size=0,
+        reward=reward_file(tmp_path),
     )
     rows: list[Row] = []
     result = run(World(), RunConfig(method, train, search), None, callbacks=(rows.append,))
@@ -54,7 +60,10 @@ def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(tmp_path: P
         ({"survival_bonus": 1.0}, "--survival-bonus belongs to the environment's own reward"),
         ({"env_backend": "vectorized"}, "got vectorized; use auto"),
         ({"stop_step": 5}, "go with the environment's own reward, got --reward"),
-        ({"env_id": None, "objective": "m:f", "dimension": 2}, "--reward and --potential belong to --env-id"),
+        (
+            {"env_id": None, "objective": "m:f", "dimension": 2},
+            "--reward and --potential belong to --env-id",
+        ),
         ({"env_id": "Endless-v0"}, "use --max-episode-steps 1000"),
     ],
 )
@@ -63,9 +72,15 @@ def test_what_cannot_be_is_one_sentence(
 ) -> None:
     if changes.get("env_id") == "Endless-v0":
         monkeypatch.setitem(
-            gymnasium.registry, "Endless-v0", EnvSpec("Endless-v0", "gymnasium.envs.classic_control:CartPoleEnv")
+            gymnasium.registry,
+            "Endless-v0",
+            EnvSpec("Endless-v0", "gymnasium.envs.classic_control:CartPoleEnv"),
         )
-    config = RunConfig("ars", TrainSettings(env_id="CartPole-v1", reward=reward_file(tmp_path)), settings_of("ars")())
+    config = RunConfig(
+        "ars",
+        TrainSettings(env_id="CartPole-v1", reward=reward_file(tmp_path)),
+        settings_of("ars")(),
+    )
     config = config.with_train(**changes)
     with pytest.raises(UserError, match=message):
         prepare(config, tmp_path / "run", shared_memory=False)

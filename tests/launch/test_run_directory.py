@@ -18,10 +18,10 @@ import pytest
 
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
-from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
+from esengine.launch.settings.config import RunConfig, TrainSettings
 from tests.conftest import Run
 
 CONFIG = RunConfig("cma-es", TrainSettings(objective="worlds:sphere", dimension=3), CMAESSettings())
@@ -38,7 +38,13 @@ time.sleep(60)
 
 
 def row(generation: int) -> dict[str, Any]:
-    return {"generation": generation, "env_steps": 0, "evaluations": generation, "fitness_mean": 0.1, "machine": {}}
+    return {
+        "generation": generation,
+        "env_steps": 0,
+        "evaluations": generation,
+        "fitness_mean": 0.1,
+        "machine": {},
+    }
 
 
 @pytest.fixture(params=["flock", "file"])
@@ -64,8 +70,12 @@ def holder(tmp_path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_a_second_writer_is_refused_until_the_first_is_killed(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(UserError, match=rf"is held by process {holder.pid} on .*; wait for it or stop it"):
+def test_a_second_writer_is_refused_until_the_first_is_killed(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"is held by process {holder.pid} on .*; wait for it or stop it"
+    ):
         RunLock(tmp_path)
     os.kill(holder.pid, signal.SIGSTOP)  # neither does a writer that sleeps lose it
     with pytest.raises(UserError, match="one writer"):
@@ -92,7 +102,9 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_child_that_outlives_a_killed_writer_does_not_keep_the_lock(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", FORKING, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         try:
@@ -123,15 +135,27 @@ def test_a_child_that_is_handed_the_lock_keeps_it_until_it_ends(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "way_out"),
     [
-        (lambda owner: owner._replace(host="elsewhere"), "no lock that would tell whether it lives; if it has ended, remove"),
-        (lambda owner: owner._replace(host="elsewhere", job="77"), None),  # this job, requeued on another node
+        (
+            lambda owner: owner._replace(host="elsewhere"),
+            "no lock that would tell whether it lives; if it has ended, remove",
+        ),
+        (
+            lambda owner: owner._replace(host="elsewhere", job="77"),
+            None,
+        ),  # this job, requeued on another node
         (lambda owner: owner._replace(started="another boot 5"), None),
-        (lambda owner: owner._replace(started=owner.started.rpartition(" ")[0] + " 5"), None),  # a number used again
+        (
+            lambda owner: owner._replace(started=owner.started.rpartition(" ")[0] + " 5"),
+            None,
+        ),  # a number used again
         (lambda owner: owner, "wait for it or stop it"),
     ],
 )
 def test_without_flock_the_file_tells_whether_its_owner_lives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Owner], Owner], way_out: str | None
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Owner], Owner],
+    way_out: str | None,
 ) -> None:
     monkeypatch.setattr(RunLock, "_take_flock", lambda *arguments: False)
     monkeypatch.setenv("SLURM_JOB_ID", "77")
@@ -155,7 +179,10 @@ def test_the_lock_is_no_way_to_write_elsewhere(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "keep"
 
 
-@pytest.mark.parametrize("tail", [b'{"generation": 3, "env', b"\x00" * 500, b'{"generation": 3}\n', b"\n\n", b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "tail",
+    [b'{"generation": 3, "env', b"\x00" * 500, b'{"generation": 3}\n', b"\n\n", b"\xff\xfe\n"],
+)
 def test_a_torn_last_row_is_dropped(tmp_path: Path, tail: bytes) -> None:
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     metrics.add(row(1))
@@ -210,7 +237,18 @@ def test_any_folder_name_holds_a_run(tmp_path: Path, name: str) -> None:
 
 
 def test_a_name_that_no_file_system_takes_is_refused(esengine_here: Run, tmp_path: Path) -> None:
-    arguments = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "3", "--ranks", "1", "--run-dir", "x" * 300)
+    arguments = (
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:sphere",
+        "--dimension",
+        "3",
+        "--ranks",
+        "1",
+        "--run-dir",
+        "x" * 300,
+    )
     result = esengine_here(*arguments)
     assert result.returncode == 2
     assert "File name too long; use another folder" in result.stderr
@@ -219,7 +257,9 @@ def test_a_name_that_no_file_system_takes_is_refused(esengine_here: Run, tmp_pat
 
 @pytest.mark.parametrize("dimension", [3, 60_000])
 def test_the_best_point_is_read_back_however_long_it_is(tmp_path: Path, dimension: int) -> None:
-    directory = RunDirectory.create(tmp_path / "run", RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), CMAESSettings()))
+    directory = RunDirectory.create(
+        tmp_path / "run", RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), CMAESSettings())
+    )
     point, parameters = np.random.default_rng(0).normal(size=(2, dimension))
     directory.write_best({"value": 0.5, "point": point, "parameters": parameters})
     found = directory.best()

@@ -16,10 +16,10 @@ import pytest
 
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.errors import WorkerError
-from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.runs import saving
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.training import RunResult, run
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.training.loop import RunResult, run
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
 from tests.launch.test_training import training
@@ -101,8 +101,15 @@ def test_a_folder_that_vanishes_is_not_made_again_and_the_run_fails_at_its_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     loop = training(tmp_path / "run")
-    loop.callbacks = (lambda row: (tmp_path / "run").rename(tmp_path / "gone") if row["generation"] == 1 else None,)  # type: ignore[assignment]
-    with pytest.raises(WorkerError, match=r"the final state could not be saved in .*No such file or directory; there is no"):
+    loop.callbacks = (
+        lambda row: (
+            (tmp_path / "run").rename(tmp_path / "gone") if row["generation"] == 1 else None
+        ),
+    )  # type: ignore[assignment]
+    with pytest.raises(
+        WorkerError,
+        match=r"the final state could not be saved in .*No such file or directory; there is no",
+    ):
         loop.run()
     assert loop.strategy.generation == 4
     assert capsys.readouterr().err.count("cannot be written: No such file or directory") == 1
@@ -149,16 +156,33 @@ def test_a_disk_that_fills_ends_with_status_1_and_resumes_to_the_same_bytes(
     }
     command = ["unshare", "--mount", "bash", "-c", FULL]
     result = subprocess.run(
-        command, cwd=tmp_path, env=environment | variables, capture_output=True, text=True, check=False, timeout=200
+        command,
+        cwd=tmp_path,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
     )
-    statuses = [line for line in result.stdout.splitlines() if line.startswith(("status", "rows whole"))]
-    assert statuses == ["status 1", "rows whole True", "status 0", "status 2"], result.stdout + result.stderr
+    statuses = [
+        line for line in result.stdout.splitlines() if line.startswith(("status", "rows whole"))
+    ]
+    assert statuses == ["status 1", "rows whole True", "status 0", "status 2"], (
+        result.stdout + result.stderr
+    )
     assert result.stderr.count("cannot be written: No space left on device; training goes on") == 1
-    assert "the final state could not be saved in small/run: No space left on device; the newest checkpoint is" in result.stderr
+    assert (
+        "the final state could not be saved in small/run: No space left on device; the newest checkpoint is"
+        in result.stderr
+    )
     assert "a run directory must be writable, got small/run: Read-only file system" in result.stderr
     assert "Traceback" not in result.stderr
     straight = f"{variables['TRAIN']} --run-dir straight --generations 400 --checkpoint-every 5"
-    subprocess.run(["bash", "-c", straight], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    subprocess.run(
+        ["bash", "-c", straight], cwd=tmp_path, env=environment, check=True, capture_output=True
+    )
     assert rows(tmp_path / "straight") == rows(tmp_path / "full")
-    best = [json.loads((tmp_path / name / "best.json").read_text()) for name in ("straight", "full")]
+    best = [
+        json.loads((tmp_path / name / "best.json").read_text()) for name in ("straight", "full")
+    ]
     assert best[0] == best[1]

@@ -8,16 +8,20 @@ import pytest
 
 from esengine import minimize
 from esengine.errors import UserError
-from esengine.launch.config import TrainSettings
+from esengine.launch.settings.config import TrainSettings
 
 
 def to_the_right(point: np.ndarray[Any, Any]) -> float:
     return float(np.sum((point - np.arange(point.size)) ** 2))
 
 
-@pytest.mark.parametrize("method", ["cma-es", "sep-cma-es", "openai-es", "truncation-es", "snes", "lm-ma-es"])
+@pytest.mark.parametrize(
+    "method", ["cma-es", "sep-cma-es", "openai-es", "truncation-es", "snes", "lm-ma-es"]
+)
 def test_every_method_searches_within_the_space(method: str) -> None:
-    whole: dict[str, Any] = {} if method in ("snes", "lm-ma-es") else {"integer_variables": [2, "3:4"]}
+    whole: dict[str, Any] = (
+        {} if method in ("snes", "lm-ma-es") else {"integer_variables": [2, "3:4"]}
+    )
     seen: list[Any] = []
 
     def cost(point: np.ndarray[Any, Any]) -> float:
@@ -66,18 +70,36 @@ def test_numbers_come_from_files_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "given"),
     [
-        ("--lower-bound must be below --upper-bound, got 3 for variable 0", {"lower_bound": 3.0, "upper_bound": 2.0}),
-        ("--lower-bound must be one number or 3, one a variable, got 2", {"lower_bound": (1.0, 2.0)}),
-        ("--lower-bound must be numbers, or a .npy or text file", {"lower_bound": Path("nowhere.txt")}),
+        (
+            "--lower-bound must be below --upper-bound, got 3 for variable 0",
+            {"lower_bound": 3.0, "upper_bound": 2.0},
+        ),
+        (
+            "--lower-bound must be one number or 3, one a variable, got 2",
+            {"lower_bound": (1.0, 2.0)},
+        ),
+        (
+            "--lower-bound must be numbers, or a .npy or text file",
+            {"lower_bound": Path("nowhere.txt")},
+        ),
         ("must lie within the bounds, got 0 for variable 0", {"lower_bound": 1.0}),
         ("--initial-mean must be finite, got inf", {"initial_mean": np.inf}),
         ("--variable-scales must be positive, got 0", {"variable_scales": 0.0}),
-        ("--fixed-variables must be variables from 0 to 2, or a range such as 0:3, got '7'", {"fixed_variables": ("7=1",)}),
+        (
+            "--fixed-variables must be variables from 0 to 2, or a range such as 0:3, got '7'",
+            {"fixed_variables": ("7=1",)},
+        ),
         ("--fixed-variables must be number=value, got '1=x'", {"fixed_variables": ("1=x",)}),
         ("--fixed-variables must leave a variable to search", {"fixed_variables": (":=0",)}),
-        ("must lie within the bounds, whole where the variable is", {"fixed_variables": ("1=.5",), "integer_variables": (1,)}),
+        (
+            "must lie within the bounds, whole where the variable is",
+            {"fixed_variables": ("1=.5",), "integer_variables": (1,)},
+        ),
         ("--integer-variables must be variables from 0 to 2", {"integer_variables": ("2:9",)}),
-        ("must have a whole number between bounds", {"integer_variables": (0,), "lower_bound": 0.2, "upper_bound": 0.8}),
+        (
+            "must have a whole number between bounds",
+            {"integer_variables": (0,), "lower_bound": 0.2, "upper_bound": 0.8},
+        ),
     ],
 )
 def test_a_space_that_cannot_be_is_refused(words: str, given: dict[str, Any]) -> None:
@@ -89,7 +111,12 @@ def test_a_space_that_cannot_be_is_refused(words: str, given: dict[str, Any]) ->
 def test_what_does_not_go_together_with_a_space_is_refused() -> None:
     with pytest.raises(UserError, match="--lower-bound belongs to --objective"):
         TrainSettings(env_id="CartPole-v1", lower_bound=0.0).check()
-    with pytest.raises(UserError, match=r"whose steps stay wide enough for them, got snes; use cma-es"):
+    with pytest.raises(
+        UserError, match=r"whose steps stay wide enough for them, got snes; use cma-es"
+    ):
         minimize(to_the_right, 3, "snes", integer_variables=[1])
-    with pytest.raises(UserError, match=r"--sigma must be at most the width of the bounds, 0.1 for variable 0, got 1"):
+    with pytest.raises(
+        UserError,
+        match=r"--sigma must be at most the width of the bounds, 0.1 for variable 0, got 1",
+    ):
         minimize(to_the_right, 3, lower_bound=0, upper_bound=[0.1, 9, 9])

@@ -55,7 +55,11 @@ def wait_for_the_end(mark: str) -> None:
 
 
 def stop_and_check(
-    process: subprocess.Popen[str], run: Path, number: signal.Signals, mark: str, expected_status: int = 75
+    process: subprocess.Popen[str],
+    run: Path,
+    number: signal.Signals,
+    mark: str,
+    expected_status: int = 75,
 ) -> str:
     process.send_signal(number)
     output, errors = process.communicate(timeout=120)
@@ -71,7 +75,10 @@ def stop_and_check(
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 25 generations that nothing stopped."""
     run = tmp_path_factory.mktemp("straight") / "run"
-    assert main([*ARGUMENTS, "--generations", "25", "--ranks", "1", "--quiet", "--run-dir", str(run)]) == 0
+    assert (
+        main([*ARGUMENTS, "--generations", "25", "--ranks", "1", "--quiet", "--run-dir", str(run)])
+        == 0
+    )
     return run
 
 
@@ -87,14 +94,33 @@ def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
     ranks: str,
 ) -> None:
     mark = f"mark-{uuid.uuid4()}"
-    command = [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "25", "--ranks", ranks, "--run-dir", "run"]
+    command = [
+        sys.executable,
+        "-m",
+        "esengine",
+        *ARGUMENTS,
+        "--generations",
+        "25",
+        "--ranks",
+        ranks,
+        "--run-dir",
+        "run",
+    ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**environment, "MARK": mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env={**environment, "MARK": mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wait_for_rows(tmp_path / "run", process, 2)
     output = stop_and_check(process, tmp_path / "run", number, mark)
     assert "stopped with a checkpoint; go on with: esengine resume run" in output
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"] == "stopped"
+    assert (
+        json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"]
+        == "stopped"
+    )
     if number == signal.SIGTERM:  # which signal it was is not to be seen any more
         assert esengine("resume", "run", "--ranks", "2").returncode == 0
     else:
@@ -105,7 +131,15 @@ def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
 def test_a_generation_that_was_stopped_halfway_keeps_its_finished_chunks(
     esengine_here: Run, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    arguments = ["train", "cma-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize"]
+    arguments = [
+        "train",
+        "cma-es",
+        "--objective",
+        "worlds:slow_sphere",
+        "--dimension",
+        "3",
+        "--minimize",
+    ]
     arguments += ["--population-size", "100", "--generations", "2"]
     mark = f"mark-{uuid.uuid4()}"
     process = subprocess.Popen(
@@ -132,7 +166,18 @@ def test_a_signal_before_the_first_generation_can_be_resumed(
 ) -> None:
     mark = f"mark-{uuid.uuid4()}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "2", "--ranks", "2", "--run-dir", "run"],
+        [
+            sys.executable,
+            "-m",
+            "esengine",
+            *ARGUMENTS,
+            "--generations",
+            "2",
+            "--ranks",
+            "2",
+            "--run-dir",
+            "run",
+        ],
         cwd=tmp_path,
         env={**environment, "MARK": mark},
         stdout=subprocess.PIPE,
@@ -145,13 +190,18 @@ def test_a_signal_before_the_first_generation_can_be_resumed(
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (75, "")
-    assert output.splitlines()[-1] == "stopped before the first checkpoint; begin again with: esengine resume run"
+    assert (
+        output.splitlines()[-1]
+        == "stopped before the first checkpoint; begin again with: esengine resume run"
+    )
     wait_for_the_end(mark)
     assert esengine_here("resume", "run", "--ranks", "1").returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 2
 
 
-def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(esengine_here: Run, tmp_path: Path) -> None:
+def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(
+    esengine_here: Run, tmp_path: Path
+) -> None:
     """In a terminal, where mpirun gives each rank another one, passes nothing on and kills the ranks at once."""
     mark = f"mark-{uuid.uuid4()}"
     command = [*mpirun(3), "-m", "esengine", *ARGUMENTS, "--generations", "60", "--run-dir", "run"]
@@ -169,17 +219,34 @@ def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(esengine_here: Ru
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
     os.close(terminal)
     wait_for_the_end(mark)
-    wait_until_free(tmp_path / "run", 60)  # a process that ends loses its environment a moment before its locks
-    generation = int(sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6])
+    wait_until_free(
+        tmp_path / "run", 60
+    )  # a process that ends loses its environment a moment before its locks
+    generation = int(
+        sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6]
+    )
     assert generation >= 1
     result = esengine_here("resume", "run", "--generations", str(generation + 1), "--ranks", "1")
     assert result.returncode == 0, result.stderr
 
 
-def test_killing_the_launcher_ends_its_ranks(esengine: Run, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_killing_the_launcher_ends_its_ranks(
+    esengine: Run, tmp_path: Path, environment: dict[str, str]
+) -> None:
     mark = f"mark-{uuid.uuid4()}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "esengine", *ARGUMENTS, "--generations", "60", "--ranks", "2", "--run-dir", "run"],
+        [
+            sys.executable,
+            "-m",
+            "esengine",
+            *ARGUMENTS,
+            "--generations",
+            "60",
+            "--ranks",
+            "2",
+            "--run-dir",
+            "run",
+        ],
         cwd=tmp_path,
         env={**environment, "MARK": mark},
         stdout=subprocess.PIPE,
@@ -190,6 +257,8 @@ def test_killing_the_launcher_ends_its_ranks(esengine: Run, tmp_path: Path, envi
     process.kill()
     process.communicate()
     wait_for_the_end(mark)
-    result = esengine("resume", "run", "--generations", "3", "--ranks", "2")  # also clears shared memory
+    result = esengine(
+        "resume", "run", "--generations", "3", "--ranks", "2"
+    )  # also clears shared memory
     assert result.returncode == 0, result.stderr
     assert os.path.exists(tmp_path / "run" / "done.json")

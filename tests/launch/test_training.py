@@ -15,10 +15,10 @@ from esengine.algorithms import CMAESSettings
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.algorithms.evolution.truncation_es import TruncationESSettings
 from esengine.errors import Interrupted
-from esengine.launch.build import build_problem, initial_row
-from esengine.launch.config import RunConfig, TrainSettings
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.training import RunResult, Training
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.training.loop import RunResult, Training
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import NoiseTable, create_table
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
@@ -29,13 +29,23 @@ from tests.mpi.test_ranks import rows, same_run
 
 CONFIG = RunConfig(
     "cma-es",
-    TrainSettings(env_id="CartPole-v1", generations=4, eval_every=2, checkpoint_every=2, hidden_sizes=(4,), keep_checkpoints=1),
+    TrainSettings(
+        env_id="CartPole-v1",
+        generations=4,
+        eval_every=2,
+        checkpoint_every=2,
+        hidden_sizes=(4,),
+        keep_checkpoints=1,
+    ),
     CMAESSettings(population_size=6),
 )
 
 
 def training(
-    path: Path, patch: dict[str, Any] | None = None, config: RunConfig = CONFIG, stop: StopRequest | None = None
+    path: Path,
+    patch: dict[str, Any] | None = None,
+    config: RunConfig = CONFIG,
+    stop: StopRequest | None = None,
 ) -> Training:
     """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or of its strategy."""
     directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, config)
@@ -83,7 +93,9 @@ class StopAfter(StopRequest):
 
 METHODS: dict[str, RunConfig] = {
     "cma-es": CONFIG,
-    "truncation-es": RunConfig("truncation-es", CONFIG.train, TruncationESSettings(population_size=10, elite_episodes=2)),
+    "truncation-es": RunConfig(
+        "truncation-es", CONFIG.train, TruncationESSettings(population_size=10, elite_episodes=2)
+    ),
     "openai-es": RunConfig("openai-es", CONFIG.train, OpenAIESSettings(population_size=6)),
 }
 
@@ -126,9 +138,13 @@ def test_a_stop_inside_tell_keeps_the_generation_open_with_all_its_results(
 
 
 @pytest.mark.parametrize("evaluation", [1, 2, 3])
-def test_a_stop_inside_an_evaluation_writes_no_row_twice(tmp_path: Path, straight: Path, evaluation: int) -> None:
+def test_a_stop_inside_an_evaluation_writes_no_row_twice(
+    tmp_path: Path, straight: Path, evaluation: int
+) -> None:
     for _ in range(2):  # stopped at the same evaluation twice
-        result: RunResult = training(tmp_path / "run", {"_policy_returns": interrupted_at(evaluation)}).run()
+        result: RunResult = training(
+            tmp_path / "run", {"_policy_returns": interrupted_at(evaluation)}
+        ).run()
         evaluation = 1
         assert not result.finished
     assert training(tmp_path / "run").run().finished
@@ -136,7 +152,9 @@ def test_a_stop_inside_an_evaluation_writes_no_row_twice(tmp_path: Path, straigh
     same_run(straight, tmp_path / "run")
 
 
-def test_a_damaged_newest_checkpoint_makes_room_for_whole_ones(tmp_path: Path, straight: Path) -> None:
+def test_a_damaged_newest_checkpoint_makes_room_for_whole_ones(
+    tmp_path: Path, straight: Path
+) -> None:
     (newest,) = checkpoints(straight / "checkpoints")
     (newest / "state.safetensors").write_bytes(b"damaged")
     with pytest.warns(UserWarning, match="is damaged"):
@@ -148,9 +166,17 @@ def test_a_damaged_newest_checkpoint_makes_room_for_whole_ones(tmp_path: Path, s
 
 
 def test_a_finished_run_that_is_resumed_changes_nothing(straight: Path) -> None:
-    before = {path.name: path.read_bytes() for path in straight.iterdir() if path.is_file() and path.name != "config.json"}
+    before = {
+        path.name: path.read_bytes()
+        for path in straight.iterdir()
+        if path.is_file() and path.name != "config.json"
+    }
     assert training(straight).run().finished
-    after = {path.name: path.read_bytes() for path in straight.iterdir() if path.is_file() and path.name != "config.json"}
+    after = {
+        path.name: path.read_bytes()
+        for path in straight.iterdir()
+        if path.is_file() and path.name != "config.json"
+    }
     assert before == after
 
 

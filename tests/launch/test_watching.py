@@ -17,10 +17,10 @@ from rich.console import Console
 
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.follower import Follower
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.watching import WatchSettings, state_of, watch
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.terminal.metrics_follower import Follower
+from esengine.launch.terminal.watch import WatchSettings, state_of, watch
 from esengine.ranks.signals import StopRequest
 from tests.launch.test_display import row
 from tests.support.terminals import read_until
@@ -63,7 +63,8 @@ def test_a_follower_hands_on_each_row_once_and_waits_for_the_rest_of_a_line(tmp_
 def test_a_run_is_told_from_its_files_at_every_stage(run: RunDirectory) -> None:
     assert watched(run.path) == (
         0,
-        "cma-es on CartPole-v1, seed 0, in " + f"{run.path}\nwaiting for the first generation\nnot started yet\n",
+        "cma-es on CartPole-v1, seed 0, in "
+        + f"{run.path}\nwaiting for the first generation\nnot started yet\n",
     )
     run.acquire()
     run.add_start(3)
@@ -80,7 +81,9 @@ def test_a_run_is_told_from_its_files_at_every_stage(run: RunDirectory) -> None:
     run.end_start("stopped")
     assert (watched(run.path)[0], state_of(run)) == (75, "stopped")
     run.add_start(3)
-    run.write_done({"reason": "30 generations", "generations": 30, "final_return": 12.0, "best_fitness": 13.0})
+    run.write_done(
+        {"reason": "30 generations", "generations": 30, "final_return": 12.0, "best_fitness": 13.0}
+    )
     run.end_start("done")
     run.release()
     moved = run.path.rename(run.path.with_name("moved"))
@@ -105,7 +108,9 @@ def test_a_killed_run_is_told_on_its_host(run: RunDirectory) -> None:
     assert state_of(run) == "running"
 
 
-def test_a_terminal_shows_a_panel_that_follows_the_run(run: RunDirectory, environment: dict[str, str]) -> None:
+def test_a_terminal_shows_a_panel_that_follows_the_run(
+    run: RunDirectory, environment: dict[str, str]
+) -> None:
     """In a pseudo-terminal, while this process writes the run."""
     run.acquire()
     run.add_start(3)

@@ -18,7 +18,8 @@ from tests.support.hosts import Hosts
 from tests.support.launches import several, variables
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and iproute2"
+    os.geteuid() != 0 or shutil.which("ip") is None,
+    reason="network namespaces need root and iproute2",
 )
 
 
@@ -34,7 +35,15 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 def command_of(method: str) -> tuple[str, ...]:
     if method == "cma-es":  # large enough that the covariance sum is distributed
-        search = ("train", "cma-es", "--objective", "worlds:sphere", "--dimension", "130", "--minimize")
+        search = (
+            "train",
+            "cma-es",
+            "--objective",
+            "worlds:sphere",
+            "--dimension",
+            "130",
+            "--minimize",
+        )
         return (*search, "--population-size", "600", "--generations", "3")
     return (*METHODS[method], "--env-id", "CartPole-v1", "--generations", "4", "--eval-every", "2")
 
@@ -44,13 +53,27 @@ def folder(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where every method has run on two ranks of each host, in one launch."""
     place = tmp_path_factory.mktemp("runs")
     first, second = hosts.names
-    mpirun = [find_mpirun(), "--prtemca", "plm_ssh_agent", str(hosts.agent()), "--host", f"{first}:2,{second}:2"]
-    environment = {name: value for name, value in variables().items() if name != "ESENGINE_SHM_ROOT"}  # hosts have their own
+    mpirun = [
+        find_mpirun(),
+        "--prtemca",
+        "plm_ssh_agent",
+        str(hosts.agent()),
+        "--host",
+        f"{first}:2,{second}:2",
+    ]
+    environment = {
+        name: value for name, value in variables().items() if name != "ESENGINE_SHM_ROOT"
+    }  # hosts have their own
     environment["OMPI_MCA_btl_sm_backing_directory"] = "/dev/shm"
     forwarded = [
-        option for name in environment if name.startswith(("OMPI_MCA", "OMP_", "PYTHONPATH")) for option in ("-x", name)
+        option
+        for name in environment
+        if name.startswith(("OMPI_MCA", "OMP_", "PYTHONPATH"))
+        for option in ("-x", name)
     ]
-    program = several([(*command_of(method), "--run-dir", folder_of(method)) for method in METHODS], place)
+    program = several(
+        [(*command_of(method), "--run-dir", folder_of(method)) for method in METHODS], place
+    )
     result = subprocess.run(
         hosts.command_on(first, place, *mpirun, "--bind-to", "none", *forwarded, sys.executable, *program),
         cwd=place, env=environment, capture_output=True, text=True, errors="replace", timeout=200, check=False,
@@ -60,7 +83,9 @@ def folder(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_hosts_give_the_bits_of_one_process(folder: Path, esengine_here: Run, tmp_path: Path, method: str) -> None:
+def test_two_hosts_give_the_bits_of_one_process(
+    folder: Path, esengine_here: Run, tmp_path: Path, method: str
+) -> None:
     assert esengine_here(*command_of(method), "--ranks", "1", "--run-dir", "one").returncode == 0
     same_run(tmp_path / "one", folder / folder_of(method))
 

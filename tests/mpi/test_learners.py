@@ -27,10 +27,44 @@ Rows = list[dict[str, Any]]
 EVERY_SECOND = ("--checkpoint-every", "2", "--eval-every", "2")
 _SHAPED = ("--max-episode-steps", "60", "--generator-arg", "population_size=20", *EVERY_SECOND)
 _LEARNED = ("--demonstrations", "demos.npz", "--generator", "openai-es", *_SHAPED)
-_GRADIENT = ("--generator", "ppo", "--generator-arg", "steps_per_round=150", "epochs=2", "--max-episode-steps", "60")
-_PLANNED = ("--env-id", "Pendulum-v1", "--planner", "mppi", "--planner-arg", "num_candidates=16", "--gradient-steps", "1")
-_ROUNDS = (*_PLANNED, "--episodes-per-round", "3", "--max-episode-steps", "15", "--epochs-per-round", "2")
-_MAZES = ("--population-size", "12", "--episodes-per-member", "2", "--wandering-episodes", "3", "--max-episode-steps", "40")
+_GRADIENT = (
+    "--generator",
+    "ppo",
+    "--generator-arg",
+    "steps_per_round=150",
+    "epochs=2",
+    "--max-episode-steps",
+    "60",
+)
+_PLANNED = (
+    "--env-id",
+    "Pendulum-v1",
+    "--planner",
+    "mppi",
+    "--planner-arg",
+    "num_candidates=16",
+    "--gradient-steps",
+    "1",
+)
+_ROUNDS = (
+    *_PLANNED,
+    "--episodes-per-round",
+    "3",
+    "--max-episode-steps",
+    "15",
+    "--epochs-per-round",
+    "2",
+)
+_MAZES = (
+    "--population-size",
+    "12",
+    "--episodes-per-member",
+    "2",
+    "--wandering-episodes",
+    "3",
+    "--max-episode-steps",
+    "40",
+)
 _SWINGS = ("--env-id", "Pendulum-v1", "--max-episode-steps", "40", *SMALL)
 _REWARDED = ("--env-id", "CartPole-v1", "--reward", "reward.safetensors")
 
@@ -72,16 +106,56 @@ LEARNERS = {
     "plato": Learner(("train", "plato", *_ROUNDS), 2, 3),
     "gail": Learner(("train", "gail", *_LEARNED), 2, 4, nothing_is_known_of_the_reward_at_first),
     "inverse-rl": Learner(("train", "inverse-rl", *_LEARNED), 2, 4),
-    "airl by ppo": Learner(("train", "airl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND), 2, 4, paid_at_once),
-    "inverse-rl by ppo": Learner(("train", "inverse-rl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND), 2, 4),
+    "airl by ppo": Learner(
+        ("train", "airl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND),
+        2,
+        4,
+        paid_at_once,
+    ),
+    "inverse-rl by ppo": Learner(
+        ("train", "inverse-rl", "--demonstrations", "demos.npz", *_GRADIENT, *EVERY_SECOND), 2, 4
+    ),
     "ppo": Learner(("train", "ppo", *_SWINGS, "--eval-every", "2"), 2, 4, steps_are_counted),
-    "a reward": Learner(("train", "openai-es", "--population-size", "20", *_REWARDED, *EVERY_SECOND), 2, 4),
-    "goals": Learner(("train", "openai-es", *MAZE, *_MAZES, "--hindsight", "1", "--eval-episodes", "3", *EVERY_SECOND), 2, 4),
+    "a reward": Learner(
+        ("train", "openai-es", "--population-size", "20", *_REWARDED, *EVERY_SECOND), 2, 4
+    ),
+    "goals": Learner(
+        (
+            "train",
+            "openai-es",
+            *MAZE,
+            *_MAZES,
+            "--hindsight",
+            "1",
+            "--eval-episodes",
+            "3",
+            *EVERY_SECOND,
+        ),
+        2,
+        4,
+    ),
 }
 COLLECTORS = {
-    "expert": ("--expert", "teachers:Counting", "--env-id", "Pendulum-v1", "--episodes", "5", "--max-episode-steps", "30"),
+    "expert": (
+        "--expert",
+        "teachers:Counting",
+        "--env-id",
+        "Pendulum-v1",
+        "--episodes",
+        "5",
+        "--max-episode-steps",
+        "30",
+    ),
     "planner": (
-        *("--planner", "mppi", "--planner-arg", "horizon=12", "num_candidates=16", "--env-id", "HalfCheetah-v5"),
+        *(
+            "--planner",
+            "mppi",
+            "--planner-arg",
+            "horizon=12",
+            "num_candidates=16",
+            "--env-id",
+            "HalfCheetah-v5",
+        ),
         *("--episodes", "4", "--max-episode-steps", "5"),
     ),
 }
@@ -146,7 +220,9 @@ def test_any_number_of_ranks_collects_the_same_bytes(
     assert not one.terminated
 
 
-def test_any_number_of_ranks_plans_the_same_bytes(on_three: Path, esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
+def test_any_number_of_ranks_plans_the_same_bytes(
+    on_three: Path, esengine: Run, esengine_here: Run, tmp_path: Path
+) -> None:
     """By episodes on one and three workers and, with more workers than episodes, by candidates."""
     assert esengine(*collect("planner"), "--ranks", "5").returncode == 0
     images = {(folder / "planner.npz").read_bytes() for folder in (tmp_path, on_three)}
@@ -154,7 +230,9 @@ def test_any_number_of_ranks_plans_the_same_bytes(on_three: Path, esengine: Run,
     assert esengine_here(*collect("planner"), "--ranks", "1").returncode == 0
     assert images == {(tmp_path / "planner.npz").read_bytes()}
     demonstrations = load_demonstrations([tmp_path / "planner.npz"])
-    expert = PlannerExpert(MPPI(horizon=12, num_candidates=16), make_dynamics(demonstrations.environment))
+    expert = PlannerExpert(
+        MPPI(horizon=12, num_candidates=16), make_dynamics(demonstrations.environment)
+    )
     trajectory, env = demonstrations.trajectories[2], demonstrations.environment.make()
     observation, _ = env.reset(seed=trajectory.seed)
     expert.begin(env, trajectory.seed or 0)

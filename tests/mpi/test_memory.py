@@ -11,9 +11,9 @@ from tests.support.launches import under_mpirun
 PROGRAM = """
 import re
 from pathlib import Path
-from esengine.launch.build import build_problem
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.methods import settings_of
+from esengine.launch.training.problem_from_settings import build_problem
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.methods import settings_of
 from esengine.pool.startup import open_desk
 from esengine.ranks.world import World
 

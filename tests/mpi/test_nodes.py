@@ -45,7 +45,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_node_for_every_rank_gives_the_bits_of_one_process(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
+def test_a_node_for_every_rank_gives_the_bits_of_one_process(
+    esengine: Run, esengine_here: Run, tmp_path: Path
+) -> None:
     arguments = (*METHODS["truncation-es"], *TASKS["CartPole-v1"], *BUDGET)
     assert esengine_here(*arguments, "--ranks", "1", "--run-dir", "one").returncode == 0
     result = esengine(*arguments, "--ranks", "5", "--run-dir", "many", ESENGINE_RANKS_PER_NODE="1")
@@ -56,7 +58,10 @@ def test_a_node_for_every_rank_gives_the_bits_of_one_process(esengine: Run, esen
 def test_the_master_publishes_to_a_few_leaders_whatever_the_number_of_nodes(tmp_path: Path) -> None:
     script = tmp_path / "counting.py"
     script.write_text(COUNTING)
-    few, many = (json.loads(under_mpirun(6, tmp_path, script, ESENGINE_RANKS_PER_NODE=str(size)).stdout) for size in (3, 1))
+    few, many = (
+        json.loads(under_mpirun(6, tmp_path, script, ESENGINE_RANKS_PER_NODE=str(size)).stdout)
+        for size in (3, 1)
+    )
     assert (few["nodes"], many["nodes"]) == (2, 6)
     assert (few["publications"], many["publications"]) == (1 * 5, 4 * 5)
     assert few["mean"] == many["mean"]
@@ -65,8 +70,19 @@ def test_the_master_publishes_to_a_few_leaders_whatever_the_number_of_nodes(tmp_
 def test_a_node_that_fails_below_in_the_tree_ends_the_run_with_its_reason(tmp_path: Path) -> None:
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
-    arguments = ("train", "cma-es", "--objective", "math:fsum", "--dimension", "4", "--generations", "3")
-    result = under_mpirun(6, tmp_path, script, *arguments, "--run-dir", "run", ESENGINE_RANKS_PER_NODE="1")
+    arguments = (
+        "train",
+        "cma-es",
+        "--objective",
+        "math:fsum",
+        "--dimension",
+        "4",
+        "--generations",
+        "3",
+    )
+    result = under_mpirun(
+        6, tmp_path, script, *arguments, "--run-dir", "run", ESENGINE_RANKS_PER_NODE="1"
+    )
     assert result.returncode != 0
     assert "worker of rank 5 on" in result.stderr
     assert "this node's memory is gone" in result.stderr

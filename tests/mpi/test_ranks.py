@@ -14,37 +14,112 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from esengine.launch.methods import METHODS as METHOD_NAMES
-from esengine.launch.methods import loop_of
+from esengine.launch.settings.methods import METHODS as METHOD_NAMES
+from esengine.launch.settings.methods import loop_of
 from tests.conftest import Run
 from tests.support.launches import run_all, under_mpirun
 
 METHODS = {
     "truncation-es": ("train", "truncation-es", "--population-size", "24"),
-    "truncation-es weighted": ("train", "truncation-es", "--population-size", "24", "--recombination", "weighted"),
+    "truncation-es weighted": (
+        "train",
+        "truncation-es",
+        "--population-size",
+        "24",
+        "--recombination",
+        "weighted",
+    ),
     "cma-es": ("train", "cma-es", "--population-size", "8"),
     "openai-es": ("train", "openai-es", "--population-size", "24"),
-    "ars": ("train", "ars", "--population-size", "24", "--top-directions", "5", "--survival-bonus", "0.5"),
+    "ars": (
+        "train",
+        "ars",
+        "--population-size",
+        "24",
+        "--top-directions",
+        "5",
+        "--survival-bonus",
+        "0.5",
+    ),
     "pgpe": ("train", "pgpe", "--population-size", "24"),
     "snes": ("train", "snes"),
     "sep-cma-es": ("train", "sep-cma-es"),
-    "truncation-es computed": ("train", "truncation-es", "--population-size", "24", "--noise-table-size", "0"),
+    "truncation-es computed": (
+        "train",
+        "truncation-es",
+        "--population-size",
+        "24",
+        "--noise-table-size",
+        "0",
+    ),
     "truncation-es novel": (
-        *("train", "truncation-es", "--population-size", "40", "--self-adaptive", "--crossover", "0.5", "--novelty", "nsr"),
-        *("--stop-step", "20", "--stop-quantile", "0.3", "--member-statistic", "min", "--episodes-per-member", "2"),
+        *(
+            "train",
+            "truncation-es",
+            "--population-size",
+            "40",
+            "--self-adaptive",
+            "--crossover",
+            "0.5",
+            "--novelty",
+            "nsr",
+        ),
+        *(
+            "--stop-step",
+            "20",
+            "--stop-quantile",
+            "0.3",
+            "--member-statistic",
+            "min",
+            "--episodes-per-member",
+            "2",
+        ),
     ),
     "openai-es novel": (
-        *("train", "openai-es", "--population-size", "24", "--novelty", "nsra", "--behavior", "worlds:where_it_ended"),
+        *(
+            "train",
+            "openai-es",
+            "--population-size",
+            "24",
+            "--novelty",
+            "nsra",
+            "--behavior",
+            "worlds:where_it_ended",
+        ),
         *("--episode-cap", "20", "--weight-decay", "0.01"),
     ),
-    "truncation-es many": ("train", "truncation-es", "--population-size", "500", "--elite-episodes", "2"),
+    "truncation-es many": (
+        "train",
+        "truncation-es",
+        "--population-size",
+        "500",
+        "--elite-episodes",
+        "2",
+    ),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
     "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
 }
 FURTHER = {  # not tried on two hosts
-    "cma-es at once": ("train", "cma-es", "--restarts", "ipop", "--concurrent-searches", "3", "--tolerance-x", "1.1"),
+    "cma-es at once": (
+        "train",
+        "cma-es",
+        "--restarts",
+        "ipop",
+        "--concurrent-searches",
+        "3",
+        "--tolerance-x",
+        "1.1",
+    ),
     "ars V1": ("train", "ars", "--population-size", "24", "--no-normalize-observations"),
-    "cma-es cholesky": ("train", "cma-es", "--population-size", "8", "--factor", "cholesky", "--mirrored"),
+    "cma-es cholesky": (
+        "train",
+        "cma-es",
+        "--population-size",
+        "8",
+        "--factor",
+        "cholesky",
+        "--mirrored",
+    ),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
     "lm-ma-es": ("train", "lm-ma-es"),
     "openai-es clipup": ("train", "openai-es", "--population-size", "24", "--optimizer", "clipup"),
@@ -52,12 +127,30 @@ FURTHER = {  # not tried on two hosts
 }
 TASKS = {
     "CartPole-v1": ("--env-id", "CartPole-v1", "--hidden-sizes", "4"),
-    "CartPole-v1 stepped": ("--env-id", "CartPole-v1", "--env-backend", "gymnasium", "--max-episode-steps", "100"),
-    "CartPole-v1 vectorized": ("--env-id", "CartPole-v1", "--env-backend", "vectorized", "--hidden-sizes", "4"),
+    "CartPole-v1 stepped": (
+        "--env-id",
+        "CartPole-v1",
+        "--env-backend",
+        "gymnasium",
+        "--max-episode-steps",
+        "100",
+    ),
+    "CartPole-v1 vectorized": (
+        "--env-id",
+        "CartPole-v1",
+        "--env-backend",
+        "vectorized",
+        "--hidden-sizes",
+        "4",
+    ),
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }
-CASES = [(method, task) for method in list(METHODS)[:3] for task in ("CartPole-v1", "InvertedPendulum-v5")] + [
+CASES = [
+    (method, task)
+    for method in list(METHODS)[:3]
+    for task in ("CartPole-v1", "InvertedPendulum-v5")
+] + [
     ("openai-es", "CartPole-v1"),
     ("ars", "InvertedPendulum-v5"),
     ("pgpe", "CartPole-v1"),
@@ -86,10 +179,16 @@ def same_run(first: Path, second: Path) -> None:
     """Fails unless two runs hold the same rows and the same bytes of parameters and state."""
     assert rows(first) == rows(second)
     if (first / "policy.safetensors").exists():
-        assert (first / "policy.safetensors").read_bytes() == (second / "policy.safetensors").read_bytes()
-    names = [sorted(path.name for path in (run / "checkpoints").iterdir())[-1] for run in (first, second)]
+        assert (first / "policy.safetensors").read_bytes() == (
+            second / "policy.safetensors"
+        ).read_bytes()
+    names = [
+        sorted(path.name for path in (run / "checkpoints").iterdir())[-1] for run in (first, second)
+    ]
     assert names[0] == names[1]
-    states = [load_file(run / "checkpoints" / names[0] / "state.safetensors") for run in (first, second)]
+    states = [
+        load_file(run / "checkpoints" / names[0] / "state.safetensors") for run in (first, second)
+    ]
     assert set(states[0]) == set(states[1])
     for name, array in states[0].items():
         np.testing.assert_array_equal(states[1][name], array, err_msg=name)
@@ -110,7 +209,10 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         folder = tmp_path_factory.mktemp(f"on{workers}")
         cases = [case for case in CASES if workers in workers_of(*case)]
         run_all(
-            [(*METHODS[method], *TASKS[task], *BUDGET, "--run-dir", folder_of(method, task)) for method, task in cases],
+            [
+                (*METHODS[method], *TASKS[task], *BUDGET, "--run-dir", folder_of(method, task))
+                for method, task in cases
+            ],
             workers,
             folder,
         )
@@ -128,7 +230,9 @@ def workers_of(method: str, task: str) -> tuple[int, ...]:
 def test_any_number_of_ranks_gives_the_same_bits(
     launched: Callable[[int], Path], esengine_here: Run, tmp_path: Path, method: str, task: str
 ) -> None:
-    result = esengine_here(*METHODS[method], *TASKS[task], *BUDGET, "--ranks", "1", "--run-dir", "alone")
+    result = esengine_here(
+        *METHODS[method], *TASKS[task], *BUDGET, "--ranks", "1", "--run-dir", "alone"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     for workers in workers_of(method, task):
         same_run(tmp_path / "alone", launched(workers) / folder_of(method, task))
@@ -156,11 +260,30 @@ RESUMED = [
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs that stopped after 5 generations on two workers and went on to 10 on three."""
     folder = tmp_path_factory.mktemp("resumed")
-    begun = [(*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "5") for method in RESUMED]
-    run_all([(*command, "--run-dir", folder_of(method)) for command, method in zip(begun, RESUMED, strict=True)], 2, folder)
+    begun = [
+        (*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "5")
+        for method in RESUMED
+    ]
+    run_all(
+        [
+            (*command, "--run-dir", folder_of(method))
+            for command, method in zip(begun, RESUMED, strict=True)
+        ],
+        2,
+        folder,
+    )
     for method in RESUMED:
-        assert json.loads((folder / folder_of(method) / "done.json").read_text())["generations"] == 5
-    run_all([("resume", folder_of(method), "--generations", "10", "--trust-modules") for method in RESUMED], 3, folder)
+        assert (
+            json.loads((folder / folder_of(method) / "done.json").read_text())["generations"] == 5
+        )
+    run_all(
+        [
+            ("resume", folder_of(method), "--generations", "10", "--trust-modules")
+            for method in RESUMED
+        ],
+        3,
+        folder,
+    )
     return folder
 
 
@@ -181,14 +304,38 @@ def test_every_search_is_resumed() -> None:
     }
 
 
-SHARED = ["truncation-es weighted", "openai-es", "pgpe", "snes", "lm-ma-es", "cma-es", "cma-es at once"]
+SHARED = [
+    "truncation-es weighted",
+    "openai-es",
+    "pgpe",
+    "snes",
+    "lm-ma-es",
+    "cma-es",
+    "cma-es at once",
+]
 
 
 def large(method: str) -> tuple[str, ...]:
     """A search in which the noise sum and the covariance sum are distributed."""
-    objective = ("--objective", "worlds:sphere", "--dimension", "130", "--minimize", "--generations", "3")
+    objective = (
+        "--objective",
+        "worlds:sphere",
+        "--dimension",
+        "130",
+        "--minimize",
+        "--generations",
+        "3",
+    )
     if not method.startswith("cma-es"):
-        objective = ("--objective", "worlds:sphere", "--dimension", "90000", "--minimize", "--generations", "2")
+        objective = (
+            "--objective",
+            "worlds:sphere",
+            "--dimension",
+            "90000",
+            "--minimize",
+            "--generations",
+            "2",
+        )
     return (*(METHODS | FURTHER)[method], *objective, "--population-size", "600")
 
 
@@ -201,11 +348,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("method", SHARED)
-def test_sums_that_all_ranks_share_give_the_bits_of_one(shared: Path, esengine_here: Run, tmp_path: Path, method: str) -> None:
+def test_sums_that_all_ranks_share_give_the_bits_of_one(
+    shared: Path, esengine_here: Run, tmp_path: Path, method: str
+) -> None:
     result = esengine_here(*large(method), "--ranks", "1", "--run-dir", "alone")
     assert result.returncode == 0, result.stdout + result.stderr
     same_run(tmp_path / "alone", shared / folder_of(method))
-    best = [json.loads((run / "best.json").read_text()) for run in (tmp_path / "alone", shared / folder_of(method))]
+    best = [
+        json.loads((run / "best.json").read_text())
+        for run in (tmp_path / "alone", shared / folder_of(method))
+    ]
     assert best[0] == best[1]
 
 
@@ -218,7 +370,9 @@ def test_the_users_own_mpirun_is_used_as_found(esengine_here: Run, tmp_path: Pat
         assert result.returncode == 0, result.stderr
         assert "4 generations" in result.stdout
         assert result.stdout.count(f"run directory {name}") == 1
-        assert json.loads((tmp_path / name / "config.json").read_text())["starts"][0]["ranks"] == ranks
+        assert (
+            json.loads((tmp_path / name / "config.json").read_text())["starts"][0]["ranks"] == ranks
+        )
         same_run(tmp_path / "alone", tmp_path / name)
 
 
@@ -244,24 +398,49 @@ mean = run_search(search, ObjectiveProblem(cost, 10, minimize=True))
 print(mean.tobytes().hex())
 """
     )
-    alone = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    alone = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True
+    )
     four = under_mpirun(4, tmp_path, script)
     assert four.returncode == 0, four.stderr
     assert four.stdout.split() == alone.stdout.split() * 4
 
 
 def test_ranks_run_with_one_thread_each(esengine: Run, tmp_path: Path) -> None:
-    arguments = ("--objective", "worlds:environment_of_rank", "--dimension", "4", "--minimize", "--generations", "1")
-    assert esengine("train", "cma-es", *arguments, "--ranks", "2", "--run-dir", "run").returncode == 0
+    arguments = (
+        "--objective",
+        "worlds:environment_of_rank",
+        "--dimension",
+        "4",
+        "--minimize",
+        "--generations",
+        "1",
+    )
+    assert (
+        esengine("train", "cma-es", *arguments, "--ranks", "2", "--run-dir", "run").returncode == 0
+    )
     assert json.loads((tmp_path / "run" / "best.json").read_text())["value"] == 1
 
 
-def test_an_evaluation_is_the_same_on_any_number_of_ranks(esengine: Run, esengine_here: Run, tmp_path: Path) -> None:
-    arguments = (*METHODS["truncation-es"], *TASKS["CartPole-v1"], "--generations", "2", "--run-dir", "run", "--ranks", "1")
+def test_an_evaluation_is_the_same_on_any_number_of_ranks(
+    esengine: Run, esengine_here: Run, tmp_path: Path
+) -> None:
+    arguments = (
+        *METHODS["truncation-es"],
+        *TASKS["CartPole-v1"],
+        "--generations",
+        "2",
+        "--run-dir",
+        "run",
+        "--ranks",
+        "1",
+    )
     assert esengine_here(*arguments).returncode == 0
     printed = []
     for ranks, start in (("1", esengine_here), ("3", esengine)):
-        result = start("evaluate", "run", "--episodes", "12", "--ranks", ranks, "--json", f"{ranks}.json")
+        result = start(
+            "evaluate", "run", "--episodes", "12", "--ranks", ranks, "--json", f"{ranks}.json"
+        )
         assert result.returncode == 0, result.stderr
         printed.append(result.stdout.splitlines()[-1])
     assert printed[0] == printed[1]

@@ -29,7 +29,9 @@ class User:
         self._variables = {"PYTHONPATH": str(SUPPORT)}
 
     def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        return self.cluster.run(*map(str, command), folder=self.folder, **self._variables, **variables)
+        return self.cluster.run(
+            *map(str, command), folder=self.folder, **self._variables, **variables
+        )
 
     def output(self, *command: str | Path) -> str:
         """What a command prints, which must succeed."""
@@ -46,17 +48,26 @@ class User:
 
     def submit(self, *arguments: str | Path) -> str:
         """``esengine submit``; returns the job."""
-        return self.output("esengine", "submit", *arguments).splitlines()[0].split(",")[0].split()[-1]
+        return (
+            self.output("esengine", "submit", *arguments).splitlines()[0].split(",")[0].split()[-1]
+        )
 
-    def wait(self, job: str, condition: Callable[[str], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    def wait(
+        self, job: str, condition: Callable[[str], bool], what: str, patience_s: float = PATIENCE_S
+    ) -> None:
         """Wait until a job's state meets a condition; one that was requeued need not wait for its two minutes."""
         deadline, hurried = time.monotonic() + patience_s, 0.0
         while True:
             states = self.cluster.states(job)
             if all(condition(state) for state, _ in states):
                 return
-            if any(reason == "BeginTime" for _, reason in states) and time.monotonic() - hurried > 10:
-                hurried = time.monotonic()  # a node refuses a job within the second in which it ended it
+            if (
+                any(reason == "BeginTime" for _, reason in states)
+                and time.monotonic() - hurried > 10
+            ):
+                hurried = (
+                    time.monotonic()
+                )  # a node refuses a job within the second in which it ended it
                 self.cluster.output("scontrol", "update", f"jobid={job}", "StartTime=now+2")
             assert time.monotonic() < deadline, (what, states, self.logs())
             time.sleep(0.1)
@@ -75,7 +86,9 @@ class User:
                 return states
 
     def logs(self) -> str:
-        return "\n".join(f"{path}:\n{path.read_text(errors='replace')}" for path in self.folder.glob("**/*.log"))
+        return "\n".join(
+            f"{path}:\n{path.read_text(errors='replace')}" for path in self.folder.glob("**/*.log")
+        )
 
 
 @pytest.fixture(scope="session")

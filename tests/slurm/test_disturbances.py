@@ -28,7 +28,9 @@ class Held:
         self.submit(*SEARCH, *SIZE, "--run-dir", name)
 
     def submit(self, *command: str) -> None:
-        self.job = self.user.submit(*self.resources, "--setup", f"export GATE='{self.gate}'", "--", *command)
+        self.job = self.user.submit(
+            *self.resources, "--setup", f"export GATE='{self.gate}'", "--", *command
+        )
 
     @property
     def begun(self) -> int:
@@ -45,7 +47,10 @@ class Held:
 
     def starts(self) -> list[int]:
         """Ranks of each start."""
-        return [start["ranks"] for start in json.loads((self.folder / "config.json").read_text())["starts"]]
+        return [
+            start["ranks"]
+            for start in json.loads((self.folder / "config.json").read_text())["starts"]
+        ]
 
     def check(self, undisturbed: Path) -> None:
         """The job ends by itself, with the undisturbed bytes."""
@@ -75,7 +80,9 @@ def test_requeue_cancellation_and_preemption(user: User, undisturbed: Path) -> N
     first.let(MEMBERS)
     first.wait()
     second.wait()
-    urgent = user.output("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 1").strip()
+    urgent = user.output(
+        "sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 1"
+    ).strip()
     assert user.wait_for_end(urgent) == ["COMPLETED"]
     for held in (first, second):
         held.check(undisturbed)
@@ -97,15 +104,41 @@ def test_crashed_nodes(user: User, undisturbed: Path) -> None:
 
 
 @pytest.mark.disturbance
-def test_three_minutes_of_work_under_a_limit_of_one(user: User, esengine: Run, tmp_path: Path) -> None:
-    search = ("train", "openai-es", "--objective", "worlds:slow_sphere", "--dimension", "3", "--minimize")
+def test_three_minutes_of_work_under_a_limit_of_one(
+    user: User, esengine: Run, tmp_path: Path
+) -> None:
+    search = (
+        "train",
+        "openai-es",
+        "--objective",
+        "worlds:slow_sphere",
+        "--dimension",
+        "3",
+        "--minimize",
+    )
     size = ("--population-size", "40", "--generations", "450", "--checkpoint-every", "50")
-    job = user.submit(*ON_TWO_NODES, "--time", "1", "--stop-before", "5", "--", *search, *size, "--run-dir", "limited")
-    undisturbed = esengine(*search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited", timeout=800)
+    job = user.submit(
+        *ON_TWO_NODES,
+        "--time",
+        "1",
+        "--stop-before",
+        "5",
+        "--",
+        *search,
+        *size,
+        "--run-dir",
+        "limited",
+    )
+    undisturbed = esengine(
+        *search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited", timeout=800
+    )
     assert undisturbed.returncode == 0
     assert user.wait_for_end(job, patience_s=700) == ["COMPLETED"], user.logs()  # nine starts or so
     same_run(tmp_path / "unlimited", user.folder / "limited")
     config = json.loads((user.folder / "limited" / "config.json").read_text())
     assert len(config["starts"]) > 3
     assert {start["outcome"] for start in config["starts"][:-1]} == {"stopped"}
-    assert "the job goes back into the queue" in (user.folder / "limited" / "slurm" / f"{job}.log").read_text()
+    assert (
+        "the job goes back into the queue"
+        in (user.folder / "limited" / "slurm" / f"{job}.log").read_text()
+    )

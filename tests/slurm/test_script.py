@@ -17,11 +17,24 @@ from esengine.launch.slurm.settings import SubmitSettings
 from esengine.launch.slurm.submission import job_script
 from tests.conftest import REPOSITORY, Run
 
-HOSTILE = ["a b", "it's", 'say "no"', "line\nbreak", "$HOME `id` \\ #", "*", "ünïcode ☃", "", "--x=y z", "%j"]
+HOSTILE = [
+    "a b",
+    "it's",
+    'say "no"',
+    "line\nbreak",
+    "$HOME `id` \\ #",
+    "*",
+    "ünïcode ☃",
+    "",
+    "--x=y z",
+    "%j",
+]
 TRAIN = ("train", "openai-es", "--env-id", "CartPole-v1")
 
 
-def script(arguments: tuple[str, ...], options: tuple[tuple[str, str | None], ...] = ()) -> JobScript:
+def script(
+    arguments: tuple[str, ...], options: tuple[tuple[str, str | None], ...] = ()
+) -> JobScript:
     return JobScript(options, (), (), ("python", "-m", "esengine"), arguments, None, None, 60, 5)
 
 
@@ -42,7 +55,16 @@ def test_the_script_is_the_golden_file() -> None:
         setup=("module load openmpi", "source '/home/me/my venv/bin/activate'"),
         variables=(("ESENGINE_MPIRUN", "srun"), ("ESENGINE_BIND_TO", "core")),
         program=("/home/me/my venv/bin/python", "-P", "-m", "esengine"),
-        arguments=("train", "openai-es", "--env-id", "CartPole-v1", "--env-arg", "title=it's\ntwo lines", "--seed", "10"),
+        arguments=(
+            "train",
+            "openai-es",
+            "--env-id",
+            "CartPole-v1",
+            "--env-arg",
+            "title=it's\ntwo lines",
+            "--seed",
+            "10",
+        ),
         directory="/home/me/my runs/100%",
         first_seed=10,
         stop_before_s=120,
@@ -57,16 +79,22 @@ def test_words_reach_the_program_as_they_were_given(tmp_path: Path) -> None:
     echo = tmp_path / "echo with space.py"
     echo.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
     job = JobScript((), (), (), (sys.executable, str(echo)), tuple(HOSTILE), None, None, 60, 5)
-    result = subprocess.run(["bash"], input=os.fsencode(render(job)), capture_output=True, check=True)
+    result = subprocess.run(
+        ["bash"], input=os.fsencode(render(job)), capture_output=True, check=True
+    )
     assert json.loads(result.stdout) == HOSTILE
 
 
 def test_a_header_never_holds_a_line_break() -> None:
     text = render(script(("doctor",), (("job-name", "a\n#SBATCH --uid=root"), ("comment", "b"))))
-    assert [line for line in text.splitlines() if line.startswith("#SBATCH")] == ["#SBATCH --comment=b"]
+    assert [line for line in text.splitlines() if line.startswith("#SBATCH")] == [
+        "#SBATCH --comment=b"
+    ]
 
 
-def test_a_tasks_seed_and_folder_follow_from_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tasks_seed_and_folder_follow_from_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = SubmitSettings(array="0-5%3")
     text = render(job_script(settings, [*TRAIN, "--seed", "7", "--run-dir", "some runs"]))
@@ -74,19 +102,39 @@ def test_a_tasks_seed_and_folder_follow_from_its_number(tmp_path: Path, monkeypa
     assert text.endswith(f'--seed "$seed" --run-dir \'{tmp_path}/some runs\'/seed-"$seed"\n')
 
 
-def test_a_range_of_nodes_never_fixes_the_number_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_range_of_nodes_never_fixes_the_number_of_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    text = render(job_script(SubmitSettings(nodes="1-4", ntasks_per_node=8, cpus_per_task=2), list(TRAIN)))
+    text = render(
+        job_script(SubmitSettings(nodes="1-4", ntasks_per_node=8, cpus_per_task=2), list(TRAIN))
+    )
     assert "#SBATCH --mincpus=16\n" in text
     assert "ntasks" not in text
     assert 'export SLURM_TASKS_PER_NODE="8(x$SLURM_JOB_NUM_NODES)"\n' in text
 
 
 def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_path: Path) -> None:
-    flags = ("--nodes", "4", "--sbatch", "exclusive", "--sbatch", "licenses=a:1", "--setup", "module load mpi", "--dry-run")
+    flags = (
+        "--nodes",
+        "4",
+        "--sbatch",
+        "exclusive",
+        "--sbatch",
+        "licenses=a:1",
+        "--setup",
+        "module load mpi",
+        "--dry-run",
+    )
     result = esengine_here("submit", *flags, "--", *TRAIN, "--run-dir", "run")
     assert result.returncode == 0, result.stderr
-    for line in ("--nodes=4", "--exclusive", "--licenses=a:1", f"--output={tmp_path}/run/slurm/%j.log", "--requeue"):
+    for line in (
+        "--nodes=4",
+        "--exclusive",
+        "--licenses=a:1",
+        f"--output={tmp_path}/run/slurm/%j.log",
+        "--requeue",
+    ):
         assert f"#SBATCH {line}\n" in result.stdout
     assert "\nmodule load mpi\n" in result.stdout
     assert list(tmp_path.iterdir()) == []
@@ -99,7 +147,10 @@ def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_pat
         (("--exclusive", "--", *TRAIN), "use --sbatch exclusive"),
         (("--sbatch", "exlusive", "--", *TRAIN), "got 'exlusive'; they are acctg-freq"),
         (("--sbatch", "nodes=3", "--", *TRAIN), "got nodes; use --nodes"),
-        (("--sbatch", "signal=USR1@10", "--", *TRAIN), "leave signal to the job, which sets it itself; use --stop-before"),
+        (
+            ("--sbatch", "signal=USR1@10", "--", *TRAIN),
+            "leave signal to the job, which sets it itself; use --stop-before",
+        ),
         (("--array", "a-b", "--", *TRAIN), "--array must be task numbers"),
         (("--nodes", "2"), "needs a command after --"),
         (("--", "trian"), "the command after -- must be one of train, resume"),
@@ -111,7 +162,11 @@ def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_pat
     ],
 )
 def test_bad_flags_say_what_is_known(
-    capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from esengine.launch.commands.submit import command
     from esengine.ranks.signals import StopRequest
@@ -129,5 +184,10 @@ def test_a_job_cannot_run_outside_of_slurm(esengine: Run) -> None:
 
 
 def test_durations_are_read_as_slurm_writes_them() -> None:
-    assert [parse_duration(text) for text in ("59", "1:00", "2:00:01", "1-02:00:00")] == [59, 60, 7201, 93600]
+    assert [parse_duration(text) for text in ("59", "1:00", "2:00:01", "1-02:00:00")] == [
+        59,
+        60,
+        7201,
+        93600,
+    ]
     assert parse_duration("UNLIMITED") is None

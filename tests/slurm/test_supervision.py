@@ -16,7 +16,7 @@ from esengine.errors import UserError
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.slurm.supervisor import _idle_starts
-from esengine.launch.time_limit import TimeLimit
+from esengine.launch.training.time_limit import TimeLimit
 
 
 def test_a_generation_that_does_not_fit_waits_for_the_next_job() -> None:
@@ -24,13 +24,22 @@ def test_a_generation_that_does_not_fit_waits_for_the_next_job() -> None:
     assert limit.leaves(50)
     limit._deadline = time.time() + 40  # a minute later
     assert not limit.leaves(50)
-    assert limit.leaves(101)  # no whole job would have room for it, so it is begun, and saved chunk by chunk
+    assert limit.leaves(
+        101
+    )  # no whole job would have room for it, so it is begun, and saved chunk by chunk
     assert TimeLimit().leaves(1e9)
 
 
 def test_an_array_task_is_never_named_by_the_whole_array() -> None:
-    variables = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "5", "SLURM_RESTART_COUNT": "2"}
-    allocation = Allocation.current(variables | {"SLURM_JOB_NUM_NODES": "3", "SLURM_TASKS_PER_NODE": "4(x2),3"})
+    variables = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_ARRAY_JOB_ID": "7",
+        "SLURM_ARRAY_TASK_ID": "5",
+        "SLURM_RESTART_COUNT": "2",
+    }
+    allocation = Allocation.current(
+        variables | {"SLURM_JOB_NUM_NODES": "3", "SLURM_TASKS_PER_NODE": "4(x2),3"}
+    )
     assert allocation == Allocation("7_5", num_nodes=3, num_tasks=11, cpus_per_task=1, restarts=2)
     assert Allocation.current({}) is None
 
@@ -51,7 +60,9 @@ def test_the_lock_of_the_jobs_earlier_start_on_a_lost_node_is_taken_over(
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     first = RunDirectory(tmp_path).acquire()
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    with pytest.raises(UserError, match="is held by process"):  # on this host the kernel knows better
+    with pytest.raises(
+        UserError, match="is held by process"
+    ):  # on this host the kernel knows better
         RunDirectory(tmp_path).acquire()
     monkeypatch.setattr("socket.gethostname", lambda: "another")
     monkeypatch.setenv("SLURM_JOB_ID", "8")

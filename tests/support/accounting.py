@@ -38,10 +38,25 @@ def available() -> bool:
 def database(folder: Path) -> list[str]:
     """Make an empty database below ``folder``; returns the command line of its server."""
     data, own = f"--datadir={folder}/database", "--user=root"
-    make = ["mariadb-install-db", "--no-defaults", data, own, "--skip-test-db", "--auth-root-authentication-method=normal"]
+    make = [
+        "mariadb-install-db",
+        "--no-defaults",
+        data,
+        own,
+        "--skip-test-db",
+        "--auth-root-authentication-method=normal",
+    ]
     subprocess.run(make, check=True, capture_output=True)
     small = ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"]
-    return ["mariadbd", "--no-defaults", data, own, "--skip-networking", f"--socket={socket(folder)}", *small]
+    return [
+        "mariadbd",
+        "--no-defaults",
+        data,
+        own,
+        "--skip-networking",
+        f"--socket={socket(folder)}",
+        *small,
+    ]
 
 
 def socket(folder: Path) -> Path:

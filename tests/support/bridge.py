@@ -22,7 +22,9 @@ class Bridge:
     def __init__(self, switch: str, addresses: dict[str, str], address: str | None = None) -> None:
         self.switch, self._addresses = switch, dict(addresses)
         known = addresses if address is None else {switch: address, **addresses}
-        self._table = "127.0.0.1 localhost\n" + "".join(f"{number} {name}\n" for name, number in known.items())
+        self._table = "127.0.0.1 localhost\n" + "".join(
+            f"{number} {name}\n" for name, number in known.items()
+        )
         self._add_namespace(switch)
         _ip("-n", switch, "link", "set", "lo", "up")
         _ip("-n", switch, "link", "add", "br0", "type", "bridge")
@@ -36,7 +38,20 @@ class Bridge:
         """Make a host and plug it in, once more after `leave`."""
         port = f"v{list(self._addresses).index(name)}"
         self._add_namespace(name)
-        _ip("-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip(
+            "-n",
+            self.switch,
+            "link",
+            "add",
+            port,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            name,
+        )
         _ip("-n", self.switch, "link", "set", port, "master", "br0", "up")
         _ip("-n", name, "link", "set", "lo", "up")
         _ip("-n", name, "addr", "add", f"{self._addresses[name]}/24", "dev", "eth0")
@@ -45,7 +60,9 @@ class Bridge:
     def leave(self, name: str) -> None:
         """Kill all processes of a host and remove it."""
         _kill(name)
-        with contextlib.suppress(subprocess.CalledProcessError):  # the port goes with the host, at once or a little later
+        with contextlib.suppress(
+            subprocess.CalledProcessError
+        ):  # the port goes with the host, at once or a little later
             _ip("-n", self.switch, "link", "del", f"v{list(self._addresses).index(name)}")
         _remove(name)
 
@@ -60,20 +77,26 @@ class Bridge:
         if Path("/etc/netns", name).exists():  # a session that was killed left it
             _remove(name)
         Path("/etc/netns", name).mkdir(parents=True)
-        Path("/etc/netns", name, "hosts").write_text(self._table)  # what ip netns exec shows as /etc/hosts
+        Path("/etc/netns", name, "hosts").write_text(
+            self._table
+        )  # what ip netns exec shows as /etc/hosts
         _ip("netns", "add", name)
 
 
 def _kill(name: str) -> None:
     """Kill all processes of a namespace."""
-    for pid in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout.split():
+    for pid in subprocess.run(
+        ["ip", "netns", "pids", name], capture_output=True, text=True, check=False
+    ).stdout.split():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
 
 
 def _remove(name: str) -> None:
     _kill(name)
-    subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)  # it may be half made
+    subprocess.run(
+        ["ip", "netns", "del", name], check=False, capture_output=True
+    )  # it may be half made
     shutil.rmtree(Path("/etc/netns", name))
 
 

@@ -31,14 +31,28 @@ class Hosts:
     def __init__(self, folder: Path, names: tuple[str, ...], subnet: str = "10.81.0") -> None:
         self.folder, self.names = folder, names
         self._sleepers: list[subprocess.Popen[bytes]] = []
-        self._bridge = Bridge(f"{names[0]}sw", {name: f"{subnet}.{i}" for i, name in enumerate(names, 1)})
+        self._bridge = Bridge(
+            f"{names[0]}sw", {name: f"{subnet}.{i}" for i, name in enumerate(names, 1)}
+        )
         for name in names:
             self._boot(name)
 
     def _boot(self, name: str) -> None:
         ready = self.folder / f"{name}.ready"
         script = f"hostname {name}; mount -t tmpfs -o size=2g tmpfs /dev/shm; touch '{ready}'; exec sleep infinity"
-        command = ["ip", "netns", "exec", name, "unshare", "--uts", "--mount", "--ipc", "bash", "-c", script]
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            name,
+            "unshare",
+            "--uts",
+            "--mount",
+            "--ipc",
+            "bash",
+            "-c",
+            script,
+        ]
         sleeper = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         self._sleepers.append(sleeper)
         (self.folder / f"{name}.pid").write_text(str(sleeper.pid))

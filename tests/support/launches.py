@@ -19,7 +19,17 @@ Command = Sequence[str | Path]
 
 def mpirun(num_ranks: int, *options: str) -> list[str]:
     """The words before a program's own."""
-    return [find_mpirun(), *options, "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks), sys.executable]
+    return [
+        find_mpirun(),
+        *options,
+        "--bind-to",
+        "none",
+        "--map-by",
+        ":OVERSUBSCRIBE",
+        "-n",
+        str(num_ranks),
+        sys.executable,
+    ]
 
 
 def variables() -> dict[str, str]:
@@ -29,11 +39,20 @@ def variables() -> dict[str, str]:
     return {**environment, "PYTHONPATH": path, "OMPI_MCA_btl_sm_backing_directory": str(ROOT)}
 
 
-def under_mpirun(num_ranks: int, folder: Path, *command: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
+def under_mpirun(
+    num_ranks: int, folder: Path, *command: str | Path, **more: str
+) -> subprocess.CompletedProcess[str]:
     """Run a Python program, or ``-m module``, on ranks in ``folder``; ``more`` goes into its environment."""
     words = [*mpirun(num_ranks), *map(str, command)]
     return subprocess.run(
-        words, cwd=folder, env=variables() | more, capture_output=True, text=True, errors="replace", timeout=120, check=False
+        words,
+        cwd=folder,
+        env=variables() | more,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=120,
+        check=False,
     )
 
 
@@ -47,7 +66,14 @@ def run_all(commands: Sequence[Command], workers: int, folder: Path) -> None:
     """
     words = [*mpirun(workers + 1, *TOLERANT), *several(commands, folder)]
     result = subprocess.run(
-        words, cwd=folder, env=variables(), capture_output=True, text=True, errors="replace", timeout=200, check=False
+        words,
+        cwd=folder,
+        env=variables(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=200,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
 

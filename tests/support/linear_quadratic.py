@@ -20,7 +20,14 @@ class LinearQuadratic:
     smooth = True
 
     def __init__(self, bound: float = 5.0) -> None:
-        self.A = np.array([[1.0, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.0, 0.0, 1.0, 0.1], [0.1, 0.0, -0.2, 1.0]])
+        self.A = np.array(
+            [
+                [1.0, 0.1, 0.0, 0.0],
+                [0.0, 0.9, 0.1, 0.0],
+                [0.0, 0.0, 1.0, 0.1],
+                [0.1, 0.0, -0.2, 1.0],
+            ]
+        )
         self.B = np.array([[0.0, 0.1], [0.3, 0.0], [0.0, 0.0], [0.0, 0.4]])
         self.Q, self.R = np.diag([2.0, 1.0, 1.0, 0.5]), np.array([[0.5, 0.1], [0.1, 0.3]])
         self.low, self.high = np.full(2, -bound), np.full(2, bound)
@@ -36,10 +43,14 @@ class LinearQuadratic:
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         after = states @ self.A.T + controls @ self.B.T
-        costs = np.einsum("ni,ij,nj->n", after, self.Q, after) + np.einsum("ni,ij,nj->n", controls, self.R, controls)
+        costs = np.einsum("ni,ij,nj->n", after, self.Q, after) + np.einsum(
+            "ni,ij,nj->n", controls, self.R, controls
+        )
         return Transitions(after, -costs, np.zeros(len(states), bool))
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         states, total = np.tile(state, (len(controls), 1)), np.zeros(len(controls))
         for t in range(controls.shape[1]):
             states, rewards, _ = self.step(states, controls[:, t])

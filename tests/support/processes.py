@@ -33,9 +33,9 @@ def ranks(mark: str) -> list[Rank]:
         if environment.get(MARK) != mark or "OMPI_COMM_WORLD_RANK" not in environment:
             continue
         parent = dict(_pairs(_environment(_parent(pid))))
-        if parent.get("PMIX_NAMESPACE") == environment.get("PMIX_NAMESPACE") and parent.get("PMIX_RANK") == environment.get(
+        if parent.get("PMIX_NAMESPACE") == environment.get("PMIX_NAMESPACE") and parent.get(
             "PMIX_RANK"
-        ):
+        ) == environment.get("PMIX_RANK"):
             number = environment.get("ESENGINE_REPLACEMENT", environment["OMPI_COMM_WORLD_RANK"])
             found.append(Rank(pid, int(number), "ESENGINE_REPLACEMENT" in environment))
     return sorted(found, key=lambda rank: rank.number)

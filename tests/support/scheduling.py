@@ -20,12 +20,18 @@ LONG = (
 )
 """Files and folders whose tests come first, in this order."""
 _TOGETHER = ("tests/slurm",)  # one cluster for all
-_APART = ("tests/test_learning.py", "tests/test_readme.py", "tests/test_examples.py")  # these share nothing
+_APART = (
+    "tests/test_learning.py",
+    "tests/test_readme.py",
+    "tests/test_examples.py",
+)  # these share nothing
 
 
 def place(nodeid: str) -> int:
     """Where a test comes in the order."""
-    return next((index for index, prefix in enumerate(LONG) if nodeid.startswith(prefix)), len(LONG))
+    return next(
+        (index for index, prefix in enumerate(LONG) if nodeid.startswith(prefix)), len(LONG)
+    )
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
@@ -34,4 +40,6 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(_APART):
             return nodeid
-        return next((prefix for prefix in _TOGETHER if nodeid.startswith(prefix)), nodeid.partition("::")[0])
+        return next(
+            (prefix for prefix in _TOGETHER if nodeid.startswith(prefix)), nodeid.partition("::")[0]
+        )

@@ -75,7 +75,11 @@ def missing() -> str | None:
     lacking = [program for program in PROGRAMS if shutil.which(program) is None]
     if not any(Path("/usr/lib").glob("*/pmix2/lib/libpmix.so")):  # the name that srun loads
         lacking.append("libpmix.so")
-    return f"a cluster needs Debian's {PACKAGES}; there is no {', '.join(lacking)}" if lacking else None
+    return (
+        f"a cluster needs Debian's {PACKAGES}; there is no {', '.join(lacking)}"
+        if lacking
+        else None
+    )
 
 
 class SlurmCluster:
@@ -90,7 +94,12 @@ class SlurmCluster:
     """
 
     def __init__(
-        self, folder: Path, num_nodes: int = 2, cores: int = 4, slurmd_timeout_s: int = 10, accounted: bool = False
+        self,
+        folder: Path,
+        num_nodes: int = 2,
+        cores: int = 4,
+        slurmd_timeout_s: int = 10,
+        accounted: bool = False,
     ) -> None:
         self.folder, self.accounted = folder, accounted
         name = f"es{os.getpid()}"
@@ -98,7 +107,10 @@ class SlurmCluster:
         self.nodes = [f"{name}n{number}" for number in range(1, num_nodes + 1)]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         addresses = {node: f"10.83.0.{10 + number}" for number, node in enumerate(self.nodes, 1)}
-        nodes = [_NODE.format(name=node, address=address, cores=cores) for node, address in addresses.items()]
+        nodes = [
+            _NODE.format(name=node, address=address, cores=cores)
+            for node, address in addresses.items()
+        ]
         text = _CONFIGURATION.format(
             name=name,
             login=self.login,
@@ -131,12 +143,28 @@ class SlurmCluster:
     def on(self, host: str, folder: Path, *command: str) -> list[str]:
         """A command line that runs ``command`` on a host, in ``folder``."""
         inside = "-p" if host in self.nodes else "-n"
-        return ["nsenter", "-t", self._first_process(host), "-n", "-u", "-m", "-i", inside, f"--wd={folder}", "--", *command]
+        return [
+            "nsenter",
+            "-t",
+            self._first_process(host),
+            "-n",
+            "-u",
+            "-m",
+            "-i",
+            inside,
+            f"--wd={folder}",
+            "--",
+            *command,
+        ]
 
-    def run(self, *command: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, folder: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command on the login node, as a user would."""
         environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("OMPI_", "PMI", "SLURM", "ESENGINE"))
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("OMPI_", "PMI", "SLURM", "ESENGINE"))
         }
         environment |= {"SLURM_CONF": str(self.folder / "slurm.conf"), "COLUMNS": "200"}
         environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -158,7 +186,9 @@ class SlurmCluster:
 
     def states(self, job: str) -> list[tuple[str, str]]:
         """State and reason of a job or of each task of an array, ended ones included."""
-        listing = self.output("squeue", "--noheader", "--states=all", "--Format=State:24,Reason:64", f"--jobs={job}")
+        listing = self.output(
+            "squeue", "--noheader", "--states=all", "--Format=State:24,Reason:64", f"--jobs={job}"
+        )
         return [(line[:24].strip(), line[24:].strip()) for line in listing.splitlines()]
 
     def crash(self, node: str) -> None:
@@ -182,10 +212,15 @@ class SlurmCluster:
         """Wait until every node is idle."""
         deadline = time.monotonic() + 30
         while True:
-            found = self.run("sinfo", "--noheader", "--Node", "--partition=main", "--format=%T").stdout.split()
+            found = self.run(
+                "sinfo", "--noheader", "--Node", "--partition=main", "--format=%T"
+            ).stdout.split()
             if found == ["idle"] * len(self.nodes):
                 return
-            assert time.monotonic() < deadline, (found, (self.folder / "slurmctld.log").read_text()[-2000:])
+            assert time.monotonic() < deadline, (
+                found,
+                (self.folder / "slurmctld.log").read_text()[-2000:],
+            )
             time.sleep(0.05)
 
     def forget_jobs(self) -> None:
@@ -211,7 +246,13 @@ class SlurmCluster:
             (self.folder / f"munge.{name}").write_bytes(os.urandom(1024))
             (self.folder / f"munge.{name}").chmod(0o400)
         self.folder.chmod(0o711)
-        files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        files = {
+            "key-file": "key",
+            "socket": "socket",
+            "pid-file": "pid",
+            "log-file": "log",
+            "seed-file": "seed",
+        }
         options = [f"--{option}={self.folder}/munge.{suffix}" for option, suffix in files.items()]
         self._start("munged", "munged", "--foreground", "--force", *options)
         deadline = time.monotonic() + 10
@@ -232,8 +273,24 @@ class SlurmCluster:
     def _start_node(self, name: str) -> None:
         compute = name in self.nodes
         private = ["--pid", "--fork", "--kill-child", "--mount-proc"] if compute else []
-        script = _BOOT.format(name=name, compute="1" if compute else "", share=self._share(name) if compute else "")
-        self._start(name, "ip", "netns", "exec", name, "unshare", "--uts", "--mount", "--ipc", *private, "bash", "-c", script)
+        script = _BOOT.format(
+            name=name, compute="1" if compute else "", share=self._share(name) if compute else ""
+        )
+        self._start(
+            name,
+            "ip",
+            "netns",
+            "exec",
+            name,
+            "unshare",
+            "--uts",
+            "--mount",
+            "--ipc",
+            *private,
+            "bash",
+            "-c",
+            script,
+        )
 
     def _share(self, node: str) -> str:
         """Shell lines that give a node a ``/tmp`` of its own, in which only what all nodes must see is shared.
@@ -252,11 +309,21 @@ class SlurmCluster:
 
     def _start(self, name: str, *command: str) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
-            own = {"SLURM_CONF": self.folder / "slurm.conf", "MYSQL_UNIX_PORT": accounting.socket(self.folder)}
-            inherited = {key: value for key, value in os.environ.items() if not key.startswith("ESENGINE")}
+            own = {
+                "SLURM_CONF": self.folder / "slurm.conf",
+                "MYSQL_UNIX_PORT": accounting.socket(self.folder),
+            }
+            inherited = {
+                key: value for key, value in os.environ.items() if not key.startswith("ESENGINE")
+            }
             environment = inherited | {key: str(value) for key, value in own.items()}
             self._processes[name] = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def _first_process(self, host: str) -> str:

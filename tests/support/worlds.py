@@ -19,11 +19,15 @@ Box = spaces.Box
 class Target(gymnasium.Env[Any, Any]):
     """Rewards actions by how near they are to the observation; ten steps."""
 
-    def __init__(self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    def __init__(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+    ) -> None:
         self.observation_space, self.action_space = observation_space, action_space
         self._steps = 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.observation_space.seed(int(self.np_random.integers(2**31)))
         self._steps = 0
@@ -43,7 +47,9 @@ class Forgetful(Target):
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
         self.fault = fault
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         result = super().reset(seed=seed, options=options)
         self.doomed = self.np_random.random() < 0.3
         return result
@@ -59,7 +65,13 @@ class Forgetful(Target):
         observation, reward, terminated, truncated, info = super().step(action)
         if now and what == "short":
             observation = observation[:2]
-        return observation, float("nan") if now and what == "nan" else reward, terminated, truncated, info
+        return (
+            observation,
+            float("nan") if now and what == "nan" else reward,
+            terminated,
+            truncated,
+            info,
+        )
 
 
 class Remembering(Target):
@@ -69,7 +81,9 @@ class Remembering(Target):
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
         self.episodes = 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         self.episodes += 1
         return super().reset(seed=seed, options=options)
 
@@ -84,7 +98,9 @@ class Short(Target):
     def __init__(self) -> None:
         super().__init__(Box(-1, 1, (200,)), spaces.Discrete(2))
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         observation, info = super().reset(seed=seed, options=options)
         return observation[:3], info
 
@@ -105,7 +121,11 @@ _SPACES: dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]] = {
 SPACE_IDS = [name for name in _SPACES if name not in ("TestSequence-v0", "TestText-v0")]
 
 for _name, (_observation, _action) in _SPACES.items():
-    gymnasium.register(_name, cast(Any, Target), kwargs={"observation_space": _observation, "action_space": _action})
+    gymnasium.register(
+        _name,
+        cast(Any, Target),
+        kwargs={"observation_space": _observation, "action_space": _action},
+    )
 gymnasium.register("TestShort-v0", cast(Any, Short))
 gymnasium.register("TestForgetful-v0", cast(Any, Forgetful))
 gymnasium.register("TestRemembering-v0", cast(Any, Remembering))

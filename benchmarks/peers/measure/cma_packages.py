@@ -25,7 +25,9 @@ def pycma(n: int, population_size: int) -> Generation:
     warnings.filterwarnings("ignore")  # matplotlib is not installed
     import cma
 
-    strategy = cma.CMAEvolutionStrategy(n * [0], SIGMA, {"popsize": population_size, "verbose": -9, "seed": 1})
+    strategy = cma.CMAEvolutionStrategy(
+        n * [0], SIGMA, {"popsize": population_size, "verbose": -9, "seed": 1}
+    )
 
     def generation(values: list[float]) -> float:
         began = time.process_time()
@@ -59,7 +61,10 @@ def cmaes(n: int, population_size: int) -> Generation:
 def milliseconds(generation: Generation, population_size: int, generations: int) -> float:
     """CPU milliseconds a generation, over ``generations`` after a warm-up."""
     random = np.random.default_rng(0)
-    seconds = [generation(random.standard_normal(population_size).tolist()) for _ in range(WARM_UP + generations)]
+    seconds = [
+        generation(random.standard_normal(population_size).tolist())
+        for _ in range(WARM_UP + generations)
+    ]
     return 1e3 * sum(seconds[WARM_UP:]) / generations
 
 

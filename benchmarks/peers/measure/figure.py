@@ -18,10 +18,15 @@ def emit(value: float, packages: tuple[str, ...], threads: str, detail: str = ""
         detail: what the work amounted to, for the page.
     """
     versions = {name: version(name) for name in packages}
-    print(json.dumps({"value": value, "versions": versions, "threads": threads, "detail": detail}), flush=True)
+    print(
+        json.dumps({"value": value, "versions": versions, "threads": threads, "detail": detail}),
+        flush=True,
+    )
 
 
-def rate(work: Callable[[], int], clock: Callable[[], float] = time.process_time, least_s: float = 1.0) -> float:
+def rate(
+    work: Callable[[], int], clock: Callable[[], float] = time.process_time, least_s: float = 1.0
+) -> float:
     """Units of work a second of ``clock``.
 
     Args:

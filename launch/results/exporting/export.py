@@ -35,9 +35,13 @@ class ExportSettings:
         """Raises UserError for a file that the format has no use for."""
         ending = _ENDINGS[self.format]
         if self.out.suffix != ending:
-            raise UserError(f"--out must end in {ending} for {self.format}, got {self.out}; use {self.out.with_suffix(ending)}")
+            raise UserError(
+                f"--out must end in {ending} for {self.format}, got {self.out}; use {self.out.with_suffix(ending)}"
+            )
         if not self.out.resolve().parent.is_dir():
-            raise UserError(f"--out must lie in a folder that exists, got {self.out}; make the folder first")
+            raise UserError(
+                f"--out must lie in a folder that exists, got {self.out}; make the folder first"
+            )
 
 
 def export(path: Path, settings: ExportSettings) -> str:
@@ -49,21 +53,31 @@ def export(path: Path, settings: ExportSettings) -> str:
     settings.check()
     policy = load_policy(path)
     network = network_of(policy)
-    written = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}[settings.format](network)
+    written = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}[
+        settings.format
+    ](network)
     aside = settings.out.with_name(f".{settings.out.name}.aside")
     aside.write_bytes(written)
     aside.rename(settings.out)
     action = policy.spec.action
     shape = "".join(f", {size}" for size in action.shape)
     told = f"{settings.out}: observation (batch, {policy.spec.observation_dim}) to action (batch{shape}) {action.dtype}"
-    return told + ("; it takes the likeliest action, where the policy draws one" if policy.spec.sampled else "")
+    return told + (
+        "; it takes the likeliest action, where the policy draws one" if policy.spec.sampled else ""
+    )
 
 
 def _torch_bytes(network: Network) -> bytes:
     tensors = {**network.scaling, **network.bounds}
     for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
-        tensors |= {f"network.{2 * layer}.weight": weights, f"network.{2 * layer}.bias": biases}  # a tanh is between
-    return save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, {"esengine": json.dumps(network.head)})
+        tensors |= {
+            f"network.{2 * layer}.weight": weights,
+            f"network.{2 * layer}.bias": biases,
+        }  # a tanh is between
+    return save(
+        {name: np.ascontiguousarray(array) for name, array in tensors.items()},
+        {"esengine": json.dumps(network.head)},
+    )
 
 
 def _python_bytes(network: Network) -> bytes:
@@ -77,6 +91,8 @@ def _python_bytes(network: Network) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]
     packed = base64.b64encode(file.getvalue()).decode()
-    lines = "\n".join(f'    "{packed[first : first + _LINE]}"' for first in range(0, len(packed), _LINE))
+    lines = "\n".join(
+        f'    "{packed[first : first + _LINE]}"' for first in range(0, len(packed), _LINE)
+    )
     source = Path(predictor.__file__).read_text()
     return f"{source}\n\npolicy = Predictor(\n{lines}\n)\n".encode()

@@ -38,16 +38,28 @@ def network_of(policy: Policy) -> Network:
     spec, action = policy.spec, policy.spec.action
     weights, biases, offset = [], [], 0
     for inputs, outputs in itertools.pairwise(spec.layer_sizes):
-        weights.append(policy.parameters[offset : offset + inputs * outputs].reshape(inputs, outputs).T.copy())
+        weights.append(
+            policy.parameters[offset : offset + inputs * outputs].reshape(inputs, outputs).T.copy()
+        )
         offset += inputs * outputs
         biases.append(policy.parameters[offset : offset + outputs].copy())
         offset += outputs
-    bounds = {"center": action.center(), "reach": action.reach(), "low": action.low, "high": action.high}
+    bounds = {
+        "center": action.center(),
+        "reach": action.reach(),
+        "low": action.low,
+        "high": action.high,
+    }
     return Network(
         tuple(weights),
         tuple(biases),
-        {"observation_mean": policy.observation_mean, "observation_inverse_std": policy.observation_inverse_std},
-        {f"action_{name}": np.asarray(values, np.float32) for name, values in bounds.items()} if action.kind == "box" else {},
+        {
+            "observation_mean": policy.observation_mean,
+            "observation_inverse_std": policy.observation_inverse_std,
+        },
+        {f"action_{name}": np.asarray(values, np.float32) for name, values in bounds.items()}
+        if action.kind == "box"
+        else {},
         {
             "kind": action.kind,
             "sizes": list(action.sizes),

@@ -23,7 +23,9 @@ def onnx_bytes(network: Network) -> bytes:
     try:
         from onnx import checker, helper
     except ImportError as error:
-        raise UserError("--format onnx needs the package onnx, which is missing; pip install 'esengine[onnx]'") from error
+        raise UserError(
+            "--format onnx needs the package onnx, which is missing; pip install 'esengine[onnx]'"
+        ) from error
     graph = _Graph(helper)
     clip, head = np.float32(network.head["clip"]), network.head
     scaled = graph.add("Sub", "observation", graph.array(network.scaling["observation_mean"]))
@@ -35,17 +37,25 @@ def onnx_bytes(network: Network) -> bytes:
             values = graph.add("Tanh", values)
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(head["dtype"]))
     decoded = graph.add("Cast", _decode(graph, network, values), to=kind)
-    graph.add("Reshape", decoded, graph.array(np.array([-1, *head["shape"]], np.int64)), output="action")
+    graph.add(
+        "Reshape", decoded, graph.array(np.array([-1, *head["shape"]], np.int64)), output="action"
+    )
     float32 = helper.np_dtype_to_tensor_dtype(np.dtype("float32"))
     described = helper.make_graph(
         graph.nodes,
         "policy",
-        [helper.make_tensor_value_info("observation", float32, ["batch", network.weights[0].shape[1]])],
+        [
+            helper.make_tensor_value_info(
+                "observation", float32, ["batch", network.weights[0].shape[1]]
+            )
+        ],
         [helper.make_tensor_value_info("action", kind, ["batch", *head["shape"]])],
         graph.constants,
     )
     opsets = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(described, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="esengine")
+    model = helper.make_model(
+        described, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="esengine"
+    )
     helper.set_model_props(model, {"env_id": head["env_id"]})
     checker.check_model(model, full_check=True)
     written: bytes = model.SerializeToString(deterministic=True)
@@ -65,7 +75,9 @@ class _Graph:
         from onnx import numpy_helper
 
         name = f"constant{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name))
+        self.constants.append(
+            numpy_helper.from_array(np.ascontiguousarray(values).reshape(values.shape), name)
+        )
         return name
 
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
@@ -84,7 +96,9 @@ def _decode(graph: _Graph, network: Network, outputs: str) -> str:
         bounds = {name: graph.array(values) for name, values in network.bounds.items()}
         reached = graph.add("Mul", outputs, bounds["action_reach"])
         actions = graph.add("Add", reached, bounds["action_center"])
-        return graph.add("Min", graph.add("Max", actions, bounds["action_low"]), bounds["action_high"])
+        return graph.add(
+            "Min", graph.add("Max", actions, bounds["action_low"]), bounds["action_high"]
+        )
     if head["kind"] == "multi-binary":
         return graph.add("Greater", outputs, graph.array(np.array(0, np.float32)))
     choices = []
@@ -104,7 +118,11 @@ def _likeliest_mean(graph: _Graph, components: int, size: int, outputs: str) -> 
     means = graph.add("Reshape", means, graph.array(np.array([-1, components, size], np.int64)))
     index = graph.add("Unsqueeze", best, graph.array(np.array([2], np.int64)))
     index = graph.add("Mul", index, graph.array(np.ones((1, 1, size), np.int64)))
-    return graph.add("Squeeze", graph.add("GatherElements", means, index, axis=1), graph.array(np.array([1], np.int64)))
+    return graph.add(
+        "Squeeze",
+        graph.add("GatherElements", means, index, axis=1),
+        graph.array(np.array([1], np.int64)),
+    )
 
 
 def _columns(graph: _Graph, values: str, begin: int, end: int) -> str:

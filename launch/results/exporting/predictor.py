@@ -21,7 +21,11 @@ class Predictor:
         self.head = json.loads(str(self.arrays.pop("head")))
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
     ) -> tuple[Any, Any]:
         """Actions for one flat observation, or for a batch of them along the first axis, and the state as it was given.
 
@@ -30,8 +34,14 @@ class Predictor:
         observations = np.asarray(observation, np.float32)
         size = self.arrays["observation_mean"].size
         batch = observations.ndim > 1 and observations[0].size == size
-        if observations.size % size or not observations.size or not (batch or observations.size == size):
-            raise ValueError(f"an observation must have {size} numbers, got an array of shape {observations.shape}")
+        if (
+            observations.size % size
+            or not observations.size
+            or not (batch or observations.size == size)
+        ):
+            raise ValueError(
+                f"an observation must have {size} numbers, got an array of shape {observations.shape}"
+            )
         actions = self._actions(observations.reshape(-1, size))
         return (actions if batch else actions[0]), state
 
@@ -40,7 +50,11 @@ class Predictor:
 
     def _actions(self, observations: Any) -> Any:
         clip, arrays = self.head["clip"], self.arrays
-        values = np.clip((observations - arrays["observation_mean"]) * arrays["observation_inverse_std"], -clip, clip)
+        values = np.clip(
+            (observations - arrays["observation_mean"]) * arrays["observation_inverse_std"],
+            -clip,
+            clip,
+        )
         for layer in range(self.head["layers"]):
             values = values @ arrays[f"weight{layer}"].T + arrays[f"bias{layer}"]
             if layer < self.head["layers"] - 1:

@@ -35,10 +35,14 @@ class ExportedPolicy(torch.nn.Module):
         outputs = self.network(scaled.clamp(-self.head["clip"], self.head["clip"]))
         if self.head["kind"] == "box":
             if count := self.head["components"]:  # of a mixture: the mean of the likeliest
-                means = outputs[..., count : count + count * len(self.action_low)].unflatten(-1, (count, -1))
+                means = outputs[..., count : count + count * len(self.action_low)].unflatten(
+                    -1, (count, -1)
+                )
                 best = outputs[..., :count].argmax(-1, keepdim=True).unsqueeze(-1)
                 outputs = means.take_along_dim(best, -2).squeeze(-2)
-            actions: torch.Tensor = (self.action_center + self.action_reach * outputs).clamp(self.action_low, self.action_high)
+            actions: torch.Tensor = (self.action_center + self.action_reach * outputs).clamp(
+                self.action_low, self.action_high
+            )
         elif self.head["kind"] == "multi-binary":
             actions = (outputs > 0).long()
         else:

@@ -25,7 +25,9 @@ def read_figures(path: Path) -> list[dict[str, Any]]:
         if not all({"name", "value", "unit", "ratio"} <= set(row) for row in rows):
             raise ValueError("a row lacks its name, value, unit or ratio")
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"a file to plot must be one that bench --json wrote, got {path}: {error}") from error
+        raise UserError(
+            f"a file to plot must be one that bench --json wrote, got {path}: {error}"
+        ) from error
     found: list[dict[str, Any]] = rows
     return found
 
@@ -40,7 +42,9 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
     Args:
         files: rows by the file's name.
     """
-    figure, (rates, efficiencies) = panels(["rate (dashed: the first point times the workers)", "efficiency"])
+    figure, (rates, efficiencies) = panels(
+        ["rate (dashed: the first point times the workers)", "efficiency"]
+    )
     colours = iter(COLOURS * len(files) * 2)
     for file, rows in files.items():
         lines: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
@@ -48,15 +52,25 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
             match = _SCALING.fullmatch(row["name"])
             if match:
                 kind, task, _, workers = match.groups()
-                lines.setdefault((kind, task), []).append((int(workers), row["value"], row["ratio"]))
+                lines.setdefault((kind, task), []).append(
+                    (int(workers), row["value"], row["ratio"])
+                )
         if not lines:
-            raise UserError(f"--kind scaling needs a file of bench scaling --json, got {file}, which has no such rows")
+            raise UserError(
+                f"--kind scaling needs a file of bench scaling --json, got {file}, which has no such rows"
+            )
         for (kind, task), points in lines.items():
             workers, values, ratios = zip(*sorted(points), strict=True)
             colour = next(colours)
             label = f"{kind}, {task}" + (f", {file}" if len(files) > 1 else "")
             rates.plot(workers, values, color=colour, marker="o", label=label)
-            rates.plot(workers, [values[0] / workers[0] * count for count in workers], color=colour, ls="--", lw=0.8)
+            rates.plot(
+                workers,
+                [values[0] / workers[0] * count for count in workers],
+                color=colour,
+                ls="--",
+                lw=0.8,
+            )
             efficiencies.plot(workers, ratios, color=colour, marker="o", label=label)
     rates.set_ylabel("members/s")
     efficiencies.set_ylabel("efficiency")
@@ -74,15 +88,22 @@ def profile_of_run(run: PlottedRun) -> dict[str, float]:
     """Shares of a run's wall time by part, as its rows tell."""
     machines = [row["machine"] for row in run.rows]
     if not all("busy_share" in machine for machine in machines):
-        raise UserError(f"a profile needs the workers' busy share in metrics.jsonl, got {run.path} without; name another run")
-    return {figure.name: figure.value for figure in figures_of(machines, max(1, machines[-1]["ranks"] - 1))}
+        raise UserError(
+            f"a profile needs the workers' busy share in metrics.jsonl, got {run.path} without; name another run"
+        )
+    return {
+        figure.name: figure.value
+        for figure in figures_of(machines, max(1, machines[-1]["ranks"] - 1))
+    }
 
 
 def profile_of_file(name: str, figures: list[dict[str, Any]]) -> dict[str, float]:
     """Shares by part of a benchmark's file. Raises UserError for another benchmark's."""
     shares = {row["name"]: row["value"] for row in figures if row["unit"] == "of the time"}
     if "rollouts" not in shares:
-        raise UserError(f"--kind profile needs a file of bench profile --json or runs, got {name}, which has no such rows")
+        raise UserError(
+            f"--kind profile needs a file of bench profile --json or runs, got {name}, which has no such rows"
+        )
     return shares
 
 
@@ -90,7 +111,10 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
     """One bar a profile, cut into the parts that its time went to; parts under half a percent are not named."""
     figure, (axes,) = panels(["where the time goes"])
     figure.set_size_inches(9, 1.8 + 0.6 * len(profiles))
-    parts = sorted({part for shares in profiles.values() for part in shares}, key=lambda part: _PARTS.get(part, len(_PARTS)))
+    parts = sorted(
+        {part for shares in profiles.values() for part in shares},
+        key=lambda part: _PARTS.get(part, len(_PARTS)),
+    )
     colours = dict(zip(parts, MANY_COLOURS * len(parts), strict=False)) | {"other": _OTHER}
     for row, shares in enumerate(profiles.values()):
         left = 0.0
@@ -108,5 +132,10 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
     return figure
 
 
-_PARTS = {name: index for index, name in enumerate(("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts"))}
+_PARTS = {
+    name: index
+    for index, name in enumerate(
+        ("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts")
+    )
+}
 _OTHER = "#BBBBBB"

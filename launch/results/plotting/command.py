@@ -53,7 +53,9 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
         UserError: a path holds nothing that the kind of picture can show.
     """
     if not paths:
-        raise UserError("plot needs run directories, folders of them or files of bench --json, got none; name one")
+        raise UserError(
+            "plot needs run directories, folders of them or files of bench --json, got none; name one"
+        )
     check_file(settings.out)
     if settings.kind == "reward":
         save(draw_rewards(paths, settings.axes), settings.out)
@@ -63,18 +65,30 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
     save(_benchmark(files, folders, settings) if files else _runs(folders, settings), settings.out)
 
 
-def _benchmark(files: dict[str, list[dict[str, object]]], folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
-    if settings.kind == "scaling" or (settings.kind == "auto" and all(map(is_scaling, files.values()))):
+def _benchmark(
+    files: dict[str, list[dict[str, object]]], folders: tuple[Path, ...], settings: PlotSettings
+) -> Figure:
+    if settings.kind == "scaling" or (
+        settings.kind == "auto" and all(map(is_scaling, files.values()))
+    ):
         return draw_scaling(files)
     if settings.kind not in ("auto", "profile"):
-        raise UserError(f"--kind must be scaling or profile for files of bench --json, got {settings.kind}; leave it out")
+        raise UserError(
+            f"--kind must be scaling or profile for files of bench --json, got {settings.kind}; leave it out"
+        )
     profiles = {name: profile_of_file(name, figures) for name, figures in files.items()}
-    return draw_profile(profiles | {run.path.name: profile_of_run(run) for run in find_runs(folders)})
+    return draw_profile(
+        profiles | {run.path.name: profile_of_run(run) for run in find_runs(folders)}
+    )
 
 
 def _runs(folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
     runs = find_runs(folders)
-    x = "evaluations" if settings.x == "steps" and any(run.config.train.objective for run in runs) else settings.x
+    x = (
+        "evaluations"
+        if settings.x == "steps" and any(run.config.train.objective for run in runs)
+        else settings.x
+    )
     match settings.kind:
         case "steps":
             return draw_steps(runs, x)
@@ -85,5 +99,7 @@ def _runs(folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
         case "profile":
             return draw_profile({run.path.name: profile_of_run(run) for run in runs})
         case "scaling":
-            raise UserError("--kind scaling needs a file of bench scaling --json, got run directories; measure one first")
+            raise UserError(
+                "--kind scaling needs a file of bench scaling --json, got run directories; measure one first"
+            )
     return draw_curves(runs, settings.x, settings.y, settings.band)

@@ -53,10 +53,16 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
             _draw_group(axes, group, along, name, kind, colour)
         label_x(axes, X_AXES[along])
         axes.set_ylabel(_label(name, here[0]))
-        if name == "best" and here[0].config.train.minimize and all(line.get_ydata().min() > 0 for line in axes.lines):  # type: ignore[union-attr]
+        if (
+            name == "best"
+            and here[0].config.train.minimize
+            and all(line.get_ydata().min() > 0 for line in axes.lines)
+        ):  # type: ignore[union-attr]
             logarithmic_y(axes)
         several = any(len(group.runs) > 1 for group in groups)
-        axes.legend(frameon=False, fontsize=9, title=_CENTRES[kind] if several else None, title_fontsize=8)
+        axes.legend(
+            frameon=False, fontsize=9, title=_CENTRES[kind] if several else None, title_fontsize=8
+        )
     return figure
 
 
@@ -74,7 +80,9 @@ def band(curves: list[Curve], kind: BandKind) -> tuple[NDArray[np.float64], ...]
         return positions, values.min(axis=0), np.median(values, axis=0), values.max(axis=0)
     if kind == "quartiles":
         return positions, *np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-    draws = generator(derive_key(0, "bootstrap")).integers(len(values), size=(_RESAMPLES, len(values)))
+    draws = generator(derive_key(0, "bootstrap")).integers(
+        len(values), size=(_RESAMPLES, len(values))
+    )
     weights = np.stack([(draws == seed).mean(axis=1) for seed in range(len(values))], axis=1)
     low, high = np.quantile(weights @ values, [0.025, 0.975], axis=0)
     return positions, low, values.mean(axis=0), high
@@ -84,25 +92,36 @@ def _draw_group(axes: Axes, group: Group, x: str, y: str, kind: BandKind, colour
     curves = [run.series(x, y) for run in group.runs]
     for run, (xs, _) in zip(group.runs, curves, strict=True):
         if not xs.size:
-            known = sorted(name for name, value in run.rows[-1].items() if isinstance(value, int | float))
+            known = sorted(
+                name for name, value in run.rows[-1].items() if isinstance(value, int | float)
+            )
             raise UserError(
                 f"--y must be a figure of the runs' metrics, got {y}, which {run.path} lacks; it has {listed(known)}"
             )
     if len(curves) == 1:
         ((xs, ys),) = curves
         marker = "o" if xs.size <= 30 else None
-        axes.plot(xs, ys, color=colour, linewidth=1.6, marker=marker, markersize=3, label=group.label)
+        axes.plot(
+            xs, ys, color=colour, linewidth=1.6, marker=marker, markersize=3, label=group.label
+        )
         return
     for xs, ys in curves:
         axes.plot(xs, ys, color=colour, linewidth=0.7, alpha=0.3)
     positions, low, centre, high = band(curves, kind)
     axes.fill_between(positions, low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(positions, centre, color=colour, linewidth=1.8, label=f"{group.label} ({len(curves)} seeds)")
+    axes.plot(
+        positions, centre, color=colour, linewidth=1.8, label=f"{group.label} ({len(curves)} seeds)"
+    )
 
 
 def _subject(runs: list[PlottedRun]) -> str | None:
     """What runs in environments have in common: evaluated returns if all have two, else fitness, an evaluation, or a loss."""
-    for name, least in (("episode_return_eval", 2), ("fitness_mean", 1), ("episode_return_eval", 1), ("loss", 1)):
+    for name, least in (
+        ("episode_return_eval", 2),
+        ("fitness_mean", 1),
+        ("episode_return_eval", 1),
+        ("loss", 1),
+    ):
         if all(sum(row.get(name) is not None for row in run.rows) >= least for run in runs):
             return name
     return None
@@ -110,5 +129,9 @@ def _subject(runs: list[PlottedRun]) -> str | None:
 
 def _label(name: str, run: PlottedRun) -> str:
     best = "lowest cost so far" if run.config.train.minimize else "best value so far"
-    labels = {"episode_return_eval": "return of the policy", "fitness_mean": "mean fitness of the population", "best": best}
+    labels = {
+        "episode_return_eval": "return of the policy",
+        "fitness_mean": "mean fitness of the population",
+        "best": best,
+    }
     return labels.get(name, name.replace("_", " "))

@@ -13,8 +13,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's, for all eyes
-MANY_COLOURS = (*COLOURS, "#F0E442", "#882255", "#44AA99", "#999933")  # and Tol's, for the parts of one bar
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)  # Okabe and Ito's, for all eyes
+MANY_COLOURS = (
+    *COLOURS,
+    "#F0E442",
+    "#882255",
+    "#44AA99",
+    "#999933",
+)  # and Tol's, for the parts of one bar
 _PANEL = (6.4, 4.2)  # inches
 _MOST_PANELS = 16
 
@@ -29,7 +43,9 @@ def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:
 
     names = list(titles)
     if len(names) > _MOST_PANELS:
-        raise UserError(f"a picture can hold at most {_MOST_PANELS} panels, got {len(names)}; name fewer runs")
+        raise UserError(
+            f"a picture can hold at most {_MOST_PANELS} panels, got {len(names)}; name fewer runs"
+        )
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
@@ -66,15 +82,21 @@ def logarithmic_y(axes: Axes) -> None:
 def check_file(path: Path) -> None:
     """Raises UserError for a file that no picture can be written to."""
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"--out must end in {listed(FORMATS)}, got {path}; for example {path.with_suffix('.png')}")
+        raise UserError(
+            f"--out must end in {listed(FORMATS)}, got {path}; for example {path.with_suffix('.png')}"
+        )
     if not path.resolve().parent.is_dir():
-        raise UserError(f"--out must lie in a folder that exists, got {path}; make the folder first")
+        raise UserError(
+            f"--out must lie in a folder that exists, got {path}; make the folder first"
+        )
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write the picture; the same figure gives the same bytes."""
     import matplotlib
 
-    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
+    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(
+        path.suffix.lower(), {}
+    )
     with matplotlib.rc_context({"svg.hashsalt": "esengine"}):
         figure.savefig(path, dpi=120, metadata=metadata)

@@ -36,8 +36,13 @@ def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
         reward = load_reward(path)
         dim = reward.spec.observation_dim
         if not all(0 <= axis < dim for axis in axes) or axes[0] == axes[1]:
-            raise UserError(f"--axes must be two of the coordinates 0 to {dim - 1} of {path}, got {axes[0]} and {axes[1]}")
-        shown += [(f"{path.name}, {name}" if name else path.name, reward, choices) for name, choices in _actions(reward)]
+            raise UserError(
+                f"--axes must be two of the coordinates 0 to {dim - 1} of {path}, got {axes[0]} and {axes[1]}"
+            )
+        shown += [
+            (f"{path.name}, {name}" if name else path.name, reward, choices)
+            for name, choices in _actions(reward)
+        ]
     figure, found = panels(title for title, _, _ in shown)
     for panel, (_, reward, choices) in zip(found, shown, strict=True):
         extents, values = over_slice(reward, axes, choices)
@@ -61,7 +66,9 @@ def over_slice(
     """
     dim = reward.spec.observation_dim
     mean, reach = reward.input_mean[:dim], OBSERVATION_CLIP / reward.input_inverse_std[:dim]
-    (left, bottom), (right, top) = ([float(mean[axis] + sign * reach[axis]) for axis in axes] for sign in (-1, 1))
+    (left, bottom), (right, top) = (
+        [float(mean[axis] + sign * reach[axis]) for axis in axes] for sign in (-1, 1)
+    )
     across, up = np.meshgrid(np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS))
     observations = np.repeat(mean[None], across.size, axis=0)
     observations[:, axes[0]], observations[:, axes[1]] = across.ravel(), up.ravel()
@@ -76,9 +83,13 @@ def _actions(reward: LearnedReward) -> list[tuple[str, NDArray[np.float64]]]:
         return [("", np.zeros(len(action.sizes)))]
     if action.kind == "discrete":
         options = range(min(action.sizes[0], _MOST_PANELS))
-        return [(f"action {option + action.starts[0]}", np.array([float(option)])) for option in options]
+        return [
+            (f"action {option + action.starts[0]}", np.array([float(option)])) for option in options
+        ]
     if action.kind == "box" and len(action.sizes) == 1:
         centre, reach = action.center(), action.reach()
-        return [(f"action {value[0]:g}", value) for value in (centre - reach, centre, centre + reach)]
+        return [
+            (f"action {value[0]:g}", value) for value in (centre - reach, centre, centre + reach)
+        ]
     middle = action.center() if action.kind == "box" else np.zeros(len(action.sizes))
     return [("the middle of the actions", middle)]

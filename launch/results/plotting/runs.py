@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.launch.config import RunConfig
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.config import RunConfig
 
 Row = dict[str, Any]
 
@@ -46,7 +46,11 @@ class PlottedRun:
             y: name of a figure of the rows; a cost or a best value so far is called ``best``.
         """
         values = _best_so_far(self.rows) if y == "best" else [row.get(y) for row in self.rows]
-        points = [(_position(row, x), value) for row, value in zip(self.rows, values, strict=True) if value is not None]
+        points = [
+            (_position(row, x), value)
+            for row, value in zip(self.rows, values, strict=True)
+            if value is not None
+        ]
         xs, ys = np.array(points, np.float64).reshape(-1, 2).T
         return xs, -ys if y == "best" and self.config.train.minimize else ys
 
@@ -70,13 +74,17 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
         if (path / "config.json").is_file():
             run = _read(path)
             if not run.rows:
-                raise UserError(f"a run to plot must have ended a generation, got {path}, which has not; wait for it")
+                raise UserError(
+                    f"a run to plot must have ended a generation, got {path}, which has not; wait for it"
+                )
             found.append(run)
             continue
         folders = sorted(file.parent for file in path.rglob("config.json")) if path.is_dir() else []
         inside = [run for run in map(_read, folders) if run.rows]
         if not inside:
-            raise UserError(f"plot needs run directories, or a folder of them, got {path}, which holds no run with metrics")
+            raise UserError(
+                f"plot needs run directories, or a folder of them, got {path}, which holds no run with metrics"
+            )
         found += inside
     return found
 
@@ -97,8 +105,12 @@ def _groups(runs: list[PlottedRun]) -> list[Group]:
     groups = []
     for key, members in gathered.items():
         values = json.loads(key)
-        rivals = [other for other in map(json.loads, gathered) if other["method"] == values["method"]]
-        names = [name for name in values if any(other.get(name) != values[name] for other in rivals)]
+        rivals = [
+            other for other in map(json.loads, gathered) if other["method"] == values["method"]
+        ]
+        names = [
+            name for name in values if any(other.get(name) != values[name] for other in rivals)
+        ]
         told = [f"{name.replace('_', ' ')} {_short(values[name])}" for name in names]
         groups.append(Group(", ".join([values["method"], *told]), members))
     return groups
@@ -134,4 +146,10 @@ def _position(row: Row, x: str) -> float:
 
 
 def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
+    return (
+        " ".join(map(str, value))
+        if isinstance(value, list)
+        else "none"
+        if value is None
+        else str(value)
+    )

@@ -15,8 +15,16 @@ from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SHAPES = {"sigma": "step size", "axis_ratio": "longest over shortest axis", "fitness_std": "standard deviation of fitness"}
-_FADE = ((0, 6, 0.12), (1, 5, 0.2), (2, 4, 0.3))  # which of the seven quantiles a band joins, and its opacity
+_SHAPES = {
+    "sigma": "step size",
+    "axis_ratio": "longest over shortest axis",
+    "fitness_std": "standard deviation of fitness",
+}
+_FADE = (
+    (0, 6, 0.12),
+    (1, 5, 0.2),
+    (2, 4, 0.3),
+)  # which of the seven quantiles a band joins, and its opacity
 
 
 def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
@@ -26,15 +34,25 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
         UserError: no run has any of them.
     """
     tasks = by_task(runs)
-    shown = {task: [name for name in _SHAPES if _has(groups[0].runs, name)] for task, groups in tasks.items()}
+    shown = {
+        task: [name for name in _SHAPES if _has(groups[0].runs, name)]
+        for task, groups in tasks.items()
+    }
     names = [(task, name) for task in tasks for name in shown[task]]
     if not names:
-        raise UserError(f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; name another run")
+        raise UserError(
+            f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; name another run"
+        )
     figure, every_axes = panels(f"{task}: {_SHAPES[name]}" for task, name in names)
     for axes, (task, name) in zip(every_axes, names, strict=True):
         for group, colour in zip(tasks[task], COLOURS * len(tasks[task]), strict=False):
             for index, run in enumerate(group.runs):
-                axes.plot(*run.series(x, name), color=colour, linewidth=1.2, label=group.label if not index else None)
+                axes.plot(
+                    *run.series(x, name),
+                    color=colour,
+                    linewidth=1.2,
+                    label=group.label if not index else None,
+                )
         if all((line.get_ydata() > 0).all() for line in axes.lines):  # type: ignore[operator, union-attr]
             logarithmic_y(axes)
         label_x(axes, X_AXES[x])
@@ -50,11 +68,15 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, every_axes = panels(f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs)
+    figure, every_axes = panels(
+        f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs
+    )
     for axes, run in zip(every_axes, runs, strict=True):
         saved = [load_checkpoint(path) for path in checkpoints(run.path / "checkpoints")]
         if not saved:
-            raise UserError(f"a spectrum needs a checkpoint, got {run.path}, which has none yet; wait for it")
+            raise UserError(
+                f"a spectrum needs a checkpoint, got {run.path}, which has none yet; wait for it"
+            )
         for index, checkpoint in enumerate(saved):
             lengths = axis_lengths(checkpoint)
             if lengths is None:
@@ -64,7 +86,9 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
                 )
             alpha = (index + 1) / len(saved)
             label = f"generation {checkpoint.generation}"
-            axes.plot(np.arange(1, lengths.size + 1), lengths, color=COLOURS[0], alpha=alpha, label=label)
+            axes.plot(
+                np.arange(1, lengths.size + 1), lengths, color=COLOURS[0], alpha=alpha, label=label
+            )
         logarithmic_y(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("axis, longest first")
@@ -96,21 +120,43 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
     Raises:
         UserError: a run is of a version that kept no quantiles.
     """
-    figure, every_axes = panels(f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs)
+    figure, every_axes = panels(
+        f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs
+    )
     for axes, run in zip(every_axes, runs, strict=True):
         rows = [row for row in run.rows if row.get("fitness_quantiles")]
         if not rows:
-            raise UserError(f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} without; train anew")
+            raise UserError(
+                f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} without; train anew"
+            )
         cloud = PlottedRun(run.path, run.config, rows)
         xs, _ = cloud.series(x, "fitness_mean")
         quantiles = np.array([row["fitness_quantiles"] for row in rows])
         for low, high, alpha in _FADE:
-            axes.fill_between(xs, quantiles[:, low], quantiles[:, high], color=COLOURS[0], alpha=alpha, linewidth=0)
-        axes.plot(xs, quantiles[:, 3], color=COLOURS[0], linewidth=1.4, label="median member; quartiles, deciles, range")
+            axes.fill_between(
+                xs,
+                quantiles[:, low],
+                quantiles[:, high],
+                color=COLOURS[0],
+                alpha=alpha,
+                linewidth=0,
+            )
+        axes.plot(
+            xs,
+            quantiles[:, 3],
+            color=COLOURS[0],
+            linewidth=1.4,
+            label="median member; quartiles, deciles, range",
+        )
         evaluated = run.series(x, "episode_return_eval")
         if evaluated[0].size:
             axes.plot(
-                *evaluated, color=COLOURS[1], marker="o", markersize=3, linewidth=1.2, label="policy, evaluation episodes"
+                *evaluated,
+                color=COLOURS[1],
+                marker="o",
+                markersize=3,
+                linewidth=1.2,
+                label="policy, evaluation episodes",
             )
         label_x(axes, X_AXES[x])
         axes.set_ylabel("fitness")

@@ -46,7 +46,13 @@ class Section(NamedTuple):
     body: str
 
 
-def page(title: str, state: str, subtitle: str, figures: Iterable[tuple[str, str]], sections: Iterable[Section]) -> str:
+def page(
+    title: str,
+    state: str,
+    subtitle: str,
+    figures: Iterable[tuple[str, str]],
+    sections: Iterable[Section],
+) -> str:
     """The whole document.
 
     Args:
@@ -56,8 +62,13 @@ def page(title: str, state: str, subtitle: str, figures: Iterable[tuple[str, str
         figures: large figures, each with what it counts.
         sections: the rest, in order.
     """
-    boxes = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in figures)
-    body = "".join(f"<section><h2>{escape(section.heading)}</h2>{section.body}</section>\n" for section in sections)
+    boxes = "".join(
+        f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in figures
+    )
+    body = "".join(
+        f"<section><h2>{escape(section.heading)}</h2>{section.body}</section>\n"
+        for section in sections
+    )
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -82,7 +93,9 @@ def folded(summary: str, body: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{body}</details>"
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()) -> str:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()
+) -> str:
     """A table; rows whose numbers are ``marked`` are bold."""
     bold = set(marked)
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)

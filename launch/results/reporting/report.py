@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError, counted
-from esengine.launch.display import duration
-from esengine.launch.reproduction import changed, command_of
 from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.launch.results.plotting.runs import PlottedRun
 from esengine.launch.results.rendering import RenderSettings, render
-from esengine.launch.results.reporting.page import Section, block, folded, page, paragraph, picture, pictures, table
+from esengine.launch.results.reporting.page import (
+    Section,
+    block,
+    folded,
+    page,
+    paragraph,
+    picture,
+    pictures,
+    table,
+)
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.watching import state_of
+from esengine.launch.settings.as_command import changed, command_of
+from esengine.launch.terminal.panel import duration
+from esengine.launch.terminal.watch import state_of
 
 _PICTURES = {
     "curves": "Learning curve",
@@ -45,9 +54,13 @@ class ReportSettings:
     def check(self) -> None:
         """Raises UserError for a file that no page can be written to."""
         if self.out.suffix.lower() not in (".html", ".htm"):
-            raise UserError(f"--out must end in .html, got {self.out}; for example {self.out.with_suffix('.html')}")
+            raise UserError(
+                f"--out must end in .html, got {self.out}; for example {self.out.with_suffix('.html')}"
+            )
         if not self.out.resolve().parent.is_dir():
-            raise UserError(f"--out must lie in a folder that exists, got {self.out}; make the folder first")
+            raise UserError(
+                f"--out must lie in a folder that exists, got {self.out}; make the folder first"
+            )
         if not self.seconds > 0:
             raise UserError(f"--seconds must be positive, got {self.seconds}; use 8, or --no-film")
 
@@ -72,7 +85,9 @@ def report(path: Path, settings: ReportSettings) -> None:
         ]
     config = run.config
     title = f"{config.method} on {run.task}, seed {config.train.seed}"
-    text = page(title, state_of(directory), str(path.resolve().name), _figures(run, directory), sections)
+    text = page(
+        title, state_of(directory), str(path.resolve().name), _figures(run, directory), sections
+    )
     aside = settings.out.with_name(f".{settings.out.name}.aside")
     aside.write_text(text, encoding="utf-8")
     aside.rename(settings.out)
@@ -82,7 +97,9 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
     done, train = directory.done() or {}, run.config.train
     figures = []
     if done.get("final_return") is not None:
-        figures.append((f"{done['final_return']:.2f}", f"return over {train.final_episodes} fresh episodes"))
+        figures.append(
+            (f"{done['final_return']:.2f}", f"return over {train.final_episodes} fresh episodes")
+        )
     elif train.objective is not None and run.rows:
         best = float(run.series("evaluations", "best")[1][-1])
         figures.append((f"{best:.4g}", "lowest cost" if train.minimize else "best value"))
@@ -119,31 +136,59 @@ def _film(run: PlottedRun, settings: ReportSettings, folder: Path) -> list[Secti
         return []
     file = folder / "film.gif"
     try:
-        film = render(run.path, RenderSettings(file, seconds=settings.seconds, width=360, trust_modules=settings.trust_modules))
+        film = render(
+            run.path,
+            RenderSettings(
+                file, seconds=settings.seconds, width=360, trust_modules=settings.trust_modules
+            ),
+        )
     except UserError as error:
         return [Section("Film", paragraph(f"Not filmed: {error}"))]
     episode = film.episodes[0]
-    what = f"the first {episode.num_steps} steps of an episode" if film.cut[0] else f"an episode of {episode.num_steps} steps"
+    what = (
+        f"the first {episode.num_steps} steps of an episode"
+        if film.cut[0]
+        else f"an episode of {episode.num_steps} steps"
+    )
     caption = f"The policy, {what}: return {episode.episode_return:.2f}"
     return [Section("Film", picture(file, caption, "small"))]
 
 
 def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
-    failed = [(row["generation"], row["failed_members"]) for row in run.rows if row.get("failed_members")]
+    failed = [
+        (row["generation"], row["failed_members"]) for row in run.rows if row.get("failed_members")
+    ]
     ended = [start for start in directory.starts() if start.get("outcome") in ("failed", "refused")]
     lost = [start for start in directory.starts()[:-1] if start.get("outcome") is None]
     parts = []
     if failed:
         members, generations = sum(count for _, count in failed), len(failed)
-        parts.append(paragraph(f"{counted(members, 'member')} failed in {counted(generations, 'generation')}."))
+        parts.append(
+            paragraph(
+                f"{counted(members, 'member')} failed in {counted(generations, 'generation')}."
+            )
+        )
         parts.append(table(("generation", "failed members"), failed[:_MOST_FAILURES]))
         if len(failed) > _MOST_FAILURES:
-            parts.append(paragraph(f"... and {len(failed) - _MOST_FAILURES} more generations, see metrics.jsonl."))
+            parts.append(
+                paragraph(
+                    f"... and {len(failed) - _MOST_FAILURES} more generations, see metrics.jsonl."
+                )
+            )
     for start in ended:
-        parts.append(paragraph(f"The start of {start['time']} on {start['host']} {start['outcome']}."))
+        parts.append(
+            paragraph(f"The start of {start['time']} on {start['host']} {start['outcome']}.")
+        )
     for start in lost:
-        parts.append(paragraph(f"The start of {start['time']} on {start['host']} was killed; a later one went on."))
-    return Section("Failures", "".join(parts) or paragraph("None: no member failed, and every start ended in order."))
+        parts.append(
+            paragraph(
+                f"The start of {start['time']} on {start['host']} was killed; a later one went on."
+            )
+        )
+    return Section(
+        "Failures",
+        "".join(parts) or paragraph("None: no member failed, and every start ended in order."),
+    )
 
 
 def _settings(run: PlottedRun) -> str:
@@ -155,9 +200,15 @@ def _settings(run: PlottedRun) -> str:
         for field in fields(settings):  # type: ignore[arg-type]
             if field.name in differing:
                 marked.append(len(rows))
-            rows.append((f"--{field.name.replace('_', '-')}", _shown(getattr(settings, field.name))))
+            rows.append(
+                (f"--{field.name.replace('_', '-')}", _shown(getattr(settings, field.name)))
+            )
     bold = table(("flag", "value"), [rows[number] for number in marked])
-    return paragraph("Changed from their defaults:") + bold + folded("All settings", table(("flag", "value"), rows, marked))
+    return (
+        paragraph("Changed from their defaults:")
+        + bold
+        + folded("All settings", table(("flag", "value"), rows, marked))
+    )
 
 
 def _starts(directory: RunDirectory) -> str:
@@ -165,7 +216,13 @@ def _starts(directory: RunDirectory) -> str:
     if not starts:
         return paragraph("Not started yet.")
     rows = [
-        (start["time"], start["host"], start["ranks"], start.get("job") or "", start.get("outcome") or "no word yet")
+        (
+            start["time"],
+            start["host"],
+            start["ranks"],
+            start.get("job") or "",
+            start.get("outcome") or "no word yet",
+        )
         for start in starts
     ]
     return table(("time", "host", "ranks", "job", "outcome"), rows)
@@ -179,9 +236,17 @@ def _repeat(run: PlottedRun, directory: RunDirectory) -> str:
     if starts:
         versions: dict[str, Any] = starts[-1]["versions"]
         commit = starts[-1].get("commit")
-        wanted = [f"{name}=={version}" for name, version in versions.items() if name != "python" and version != "none"]
+        wanted = [
+            f"{name}=={version}"
+            for name, version in versions.items()
+            if name != "python" and version != "none"
+        ]
         told = f"Python {versions['python']}" + (f", commit {commit}" if commit else "")
-        parts.append(paragraph(f"With these versions ({told}), on processors of one type, on any number of ranks:"))
+        parts.append(
+            paragraph(
+                f"With these versions ({told}), on processors of one type, on any number of ranks:"
+            )
+        )
         parts.append(block(" ".join(wanted)))
     return "".join(parts)
 
@@ -189,4 +254,10 @@ def _repeat(run: PlottedRun, directory: RunDirectory) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple | list):
         return " ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value) if isinstance(value, str | Path) else json.dumps(value)
+    return (
+        "none"
+        if value is None
+        else str(value)
+        if isinstance(value, str | Path)
+        else json.dumps(value)
+    )

@@ -53,7 +53,9 @@ def improved() -> Iterator[Improved]:
         yield generator, problem, before, generator.improve(pool, {})
 
 
-def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_their_end(improved: Improved) -> None:
+def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_their_end(
+    improved: Improved,
+) -> None:
     generator, problem, before, improvement = improved
     actor, source = improvement.sampled.actor, problem.source
     assert source.learned is not None
@@ -63,7 +65,9 @@ def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_thei
     trace = trace_of(ended, problem.policy.action)
     own = source.learned.steps(trace.observations[:-1], trace.choices)
     own -= 0.5 * log_densities(actor, before[None], trace.observations[:-1], trace.choices)[0]
-    own[-1] += source.learned.absorbing * sum(DISCOUNT**k for k in range(1, HORIZON - ended.num_steps + 1))
+    own[-1] += source.learned.absorbing * sum(
+        DISCOUNT**k for k in range(1, HORIZON - ended.num_steps + 1)
+    )
     np.testing.assert_allclose(problem.rewards(ended, actor, DISCOUNT), own, rtol=1e-6)
 
 

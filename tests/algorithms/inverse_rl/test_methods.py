@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import esengine
 from esengine.demonstrations.files import load_demonstrations
-from esengine.launch.methods import METHODS, loop_of
+from esengine.launch.settings.methods import METHODS, loop_of
 from esengine.rewards.file import load_reward
 from tests.launch.test_reward_learning import demonstrations
 
@@ -21,15 +21,23 @@ GENERATORS = ["ppo", *(name for name in METHODS if loop_of(name) is None)]
 LEARNERS = ["gail", "airl", "inverse-rl"]
 
 
-def learn(folder: Path, method: str, *, generator: str = "openai-es", **settings: Any) -> list[dict[str, Any]]:
+def learn(
+    folder: Path, method: str, *, generator: str = "openai-es", **settings: Any
+) -> list[dict[str, Any]]:
     """The rows of a short run on CartPole-v1 in ``folder / "run"``."""
     sized = "steps_per_round=100" if generator == "ppo" else "population_size=8"
-    given = {"demonstrations": (demonstrations(folder / "demos.npz"),), "generator": generator, "generator_arg": (sized,)}
+    given = {
+        "demonstrations": (demonstrations(folder / "demos.npz"),),
+        "generator": generator,
+        "generator_arg": (sized,),
+    }
     short = {"generations": 2, "max_episode_steps": 40, "eval_every": 0, "final_episodes": 1}
     if generator != "ppo":
         short["noise_table_size"] = 0
     esengine.train(method, **given | short | settings, run_dir=folder / "run", quiet=True)
-    return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
 
 
 def parameters(folder: Path) -> NDArray[np.float32]:
@@ -39,12 +47,16 @@ def parameters(folder: Path) -> NDArray[np.float32]:
 def rewards_of_demonstration(folder: Path) -> NDArray[np.float64]:
     """What the steps of the first demonstration are paid."""
     first = load_demonstrations([folder / "demos.npz"]).trajectories[0]
-    return load_reward(folder / "run").steps(first.observations[:-1].astype(np.float32), first.actions)
+    return load_reward(folder / "run").steps(
+        first.observations[:-1].astype(np.float32), first.actions
+    )
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("method", LEARNERS)
-def test_every_generator_makes_policies_for_every_method(tmp_path: Path, method: str, generator: str) -> None:
+def test_every_generator_makes_policies_for_every_method(
+    tmp_path: Path, method: str, generator: str
+) -> None:
     settings: dict[str, Any] = {"least_effective_share": 0.0} if method == "inverse-rl" else {}
     rows = learn(tmp_path, method, generator=generator, **settings)
     assert [row["generation"] for row in rows] == [1, 2]
@@ -80,12 +92,18 @@ def test_the_most_promising_trajectories_alone_have_a_bias_that_is_told(tmp_path
         rows = learn(folder, "inverse-rl", least_effective_share=0.0, most_promising=share)
         biases[share] = rows[0].get("log_z_bias", 0.0)
     assert biases[1.0] == 0
-    assert biases[0.25] < biases[0.75] < 0, "what is left out makes Z too small, and less so the less is left out"
+    assert biases[0.25] < biases[0.75] < 0, (
+        "what is left out makes Z too small, and less so the less is left out"
+    )
 
 
 def test_regularisers_smooth_rewards_and_keep_them_from_falling(tmp_path: Path) -> None:
     rough, falls = {}, {}
-    changes: dict[str, Any] = {"least_effective_share": 0.0, "reward_learning_rate": 0.1, "generations": 4}
+    changes: dict[str, Any] = {
+        "least_effective_share": 0.0,
+        "reward_learning_rate": 0.1,
+        "generations": 4,
+    }
     for name in ("none", "smoothness", "monotonicity"):
         folder = tmp_path / name
         folder.mkdir()
@@ -103,11 +121,17 @@ def test_the_replay_keeps_the_steps_of_as_many_generations_as_asked(tmp_path: Pa
     state = load_file(newest / "state.safetensors")
     lengths = next(array for name, array in state.items() if name.endswith("replay/lengths"))
     assert lengths.size == 2
-    assert lengths.sum() == len(next(array for name, array in state.items() if name.endswith("replay/observations")))
+    assert lengths.sum() == len(
+        next(array for name, array in state.items() if name.endswith("replay/observations"))
+    )
 
 
-@pytest.mark.parametrize("settings", [{"dropout": 0.5}, {"input_dropout": 0.5}, {"reward_weight_decay": 1.0}])
-def test_regularisers_of_the_network_change_what_is_learned(tmp_path: Path, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "settings", [{"dropout": 0.5}, {"input_dropout": 0.5}, {"reward_weight_decay": 1.0}]
+)
+def test_regularisers_of_the_network_change_what_is_learned(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
     learned = []
     for name, changes in (("plain", dict[str, Any]()), ("changed", settings), ("again", settings)):
         folder = tmp_path / name

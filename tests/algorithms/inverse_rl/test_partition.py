@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.algorithms.inverse_rl.partition_function import Partition, estimate_partition, mixture_log_densities
+from esengine.algorithms.inverse_rl.partition_function import (
+    Partition,
+    estimate_partition,
+    mixture_log_densities,
+)
 from esengine.algorithms.inverse_rl.tabular import (
     Array,
     TabularMDP,
@@ -27,13 +31,22 @@ class Sampled:
     def __init__(self, deterministic: bool, num: int, seed: int = 0) -> None:
         fixed, generator = np.random.default_rng(5), np.random.default_rng(seed)
         shape = (STATES, ACTIONS)
-        rows = np.eye(STATES)[fixed.integers(STATES, size=shape)] if deterministic else fixed.dirichlet(np.ones(STATES), shape)
+        rows = (
+            np.eye(STATES)[fixed.integers(STATES, size=shape)]
+            if deterministic
+            else fixed.dirichlet(np.ones(STATES), shape)
+        )
         self.mdp = TabularMDP(rows, np.full(STATES, 1 / STATES), HORIZON)
         self.rewards = fixed.normal(size=shape)
         policies = [soft_policy(self.mdp, scale * self.rewards)[0] for scale in (0.0, 0.7)]
         parts = [sample_trajectories(self.mdp, policy, num // 2, generator) for policy in policies]
         states, actions = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        log_q = np.stack([np.log(policy[np.arange(HORIZON), states[:, :-1], actions]).sum(1) for policy in policies])
+        log_q = np.stack(
+            [
+                np.log(policy[np.arange(HORIZON), states[:, :-1], actions]).sum(1)
+                for policy in policies
+            ]
+        )
         self.visits = count_visits(self.mdp, states, actions)
         self.returns: Array = np.einsum("msa,sa->m", self.visits, self.rewards)
         self.partition: Partition = estimate_partition(self.returns, mixture_log_densities(log_q))
@@ -44,13 +57,17 @@ class Sampled:
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_the_sampled_gradient_is_within_three_standard_errors_of_the_exact_one(deterministic: bool) -> None:
+def test_the_sampled_gradient_is_within_three_standard_errors_of_the_exact_one(
+    deterministic: bool,
+) -> None:
     scores, inside = [], 0
     for seed in range(20):
         sampled = Sampled(deterministic, 4000, seed)
         log_z, exact = trajectory_model(sampled.mdp, sampled.rewards)
         deviations = sampled.visits - sampled.gradient()
-        errors = np.sqrt(np.einsum("m,msa->sa", sampled.partition.weights**2, deviations**2))  # of a self-normalised mean
+        errors = np.sqrt(
+            np.einsum("m,msa->sa", sampled.partition.weights**2, deviations**2)
+        )  # of a self-normalised mean
         scores.append((sampled.gradient() - exact) / errors)
         low, high = sampled.partition.interval(np.random.default_rng(seed))
         inside += low < log_z < high
@@ -63,7 +80,12 @@ def test_the_error_falls_with_the_square_root_of_the_samples() -> None:
     sizes = [200, 800, 3200, 12800]
     _, exact = trajectory_model(Sampled(False, 2).mdp, Sampled(False, 2).rewards)
     errors = [
-        np.sqrt(np.mean([np.sum((Sampled(False, size, seed).gradient() - exact) ** 2) for seed in range(12)])) for size in sizes
+        np.sqrt(
+            np.mean(
+                [np.sum((Sampled(False, size, seed).gradient() - exact) ** 2) for seed in range(12)]
+            )
+        )
+        for size in sizes
     ]
     slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
     assert -0.65 < slope < -0.35

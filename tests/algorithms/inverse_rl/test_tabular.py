@@ -23,7 +23,11 @@ GENERATOR = np.random.default_rng(3)
 
 
 def world(
-    deterministic: bool, horizon: int = 6, discount: float = 1.0, num_states: int = 5, num_actions: int = 3
+    deterministic: bool,
+    horizon: int = 6,
+    discount: float = 1.0,
+    num_states: int = 5,
+    num_actions: int = 3,
 ) -> TabularMDP:
     shape = (num_states, num_actions)
     if deterministic:
@@ -48,7 +52,9 @@ def test_gradients_equal_central_differences(deterministic: bool, discount: floa
         step = np.zeros_like(rewards)
         step[index] = 1e-5
         up, down = rewards + step, rewards - step
-        causal_slope = (causal_likelihood(mdp, up, visits)[0] - causal_likelihood(mdp, down, visits)[0]) / 2e-5
+        causal_slope = (
+            causal_likelihood(mdp, up, visits)[0] - causal_likelihood(mdp, down, visits)[0]
+        ) / 2e-5
         assert causal[index] == pytest.approx(causal_slope, abs=1e-8)
         assert trajectory[index] == pytest.approx(
             (trajectory_model(mdp, up)[0] - trajectory_model(mdp, down)[0]) / 2e-5, abs=1e-8
@@ -61,7 +67,9 @@ def test_the_trajectory_model_equals_the_sum_over_all_trajectories() -> None:
     total, visits = 0.0, np.zeros_like(rewards)
     for states in itertools.product(range(3), repeat=4):
         for actions in itertools.product(range(2), repeat=3):
-            chance = mdp.initial[states[0]] * np.prod([mdp.transitions[states[t], actions[t], states[t + 1]] for t in range(3)])
+            chance = mdp.initial[states[0]] * np.prod(
+                [mdp.transitions[states[t], actions[t], states[t + 1]] for t in range(3)]
+            )
             weight = chance * np.exp(sum(0.9**t * rewards[states[t], actions[t]] for t in range(3)))
             total += weight
             for t in range(3):
@@ -71,7 +79,9 @@ def test_the_trajectory_model_equals_the_sum_over_all_trajectories() -> None:
     np.testing.assert_allclose(expected, visits / total, atol=1e-12)
 
 
-def test_both_models_agree_where_transitions_are_deterministic_and_differ_by_luck_elsewhere() -> None:
+def test_both_models_agree_where_transitions_are_deterministic_and_differ_by_luck_elsewhere() -> (
+    None
+):
     for deterministic in (True, False):
         mdp = world(deterministic)
         mdp = TabularMDP(mdp.transitions, np.eye(mdp.num_states)[0], mdp.horizon)
@@ -83,7 +93,9 @@ def test_both_models_agree_where_transitions_are_deterministic_and_differ_by_luc
             assert log_z == pytest.approx(values[0, 0], abs=1e-12)
             assert distance < 1e-12
         else:
-            assert log_z > values[0, 0]  # a soft choice among actions, and of the transitions as well
+            assert (
+                log_z > values[0, 0]
+            )  # a soft choice among actions, and of the transitions as well
             assert distance > 1e-2
 
 

@@ -21,10 +21,16 @@ from esengine.simulators.families import make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])
-PLANNERS: list[Planner] = [MPPI(horizon=HORIZON), CrossEntropy(horizon=HORIZON), ILQR(horizon=HORIZON)]
+PLANNERS: list[Planner] = [
+    MPPI(horizon=HORIZON),
+    CrossEntropy(horizon=HORIZON),
+    ILQR(horizon=HORIZON),
+]
 
 
-@pytest.mark.parametrize("dynamics", [LinearQuadratic(), AnalyticLinearQuadratic()], ids=["differences", "analytic"])
+@pytest.mark.parametrize(
+    "dynamics", [LinearQuadratic(), AnalyticLinearQuadratic()], ids=["differences", "analytic"]
+)
 def test_ilqr_equals_riccati_in_one_iteration(dynamics: LinearQuadratic) -> None:
     gains, P = dynamics.riccati()
     plan = ILQR(horizon=HORIZON, num_iterations=1).plan(dynamics, START, None)
@@ -32,14 +38,24 @@ def test_ilqr_equals_riccati_in_one_iteration(dynamics: LinearQuadratic) -> None
     assert plan.states is not None
     np.testing.assert_allclose(plan.gains, gains, rtol=0, atol=1e-8)
     assert -plan.expected_return == pytest.approx(START @ P @ START, rel=1e-8)
-    np.testing.assert_allclose(plan.controls, np.einsum("tij,tj->ti", gains, plan.states[:-1]), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        plan.controls, np.einsum("tij,tj->ti", gains, plan.states[:-1]), rtol=0, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize(
     "planner",
     [
-        MPPI(horizon=HORIZON, num_candidates=256, num_iterations=20, sigma=0.1, noise_correlation=0.0),
-        CrossEntropy(horizon=HORIZON, num_candidates=256, num_iterations=20, least_sigma=0.005, noise_correlation=0.0),
+        MPPI(
+            horizon=HORIZON, num_candidates=256, num_iterations=20, sigma=0.1, noise_correlation=0.0
+        ),
+        CrossEntropy(
+            horizon=HORIZON,
+            num_candidates=256,
+            num_iterations=20,
+            least_sigma=0.005,
+            noise_correlation=0.0,
+        ),
     ],
     ids=["mppi", "cross-entropy"],
 )
@@ -88,7 +104,9 @@ def test_differences_equal_the_derivatives_of_a_linear_quadratic_problem() -> No
 
 def test_mppi_weights_do_not_see_an_offset_and_have_the_right_limits() -> None:
     costs = np.array([3.0, 1.0, 2.0, 1.5])
-    np.testing.assert_array_equal(weights(costs + 1024.0, 0.5), weights(costs, 0.5))  # exact, as these sums are
+    np.testing.assert_array_equal(
+        weights(costs + 1024.0, 0.5), weights(costs, 0.5)
+    )  # exact, as these sums are
     noisy = np.random.default_rng(0).standard_normal(100)
     np.testing.assert_allclose(weights(noisy - 1e6, 0.3), weights(noisy, 0.3), rtol=1e-8)
     assert weights(costs, 1e-12).tolist() == [0, 1, 0, 0]
@@ -102,7 +120,9 @@ def test_mppi_weights_do_not_see_an_offset_and_have_the_right_limits() -> None:
 class Offset(LinearQuadratic):
     """Every reward is higher by a power of two, so that nothing is rounded away."""
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         rounded: NDArray[np.float64] = np.round(super().returns(state, controls) * 1024) / 1024
         rounded += 64.0 * controls.shape[1]
         return rounded
@@ -111,15 +131,21 @@ class Offset(LinearQuadratic):
 class Rounded(Offset):
     """The same without the offset."""
 
-    def returns(self, state: NDArray[np.float64], controls: NDArray[np.float64]) -> NDArray[np.float64]:
+    def returns(
+        self, state: NDArray[np.float64], controls: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         plain: NDArray[np.float64] = super().returns(state, controls) - 64.0 * controls.shape[1]
         return plain
 
 
 @pytest.mark.parametrize("control_cost", [0.0, 1.0])
 def test_mppi_plans_the_same_under_a_cost_offset(control_cost: float) -> None:
-    planner = MPPI(horizon=HORIZON, control_cost=control_cost, relative_temperature=False, temperature=1.0)
-    plain, offset = (planner.plan(dynamics, START, None, 7).controls for dynamics in (Rounded(), Offset()))
+    planner = MPPI(
+        horizon=HORIZON, control_cost=control_cost, relative_temperature=False, temperature=1.0
+    )
+    plain, offset = (
+        planner.plan(dynamics, START, None, 7).controls for dynamics in (Rounded(), Offset())
+    )
     np.testing.assert_array_equal(plain, offset)
 
 
@@ -134,14 +160,24 @@ def test_mppi_control_cost_is_the_quadratic_form_of_the_noise_covariance() -> No
 
 def test_candidates_equal_their_twin_and_do_not_depend_on_how_many_are_drawn() -> None:
     mean, deviations = np.linspace(-1, 1, 14).reshape(7, 2), np.full((7, 2), 0.7)
-    arguments: tuple[Any, ...] = (mean, deviations, 0.5, np.array([-1.0, -2.0]), np.array([1.0, 0.5]))
+    arguments: tuple[Any, ...] = (
+        mean,
+        deviations,
+        0.5,
+        np.array([-1.0, -2.0]),
+        np.array([1.0, 0.5]),
+    )
     drawn = draw_candidates(np.uint64(5), 40, *arguments)
-    np.testing.assert_allclose(drawn, draw_candidates_reference(np.uint64(5), 40, *arguments), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(
+        drawn, draw_candidates_reference(np.uint64(5), 40, *arguments), rtol=0, atol=1e-15
+    )
     np.testing.assert_array_equal(draw_candidates(np.uint64(5), 9, *arguments), drawn[:9])
     free = draw_candidates(
         np.uint64(1), 4000, np.zeros((6, 1)), np.ones((6, 1)), 0.8, np.full(1, -9.0), np.full(1, 9.0)
     )[:, :, 0]  # fmt: skip
-    np.testing.assert_allclose(np.cov(free.T), 0.8 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6))), atol=0.08)
+    np.testing.assert_allclose(
+        np.cov(free.T), 0.8 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6))), atol=0.08
+    )
 
 
 @pytest.mark.parametrize("planner", PLANNERS, ids=["mppi", "cross-entropy", "ilqr"])
@@ -153,9 +189,13 @@ def test_a_planner_is_a_function_of_its_arguments(planner: Planner) -> None:
         assert plans[0].controls.shape == (HORIZON, dynamics.low.size)
         assert (plans[0].controls >= dynamics.low).all()
         assert (plans[0].controls <= dynamics.high).all()
-        assert dynamics.returns(state, plans[0].controls[None])[0] == pytest.approx(plans[0].expected_return, rel=1e-12)
+        assert dynamics.returns(state, plans[0].controls[None])[0] == pytest.approx(
+            plans[0].expected_return, rel=1e-12
+        )
         better = planner.plan(dynamics, state, plans[0].controls, 2)
-        assert better.expected_return >= plans[0].expected_return - 0.05 * abs(plans[0].expected_return)
+        assert better.expected_return >= plans[0].expected_return - 0.05 * abs(
+            plans[0].expected_return
+        )
 
 
 def episode_return(env_id: str, planner: Planner, seed: int, max_steps: int) -> float:
@@ -174,8 +214,12 @@ def episode_return(env_id: str, planner: Planner, seed: int, max_steps: int) -> 
 
 @pytest.mark.parametrize("planner", PLANNERS, ids=["mppi", "cross-entropy", "ilqr"])
 def test_every_planner_swings_the_pendulum_up(planner: Any) -> None:
-    returns = [episode_return("Pendulum-v1", replace(planner, horizon=25), seed, 200) for seed in (0, 1)]
-    assert min(returns) > -420, returns  # a random policy has -1200, the best from the worst start about -380
+    returns = [
+        episode_return("Pendulum-v1", replace(planner, horizon=25), seed, 200) for seed in (0, 1)
+    ]
+    assert min(returns) > -420, (
+        returns
+    )  # a random policy has -1200, the best from the worst start about -380
 
 
 def test_mppi_balances_a_pole_by_discrete_pushes() -> None:
@@ -190,7 +234,9 @@ def test_an_experts_labels_depend_on_the_episode_alone() -> None:
         env = spec.make()
         env.reset(seed=seed)
         expert.begin(env, seed)
-        labels.append(np.array([expert.act(env.step(np.zeros(1, np.float32))[0]) for _ in range(5)]))
+        labels.append(
+            np.array([expert.act(env.step(np.zeros(1, np.float32))[0]) for _ in range(5)])
+        )
     np.testing.assert_array_equal(labels[0], labels[2])
     assert (labels[0] != labels[1]).any()
 
@@ -201,9 +247,18 @@ def test_an_experts_labels_depend_on_the_episode_alone() -> None:
         (MPPI(horizon=0), "--planner-arg horizon must be at least 1, got 0"),
         (MPPI(temperature=0.0), "--planner-arg temperature must be positive, got 0.0"),
         (MPPI(control_cost=-1.0), "--planner-arg control_cost must not be negative"),
-        (CrossEntropy(elite_fraction=1.5), r"--planner-arg elite_fraction must be in \(0, 1\], got 1.5"),
-        (CrossEntropy(noise_correlation=1.0), r"--planner-arg noise_correlation must be in \[0, 1\), got 1.0"),
-        (CrossEntropy(num_candidates=1), "--planner-arg num_candidates must be at least 2 elites, got 1"),
+        (
+            CrossEntropy(elite_fraction=1.5),
+            r"--planner-arg elite_fraction must be in \(0, 1\], got 1.5",
+        ),
+        (
+            CrossEntropy(noise_correlation=1.0),
+            r"--planner-arg noise_correlation must be in \[0, 1\), got 1.0",
+        ),
+        (
+            CrossEntropy(num_candidates=1),
+            "--planner-arg num_candidates must be at least 2 elites, got 1",
+        ),
         (ILQR(control_step=0.9), "--planner-arg control_step must be at most 0.5"),
     ],
 )

@@ -40,9 +40,31 @@ def test_a_chain_reaches_what_the_skill_alone_does_not(tmp_path: Path) -> None:
     observations, _ = describe(env)
     assert run_episode(env, observations, policy.actor(), 0).episode_return == 0
     save_policy(tmp_path / "policy.safetensors", policy)
-    flags = ("--skills", str(tmp_path / "policy.safetensors"), "--env-id", MAZE, "--env-arg", "maze=u", "--episodes", "2")
+    flags = (
+        "--skills",
+        str(tmp_path / "policy.safetensors"),
+        "--env-id",
+        MAZE,
+        "--env-arg",
+        "maze=u",
+        "--episodes",
+        "2",
+    )
     for name in ("a", "b"):
-        assert main(["collect", *flags, "--ranks", "1", "--quiet", "--out", str(tmp_path / f"{name}.npz")]) == 0
+        assert (
+            main(
+                [
+                    "collect",
+                    *flags,
+                    "--ranks",
+                    "1",
+                    "--quiet",
+                    "--out",
+                    str(tmp_path / f"{name}.npz"),
+                ]
+            )
+            == 0
+        )
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     demonstrations = load_demonstrations([tmp_path / "a.npz"])
     assert demonstrations.returns.tolist() == [1, 1]
@@ -71,7 +93,10 @@ def test_the_way_does_in_the_simulator_what_the_search_says() -> None:
     [
         (("--env-id", "Pendulum-v1"), "--skills must fit Pendulum-v1"),
         (("--env-id", "CartPole-v1"), "--skills need a compiled simulator and box actions"),
-        (("--env-id", MAZE, "--planner-arg", "width=0"), "--planner-arg width must be at least 1, got 0"),
+        (
+            ("--env-id", MAZE, "--planner-arg", "width=0"),
+            "--planner-arg width must be at least 1, got 0",
+        ),
         (("--env-id", MAZE, "--planner", "mppi"), "got --planner and --skills"),
     ],
 )

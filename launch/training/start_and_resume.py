@@ -6,17 +6,24 @@ from contextlib import suppress
 from pathlib import Path
 
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.launch.audience import shown
-from esengine.launch.build import build_problem, initial_row
-from esengine.launch.compiling import on_compiling
-from esengine.launch.config import RunConfig
-from esengine.launch.display import Display
-from esengine.launch.follower import showing
-from esengine.launch.methods import check_torch, loop_of
 from esengine.launch.mpirun.local_ranks import default_ranks, find_mpirun, must_launch, run_ranks
-from esengine.launch.runs.outcomes import DONE, OUTCOMES, STOPPED, tell_end, tell_finished, tell_outcome
+from esengine.launch.runs.outcomes import (
+    DONE,
+    OUTCOMES,
+    STOPPED,
+    tell_end,
+    tell_finished,
+    tell_outcome,
+)
 from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
-from esengine.launch.training import run
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.methods import check_torch, loop_of
+from esengine.launch.terminal.choose_output import shown
+from esengine.launch.terminal.compile_notice import on_compiling
+from esengine.launch.terminal.metrics_follower import showing
+from esengine.launch.terminal.panel import Display
+from esengine.launch.training.loop import run
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import check_table_room, table_log2
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -41,7 +48,9 @@ def start(config: RunConfig, stop: StopRequest) -> int:
             made.remove_if_bare()
         return status
     world = World()
-    directory = world.agree(lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None)
+    directory = world.agree(
+        lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None
+    )
     try:
         return _run_here(world, directory, config, stop)
     except (UserError, WorkerError):
@@ -50,7 +59,9 @@ def start(config: RunConfig, stop: StopRequest) -> int:
         raise
 
 
-def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, stop: StopRequest) -> int:
+def resume(
+    path: Path, changes: dict[str, object], quiet: bool, trusted: bool, stop: StopRequest
+) -> int:
     """Go on with a run, with some shared settings changed; returns the exit status.
 
     Args:
@@ -65,7 +76,9 @@ def resume(path: Path, changes: dict[str, object], quiet: bool, trusted: bool, s
     """
     world = World()
     directory = world.agree(lambda: _reopen(path, changes, trusted) if world.is_master else None)
-    reason = world.broadcast(None if directory is None else _reason_not_to_go_on(directory, changes))
+    reason = world.broadcast(
+        None if directory is None else _reason_not_to_go_on(directory, changes)
+    )
     if reason:
         if directory is not None:
             directory.release()
@@ -145,11 +158,16 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
 
 def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) -> str | None:
     """Why a finished run would end again at once, or None: it is not finished, or was given more to do."""
-    with suppress(OSError, ValueError, IndexError):  # damaged records, which the run reports or writes anew
+    with suppress(
+        OSError, ValueError, IndexError
+    ):  # damaged records, which the run reports or writes anew
         done = directory.done()
         if done is None or not changes.keys() - {"ranks"}:
             return None if done is None else str(done["reason"])
-        checkpoint, train = load_checkpoint(checkpoints(directory.checkpoints)[-1]), directory.config().train
+        checkpoint, train = (
+            load_checkpoint(checkpoints(directory.checkpoints)[-1]),
+            directory.config().train,
+        )
         value = checkpoint.counters.get("last_eval" if train.objective is None else "best_fitness")
         return train.reason_to_stop(checkpoint.generation, checkpoint.counters, value)
     return None
@@ -164,7 +182,9 @@ def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRe
     return tell_end(directory, num_starts, config.train.quiet, bool(stop))
 
 
-def _run_here(world: World, directory: RunDirectory | None, config: RunConfig | None, stop: StopRequest) -> int:
+def _run_here(
+    world: World, directory: RunDirectory | None, config: RunConfig | None, stop: StopRequest
+) -> int:
     """Carry a run out on the ranks of ``world``; the master keeps the records."""
     config = RunConfig.from_json(world.broadcast(config.to_json() if config is not None else None))
     if not world.is_master or directory is None:

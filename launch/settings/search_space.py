@@ -35,13 +35,23 @@ class SpaceSettings:
     @property
     def has_space(self) -> bool:
         """Whether the space is more than all vectors of numbers."""
-        names = ("lower_bound", "upper_bound", "variable_scales", "fixed_variables", "integer_variables")
+        names = (
+            "lower_bound",
+            "upper_bound",
+            "variable_scales",
+            "fixed_variables",
+            "integer_variables",
+        )
         return any(getattr(self, name) not in (None, ()) for name in names)
 
     def read_files(self) -> dict[str, tuple[float, ...]]:
         """The settings that files give, as numbers: a run must not depend on a file elsewhere. Raises UserError."""
         given = {each.name: getattr(self, each.name) for each in fields(SpaceSettings)}
-        return {name: _read(_flag(name), value) for name, value in given.items() if isinstance(value, Path)}
+        return {
+            name: _read(_flag(name), value)
+            for name, value in given.items()
+            if isinstance(value, Path)
+        }
 
     def space(self, num_variables: int) -> SearchSpace:
         """The space. Raises UserError for settings that describe none."""
@@ -50,7 +60,9 @@ class SpaceSettings:
         upper = self._numbers("upper_bound", free.upper)
         _refuse(~(lower < upper), "--lower-bound", "must be below --upper-bound", lower)
         scales = self._numbers("variable_scales", free.scales)
-        _refuse(~((scales > 0) & np.isfinite(scales)), "--variable-scales", "must be positive", scales)
+        _refuse(
+            ~((scales > 0) & np.isfinite(scales)), "--variable-scales", "must be positive", scales
+        )
         fixed, whole = free.fixed, free.whole
         for text in self.fixed_variables:
             name, separator, value = text.partition("=")
@@ -58,13 +70,27 @@ class SpaceSettings:
             fixed[chosen] = _number(text, value if separator else "")
         for number in self.integer_variables:
             whole[_variables("--integer-variables", str(number), num_variables)] = True
-        outside = (fixed < lower) | (fixed > upper) | (whole & (np.floor(fixed) != fixed) & ~np.isnan(fixed))
-        _refuse(outside, "--fixed-variables", "must lie within the bounds, whole where the variable is", fixed)
+        outside = (
+            (fixed < lower)
+            | (fixed > upper)
+            | (whole & (np.floor(fixed) != fixed) & ~np.isnan(fixed))
+        )
+        _refuse(
+            outside,
+            "--fixed-variables",
+            "must lie within the bounds, whole where the variable is",
+            fixed,
+        )
         space = SearchSpace(lower, upper, scales, fixed, whole)
         if not space.dimension:
-            raise UserError("--fixed-variables must leave a variable to search, got all of them; free one")
+            raise UserError(
+                "--fixed-variables must leave a variable to search, got all of them; free one"
+            )
         _refuse(
-            whole & (np.ceil(lower) > np.floor(upper)), "--integer-variables", "must have a whole number between bounds", lower
+            whole & (np.ceil(lower) > np.floor(upper)),
+            "--integer-variables",
+            "must have a whole number between bounds",
+            lower,
         )
         return space
 
@@ -81,7 +107,9 @@ class SpaceSettings:
 
     def check_sigma(self, space: SearchSpace, sigma: float) -> None:
         """Raises UserError for a step size wider than the box of some variable, which would find it by chance only."""
-        width = np.where(np.isnan(space.fixed) & ~space.whole, (space.upper - space.lower) / space.scales, np.inf)
+        width = np.where(
+            np.isnan(space.fixed) & ~space.whole, (space.upper - space.lower) / space.scales, np.inf
+        )
         narrowest = int(np.argmin(width))
         if sigma > width[narrowest]:
             raise UserError(
@@ -94,11 +122,17 @@ class SpaceSettings:
         value = getattr(self, name)
         if value is None:
             return default.copy()
-        numbers = np.array(_read(_flag(name), value) if isinstance(value, Path) else value, np.float64)
+        numbers = np.array(
+            _read(_flag(name), value) if isinstance(value, Path) else value, np.float64
+        )
         if numbers.size not in (1, default.size):
-            raise UserError(f"{_flag(name)} must be one number or {default.size}, one a variable, got {numbers.size}")
+            raise UserError(
+                f"{_flag(name)} must be one number or {default.size}, one a variable, got {numbers.size}"
+            )
         if np.isnan(numbers).any():
-            raise UserError(f"{_flag(name)} must be numbers, got NaN; -inf and inf stand for no bound")
+            raise UserError(
+                f"{_flag(name)} must be numbers, got NaN; -inf and inf stand for no bound"
+            )
         return np.broadcast_to(numbers.ravel(), default.shape).copy()
 
 
@@ -109,10 +143,16 @@ def _flag(name: str) -> str:
 def _read(flag: str, path: Path) -> tuple[float, ...]:
     """Numbers of a file, .npy or text; no code is run. Raises UserError."""
     try:
-        numbers = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1)
+        numbers = (
+            np.load(path, allow_pickle=False)
+            if path.suffix == ".npy"
+            else np.loadtxt(path, ndmin=1)
+        )
         return tuple(np.asarray(numbers, np.float64).ravel().tolist())
     except (OSError, ValueError) as error:
-        raise UserError(f"{flag} must be numbers, or a .npy or text file of them, got {path}: {error}") from error
+        raise UserError(
+            f"{flag} must be numbers, or a .npy or text file of them, got {path}: {error}"
+        ) from error
 
 
 def _variables(flag: str, text: str, count: int) -> slice:
@@ -125,7 +165,9 @@ def _variables(flag: str, text: str, count: int) -> slice:
             return slice(start, end)
     except ValueError:
         pass
-    raise UserError(f"{flag} must be variables from 0 to {count - 1}, or a range such as 0:{count}, got {text!r}")
+    raise UserError(
+        f"{flag} must be variables from 0 to {count - 1}, or a range such as 0:{count}, got {text!r}"
+    )
 
 
 def _number(text: str, value: str) -> float:
@@ -142,4 +184,6 @@ def _refuse(wrong: NDArray[np.bool_], flag: str, rule: str, got: NDArray[np.floa
     """Raises UserError naming the first variable that breaks a rule."""
     if wrong.any():
         variable = int(np.argmax(wrong))
-        raise UserError(f"{flag} {rule}, got {got[variable]:g} for variable {variable}; change it there")
+        raise UserError(
+            f"{flag} {rule}, got {got[variable]:g} for variable {variable}; change it there"
+        )

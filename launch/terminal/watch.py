@@ -12,10 +12,10 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.errors import UserError
-from esengine.launch.display import Display, duration
-from esengine.launch.follower import Follower
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resumption
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.terminal.metrics_follower import Follower
+from esengine.launch.terminal.panel import Display, duration
 from esengine.ranks.signals import StopRequest
 
 State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
@@ -36,7 +36,9 @@ class WatchSettings:
             raise UserError(f"--interval must be positive seconds, got {self.interval}; use 1")
 
 
-def watch(path: Path, settings: WatchSettings, stop: StopRequest, console: Console | None = None) -> int:
+def watch(
+    path: Path, settings: WatchSettings, stop: StopRequest, console: Console | None = None
+) -> int:
     """Show the run until it ends or a signal comes; returns the run's exit status, and 0 for one that goes on.
 
     Args:
@@ -54,7 +56,9 @@ def watch(path: Path, settings: WatchSettings, stop: StopRequest, console: Conso
     follower = Follower(path, display.recall)
     follower()
     if settings.once:
-        display.console.print(display if display.console.is_terminal else display.line(), soft_wrap=True)
+        display.console.print(
+            display if display.console.is_terminal else display.line(), soft_wrap=True
+        )
         return _tell(display, state_of(directory), directory)
     follower.show = display
     if not display.console.is_terminal:
@@ -86,7 +90,9 @@ def state_of(directory: RunDirectory) -> State:
 def _writer_is_dead(path: Path) -> bool:
     try:
         owner = json.loads((path / "lock").read_text())
-        return bool(owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['pid']}").exists())
+        return bool(
+            owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['pid']}").exists()
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False  # being taken or given up at this moment
 

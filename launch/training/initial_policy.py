@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
-from esengine.launch.config import RunConfig
-from esengine.launch.rows import episode_returns, mean_return
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.training.metric_columns import episode_returns, mean_return
 from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
 
@@ -33,11 +33,15 @@ class JumpStart:
         best: (dimension,) the best policy so far, by evaluations on the same starts.
     """
 
-    def __init__(self, config: RunConfig, problem: EnvironmentProblem, initial: NDArray[np.floating]) -> None:
+    def __init__(
+        self, config: RunConfig, problem: EnvironmentProblem, initial: NDArray[np.floating]
+    ) -> None:
         self._config, self._problem, self._initial = config, problem, np.array(initial)
         self.sigma: float | None = None
         self.best = self._initial
-        self._returns = np.full(config.train.eval_episodes, np.nan)  # of the best, by start; NaN is an episode that failed
+        self._returns = np.full(
+            config.train.eval_episodes, np.nan
+        )  # of the best, by start; NaN is an episode that failed
 
     @property
     def best_return(self) -> float | None:
@@ -79,12 +83,20 @@ class JumpStart:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """For a checkpoint: the step size, the best policy and its returns; NaN stands for what is not known yet."""
-        return {"best": self.best, "sigma": np.array(np.nan if self.sigma is None else self.sigma), "returns": self._returns}
+        return {
+            "best": self.best,
+            "sigma": np.array(np.nan if self.sigma is None else self.sigma),
+            "returns": self._returns,
+        }
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from ``state``."""
         sigma = float(state["sigma"])
-        self.sigma, self.best, self._returns = None if np.isnan(sigma) else sigma, state["best"], state["returns"]
+        self.sigma, self.best, self._returns = (
+            None if np.isnan(sigma) else sigma,
+            state["best"],
+            state["returns"],
+        )
 
     def judge(self, parameters: NDArray[np.floating], returns: NDArray[np.float64]) -> None:
         """Keep the parameters if they are better than the best so far by two standard errors.
@@ -104,7 +116,9 @@ class JumpStart:
     def _members(self, pool: Pool, mean: NDArray[np.floating], sigma: float) -> NDArray[Any]:
         """Records of members around ``mean``; the search's own generations count from 1, so this one is another's."""
         row = np.asarray(mean, self._problem.dtype)
-        return pool.evaluate(AntitheticPairs(self._config.train.seed, 0, _MEMBERS, sigma, row), merge=False).records
+        return pool.evaluate(
+            AntitheticPairs(self._config.train.seed, 0, _MEMBERS, sigma, row), merge=False
+        ).records
 
 
 def _mean(records: NDArray[Any]) -> float:

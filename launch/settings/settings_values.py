@@ -22,7 +22,9 @@ def settings_from(kind: type[T], values: dict[str, Any]) -> T:
         raise UserError(f"settings must be a table of names and values, got {values!r:.80}")
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UserError(f"settings must be among {listed(sorted(known))}, got {listed(unknown)[:200]}")
+        raise UserError(
+            f"settings must be among {listed(sorted(known))}, got {listed(unknown)[:200]}"
+        )
     hints = get_type_hints(kind)
     return kind(**{name: _typed(name, hints[name], value) for name, value in values.items()})
 
@@ -54,12 +56,20 @@ def _in_words(choice: Any) -> str:
         return f"one of {listed(get_args(choice))}"
     if get_origin(choice) is tuple:
         return "a list"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        Path: "a path",
+    }
     return words.get(choice, str(choice))
 
 
 def recorded_settings(values: dict[str, Any]) -> Any:
     """Settings whose class is not known. Raises ValueError or TypeError for names that no class has."""
     if any(name.startswith("_") for name in values):
-        raise ValueError(f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}")
+        raise ValueError(
+            f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}"
+        )
     return make_dataclass("RecordedSettings", values, frozen=True)(**values)

@@ -1,7 +1,7 @@
 """Shows a run on the terminal of the user's own mpirun, from outside its launch; `audience` starts it.
 
-Run: ``python -m esengine.launch.narrator RUN NUM_STARTS AFTER MPIRUN DRAWS``. On standard input come the numbers of signals
-that the master gets; it ends with the master, and with the copy of it that saves the state.
+Run: ``python -m esengine.launch.terminal.panel_outside_mpirun RUN NUM_STARTS AFTER MPIRUN DRAWS``. On standard input
+come the numbers of signals that the master gets; it ends with the master, and with the copy of it that saves the state.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from esengine.launch.audience import is_in_foreground
-from esengine.launch.display import Display
-from esengine.launch.follower import showing
 from esengine.launch.runs.outcomes import tell_end
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.terminal.choose_output import is_in_foreground
+from esengine.launch.terminal.metrics_follower import showing
+from esengine.launch.terminal.panel import Display
 from esengine.ranks.signals import StopRequest
 
 _POLL_S = 0.1

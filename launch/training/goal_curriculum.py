@@ -15,7 +15,7 @@ from esengine.errors import UserError
 from esengine.goals.problem import GoalList, GoalProblem
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot, copied
-from esengine.launch.training import Callback, Training
+from esengine.launch.training.loop import Callback, Training
 from esengine.pool.pool import Pool
 from esengine.storage.checkpoint import Checkpoint
 
@@ -56,13 +56,22 @@ class GoalTraining(Training):
             return
         train, number = self.train, self.strategy.generation + 1
         row = np.asarray(self.strategy.parameters(), np.float32)
-        recorded = record(self.pool, row, Acting(train.wandering_share), train.wandering_episodes, train.seed, number)
+        recorded = record(
+            self.pool,
+            row,
+            Acting(train.wandering_share),
+            train.wandering_episodes,
+            train.seed,
+            number,
+        )
         found = [one.trajectory for one in recorded]
         self.counters["env_steps"] += sum(one.num_steps for one in found)
         self.counters["evaluations"] += len(found)
         self._episodes = (self._episodes + found)[-train.hindsight_episodes :]
         layout = self.problem.layout
-        self.curriculum.add(np.concatenate([layout.achieved_of(one.observations[1:]) for one in found]))
+        self.curriculum.add(
+            np.concatenate([layout.achieved_of(one.observations[1:]) for one in found])
+        )
         if train.hindsight:
             policy = (self.problem.policy, row, self.problem.scaling(), self._episodes, layout)
             learned = improved(*policy, train.hindsight, train.seed, number)
@@ -70,7 +79,9 @@ class GoalTraining(Training):
         self.problem.goals = GoalList(self.curriculum.goals.copy(), self.curriculum.shares())
         self._prepared = number
 
-    def _policy_returns(self, row: NDArray[np.floating], num_episodes: int, purpose: str) -> NDArray[np.float64]:
+    def _policy_returns(
+        self, row: NDArray[np.floating], num_episodes: int, purpose: str
+    ) -> NDArray[np.float64]:
         returns = super()._policy_returns(row, num_episodes, purpose)
         success = self.problem.take_success()
         if self.row is not None and success is not None:
@@ -86,12 +97,18 @@ class GoalTraining(Training):
             "shares": self.problem.goals.shares,
             "list": self.problem.goals.goals,
         }
-        snapshot.checkpoint.arrays.update(copied({f"goals/{name}": array for name, array in arrays.items()}))
+        snapshot.checkpoint.arrays.update(
+            copied({f"goals/{name}": array for name, array in arrays.items()})
+        )
         return snapshot
 
     def restore(self, checkpoint: Checkpoint) -> None:
         super().restore(checkpoint)
-        found = {name[6:]: array for name, array in checkpoint.arrays.items() if name.startswith("goals/")}
+        found = {
+            name[6:]: array
+            for name, array in checkpoint.arrays.items()
+            if name.startswith("goals/")
+        }
         try:
             self.curriculum.restore(found)
             self._episodes = [one.trajectory for one in unpack(found["episodes"])]

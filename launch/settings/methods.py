@@ -47,12 +47,12 @@ _LOOPS = {
     "airl": "reward_learning",
     "inverse-rl": "reward_learning",
 }
-"""Modules of `esengine.launch` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
+"""Modules of `esengine.launch.training` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
 
 
 def loop_of(method: str) -> Any | None:
     """The module that runs a method, or None for a strategy, which `training` runs."""
-    return import_module(f"esengine.launch.{_LOOPS[method]}") if method in _LOOPS else None
+    return import_module(f"esengine.launch.training.{_LOOPS[method]}") if method in _LOOPS else None
 
 
 def check_torch(method: str) -> None:
@@ -90,11 +90,23 @@ def _settings_of_strategy(name: str) -> type[Settings]:
     beside = f"{strategy.__name__}Settings"
     settings: Any = getattr(module, beside, None)
     if not (is_dataclass(settings) and isinstance(settings, type)):
-        raise UserError(f"--strategy {name} needs a frozen dataclass {beside} beside it, got none; its fields become flags")
-    missing = [member for member in ("antithetic", "check", "strategy") if not hasattr(settings, member)]
+        raise UserError(
+            f"--strategy {name} needs a frozen dataclass {beside} beside it, got none; its fields become flags"
+        )
+    missing = [
+        member for member in ("antithetic", "check", "strategy") if not hasattr(settings, member)
+    ]
     if missing:
-        raise UserError(f"{beside} must have antithetic, check and strategy, lacks {listed(missing)}; see docs/strategies.md")
-    bare = [each.name for each in fields(settings) if each.default is MISSING and each.default_factory is MISSING]
+        raise UserError(
+            f"{beside} must have antithetic, check and strategy, lacks {listed(missing)}; see docs/strategies.md"
+        )
+    bare = [
+        each.name
+        for each in fields(settings)
+        if each.default is MISSING and each.default_factory is MISSING
+    ]
     if bare:
-        raise UserError(f"every field of {beside} must have a default, got none for {listed(bare)}; add one")
+        raise UserError(
+            f"every field of {beside} must have a default, got none for {listed(bare)}; add one"
+        )
     return settings  # type: ignore[return-value]

@@ -16,9 +16,9 @@ from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.checks import named_values
 from esengine.errors import UserError, counted, listed
-from esengine.launch.methods import defaults_of, settings_of
-from esengine.launch.recorded_settings import recorded_settings, settings_from
-from esengine.launch.search_space import SpaceSettings
+from esengine.launch.settings.methods import defaults_of, settings_of
+from esengine.launch.settings.search_space import SpaceSettings
+from esengine.launch.settings.settings_values import recorded_settings, settings_from
 from esengine.pool.fault_rules import FaultRules
 from esengine.problems.search_space import SearchSpace
 from esengine.user_code import modules_of
@@ -141,21 +141,38 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         GoalSettings.check(self)
         if max(self.dimension or 0, math.prod(self.hidden_sizes)) > _MOST_PARAMETERS:
             asked = listed(self.hidden_sizes) if self.dimension is None else self.dimension
-            raise UserError(f"--dimension, and --hidden-sizes together, must be at most {_MOST_PARAMETERS}, got {asked}")
+            raise UserError(
+                f"--dimension, and --hidden-sizes together, must be at most {_MOST_PARAMETERS}, got {asked}"
+            )
         self._check_space()
         self._check_episodes()
         if (self.env_id is None) == (self.objective is None):
             given = "both" if self.env_id else "none"
-            raise UserError(f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1")
+            raise UserError(
+                f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1"
+            )
         if self.objective is not None and (self.dimension is None or self.dimension < 1):
-            raise UserError(f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters")
+            raise UserError(
+                f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters"
+            )
         if not math.isfinite(self.survival_bonus) or (self.survival_bonus and self.env_id is None):
-            raise UserError(f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 turns it off")
+            raise UserError(
+                f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 turns it off"
+            )
         if self.rules and self.env_id is None:
             raise UserError("--rules belong to --env-id, got --objective; drop them")
         if self.env_id is not None and (self.dimension is not None or self.minimize):
-            raise UserError("--dimension and --minimize belong to --objective, got --env-id; drop them")
-        least_one = ("generations", "max_env_steps", "max_evaluations", "ranks", "max_episode_steps", "episodes_per_member")
+            raise UserError(
+                "--dimension and --minimize belong to --objective, got --env-id; drop them"
+            )
+        least_one = (
+            "generations",
+            "max_env_steps",
+            "max_evaluations",
+            "ranks",
+            "max_episode_steps",
+            "episodes_per_member",
+        )
         for name in (*least_one, "eval_episodes", "final_episodes", "keep_checkpoints"):
             _at_least(name, getattr(self, name), 1)
         for name in ("seed", "eval_every", "checkpoint_every"):
@@ -167,7 +184,9 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         if self.target_return is not None and self.env_id is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
-            raise UserError(f"--max-time must be positive seconds, got {self.max_time}; leave it out for no limit")
+            raise UserError(
+                f"--max-time must be positive seconds, got {self.max_time}; leave it out for no limit"
+            )
         if any(size < 1 for size in self.hidden_sizes):
             raise UserError(
                 f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use --policy linear for none"
@@ -175,24 +194,34 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
 
     def _check_space(self) -> None:
         """Raises UserError for a space that an objective cannot have, and for any with an environment."""
-        given = [each.name for each in fields(SpaceSettings) if getattr(self, each.name) not in (None, ())]
+        given = [
+            each.name
+            for each in fields(SpaceSettings)
+            if getattr(self, each.name) not in (None, ())
+        ]
         if given and self.env_id is not None:
             flag = f"--{given[0].replace('_', '-')}"
-            raise UserError(f"{flag} belongs to --objective, got --env-id; a policy's parameters have neither bounds nor units")
+            raise UserError(
+                f"{flag} belongs to --objective, got --env-id; a policy's parameters have neither bounds nor units"
+            )
         if self.dimension is not None and self.dimension > 0:
             self.start(self.space(self.dimension))
 
     def _check_start(self) -> None:
         """Raises UserError for values that belong to --init-policy and cannot be."""
         if not 0 <= self.keep_skill <= 1:
-            raise UserError(f"--keep-skill must lie between 0 and 1, got {self.keep_skill}; 0.8 is the default")
+            raise UserError(
+                f"--keep-skill must lie between 0 and 1, got {self.keep_skill}; 0.8 is the default"
+            )
         if not (math.isfinite(self.anchor) and self.anchor >= 0 and 0 <= self.anchor_decay <= 1):
             raise UserError(
                 "--anchor must not be negative and --anchor-decay lie between 0 and 1, "
                 f"got {self.anchor} and {self.anchor_decay}; 0 and 0.95 are the defaults"
             )
         if self.anchor and self.init_policy is None:
-            raise UserError(f"--anchor belongs to --init-policy, got {self.anchor} without; drop it")
+            raise UserError(
+                f"--anchor belongs to --init-policy, got {self.anchor} without; drop it"
+            )
 
     def _check_reward(self) -> None:
         """Raises UserError for what --reward does not go with."""
@@ -204,13 +233,17 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         if self.reward is None and self.potential is None:
             return
         if self.env_id is None:
-            raise UserError("--reward and --potential belong to --env-id, got --objective; drop them")
+            raise UserError(
+                "--reward and --potential belong to --env-id, got --objective; drop them"
+            )
         if self.survival_bonus:
             raise UserError(
                 f"--survival-bonus belongs to the environment's own reward, got {self.survival_bonus} with --reward; drop it"
             )
         if self.env_backend == "vectorized":
-            raise UserError("--reward must be used with --env-backend auto, compiled or gymnasium, got vectorized; use auto")
+            raise UserError(
+                "--reward must be used with --env-backend auto, compiled or gymnasium, got vectorized; use auto"
+            )
         if self.novelty != "none" or self.episode_cap or self.stop_step:
             raise UserError(
                 "--novelty, --episode-cap and --stop-step go with the environment's own reward, got --reward; drop one of them"
@@ -236,15 +269,21 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         for name in others:
             if getattr(self, name) != getattr(TrainSettings(), name):
                 flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} does not go with --goals curriculum, got {getattr(self, name)}; drop one of them")
+                raise UserError(
+                    f"{flag} does not go with --goals curriculum, got {getattr(self, name)}; drop one of them"
+                )
         if self.env_backend == "vectorized":
-            raise UserError("--goals curriculum needs --env-backend auto, compiled or gymnasium, got vectorized; use auto")
+            raise UserError(
+                "--goals curriculum needs --env-backend auto, compiled or gymnasium, got vectorized; use auto"
+            )
 
     def _check_episodes(self) -> None:
         for name in ("member_quantile", "stop_quantile"):
             if not 0 <= getattr(self, name) <= 1:
                 flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} must lie between 0 and 1, got {getattr(self, name)}; 0.5 is the median")
+                raise UserError(
+                    f"{flag} must lie between 0 and 1, got {getattr(self, name)}; 0.5 is the median"
+                )
         for name in ("episode_cap", "stop_step"):
             _at_least(name, getattr(self, name), 1)
         if self.env_id is None:
@@ -259,7 +298,11 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
             raise UserError(
                 "--stop-step and --novelty need an episode at a time, got --env-backend vectorized; use --env-backend auto"
             )
-        if self.env_backend == "vectorized" and self.survival_bonus and self.member_statistic != "mean":
+        if (
+            self.env_backend == "vectorized"
+            and self.survival_bonus
+            and self.member_statistic != "mean"
+        ):
             raise UserError(
                 f"--survival-bonus must be used with --member-statistic mean in --env-backend vectorized, "
                 f"got {self.member_statistic}; use --env-backend auto"
@@ -269,7 +312,9 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
     def max_generations(self) -> int:
         return self.generations or (100 if self.env_id is not None else 10_000)
 
-    def reason_to_stop(self, generation: int, counters: Mapping[str, Any], value: float | None) -> str | None:
+    def reason_to_stop(
+        self, generation: int, counters: Mapping[str, Any], value: float | None
+    ) -> str | None:
         """Why a run ends here, or None: its target, or a budget, is reached.
 
         Args:
@@ -278,7 +323,11 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
             value: the newest evaluation's mean return, or the greatest fitness of an objective, if there is one.
         """
         target = self.target_return
-        if target is not None and value is not None and value >= (-target if self.minimize else target):
+        if (
+            target is not None
+            and value is not None
+            and value >= (-target if self.minimize else target)
+        ):
             return f"reached the target of {target:g}"
         if generation >= self.max_generations:
             return counted(generation, "generation")
@@ -292,7 +341,9 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
 
     def fault_rules(self) -> FaultRules:
         """What the pool does about members and workers that fail."""
-        return FaultRules(self.member_retries, self.max_failed_fraction, self.member_timeout, self.respawn)
+        return FaultRules(
+            self.member_retries, self.max_failed_fraction, self.member_timeout, self.respawn
+        )
 
     def env_arguments(self) -> dict[str, Any]:
         """The environment's keyword arguments. Raises UserError for one that is not name=value."""
@@ -336,9 +387,14 @@ class RunConfig:
         """
         usual = replace(TrainSettings(), **defaults_of(self.method))
         for name in names:
-            if getattr(self.train, name) not in (getattr(usual, name), getattr(TrainSettings(), name)):
+            if getattr(self.train, name) not in (
+                getattr(usual, name),
+                getattr(TrainSettings(), name),
+            ):
                 flag = f"--{name.replace('_', '-')}"
-                raise UserError(f"{flag} has no meaning for {by or self.method}, got {getattr(self.train, name)}; drop it")
+                raise UserError(
+                    f"{flag} has no meaning for {by or self.method}, got {getattr(self.train, name)}; drop it"
+                )
 
     def strategy(self, initial: NDArray[np.floating]) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
@@ -348,13 +404,19 @@ class RunConfig:
         return self.search.strategy(initial, self.train.seed)
 
     def to_json(self) -> dict[str, Any]:
-        train = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self.train).items()}
+        train = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(self.train).items()
+        }
         return {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
 
     @property
     def modules(self) -> tuple[str, ...]:
         """Names whose modules are imported to carry the run out."""
-        train, beside = self.train, (getattr(self.search, name, None) for name in ("expert", "generator"))
+        train, beside = (
+            self.train,
+            (getattr(self.search, name, None) for name in ("expert", "generator")),
+        )
         rules = (f"{rule}:" for rule in train.rules)
         named = (self.method, train.objective, train.behavior, *beside, *rules)
         environment = modules_of(train.env_id or "", train.env_arguments())
@@ -384,4 +446,6 @@ def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
 
 def _at_least(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
-        raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more")
+        raise UserError(
+            f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+        )

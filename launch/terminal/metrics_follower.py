@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from esengine.launch.display import Display
 from esengine.launch.runs.metrics_file import Row, parse_row
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.terminal.panel import Display
 
 
 class Follower:
@@ -32,7 +32,9 @@ class Follower:
             return  # not begun, or being replaced
         with file:
             status = os.fstat(file.fileno())
-            if status.st_ino != self._inode or status.st_size < self._offset:  # replaced by a resumed run
+            if (
+                status.st_ino != self._inode or status.st_size < self._offset
+            ):  # replaced by a resumed run
                 self._inode, self._offset = status.st_ino, 0
             file.seek(self._offset)
             for line in file:
@@ -45,7 +47,9 @@ class Follower:
                     self.show(row)
 
 
-def showing(directory: RunDirectory, display: Display, num_starts: int, after: int) -> Callable[[], None]:
+def showing(
+    directory: RunDirectory, display: Display, num_starts: int, after: int
+) -> Callable[[], None]:
     """What to call again and again, so that a display shows the start of a run after the first ``num_starts``.
 
     Args:

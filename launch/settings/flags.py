@@ -15,7 +15,13 @@ from esengine.errors import UserError
 T = TypeVar("T")
 
 
-def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, description: str | None = None) -> T:
+def parse(
+    kind: type[T],
+    argv: list[str],
+    prog: str,
+    default: T | None = None,
+    description: str | None = None,
+) -> T:
     """An instance of a dataclass from flags; ends the process with status 2 and the reason where they are no good.
 
     Args:
@@ -42,7 +48,9 @@ def parse(kind: type[T], argv: list[str], prog: str, default: T | None = None, d
     return parsed
 
 
-def parse_with_argument(kind: type[T], argv: list[str], prog: str, name: str, about: str, of: Any = Path) -> tuple[Any, T]:
+def parse_with_argument(
+    kind: type[T], argv: list[str], prog: str, name: str, about: str, of: Any = Path
+) -> tuple[Any, T]:
     """What stands before the flags, and an instance of a dataclass from the flags.
 
     Args:
@@ -76,7 +84,9 @@ def gathered(argv: list[str], lists: set[str]) -> list[str]:
                 into += [value] if value else []
                 continue
         into.append(word)
-    return [each for word in words for each in ([word, *values[word]] if word in values else [word])]
+    return [
+        each for word in words for each in ([word, *values[word]] if word in values else [word])
+    ]
 
 
 def _lists(kind: type[Any]) -> set[str]:
@@ -127,12 +137,18 @@ def _check_numbers(words: list[str], numbers: dict[str, _Number]) -> None:
         if flag not in numbers:
             continue
         number = numbers[flag]
-        behind = [value] if equals else list(takewhile(lambda word: not word.startswith("--"), words[index + 1 :]))
+        behind = (
+            [value]
+            if equals
+            else list(takewhile(lambda word: not word.startswith("--"), words[index + 1 :]))
+        )
         for text in behind if number.several else behind[:1]:
             if not (_is_number(text, number.kind) or (number.optional and text == "None")):
                 rule = "a whole number" if number.kind is int else "a number"
                 whole = number.kind is int and _is_number(text, float) and float(text).is_integer()
-                way_out = f"use {float(text):.0f}" if whole else f"for example {flag} {number.example}"
+                way_out = (
+                    f"use {float(text):.0f}" if whole else f"for example {flag} {number.example}"
+                )
                 raise UserError(f"{flag} must be {rule}, got {text!r}; {way_out}")
 
 

@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
-from esengine.algorithms.inverse_rl.settings import AIRLSettings, GAILSettings, InverseRLSettings, RewardLearningSettings
+from esengine.algorithms.inverse_rl.settings import (
+    AIRLSettings,
+    GAILSettings,
+    InverseRLSettings,
+    RewardLearningSettings,
+)
 from esengine.algorithms.policy_gradient.ppo import PPOSettings
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
-from esengine.launch import policy_gradient
-from esengine.launch.build import build_problem, initial_row
-from esengine.launch.config import RunConfig
-from esengine.launch.imitation import RecordingTraining, load_given, with_environment
-from esengine.launch.methods import METHODS, loop_of, settings_of
-from esengine.launch.recorded_settings import settings_from
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.training import Callback, RunResult
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.methods import METHODS, loop_of, settings_of
+from esengine.launch.settings.settings_values import settings_from
+from esengine.launch.training import policy_gradient
+from esengine.launch.training.imitation import RecordingTraining, load_given, with_environment
+from esengine.launch.training.loop import Callback, RunResult
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import table_log2
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
@@ -102,9 +107,13 @@ def generator_config(config: RunConfig) -> RunConfig:
     assert isinstance(search, RewardLearningSettings)
     known = [name for name in METHODS if name == "ppo" or loop_of(name) is None]
     if search.generator not in known and ":" not in search.generator:
-        raise UserError(f"--generator must be one of {listed(known)}, or module:Class, got {search.generator!r}")
+        raise UserError(
+            f"--generator must be one of {listed(known)}, or module:Class, got {search.generator!r}"
+        )
     values = named_values("--generator-arg", search.generator_arg, "population_size=128")
-    return RunConfig(search.generator, config.train, settings_from(settings_of(search.generator), values))
+    return RunConfig(
+        search.generator, config.train, settings_from(settings_of(search.generator), values)
+    )
 
 
 def make_generator(config: RunConfig, problem: SamplingProblem) -> Generator:
@@ -123,7 +132,9 @@ def noise_log2(config: RunConfig, problem: SamplingProblem) -> int | None:
     initial = initial_row(config.train, problem)
     if isinstance(config.search, PPOSettings):
         return None
-    return table_log2(config.train.noise_table_size, problem.dimension, config.strategy(initial).population_size)
+    return table_log2(
+        config.train.noise_table_size, problem.dimension, config.strategy(initial).population_size
+    )
 
 
 def sampling_problem(config: RunConfig) -> SamplingProblem:
@@ -149,7 +160,9 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     source = replace(source, environment_weight=config.train.environment_weight)
     problem = SamplingProblem(**parts, source=source, horizon=horizon, sampling=search.sampling)
     if config.train.init_policy is None and config.train.normalize_observations:
-        problem.adopt_scaling(*load_given(config).statistics().scale())  # an expert knows which differences matter
+        problem.adopt_scaling(
+            *load_given(config).statistics().scale()
+        )  # an expert knows which differences matter
     return problem
 
 
@@ -159,6 +172,8 @@ def method_of(config: RunConfig, problem: SamplingProblem) -> Any:
     from esengine.algorithms.inverse_rl.gail import GAIL
     from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
 
-    kind = {GAILSettings: GAIL, AIRLSettings: AIRL, InverseRLSettings: GuidedCost}[type(config.search)]
+    kind = {GAILSettings: GAIL, AIRLSettings: AIRL, InverseRLSettings: GuidedCost}[
+        type(config.search)
+    ]
     generator = make_generator(generator_config(config), problem)
     return kind(config.search, problem, generator, load_given(config), config.train.seed)

@@ -15,7 +15,7 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
 from esengine.errors import UserError
 from esengine.goals.problem import GoalProblem
-from esengine.launch.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
@@ -68,7 +68,9 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
                 f"got {train.env_id}; use --env-backend auto"
             )
         if train.rules and train.env_backend not in ("auto", "gymnasium"):
-            raise UserError(f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python")
+            raise UserError(
+                f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python"
+            )
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
         horizon = horizon_of(env, train.max_episode_steps)
@@ -85,7 +87,9 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
                 f"got {train.init_policy} with {policy.observation_dim} observations and a {policy.action.kind} action"
             )
     else:
-        policy = PolicySpec(observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions)
+        policy = PolicySpec(
+            observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions
+        )
     settings: dict[str, Any] = dict(
         environment=environment,
         observations=observations,
@@ -105,7 +109,9 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         behavior=behavior,
     )
     if train.goals == "curriculum":
-        return GoalProblem(**settings, expert=Wanderer(train.wandering, action), num_goals=train.goal_archive)
+        return GoalProblem(
+            **settings, expert=Wanderer(train.wandering, action), num_goals=train.goal_archive
+        )
     if train.reward is None and train.potential is None:
         return EnvironmentProblem(**settings)
     if horizon is None:
@@ -122,14 +128,18 @@ def _default_episodes(train: TrainSettings, env: Any) -> int:
     return 4 if is_classic(env) else 1
 
 
-def _source(train: TrainSettings, observations: ObservationSpec, action: ActionSpec) -> RewardSource:
+def _source(
+    train: TrainSettings, observations: ObservationSpec, action: ActionSpec
+) -> RewardSource:
     """What ``--reward``, ``--environment-weight`` and ``--potential`` make together. Raises UserError."""
     learned, potential = (
         None if path is None else fitting_reward(train, flag, path, observations, action)
         for flag, path in (("--reward", train.reward), ("--potential", train.potential))
     )
     if potential is not None and not potential.spec.state_only:
-        raise UserError(f"--potential must be a reward of the state alone, got {train.potential}; learn one by airl")
+        raise UserError(
+            f"--potential must be a reward of the state alone, got {train.potential}; learn one by airl"
+        )
     weight = train.environment_weight if learned is not None else 1.0
     return RewardSource(learned, weight, potential, train.potential_discount)
 
@@ -155,9 +165,13 @@ def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> 
         return Behavior.of_observation(observations.dim, train.behavior_indices)
     function = named_callable("--behavior", train.behavior, "mypackage.walker:final_position")
     if train.env_backend == "compiled" and not is_mujoco(env):
-        raise UserError("--behavior needs an environment that is stepped, got --env-backend compiled; use --env-backend auto")
+        raise UserError(
+            "--behavior needs an environment that is stepped, got --env-backend compiled; use --env-backend auto"
+        )
     observation, _ = env.reset(seed=train.seed)
-    return Behavior.of_function(function, env, observations.flat(env.observation_space, observation))
+    return Behavior.of_function(
+        function, env, observations.flat(env.observation_space, observation)
+    )
 
 
 def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
@@ -167,7 +181,9 @@ def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
             "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box, "
             f"got {train.env_id}; use --env-backend auto"
         )
-    if train.episode_seeds == "generation" or (train.episode_seeds == "pair" and config.search.antithetic):
+    if train.episode_seeds == "generation" or (
+        train.episode_seeds == "pair" and config.search.antithetic
+    ):
         allowed = "member" if config.search.antithetic else "pair or member"
         raise UserError(
             f"--episode-seeds must be {allowed} with --env-backend vectorized and {config.method}, got {train.episode_seeds}; "

@@ -43,7 +43,9 @@ def mean_return(returns: NDArray[np.float64]) -> float | None:
 def limit_columns(limits: EpisodeLimits, records: NDArray[Any]) -> Row:
     """Where episodes were cut, and how many members were stopped, where there are such limits."""
     row: Row = {} if limits.cap is None else {"episode_cap": limits.cap}
-    return row | ({"stopped_members": int(np.sum(records["status"] == STOPPED))} if limits.gate_step else {})
+    return row | (
+        {"stopped_members": int(np.sum(records["status"] == STOPPED))} if limits.gate_step else {}
+    )
 
 
 def machine_columns(evaluations: Evaluations, world: World) -> Row:

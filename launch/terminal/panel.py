@@ -15,9 +15,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from esengine.launch.config import RunConfig
-from esengine.launch.progress import Progress
 from esengine.launch.runs.metrics_file import Row
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.terminal.progress import Progress
 from esengine.ranks.signals import StopRequest
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
@@ -35,7 +35,13 @@ class Display:
         stop: tells of signals.
     """
 
-    def __init__(self, config: RunConfig, path: Path, console: Console | None = None, stop: StopRequest | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        path: Path,
+        console: Console | None = None,
+        stop: StopRequest | None = None,
+    ) -> None:
         self.config, self.path, self.quiet = config, path, config.train.quiet
         self.progress = Progress(config)
         self.console = console or Console(highlight=False)
@@ -108,14 +114,27 @@ class Display:
             body.add_row("generation", self._awaited)
         else:
             body.add_row("generation", self._bar(row))
-            body.add_row("return" if self.config.train.objective is None else "value", "   ".join(self._returns()))
+            body.add_row(
+                "return" if self.config.train.objective is None else "value",
+                "   ".join(self._returns()),
+            )
             body.add_row("", Text(sparkline(progress.history), style="cyan"))
-            amount = f"{row['env_steps']:,} steps" if row.get("env_steps") else f"{row.get('evaluations', 0):,} evaluations"
+            amount = (
+                f"{row['env_steps']:,} steps"
+                if row.get("env_steps")
+                else f"{row.get('evaluations', 0):,} evaluations"
+            )
             body.add_row("speed", "   ".join([*self._rates(), amount]))
             body.add_row("search", "   ".join(self._search(row)))
             body.add_row("failed", self._failed(row))
         body.add_row("checkpoint", self._checkpoint())
-        return Panel(body, title=self._what(), subtitle=escape(str(self.path)), title_align="left", subtitle_align="right")
+        return Panel(
+            body,
+            title=self._what(),
+            subtitle=escape(str(self.path)),
+            title_align="left",
+            subtitle_align="right",
+        )
 
     def _what(self) -> str:
         train = self.config.train
@@ -134,7 +153,9 @@ class Display:
             at_most = "at most " if self.config.train.target_return is not None else ""
             times += f", left {at_most}{duration(max(0.0, left_s - since_s))}"
         bar = ProgressBar(total=1.0, completed=self.progress.share())
-        line.add_row(f"[bold]{row['generation']}[/bold]/{self.config.train.max_generations}", bar, times)
+        line.add_row(
+            f"[bold]{row['generation']}[/bold]/{self.config.train.max_generations}", bar, times
+        )
         return line
 
     def _returns(self) -> list[str]:
@@ -142,14 +163,24 @@ class Display:
         if self.config.train.minimize:
             best = None if self.progress.best is None else -self.progress.best
             mean = row.get("fitness_mean")
-            return [f"mean cost {_short(None if mean is None else -mean)}", f"best cost {_short(best)}"]
+            return [
+                f"mean cost {_short(None if mean is None else -mean)}",
+                f"best cost {_short(best)}",
+            ]
         if "loss" in row:
             losses = [name for name in ("loss", "loss_held_out", "labels") if name in row]
             figures = [f"{name.replace('_', ' ')} {_short(row[name])}" for name in losses]
         else:
-            figures = [f"mean {_short(row.get('fitness_mean'))}", f"best {_short(row.get('fitness_max'))}"]
+            figures = [
+                f"mean {_short(row.get('fitness_mean'))}",
+                f"best {_short(row.get('fitness_max'))}",
+            ]
         if evaluated is not None:
-            age = "" if evaluated.generation == row.get("generation") else f" (generation {evaluated.generation})"
+            age = (
+                ""
+                if evaluated.generation == row.get("generation")
+                else f" (generation {evaluated.generation})"
+            )
             figures.append(f"[bold]evaluated {_short(evaluated.mean_return)}[/bold]{age}")
         return figures
 
@@ -163,7 +194,11 @@ class Display:
         return figures
 
     def _search(self, row: Row) -> list[str]:
-        figures = [f"{name.replace('_', ' ')} {_short(row[name])}" for name in ("sigma", "axis_ratio") if name in row]
+        figures = [
+            f"{name.replace('_', ' ')} {_short(row[name])}"
+            for name in ("sigma", "axis_ratio")
+            if name in row
+        ]
         if "population_size" in row:
             figures.append(f"population {row['population_size']:,}")
         ranks = row.get("machine", {}).get("ranks")
@@ -184,7 +219,9 @@ class Display:
         generation = self.progress.row["generation"] if self.progress.row is not None else 0
         if seconds is None or following <= generation:
             return f"after generation {following}"
-        return f"after generation {following}, in about {duration((following - generation) * seconds)}"
+        return (
+            f"after generation {following}, in about {duration((following - generation) * seconds)}"
+        )
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from esengine.launch.config import RunConfig
+from esengine.launch.settings.config import RunConfig
 
 _OF_THE_START = {"run_dir", "ranks", "quiet", "trust_modules"}  # these change no result
 
@@ -36,4 +36,7 @@ def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
     values = value if isinstance(value, tuple | list) else ("None" if value is None else value,)
-    return [f"--{flag}", *(str(item) if not isinstance(item, Path) else item.as_posix() for item in values)]
+    return [
+        f"--{flag}",
+        *(str(item) if not isinstance(item, Path) else item.as_posix() for item in values),
+    ]

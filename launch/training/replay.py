@@ -8,11 +8,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from esengine.errors import UserError, WorkerError
-from esengine.launch.build import build_problem, initial_row
-from esengine.launch.config import RunConfig
-from esengine.launch.methods import loop_of
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.training import loop_class
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.methods import loop_of
+from esengine.launch.training.loop import loop_class
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import table_log2
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
@@ -41,10 +41,14 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
     if not trusted:
         check_trusted(path, *config.modules)
     if loop_of(config.method) is not None:
-        raise UserError(f"replay must be of a run with members, got {path} of {config.method}; its rows tell of its rounds")
+        raise UserError(
+            f"replay must be of a run with members, got {path} of {config.method}; its rows tell of its rounds"
+        )
     last = max([row["generation"] for row in directory.metrics.rows()], default=0)
     if not 1 <= generation <= last + 1:
-        raise UserError(f"--generation must lie between 1 and {last + 1}, where {path} stands, got {generation}")
+        raise UserError(
+            f"--generation must lie between 1 and {last + 1}, where {path} stands, got {generation}"
+        )
     with _Again(config, stop) as again:
         again.go_to(_nearest(directory, generation - 1), generation - 1)
         return again.evaluate(member)
@@ -67,10 +71,14 @@ class _Again:
     def __init__(self, config: RunConfig, stop: StopRequest) -> None:
         self.problem = build_problem(config)
         strategy = config.strategy(initial_row(config.train, self.problem))
-        log2 = table_log2(config.train.noise_table_size, self.problem.dimension, strategy.population_size)
+        log2 = table_log2(
+            config.train.noise_table_size, self.problem.dimension, strategy.population_size
+        )
         world = World()
         if world.size > 1:
-            raise UserError(f"esengine replay works in one process, got {world.size} ranks; start it without mpirun")
+            raise UserError(
+                f"esengine replay works in one process, got {world.size} ranks; start it without mpirun"
+            )
         self.desk = open_desk(world, self.problem, config.train.seed, log2)
         self.pool = Pool(world, self.desk, stop, FaultRules(config.train.member_retries, 1.0))
         self.training = loop_class(config)(self.pool, config, None, strategy, ())
@@ -88,7 +96,10 @@ class _Again:
         self.training.begin()
         behind = generation - self.training.strategy.generation
         if behind:
-            print(f"repeating {behind} generations from generation {self.training.strategy.generation}", flush=True)
+            print(
+                f"repeating {behind} generations from generation {self.training.strategy.generation}",
+                flush=True,
+            )
         while self.training.strategy.generation < generation:
             self.training.advance()
 
@@ -97,7 +108,9 @@ class _Again:
         self.training.prepare()
         candidates = self.training.strategy.ask()
         if not 0 <= member < candidates.population_size:
-            raise UserError(f"--member must lie between 0 and {candidates.population_size - 1}, got {member}")
+            raise UserError(
+                f"--member must lie between 0 and {candidates.population_size - 1}, got {member}"
+            )
         try:
             record = self.pool.evaluate_member(candidates, member)
         except MembersFailed as failed:
@@ -107,5 +120,7 @@ class _Again:
         if record["status"] == FAILED:
             print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
             return 1
-        print(f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, {record['steps']} steps")
+        print(
+            f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, {record['steps']} steps"
+        )
         return 0

@@ -11,10 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.imitation.behavior_cloning import BehaviorCloning, BehaviorCloningSettings, Learner, LearnerSettings
+from esengine.algorithms.imitation.behavior_cloning import (
+    BehaviorCloning,
+    BehaviorCloningSettings,
+    Learner,
+    LearnerSettings,
+)
 from esengine.algorithms.imitation.dagger import DAgger, DAggerSettings
 from esengine.algorithms.imitation.dart import DART, DARTSettings
-from esengine.algorithms.imitation.guided_policy_search import GuidedPolicySearch, GuidedPolicySearchSettings
+from esengine.algorithms.imitation.guided_policy_search import (
+    GuidedPolicySearch,
+    GuidedPolicySearchSettings,
+)
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
@@ -25,11 +33,11 @@ from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import Interrupted, UserError
-from esengine.launch.build import build_problem
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.planners import check_planner, load_planner
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.training import Callback, RunResult, Training
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.planners import check_planner, load_planner
+from esengine.launch.training.loop import Callback, RunResult, Training
+from esengine.launch.training.problem_from_settings import build_problem
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
@@ -78,7 +86,9 @@ def run(
             serve(world, desk, stop)
             return None
         with Pool(world, desk, stop) as pool:
-            return RecordingTraining(pool, config, directory, method_of(config, problem), callbacks, stop).run()
+            return RecordingTraining(
+                pool, config, directory, method_of(config, problem), callbacks, stop
+            ).run()
 
 
 class RecordingTraining(Training):
@@ -103,7 +113,10 @@ class RecordingTraining(Training):
         steps, episodes = self.strategy.step(self.pool, self._finished)
         self._finished = {}
         parts = getattr(self.strategy, "seconds", {})  # all else is learning
-        for part, seconds in {"update": time.monotonic() - began - sum(parts.values()), **parts}.items():
+        for part, seconds in {
+            "update": time.monotonic() - began - sum(parts.values()),
+            **parts,
+        }.items():
             self._watch.add(part, seconds)
         self.counters["env_steps"] += steps
         self.counters["evaluations"] += episodes
@@ -133,7 +146,9 @@ def complete(config: RunConfig) -> RunConfig:
     if search.demonstrations:
         return with_environment(config)
     if config.train.env_id is None:
-        raise UserError(f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id Pendulum-v1")
+        raise UserError(
+            f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id Pendulum-v1"
+        )
     return config
 
 
@@ -153,8 +168,12 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
         raise UserError(f"{method} needs one of --expert and --planner, got both; drop one")
     if search.expert is None and search.planner is None and not rules:
         raise UserError(f"{method} needs --expert, --planner or --rules, got none; name who labels")
-    if isinstance(search, PLATOSettings | GuidedPolicySearchSettings) and (search.planner is None or rules):
-        raise UserError(f"{method} needs --planner and no --rules, since its teacher plans near the learner; name a planner")
+    if isinstance(search, PLATOSettings | GuidedPolicySearchSettings) and (
+        search.planner is None or rules
+    ):
+        raise UserError(
+            f"{method} needs --planner and no --rules, since its teacher plans near the learner; name a planner"
+        )
     check_planner(search.planner, search.planner_arg)
 
 
@@ -185,7 +204,9 @@ def recording_problem(config: RunConfig) -> RecordingProblem:
     assert isinstance(plain, EnvironmentProblem)
     search = config.search
     assert isinstance(search, LearnerSettings)
-    parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem) if field.init}
+    parts = {
+        field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem) if field.init
+    }
     parts["shield"] = Rules(())  # here rules label, and the policy has to do without them
     if config.train.init_policy is None and search.loss == "mixture":
         parts["policy"] = replace(plain.policy, components=search.components)
@@ -208,7 +229,9 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
     assert demonstrations is not None
     rules = load_rules(train.rules)
     if rules:
-        ruled = tuple(corrected(one, rules, problem.policy.action) for one in demonstrations.trajectories)
+        ruled = tuple(
+            corrected(one, rules, problem.policy.action) for one in demonstrations.trajectories
+        )
         demonstrations = replace(demonstrations, trajectories=ruled)
     if initial is None and problem.normalize_observations:
         problem.adopt_scaling(*demonstrations.statistics().scale())
@@ -229,7 +252,9 @@ def load_given(config: RunConfig) -> Demonstrations:
     """The demonstrations that the method is given, those that it is to use. Raises UserError."""
     search: Any = config.search
     train = config.train
-    expected = None if train.env_id is None else EnvironmentSpec(train.env_id, train.env_arguments())
+    expected = (
+        None if train.env_id is None else EnvironmentSpec(train.env_id, train.env_arguments())
+    )
     demonstrations = load_demonstrations(search.demonstrations, train.trust_modules, expected)
     if search.trajectories is None:
         return demonstrations
@@ -250,7 +275,10 @@ def _expert(config: RunConfig) -> Expert | None:
     elif search.planner is not None:
         assert config.train.env_id is not None
         environment = EnvironmentSpec(config.train.env_id, config.train.env_arguments())
-        dynamics, planner = make_dynamics(environment), load_planner(search.planner, search.planner_arg)
+        dynamics, planner = (
+            make_dynamics(environment),
+            load_planner(search.planner, search.planner_arg),
+        )
         if isinstance(search, GuidedPolicySearchSettings):
             expert = _guide(config, search, environment, dynamics, planner)
         else:
@@ -260,7 +288,11 @@ def _expert(config: RunConfig) -> Expert | None:
 
 
 def _guide(
-    config: RunConfig, search: GuidedPolicySearchSettings, environment: EnvironmentSpec, dynamics: Dynamics, planner: Planner
+    config: RunConfig,
+    search: GuidedPolicySearchSettings,
+    environment: EnvironmentSpec,
+    dynamics: Dynamics,
+    planner: Planner,
 ) -> GuidedExpert:
     """The teacher of guided policy search. Raises UserError where there are no local controllers."""
     env = environment.make()

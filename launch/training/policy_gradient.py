@@ -9,11 +9,11 @@ from typing import TypeVar
 from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
 from esengine.demonstrations.recording import RecordingProblem
 from esengine.errors import UserError
-from esengine.launch.build import build_problem, initial_row
-from esengine.launch.config import RunConfig
-from esengine.launch.imitation import RecordingTraining
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.training import Callback, RunResult
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.training.imitation import RecordingTraining
+from esengine.launch.training.loop import Callback, RunResult
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
 from esengine.pool.worker import serve
@@ -59,14 +59,18 @@ def run(
             serve(world, desk, stop)
             return None
         with Pool(world, desk, stop) as pool:
-            return RecordingTraining(pool, config, directory, make_ppo(PPO, config, problem), callbacks, stop).run()
+            return RecordingTraining(
+                pool, config, directory, make_ppo(PPO, config, problem), callbacks, stop
+            ).run()
 
 
 def complete(config: RunConfig) -> RunConfig:
     """The settings as they are. Raises UserError for some that have no meaning here."""
     config.refuse((*MEANINGLESS, "sampled_actions"))
     if config.train.env_id is None:
-        raise UserError(f"{config.method} needs --env-id, got none; for example --env-id CartPole-v1")
+        raise UserError(
+            f"{config.method} needs --env-id, got none; for example --env-id CartPole-v1"
+        )
     return config
 
 
@@ -84,14 +88,20 @@ def _problem(config: RunConfig) -> RecordingProblem:
     check_policy(problem)
     if isinstance(problem, RecordingProblem):
         return problem
-    parts = {field.name: getattr(problem, field.name) for field in fields(EnvironmentProblem) if field.init}
+    parts = {
+        field.name: getattr(problem, field.name)
+        for field in fields(EnvironmentProblem)
+        if field.init
+    }
     return RecordingProblem(**parts)
 
 
 def check_policy(problem: EnvironmentProblem) -> None:
     """Raises UserError for a policy that has no gradient here."""
     if problem.policy.components:
-        raise UserError("ppo needs a policy with one mean for each action, got a mixture; clone with another --loss")
+        raise UserError(
+            "ppo needs a policy with one mean for each action, got a mixture; clone with another --loss"
+        )
 
 
 def make_ppo(kind: type[P], config: RunConfig, problem: RecordingProblem) -> P:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from esengine.algorithms.novelty import Novelty
 from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.errors import UserError
-from esengine.launch.build import AnyProblem
-from esengine.launch.jump_start import JumpStart
 from esengine.launch.runs.metrics_file import is_row
+from esengine.launch.training.initial_policy import JumpStart
+from esengine.launch.training.problem_from_settings import AnyProblem
 from esengine.problems import MEMBER, EnvironmentProblem, ObjectiveProblem
 from esengine.storage.checkpoint import Checkpoint
 
@@ -42,28 +42,50 @@ def restore(
     Raises:
         UserError: the checkpoint is whole, but not of a run with these settings.
     """
-    groups: dict[str, Arrays] = {"strategy": {}, "problem": {}, "best": {}, "jump": {}, "novelty": {}, "goals": {}}
+    groups: dict[str, Arrays] = {
+        "strategy": {},
+        "problem": {},
+        "best": {},
+        "jump": {},
+        "novelty": {},
+        "goals": {},
+    }
     try:
         for name, array in checkpoint.arrays.items():
             group, _, key = name.partition("/")
             groups[group][key] = array
         _check_counters(checkpoint.counters)
-        if hasattr(strategy, "population_size"):  # the chunks of methods that are no strategies are recorded episodes
+        if hasattr(
+            strategy, "population_size"
+        ):  # the chunks of methods that are no strategies are recorded episodes
             _check_finished(checkpoint.finished, strategy.population_size, problem)
         if jump is not None:
             _restore_part("jump", jump.state(), groups["jump"], jump.restore, problem.dimension)
             strategy = jump.strategy()
         varying = getattr(strategy, "varying_state", ())
-        _restore_part("strategy", strategy.state(), groups["strategy"], strategy.restore, problem.dimension, varying)
+        _restore_part(
+            "strategy",
+            strategy.state(),
+            groups["strategy"],
+            strategy.restore,
+            problem.dimension,
+            varying,
+        )
         if strategy.generation != checkpoint.generation:
             raise ValueError(f"its strategy is at generation {strategy.generation}")
         if novelty is not None:
-            _restore_part("novelty", novelty.state(), groups["novelty"], novelty.restore, problem.dimension)
+            _restore_part(
+                "novelty", novelty.state(), groups["novelty"], novelty.restore, problem.dimension
+            )
         if isinstance(problem, EnvironmentProblem):
-            _restore_part("problem", problem.state(), groups["problem"], problem.restore, problem.dimension)
+            _restore_part(
+                "problem", problem.state(), groups["problem"], problem.restore, problem.dimension
+            )
         point, size = groups["best"].get("point"), num_variables(problem)
         if point is not None and (point.shape != (size,) or point.dtype != np.float64):
-            raise ValueError(f"best/point must be float64 of shape ({size},), got {point.dtype} of {point.shape}")
+            raise ValueError(
+                f"best/point must be float64 of shape ({size},), got {point.dtype} of {point.shape}"
+            )
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise UserError(
             f"checkpoint {checkpoint.name} must fit the run's config.json, but: {error}; restore both from one copy"
@@ -89,13 +111,17 @@ def _restore_part(
 
     Arrays whose names begin as one of ``varying`` may be there or not.
     """
-    required, got = ({name for name in arrays if not name.startswith(varying)} for arrays in (fresh, found))
+    required, got = (
+        {name for name in arrays if not name.startswith(varying)} for arrays in (fresh, found)
+    )
     if required != got:
         raise ValueError(f"the {part} must have {sorted(required)}, got {sorted(got)}")
     for name, array in found.items():
         like = fresh.get(name)
         if like is not None and not _is_like(array, like, part == "problem", dimension):
-            raise ValueError(f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of {array.shape}")
+            raise ValueError(
+                f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of {array.shape}"
+            )
     take(found)
 
 
@@ -103,7 +129,10 @@ def _is_like(array: NDArray[Any], like: NDArray[Any], fixed: bool, dimension: in
     """Whether an array can stand for another; axes that are not of parameters grow with a run."""
     if array.dtype != like.dtype or array.ndim != like.ndim:
         return False
-    return all(size == own or not (fixed or (own == dimension > 1)) for size, own in zip(array.shape, like.shape, strict=True))
+    return all(
+        size == own or not (fixed or (own == dimension > 1))
+        for size, own in zip(array.shape, like.shape, strict=True)
+    )
 
 
 def _check_counters(counters: Mapping[str, Any]) -> None:
@@ -115,11 +144,17 @@ def _check_counters(counters: Mapping[str, Any]) -> None:
         optional = name in ("best_fitness", "last_eval") and value is None
         if name == "row" and not is_row(value):
             raise ValueError("the unwritten row is none")
-        if name != "row" and not optional and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if (
+            name != "row"
+            and not optional
+            and (isinstance(value, bool) or not isinstance(value, int | float))
+        ):
             raise ValueError(f"the counter {name} must be a number, got {value!r:.40}")
 
 
-def _check_finished(finished: Mapping[int, bytes], population_size: int, problem: AnyProblem) -> None:
+def _check_finished(
+    finished: Mapping[int, bytes], population_size: int, problem: AnyProblem
+) -> None:
     """Raises ValueError for results of chunks that the population does not have, or of another length."""
     together = problem.members_together(population_size)
     bounds = chunks(population_size, evaluation_chunk_size(population_size, together))
@@ -129,4 +164,6 @@ def _check_finished(finished: Mapping[int, bytes], population_size: int, problem
         start, stop = bounds[unit]
         expected = (stop - start) * MEMBER.itemsize + problem.num_statistics * 8
         if len(result) != expected:
-            raise ValueError(f"the finished chunk {unit} must have {expected} bytes, got {len(result)}")
+            raise ValueError(
+                f"the finished chunk {unit} must have {expected} bytes, got {len(result)}"
+            )

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from esengine.launch.config import RunConfig
-from esengine.launch.display import Display
 from esengine.launch.mpirun.local_ranks import launched_by_us, path_of_modules
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory, newest_generation
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.terminal.panel import Display
 from esengine.ranks.signals import StopRequest
 
 _RANK_VARIABLE = "OMPI_COMM_WORLD_RANK"
@@ -59,8 +59,14 @@ def shown(directory: RunDirectory, config: RunConfig, stop: StopRequest) -> Iter
             yield elsewhere
         return
     errors = None if mpirun is None else open_terminal(mpirun, output=2)
-    console = Console(highlight=False, force_terminal=False if _RANK_VARIABLE in os.environ else None)
-    narrated = nullcontext() if mpirun is None or errors is None else _narrated(directory, mpirun, errors, draws=False)
+    console = Console(
+        highlight=False, force_terminal=False if _RANK_VARIABLE in os.environ else None
+    )
+    narrated = (
+        nullcontext()
+        if mpirun is None or errors is None
+        else _narrated(directory, mpirun, errors, draws=False)
+    )
     with narrated, Display(config, directory.path, console, stop) as display:
 
         def compiling() -> None:
@@ -117,9 +123,12 @@ def _status_of(process: int) -> list[str]:
 def _narrated(directory: RunDirectory, mpirun: int, terminal: int, draws: bool) -> Iterator[None]:
     """Have a narrator tell of the run on ``terminal`` until this process, and a copy that saves its state, are gone."""
     num_starts, after = len(directory.starts()) - 1, newest_generation(directory)
-    arguments = [str(directory.path), *(str(int(number)) for number in (num_starts, after, mpirun, draws))]
+    arguments = [
+        str(directory.path),
+        *(str(int(number)) for number in (num_starts, after, mpirun, draws)),
+    ]
     narrator = subprocess.Popen(
-        [sys.executable, "-P", "-m", "esengine.launch.narrator", *arguments],
+        [sys.executable, "-P", "-m", "esengine.launch.terminal.panel_outside_mpirun", *arguments],
         stdin=subprocess.PIPE,  # ends with this process
         stdout=terminal,
         stderr=terminal,
@@ -129,7 +138,9 @@ def _narrated(directory: RunDirectory, mpirun: int, terminal: int, draws: bool) 
     os.close(terminal)
     assert narrator.stdin is not None
     os.set_blocking(narrator.stdin.fileno(), False)
-    signal.set_wakeup_fd(narrator.stdin.fileno(), warn_on_full_buffer=False)  # it hears of signals at once, whatever we do
+    signal.set_wakeup_fd(
+        narrator.stdin.fileno(), warn_on_full_buffer=False
+    )  # it hears of signals at once, whatever we do
     try:
         yield
     finally:

@@ -13,18 +13,29 @@ from numpy.typing import NDArray
 from esengine.algorithms.novelty import Novelty
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.launch.build import AnyProblem, build_problem, initial_row, trained_policy
-from esengine.launch.config import RunConfig, TrainSettings
-from esengine.launch.jump_start import JumpStart
-from esengine.launch.methods import loop_of
-from esengine.launch.restoring import restore
-from esengine.launch.rows import episode_returns, fitness_columns, limit_columns, machine_columns, mean_return
 from esengine.launch.runs.failure_log import FailureLog
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Saver, Snapshot, copied
-from esengine.launch.stopwatch import Stopwatch
-from esengine.launch.time_limit import TimeLimit
+from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.methods import loop_of
+from esengine.launch.training.initial_policy import JumpStart
+from esengine.launch.training.metric_columns import (
+    episode_returns,
+    fitness_columns,
+    limit_columns,
+    machine_columns,
+    mean_return,
+)
+from esengine.launch.training.problem_from_settings import (
+    AnyProblem,
+    build_problem,
+    initial_row,
+    trained_policy,
+)
+from esengine.launch.training.restoring import restore
+from esengine.launch.training.stopwatch import Stopwatch
+from esengine.launch.training.time_limit import TimeLimit
 from esengine.noise.table import table_log2
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_desk
@@ -114,7 +125,7 @@ def loop_class(config: RunConfig) -> type[Training]:
     """The loop that carries the settings out."""
     if config.train.goals == "own":
         return Training
-    from esengine.launch.goals import GoalTraining
+    from esengine.launch.training.goal_curriculum import GoalTraining
 
     return GoalTraining
 
@@ -133,7 +144,10 @@ class Training:
         self.pool, self.config, self.train = pool, config, config.train
         self.problem: AnyProblem = pool.desk.problem  # type: ignore[assignment]
         self.directory, self.strategy, self.callbacks = directory, strategy, callbacks
-        self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {"elapsed_s": 0.0, "best_fitness": None}
+        self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {
+            "elapsed_s": 0.0,
+            "best_fitness": None,
+        }
         self.best_point: NDArray[np.float64] | None = None
         self.novelty = _novelty(config.train, self.problem)
         self.row: Row | None = None  # of a generation that is told but not yet written
@@ -178,7 +192,9 @@ class Training:
                     if reason is not None:
                         break
                     if not self._time_limit.leaves(self._longest_s):
-                        raise Interrupted("the job's time limit, before a generation that would not fit")
+                        raise Interrupted(
+                            "the job's time limit, before a generation that would not fit"
+                        )
                     began = time.monotonic()
                     self.advance()
                     self._longest_s = max(self._longest_s, time.monotonic() - began)
@@ -233,7 +249,9 @@ class Training:
 
     def _parameters(self) -> NDArray[np.floating]:
         """The parameters to use: the strategy's or, after a start from a policy, the best that were evaluated."""
-        parameters: NDArray[np.floating] = self.strategy.parameters() if self._jump is None else self._jump.best
+        parameters: NDArray[np.floating] = (
+            self.strategy.parameters() if self._jump is None else self._jump.best
+        )
         if isinstance(self.problem, ObjectiveProblem):
             parameters = self.problem.points(parameters[None])[0]
         return parameters
@@ -249,8 +267,14 @@ class Training:
             candidates = self.strategy.ask()
         evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
         if not np.isfinite(evaluations.fitness).any():
-            raise WorkerError(f"every member of generation {candidates.generation} failed: no fitness was finite")
-        population, fitness, traits = self.pool.population(), evaluations.fitness, self._traits(evaluations)
+            raise WorkerError(
+                f"every member of generation {candidates.generation} failed: no fitness was finite"
+            )
+        population, fitness, traits = (
+            self.pool.population(),
+            evaluations.fitness,
+            self._traits(evaluations),
+        )
         if self.novelty is not None and own is not None:
             fitness = self.novelty.fitness(fitness, traits[:, 1:], own.behavior)
         with self._watch.part("update"):
@@ -280,11 +304,17 @@ class Training:
         """An episode of the policy that the generation starts from, for the archive of novelty."""
         if self.novelty is None:
             return None
-        parameters: NDArray[np.floating] = np.asarray(self.strategy.parameters(), self.problem.dtype)
-        episode = PolicyEpisodes(self.train.seed, self.strategy.generation + 1, 1, parameters, "archive")
+        parameters: NDArray[np.floating] = np.asarray(
+            self.strategy.parameters(), self.problem.dtype
+        )
+        episode = PolicyEpisodes(
+            self.train.seed, self.strategy.generation + 1, 1, parameters, "archive"
+        )
         evaluations = self.pool.evaluate(episode)
         record = evaluations.records[0]
-        return _OwnEpisode(self._traits(evaluations)[0, 1:], float(evaluations.fitness[0]), int(record["steps"]))
+        return _OwnEpisode(
+            self._traits(evaluations)[0, 1:], float(evaluations.fitness[0]), int(record["steps"])
+        )
 
     def _keep_best(self, evaluations: Evaluations, population: Any) -> None:
         fitness = evaluations.fitness
@@ -293,10 +323,15 @@ class Training:
         if np.isfinite(fitness[member]) and (best is None or fitness[member] > best):
             self.counters["best_fitness"] = float(fitness[member])
             if isinstance(self.problem, ObjectiveProblem):
-                self.best_point = self.problem.points(population.row(member)[None])[0].astype(np.float64)
+                self.best_point = self.problem.points(population.row(member)[None])[0].astype(
+                    np.float64
+                )
 
     def _begin_row(self, evaluations: Evaluations) -> Row:
-        row: Row = {"generation": self.strategy.generation, "population_size": self.strategy.population_size}
+        row: Row = {
+            "generation": self.strategy.generation,
+            "population_size": self.strategy.population_size,
+        }
         row |= fitness_columns(evaluations.records, self.train.minimize)
         if isinstance(self.problem, RewardedProblem):
             row["episode_return_mean"] = self.problem.take_return()
@@ -306,7 +341,9 @@ class Training:
         row |= {} if self.novelty is None else self.novelty.metrics()
         if isinstance(self.problem, EnvironmentProblem):
             row |= limit_columns(self.problem.limits, evaluations.records)
-        row["machine"] = machine_columns(evaluations, self.pool.world) | {"lost_workers": self.pool.num_lost}
+        row["machine"] = machine_columns(evaluations, self.pool.world) | {
+            "lost_workers": self.pool.num_lost
+        }
         return row
 
     def _complete_row(self) -> None:
@@ -318,12 +355,16 @@ class Training:
         generation = self.strategy.generation
         if isinstance(self.problem, EnvironmentProblem) and _due(generation, self.train.eval_every):
             with self._watch.part("evaluate_policy"):
-                returns = self._policy_returns(self.strategy.parameters(), self.train.eval_episodes, "evaluation")
+                returns = self._policy_returns(
+                    self.strategy.parameters(), self.train.eval_episodes, "evaluation"
+                )
             self.counters["last_eval"] = self.row["episode_return_eval"] = mean_return(returns)
             self.row["failed_eval_episodes"] = int(np.isnan(returns).sum())
             if self._jump is not None:
                 self._jump.judge(self.strategy.parameters(), returns)
-                self.counters["last_eval"] = self.row["episode_return_best"] = self._jump.best_return
+                self.counters["last_eval"] = self.row["episode_return_best"] = (
+                    self._jump.best_return
+                )
         self.counters["elapsed_s"] = self._elapsed_before + time.monotonic() - self._began
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
         self.row["machine"]["seconds"] = self._watch.lap()
@@ -339,7 +380,9 @@ class Training:
                 self._saver.save(self._snapshot())
             self._is_due = False
 
-    def _policy_returns(self, row: NDArray[np.floating], num_episodes: int, purpose: str) -> NDArray[np.float64]:
+    def _policy_returns(
+        self, row: NDArray[np.floating], num_episodes: int, purpose: str
+    ) -> NDArray[np.float64]:
         """(num_episodes,) returns, NaN where the episode failed."""
         parameters: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
         episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
@@ -348,16 +391,22 @@ class Training:
     def _final_return(self) -> float | None:
         if isinstance(self.problem, ObjectiveProblem):
             return None
-        return mean_return(self._policy_returns(self._parameters(), self.train.final_episodes, "final"))
+        return mean_return(
+            self._policy_returns(self._parameters(), self.train.final_episodes, "final")
+        )
 
     def _reason_to_stop(self) -> str | None:
-        value = self.counters.get("best_fitness" if isinstance(self.problem, ObjectiveProblem) else "last_eval")
+        value = self.counters.get(
+            "best_fitness" if isinstance(self.problem, ObjectiveProblem) else "last_eval"
+        )
         reason = self.train.reason_to_stop(self.strategy.generation, self.counters, value)
         return reason or self.strategy.should_stop()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint was made. Raises UserError if it does not fit the run's settings."""
-        self.strategy, self.best_point = restore(checkpoint, self.strategy, self.problem, self._jump, self.novelty)
+        self.strategy, self.best_point = restore(
+            checkpoint, self.strategy, self.problem, self._jump, self.novelty
+        )
         self.counters = checkpoint.counters
         self.row = self.counters.pop("row", None)
         self._finished = checkpoint.finished
@@ -386,13 +435,22 @@ class Training:
         policy, best = None, None
         if isinstance(self.problem, EnvironmentProblem):
             arrays |= {f"problem/{name}": array for name, array in self.problem.state().items()}
-            arrays |= {f"jump/{name}": array for name, array in (self._jump.state() if self._jump else {}).items()}
+            arrays |= {
+                f"jump/{name}": array
+                for name, array in (self._jump.state() if self._jump else {}).items()
+            }
             policy = trained_policy(self.problem, np.array(self._parameters()))
         elif self.best_point is not None:
             arrays["best/point"] = self.best_point
-            best = {"value": self._best_value(), "point": self.best_point, "parameters": np.array(self._parameters())}
+            best = {
+                "value": self._best_value(),
+                "point": self.best_point,
+                "parameters": np.array(self._parameters()),
+            }
         counters = self.counters | ({"row": self.row} if self.row is not None else {})
-        checkpoint = Checkpoint(self.strategy.generation, copied(arrays), counters, dict(self._finished))
+        checkpoint = Checkpoint(
+            self.strategy.generation, copied(arrays), counters, dict(self._finished)
+        )
         return Snapshot(checkpoint, policy, best, getattr(self.strategy, "reward", None))
 
     def _best_value(self) -> float | None:

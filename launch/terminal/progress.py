@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
-from esengine.launch.config import RunConfig
+from esengine.launch.settings.config import RunConfig
 
 Row = dict[str, Any]
 
@@ -40,7 +40,9 @@ class Progress:
         self.evaluated: Evaluated | None = None
         self.best: float | None = None
         self.failed_members = 0
-        self._pace: deque[tuple[float, float, int]] = deque(maxlen=_WINDOW)  # elapsed_s, share of the budget, generation
+        self._pace: deque[tuple[float, float, int]] = deque(
+            maxlen=_WINDOW
+        )  # elapsed_s, share of the budget, generation
         self._evaluations: deque[float] = deque(maxlen=_HISTORY)
         self._fitness: deque[float] = deque(maxlen=_HISTORY)
 
@@ -91,14 +93,22 @@ class Progress:
         if len(self._pace) < 2:
             return None
         (before_s, share_before, _), (elapsed_s, share, _) = self._pace[0], self._pace[-1]
-        return (1 - share) * (elapsed_s - before_s) / (share - share_before) if share > share_before else None
+        return (
+            (1 - share) * (elapsed_s - before_s) / (share - share_before)
+            if share > share_before
+            else None
+        )
 
     def seconds_a_generation(self) -> float | None:
         """At the present pace, or None before the second row."""
         if len(self._pace) < 2:
             return None
         (before_s, _, generation_before), (elapsed_s, _, generation) = self._pace[0], self._pace[-1]
-        return (elapsed_s - before_s) / (generation - generation_before) if generation > generation_before else None
+        return (
+            (elapsed_s - before_s) / (generation - generation_before)
+            if generation > generation_before
+            else None
+        )
 
     def next_checkpoint(self) -> int | None:
         """The generation that is saved next, or None if only the last one is."""
