@@ -1,4 +1,6 @@
-"""Maps the top-level folders algorithms/ and launch/ into the one package esengine; all else is in pyproject.toml."""
+"""Maps the top-level folders algorithms/ and launch/ into the one package esengine; all else is in
+pyproject.toml.
+"""
 
 import re
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The methods, one a file. A strategy knows no MPI: it asks for a population and is told its fitness."""
+"""The methods, one a file. A strategy knows no MPI: it asks for a population and is told its
+fitness.
+"""
 
 from esengine.algorithms.evolution.ars import ARS, ARSSettings
 from esengine.algorithms.evolution.cma_es import CMAES, CMAESSettings

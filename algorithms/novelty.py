@@ -1,9 +1,11 @@
-"""Novelty search beside any strategy (Conti et al. 2018, arXiv 1712.06560): fitness is replaced by, or mixed with, novelty.
+"""Novelty search beside any strategy (Conti et al. 2018, arXiv 1712.06560): fitness is replaced by,
+or mixed with, novelty.
 
-The novelty of a member is the mean distance of its behaviour to the nearest ones in an archive, which the policy that each
-generation starts from joins. NS follows novelty alone, NSR the average of the ranks of return and novelty, NSRA a weighted
-one, whose weight rises when the policy improves and falls when it has not for a while. The paper keeps several searches and
-goes on with one of them at a time; here there is one.
+The novelty of a member is the mean distance of its behaviour to the nearest ones in an archive,
+which the policy that each generation starts from joins. NS follows novelty alone, NSR the average
+of the ranks of return and novelty, NSRA a weighted one, whose weight rises when the policy improves
+and falls when it has not for a while. The paper keeps several searches and goes on with one of them
+at a time; here there is one.
 """
 
 from __future__ import annotations
@@ -30,11 +32,14 @@ class NoveltySettings:
     """What members are rewarded for beside their return."""
 
     novelty: Kind = "none"
-    """Follow novelty (ns), its average with the return's ranks (nsr), or a mix that adapts (nsra)."""
+    """Follow novelty (ns), its average with the return's ranks (nsr), or a mix that adapts (nsra).
+    """
     novelty_neighbors: int = 10
     """Nearest behaviours in the archive that novelty is the mean distance to."""
     behavior: str | None = None
-    """What novelty is measured on, as module:function of the environment and its last observation; default that observation."""
+    """What novelty is measured on, as module:function of the environment and its last observation;
+    default that observation.
+    """
     behavior_indices: tuple[int, ...] = ()
     """Numbers of the last observation that make up the behaviour; default all."""
 
@@ -42,7 +47,8 @@ class NoveltySettings:
         """Raises UserError for settings that belong together and do not come together."""
         if self.novelty_neighbors < 1:
             raise UserError(
-                f"--novelty-neighbors must be at least 1, got {self.novelty_neighbors}; 10 is the default"
+                f"--novelty-neighbors must be at least 1, got {self.novelty_neighbors}; 10 is the "
+                f"default"
             )
         if self.novelty == "none" and (self.behavior is not None or self.behavior_indices):
             raise UserError(
@@ -73,12 +79,14 @@ class Novelty:
     def fitness(
         self, returns: NDArray[np.float64], behaviors: NDArray[np.float64], own: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """What the strategy is told instead of the return, (population_size,); failed members stay at minus infinity.
+        """What the strategy is told instead of the return, (population_size,); failed members stay
+        at minus infinity.
 
         Args:
             returns: (population_size,) fitness of the members, minus infinity where they failed.
             behaviors: (population_size, size).
-            own: (size,) behaviour of the policy that the generation starts from; not yet in the archive.
+            own: (size,) behaviour of the policy that the generation starts from; not yet in the
+                archive.
         """
         valid = np.isfinite(returns) & np.isfinite(behaviors).all(axis=1)
         novelty = np.full(returns.size, -math.inf)
@@ -95,7 +103,9 @@ class Novelty:
         return np.where(valid, mixed, -math.inf)
 
     def tell(self, own: NDArray[np.float64], own_return: float) -> None:
-        """End a generation: its policy joins the archive, and the weight of nsra follows its return."""
+        """End a generation: its policy joins the archive, and the weight of nsra follows its
+        return.
+        """
         if np.isfinite(own).all():
             self.archive = np.vstack([self.archive, own[None]])
         if self.kind != "nsra":
@@ -123,7 +133,9 @@ class Novelty:
         }
 
     def restore(self, state: State) -> None:
-        """Go on with the archive of `state`. Raises ValueError if its behaviours are of another size."""
+        """Go on with the archive of `state`. Raises ValueError if its behaviours are of another
+        size.
+        """
         if state["archive"].shape[1:] != self.archive.shape[1:] or state["numbers"].shape != (3,):
             raise ValueError(f"the archive must hold behaviours of {self.archive.shape[1]} numbers")
         self.archive = state["archive"]
@@ -134,7 +146,8 @@ class Novelty:
 def mean_distances(
     behaviors: NDArray[np.float64], archive: NDArray[np.float64], neighbors: int
 ) -> NDArray[np.float64]:
-    """Mean Euclidean distance of each behaviour to its nearest ones in the archive, (num_members,); 0 to an empty archive.
+    """Mean Euclidean distance of each behaviour to its nearest ones in the archive, (num_members,);
+    0 to an empty archive.
 
     Args:
         behaviors: (num_members, size).

@@ -34,7 +34,8 @@ class SettingsInSpace(Settings, Protocol):
     """Settings of a method that does more with a search space than move in it."""
 
     def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
-        """A new strategy for a space with bounds, fixed or whole variables; rows are mapped into it when they are evaluated.
+        """A new strategy for a space with bounds, fixed or whole variables; rows are mapped into it
+        when they are evaluated.
 
         Args:
             space: whose `SearchSpace.lattice` says which parameters are whole numbers.
@@ -46,8 +47,9 @@ class SettingsInSpace(Settings, Protocol):
 class Strategy(Protocol):
     """A search method: ``ask`` for a population, ``tell`` its fitness, again and again.
 
-    A strategy is deterministic: what it asks is a function of its seed, its state and what it was told. It never sees a
-    rank. Restoring the state of another strategy of the same settings makes the two equal bit for bit.
+    A strategy is deterministic: what it asks is a function of its seed, its state and what it was
+    told. It never sees a rank. Restoring the state of another strategy of the same settings makes
+    the two equal bit for bit.
     """
 
     generation: int
@@ -65,7 +67,8 @@ class Strategy(Protocol):
 
         Args:
             candidates: what `ask` gave.
-            fitness: (population_size,) float64, higher is better; minus infinity where the member failed. Not modified.
+            fitness: (population_size,) float64, higher is better; minus infinity where the member
+                failed. Not modified.
             population: sums over the members, computed by all ranks.
 
         Raises:
@@ -76,7 +79,9 @@ class Strategy(Protocol):
         """Why the search is over, or None."""
 
     def parameters(self) -> NDArray[np.floating]:
-        """The parameters to use now, (dimension,): the distribution's mean, or the re-evaluated best elite."""
+        """The parameters to use now, (dimension,): the distribution's mean, or the re-evaluated
+        best elite.
+        """
 
     def metrics(self) -> dict[str, float]:
         """Numbers for the generation's row of metrics, ``sigma`` among them."""
@@ -96,7 +101,8 @@ def check_results(strategy: Strategy, candidates: Candidates, fitness: NDArray[n
     """
     if candidates.generation != strategy.generation + 1:
         raise ValueError(
-            f"tell expects generation {strategy.generation + 1}, got generation {candidates.generation}; "
+            f"tell expects generation {strategy.generation + 1}, got generation "
+            f"{candidates.generation}; "
             "pass what the last ask returned"
         )
     if fitness.shape != (strategy.population_size,):
@@ -118,12 +124,15 @@ def check_pairs(population_size: int) -> None:
     if population_size < 2 or population_size % 2:
         even = max(2, population_size + population_size % 2)
         raise UserError(
-            f"--population-size must be even and at least 2, since members come in pairs, got {population_size}; use {even}"
+            f"--population-size must be even and at least 2, since members come in pairs, got "
+            f"{population_size}; use {even}"
         )
 
 
 def out_of_range(deviations: NDArray[np.floating], initial: float) -> str | None:
-    """Why a search whose standard deviations have become these is over, or None; ``initial`` is what they began as."""
+    """Why a search whose standard deviations have become these is over, or None; ``initial`` is
+    what they began as.
+    """
     largest = float(deviations.max())
     if largest < 1e-12 * initial:
         return f"every standard deviation is below {1e-12 * initial:.1e}"

@@ -1,4 +1,5 @@
-"""The contract suite: what the engine relies on, and which changes of a problem a search does not notice.
+"""The contract suite: what the engine relies on, and which changes of a problem a search does not
+notice.
 
 It tests the strategies here, and tests yours::
 
@@ -6,7 +7,8 @@ It tests the strategies here, and tests yours::
     from esengine.algorithms.testing import Subject, checks
     from my_search import HillClimbSettings
 
-    CHECKS = checks(Subject(HillClimbSettings(sigma=0.3), claims=frozenset({"order", "translation"})))
+    CHECKS = checks(Subject(HillClimbSettings(sigma=0.3), claims=frozenset({"order",
+    "translation"})))
 
     @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
     def test_hill_climbing_keeps_the_contract(check):
@@ -52,12 +54,15 @@ class Subject:
     """A strategy and what is claimed of it.
 
     Attributes:
-        settings: the method's, with a ``sigma`` of about 0.3 and a population that improves within 40 generations.
-        claims: what it does not notice: ``order`` order-preserving changes of fitness, ``affine`` multiplying fitness and
-            adding to it, ``translation`` of the parameters, ``scale`` of the parameters together with ``lengths``,
-            ``rotation`` of the parameters together with the noise; and ``flat``, that equal fitness moves nothing, nor sigma.
+        settings: the method's, with a ``sigma`` of about 0.3 and a population that improves within
+            40 generations.
+        claims: what it does not notice: ``order`` order-preserving changes of fitness, ``affine``
+            multiplying fitness and adding to it, ``translation`` of the parameters, ``scale`` of
+            the parameters together with ``lengths``, ``rotation`` of the parameters together with
+            the noise; and ``flat``, that equal fitness moves nothing, nor sigma.
         lengths: settings that have the unit of the parameters.
-        sizes: populations that it is tried with, its smallest one first; none for a method of one size.
+        sizes: populations that it is tried with, its smallest one first; none for a method of one
+            size.
     """
 
     settings: Any
@@ -76,7 +81,9 @@ class Subject:
 
 
 def checks(subject: Subject) -> dict[str, Callable[[], None]]:
-    """The checks that hold for every strategy, those of the claims, and one for every population size, by name."""
+    """The checks that hold for every strategy, those of the claims, and one for every population
+    size, by name.
+    """
     found: dict[str, Callable[[], None]] = {}
     for check in (
         *_ALWAYS,
@@ -237,7 +244,9 @@ def a_generation_of_failures_is_survived(subject: Subject) -> None:
 
 
 def members_that_tie_weigh_the_same(subject: Subject) -> None:
-    """Every other member is good, the rest are bad: each of the two kinds gets one weight in whatever is summed."""
+    """Every other member is good, the rest are bad: each of the two kinds gets one weight in
+    whatever is summed.
+    """
     strategy, pool = subject.strategy(), pool_for(sphere)
     candidates = strategy.ask()
     pool.evaluate(candidates)
@@ -252,7 +261,9 @@ def members_that_tie_weigh_the_same(subject: Subject) -> None:
 
 
 def ties_without_information_keep_sigma(subject: Subject) -> None:
-    """Where a few members, or most, are good by chance: sigma wanders, and does not shrink or grow with every generation."""
+    """Where a few members, or most, are good by chance: sigma wanders, and does not shrink or grow
+    with every generation.
+    """
     for share in (0.2, 0.8):
         strategy = subject.strategy()
         advance(strategy, pool_for(partial(_good_by_chance, np.random.default_rng(0), share)), 60)
@@ -293,7 +304,9 @@ def scale_changes_nothing_but_the_unit(subject: Subject) -> None:
 
 
 def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
-    """A rotated function with rotated noise; what remains are the axes that a strategy itself would single out."""
+    """A rotated function with rotated noise; what remains are the axes that a strategy itself would
+    single out.
+    """
     axes = np.linalg.qr(np.random.default_rng(0).standard_normal((N, N)))[0]
     stretch = 10.0 ** np.linspace(0, 1, N)
     start = np.linspace(-1, 1, N)
@@ -348,7 +361,9 @@ def larger_populations_take_no_more_generations(subject: Subject) -> None:
 
 
 def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
-    """Generations until nine tenths of the way are done; AssertionError past 400, or if sigma leaves its range on the way."""
+    """Generations until nine tenths of the way are done; AssertionError past 400, or if sigma
+    leaves its range on the way.
+    """
     strategy, pool = subject.strategy(3.0, seed, population_size=size), pool_for(sphere)
     target, first = _value(np.full(N, 3.0)) / 10**2, subject.settings.sigma
     while _value(strategy.parameters()) < target:
@@ -439,7 +454,9 @@ class _Overheard(Population):
         return super().weighted_squares(weights)
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Notes the weights from before those below zero were divided by |z|^2 (arXiv 1604.00772, eq. 46)."""
+        """Notes the weights from before those below zero were divided by |z|^2 (arXiv 1604.00772,
+        eq. 46).
+        """
         negative, plain = weights < 0, weights.copy()
         plain[negative] *= (np.sqrt(self.squared_lengths(negative)) + 1e-9) ** 2
         self.weights.append(plain)
@@ -447,7 +464,9 @@ class _Overheard(Population):
 
 
 def _turned_noise(axes: NDArray[np.float64]) -> NoiseTable:
-    """A small table whose windows are rotated, each as a whole: one begins at every place where a member's may."""
+    """A small table whose windows are rotated, each as a whole: one begins at every place where a
+    member's may.
+    """
     plain = create_table(0, _SMALL_LOG2, N, None).table
     windows = plain[: plain.size // ALIGNMENT * ALIGNMENT].reshape(-1, ALIGNMENT).copy()
     windows[:, :N] = windows[:, :N] @ axes.T

@@ -1,7 +1,8 @@
-"""The price of fault tolerance: generations on ranks with and without it, in turns, as a ratio with a confidence interval.
+"""The price of fault tolerance: generations on ranks with and without it, in turns, as a ratio with
+a confidence interval.
 
-``python -m benchmarks.fault_tolerance --pairs 20`` times a run's generations; ``--env-id None --members 32767`` leaves the
-episodes out, so that the engine's own work alone is left.
+``python -m benchmarks.fault_tolerance --pairs 20`` times a run's generations; ``--env-id None
+--members 32767`` leaves the episodes out, so that the engine's own work alone is left.
 """
 
 from __future__ import annotations
@@ -70,13 +71,15 @@ def main() -> None:
         with_it, without = (tolerant(), plain()) if pair % 2 else (plain(), tolerant())[::-1]
         ratios.append(with_it / without)
         print(
-            f"pair {pair + 1}: {with_it * 1e3:.1f} ms with, {without * 1e3:.1f} ms without, ratio {ratios[-1]:.4f}",
+            f"pair {pair + 1}: {with_it * 1e3:.1f} ms with, {without * 1e3:.1f} ms without, ratio "
+            f"{ratios[-1]:.4f}",
             flush=True,
         )
     draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
     print(
-        f"ratio {statistics.median(ratios):.4f}, 95 % interval {low:.4f} to {high:.4f}, {len(ratios)} pairs"
+        f"ratio {statistics.median(ratios):.4f}, 95 % interval {low:.4f} to {high:.4f}, "
+        f"{len(ratios)} pairs"
     )
 
 

@@ -1,8 +1,9 @@
 """A generation on machines that are not here: a discrete-event simulation of 1 to 100,000 ranks.
 
-What it simulates is what `esengine.pool` does: the population is published along a tree of node leaders, units go to whoever is
-free, two in flight a worker and one at a time at the end, and the update is divided over the ranks. Its costs are those that
-``esengine bench dispatch --json`` measured. ``--check`` holds it against real ranks with members that sleep.
+What it simulates is what `esengine.pool` does: the population is published along a tree of node
+leaders, units go to whoever is free, two in flight a worker and one at a time at the end, and the
+update is divided over the ranks. Its costs are those that ``esengine bench dispatch --json``
+measured. ``--check`` holds it against real ranks with members that sleep.
 
     python -m benchmarks.scaling_model --costs dispatch.json --png benchmarks/scaling.png
     python -m benchmarks.scaling_model --costs dispatch.json --check
@@ -44,7 +45,9 @@ class ModelSettings:
     costs: Path
     """What esengine bench dispatch --json wrote on this machine."""
     check: bool = False
-    """Hold the simulation against real ranks with sleeping members, up to 64 of them; exits with 1 if one is 10 % off."""
+    """Hold the simulation against real ranks with sleeping members, up to 64 of them; exits with 1
+    if one is 10 % off.
+    """
     ranks: tuple[int, ...] = (2, 16, 64, 256, 1440, 4096, 10_000, 30_000, 100_000)
     """Numbers of ranks, the master included."""
     population_size: int = 10_000
@@ -56,7 +59,8 @@ class ModelSettings:
     ranks_per_node: int = 48
     """Ranks that share a node."""
     dimension: int = 100_000
-    """Number of parameters; the publication is as large, and the update sums as many coordinates."""
+    """Number of parameters; the publication is as large, and the update sums as many coordinates.
+    """
     latency_s: float = 2e-5
     """Seconds of a message between nodes; 2e-5 is TCP, 2e-6 a fast fabric."""
     bytes_per_s: float = 1e9
@@ -68,7 +72,9 @@ class ModelSettings:
     stragglers: float = 0.0
     """Fraction of workers that take twice as long."""
     draws: int = 5
-    """Populations that each row adds up, since the longest of many exponential members differs much from draw to draw."""
+    """Populations that each row adds up, since the longest of many exponential members differs much
+    from draw to draw.
+    """
     png: Path | None = None
     """Draw the efficiencies into this file."""
 
@@ -83,15 +89,18 @@ class ModelSettings:
             < 1
         ):
             raise UserError(
-                "--population-size, --at-ranks, --ranks-per-node, --dimension and --draws must be at least 1"
+                "--population-size, --at-ranks, --ranks-per-node, --dimension and --draws must be "
+                "at least 1"
             )
         if min(self.mean_s, self.bytes_per_s, self.products_per_s) <= 0 or self.latency_s < 0:
             raise UserError(
-                "--mean-s, --bytes-per-s and --products-per-s must be positive, and --latency-s not negative"
+                "--mean-s, --bytes-per-s and --products-per-s must be positive, and --latency-s "
+                "not negative"
             )
         if not 0 <= self.stragglers <= 1 or self.failures_per_hour < 0:
             raise UserError(
-                "--stragglers must lie between 0 and 1, and --failures-per-hour must not be negative"
+                "--stragglers must lie between 0 and 1, and --failures-per-hour must not be "
+                "negative"
             )
 
     def read_costs(self) -> Costs:
@@ -99,7 +108,8 @@ class ModelSettings:
             rows = json.loads(self.costs.read_text())
         except (OSError, ValueError) as error:
             raise UserError(
-                f"--costs must be what esengine bench dispatch --json wrote, got {self.costs}: {error}"
+                f"--costs must be what esengine bench dispatch --json wrote, got {self.costs}: "
+                f"{error}"
             ) from error
         return Costs.measured(rows, self.latency_s, self.bytes_per_s, self.products_per_s)
 
@@ -115,7 +125,8 @@ class Point:
         ideal_s: makespan of list scheduling of the members with no overhead.
         publish_s, evaluate_s, update_s: simulated seconds.
         master_share: share of the evaluation that the master works.
-        units_share: `ideal_s` over list scheduling of the engine's units: what is lost because members share a unit.
+        units_share: `ideal_s` over list scheduling of the engine's units: what is lost because
+            members share a unit.
     """
 
     num_ranks: int
@@ -178,7 +189,9 @@ def simulate(settings: ModelSettings, costs: Costs, num_ranks: int, kind: Length
 
 
 def check(costs: Costs, rows: list[dict[str, Any]]) -> bool:
-    """Print simulated against measured seconds of generations with sleeping members; whether all agree within 10 %."""
+    """Print simulated against measured seconds of generations with sleeping members; whether all
+    agree within 10 %.
+    """
     from esengine.launch.bench.ranks import measured_by_ranks
     from esengine.ranks.signals import StopRequest
 

@@ -1,4 +1,6 @@
-"""A generation as discrete events: units on their way to workers, results on their way to the master, workers that die."""
+"""A generation as discrete events: units on their way to workers, results on their way to the
+master, workers that die.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ class Costs:
         missing = [name for name in names if name not in values]
         if missing:
             raise UserError(
-                f"--costs must be what esengine bench dispatch --json wrote, has no row {missing[0]!r}; run it again"
+                f"--costs must be what esengine bench dispatch --json wrote, has no row "
+                f"{missing[0]!r}; run it again"
             )
         master_s, worker_s, publish_s = (float(values[name]) for name in names)
         return cls(master_s, worker_s, publish_s, latency_s, bytes_per_s, products_per_s)
@@ -192,7 +195,9 @@ class Simulation:
             self._push(self._master_free + self.costs.latency_s, "task", worker)
 
     def _begin(self, worker: int, now: float) -> None:
-        """Start the worker's next units if it is free; the failure that may end them is drawn now."""
+        """Start the worker's next units if it is free; the failure that may end them is drawn
+        now.
+        """
         if self._running[worker] or not self._arrived[worker]:
             return
         self._running[worker] = True
@@ -221,7 +226,9 @@ class Simulation:
 
 
 def publication_s(num_nodes: int, num_bytes: float, costs: Costs) -> float:
-    """Seconds until every node leader has a publication and the master knows, along the tree of leaders."""
+    """Seconds until every node leader has a publication and the master knows, along the tree of
+    leaders.
+    """
     depth, reached, width = 0, 1, 1
     while reached < num_nodes:
         depth, width = depth + 1, width * FANOUT
@@ -247,7 +254,9 @@ def evaluate(
 
 
 def update_s(population_size: int, dimension: int, num_ranks: int, costs: Costs) -> float:
-    """Seconds of a weighted sum of all members' noise, in slices of coordinates on all ranks, gathered on the master."""
+    """Seconds of a weighted sum of all members' noise, in slices of coordinates on all ranks,
+    gathered on the master.
+    """
     slices = np.array([stop - start for start, stop in noise_sum_slices(dimension)], np.float64)
     work = slices * population_size / costs.products_per_s
     summed = (

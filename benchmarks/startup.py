@@ -1,9 +1,10 @@
-"""What the start of many ranks asks of a shared file system: files opened and looked up by each rank, and the wall time.
+"""What the start of many ranks asks of a shared file system: files opened and looked up by each
+rank, and the wall time.
 
     python -m benchmarks.startup --ranks 2 8 32
 
-Needs strace. Files count that lie in the Python environment, in the project and in the working folder, as they would on a
-cluster's shared file system.
+Needs strace. Files count that lie in the Python environment, in the project and in the working
+folder, as they would on a cluster's shared file system.
 """
 
 from __future__ import annotations
@@ -35,16 +36,20 @@ RUN = (
     "1",
 )
 _CALL = re.compile(
-    r'\b(open|openat|stat|lstat|newfstatat|statx|access|faccessat2?|readlink)\(.*?"([^"]*)".* = (-?\d+)'
+    r'\b(open|openat|stat|lstat|newfstatat|statx|access|faccessat2?|readlink)\(.*?"([^"]*)".* = '
+    r"(-?\d+)"
 )
 
 
 def start(num_ranks: int, folder: Path, traced: bool) -> float:
-    """Run one generation on so many ranks; returns the wall time in seconds. Traces lie in ``folder`` by rank."""
+    """Run one generation on so many ranks; returns the wall time in seconds. Traces lie in
+    ``folder`` by rank.
+    """
     mpirun = find_mpirun()
     wrapper = folder / "trace.sh"
     wrapper.write_text(
-        f'exec strace --seccomp-bpf -f -qq -e trace=%file -o "{folder}/trace.$OMPI_COMM_WORLD_RANK" "$@"\n'
+        f"exec strace --seccomp-bpf -f -qq -e trace=%file -o "
+        f'"{folder}/trace.$OMPI_COMM_WORLD_RANK" "$@"\n'
         if traced
         else 'exec "$@"\n'
     )
@@ -72,7 +77,9 @@ def start(num_ranks: int, folder: Path, traced: bool) -> float:
 
 
 def count(trace: Path, shared: tuple[str, ...]) -> tuple[int, int]:
-    """Files that a rank opened, and names that it looked up or did not find, below the ``shared`` folders."""
+    """Files that a rank opened, and names that it looked up or did not find, below the ``shared``
+    folders.
+    """
     opened = looked_up = 0
     for call, path, result in _CALL.findall(trace.read_text(errors="replace")):
         if path.startswith(shared):
@@ -96,7 +103,8 @@ def main() -> None:
     if shutil.which("strace") is None:
         sys.exit("strace must be installed; apt-get install strace")
     print(
-        "| ranks | seconds to one generation | opened by the master | by a worker | looked up by the master | by a worker |"
+        "| ranks | seconds to one generation | opened by the master | by a worker | looked up by "
+        "the master | by a worker |"
     )
     print("|---|---|---|---|---|---|")
     for num_ranks in arguments.ranks:

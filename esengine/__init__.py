@@ -1,7 +1,8 @@
 """Massively parallel evolution strategies over MPI.
 
-`minimize`, `train`, `evaluate` and `load_policy` do from Python what the command line does; `World`, `run_search` and the
-strategies in `esengine.algorithms` make loops of one's own. Names are imported when they are first used.
+`minimize`, `train`, `evaluate` and `load_policy` do from Python what the command line does;
+`World`, `run_search` and the strategies in `esengine.algorithms` make loops of one's own. Names are
+imported when they are first used.
 """
 
 from __future__ import annotations

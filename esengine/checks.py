@@ -9,7 +9,9 @@ from esengine.errors import UserError
 
 
 def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, Any]:
-    """Values by name from texts name=value, each JSON or a plain word. Raises UserError for a text that is none."""
+    """Values by name from texts name=value, each JSON or a plain word. Raises UserError for a text
+    that is none.
+    """
     arguments = {}
     for text in texts:
         name, separator, value = text.partition("=")

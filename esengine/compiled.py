@@ -1,7 +1,9 @@
-"""The decorator of all kernels: Numba's ``njit`` with a cache on the disk that knows what a kernel is made of.
+"""The decorator of all kernels: Numba's ``njit`` with a cache on the disk that knows what a kernel
+is made of.
 
-Numba's own cache looks at the file of a kernel alone. A kernel that calls one of another module, or reads a constant there,
-would go on with the former machine code after that module has changed: wrong numbers, and no word about it.
+Numba's own cache looks at the file of a kernel alone. A kernel that calls one of another module, or
+reads a constant there, would go on with the former machine code after that module has changed:
+wrong numbers, and no word about it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from numba.core.caching import FunctionCache
 def kernel(
     function: Callable[..., Any] | None = None, *, inline: Literal["never", "always"] = "never"
 ) -> Any:
-    """Compile a function when it is first called, or load it from the cache. A division by 0 gives what NumPy gives.
+    """Compile a function when it is first called, or load it from the cache. A division by 0 gives
+    what NumPy gives.
 
     Args:
         function: what to compile.
@@ -36,7 +39,9 @@ def kernel(
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache, where a kernel that has the same code but is made of other parts is another one."""
+    """Numba's cache, where a kernel that has the same code but is made of other parts is another
+    one.
+    """
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), ingredients_digest(self._py_func))
@@ -44,7 +49,9 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 @cache
 def ingredients_digest(function: FunctionType) -> str:
-    """A digest of a function's code, of the constants that it reads, and of all functions that it calls, wherever they are."""
+    """A digest of a function's code, of the constants that it reads, and of all functions that it
+    calls, wherever they are.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for part in _ingredients(function, set()):
         digest.update(len(part).to_bytes(8))

@@ -7,15 +7,21 @@ from difflib import get_close_matches
 
 
 class UserError(ValueError):
-    """Bad flags, bad files or a bad environment; the command line prints it as one line and exits with 2."""
+    """Bad flags, bad files or a bad environment; the command line prints it as one line and exits
+    with 2.
+    """
 
 
 class WorkerError(RuntimeError):
-    """A worker's exception, told on the master with rank, host, generation, member, seed and traceback."""
+    """A worker's exception, told on the master with rank, host, generation, member, seed and
+    traceback.
+    """
 
 
 class RanksFailed(Exception):
-    """Ranks that this process started have failed and said why; the command line exits with their status."""
+    """Ranks that this process started have failed and said why; the command line exits with their
+    status.
+    """
 
     def __init__(self, status: int) -> None:
         super().__init__(f"local ranks failed with status {status}")
@@ -43,5 +49,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What to say of the known name that comes nearest to a wrong one: ``; did you mean cma-es?``, or nothing."""
+    """What to say of the known name that comes nearest to a wrong one: ``; did you mean cma-es?``,
+    or nothing.
+    """
     return "".join(f"; did you mean {close}?" for close in get_close_matches(name, names, n=1))

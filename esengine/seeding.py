@@ -1,7 +1,8 @@
 """Random numbers as functions of (seed, purpose, generation, member): no hidden generator, no rank.
 
-A *key* is a 64-bit number derived from the seed, a purpose in words and a generation. The draws below a key are counted:
-draw ``i`` of a key is ``mix(key + i * GOLDEN)``, so any rank can compute any draw without the ones before it.
+A *key* is a 64-bit number derived from the seed, a purpose in words and a generation. The draws
+below a key are counted: draw ``i`` of a key is ``mix(key + i * GOLDEN)``, so any rank can compute
+any draw without the ones before it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def derive_key(seed: int, purpose: str, generation: int = 0) -> int:
 
     Args:
         seed: the run's seed, any Python integer.
-        purpose: what the numbers are for, for example ``"noise"``; streams of different purposes are unrelated.
+        purpose: what the numbers are for, for example ``"noise"``; streams of different purposes
+            are unrelated.
         generation: number of the generation, or 0 for what belongs to the whole run.
     """
     text = f"{seed}/{purpose}/{generation}".encode()
@@ -34,7 +36,9 @@ def derive_key(seed: int, purpose: str, generation: int = 0) -> int:
 
 
 def derive_seed(key: int, *counters: int) -> int:
-    """A seed in [0, 2^63) for a library's generator, from a key and counters such as (member, episode)."""
+    """A seed in [0, 2^63) for a library's generator, from a key and counters such as (member,
+    episode).
+    """
     value = _mix(key)
     for counter in counters:
         value = _mix((value + (counter + 1) * _GOLDEN) & _MASK)
@@ -74,7 +78,9 @@ def draw_unit(key: np.uint64, counter: np.uint64) -> float:
 
 @kernel
 def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
-    """``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count) uint64."""
+    """``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count)
+    uint64.
+    """
     seeds = np.empty((groups.size, count), np.uint64)
     for j in range(groups.size):
         value = mix64(

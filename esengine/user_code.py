@@ -22,7 +22,8 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
         kind: what must be named, for the message.
 
     Raises:
-        UserError: there is no such module, it does not import, or the name is nothing that can be called.
+        UserError: there is no such module, it does not import, or the name is nothing that can be
+            called.
     """
     module_name, separator, attribute = name.partition(":")
     if not separator or not module_name or not attribute:
@@ -38,7 +39,8 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
 
 
 def named_module(flag: str, module_name: str, shown: str | None = None) -> ModuleType:
-    """The module that a flag names, from the current folder or ``PYTHONPATH``; ``shown`` is what the user wrote.
+    """The module that a flag names, from the current folder or ``PYTHONPATH``; ``shown`` is what
+    the user wrote.
 
     Raises:
         UserError: there is none, or it does not import.
@@ -59,13 +61,17 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
 
 
 def find_modules_here() -> None:
-    """Let modules be imported from the current folder, after all others, so that no file there shadows one."""
+    """Let modules be imported from the current folder, after all others, so that no file there
+    shadows one.
+    """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
 
 def check_trusted(source: object, *names: str) -> None:
-    """Raises UserError for a name ``module:name`` that a file, and not the user, would have imported."""
+    """Raises UserError for a name ``module:name`` that a file, and not the user, would have
+    imported.
+    """
     for name in names:
         if ":" in name:
             raise UserError(
@@ -77,7 +83,8 @@ def check_trusted(source: object, *names: str) -> None:
 def modules_of(env_id: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """The texts ``module:name`` of an environment: its id, or within an argument.
 
-    Environments that wrap those of another package, such as gymnasium's of the old Gym, import what an argument names.
+    Environments that wrap those of another package, such as gymnasium's of the old Gym, import what
+    an argument names.
     """
     return tuple(text for text in (env_id, *_texts(arguments)) if ":" in text)
 

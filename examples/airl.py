@@ -1,6 +1,8 @@
-"""AIRL on a world of 16 states: a reward of the state alone is the expert's, and holds where the world's dynamics are others.
+"""AIRL on a world of 16 states: a reward of the state alone is the expert's, and holds where the
+world's dynamics are others.
 
-The check of Fu, Luo and Levine 2018 (arXiv 1710.11248), with an exact generator in place of a search. Run: python airl.py
+The check of Fu, Luo and Levine 2018 (arXiv 1710.11248), with an exact generator in place of a
+search. Run: python airl.py
 """
 
 import numpy as np
@@ -25,7 +27,9 @@ eye, actions = np.eye(S, dtype=np.float32), ActionSpec("discrete", (A,), starts=
 
 
 def plan(rewards, moves):
-    """The softly best policy for rewards, (S, A), and what it is truly worth, on average over where it begins."""
+    """The softly best policy for rewards, (S, A), and what it is truly worth, on average over where
+    it begins.
+    """
     world = tabular.TabularMDP(eye[moves], np.full(S, 1 / S), 300, GAMMA)
     policies, _ = tabular.soft_policy(world, rewards)
     return policies[0], (tabular.expected_visits(world, policies) * truth).sum()
@@ -41,7 +45,9 @@ def draw(policy, num):
 
 
 class SoftIteration:
-    """A generator: the policy that is softly best for the reward as it is, and two long episodes of it."""
+    """A generator: the policy that is softly best for the reward as it is, and two long episodes of
+    it.
+    """
 
     varying_state = ()
 
@@ -81,7 +87,9 @@ def table(source, shaped=True):
 
 
 def main(generations: int = 150) -> list[tuple[float, float]]:
-    """Learn both rewards; gives the largest error of each, and its share of the best in another world."""
+    """Learn both rewards; gives the largest error of each, and its share of the best in another
+    world.
+    """
     states, done = draw(plan(truth, moves)[0], 200)
     trajectories = [
         Trajectory(eye[s], a[:, None], np.zeros(LENGTH), False, True)
@@ -127,7 +135,8 @@ def main(generations: int = 150) -> list[tuple[float, float]]:
             (error, plan(1e4 * learned, other)[1] / plan(1e4 * truth, other)[1])
         )  # large, so that nothing is chance
         print(
-            f"reward of the {what}: largest error {error:.3f}, {results[-1][1]:.0%} of the best in the other world"
+            f"reward of the {what}: largest error {error:.3f}, {results[-1][1]:.0%} of the best "
+            f"in the other world"
         )
     return results
 

@@ -11,7 +11,9 @@ import esengine
 
 
 def main(run_dir: Path = Path("runs/ars-example"), generations: int = 30) -> float:
-    """Train, load the policy from its folder, and step the environment with it; returns an episode's return."""
+    """Train, load the policy from its folder, and step the environment with it; returns an
+    episode's return.
+    """
     esengine.train(
         "ars",
         env_id="InvertedPendulum-v5",

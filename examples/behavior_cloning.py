@@ -1,4 +1,5 @@
-"""behavior-cloning: fit a policy to swing-ups of a scripted expert, and see how far it gets by itself.
+"""behavior-cloning: fit a policy to swing-ups of a scripted expert, and see how far it gets by
+itself.
 
 Run from the repository's root: python examples/behavior_cloning.py
 """

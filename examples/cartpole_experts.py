@@ -1,4 +1,6 @@
-"""Experts for cart and pole: ``esengine collect --expert examples.cartpole_experts:balance --env-id CartPole-v1``."""
+"""Experts for cart and pole: ``esengine collect --expert examples.cartpole_experts:balance --env-id
+CartPole-v1``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from numpy.typing import NDArray
 
 
 def balance(observation: NDArray[Any]) -> int:
-    """Push to the side to which the pole, and a little the cart, would go: linear feedback, which balances for ever."""
+    """Push to the side to which the pole, and a little the cart, would go: linear feedback, which
+    balances for ever.
+    """
     position, speed, angle, rate = (float(number) for number in observation)
     return int(angle + 0.25 * rate + 0.05 * position + 0.1 * speed > 0)
 

@@ -13,7 +13,9 @@ STEP_S, STEPS = 0.02, 250
 
 
 def simulate(log_parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions of a pulled and released mass, (STEPS,), by semi-implicit Euler; parameters are natural logarithms."""
+    """Positions of a pulled and released mass, (STEPS,), by semi-implicit Euler; parameters are
+    natural logarithms.
+    """
     mass, stiffness, damping = np.exp(log_parameters)
     position, speed = 1.0, 0.0
     positions = np.empty(STEPS)
@@ -29,20 +31,25 @@ MEASURED = simulate(TRUTH) + np.random.default_rng(0).normal(0, 0.01, STEPS)
 
 
 def misfit(log_parameters: NDArray[np.float64]) -> float:
-    """Mean squared difference from the measured motion; a simulation that explodes is infinitely bad."""
+    """Mean squared difference from the measured motion; a simulation that explodes is infinitely
+    bad.
+    """
     with np.errstate(all="ignore"):
         return float(np.mean((simulate(log_parameters) - MEASURED) ** 2))
 
 
 def main(generations: int = 80) -> NDArray[np.float64]:
-    """Calibrate; returns stiffness and damping over mass, which the motion tells (it tells the mass hardly)."""
+    """Calibrate; returns stiffness and damping over mass, which the motion tells (it tells the mass
+    hardly).
+    """
     result = esengine.minimize(
         misfit, dimension=3, sigma=1.0, population_size=16, generations=generations
     )
     assert result.best_point is not None
     mass, stiffness, damping = np.exp(result.best_point)
     print(
-        f"misfit {result.best_value:.2e}: stiffness / mass {stiffness / mass:.2f}, damping / mass {damping / mass:.3f}"
+        f"misfit {result.best_value:.2e}: stiffness / mass {stiffness / mass:.2f}, damping / mass "
+        f"{damping / mass:.3f}"
     )
     print("truth: stiffness / mass 15.00, damping / mass 0.400")
     return np.array([stiffness, damping]) / mass

@@ -1,4 +1,5 @@
-"""dagger: let the learner act, ask the expert about every state that it comes to, and learn from all rounds.
+"""dagger: let the learner act, ask the expert about every state that it comes to, and learn from
+all rounds.
 
 Run from the repository's root: python examples/dagger.py
 """
@@ -12,7 +13,9 @@ import esengine
 def main(
     run_dir: Path = Path("runs/dagger-example"), rounds: int = 5, episodes_per_round: int = 8
 ) -> float:
-    """Run the rounds; the expert alone acts in the first. Returns the mean return over fresh starts."""
+    """Run the rounds; the expert alone acts in the first. Returns the mean return over fresh
+    starts.
+    """
     esengine.train(
         "dagger",
         callbacks=[show],
@@ -31,7 +34,8 @@ def main(
 def show(row: dict[str, Any]) -> None:
     """Print a round: the learner drifts at first, and is told what would have been right there."""
     print(
-        f"round {row['generation']}: {row['labels']} labels, return on held-out starts {row['return_validated']:.0f}"
+        f"round {row['generation']}: {row['labels']} labels, return on held-out starts "
+        f"{row['return_validated']:.0f}"
     )
 
 

@@ -1,4 +1,5 @@
-"""dart: the expert always acts, under noise as large as the learner's errors, so it shows how to come back from them.
+"""dart: the expert always acts, under noise as large as the learner's errors, so it shows how to
+come back from them.
 
 Run from the repository's root: python examples/dart.py
 """
@@ -12,13 +13,16 @@ import esengine
 def main(
     run_dir: Path = Path("runs/dart-example"), rounds: int = 5, episodes_per_round: int = 4
 ) -> list[float]:
-    """Run the rounds; returns the noise of each, as it was estimated from the learner's errors on unseen states."""
+    """Run the rounds; returns the noise of each, as it was estimated from the learner's errors on
+    unseen states.
+    """
     noise: list[float] = []
 
     def keep(row: dict[str, Any]) -> None:
         noise.append(row["noise"])
         print(
-            f"round {row['generation']}: the expert's return under noise {row['return_recorded']:.0f}, "
+            f"round {row['generation']}: the expert's return under noise "
+            f"{row['return_recorded']:.0f}, "
             f"the learner's {row['return_validated']:.0f}; its errors have size {row['noise']:.2f}"
         )
 

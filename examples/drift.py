@@ -1,7 +1,9 @@
-"""Drift: what a clone loses grows with the square of the time, what dagger loses in proportion to it.
+"""Drift: what a clone loses grows with the square of the time, what dagger loses in proportion to
+it.
 
-On the tightrope this is exact: a policy slips with one probability and climbs back with another, and the two make a chain
-(Ross, Bagnell 2010, "Efficient reductions for imitation learning"). Run from the repository's root: python -m examples.drift
+On the tightrope this is exact: a policy slips with one probability and climbs back with another,
+and the two make a chain (Ross, Bagnell 2010, "Efficient reductions for imitation learning"). Run
+from the repository's root: python -m examples.drift
 """
 
 from pathlib import Path
@@ -23,7 +25,9 @@ TIMES = np.array([8, 16, 32, 64])
 
 
 def chances(run: Path) -> tuple[float, float]:
-    """How likely a run's policy slips on the rope, and climbs back from the ground, at each step."""
+    """How likely a run's policy slips on the rope, and climbs back from the ground, at each
+    step.
+    """
     policy = esengine.load_policy(run)
     layers, scaling = (
         np.array(policy.spec.layer_sizes),
@@ -102,7 +106,8 @@ def main(
         powers[method] = float(np.polyfit(np.log(TIMES), np.log(regret), 1)[0])
         told = ", ".join(f"{cost:.2g} in {time}" for cost, time in zip(regret, TIMES, strict=True))
         print(
-            f"{method}: slips once in {1 / slip:.0f} steps, climbs back with probability {climb:.3f}"
+            f"{method}: slips once in {1 / slip:.0f} steps, climbs back with probability "
+            f"{climb:.3f}"
         )
         print(f"    regret {told} steps: it grows with the power {powers[method]:.2f} of the time")
     if picture is not None:

@@ -1,4 +1,6 @@
-"""A cost with condition number 10^6, its minimum away from the start: run by ``--objective examples.ellipsoid:cost``."""
+"""A cost with condition number 10^6, its minimum away from the start: run by ``--objective
+examples.ellipsoid:cost``.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

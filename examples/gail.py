@@ -1,7 +1,9 @@
-"""GAIL with evolution as the generator: the pendulum swings up from ten demonstrations, without one look at its reward.
+"""GAIL with evolution as the generator: the pendulum swings up from ten demonstrations, without one
+look at its reward.
 
-The reward is a network that learns to tell the expert's steps from those of a population of policies; `cma-es` makes the
-policies, and every worker scores its own. A new search is then paid by that reward alone. Run: python gail.py
+The reward is a network that learns to tell the expert's steps from those of a population of
+policies; `cma-es` makes the policies, and every worker scores its own. A new search is then paid by
+that reward alone. Run: python gail.py
 """
 
 import tempfile
@@ -21,8 +23,9 @@ def main(folder: Path, budget: int = 4_000_000) -> tuple[float, float]:
     demonstrations = collect_on(World(), settings)
     save_demonstrations(folder / "demonstrations.npz", demonstrations)
 
-    # The environment's own return is told by evaluations, and nobody learns from it. The expert is told from the policies of
-    # all generations: a reward that remembers the last ten, as by default, forgets the way from where a search begins.
+    # The environment's own return is told by evaluations, and nobody learns from it. The expert is
+    # told from the policies of all generations: a reward that remembers the last ten, as by
+    # default, forgets the way from where a search begins.
     result = esengine.train(
         "gail",
         demonstrations=(str(folder / "demonstrations.npz"),),
@@ -35,7 +38,8 @@ def main(folder: Path, budget: int = 4_000_000) -> tuple[float, float]:
         run_dir=folder / "gail",
     )
     print(
-        f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f}, random about -1200"
+        f"demonstrations {demonstrations.returns.mean():.0f}, learned {result.final_return:.0f}, "
+        f"random about -1200"
     )
 
     # The learned reward is a file of the run. A new search is paid by it alone, from a new start.

@@ -1,7 +1,9 @@
-"""A GAN whose discriminator is a density ratio is maximum-entropy inverse RL: the two gradients, side by side.
+"""A GAN whose discriminator is a density ratio is maximum-entropy inverse RL: the two gradients,
+side by side.
 
-Finn, Christiano, Abbeel, Levine 2016, "A connection between generative adversarial networks, inverse reinforcement learning,
-and energy-based models" (arXiv 1611.03852). The world is small enough to follow every step. Run: python gan_is_inverse_rl.py
+Finn, Christiano, Abbeel, Levine 2016, "A connection between generative adversarial networks,
+inverse reinforcement learning, and energy-based models" (arXiv 1611.03852). The world is small
+enough to follow every step. Run: python gan_is_inverse_rl.py
 """
 
 import numpy as np
@@ -26,7 +28,9 @@ reward = 0.5 * generator.normal(size=(num_states, num_actions))  # the reward th
 
 
 def draw(behavior: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """Visits of each trajectory, which are the gradient of its return, and its log density under the generator."""
+    """Visits of each trajectory, which are the gradient of its return, and its log density under
+    the generator.
+    """
     states, actions = tabular.sample_trajectories(mdp, behavior, num, generator)
     log_q = np.log(policy[np.arange(horizon), states[:, :-1], actions]).sum(1)
     return tabular.count_visits(mdp, states, actions), log_q
@@ -40,7 +44,8 @@ all_visits, all_log_q = (
 )
 returns = np.einsum("msa,sa->m", all_visits, reward)
 
-# Inverse RL: importance weights under the mixture of the generator and the model itself, whose Z is the one that fits.
+# Inverse RL: importance weights under the mixture of the generator and the model itself, whose Z is
+# the one that fits.
 log_z = 0.0
 for _ in range(200):
     mixture = mixture_log_densities(np.stack([returns - log_z, all_log_q]))
@@ -49,7 +54,8 @@ for _ in range(200):
 irl_gradient = expert_visits.mean(0) - np.einsum("m,msa->sa", partition.weights, all_visits)
 
 
-# The GAN: D(tau) = p(tau) / (p(tau) + q(tau)) with p(tau) = exp(R(tau)) / Z, trained to tell expert from generator.
+# The GAN: D(tau) = p(tau) / (p(tau) + q(tau)) with p(tau) = exp(R(tau)) / Z, trained to tell expert
+# from generator.
 def discriminator_loss(values: np.ndarray) -> float:
     logits = np.einsum("msa,sa->m", all_visits, values) - log_z - all_log_q  # log p - log q
     return float(np.logaddexp(0, -logits[:num]).mean() + np.logaddexp(0, logits[num:]).mean())

@@ -1,4 +1,5 @@
-"""A computer as the teacher: one planner, and three ways to learn from it with the same number of labels.
+"""A computer as the teacher: one planner, and three ways to learn from it with the same number of
+labels.
 
 Run: python guided_policy_search.py
 """
@@ -13,13 +14,16 @@ METHODS = ("dagger", "plato", "guided-policy-search")
 def main(
     folder: Path = Path("runs"), rounds: int = 10, epochs: int = 50, steps: int | None = None
 ) -> dict[str, float]:
-    """Returns of the policies on Pendulum-v1, each from ``rounds`` episodes that the planner labelled."""
+    """Returns of the policies on Pendulum-v1, each from ``rounds`` episodes that the planner
+    labelled.
+    """
     returns = {}
     for method in METHODS:
         result = esengine.train(
             method,
             env_id="Pendulum-v1",
-            planner="mppi",  # the teacher: 128 sequences of 30 torques, weighted by the exponential of their return
+            # the teacher: 128 sequences of 30 torques, weighted by the exponential of their return
+            planner="mppi",
             generations=rounds,
             episodes_per_round=1,
             epochs_per_round=epochs,

@@ -1,8 +1,10 @@
-"""Guided cost learning beside the exact answer: the learned reward's policy visits what the demonstrations visit.
+"""Guided cost learning beside the exact answer: the learned reward's policy visits what the
+demonstrations visit.
 
-A deterministic world of 8 states, 10 steps long, where maximum causal entropy inverse RL is exact (`tabular`), and where a
-sampled partition function must find the same. The generator is the reward's own soft policy, averaged over time, since
-policies do not see the clock: importance weights make up for what that costs. Run: python inverse_rl.py
+A deterministic world of 8 states, 10 steps long, where maximum causal entropy inverse RL is exact
+(`tabular`), and where a sampled partition function must find the same. The generator is the
+reward's own soft policy, averaged over time, since policies do not see the clock: importance
+weights make up for what that costs. Run: python inverse_rl.py
 """
 
 import numpy as np
@@ -32,7 +34,9 @@ def table(reward):
 
 
 class SoftIteration:
-    """A generator: the soft policy of the reward as it is, as it acts on average over time, and 600 episodes of it."""
+    """A generator: the soft policy of the reward as it is, as it acts on average over time, and 600
+    episodes of it.
+    """
 
     varying_state = ()
 
@@ -65,7 +69,9 @@ class SoftIteration:
 
 
 def main(generations: int = 60) -> tuple[float, float]:
-    """Learn a reward; gives how far visits are from the demonstrations': the learned reward's, and the exact one's."""
+    """Learn a reward; gives how far visits are from the demonstrations': the learned reward's, and
+    the exact one's.
+    """
     expert, _ = tabular.soft_policy(mdp, truth)
     states, done = tabular.sample_trajectories(mdp, expert, 1000, random)
     trajectories = [
@@ -94,7 +100,9 @@ def main(generations: int = 60) -> tuple[float, float]:
         method.step(None, {})
 
     def distance(rewards):
-        """Total variation between what the rewards' soft policy visits and what the demonstrations do."""
+        """Total variation between what the rewards' soft policy visits and what the demonstrations
+        do.
+        """
         return np.abs(
             tabular.expected_visits(world, tabular.soft_policy(world, rewards)[0]) - visits
         ).sum() / (2 * T)
@@ -102,10 +110,12 @@ def main(generations: int = 60) -> tuple[float, float]:
     told, exact = method.metrics(), tabular.fit_rewards(world, visits, tolerance=1e-4)
     bounds = f"{told['log_z_low']:.2f} to {told['log_z_high']:.2f}"
     print(
-        f"log Z {told['log_z']:.2f} ({bounds}), effective share of the trajectories {told['effective_share']:.0%}"
+        f"log Z {told['log_z']:.2f} ({bounds}), effective share of the trajectories "
+        f"{told['effective_share']:.0%}"
     )
     print(
-        f"distance of visits: sampled {distance(table(method.reward)):.4f}, exact {distance(exact):.4f}"
+        f"distance of visits: sampled {distance(table(method.reward)):.4f}, exact "
+        f"{distance(exact):.4f}"
     )
     return distance(table(method.reward)), distance(exact)
 

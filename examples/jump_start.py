@@ -1,4 +1,5 @@
-"""rules and a jump start: a policy that imitates a few hard-coded lines begins a search, which goes on beyond them.
+"""rules and a jump start: a policy that imitates a few hard-coded lines begins a search, which goes
+on beyond them.
 
 Run from the repository's root: python examples/jump_start.py
 """
@@ -13,7 +14,9 @@ import esengine
 
 
 def rough_swing_up(observation: NDArray[Any]) -> NDArray[np.float32]:
-    """Push the way the pendulum moves, and against its angle near the top: crude, and far better than nothing."""
+    """Push the way the pendulum moves, and against its angle near the top: crude, and far better
+    than nothing.
+    """
     cosine, sine, speed = observation
     torque = 2 * np.sign(speed) if cosine < 0.7 else -8 * sine - 2 * speed
     return np.clip(np.array([torque], np.float32), -2, 2)
@@ -22,7 +25,9 @@ def rough_swing_up(observation: NDArray[Any]) -> NDArray[np.float32]:
 def main(
     folder: Path = Path("runs/jump-start-example"), rounds: int = 4, max_env_steps: int = 600_000
 ) -> tuple[float, float]:
-    """Imitate, with a rule that corrects the teacher near the top, then search; returns the returns before and after."""
+    """Imitate, with a rule that corrects the teacher near the top, then search; returns the returns
+    before and after.
+    """
     esengine.train(
         "dagger",
         env_id="Pendulum-v1",

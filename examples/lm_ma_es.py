@@ -1,4 +1,5 @@
-"""lm-ma-es in a valley that follows no axis: a few directions are learned, where sep-cma-es sees one variable at a time.
+"""lm-ma-es in a valley that follows no axis: a few directions are learned, where sep-cma-es sees
+one variable at a time.
 
 Run: python lm_ma_es.py, or with all cores: mpirun -n 8 python lm_ma_es.py
 """
@@ -19,7 +20,9 @@ def cost(x: NDArray[np.float64]) -> float:
 
 
 def main(generations: int = 2500) -> dict[str, float]:
-    """Minimise with both, in as many evaluations; returns the best cost of each over the start's."""
+    """Minimise with both, in as many evaluations; returns the best cost of each over the
+    start's.
+    """
     shares = {}
     for method in ("lm-ma-es", "sep-cma-es"):
         result = esengine.minimize(
@@ -34,7 +37,8 @@ def main(generations: int = 2500) -> dict[str, float]:
         assert result.best_value is not None
         shares[method] = result.best_value / cost(START)
         print(
-            f"{method:10} {shares[method]:.1e} of the start's cost after {15 * generations:,} evaluations"
+            f"{method:10} {shares[method]:.1e} of the start's cost after {15 * generations:,} "
+            f"evaluations"
         )
     return shares
 

@@ -1,4 +1,5 @@
-"""Where demonstrations and policies of Pendulum-v1 go: a panel for each, angle and speed of every step, coloured by time.
+"""Where demonstrations and policies of Pendulum-v1 go: a panel for each, angle and speed of every
+step, coloured by time.
 
 Run from the repository's root: python examples/paths.py demos.npz runs/cloned runs/dagger paths.png
 """

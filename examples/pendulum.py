@@ -1,4 +1,6 @@
-"""Experts for Pendulum-v1: ``esengine collect --expert examples.pendulum:swing_up --env-id Pendulum-v1``."""
+"""Experts for Pendulum-v1: ``esengine collect --expert examples.pendulum:swing_up --env-id
+Pendulum-v1``.
+"""
 
 from __future__ import annotations
 

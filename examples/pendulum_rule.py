@@ -1,4 +1,6 @@
-"""A corrective rule for Pendulum-v1: balance by linear feedback once it is upright (``--rules examples.pendulum_rule``)."""
+"""A corrective rule for Pendulum-v1: balance by linear feedback once it is upright (``--rules
+examples.pendulum_rule``).
+"""
 
 from __future__ import annotations
 

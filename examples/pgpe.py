@@ -12,7 +12,9 @@ TARGET = np.linspace(-1, 1, 30)
 
 
 def noisy_cost(x: NDArray[np.float64]) -> float:
-    """A bowl around TARGET, measured with an error; the error is a function of x, so that a run can be repeated."""
+    """A bowl around TARGET, measured with an error; the error is a function of x, so that a run can
+    be repeated.
+    """
     error = np.random.default_rng(np.abs(x).view(np.uint64) % 2**32).normal(0, 2.0)
     return float(np.sum((x - TARGET) ** 2) + error)
 
@@ -29,7 +31,8 @@ def main(generations: int = 300) -> float:
     )
     distance = float(np.linalg.norm(result.parameters - TARGET))
     print(
-        f"luckiest cost {result.best_value:.2f}; the mean is {distance:.3f} from the target, having begun {start():.1f} away"
+        f"luckiest cost {result.best_value:.2f}; the mean is {distance:.3f} from the target, "
+        f"having begun {start():.1f} away"
     )
     return distance
 

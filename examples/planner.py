@@ -1,4 +1,5 @@
-"""Plan in the simulator with an environment of one's own: it needs get_state and set_state, and nothing else.
+"""Plan in the simulator with an environment of one's own: it needs get_state and set_state, and
+nothing else.
 
 Run: python planner.py
 """
@@ -11,7 +12,9 @@ from esengine.simulators.stepped import SteppedDynamics
 
 
 class Landing(gymnasium.Env):
-    """Set a lander down softly: height and speed, thrust between 0 and 1, and fuel that costs a little."""
+    """Set a lander down softly: height and speed, thrust between 0 and 1, and fuel that costs a
+    little.
+    """
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
     action_space = gymnasium.spaces.Box(0.0, 1.0, (1,))

@@ -1,4 +1,5 @@
-"""ppo: a policy gradient balances the pole on the pool that evolution uses, and evolution goes on from its policy.
+"""ppo: a policy gradient balances the pole on the pool that evolution uses, and evolution goes on
+from its policy.
 
 Run: python ppo.py
 """
@@ -29,7 +30,8 @@ def main(run_dir: Path = Path("runs/ppo-example"), generations: int = 30) -> tup
     assert gradient.final_return is not None
     assert evolved.final_return is not None
     print(
-        f"policy gradient {gradient.final_return:.0f}, then evolution {evolved.final_return:.0f}, of at most 500"
+        f"policy gradient {gradient.final_return:.0f}, then evolution {evolved.final_return:.0f}, "
+        f"of at most 500"
     )
     return gradient.final_return, evolved.final_return
 

@@ -1,7 +1,9 @@
-"""pycma: the cma package with an option of its own, where one variable is a whole number: how many fins has a good heat sink?
+"""pycma: the cma package with an option of its own, where one variable is a whole number: how many
+fins has a good heat sink?
 
 Run: python pycma.py, or from the command line with all cores, from this folder:
-    esengine train pycma --objective pycma:cost --dimension 3 --minimize --lower-bound 2 5 0.3 --upper-bound 40 50 5 \
+    esengine train pycma --objective pycma:cost --dimension 3 --minimize --lower-bound 2 5 0.3
+    --upper-bound 40 50 5 \
         --integer-variables 0 --option AdaptSigma=CMAAdaptSigmaTPA
 """
 
@@ -44,7 +46,8 @@ def main(generations: int = 150) -> NDArray[np.float64]:
     assert result.best_point is not None
     fins, height, thickness = result.best_point
     print(
-        f"{fins:.0f} fins, {height:.1f} mm high and {thickness:.2f} mm thick: cost {result.best_value:.3f}"
+        f"{fins:.0f} fins, {height:.1f} mm high and {thickness:.2f} mm thick: cost "
+        f"{result.best_value:.3f}"
     )
     return result.best_point
 

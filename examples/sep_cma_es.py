@@ -15,7 +15,9 @@ SCALES = np.logspace(0, 4, DIMENSION)
 
 
 def cost(x: NDArray[np.float64]) -> float:
-    """An ellipsoid along the axes, ten thousand times steeper along the last than along the first."""
+    """An ellipsoid along the axes, ten thousand times steeper along the last than along the
+    first.
+    """
     return float(np.sum(SCALES * (x - 1) ** 2))
 
 
@@ -28,7 +30,8 @@ def main(generations: int = 1500) -> float:
     assert result.best_value is not None
     share = result.best_value / cost(np.zeros(DIMENSION))
     print(
-        f"cost {result.best_value:.3g}, {share:.1e} of the start's, in {time.perf_counter() - began:.1f} s"
+        f"cost {result.best_value:.3g}, {share:.1e} of the start's, in "
+        f"{time.perf_counter() - began:.1f} s"
     )
     return share
 

@@ -1,4 +1,5 @@
-"""A curriculum teaches a point mass to reach near goals in a room; a planner chains that skill through a maze it never saw.
+"""A curriculum teaches a point mass to reach near goals in a room; a planner chains that skill
+through a maze it never saw.
 
 Run: python skills.py
 """

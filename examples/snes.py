@@ -1,4 +1,5 @@
-"""snes learns a scale for every parameter: the bowl is a thousand times steeper along its last axis than along its first.
+"""snes learns a scale for every parameter: the bowl is a thousand times steeper along its last axis
+than along its first.
 
 Run: python snes.py
 """
@@ -18,7 +19,9 @@ def cost(x: NDArray[np.float64]) -> float:
 
 
 def main(generations: int = 200) -> float:
-    """Search from (1, ..., 1); returns how many times wider it samples the flattest axis than the steepest one."""
+    """Search from (1, ..., 1); returns how many times wider it samples the flattest axis than the
+    steepest one.
+    """
 
     def search(pool: Pool) -> NDArray[np.floating]:
         strategy = SNES(SNESSettings(sigma=1.0), np.ones(SCALES.size), seed=0)
@@ -31,7 +34,8 @@ def main(generations: int = 200) -> float:
     deviations = run_search(search, ObjectiveProblem(cost, SCALES.size, minimize=True))
     ratio = float(deviations[0] / deviations[-1])
     print(
-        f"standard deviations run from {deviations[0]:.2g} to {deviations[-1]:.2g}; sqrt(1000) would be ideal: {ratio:.1f}"
+        f"standard deviations run from {deviations[0]:.2g} to {deviations[-1]:.2g}; sqrt(1000) "
+        f"would be ideal: {ratio:.1f}"
     )
     return ratio
 

@@ -1,4 +1,6 @@
-"""A behaviour for novelty: ``--env-id Swimmer-v5 --novelty nsr --behavior examples.swimmer:final_position``."""
+"""A behaviour for novelty: ``--env-id Swimmer-v5 --novelty nsr --behavior
+examples.swimmer:final_position``.
+"""
 
 from __future__ import annotations
 

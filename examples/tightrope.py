@@ -1,4 +1,6 @@
-"""A tightrope: ``esengine collect --expert examples.tightrope:walk --env-id examples.tightrope:Tightrope-v0``."""
+"""A tightrope: ``esengine collect --expert examples.tightrope:walk --env-id
+examples.tightrope:Tightrope-v0``.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from numpy.typing import NDArray
 
 
 class Tightrope(gymnasium.Env[Any, Any]):
-    """A chain of states on a rope: the right step goes on, any other falls, and what has fallen costs 1 a step.
+    """A chain of states on a rope: the right step goes on, any other falls, and what has fallen
+    costs 1 a step.
 
-    On the rope the right one of four steps changes from state to state; on the ground it is always the last, which an
-    expert climbs back with. The observation is the state, one-hot, of which the expert's own episodes show the rope alone.
+    On the rope the right one of four steps changes from state to state; on the ground it is always
+    the last, which an expert climbs back with. The observation is the state, one-hot, of which the
+    expert's own episodes show the rope alone.
     """
 
     def __init__(self, length: int = 16, states: int = 8) -> None:

@@ -1,7 +1,9 @@
-"""truncation-es on an environment of one's own, registered in this file: keep a drone in the middle of a corridor.
+"""truncation-es on an environment of one's own, registered in this file: keep a drone in the middle
+of a corridor.
 
 Run: python truncation_es.py, or evolve it from the command line with all cores, from this folder:
-    esengine train truncation-es --env-id truncation_es:Corridor-v0 --population-size 64 --generations 20
+    esengine train truncation-es --env-id truncation_es:Corridor-v0 --population-size 64
+    --generations 20
 """
 
 from pathlib import Path
@@ -14,7 +16,9 @@ import esengine
 
 
 class Corridor(gymnasium.Env[Any, Any]):
-    """A point that thrust and a gusty wind push about; it is paid for every step near the middle."""
+    """A point that thrust and a gusty wind push about; it is paid for every step near the
+    middle.
+    """
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(3)  # thrust left, none, right

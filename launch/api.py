@@ -1,7 +1,7 @@
 """The same from Python: `minimize`, `train`, `evaluate` and `run_search`.
 
-Alone, each runs in the calling process. In a script under ``mpirun`` every rank calls it together: workers serve until the
-master is done, and every rank gets the result.
+Alone, each runs in the calling process. In a script under ``mpirun`` every rank calls it together:
+workers serve until the master is done, and every rank gets the result.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ def minimize(
         dimension: number of parameters.
         method: as on the command line.
         callbacks: called with the row of metrics after every generation, on the master.
-        **settings: any flags, with underscores: ``sigma``, ``population_size``, ``seed``, ``target_return``, ...
+        **settings: any flags, with underscores: ``sigma``, ``population_size``, ``seed``,
+            ``target_return``, ...
 
     Returns:
-        The result; ``best_point`` and ``best_value`` are the best that was evaluated, ``parameters`` the final mean.
+        The result; ``best_point`` and ``best_value`` are the best that was evaluated,
+        ``parameters`` the final mean.
 
     Raises:
         UserError: a setting is unknown or out of range.
@@ -62,7 +64,8 @@ def minimize(
     kept = {"run_dir", "ranks", "env_id", "objective"} & set(settings)
     if kept:
         raise UserError(
-            f"minimize works in memory on the ranks it finds, got {listed(sorted(kept))}; use esengine.train for a run"
+            f"minimize works in memory on the ranks it finds, got {listed(sorted(kept))}; use "
+            f"esengine.train for a run"
         )
     config = _config(
         method, {"objective": "<function>", "dimension": dimension, "minimize": True, **settings}
@@ -78,8 +81,8 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     Args:
         method: as on the command line, or ``module:Class`` for a strategy of one's own.
         callbacks: called with the row of metrics after every generation, on the master.
-        **settings: any flags, with underscores: ``env_id``, ``population_size``, ``seed``, ``run_dir``, ``ranks``, ...
-            ``ranks`` is 1 unless given, which stays in this process.
+        **settings: any flags, with underscores: ``env_id``, ``population_size``, ``seed``,
+            ``run_dir``, ``ranks``, ... ``ranks`` is 1 unless given, which stays in this process.
 
     Raises:
         UserError: a setting is unknown or out of range, or the run directory is in use.
@@ -90,7 +93,8 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     if must_launch(config.train.ranks or 1, config.train.member_timeout):
         if callbacks:
             raise UserError(
-                "callbacks need ranks=1 or a script under mpirun, got ranks > 1; read metrics.jsonl instead"
+                "callbacks need ranks=1 or a script under mpirun, got ranks > 1; read "
+                "metrics.jsonl instead"
             )
         return _train_on_local_ranks(config, path)
     world = World()
@@ -159,7 +163,8 @@ def _config(method: str, settings: dict[str, Any]) -> RunConfig:
     unknown = sorted(set(settings) - search_names - train_names)
     if unknown:
         raise UserError(
-            f"settings of {method} must be among {listed(sorted(search_names | train_names))}, got {listed(unknown)}"
+            f"settings of {method} must be among {listed(sorted(search_names | train_names))}, "
+            f"got {listed(unknown)}"
         )
     search = settings_from(
         kind, {name: value for name, value in settings.items() if name in search_names}
@@ -174,7 +179,8 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     status = start(config, StopRequest())
     if status != DONE:
         raise WorkerError(
-            f"the run in {path} ended with status {status}; its ranks' messages are on standard error"
+            f"the run in {path} ended with status {status}; its ranks' messages are on standard "
+            f"error"
         )
     directory = RunDirectory.open(path, trusted=True)
     done = directory.done() or {}

@@ -1,4 +1,6 @@
-"""The process ``esengine``: finds the command, turns what it raises into one sentence and an exit status, leaves MPI."""
+"""The process ``esengine``: finds the command, turns what it raises into one sentence and an exit
+status, leaves MPI.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,16 @@ from esengine.launch.settings.methods import METHODS
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, prepare_rank
 
-_CLOSING = "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are used; otherwise train starts local ones."
+_CLOSING = (
+    "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are "
+    "used; otherwise train starts local ones."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 75 stopped with a checkpoint."""
+    """Run one command; returns the exit status: 0 done, 1 failed, 2 bad input, 75 stopped with a
+    checkpoint.
+    """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
@@ -57,12 +64,17 @@ def _fail(message: str, status: int) -> int:
 
 
 def _fail_for_memory(error: MemoryError) -> int:
-    """As `_fail`; the other ranks are ended, since this one may have been in the midst of something."""
+    """As `_fail`; the other ranks are ended, since this one may have been in the midst of
+    something.
+    """
     begun = World.current is not None and World.current.num_pools > 0
     if World.current is not None:
         World.current.end = "abort"
     what = f": {error}" if str(error) else ""
-    ways = "use a smaller --dimension, --population-size or --hidden-sizes, or a method that keeps no matrix"
+    ways = (
+        "use a smaller --dimension, --population-size or --hidden-sizes, or a method that "
+        "keeps no matrix"
+    )
     return _fail(
         f"the memory of this machine must hold what is asked for, and cannot{what}; {ways}",
         1 if begun else 2,
@@ -76,7 +88,9 @@ def _warn(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning's text: one sentence where it is ours, else with the place in the library that it is from."""
+    """A warning's text: one sentence where it is ours, else with the place in the library that it
+    is from.
+    """
     if Path(filename).is_relative_to(Path(__file__).parent.parent):
         return f"esengine: {message}\n"
     return _format_warning(message, category, filename, lineno, line)
@@ -113,7 +127,9 @@ def _launched() -> bool:
 
 
 def _tell_launcher(status: int) -> int:
-    """Leave the master's status where the launcher finds it; to mpirun all ends well, since it would only add words."""
+    """Leave the master's status where the launcher finds it; to mpirun all ends well, since it
+    would only add words.
+    """
     from esengine.launch.mpirun.local_ranks import leave_status
 
     if not _is_worker():

@@ -61,12 +61,14 @@ COMMANDS = {
     "cancel": Command("JOB", "end a job, an array or one task of it, with a checkpoint"),
     "job": Command(
         "-- COMMAND",
-        "inside a Slurm script: train or resume on the job's tasks, over as many starts as it needs",
+        "inside a Slurm script: train or resume on the job's tasks, over as many starts as it "
+        "needs",
     ),
     "replay": Command("RUN", "one member of a run again, exactly: its exception, or its fitness"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT",
-        "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, profile",
+        "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, "
+        "profile",
     ),
 }

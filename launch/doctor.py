@@ -42,7 +42,9 @@ class DoctorSettings:
     """Print what this installation has and what it lacks."""
 
     env_id: str | None = None
-    """Also test whether this environment's reset(seed=...) forgets the past, which the promises rely on."""
+    """Also test whether this environment's reset(seed=...) forgets the past, which the promises
+    rely on.
+    """
     ranks: int = 2
     """Ranks of the trial launch."""
 
@@ -77,7 +79,8 @@ def doctor(settings: DoctorSettings) -> int:
 
 
 def check_reset(env_id: str) -> Finding:
-    """Whether two episodes of one environment from one seed are equal, with another episode between them.
+    """Whether two episodes of one environment from one seed are equal, with another episode between
+    them.
 
     Raises:
         UserError: the environment cannot be made.
@@ -97,7 +100,8 @@ def check_reset(env_id: str) -> Finding:
         return Finding(f"{env_id} resets", "reset(seed=...) forgets the past")
     return Finding(
         f"{env_id} resets",
-        f"the same seed gave returns {episodes[0].episode_return:g} and {episodes[2].episode_return:g}",
+        f"the same seed gave returns {episodes[0].episode_return:g} and "
+        f"{episodes[2].episode_return:g}",
         "train with --fresh-env, or results depend on which rank ran which member",
     )
 
@@ -140,7 +144,9 @@ def _machine() -> list[Finding]:
 
 
 def _mpi(ranks: int) -> list[Finding]:
-    """Which MPI is there, whether its ranks find each other, and whether it survives a dead worker."""
+    """Which MPI is there, whether its ranks find each other, and whether it survives a dead
+    worker.
+    """
     try:
         import mpi4py
 
@@ -169,7 +175,10 @@ def _mpi(ranks: int) -> list[Finding]:
 
 
 def _launch_trial(mpirun: str, ranks: int) -> Finding:
-    code = "from mpi4py import MPI; c = MPI.COMM_WORLD; print('rank', c.rank, 'of', c.size, MPI.Get_processor_name(), flush=True)"
+    code = (
+        "from mpi4py import MPI; c = MPI.COMM_WORLD; print('rank', c.rank, 'of', c.size, "
+        "MPI.Get_processor_name(), flush=True)"
+    )
     command = [mpirun, *options_of_mpirun(mpirun, ranks), sys.executable, "-c", code]
     result = subprocess.run(
         command,

@@ -1,4 +1,6 @@
-"""The tests. Of several processes that share them, each has a shared memory of its own, in which it looks for leftovers."""
+"""The tests. Of several processes that share them, each has a shared memory of its own, in which it
+looks for leftovers.
+"""
 
 import os
 

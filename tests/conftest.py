@@ -94,7 +94,9 @@ def esengine(tmp_path: Path, environment: dict[str, str]) -> Run:
 def esengine_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Run:
-    """Runs ``esengine ARGUMENTS`` as the fixture `esengine` does, but in this process, which starts at once: for one rank."""
+    """Runs ``esengine ARGUMENTS`` as the fixture `esengine` does, but in this process, which starts
+    at once: for one rank.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(SUPPORT))
 

@@ -104,7 +104,9 @@ def test_imitation_learns_from_demonstrations_from_the_expert_and_from_its_own_e
 def test_cloning_falls_off_a_tightrope_with_the_square_of_the_time_and_dagger_in_proportion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Regret is exact: the chain of rope and ground has the probabilities that the fitted policies act with."""
+    """Regret is exact: the chain of rope and ground has the probabilities that the fitted policies
+    act with.
+    """
     pytest.importorskip("torch", reason="needs PyTorch, of the extra [torch]")
     monkeypatch.syspath_prepend(str(REPOSITORY))
     module, picture = example("drift"), tmp_path / "drift.png"

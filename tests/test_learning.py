@@ -25,7 +25,9 @@ def mean_return(esengine_here: Run, tmp_path: Path) -> float:
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_truncation_es_balances_the_pole(esengine_here: Run, tmp_path: Path, seed: str) -> None:
-    """475 is the task's threshold; a run of default length passes it as well, the target only ends it sooner."""
+    """475 is the task's threshold; a run of default length passes it as well, the target only ends
+    it sooner.
+    """
     arguments = (
         "train",
         "truncation-es",
@@ -57,7 +59,9 @@ def test_ars_swims(esengine_here: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_cma_es_swims(esengine_here: Run, tmp_path: Path, seed: str) -> None:
-    """325 is the threshold of Mania et al. 2018, here on fresh episodes; the target counts others, hence the margin."""
+    """325 is the threshold of Mania et al. 2018, here on fresh episodes; the target counts others,
+    hence the margin.
+    """
     arguments = ("train", "cma-es", "--env-id", "Swimmer-v5", "--target-return", "330")
     assert esengine_here(*arguments, "--seed", seed, *ALONE).returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["evaluations"] <= 600

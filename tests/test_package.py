@@ -1,4 +1,6 @@
-"""The package as it is shipped: one top-level name, and it works from a wheel and from an sdist, outside the checkout."""
+"""The package as it is shipped: one top-level name, and it works from a wheel and from an sdist,
+outside the checkout.
+"""
 
 from __future__ import annotations
 

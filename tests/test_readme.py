@@ -42,13 +42,16 @@ SHORTENED = {
     "--population-size 64": "--population-size 8",
     "--population-size 128 --episodes-per-member 4 --generations 400": "--episodes-per-member 1",
     "--goals curriculum": "--goals curriculum --population-size 8 --generations 1",
-    "maze=u --episodes 5": "maze=u --episodes 1 --max-episode-steps 20 --planner-arg depth=2 width=4",
-    "mppi --env-id Pendulum-v1 --episodes 50": "mppi --env-id Pendulum-v1 --episodes 3 --max-episode-steps 30",
+    "maze=u --episodes 5": "maze=u --episodes 1 --max-episode-steps 20 --planner-arg depth=2 "
+    "width=4",
+    "mppi --env-id Pendulum-v1 --episodes 50": "mppi --env-id Pendulum-v1 --episodes 3 "
+    "--max-episode-steps 30",
     "train plato": "train plato --gradient-steps 1",
     "train guided-policy-search": "train guided-policy-search --gradient-steps 1",
     "1 --planner": "1 --generations 1 --max-episode-steps 20 --planner",
     "--novelty nsr": "--novelty nsr --population-size 8 --generations 1",
-    "--generations 10 --episodes-per-round 1": "--generations 1 --episodes-per-round 1 --max-episode-steps 20",
+    "--generations 10 --episodes-per-round 1": "--generations 1 --episodes-per-round 1 "
+    "--max-episode-steps 20",
     "--trajectories 4": "--trajectories 2",
     "--max-env-steps 1000000": "--max-env-steps 10000",
     "--max-env-steps 8000000": "--population-size 8 --generations 1",
@@ -99,7 +102,9 @@ def in_this_process(command: str, start: Run) -> None:
 def test_every_command_and_block_works_in_the_order_of_the_page(
     page: Path, tmp_path: Path, esengine_here: Run
 ) -> None:
-    """README's commands are run as a user types them, each the first time; on all cores where they say no number of ranks."""
+    """README's commands are run as a user types them, each the first time; on all cores where they
+    say no number of ranks.
+    """
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for number, block in enumerate(blocks(page, "python")):
         (tmp_path / name_of(block, f"block{number}.py")).write_text(block)

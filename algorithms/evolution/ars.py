@@ -1,7 +1,9 @@
-"""Augmented random search (Mania, Guy, Recht 2018, arXiv 1803.07055): finite differences along the best random directions.
+"""Augmented random search (Mania, Guy, Recht 2018, arXiv 1803.07055): finite differences along the
+best random directions.
 
-V2 scales observations by their running mean and standard deviation, which is the default; V1 does not
-(``--no-normalize-observations``). The forms V1-t and V2-t keep the ``--top-directions`` best directions.
+V2 scales observations by their running mean and standard deviation, which is the default; V1 does
+not (``--no-normalize-observations``). The forms V1-t and V2-t keep the ``--top-directions`` best
+directions.
 """
 
 from __future__ import annotations
@@ -41,12 +43,14 @@ class ARSSettings:
         check_pairs(self.population_size)
         if not (math.isfinite(self.step_size) and self.step_size > 0):
             raise UserError(
-                f"--step-size must be positive, got {self.step_size}; {ARSSettings.step_size} is the default"
+                f"--step-size must be positive, got {self.step_size}; {ARSSettings.step_size} is "
+                f"the default"
             )
         most = self.population_size // 2
         if self.top_directions is not None and not 1 <= self.top_directions <= most:
             raise UserError(
-                f"--top-directions must lie between 1 and the {most} pairs of --population-size {self.population_size}, "
+                f"--top-directions must lie between 1 and the {most} pairs of --population-size "
+                f"{self.population_size}, "
                 f"got {self.top_directions}; leave it out to keep all"
             )
 
@@ -58,7 +62,8 @@ class ARSSettings:
 class ARS:
     """The strategy. Its state is the mean (the paper's M).
 
-    Fitness enters by its value: an affine change of it changes nothing, an order-preserving one does.
+    Fitness enters by its value: an affine change of it changes nothing, an order-preserving one
+    does.
 
     Args:
         settings: checked settings.
@@ -109,9 +114,11 @@ class ARS:
 def top_pairs(
     fitness: NDArray[np.float64], most: int | None, seed: int, generation: int
 ) -> NDArray[np.int64]:
-    """The pairs with the best of their two returns, in order of pairs: exactly ``most``, ties drawn by seed.
+    """The pairs with the best of their two returns, in order of pairs: exactly ``most``, ties drawn
+    by seed.
 
-    A pair with a failed member has no difference of returns and is never kept, so there may be fewer.
+    A pair with a failed member has no difference of returns and is never kept, so there may be
+    fewer.
     """
     plus, minus = fitness[::2], fitness[1::2]
     valid = np.isfinite(plus) & np.isfinite(minus)
@@ -122,9 +129,11 @@ def top_pairs(
 def step_weights(
     plus: NDArray[np.float64], minus: NDArray[np.float64], step_size: float
 ) -> NDArray[np.float64]:
-    """alpha / (b sigma_R) (r+ - r-) for each of the b kept directions, (b,); algorithm 2 of the paper, step 7.
+    """alpha / (b sigma_R) (r+ - r-) for each of the b kept directions, (b,); algorithm 2 of the
+    paper, step 7.
 
-    sigma_R is the standard deviation of the 2b kept returns. Equal returns, of which it is zero, give no step.
+    sigma_R is the standard deviation of the 2b kept returns. Equal returns, of which it is zero,
+    give no step.
     """
     sigma_r = float(np.std(np.concatenate([plus, minus]))) if plus.size else 0.0
     if not sigma_r > 0:

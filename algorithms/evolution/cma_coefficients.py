@@ -1,4 +1,6 @@
-"""Weights and learning rates of CMA-ES (Hansen 2016, arXiv 1604.00772), with the constants of the ``cma`` package 4.5."""
+"""Weights and learning rates of CMA-ES (Hansen 2016, arXiv 1604.00772), with the constants of the
+``cma`` package 4.5.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ class Coefficients:
     """Weights and learning rates for n parameters and lambda members.
 
     Attributes:
-        weights: (lambda,) by rank; the positive ones sum to 1, the negative ones act on the covariance only.
+        weights: (lambda,) by rank; the positive ones sum to 1, the negative ones act on the
+            covariance only.
         mu_eff: variance-effective selection mass of the positive weights.
         c_sigma, d_sigma: learning rate and damping of the step size.
         c_c, c_1, c_mu: learning rates of the path, of the rank-one and of the rank-mu update.

@@ -1,12 +1,15 @@
-"""CMA-ES with a full covariance matrix (Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772).
+"""CMA-ES with a full covariance matrix (Hansen 2016, "The CMA Evolution Strategy: A Tutorial",
+arXiv 1604.00772).
 
-Coefficients and steps are those of the ``cma`` package 4.5, which departs from the tutorial in a few constants; a test holds
-the two together to ten digits. The members' steps y = A z are never gathered: workers sample them from the node's noise, and
-the sums of w z and w z z^T are shared by all ranks.
+Coefficients and steps are those of the ``cma`` package 4.5, which departs from the tutorial in a
+few constants; a test holds the two together to ten digits. The members' steps y = A z are never
+gathered: workers sample them from the node's noise, and the sums of w z and w z z^T are shared by
+all ranks.
 
-A is the Cholesky factor of C: any square root gives the same distribution of steps, and this one half the work. The step-size
-path adds up C^(-1/2) y with the symmetric root B diag(1/D) B^T, from an eigendecomposition; with ``--factor cholesky`` it adds
-up z itself (Krause, Arbones, Igel 2016, NIPS 29), which saves the decomposition and makes another search.
+A is the Cholesky factor of C: any square root gives the same distribution of steps, and this one
+half the work. The step-size path adds up C^(-1/2) y with the symmetric root B diag(1/D) B^T, from
+an eigendecomposition; with ``--factor cholesky`` it adds up z itself (Krause, Arbones, Igel 2016,
+NIPS 29), which saves the decomposition and makes another search.
 """
 
 from __future__ import annotations
@@ -59,11 +62,17 @@ class CMAESSettings(RestartSettings):
     active: bool = True
     """Let the worse half of the population shrink the covariance matrix (negative weights)."""
     mirrored: bool = False
-    """Sample members in pairs, mean + y and mean - y; the better one of each pair counts for the mean."""
+    """Sample members in pairs, mean + y and mean - y; the better one of each pair counts for the
+    mean.
+    """
     factor: Literal["eigen", "cholesky"] = "eigen"
-    """How the step-size path is made: eigen as in the paper, cholesky without an eigendecomposition, for many parameters."""
+    """How the step-size path is made: eigen as in the paper, cholesky without an
+    eigendecomposition, for many parameters.
+    """
     warm_start: str | None = None
-    """Take mean, sigma and covariance matrix from the newest checkpoint of this run directory of cma-es."""
+    """Take mean, sigma and covariance matrix from the newest checkpoint of this run directory of
+    cma-es.
+    """
     inject: str | None = None
     """Points to evaluate among the first generation's members: a .npy file with one row a point."""
     tolerance_fun: float = 1e-11
@@ -75,18 +84,22 @@ class CMAESSettings(RestartSettings):
     tolerance_x_up: float = 1e3
     """Stop when a standard deviation is above this, times the initial sigma; 0 never stops."""
     tolerance_stagnation: int | None = None
-    """Stop when nothing improved over so many generations; default 100 + 100 parameters^1.5 / lambda, 0 never stops."""
+    """Stop when nothing improved over so many generations; default 100 + 100 parameters^1.5 /
+    lambda, 0 never stops.
+    """
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, CMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
             raise UserError(
-                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more"
+                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; "
+                f"use 4 or more"
             )
         if self.mirrored and self.population_size is not None and self.population_size % 2:
             raise UserError(
-                f"--population-size must be even with --mirrored, got {self.population_size}; use {self.population_size + 1}"
+                f"--population-size must be even with --mirrored, got {self.population_size}; use "
+                f"{self.population_size + 1}"
             )
         self.check_restarts()
         self.tolerances().check()
@@ -102,7 +115,9 @@ class CMAESSettings(RestartSettings):
         )
 
     def default_population_size(self, n: int) -> int:
-        """lambda as given, or the default for ``n`` parameters, even where members come in pairs."""
+        """lambda as given, or the default for ``n`` parameters, even where members come in
+        pairs.
+        """
         size = self.population_size or 4 + int(3 * math.log(n))
         return size + size % 2 if self.mirrored else size
 
@@ -131,7 +146,8 @@ class CMAESSettings(RestartSettings):
 
 
 class CMAES:
-    """The strategy. Its state is plain arrays: mean, sigma, C, the two paths, and the factor that is in use.
+    """The strategy. Its state is plain arrays: mean, sigma, C, the two paths, and the factor that
+    is in use.
 
     Args:
         settings: checked settings.
@@ -191,10 +207,11 @@ class CMAES:
         )
 
     def inject(self, points: NDArray[np.floating]) -> None:
-        """Make points, (num_points, n), the first members of the next generation; they are learned from like samples.
+        """Make points, (num_points, n), the first members of the next generation; they are learned
+        from like samples.
 
-        A step that is longer than almost any sample would be is shortened to the limit when it is learned from (Hansen 2011,
-        arXiv 1110.4181).
+        A step that is longer than almost any sample would be is shortened to the limit when it is
+        learned from (Hansen 2011, arXiv 1110.4181).
 
         Raises:
             ValueError: more points than members, or of another dimension.
@@ -205,7 +222,8 @@ class CMAES:
             or len(points) > self.population_size
         ):
             raise ValueError(
-                f"points must have shape (up to {self.population_size}, {self.mean.size}), got {points.shape}"
+                f"points must have shape (up to {self.population_size}, {self.mean.size}), got "
+                f"{points.shape}"
             )
         self._injected = points.astype(np.float64)
 
@@ -278,7 +296,9 @@ class CMAES:
     def _moments(
         self, weights: NDArray[np.float64], positive: NDArray[np.float64], population: Population
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """sum w+ z, sum w+ y and c_mu sum w y y^T; a negative weight is rescaled by n / |z|^2 to bound its effect (eq. 46)."""
+        """sum w+ z, sum w+ y and c_mu sum w y y^T; a negative weight is rescaled by n / |z|^2 to
+        bound its effect (eq. 46).
+        """
         given = 0 if self._injected is None else len(self._injected)
         rescaled, negative = weights.copy(), weights < 0
         steps, normals = self._given_steps()
@@ -322,16 +342,20 @@ class CMAES:
         self._decomposed = self.generation
 
     def _move_scale(self, factor: float) -> None:
-        """Move a factor from the axes of C to sigma: what is sampled stays the same, bit for bit with a power of 2.
+        """Move a factor from the axes of C to sigma: what is sampled stays the same, bit for bit
+        with a power of 2.
 
-        Where a generation replaces nearly all of the matrix, selection shrinks it every time and sigma makes up for that.
+        Where a generation replaces nearly all of the matrix, selection shrinks it every time and
+        sigma makes up for that.
         """
         self.sigma *= factor
         self.C /= factor**2
         self.A, self.D, self.p_c = self.A / factor, self.D / factor, self.p_c / factor
 
     def _axes(self) -> NDArray[np.float64]:
-        """Square roots of C's eigenvalues, ascending; without an eigendecomposition A's diagonal, which they enclose."""
+        """Square roots of C's eigenvalues, ascending; without an eigendecomposition A's diagonal,
+        which they enclose.
+        """
         return self.D if self.settings.factor == "eigen" else np.sort(np.abs(np.diag(self.A)))
 
     def should_stop(self) -> str | None:

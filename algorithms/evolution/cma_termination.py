@@ -1,6 +1,8 @@
-"""Why a search that adapts a normal distribution is over: the criteria of the ``cma`` package, with their defaults.
+"""Why a search that adapts a normal distribution is over: the criteria of the ``cma`` package, with
+their defaults.
 
-One departs: the fitness must be flat for a whole window of generations, not for two, since sparse rewards begin flat.
+One departs: the fitness must be flat for a whole window of generations, not for two, since sparse
+rewards begin flat.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Tolerances:
         for name, value in vars(self).items():
             if value is not None and not value >= 0:
                 raise UserError(
-                    f"--tolerance-{name.replace('_', '-')} must not be negative, got {value}; 0 never stops"
+                    f"--tolerance-{name.replace('_', '-')} must not be negative, got {value}; 0 "
+                    f"never stops"
                 )
 
 
@@ -49,7 +52,8 @@ class Termination:
         population_size: members of a generation.
         mean: (n,) that the search starts from.
         sigma: that it starts with.
-        patience: generations by which the windows of fitness are longer, where few members differ from the others.
+        patience: generations by which the windows of fitness are longer, where few members differ
+            from the others.
     """
 
     def __init__(
@@ -128,7 +132,8 @@ class Termination:
             return f"every standard deviation is below {smallest:.1e} (--tolerance-x)"
         if limits.x_up and not deviations.max() <= limits.x_up * self.sigma:
             return (
-                f"a standard deviation grew to {deviations.max():.1e}, from {self.sigma:g} (--tolerance-x-up): "
+                f"a standard deviation grew to {deviations.max():.1e}, from {self.sigma:g} "
+                f"(--tolerance-x-up): "
                 "start with a larger --sigma, or bound the objective"
             )
         if axes[-1] > 1e7 * axes[0]:
@@ -143,13 +148,25 @@ class Termination:
         limits = self.tolerances
         span = float(np.ptp(self.history)) if self.history.size else np.inf
         if self.history.size >= self.window and max(span, self.spread) < limits.fun:
-            return f"fitness spans less than {limits.fun:.1e} over {self.window} generations (--tolerance-fun)"
+            return (
+                f"fitness spans less than {limits.fun:.1e} over {self.window} generations "
+                f"(--tolerance-fun)"
+            )
         if self.history.size >= self.window and span < limits.fun_history:
-            return f"the best of {self.window} generations spans less than {limits.fun_history:.1e} (--tolerance-fun-history)"
+            return (
+                f"the best of {self.window} generations spans less than "
+                f"{limits.fun_history:.1e} (--tolerance-fun-history)"
+            )
         if limits.fun and self.flat > self.window:
-            return f"the better three quarters of {self.window} generations were equal: the fitness is flat"
+            return (
+                f"the better three quarters of {self.window} generations were equal: the "
+                f"fitness is flat"
+            )
         if self.spread > 0 and self.age - self.still_since > 20 + 0.1 * self.age:
-            return f"the mean has moved less than {_STILL:g} in {self.age - self.still_since:.0f} generations"
+            return (
+                f"the mean has moved less than {_STILL:g} in {self.age - self.still_since:.0f} "
+                f"generations"
+            )
         return (
             f"no improvement in {self.stagnation} generations (--tolerance-stagnation)"
             if self._stagnates()
@@ -157,7 +174,9 @@ class Termination:
         )
 
     def _stagnates(self) -> bool:
-        """Whether neither the best nor the median fitness improved from the first to the second half of a long time."""
+        """Whether neither the best nor the median fitness improved from the first to the second
+        half of a long time.
+        """
         size, n = self.long_best.size, self.n
         half = int(max(self.stagnation / 10, size / 10))
         if (

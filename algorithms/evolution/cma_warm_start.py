@@ -1,4 +1,6 @@
-"""What a search can start from beside a point: the distribution that another run ended with, and points worth trying."""
+"""What a search can start from beside a point: the distribution that another run ended with, and
+points worth trying.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,20 @@ def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArr
     checkpoint = load_newest(Path(run) / "checkpoints")
     if checkpoint is None:
         raise UserError(
-            f"--warm-start must be a run directory with a checkpoint, got {run}; give the folder of a cma-es run"
+            f"--warm-start must be a run directory with a checkpoint, got {run}; give the folder "
+            f"of a cma-es run"
         )
     arrays = checkpoint.arrays
     if "strategy/C" not in arrays:
         raise UserError(
-            f"--warm-start must be a run of cma-es without restarts, got {run}, which has no covariance matrix"
+            f"--warm-start must be a run of cma-es without restarts, got {run}, which has no "
+            f"covariance matrix"
         )
     mean, sigma, covariance = (arrays[f"strategy/{name}"] for name in ("mean", "sigma", "C"))
     if mean.size != n:
         raise UserError(
-            f"--warm-start must have {n} parameters, got {run} with {mean.size}; use a run of the same problem"
+            f"--warm-start must have {n} parameters, got {run} with {mean.size}; use a run of the "
+            f"same problem"
         )
     return np.array(mean, np.float64), float(sigma), np.array(covariance, np.float64)
 
@@ -46,16 +51,19 @@ def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:
         points = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--inject must be a .npy file of points, got {file}: {error}; write one with numpy.save"
+            f"--inject must be a .npy file of points, got {file}: {error}; write one with "
+            f"numpy.save"
         ) from error
     n = space.num_variables
     if points.ndim != 2 or points.shape[1] != n or not np.isfinite(points).all():
         raise UserError(
-            f"--inject must hold finite points of {n} numbers, one a row, got {file} of shape {points.shape}"
+            f"--inject must hold finite points of {n} numbers, one a row, got {file} of shape "
+            f"{points.shape}"
         )
     outside = ((points < space.lower) | (points > space.upper))[:, space.searched].any(axis=1)
     if outside.any():
         raise UserError(
-            f"--inject must hold points within the bounds, got row {np.argmax(outside)} of {file} outside; drop it"
+            f"--inject must hold points within the bounds, got row {np.argmax(outside)} of {file} "
+            f"outside; drop it"
         )
     return np.asarray(points, np.float64)

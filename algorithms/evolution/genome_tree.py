@@ -1,4 +1,6 @@
-"""The living ancestry of a population whose members are chains of mutations (Such et al. 2017, arXiv 1712.06567)."""
+"""The living ancestry of a population whose members are chains of mutations (Such et al. 2017,
+arXiv 1712.06567).
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ _NODE_FIELDS = ("parents", "births", "generations", "members", "sigmas", "origin
 class GenomeTree:
     """Every node is a root, whose row is kept, or one mutation of its parent node.
 
-    Chains would grow by a link a generation for ever; `rebase` turns ancestors into roots and forgets what was before them.
+    Chains would grow by a link a generation for ever; `rebase` turns ancestors into roots and
+    forgets what was before them.
 
     Attributes:
         roots: (num_roots, dimension).
         parents: (num_nodes,) int64 node that each node mutates, -1 for roots.
         births: (num_nodes,) int64 generation in which each node came into the tree.
-        generations, members, sigmas: (num_nodes,) address and step size of each node's mutation; step size 0 for roots.
+        generations, members, sigmas: (num_nodes,) address and step size of each node's mutation;
+            step size 0 for roots.
         origins: (num_nodes,) int64 row of ``roots`` of each root, -1 for other nodes.
 
     Args:
@@ -51,7 +55,8 @@ class GenomeTree:
             mates: (num_members,) node whose mutation each takes before its own, or -1.
             generation: that the members were born in.
             members: (num_members,) their ids; a member that is selected twice gets one node.
-            sigmas: (num_members,) step size of each mutation; 0 for a copy, whose node is the parent's own.
+            sigmas: (num_members,) step size of each mutation; 0 for a copy, whose node is the
+                parent's own.
         """
         mutated = sigmas > 0
         _, index, inverse = np.unique(members[mutated], return_index=True, return_inverse=True)
@@ -109,9 +114,11 @@ class GenomeTree:
         birth: int,
         rebuild: Callable[[Genomes], NDArray[np.floating]],
     ) -> NDArray[np.int64]:
-        """Make roots of the leaves' newest ancestors that were born in generation ``birth`` or before.
+        """Make roots of the leaves' newest ancestors that were born in generation ``birth`` or
+        before.
 
-        Nothing is done while these are too many to be kept; they become fewer with every generation that passes.
+        Nothing is done while these are too many to be kept; they become fewer with every generation
+        that passes.
 
         Args:
             leaves: nodes.
@@ -157,7 +164,9 @@ class GenomeTree:
         )
 
     def last_links(self, nodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Generation, member and step size of each node's own mutation, (3, num_nodes); the step size is 0 for roots."""
+        """Generation, member and step size of each node's own mutation, (3, num_nodes); the step
+        size is 0 for roots.
+        """
         return np.array(
             [self.generations[nodes], self.members[nodes], self.sigmas[nodes]], np.float64
         )

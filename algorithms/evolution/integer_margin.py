@@ -1,8 +1,10 @@
-"""The margin of CMA-ES for whole numbers (Hamano, Saito, Nomura, Shirakawa 2022, arXiv 2205.13482; equations in its section 4).
+"""The margin of CMA-ES for whole numbers (Hamano, Saito, Nomura, Shirakawa 2022, arXiv 2205.13482;
+equations in its section 4).
 
-Where a standard deviation is small beside 1, all members round to one whole number and nothing more is learned of it. So after
-each update the mean and a factor on each deviation are moved until another whole number keeps a probability of at least
-alpha = 1 / (n lambda), or alpha / 2 on either side. The factor widens what is sampled, not what is learned from.
+Where a standard deviation is small beside 1, all members round to one whole number and nothing more
+is learned of it. So after each update the mean and a factor on each deviation are moved until
+another whole number keeps a probability of at least alpha = 1 / (n lambda), or alpha / 2 on either
+side. The factor widens what is sampled, not what is learned from.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Margin:
         return mean, factors
 
     def _thresholds(self, m: Floats) -> tuple[Floats, Floats]:
-        """Where rounding changes next to ``m``, below and above; one of the two for the least and the greatest number."""
+        """Where rounding changes next to ``m``, below and above; one of the two for the least and
+        the greatest number.
+        """
         number = np.clip(np.floor(m + 0.5), self.lattice.lowest, self.lattice.highest)
         low, high = number - 0.5, number + 0.5
         at_least, at_most = number == self.lattice.lowest, number == self.lattice.highest
@@ -67,7 +71,9 @@ def margin_of(space: SearchSpace, population_size: int) -> Margin | None:
 
 
 def _moved(m: Floats, s: Floats, low: Floats, high: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """Means and deviations, (num_whole,) each, with the probabilities that the margin asks for beyond the thresholds."""
+    """Means and deviations, (num_whole,) each, with the probabilities that the margin asks for
+    beyond the thresholds.
+    """
     at_edge = (
         low == high
     )  # one threshold: the least or the greatest number, where the mean alone moves

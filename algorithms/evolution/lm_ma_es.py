@@ -1,10 +1,13 @@
-"""LM-MA-ES: matrix adaptation with limited memory (Loshchilov, Glasmachers, Beyer 2017, arXiv 1705.06693).
+"""LM-MA-ES: matrix adaptation with limited memory (Loshchilov, Glasmachers, Beyer 2017, arXiv
+1705.06693).
 
-Time and memory of a member are O(m n) with m = 4 + 3 ln n directions. Letters are the paper's, Algorithm 3.
+Time and memory of a member are O(m n) with m = 4 + 3 ln n directions. Letters are the paper's,
+Algorithm 3.
 
-The paper's rates are for populations below half the number of parameters. Beyond, we clamp them: rates at 1/2 and a direction's
-squared length at 4 n, four times what it has without selection; otherwise a large population, whose mean of steps is long,
-would make the variance along a direction grow without bound. The logarithm of a change of sigma is clamped at 1 everywhere.
+The paper's rates are for populations below half the number of parameters. Beyond, we clamp them:
+rates at 1/2 and a direction's squared length at 4 n, four times what it has without selection;
+otherwise a large population, whose mean of steps is long, would make the variance along a direction
+grow without bound. The logarithm of a change of sigma is clamped at 1 everywhere.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ _LONGEST = 4.0  # squared length of a direction, in units of n
 
 @dataclass(frozen=True)
 class LMMAESSettings:
-    """Adapt a few directions of a normal distribution, for very many parameters with dependencies among them."""
+    """Adapt a few directions of a normal distribution, for very many parameters with dependencies
+    among them.
+    """
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
     antithetic: ClassVar[bool] = False
@@ -45,11 +50,13 @@ class LMMAESSettings:
         check_sigma(self.sigma, LMMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
             raise UserError(
-                f"--population-size must be at least 4 for LM-MA-ES, got {self.population_size}; use 4 or more"
+                f"--population-size must be at least 4 for LM-MA-ES, got {self.population_size}; "
+                f"use 4 or more"
             )
         if self.directions is not None and self.directions < 1:
             raise UserError(
-                f"--directions must be at least 1, got {self.directions}; leave it out for the default"
+                f"--directions must be at least 1, got {self.directions}; leave it out for the "
+                f"default"
             )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> LMMAES:

@@ -11,7 +11,8 @@ _BLOCK = 64  # columns whose own triangle is factored at once
 def cholesky_factor(C: NDArray[np.float64]) -> NDArray[np.float64]:
     """The lower triangular A of a symmetric matrix (n, n), block of columns by block of columns.
 
-    NumPy's own copies a large matrix along its columns twice, which takes longer than the factorisation.
+    NumPy's own copies a large matrix along its columns twice, which takes longer than the
+    factorisation.
 
     Raises:
         LinAlgError: C is not positive definite, by a rounding error or otherwise.
@@ -30,7 +31,9 @@ def cholesky_factor(C: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def eigenbasis(C: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """B (n, n) and D (n,), ascending, with C = B diag(D^2) B^T; axes shorter than 3e-8 times the longest are lengthened."""
+    """B (n, n) and D (n,), ascending, with C = B diag(D^2) B^T; axes shorter than 3e-8 times the
+    longest are lengthened.
+    """
     eigenvalues, basis = np.linalg.eigh(C)
     return np.asarray(basis), np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15))
 
@@ -38,7 +41,9 @@ def eigenbasis(C: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 def square_root(
     C: NDArray[np.float64], basis: tuple[NDArray[np.float64], NDArray[np.float64]] | None
 ) -> tuple[NDArray[np.float64], bool]:
-    """A, (n, n), and whether it is triangular: a rounding error may leave a C that only its eigenbasis can be made of."""
+    """A, (n, n), and whether it is triangular: a rounding error may leave a C that only its
+    eigenbasis can be made of.
+    """
     try:
         return cholesky_factor(C), True
     except np.linalg.LinAlgError:

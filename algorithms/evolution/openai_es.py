@@ -1,7 +1,8 @@
-"""OpenAI-ES: follow an estimated gradient of the fitness ranks (Salimans et al. 2017, arXiv 1703.03864).
+"""OpenAI-ES: follow an estimated gradient of the fitness ranks (Salimans et al. 2017, arXiv
+1703.03864).
 
-Members come in antithetic pairs, mean + sigma * noise_k and mean - sigma * noise_k, which meet the same start states. sigma
-stays as it is; an optimiser moves the mean.
+Members come in antithetic pairs, mean + sigma * noise_k and mean - sigma * noise_k, which meet the
+same start states. sigma stays as it is; an optimiser moves the mean.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ class OpenAIESSettings(OptimizerSettings):
 class OpenAIES:
     """The strategy. Its state is the mean and the optimiser's moments.
 
-    The gradient is g = (1 / lambda) sum_i u_i s_i noise_i with centred ranks u_i in [-1/2, 1/2] and the member's sign s_i.
-    That is sigma times the estimated gradient of the mean utility (Salimans et al., section 2, without the 1 / sigma), so
-    it has no unit, and learning rates have the unit of the parameters. Weight decay is decoupled from it.
+    The gradient is g = (1 / lambda) sum_i u_i s_i noise_i with centred ranks u_i in [-1/2, 1/2] and
+    the member's sign s_i. That is sigma times the estimated gradient of the mean utility (Salimans
+    et al., section 2, without the 1 / sigma), so it has no unit, and learning rates have the unit
+    of the parameters. Weight decay is decoupled from it.
 
     Args:
         settings: checked settings.

@@ -1,4 +1,6 @@
-"""Optimisers: from a gradient to a change of the mean. All of them ascend, and their moments are part of the run's state."""
+"""Optimisers: from a gradient to a change of the mean. All of them ascend, and their moments are
+part of the run's state.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class OptimizerSettings:
     optimizer: Literal["adam", "sgd", "clipup"] = "adam"
     """Adam, gradient ascent with momentum, or ClipUp, which takes only the gradient's direction."""
     learning_rate: float | None = None
-    """Size of its steps; default sigma / 5 for adam, sigma for sgd, sigma sqrt(parameters) / 30 for clipup."""
+    """Size of its steps; default sigma / 5 for adam, sigma for sgd, sigma sqrt(parameters) / 30 for
+    clipup.
+    """
     momentum: float = 0.9
     """Share of the last step that goes into the next (beta_1 of adam)."""
     max_speed: float | None = None
@@ -126,7 +130,8 @@ class Momentum:
 
 
 class ClipUp(Momentum):
-    """ClipUp (Toklu, Liskowski, Srivastava 2020, arXiv 2008.02387): v <- momentum v + learning_rate g / |g|, |v| bounded.
+    """ClipUp (Toklu, Liskowski, Srivastava 2020, arXiv 2008.02387): v <- momentum v + learning_rate
+    g / |g|, |v| bounded.
 
     A gradient of exactly zero has no direction and adds nothing to the velocity.
 
@@ -161,7 +166,8 @@ class ClipUp(Momentum):
 def make_optimizer(
     settings: OptimizerSettings, sigma: float, mean: NDArray[np.floating]
 ) -> Optimizer:
-    """The optimiser that the settings name, for gradients in units of sigma: (1 / population_size) sum u_i noise_i.
+    """The optimiser that the settings name, for gradients in units of sigma: (1 / population_size)
+    sum u_i noise_i.
 
     Args:
         settings: checked settings.

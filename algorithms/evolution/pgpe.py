@@ -1,7 +1,9 @@
-"""PGPE: policy gradients with parameter-based exploration (Sehnke et al. 2010, doi 10.1016/j.neunet.2009.12.004).
+"""PGPE: policy gradients with parameter-based exploration (Sehnke et al. 2010, doi
+10.1016/j.neunet.2009.12.004).
 
-Symmetric sampling with a standard deviation for every parameter. Centred ranks, ClipUp for the mean, and the bounded changes of
-the standard deviations are those of Toklu, Liskowski, Srivastava 2020 (arXiv 2008.02387).
+Symmetric sampling with a standard deviation for every parameter. Centred ranks, ClipUp for the
+mean, and the bounded changes of the standard deviations are those of Toklu, Liskowski, Srivastava
+2020 (arXiv 2008.02387).
 """
 
 from __future__ import annotations
@@ -52,11 +54,13 @@ class PGPESettings(OptimizerSettings):
         check_pairs(self.population_size)
         if not (math.isfinite(self.sigma_learning_rate) and self.sigma_learning_rate >= 0):
             raise UserError(
-                f"--sigma-learning-rate must not be negative, got {self.sigma_learning_rate}; 0.1 is the default"
+                f"--sigma-learning-rate must not be negative, got {self.sigma_learning_rate}; 0.1 "
+                f"is the default"
             )
         if not 0 < self.max_sigma_change < 1:
             raise UserError(
-                f"--max-sigma-change must lie between 0 and 1, got {self.max_sigma_change}; 0.2 is the default"
+                f"--max-sigma-change must lie between 0 and 1, got {self.max_sigma_change}; 0.2 "
+                f"is the default"
             )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> PGPE:
@@ -67,9 +71,10 @@ class PGPESettings(OptimizerSettings):
 class PGPE:
     """The strategy. Its state is the mean, the standard deviations and the optimiser's moments.
 
-    With centred ranks u_i, the mean's gradient is (1 / lambda) sum_i u_i s_i noise_i times each parameter's standard
-    deviation over the initial one, so that it has no unit; a standard deviation changes by its learning rate times
-    sigma (1 / lambda) sum_i u_i (noise_i^2 - 1). Centred ranks have mean zero, which is the paper's baseline.
+    With centred ranks u_i, the mean's gradient is (1 / lambda) sum_i u_i s_i noise_i times each
+    parameter's standard deviation over the initial one, so that it has no unit; a standard
+    deviation changes by its learning rate times sigma (1 / lambda) sum_i u_i (noise_i^2 - 1).
+    Centred ranks have mean zero, which is the paper's baseline.
 
     Args:
         settings: checked settings.

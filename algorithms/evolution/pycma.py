@@ -1,9 +1,11 @@
-"""The ``cma`` package itself as a strategy (Hansen, Akimoto, Baudis, doi 10.5281/zenodo.2559634), with its own options.
+"""The ``cma`` package itself as a strategy (Hansen, Akimoto, Baudis, doi 10.5281/zenodo.2559634),
+with its own options.
 
-It samples on the master and its members travel as vectors, where our `cma_es` sends addresses: it is here for what that package
-alone has, and for small numbers of parameters. It draws from NumPy's global generator and keeps its exact state in a pickle
-only. So each call has the global generator to itself, seeded by the run's seed and the generation, and a state is what it
-was told: a search is restored by telling it again.
+It samples on the master and its members travel as vectors, where our `cma_es` sends addresses: it
+is here for what that package alone has, and for small numbers of parameters. It draws from NumPy's
+global generator and keeps its exact state in a pickle only. So each call has the global generator
+to itself, seeded by the run's seed and the generation, and a state is what it was told: a search is
+restored by telling it again.
 """
 
 from __future__ import annotations
@@ -80,20 +82,25 @@ class PyCMASettings(RestartSettings):
     sigma: float = 1.0
     """Initial standard deviation of every parameter."""
     option: tuple[str, ...] = ()
-    """Options of cma.CMAEvolutionStrategy, each name=value with a JSON value, such as CMA_diagonal=true tolfun=1e-9."""
+    """Options of cma.CMAEvolutionStrategy, each name=value with a JSON value, such as
+    CMA_diagonal=true tolfun=1e-9.
+    """
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         check_sigma(self.sigma, PyCMASettings.sigma)
         if self.population_size is not None and self.population_size < 3:
             raise UserError(
-                f"--population-size must be at least 3 for pycma, got {self.population_size}; use 4 or more"
+                f"--population-size must be at least 3 for pycma, got {self.population_size}; use "
+                f"4 or more"
             )
         self.check_restarts()
         self.options()
 
     def options(self) -> dict[str, Any]:
-        """The options as the package takes them. Raises UserError for one that it has not, or that no run can have."""
+        """The options as the package takes them. Raises UserError for one that it has not, or that
+        no run can have.
+        """
         given = named_values("--option", self.option, "CMA_diagonal=true")
         options = {name: _option(name, value) for name, value in given.items()}
         extend = getattr(
@@ -116,13 +123,15 @@ class PyCMASettings(RestartSettings):
         twice = [name for name in _PLACES if name in options]
         if twice and not space.is_free:
             raise UserError(
-                f"--option {twice[0]} says where to search, and so do the flags for bounds and variables; drop one"
+                f"--option {twice[0]} says where to search, and so do the flags for bounds and "
+                f"variables; drop one"
             )
         lattice = space.lattice
         if lattice.indices.size:
             if (lattice.scales != 1).any():
                 raise UserError(
-                    "--variable-scales must be 1 for --integer-variables with pycma; use cma-es for other units"
+                    "--variable-scales must be 1 for --integer-variables with pycma; use cma-es "
+                    "for other units"
                 )
             options["integer_variables"] = lattice.indices.tolist()
         size = self.population_size or 4 + int(3 * math.log(initial.size))
@@ -208,7 +217,8 @@ class PyCMA:
                 or "no --option"
             )
             raise UserError(
-                f"cma stopped with {type(error).__name__}: {error}; it was given {given}; change that"
+                f"cma stopped with {type(error).__name__}: {error}; it was given {given}; change "
+                f"that"
             ) from error
         finally:
             np.random.set_state(others)  # noqa: NPY002
@@ -279,12 +289,15 @@ class PyCMA:
             self._tell(costs)
         if self.generation != int(state["generation"]):
             raise ValueError(
-                f"{len(told)} generations were told, of {int(state['generation']) - int(state['born'])}"
+                f"{len(told)} generations were told, of "
+                f"{int(state['generation']) - int(state['born'])}"
             )
 
 
 def _option(name: str, value: Any) -> Any:
-    """An option's value as the package takes it. Raises UserError for one that it has not, or that no run can have."""
+    """An option's value as the package takes it. Raises UserError for one that it has not, or that
+    no run can have.
+    """
     import cma
 
     known = cma.options_parameters.cma_default_options
@@ -304,7 +317,8 @@ def _option(name: str, value: Any) -> Any:
         raise UserError(f"--option {name} has a flag of its own, {_OURS[name]}; use that")
     if name in _SAID or name.startswith("verb_"):
         raise UserError(
-            f"--option {name} is of what cma prints, writes and reads, and a run keeps its own records; drop it"
+            f"--option {name} is of what cma prints, writes and reads, and a run keeps its own "
+            f"records; drop it"
         )
     if name in _FUNCTIONS:
         raise UserError(f"--option {name} takes Python code, which text cannot give; drop it")
@@ -315,13 +329,15 @@ def _option(name: str, value: Any) -> Any:
             key.isdigit() and isinstance(number, int | float) for key, number in value.items()
         ):
             raise UserError(
-                f'--option fixed_variables must map variables to numbers, got {value}; for example {{"0": 1.5}}'
+                f"--option fixed_variables must map variables to numbers, got {value}; for "
+                f'example {{"0": 1.5}}'
             )
         return {int(key): number for key, number in value.items()}
     if isinstance(value, str) and value not in _WORDS.get(name, ()):
         words = f", or one of {listed(_WORDS[name])}" if name in _WORDS else ""
         raise UserError(
-            f"--option {name} must have a JSON value{words}, got {value!r:.60}; cma's default is {known[name]}"
+            f"--option {name} must have a JSON value{words}, got {value!r:.60}; cma's default is "
+            f"{known[name]}"
         )
     return value
 

@@ -11,13 +11,16 @@ from esengine.seeding import derive_key, generator
 
 
 def best_first(fitness: NDArray[np.float64], seed: int, generation: int) -> NDArray[np.int64]:
-    """Member ids from best to worst, (population_size,); members of equal fitness in an order drawn by seed."""
+    """Member ids from best to worst, (population_size,); members of equal fitness in an order drawn
+    by seed.
+    """
     draw = generator(derive_key(seed, "ties", generation)).permutation(fitness.size)
     return np.lexsort((draw, -fitness))
 
 
 def centred_ranks(fitness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Utilities from 1/2 for the best to -1/2 for the worst, (population_size,); tied members get their mean.
+    """Utilities from 1/2 for the best to -1/2 for the worst, (population_size,); tied members get
+    their mean.
 
     The ranks are added up as whole numbers, so that flat fitness gives exactly zero.
     """
@@ -28,9 +31,11 @@ def centred_ranks(fitness: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def pair_differences(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights with the same sum over a population of pairs, (population_size,): u+ - u- for the first of a pair, else 0.
+    """Weights with the same sum over a population of pairs, (population_size,): u+ - u- for the
+    first of a pair, else 0.
 
-    The difference is taken here in float64, since rounding the two apart to float32 first would lose most of a small one.
+    The difference is taken here in float64, since rounding the two apart to float32 first would
+    lose most of a small one.
     """
     weights = np.zeros_like(utilities)
     weights[::2] = utilities[::2] - utilities[1::2]
@@ -38,7 +43,9 @@ def pair_differences(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def pair_sums(utilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As `pair_differences` for sums of squared noise, in which the two of a pair are equal: u+ + u-."""
+    """As `pair_differences` for sums of squared noise, in which the two of a pair are equal: u+ +
+    u-.
+    """
     weights = np.zeros_like(utilities)
     weights[::2] = utilities[::2] + utilities[1::2]
     return weights
@@ -50,7 +57,8 @@ def is_flat(fitness: NDArray[np.float64]) -> bool:
 
 
 def by_rank(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The weight of every member: ``weights[k]`` for the one of rank k, the average of their weights for tied ones.
+    """The weight of every member: ``weights[k]`` for the one of rank k, the average of their
+    weights for tied ones.
 
     Args:
         fitness: (population_size,), higher is better.
@@ -74,7 +82,8 @@ def recombination_weights(
     weights: NDArray[np.float64],
     rank: Callable[..., NDArray[np.float64]] = by_rank,
 ) -> NDArray[np.float64]:
-    """The weight of every member in the new mean: those of ``weights`` above zero by rank; they add up to 1.
+    """The weight of every member in the new mean: those of ``weights`` above zero by rank; they add
+    up to 1.
 
     Members that failed have none, even where less than half have not.
 
@@ -92,9 +101,11 @@ def recombination_weights(
 
 
 def selection_mass(weights: NDArray[np.float64]) -> float:
-    """1 / sum w^2: if nothing is selected for, sum w z of standard normal vectors z is N(0, I / mass).
+    """1 / sum w^2: if nothing is selected for, sum w z of standard normal vectors z is N(0, I /
+    mass).
 
-    Ties make it larger than it is by rank. A path of such sums that is normalised without them shrinks, and sigma with it.
+    Ties make it larger than it is by rank. A path of such sums that is normalised without them
+    shrinks, and sigma with it.
     """
     return 1 / float(
         np.sum(np.sort(np.abs(weights))[::-1] ** 2)
@@ -102,10 +113,12 @@ def selection_mass(weights: NDArray[np.float64]) -> float:
 
 
 def by_pair(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of members that mirror each other in pairs: the better of each pair share the better half of the weights.
+    """Weights of members that mirror each other in pairs: the better of each pair share the better
+    half of the weights.
 
-    If both of a pair counted for the mean their steps would cancel and the step size would shrink for no reason (Auger,
-    Brockhoff, Hansen 2011, doi 10.1145/2001576.2001695). The two of a tied pair get the same weight.
+    If both of a pair counted for the mean their steps would cancel and the step size would shrink
+    for no reason (Auger, Brockhoff, Hansen 2011, doi 10.1145/2001576.2001695). The two of a tied
+    pair get the same weight.
 
     Args:
         fitness: (population_size,) of pairs 2k, 2k + 1, higher is better.

@@ -1,7 +1,8 @@
-"""Truncation selection with recombination: the (mu/mu_w, lambda)-ES with cumulative step-size adaptation.
+"""Truncation selection with recombination: the (mu/mu_w, lambda)-ES with cumulative step-size
+adaptation.
 
-Every member mutates the weighted mean of the last generation's parents (Hansen, Arnold, Auger 2015, "Evolution Strategies",
-algorithm 5, doi 10.1007/978-3-662-43505-2_44).
+Every member mutates the weighted mean of the last generation's parents (Hansen, Arnold, Auger 2015,
+"Evolution Strategies", algorithm 5, doi 10.1007/978-3-662-43505-2_44).
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Restarts of a search that has ended: IPOP (Auger, Hansen 2005) and BIPOP (Hansen 2009, doi 10.1145/1570256.1570333).
+"""Restarts of a search that has ended: IPOP (Auger, Hansen 2005) and BIPOP (Hansen 2009, doi
+10.1145/1570256.1570333).
 
-Searches run one after another, or several at the same time: then a generation of the run is one of each, evaluated together, so
-each has a share of the ranks in proportion to its population, and large populations keep many ranks busy from the beginning.
-What runs next depends on evaluations alone, never on time or ranks. Every restart begins at another point, drawn around the
-first mean by the run's seed, and has noise of its own.
+Searches run one after another, or several at the same time: then a generation of the run is one of
+each, evaluated together, so each has a share of the ranks in proportion to its population, and
+large populations keep many ranks busy from the beginning. What runs next depends on evaluations
+alone, never on time or ranks. Every restart begins at another point, drawn around the first mean by
+the run's seed, and has noise of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from esengine.seeding import derive_key, generator
 Restarts = Literal["none", "ipop", "bipop"]
 
 Search = Callable[[int, float, NDArray[np.float64], int, int], Strategy]
-"""A new search from its population size, sigma, mean (n,), the generations that the run has had, and a seed."""
+"""A new search from its population size, sigma, mean (n,), the generations that the run has had,
+and a seed.
+"""
 
 LARGE, SMALL = 0, 1  # regimes: doubled populations, and small ones of bipop
 
@@ -35,11 +39,15 @@ class RestartSettings:
     """When a search that has ended begins again."""
 
     restarts: Restarts = "none"
-    """Start again when the search ends: ipop with twice the population, bipop also with small ones, by turns."""
+    """Start again when the search ends: ipop with twice the population, bipop also with small ones,
+    by turns.
+    """
     max_restarts: int = 9
     """Restarts with a doubled population that ipop and bipop may make."""
     concurrent_searches: int = 1
-    """Searches that --restarts runs at the same time, each with twice the population of the one before."""
+    """Searches that --restarts runs at the same time, each with twice the population of the one
+    before.
+    """
 
     def check_restarts(self) -> None:
         """Raises UserError for restarts that cannot be made."""
@@ -53,7 +61,8 @@ class RestartSettings:
             self.concurrent_searches > 1 and self.restarts == "none"
         ):
             raise UserError(
-                f"--concurrent-searches must be at least 1, and 1 without --restarts, got {self.concurrent_searches}; "
+                f"--concurrent-searches must be at least 1, and 1 without --restarts, got "
+                f"{self.concurrent_searches}; "
                 "use --restarts ipop or bipop"
             )
 
@@ -187,7 +196,10 @@ class RestartedSearch:
         ]
         self._fill()
         if not self.running:
-            self._reason = f"{self._begun - 1} restarts; the last search ended because {[*filter(None, reasons)][-1]}"
+            self._reason = (
+                f"{self._begun - 1} restarts; the last search ended because "
+                f"{[*filter(None, reasons)][-1]}"
+            )
             self._places[0], self.population_size = (
                 running[0],
                 running[0].size,

@@ -1,7 +1,9 @@
-"""sep-CMA-ES: CMA-ES with a diagonal covariance matrix (Ros, Hansen 2008, doi 10.1007/978-3-540-87700-4_30).
+"""sep-CMA-ES: CMA-ES with a diagonal covariance matrix (Ros, Hansen 2008, doi
+10.1007/978-3-540-87700-4_30).
 
-Time and memory are linear in the parameters. The rank-one and rank-mu rates are those of the full matrix times (n + 2) / 3, and
-then clamped so that together they never exceed 1, which the paper's own rates do for large populations.
+Time and memory are linear in the parameters. The rank-one and rank-mu rates are those of the full
+matrix times (n + 2) / 3, and then clamped so that together they never exceed 1, which the paper's
+own rates do for large populations.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from esengine.problems.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class SepCMAESSettings:
-    """Adapt a normal distribution with a diagonal covariance matrix, at a cost linear in the parameters."""
+    """Adapt a normal distribution with a diagonal covariance matrix, at a cost linear in the
+    parameters.
+    """
 
     antithetic: ClassVar[bool] = False
 
@@ -41,7 +45,8 @@ class SepCMAESSettings:
         check_sigma(self.sigma, SepCMAESSettings.sigma)
         if self.population_size is not None and self.population_size < 4:
             raise UserError(
-                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; use 4 or more"
+                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; "
+                f"use 4 or more"
             )
         if not self.tolerance_fun >= 0:
             raise UserError(
@@ -58,7 +63,8 @@ class SepCMAESSettings:
 
 
 class SepCMAES:
-    """The strategy. Its state is plain arrays of n numbers: mean, variances (the diagonal of C) and the two paths.
+    """The strategy. Its state is plain arrays of n numbers: mean, variances (the diagonal of C) and
+    the two paths.
 
     Args:
         settings: checked settings.
@@ -151,7 +157,10 @@ class SepCMAES:
             self._history.size >= self._window
             and max(np.ptp(self._history), self._spread) < tolerance
         ):
-            return f"fitness spans less than {tolerance:.1e} over {self._window} generations (--tolerance-fun)"
+            return (
+                f"fitness spans less than {tolerance:.1e} over {self._window} generations "
+                f"(--tolerance-fun)"
+            )
         return out_of_range(self.deviations, self.settings.sigma)
 
     def parameters(self) -> NDArray[np.floating]:
@@ -189,7 +198,9 @@ class SepCMAES:
 
 
 def separable(full: Coefficients, n: int) -> Coefficients:
-    """The rates of a diagonal matrix from those of a full one: times (n + 2) / 3, clamped so that c_1 + c_mu <= 1."""
+    """The rates of a diagonal matrix from those of a full one: times (n + 2) / 3, clamped so that
+    c_1 + c_mu <= 1.
+    """
     factor = (n + 2) / 3
     c_1 = min(1.0, factor * full.c_1)
     return replace(full, c_1=c_1, c_mu=min(1 - c_1, factor * full.c_mu))

@@ -1,6 +1,8 @@
-"""SNES: separable natural evolution strategies (Wierstra et al. 2014, "Natural Evolution Strategies", JMLR 15, section 3.5).
+"""SNES: separable natural evolution strategies (Wierstra et al. 2014, "Natural Evolution
+Strategies", JMLR 15, section 3.5).
 
-The natural gradient of the expected utility with respect to the mean and the standard deviation of every parameter.
+The natural gradient of the expected utility with respect to the mean and the standard deviation of
+every parameter.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class SNESSettings:
     learning_rate: float = 1.0
     """Learning rate of the mean."""
     sigma_learning_rate: float | None = None
-    """Learning rate of the standard deviations; default (3 + ln n) / (5 sqrt n) for n parameters."""
+    """Learning rate of the standard deviations; default (3 + ln n) / (5 sqrt n) for n parameters.
+    """
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""

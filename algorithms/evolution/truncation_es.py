@@ -1,9 +1,10 @@
 """Truncation selection: guess, keep the best fifth, mutate (Such et al. 2017, arXiv 1712.06567).
 
-Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses, see `genome_tree`. Elites
-are never kept on one lucky score: the best newcomers run more episodes in the next generation, and the elite is the one with
-the best mean over all its later episodes. Step sizes follow a schedule, or are inherited and mutated themselves (Beyer,
-Schwefel 2002, "Evolution strategies: a comprehensive introduction", section 4.2). Weighted recombination is in
+Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses,
+see `genome_tree`. Elites are never kept on one lucky score: the best newcomers run more episodes in
+the next generation, and the elite is the one with the best mean over all its later episodes. Step
+sizes follow a schedule, or are inherited and mutated themselves (Beyer, Schwefel 2002, "Evolution
+strategies: a comprehensive introduction", section 4.2). Weighted recombination is in
 `recombining_es`.
 """
 
@@ -52,11 +53,16 @@ class TruncationESSettings:
     self_adaptive: bool = False
     """Members inherit their parent's sigma and mutate it, without recombination."""
     adaptation_rate: float | None = None
-    """Standard deviation of the logarithm of sigma, where it is self-adaptive; default 1 / sqrt(2 parameters)."""
+    """Standard deviation of the logarithm of sigma, where it is self-adaptive; default 1 / sqrt(2
+    parameters).
+    """
     crossover: float = 0.0
-    """Probability that a member takes the last mutation of a second parent too, without recombination."""
+    """Probability that a member takes the last mutation of a second parent too, without
+    recombination.
+    """
     elite_candidates: int = 4
-    """Newcomers that run again each generation for the place of the elite, without recombination."""
+    """Newcomers that run again each generation for the place of the elite, without recombination.
+    """
     elite_episodes: int = 10
     """Episodes that the elite and its candidates run each generation."""
 
@@ -73,11 +79,13 @@ class TruncationESSettings:
         """Raises UserError for settings that no population can follow."""
         if not 0 < self.parent_fraction < 1:
             raise UserError(
-                f"--parent-fraction must lie between 0 and 1, got {self.parent_fraction}; 0.2 keeps the best fifth"
+                f"--parent-fraction must lie between 0 and 1, got {self.parent_fraction}; 0.2 "
+                f"keeps the best fifth"
             )
         if not (math.isfinite(self.sigma) and self.sigma > 0):
             raise UserError(
-                f"--sigma must be positive, got {self.sigma}; {TruncationESSettings.sigma} is the default"
+                f"--sigma must be positive, got {self.sigma}; {TruncationESSettings.sigma} is the "
+                f"default"
             )
         self._check_schedule()
         if not 0 <= self.crossover <= 1:
@@ -96,7 +104,8 @@ class TruncationESSettings:
             for name in own:
                 if getattr(self, name) != getattr(TruncationESSettings, name):
                     raise UserError(
-                        f"--{name.replace('_', '-')} belongs to --recombination none, got weighted; drop one of them"
+                        f"--{name.replace('_', '-')} belongs to --recombination none, got "
+                        f"weighted; drop one of them"
                     )
         if self.elite_candidates < 1 or self.elite_episodes < 1:
             raise UserError(
@@ -106,7 +115,8 @@ class TruncationESSettings:
         least = max(4, math.ceil(1 / self.parent_fraction - 1e-9))
         if self.population_size < least:
             raise UserError(
-                f"--population-size must be at least {least} to leave a parent at --parent-fraction {self.parent_fraction}, "
+                f"--population-size must be at least {least} to leave a parent at "
+                f"--parent-fraction {self.parent_fraction}, "
                 f"got {self.population_size}; use {least} or more"
             )
 
@@ -117,30 +127,37 @@ class TruncationESSettings:
             )
         if not 0 <= self.sigma_floor <= self.sigma:
             raise UserError(
-                f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got {self.sigma_floor}; 0 is no floor"
+                f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got "
+                f"{self.sigma_floor}; 0 is no floor"
             )
         if self.sigma_generations is not None and (
             self.sigma_generations < 1 or self.sigma_floor == 0
         ):
             raise UserError(
-                "--sigma-generations must be at least 1, with a --sigma-floor above 0 to go down to, "
-                f"got {self.sigma_generations} and {self.sigma_floor}; for example --sigma-floor {self.sigma / 10:g}"
+                "--sigma-generations must be at least 1, with a --sigma-floor above 0 to go down "
+                "to, "
+                f"got {self.sigma_generations} and {self.sigma_floor}; for example --sigma-floor "
+                f"{self.sigma / 10:g}"
             )
         schedules = (self.sigma_decay != 1, self.sigma_generations is not None, self.self_adaptive)
         if sum(schedules) > 1:
             raise UserError(
-                "sigma follows one of --sigma-decay, --sigma-generations and --self-adaptive, got more; drop the others"
+                "sigma follows one of --sigma-decay, --sigma-generations and --self-adaptive, got "
+                "more; drop the others"
             )
         if self.adaptation_rate is not None and not (
             self.self_adaptive and 0 < self.adaptation_rate <= 1
         ):
             raise UserError(
-                f"--adaptation-rate must lie in (0, 1], with --self-adaptive, got {self.adaptation_rate}; "
+                f"--adaptation-rate must lie in (0, 1], with --self-adaptive, got "
+                f"{self.adaptation_rate}; "
                 "leave it out for its default"
             )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
-        """A new strategy that starts from ``initial``, (dimension,): with recombination it is another one."""
+        """A new strategy that starts from ``initial``, (dimension,): with recombination it is
+        another one.
+        """
         if self.recombination == "none":
             return TruncationES(self, initial, seed)
         self.check()
@@ -196,7 +213,9 @@ class TruncationES:
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the next generation's mutations; the geometric mean of the rows' where it is self-adaptive."""
+        """Standard deviation of the next generation's mutations; the geometric mean of the rows'
+        where it is self-adaptive.
+        """
         settings = self.settings
         if settings.self_adaptive:
             return float(np.exp(np.mean(np.log(self._deviations))))
@@ -226,7 +245,9 @@ class TruncationES:
         self.generation += 1
 
     def _choose_elite(self, fitness: NDArray[np.float64]) -> int:
-        """The contender with the best mean over its re-evaluations; the one in office keeps a tie."""
+        """The contender with the best mean over its re-evaluations; the one in office keeps a
+        tie.
+        """
         episodes = self.settings.elite_episodes
         score = fitness[: self._num_contenders] * episodes
         self._scores += np.column_stack([score, np.full(score.size, episodes)])

@@ -1,11 +1,14 @@
-"""A curriculum of goals: train on those that are reached now and then (Florensa et al. 2018, arXiv 1705.06366).
+"""A curriculum of goals: train on those that are reached now and then (Florensa et al. 2018, arXiv
+1705.06366).
 
-The archive holds goals that were reached at some time, far apart from each other. Of each the success of the members that aimed
-at it is counted, older generations less and less, and goals whose success lies in the band are drawn: what is never reached
-teaches nothing, and what is always reached neither. Where few are in the band, hard and easy ones are mixed. Among equals,
-those come first near which episodes seldom are, which lie where the known ends (Pong et al. 2020, "Skew-Fit", arXiv 1903.03698;
-Pitis et al. 2020, arXiv 2007.02832). The paper generates goals by a GAN; here they are met by half-random episodes and by
-the members' own, which go on from where the policy already leads.
+The archive holds goals that were reached at some time, far apart from each other. Of each the
+success of the members that aimed at it is counted, older generations less and less, and goals whose
+success lies in the band are drawn: what is never reached teaches nothing, and what is always
+reached neither. Where few are in the band, hard and easy ones are mixed. Among equals, those come
+first near which episodes seldom are, which lie where the known ends (Pong et al. 2020, "Skew-Fit",
+arXiv 1903.03698; Pitis et al. 2020, arXiv 2007.02832). The paper generates goals by a GAN; here
+they are met by half-random episodes and by the members' own, which go on from where the policy
+already leads.
 """
 
 from __future__ import annotations
@@ -22,8 +25,11 @@ from esengine.errors import UserError
 
 _FORGET = 0.9  # factor on counts after a generation
 _ON_BAND, _ENOUGH = 0.8, 8  # share of the goals in the band, once there are so many
-_APART = 1.1  # times as far as the two closest goals are from each other a new one lies from all, to take the place of one
-_SKEW = 2.0  # power of one over a goal's visits that its share is proportional to, among goals that are as hard
+# times as far as the two closest goals are from each other a new one lies from all, to take the
+# place of one
+_APART = 1.1
+# power of one over a goal's visits that its share is proportional to, among goals that are as hard
+_SKEW = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,17 @@ class GoalSettings:
     own_goals: float = 0.2
     """Share of the curriculum's episodes that aim at the environment's own goals."""
     wandering: Wandering = "sticky"
-    """Half-random actions that find goals: drifting noise, repeated actions, or one coordinate at a bound for a while."""
+    """Half-random actions that find goals: drifting noise, repeated actions, or one coordinate at a
+    bound for a while.
+    """
     wandering_share: float = 0.3
     """Probability that an action of these episodes is random instead of the policy's."""
     wandering_episodes: int = 4
     """Episodes of half-random actions in a generation."""
     hindsight: int = 0
-    """Passes of supervised learning a generation over these episodes, as if they had aimed at what they reached; 0 for none."""
+    """Passes of supervised learning a generation over these episodes, as if they had aimed at what
+    they reached; 0 for none.
+    """
     hindsight_episodes: int = 100
     """Newest episodes that it learns from."""
 
@@ -56,16 +66,19 @@ class GoalSettings:
         for name in ("goal_archive", "wandering_episodes", "hindsight_episodes"):
             if getattr(self, name) < 1:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
+                    f"use 1 or more"
                 )
         if self.hindsight < 0:
             raise UserError(
-                f"--hindsight must be at least 0, got {self.hindsight}; 0 learns nothing from hindsight"
+                f"--hindsight must be at least 0, got {self.hindsight}; 0 learns nothing from "
+                f"hindsight"
             )
         for name in ("own_goals", "wandering_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must lie between 0 and 1, got {getattr(self, name)}"
+                    f"--{name.replace('_', '-')} must lie between 0 and 1, got "
+                    f"{getattr(self, name)}"
                 )
         if not 0 <= self.least_success < self.most_success <= 1:
             raise UserError(
@@ -84,8 +97,10 @@ class Curriculum:
     Attributes:
         goals: (goal_archive, goal_size); the first ``size`` of them are goals.
         size: goals in the archive.
-        tally: (1 + goal_archive, 2) discounted episodes and successes of the environment's own goals, and of each goal.
-        visits: (goal_archive,) discounted count of the achieved goals to which each goal is the nearest.
+        tally: (1 + goal_archive, 2) discounted episodes and successes of the environment's own
+            goals, and of each goal.
+        visits: (goal_archive,) discounted count of the achieved goals to which each goal is the
+            nearest.
     """
 
     def __init__(self, settings: GoalSettings, goal_size: int) -> None:
@@ -96,15 +111,19 @@ class Curriculum:
         self._last = np.zeros(2)  # episodes and successes of the last generation
 
     def success(self) -> NDArray[np.float64]:
-        """Estimated success at the own goals and at each goal of the archive, (1 + size,); one half where nothing is known."""
+        """Estimated success at the own goals and at each goal of the archive, (1 + size,); one half
+        where nothing is known.
+        """
         episodes, successes = self.tally[: 1 + self.size].T
         estimate: NDArray[np.float64] = (successes + 0.5) / (episodes + 1)
         return estimate
 
     def shares(self) -> NDArray[np.float64]:
-        """Probabilities of the environment's own goals and of each place of the archive, (1 + goal_archive,).
+        """Probabilities of the environment's own goals and of each place of the archive, (1 +
+        goal_archive,).
 
-        The own goals have their share or, once that is larger, as much as they have success: learned, they take over.
+        The own goals have their share or, once that is larger, as much as they have success:
+        learned, they take over.
         """
         shares, settings = np.zeros(len(self.tally)), self.settings
         success = self.success()[1:]
@@ -128,10 +147,12 @@ class Curriculum:
         return shares
 
     def add(self, achieved: NDArray[np.float64]) -> None:
-        """Take of the goals that were achieved, (num_goals, goal_size), those that lie far from all that are known.
+        """Take of the goals that were achieved, (num_goals, goal_size), those that lie far from all
+        that are known.
 
-        Each time the farthest comes first, as in `farthest`. Into a full archive it comes in the place of one of the two goals
-        that lie closest together, and only if it lies farther from all by so much that goals stay until their success is known.
+        Each time the farthest comes first, as in `farthest`. Into a full archive it comes in the
+        place of one of the two goals that lie closest together, and only if it lies farther from
+        all by so much that goals stay until their success is known.
         """
         if not len(achieved):
             return
@@ -151,7 +172,9 @@ class Curriculum:
         self.visits += np.bincount(gaps.argmin(axis=1), minlength=len(self.visits))
 
     def _place_for(self, apart: float) -> int | None:
-        """The place of the archive that a goal gets which lies so far from all known ones, or None."""
+        """The place of the archive that a goal gets which lies so far from all known ones, or
+        None.
+        """
         if self.size < len(self.goals):
             return self.size if apart > 0 else None
         between = _distances(self.goals, self.goals)

@@ -1,8 +1,9 @@
-"""Hindsight as supervised learning (Ghosh et al. 2021, "GCSL", arXiv 1912.06088): what was done was right for what it led to.
+"""Hindsight as supervised learning (Ghosh et al. 2021, "GCSL", arXiv 1912.06088): what was done was
+right for what it led to.
 
-Every step of an episode is an example of how to reach each goal that the episode achieved later. Hindsight replay
-(Andrychowicz et al. 2017, arXiv 1707.01495) needs a critic that learns from other policies' steps, which evolution has not;
-supervised learning does without one.
+Every step of an episode is an example of how to reach each goal that the episode achieved later.
+Hindsight replay (Andrychowicz et al. 2017, arXiv 1707.01495) needs a critic that learns from other
+policies' steps, which evolution has not; supervised learning does without one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _LEARNER = LearnerSettings(batch_size=256)
 def hindsight_transitions(
     trajectories: Sequence[Trajectory], layout: GoalLayout, random: np.random.Generator
 ) -> Transitions:
-    """Every step of the trajectories once, aimed at a goal that its episode achieved at a later step, drawn uniformly.
+    """Every step of the trajectories once, aimed at a goal that its episode achieved at a later
+    step, drawn uniformly.
 
     Rewards are not needed, and 0.
     """

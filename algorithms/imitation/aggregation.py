@@ -1,4 +1,6 @@
-"""What DAgger and DART share: rounds of recorded episodes, one growing set of them, and the best round's policy kept."""
+"""What DAgger and DART share: rounds of recorded episodes, one growing set of them, and the best
+round's policy kept.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,13 @@ class AggregationSettings(LearnerSettings):
     }
 
     expert: str | None = None
-    """Who labels: a function of the observation, or an expert class, as module:name; or a policy file or a run directory."""
+    """Who labels: a function of the observation, or an expert class, as module:name; or a policy
+    file or a run directory.
+    """
     planner: Literal["mppi", "cross-entropy", "ilqr"] | None = None
-    """Who labels, instead: a planner, which plans every step in a copy of the environment's simulator."""
+    """Who labels, instead: a planner, which plans every step in a copy of the environment's
+    simulator.
+    """
     planner_arg: tuple[str, ...] = ()
     """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     episodes_per_round: int = 5
@@ -55,7 +61,8 @@ class AggregationSettings(LearnerSettings):
     max_labels: int | None = None
     """Stop after the round in which the expert has given so many labels."""
     validation_episodes: int = 20
-    """Episodes whose mean return, from starts of their own, decides which round's policy is kept."""
+    """Episodes whose mean return, from starts of their own, decides which round's policy is kept.
+    """
 
     def check(self) -> None:
         super().check()
@@ -68,7 +75,8 @@ class AggregationSettings(LearnerSettings):
 
 
 class Aggregation(ABC):
-    """Rounds: record episodes, learn from all of them, validate. A round is kept whole or not at all.
+    """Rounds: record episodes, learn from all of them, validate. A round is kept whole or not at
+    all.
 
     Args:
         settings: checked settings.
@@ -111,7 +119,9 @@ class Aggregation(ABC):
         """Who acts in the next round."""
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
-        """Take from a new round what the next one needs; ``learner`` has not seen the round. Returns metrics."""
+        """Take from a new round what the next one needs; ``learner`` has not seen the round.
+        Returns metrics.
+        """
         return {}
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
@@ -119,10 +129,12 @@ class Aggregation(ABC):
 
         Args:
             pool: of the problem.
-            finished: recorded episodes of this round that there are already; filled with those that arrive.
+            finished: recorded episodes of this round that there are already; filled with those that
+                arrive.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was before the round.
+            Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was
+                before the round.
             WorkerError: the environment or the expert raised.
         """
         before, known = self.state(), len(self.trajectories)
@@ -166,7 +178,8 @@ class Aggregation(ABC):
         transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
         if not len(transitions):
             raise UserError(
-                "the expert must know what to do in some states, but labelled none; add --demonstrations"
+                "the expert must know what to do in some states, but labelled none; add "
+                "--demonstrations"
             )
         return self._learner.fit(self.examples(transitions), self.settings.epochs_per_round)
 
@@ -187,9 +200,11 @@ class Aggregation(ABC):
         )
 
     def _adopt_scaling(self) -> bool:
-        """Scale by the statistics of what was recorded, unless the policy has a scaling of its own; returns whether it changed.
+        """Scale by the statistics of what was recorded, unless the policy has a scaling of its own;
+        returns whether it changed.
 
-        It is kept while it holds. One demonstration may show a corner of the states alone, and what lies beyond is clipped.
+        It is kept while it holds. One demonstration may show a corner of the states alone, and what
+        lies beyond is clipped.
         """
         if self._initial is not None or not self.problem.normalize_observations:
             return False
@@ -256,10 +271,12 @@ Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def outgrown(old: Scaling, new: Scaling) -> bool:
-    """Whether a coordinate has twice the spread that it had, or its mean has moved by more than that.
+    """Whether a coordinate has twice the spread that it had, or its mean has moved by more than
+    that.
 
     Args:
-        old, new: mean and inverse standard deviation, (observation_dim,); the latter is 0 where nothing varied.
+        old, new: mean and inverse standard deviation, (observation_dim,); the latter is 0 where
+            nothing varied.
     """
     (old_mean, old_inverse), (new_mean, new_inverse) = old, new
     wider = (new_inverse > 0) & ((old_inverse == 0) | (old_inverse > 2 * new_inverse))

@@ -1,7 +1,8 @@
 """Behaviour cloning: fit a policy to what an expert does (Pomerleau 1989, "ALVINN").
 
-The losses are the mean squared error, and the negative log likelihood of a normal distribution, of choices, or of a mixture of
-normal distributions (Bishop 1994, "Mixture density networks"), which an expert with two ways of doing a thing needs.
+The losses are the mean squared error, and the negative log likelihood of a normal distribution, of
+choices, or of a mixture of normal distributions (Bishop 1994, "Mixture density networks"), which an
+expert with two ways of doing a thing needs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class LearnerSettings:
     every: int = 1
     """Use one step in so many of each demonstration, from a first one drawn by --seed."""
     loss: Loss = "auto"
-    """Auto is mse for box actions and categorical for choices; gaussian and mixture fit distributions of box actions."""
+    """Auto is mse for box actions and categorical for choices; gaussian and mixture fit
+    distributions of box actions.
+    """
     components: int = 5
     """Normal distributions of a mixture."""
     least_log_std: float = -4.0
@@ -50,7 +53,9 @@ class LearnerSettings:
     weight_decay: float = 0.0
     """Weight of the sum of squared parameters in the loss."""
     gradient_steps: int = 100
-    """Gradient steps that a generation takes at least, in whole passes: few demonstrations need as many as many do."""
+    """Gradient steps that a generation takes at least, in whole passes: few demonstrations need as
+    many as many do.
+    """
 
     def check(self) -> None:
         """Raises UserError for settings that fit nothing."""
@@ -64,15 +69,18 @@ class LearnerSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use "
+                    f"{least} or more"
                 )
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError(
-                f"--learning-rate must be positive, got {self.learning_rate}; {LearnerSettings.learning_rate} is usual"
+                f"--learning-rate must be positive, got {self.learning_rate}; "
+                f"{LearnerSettings.learning_rate} is usual"
             )
         if not 0 < self.learning_rate_decay <= 1:
             raise UserError(
-                f"--learning-rate-decay must lie in (0, 1], got {self.learning_rate_decay}; 1 keeps the rate"
+                f"--learning-rate-decay must lie in (0, 1], got {self.learning_rate_decay}; 1 "
+                f"keeps the rate"
             )
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise UserError(
@@ -87,14 +95,17 @@ class LearnerSettings:
         if box != (self.loss != "categorical"):
             wanted = "mse, gaussian or mixture" if box else "categorical"
             raise UserError(
-                f"--loss must be {wanted} for {spec.action.kind} actions, got {self.loss}; auto chooses"
+                f"--loss must be {wanted} for {spec.action.kind} actions, got {self.loss}; auto "
+                f"chooses"
             )
         return self.loss
 
 
 @dataclass(frozen=True)
 class BehaviorCloningSettings(LearnerSettings):
-    """Fit a policy to demonstrations; a generation is a pass over them, or as many passes as --gradient-steps takes."""
+    """Fit a policy to demonstrations; a generation is a pass over them, or as many passes as
+    --gradient-steps takes.
+    """
 
     defaults: ClassVar[dict[str, Any]] = {
         "generations": 200,
@@ -104,7 +115,9 @@ class BehaviorCloningSettings(LearnerSettings):
     }
 
     validation_fraction: float = 0.0
-    """Fraction of the trajectories, rounded down, whose loss decides which policy is kept; they are not learned from."""
+    """Fraction of the trajectories, rounded down, whose loss decides which policy is kept; they are
+    not learned from.
+    """
     patience: int = 50
     """Stop after so many generations in which the held-out loss found no new minimum; 0 goes on."""
 
@@ -112,15 +125,18 @@ class BehaviorCloningSettings(LearnerSettings):
         super().check()
         if not self.demonstrations:
             raise UserError(
-                "behavior-cloning needs --demonstrations, got none; collect some with esengine collect"
+                "behavior-cloning needs --demonstrations, got none; collect some with esengine "
+                "collect"
             )
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
-                f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 holds none out"
+                f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 "
+                f"holds none out"
             )
         if self.patience < 0:
             raise UserError(
-                f"--patience must be at least 0, got {self.patience}; 0 goes on to the last generation"
+                f"--patience must be at least 0, got {self.patience}; 0 goes on to the last "
+                f"generation"
             )
 
 
@@ -131,7 +147,8 @@ class Examples:
     Attributes:
         observations: (num_examples, observation_dim) float32.
         targets: (num_examples, num_choices).
-        weights: (num_examples, num_choices, num_choices) float32 W of squared errors e W e, or None for the identity.
+        weights: (num_examples, num_choices, num_choices) float32 W of squared errors e W e, or None
+            for the identity.
     """
 
     observations: Any
@@ -154,7 +171,8 @@ class Examples:
 
 
 class Learner:
-    """A policy that is fitted by Adam, deterministically: a function of its seed, its stream and the examples.
+    """A policy that is fitted by Adam, deterministically: a function of its seed, its stream and
+    the examples.
 
     Args:
         spec: the policy's architecture.
@@ -198,7 +216,9 @@ class Learner:
         self._adam = torch.optim.Adam([self.policy.flat], lr=settings.learning_rate, foreach=False)
 
     def fit(self, examples: Examples, epochs: int = 1) -> float:
-        """So many passes, or as many more as --gradient-steps takes; returns the mean loss of the last one."""
+        """So many passes, or as many more as --gradient-steps takes; returns the mean loss of the
+        last one.
+        """
         steps = math.ceil(len(examples) / (self.settings.batch_size or len(examples)))  # of a pass
         passes = max(epochs, math.ceil(self.settings.gradient_steps / steps))
         return [self.epoch(examples) for _ in range(passes)][-1]
@@ -290,7 +310,8 @@ class Learner:
 
 
 class BehaviorCloning:
-    """Passes over demonstrations; the last policy is kept, or that with the least loss on trajectories that are held out.
+    """Passes over demonstrations; the last policy is kept, or that with the least loss on
+    trajectories that are held out.
 
     Args:
         settings: checked settings.
@@ -316,7 +337,8 @@ class BehaviorCloning:
         self.examples = Examples.of(learner.spec, training.transitions(settings.every, seed))
         if not len(self.examples):
             raise UserError(
-                f"the steps that are learned from must be labelled somewhere, got none with --every {settings.every}"
+                f"the steps that are learned from must be labelled somewhere, got none with "
+                f"--every {settings.every}"
             )
         self.held_out = Examples.of(learner.spec, transitions_of(held_out)) if held_out else None
         self._best, self._best_loss, self._best_generation = learner.parameters(), math.inf, 0
@@ -372,7 +394,9 @@ class BehaviorCloning:
 
 
 def _spread(row: NDArray[np.float32], spec: PolicySpec, seed: int) -> None:
-    """Set a mixture's components apart, since equal ones would stay equal: the biases of their means, over the range."""
+    """Set a mixture's components apart, since equal ones would stay equal: the biases of their
+    means, over the range.
+    """
     components, size = spec.components, spec.action.num_outputs
     biases = row[-spec.num_outputs :]
     random = generator(derive_key(seed, "components"))

@@ -1,8 +1,9 @@
 """DAgger: go back to the expert off-course (Ross, Gordon, Bagnell 2011, arXiv 1011.0686).
 
-In round i the expert acts with probability beta_i and the learner otherwise; the expert labels every state that is visited, and
-the learner is fitted to the states of all rounds. Where labels are dear, an ensemble of learners decides which states are worth
-one: those at which it disagrees most (Menda, Driggs-Campbell, Kochenderfer 2019, arXiv 1807.08364).
+In round i the expert acts with probability beta_i and the learner otherwise; the expert labels
+every state that is visited, and the learner is fitted to the states of all rounds. Where labels are
+dear, an ensemble of learners decides which states are worth one: those at which it disagrees most
+(Menda, Driggs-Campbell, Kochenderfer 2019, arXiv 1807.08364).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class DAggerSettings(AggregationSettings):
     """Let the learner act, and ask the expert what was right in the states it came to."""
 
     mixing: Literal["first", "linear", "exponential"] = "first"
-    """How often the expert acts: in the first round alone, less and less linearly, or by a factor a round."""
+    """How often the expert acts: in the first round alone, less and less linearly, or by a factor a
+    round.
+    """
     mixing_rounds: int = 15
     """Rounds until the expert acts no more, with linear mixing."""
     mixing_factor: float = 0.5
@@ -36,7 +39,9 @@ class DAggerSettings(AggregationSettings):
     mix_per: Literal["step", "episode"] = "step"
     """Whether the expert and the learner take turns by step or by episode."""
     label_fraction: float = 1.0
-    """Fraction of the states that the expert is asked about, those at which an ensemble of learners disagrees most."""
+    """Fraction of the states that the expert is asked about, those at which an ensemble of learners
+    disagrees most.
+    """
     ensemble_size: int = 3
     """Learners in the ensemble, with --label-fraction below 1."""
 
@@ -52,7 +57,8 @@ class DAggerSettings(AggregationSettings):
             )
         if not 0 < self.label_fraction <= 1:
             raise UserError(
-                f"--label-fraction must lie in (0, 1], got {self.label_fraction}; 1 labels every state"
+                f"--label-fraction must lie in (0, 1], got {self.label_fraction}; 1 labels every "
+                f"state"
             )
         if self.ensemble_size < 2:
             raise UserError(
@@ -61,7 +67,9 @@ class DAggerSettings(AggregationSettings):
 
 
 class DAgger(Aggregation):
-    """The rounds. With demonstrations these are the first round's data, and the learner acts from the first round on."""
+    """The rounds. With demonstrations these are the first round's data, and the learner acts from
+    the first round on.
+    """
 
     settings: DAggerSettings
     _ensemble: NDArray[np.float32] | None = None
@@ -110,7 +118,9 @@ class DAgger(Aggregation):
 
 
 def expert_share(settings: DAggerSettings, number: int) -> float:
-    """beta_i for round ``number`` = i - 1, counted from 0: the share of the acting that is the expert's."""
+    """beta_i for round ``number`` = i - 1, counted from 0: the share of the acting that is the
+    expert's.
+    """
     match settings.mixing:
         case "first":
             return float(number == 0)

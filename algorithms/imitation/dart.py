@@ -1,7 +1,9 @@
-"""DART: add noise while the expert demonstrates, as large as the learner's errors (Laskey et al. 2017, arXiv 1703.09327).
+"""DART: add noise while the expert demonstrates, as large as the learner's errors (Laskey et al.
+2017, arXiv 1703.09327).
 
-The expert acts throughout, so a demonstration stays good, but its noisy actions lead to the states that the learner's errors
-would lead to. The noise is estimated on states that the learner was not fitted to: each new round, before it is learned from.
+The expert acts throughout, so a demonstration stays good, but its noisy actions lead to the states
+that the learner's errors would lead to. The noise is estimated on states that the learner was not
+fitted to: each new round, before it is learned from.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class DARTSettings(AggregationSettings):
     """Let the expert demonstrate under noise that is as large as the learner's errors."""
 
     final_error: float | None = None
-    """Squared error a step, in units of actions, that the learner is expected to end with: the noise's total variance."""
+    """Squared error a step, in units of actions, that the learner is expected to end with: the
+    noise's total variance.
+    """
 
     def check(self) -> None:
         super().check()
@@ -34,12 +38,15 @@ class DARTSettings(AggregationSettings):
             math.isfinite(self.final_error) and self.final_error >= 0
         ):
             raise UserError(
-                f"--final-error must not be negative, got {self.final_error}; leave it out to use the errors' own size"
+                f"--final-error must not be negative, got {self.final_error}; leave it out to use "
+                f"the errors' own size"
             )
 
 
 class DART(Aggregation):
-    """The rounds. The first is without noise, unless there were demonstrations to learn from and its errors are known."""
+    """The rounds. The first is without noise, unless there were demonstrations to learn from and
+    its errors are known.
+    """
 
     settings: DARTSettings
     _noise: NDArray[np.float64] | None = None  # covariance, or confusion tables one after another
@@ -75,7 +82,8 @@ class DART(Aggregation):
 def error_covariance(
     done: NDArray[np.float64], wanted: NDArray[np.float64], total: float | None = None
 ) -> NDArray[np.float64]:
-    """Sigma = mean of (pi(s) - pi*(s)) (pi(s) - pi*(s))^T over states, the paper's maximum likelihood estimate, (n, n).
+    """Sigma = mean of (pi(s) - pi*(s)) (pi(s) - pi*(s))^T over states, the paper's maximum
+    likelihood estimate, (n, n).
 
     Args:
         done, wanted: (num_states, n) what the learner and the expert do.
@@ -90,9 +98,11 @@ def error_covariance(
 def confusion(
     action: ActionSpec, done: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """P(learner's option | expert's option) of every discrete choice, tables row by row after one another.
+    """P(learner's option | expert's option) of every discrete choice, tables row by row after one
+    another.
 
-    One count is added where the two agree, so that an option that the expert never took is done as it is wanted.
+    One count is added where the two agree, so that an option that the expert never took is done as
+    it is wanted.
     """
     tables = []
     pairs = zip(action.options(wanted).T, action.options(done).T, action.num_options, strict=True)

@@ -1,12 +1,14 @@
 """Guided policy search as approximate mirror descent (Montgomery, Levine 2016, arXiv 1607.04614).
 
-Every round begins from new start states (Montgomery et al. 2017, arXiv 1610.01112). From each a planner gives a trajectory, and
-iLQR the local controller around it that has the least cost within a step of divergence from the policy (the C-step, see
-`planners.local_controllers`). The policy is then fitted to all controllers so far, errors weighted by their precision (the
-S-step). The step grows while the policy improves as the controllers promised, and shrinks otherwise.
+Every round begins from new start states (Montgomery et al. 2017, arXiv 1610.01112). From each a
+planner gives a trajectory, and iLQR the local controller around it that has the least cost within a
+step of divergence from the policy (the C-step, see `planners.local_controllers`). The policy is
+then fitted to all controllers so far, errors weighted by their precision (the S-step). The step
+grows while the policy improves as the controllers promised, and shrinks otherwise.
 
-The paper fits linear models of the dynamics to samples and takes the policy's covariance from the controllers; here the
-simulator is differentiated, and the covariance is --policy-deviation throughout.
+The paper fits linear models of the dynamics to samples and takes the policy's covariance from the
+controllers; here the simulator is differentiated, and the covariance is --policy-deviation
+throughout.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class GuidedPolicySearchSettings(AggregationSettings):
     """Fit a policy to local controllers that improve on it step by step."""
 
     kl_step: float = 1.0
-    """Divergence from the policy that local controllers may have, in nats a step; it adapts within a factor of 10."""
+    """Divergence from the policy that local controllers may have, in nats a step; it adapts within
+    a factor of 10.
+    """
     policy_deviation: float = 0.3
     """Standard deviation of the policy's distribution, in halves of the action's range."""
 
@@ -45,17 +49,21 @@ class GuidedPolicySearchSettings(AggregationSettings):
         for name in ("kl_step", "policy_deviation"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}; leave it out"
+                    f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}; "
+                    f"leave it out"
                 )
         if self.demonstrations or self.every != 1 or self.loss not in ("auto", "mse"):
             raise UserError(
-                "guided-policy-search fits by weighted squared errors what its own controllers do, got --demonstrations, "
+                "guided-policy-search fits by weighted squared errors what its own controllers "
+                "do, got --demonstrations, "
                 "--every or --loss; drop them"
             )
 
 
 class GuidedPolicySearch(Aggregation):
-    """The rounds. In the first there is no policy yet, and controllers stay near nothing and add no noise."""
+    """The rounds. In the first there is no policy yet, and controllers stay near nothing and add no
+    noise.
+    """
 
     settings: GuidedPolicySearchSettings
 
@@ -119,7 +127,8 @@ class GuidedPolicySearch(Aggregation):
 
 
 def adapted(step: float, base: float, promised: float, gained: float) -> float:
-    """The next step: the divergence at which a quadratic model of the gain, through what was promised and gained, is largest.
+    """The next step: the divergence at which a quadratic model of the gain, through what was
+    promised and gained, is largest.
 
     The model is gain(s) = promised s / step - (promised - gained) (s / step)^2, which is largest at
     s = step promised / (2 (promised - gained)).
@@ -139,9 +148,11 @@ def adapted(step: float, base: float, promised: float, gained: float) -> float:
 def relative_weights(
     precisions: NDArray[np.float64], reach: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weights of squared errors in halves of the range, of mean trace 1 a control, (num_examples, m, m).
+    """Weights of squared errors in halves of the range, of mean trace 1 a control, (num_examples,
+    m, m).
 
-    Precisions span decades where a system is touchy for a moment; none counts more than ten times the median.
+    Precisions span decades where a system is touchy for a moment; none counts more than ten times
+    the median.
 
     Args:
         precisions: (num_examples, m, m) of controls.

@@ -1,10 +1,12 @@
-"""Adversarial inverse reinforcement learning (Fu, Luo, Levine 2018, arXiv 1710.11248) with any generator of policies.
+"""Adversarial inverse reinforcement learning (Fu, Luo, Levine 2018, arXiv 1710.11248) with any
+generator of policies.
 
-As `gail`, but the logit is f(s, a, s') - log pi(a | s) with f = g + gamma h(s') - h(s). Where f is the expert's advantage the
-network cannot do better, and a g of the state alone is then the reward up to a constant (their theorem 5.1, for deterministic
-dynamics), which holds under other dynamics; the potential h takes what only shapes it. Without h, a g of state and action is
-the advantage under the dynamics that it was learned in. pi is the mixture of the policies that the generated steps come from,
-whose densities are known, so nothing is estimated or stale. Policies must be stochastic.
+As `gail`, but the logit is f(s, a, s') - log pi(a | s) with f = g + gamma h(s') - h(s). Where f is
+the expert's advantage the network cannot do better, and a g of the state alone is then the reward
+up to a constant (their theorem 5.1, for deterministic dynamics), which holds under other dynamics;
+the potential h takes what only shapes it. Without h, a g of state and action is the advantage under
+the dynamics that it was learned in. pi is the mixture of the policies that the generated steps come
+from, whose densities are known, so nothing is estimated or stale. Policies must be stochastic.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class AIRL(GAIL):
     def _offsets(
         self, expert: NDArray[np.int64], generated: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its density is 1."""
+        """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its
+        density is 1.
+        """
         batch = Steps.joined([self.expert_steps.at(expert), self._told_steps.at(generated)])
         logs = [
             log_densities(one.actor, one.rows, batch.observations, batch.choices)
@@ -53,7 +57,8 @@ class AIRL(GAIL):
         return np.where(batch.absorbing, 0.0, self._mixed(logs))
 
     def _mixed(self, logs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Log densities under the mixture of the replay's policies, each with the share of the steps that it met.
+        """Log densities under the mixture of the replay's policies, each with the share of the
+        steps that it met.
 
         Args:
             logs: of each generation's policies, (num_policies, num_densities).

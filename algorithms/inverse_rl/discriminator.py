@@ -1,9 +1,11 @@
-"""A network that tells an expert's steps from a generator's, and whose logit is a reward (Ho, Ermon 2016, arXiv 1606.03476).
+"""A network that tells an expert's steps from a generator's, and whose logit is a reward (Ho, Ermon
+2016, arXiv 1606.03476).
 
-The logit is L = g(s, a) for GAIL, and L = g + discount h(s') - h(s) - log pi(a | s) for AIRL. The loss is -mean log D over
-the expert's steps and -mean log(1 - D) over the generator's, D = 1 / (1 + exp(-L)), with a penalty on the gradient between
-the two (Gulrajani et al. 2017, arXiv 1704.00028), spectral norms of 1 (Miyato et al. 2018, arXiv 1802.05957), dropout and
-weight decay, each by itself.
+The logit is L = g(s, a) for GAIL, and L = g + discount h(s') - h(s) - log pi(a | s) for AIRL. The
+loss is -mean log D over the expert's steps and -mean log(1 - D) over the generator's, D = 1 / (1 +
+exp(-L)), with a penalty on the gradient between the two (Gulrajani et al. 2017, arXiv 1704.00028),
+spectral norms of 1 (Miyato et al. 2018, arXiv 1802.05957), dropout and weight decay, each by
+itself.
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ class Examples(NamedTuple):
 
     Attributes:
         inputs: (num_steps, num_inputs) standardised inputs of the reward.
-        states, next_states: (num_steps, num_states) standardised inputs of the potential, or None without one.
-        next_absorbing: (num_steps,) float32, 1 where the potential of the next state is 0 by definition.
+        states, next_states: (num_steps, num_states) standardised inputs of the potential, or None
+            without one.
+        next_absorbing: (num_steps,) float32, 1 where the potential of the next state is 0 by
+            definition.
         offsets: (num_steps,) float32, what is taken off the logit: log pi(a | s), or 0.
     """
 
@@ -107,7 +111,9 @@ class RewardNetwork(TorchNetwork):
     def standardised(
         self, steps: Steps, absorbing: NDArray[np.bool_], states: NDArray[np.float32]
     ) -> torch.Tensor:
-        """Inputs as the kernel `rewards.score` makes them, (num_steps, num_inputs); an absorbing state is zeros and a 1."""
+        """Inputs as the kernel `rewards.score` makes them, (num_steps, num_inputs); an absorbing
+        state is zeros and a 1.
+        """
         reward = self._reward
         rows = (
             reward.spec.inputs(states, steps.choices) - reward.input_mean
@@ -186,7 +192,8 @@ class Discriminator:
         Args:
             expert, generated: steps to draw batches from.
             generation: of which the draws are a function.
-            offsets: of the logits of a batch, from the numbers of its steps of the expert and of the generated ones; None is 0.
+            offsets: of the logits of a batch, from the numbers of its steps of the expert and of
+                the generated ones; None is 0.
         """
         settings = self.settings
         assert isinstance(settings, DiscriminatorSettings)

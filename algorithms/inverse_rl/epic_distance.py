@@ -1,8 +1,9 @@
 """How far rewards are apart, whatever shapes and scales them: the EPIC distance.
 
-Gleave, Dennis, Legg, Russell, Leike 2021, "Quantifying differences in reward functions" (arXiv 2006.13900, definitions 4.1 and
-4.6). A reward is first made canonical, so that constants and what a potential adds in the state itself drop out; the distance
-is Pearson's: 0 for rewards that differ by a positive factor alone, 1 for opposite ones, and about 0.71 for unrelated ones.
+Gleave, Dennis, Legg, Russell, Leike 2021, "Quantifying differences in reward functions" (arXiv
+2006.13900, definitions 4.1 and 4.6). A reward is first made canonical, so that constants and what a
+potential adds in the state itself drop out; the distance is Pearson's: 0 for rewards that differ by
+a positive factor alone, 1 for opposite ones, and about 0.71 for unrelated ones.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ def canonical(
     anchors: tuple[Array, Array],
     discount: float,
 ) -> Array:
-    """R(s, a) + E[gamma R(s', A) - R(s, A) - gamma R(S, A)] of some steps, (num_steps,), for a reward of state and action.
+    """R(s, a) + E[gamma R(s', A) - R(s, A) - gamma R(S, A)] of some steps, (num_steps,), for a
+    reward of state and action.
 
     Args:
         reward: R.
         observations, choices, next_observations: the steps s, a, s'.
-        anchors: observations and choices that S and A are drawn from, in equal shares and independently of each other.
+        anchors: observations and choices that S and A are drawn from, in equal shares and
+            independently of each other.
         discount: gamma, of the potentials that are to drop out.
     """
     states, actions = anchors

@@ -1,4 +1,6 @@
-"""Demonstrations as steps over the whole horizon: after the end of the task the expert is in the absorbing state."""
+"""Demonstrations as steps over the whole horizon: after the end of the task the expert is in the
+absorbing state.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from esengine.seeding import derive_key, generator
 
 
 def expert_steps(demonstrations: Demonstrations, horizon: int, every: int, seed: int) -> Steps:
-    """One step in ``every`` of each demonstration, from a first one drawn by seed, up to the horizon.
+    """One step in ``every`` of each demonstration, from a first one drawn by seed, up to the
+    horizon.
 
-    A demonstration that a limit cut stops there; one whose task ended goes on in the absorbing state, so that an expert that
-    lives long and one that ends soon are told apart as their members are.
+    A demonstration that a limit cut stops there; one whose task ended goes on in the absorbing
+    state, so that an expert that lives long and one that ends soon are told apart as their members
+    are.
     """
     parts = []
     for index, trajectory in enumerate(demonstrations.trajectories):

@@ -1,7 +1,9 @@
-"""Generative adversarial imitation learning (Ho, Ermon 2016, arXiv 1606.03476) with any generator of policies.
+"""Generative adversarial imitation learning (Ho, Ermon 2016, arXiv 1606.03476) with any generator
+of policies.
 
-A generation is one improvement of the policies under the reward as it is, and a few gradient steps of the reward: its network
-learns to tell the expert's steps from those that the policies met lately, and its logit is the next generation's reward.
+A generation is one improvement of the policies under the reward as it is, and a few gradient steps
+of the reward: its network learns to tell the expert's steps from those that the policies met
+lately, and its logit is the next generation's reward.
 """
 
 from __future__ import annotations
@@ -25,11 +27,13 @@ from esengine.rewards.sampling import SamplingProblem, Steps
 
 
 class GAIL:
-    """The method. Its state is the generator's, the discriminator's, and the steps that are told from the expert's.
+    """The method. Its state is the generator's, the discriminator's, and the steps that are told
+    from the expert's.
 
     Args:
         settings: checked settings.
-        problem: of the pool, with a source as the settings make it; the reward in it is set, now and after each generation.
+        problem: of the pool, with a source as the settings make it; the reward in it is set, now
+            and after each generation.
         generator: makes the policies.
         demonstrations: of the expert.
         seed: the run's seed.
@@ -86,7 +90,8 @@ class GAIL:
         """One generation; returns its steps and episodes. It is kept whole or not at all.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what was evaluated, all else is as it was before.
+            Interrupted: a signal; ``finished`` holds what was evaluated, all else is as it was
+                before.
             WorkerError: every member failed.
         """
         began = time.monotonic()

@@ -1,8 +1,9 @@
-"""Who makes policies while a reward is learned: one contract, and behind it every strategy of the project, and its `PPO`.
+"""Who makes policies while a reward is learned: one contract, and behind it every strategy of the
+project, and its `PPO`.
 
-A generator is given a reward source, which stands in the pool's problem, and a budget, which is one call of `improve`; it gives
-new policies and some of the steps that they met. Whoever learns the reward sets ``pool.desk.problem.source`` between calls and
-knows nothing of how policies are made.
+A generator is given a reward source, which stands in the pool's problem, and a budget, which is one
+call of `improve`; it gives new policies and some of the steps that they met. Whoever learns the
+reward sets ``pool.desk.problem.source`` between calls and knows nothing of how policies are made.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Sampled:
     """Policies that are known exactly, and steps that they met.
 
     Attributes:
-        rows: (num_policies, num_parameters) float32; or (0, num_parameters) of deterministic ones, which have no density.
+        rows: (num_policies, num_parameters) float32; or (0, num_parameters) of deterministic ones,
+            which have no density.
         actor: their architecture and the scaling that they acted under.
         steps: (num_episodes, num_steps), equal shares of each policy.
     """
@@ -55,7 +57,8 @@ class Improvement(NamedTuple):
 class Generator(Protocol):
     """Makes policies that the reward source of the pool's problem pays more.
 
-    It is deterministic and never sees a rank: what `improve` gives is a function of the seed, the state and the source.
+    It is deterministic and never sees a rank: what `improve` gives is a function of the seed, the
+    state and the source.
     """
 
     @property
@@ -71,10 +74,12 @@ class Generator(Protocol):
 
         Args:
             pool: of a `SamplingProblem`.
-            finished: results of this generation that there are already; filled with those that arrive.
+            finished: results of this generation that there are already; filled with those that
+                arrive.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what is done, and the state is as it was before.
+            Interrupted: a signal; ``finished`` holds what is done, and the state is as it was
+                before.
             WorkerError: every member failed.
         """
 
@@ -95,7 +100,8 @@ class Generator(Protocol):
 
 
 class Evolution:
-    """Any strategy as a generator: one generation a call, judged by the source, sampled as the problem says.
+    """Any strategy as a generator: one generation a call, judged by the source, sampled as the
+    problem says.
 
     Args:
         strategy: at its start.

@@ -1,12 +1,16 @@
-"""Guided cost learning: maximum-entropy inverse RL with a sampled partition function (Finn, Levine, Abbeel 2016, ICML).
+"""Guided cost learning: maximum-entropy inverse RL with a sampled partition function (Finn, Levine,
+Abbeel 2016, ICML).
 
-The expert's trajectories are taken as draws from p(tau) ~ p(s_0) prod P(s' | s, a) exp(R(tau)), and the reward climbs their log
-likelihood, mean R - log Z. Z is estimated from the trajectories of the last generations' sampled members, whose policies are
-known: each is weighted by exp(R) over its density under the mixture of all of them. The demonstrations join the samples, as the
-paper requires, with the model itself, exp(R) / Z, for the density that nobody knows (Finn et al. 2016, arXiv 1611.03852).
+The expert's trajectories are taken as draws from p(tau) ~ p(s_0) prod P(s' | s, a) exp(R(tau)), and
+the reward climbs their log likelihood, mean R - log Z. Z is estimated from the trajectories of the
+last generations' sampled members, whose policies are known: each is weighted by exp(R) over its
+density under the mixture of all of them. The demonstrations join the samples, as the paper
+requires, with the model itself, exp(R) / Z, for the density that nobody knows (Finn et al. 2016,
+arXiv 1611.03852).
 
-The policies are paid R - log pi, so they come to be draws from the model, and the weights equal. Until they are, the effective
-sample size tells that an estimate would rest on a few trajectories, and the reward waits.
+The policies are paid R - log pi, so they come to be draws from the model, and the weights equal.
+Until they are, the effective sample size tells that an estimate would rest on a few trajectories,
+and the reward waits.
 """
 
 from __future__ import annotations
@@ -109,9 +113,11 @@ class GuidedCost(AIRL):
     def _weights(
         self, returns: NDArray[np.float64], log_q: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Weights of all trajectories, (num_trajectories,), whose sum is 1: the gradient of log Z is the weighted mean of dR.
+        """Weights of all trajectories, (num_trajectories,), whose sum is 1: the gradient of log Z
+        is the weighted mean of dR.
 
-        A draw comes from the policies, or, with the share of the demonstrations, from the model exp(R) / Z itself.
+        A draw comes from the policies, or, with the share of the demonstrations, from the model
+        exp(R) / Z itself.
         """
         share = self._num_demonstrations / returns.size
         partition = estimate_partition(returns, log_q)
@@ -134,7 +140,9 @@ class GuidedCost(AIRL):
         return rewards.reshape(-1, self.problem.horizon)
 
     def _log_densities(self, steps: Steps, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """log q(tau) of all trajectories under the mixture of the replay's policies, (num_trajectories,)."""
+        """log q(tau) of all trajectories under the mixture of the replay's policies,
+        (num_trajectories,).
+        """
         acted = (known & ~steps.absorbing).reshape(-1, self.problem.horizon)
         logs = []
         for one in self._policies:
@@ -144,7 +152,9 @@ class GuidedCost(AIRL):
 
 
 def _padded(steps: Steps, horizon: int) -> Steps:
-    """A demonstration of the whole horizon; the steps after a cut are marked by NaN observations."""
+    """A demonstration of the whole horizon; the steps after a cut are marked by NaN
+    observations.
+    """
     left = horizon - len(steps.absorbing)
     if not left:
         return steps

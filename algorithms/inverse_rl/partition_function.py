@@ -1,8 +1,10 @@
-"""The partition function of p(tau) ~ exp(R(tau)) from sampled trajectories, by importance weights in log space.
+"""The partition function of p(tau) ~ exp(R(tau)) from sampled trajectories, by importance weights
+in log space.
 
-Guided cost learning (Finn, Levine, Abbeel 2016, ICML, equations 3 to 5): the trajectories come from known policies, and each is
-weighted by exp(R) over the density of the mixture of those policies; the transitions' densities are in both and cancel. The
-weights also give the gradient of log Z, which is the expected gradient of R.
+Guided cost learning (Finn, Levine, Abbeel 2016, ICML, equations 3 to 5): the trajectories come from
+known policies, and each is weighted by exp(R) over the density of the mixture of those policies;
+the transitions' densities are in both and cancel. The weights also give the gradient of log Z,
+which is the expected gradient of R.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ class Partition:
 
     @property
     def effective_sample_size(self) -> float:
-        """1 / sum w^2: M where all weights are equal, 1 where one trajectory has all of it (Kong 1992)."""
+        """1 / sum w^2: M where all weights are equal, 1 where one trajectory has all of it (Kong
+        1992).
+        """
         return float(1 / np.sum(self.weights**2))
 
     def interval(
@@ -53,7 +57,8 @@ class Partition:
             returns: (M,) R of each trajectory.
 
         Returns:
-            the estimate of the same M draws with the other weights zero, and its bias: its log Z less the full one, which is
+            the estimate of the same M draws with the other weights zero, and its bias: its log Z
+                less the full one, which is
             never positive.
 
         Raises:
@@ -73,15 +78,16 @@ def estimate_partition(returns: Array, log_densities: Array) -> Partition:
 
     Args:
         returns: (M,) R(tau_j).
-        log_densities: (M,) log q(tau_j) of the actions under the mixture that the trajectories were drawn from, see
-            `mixture_log_densities`.
+        log_densities: (M,) log q(tau_j) of the actions under the mixture that the trajectories were
+            drawn from, see `mixture_log_densities`.
 
     Raises:
         ValueError: no trajectories, other shapes, or a value that is not finite.
     """
     if returns.ndim != 1 or returns.size == 0 or returns.shape != log_densities.shape:
         raise ValueError(
-            f"returns and log_densities must be (M,) with M >= 1, got {returns.shape} and {log_densities.shape}"
+            f"returns and log_densities must be (M,) with M >= 1, got {returns.shape} and "
+            f"{log_densities.shape}"
         )
     if not (np.isfinite(returns).all() and np.isfinite(log_densities).all()):
         raise ValueError(

@@ -27,13 +27,16 @@ class RewardLearningSettings:
     generator: str = "cma-es"
     """Method that makes the policies: any strategy, module:Class included, or ppo."""
     generator_arg: tuple[str, ...] = ()
-    """Settings of the generator, each name=value; for example population_size=128 sigma=0.3, or of ppo learning_rate=1e-3."""
+    """Settings of the generator, each name=value; for example population_size=128 sigma=0.3, or of
+    ppo learning_rate=1e-3.
+    """
 
     def check(self) -> None:
         """Raises UserError for settings that learn nothing."""
         if not self.demonstrations:
             raise UserError(
-                "--demonstrations must name at least one file, got none; collect some with esengine collect"
+                "--demonstrations must name at least one file, got none; collect some with "
+                "esengine collect"
             )
         if self.trajectories is not None and self.trajectories < 1:
             raise UserError(
@@ -63,16 +66,19 @@ class RewardNetworkSettings(RewardLearningSettings):
         for name in ("reward_steps", "replay_generations"):
             if getattr(self, name) < 1:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
+                    f"use 1 or more"
                 )
         if not (math.isfinite(self.reward_learning_rate) and self.reward_learning_rate > 0):
             raise UserError(
-                f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.004 is usual"
+                f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.004 "
+                f"is usual"
             )
         self._check_weights("reward_weight_decay")
         if any(size < 1 for size in self.reward_hidden_sizes):
             raise UserError(
-                f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; use 64 64"
+                f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; "
+                f"use 64 64"
             )
 
     def _check_weights(self, *names: str) -> None:
@@ -94,7 +100,9 @@ class RewardNetworkSettings(RewardLearningSettings):
         raise NotImplementedError
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        """What policies are paid by, with parameters of zero: what every rank knows before the first publication."""
+        """What policies are paid by, with parameters of zero: what every rank knows before the
+        first publication.
+        """
         raise NotImplementedError
 
 
@@ -111,7 +119,9 @@ class DiscriminatorSettings(RewardNetworkSettings):
     reward_batch_size: int = 256
     """Steps of the expert, and as many of the generator, of a gradient step."""
     gradient_penalty: float = 10.0
-    """Weight of the squared distance of the gradient's norm from 1, between steps of the expert and of the generator."""
+    """Weight of the squared distance of the gradient's norm from 1, between steps of the expert and
+    of the generator.
+    """
     dropout: float = 0.0
     """Share of hidden units that are left out of a gradient step."""
     input_dropout: float = 0.0
@@ -122,13 +132,15 @@ class DiscriminatorSettings(RewardNetworkSettings):
         for name in ("every", "reward_batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
+                    f"use 1 or more"
                 )
         self._check_weights("gradient_penalty")
         for name in ("dropout", "input_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 turns it off"
+                    f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 "
+                    f"turns it off"
                 )
 
     @property
@@ -141,10 +153,13 @@ class GAILSettings(DiscriminatorSettings):
     """Generative adversarial imitation: reward what a network takes for the expert's."""
 
     reward_form: RewardForm = "unbiased"
-    """What the network's logit L becomes: L, which pays for neither living nor ending; softplus(L), which pays for every step;
-    -softplus(-L), which pays for ending."""
+    """What the network's logit L becomes: L, which pays for neither living nor ending; softplus(L),
+    which pays for every step; -softplus(-L), which pays for ending.
+    """
     samples_per_member: int = 32
-    """Steps that each member of a generation sends back for the reward to learn from; ppo has all of its own anyway."""
+    """Steps that each member of a generation sends back for the reward to learn from; ppo has all
+    of its own anyway.
+    """
 
     def check(self) -> None:
         super().check()
@@ -164,14 +179,18 @@ class GAILSettings(DiscriminatorSettings):
 
 @dataclass(frozen=True)
 class AIRLSettings(DiscriminatorSettings):
-    """Adversarial inverse reinforcement learning: a reward apart from its shaping, which may hold under other dynamics."""
+    """Adversarial inverse reinforcement learning: a reward apart from its shaping, which may hold
+    under other dynamics.
+    """
 
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
 
     state_only: bool = True
     """Let the reward depend on the state alone, as it must to be the expert's up to a constant."""
     shaping: bool = True
-    """Add the differences of a potential, which takes what only shapes the reward; without it the reward is an advantage."""
+    """Add the differences of a potential, which takes what only shapes the reward; without it the
+    reward is an advantage.
+    """
     potential_hidden_sizes: tuple[int, ...] = (32, 32)
     """Units of each tanh layer of the potential."""
     discount: float = 0.99
@@ -179,7 +198,9 @@ class AIRLSettings(DiscriminatorSettings):
     entropy_weight: float = 1.0
     """Weight of -log pi(a | s) in what policies are paid; 1 is the method's own."""
     sampled_members: int = 8
-    """Members of a generation, spread over it, whose steps and densities the reward learns from; ppo has one policy a round."""
+    """Members of a generation, spread over it, whose steps and densities the reward learns from;
+    ppo has one policy a round.
+    """
     samples_per_member: int = 128
     """Steps that each of those sends back; ppo has all of its own anyway."""
 
@@ -188,11 +209,13 @@ class AIRLSettings(DiscriminatorSettings):
         for name in ("sampled_members", "samples_per_member"):
             if getattr(self, name) < 1:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; use 1 or more"
+                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
+                    f"use 1 or more"
                 )
         if self.state_only and not self.shaping:
             raise UserError(
-                "--no-shaping leaves a reward of the state alone without what actions are worth; add --no-state-only"
+                "--no-shaping leaves a reward of the state alone without what actions are worth; "
+                "add --no-state-only"
             )
         if not 0 < self.discount <= 1:
             raise UserError(
@@ -219,26 +242,37 @@ class AIRLSettings(DiscriminatorSettings):
 
 @dataclass(frozen=True)
 class InverseRLSettings(RewardNetworkSettings):
-    """Maximum-entropy inverse reinforcement learning with a sampled partition function: guided cost learning."""
+    """Maximum-entropy inverse reinforcement learning with a sampled partition function: guided cost
+    learning.
+    """
 
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True, "episodes_per_member": 1}
 
     reward_steps: int = 5
     """Gradient steps of the reward after each generation, each on all trajectories."""
     replay_generations: int = 3
-    """Generations whose trajectories estimate the partition function, weighted by the densities of all their policies."""
+    """Generations whose trajectories estimate the partition function, weighted by the densities of
+    all their policies.
+    """
     entropy_weight: float = 1.0
     """Weight of -log pi(a | s) in what policies are paid; 1 is the scale of the model exp(R)."""
     sampled_members: int = 16
-    """Members of a generation, spread over it, whose whole episodes come back; of ppo, episodes of a round."""
+    """Members of a generation, spread over it, whose whole episodes come back; of ppo, episodes of
+    a round.
+    """
     least_effective_share: float = 0.05
-    """The reward waits for better policies while the effective sample size is below this share of the trajectories."""
+    """The reward waits for better policies while the effective sample size is below this share of
+    the trajectories.
+    """
     most_promising: float = 1.0
-    """Share of the trajectories, those of the highest learned returns, that log Z is made of; its bias is told."""
+    """Share of the trajectories, those of the highest learned returns, that log Z is made of; its
+    bias is told.
+    """
     smoothness: float = 0.0
     """Weight of the squared second differences of the reward along trajectories."""
     monotonicity: float = 0.0
-    """Weight of squared falls of the reward by more than 1 from step to step of the demonstrations."""
+    """Weight of squared falls of the reward by more than 1 from step to step of the demonstrations.
+    """
 
     def check(self) -> None:
         super().check()
@@ -248,7 +282,8 @@ class InverseRLSettings(RewardNetworkSettings):
             )
         if not 0 <= self.least_effective_share < 1:
             raise UserError(
-                f"--least-effective-share must lie in [0, 1), got {self.least_effective_share}; 0 never waits"
+                f"--least-effective-share must lie in [0, 1), got {self.least_effective_share}; 0 "
+                f"never waits"
             )
         if not 0 < self.most_promising <= 1:
             raise UserError(

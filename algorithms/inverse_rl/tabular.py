@@ -1,11 +1,15 @@
-"""Maximum-entropy inverse RL in finite Markov decision processes, exactly: what methods that sample are tested against.
+"""Maximum-entropy inverse RL in finite Markov decision processes, exactly: what methods that sample
+are tested against.
 
 Two models of an expert, which agree where transitions are deterministic:
 
-- maximum causal entropy (Ziebart, Bagnell, Dey 2010; "Modeling interaction via the principle of maximum causal entropy", ICML):
+- maximum causal entropy (Ziebart, Bagnell, Dey 2010; "Modeling interaction via the principle of
+maximum causal entropy", ICML):
   the expert chooses softly among actions and cannot choose what chance does;
-- the trajectory distribution p(tau) ~ p(s_0) prod_t P(s_{t+1} | s_t, a_t) exp(R(tau)) of Ziebart, Maas, Bagnell, Dey 2008
-  ("Maximum entropy inverse reinforcement learning", AAAI), which sampled partition functions estimate. Where transitions are
+- the trajectory distribution p(tau) ~ p(s_0) prod_t P(s_{t+1} | s_t, a_t) exp(R(tau)) of Ziebart,
+Maas, Bagnell, Dey 2008
+  ("Maximum entropy inverse reinforcement learning", AAAI), which sampled partition functions
+  estimate. Where transitions are
   stochastic it favours luck: it tilts the transitions, too.
 """
 
@@ -21,7 +25,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TabularMDP:
-    """A Markov decision process with S states, A actions and a fixed horizon; rewards are not part of it.
+    """A Markov decision process with S states, A actions and a fixed horizon; rewards are not part
+    of it.
 
     Attributes:
         transitions: (S, A, S) probability of the next state.
@@ -42,7 +47,8 @@ class TabularMDP:
         num_states = self.initial.size
         if self.transitions.ndim != 3 or self.transitions.shape[::2] != (num_states, num_states):
             raise ValueError(
-                f"transitions must have shape ({num_states}, actions, {num_states}), got {self.transitions.shape}"
+                f"transitions must have shape ({num_states}, actions, {num_states}), got "
+                f"{self.transitions.shape}"
             )
         for name, rows in (("transitions", self.transitions), ("initial", self.initial)):
             if (rows < 0).any() or not np.allclose(rows.sum(-1), 1):
@@ -51,7 +57,8 @@ class TabularMDP:
                 )
         if self.horizon < 1 or not 0 < self.discount <= 1:
             raise ValueError(
-                f"horizon must be at least 1 and discount in (0, 1], got {self.horizon} and {self.discount}"
+                f"horizon must be at least 1 and discount in (0, 1], got {self.horizon} and "
+                f"{self.discount}"
             )
 
     @property
@@ -71,7 +78,8 @@ def soft_policy(mdp: TabularMDP, rewards: Array) -> tuple[Array, Array]:
         rewards: (S, A) of a state and an action.
 
     Returns:
-        (horizon, S, A) probabilities of the actions at each step, and (horizon + 1, S) soft values, the last row zero.
+        (horizon, S, A) probabilities of the actions at each step, and (horizon + 1, S) soft values,
+        the last row zero.
     """
     policy = np.empty((mdp.horizon, mdp.num_states, mdp.num_actions))
     values = np.zeros((mdp.horizon + 1, mdp.num_states))
@@ -83,7 +91,8 @@ def soft_policy(mdp: TabularMDP, rewards: Array) -> tuple[Array, Array]:
 
 
 def expected_visits(mdp: TabularMDP, policy: Array) -> Array:
-    """(S, A) expected number of visits to each state and action in an episode, discounted as rewards are.
+    """(S, A) expected number of visits to each state and action in an episode, discounted as
+    rewards are.
 
     Args:
         mdp: the process.
@@ -100,8 +109,9 @@ def expected_visits(mdp: TabularMDP, policy: Array) -> Array:
 def causal_likelihood(mdp: TabularMDP, rewards: Array, visits: Array) -> tuple[float, Array]:
     """Log likelihood of an expert under the maximum causal entropy model, and its gradient.
 
-    It is the dual of the entropy's maximum under the constraint that visits match: concave in the rewards. In a deterministic
-    process without discount it is the mean log density of the expert's trajectories.
+    It is the dual of the entropy's maximum under the constraint that visits match: concave in the
+    rewards. In a deterministic process without discount it is the mean log density of the expert's
+    trajectories.
 
     Args:
         mdp: the process.
@@ -125,8 +135,9 @@ def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
         rewards: (S, A) of a state and an action.
 
     Returns:
-        log Z = log E exp(R(tau)) over trajectories whose actions are free (summed) and whose transitions are the process's;
-        and (S, A) expected discounted visits, which are the gradient of log Z with respect to the rewards.
+        log Z = log E exp(R(tau)) over trajectories whose actions are free (summed) and whose
+        transitions are the process's; and (S, A) expected discounted visits, which are the gradient
+        of log Z with respect to the rewards.
     """
     horizon, gamma = mdp.horizon, mdp.discount
     log_messages = np.zeros(
@@ -164,8 +175,9 @@ def fit_rewards(
 ) -> Array:
     """(S, A) rewards under which the maximum causal entropy policy visits what the expert visits.
 
-    Ascends the concave likelihood less ``penalty / 2`` times the squared rewards, which picks one of the many rewards that
-    explain the same visits; gradient steps of Barzilai and Borwein's length, halved while they do not climb.
+    Ascends the concave likelihood less ``penalty / 2`` times the squared rewards, which picks one
+    of the many rewards that explain the same visits; gradient steps of Barzilai and Borwein's
+    length, halved while they do not climb.
 
     Args:
         mdp: the process.
@@ -224,7 +236,9 @@ def sample_trajectories(
 
 
 def count_visits(mdp: TabularMDP, states: NDArray[np.int64], actions: NDArray[np.int64]) -> Array:
-    """(num_trajectories, S, A) visits of each trajectory of `sample_trajectories`, discounted as rewards are."""
+    """(num_trajectories, S, A) visits of each trajectory of `sample_trajectories`, discounted as
+    rewards are.
+    """
     num_trajectories, horizon = actions.shape
     visits = np.zeros((num_trajectories, mdp.num_states, mdp.num_actions))
     discounts = np.broadcast_to(mdp.discount ** np.arange(horizon), actions.shape)

@@ -1,4 +1,6 @@
-"""Planners: from a state of a simulator, the controls of the next steps. Their actions are labels that policies imitate."""
+"""Planners: from a state of a simulator, the controls of the next steps. Their actions are labels
+that policies imitate.
+"""
 
 from esengine.algorithms.planners.contract import Plan, Planner
 from esengine.algorithms.planners.cross_entropy import CrossEntropy

@@ -1,4 +1,6 @@
-"""The contract of planners, and what all of them do: check settings, and begin where the last plan went on."""
+"""The contract of planners, and what all of them do: check settings, and begin where the last plan
+went on.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,14 @@ class Plan:
 
     Attributes:
         controls: (horizon, num_controls) float64 within the bounds; the first is to be applied now.
-        expected_return: sum of rewards that the controls give in the simulator, less the cost of an attraction.
+        expected_return: sum of rewards that the controls give in the simulator, less the cost of an
+            attraction.
         states: (horizon + 1, state_size) that they lead through; of planners with feedback only.
-        gains: (horizon, num_controls, num_coordinates) linear feedback K on the coordinates' distance from ``states``; of
-            planners with feedback only.
-        precisions: (horizon, num_controls, num_controls) second derivatives Q_uu of the cost to go by the control, the
-            inverse covariance of the maximum-entropy controller; of planners with feedback only.
+        gains: (horizon, num_controls, num_coordinates) linear feedback K on the coordinates'
+            distance from ``states``; of planners with feedback only.
+        precisions: (horizon, num_controls, num_controls) second derivatives Q_uu of the cost to go
+            by the control, the inverse covariance of the maximum-entropy controller; of planners
+            with feedback only.
     """
 
     controls: NDArray[np.float64]
@@ -40,10 +44,11 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Attraction:
-    """A cost w / 2 |(u - target) / reach|^2 of a plan's first control, where reach is half the range of controls.
+    """A cost w / 2 |(u - target) / reach|^2 of a plan's first control, where reach is half the
+    range of controls.
 
-    With w / reach^2 as the inverse covariance of a normal distribution about ``target`` this is the divergence of the control
-    from that distribution, up to a constant.
+    With w / reach^2 as the inverse covariance of a normal distribution about ``target`` this is the
+    divergence of the control from that distribution, up to a constant.
 
     Attributes:
         target: (num_controls,).
@@ -72,20 +77,26 @@ def returns_of(
     candidates: NDArray[np.float64],
     attraction: Attraction | None,
 ) -> NDArray[np.float64]:
-    """What candidates (num_candidates, horizon, num_controls) gain, less the cost of the attraction."""
+    """What candidates (num_candidates, horizon, num_controls) gain, less the cost of the
+    attraction.
+    """
     returns = dynamics.returns(state, candidates)
     return returns if attraction is None else returns - attraction.costs(dynamics, candidates[:, 0])
 
 
 class Planner(Protocol):
-    """A planner's settings, a frozen dataclass whose fields ``--planner-arg`` sets. It has no state, and draws from its key."""
+    """A planner's settings, a frozen dataclass whose fields ``--planner-arg`` sets. It has no
+    state, and draws from its key.
+    """
 
     @property
     def horizon(self) -> int:
         """Steps that it looks ahead."""
 
     def check(self, dynamics: Dynamics | None = None) -> None:
-        """Raises UserError for settings that define no planner, or for dynamics that it cannot plan in."""
+        """Raises UserError for settings that define no planner, or for dynamics that it cannot plan
+        in.
+        """
 
     def plan(
         self,
@@ -139,5 +150,6 @@ def check_correlation(noise_correlation: float) -> None:
     """Raises UserError unless it is a correlation that leaves something to draw."""
     if not 0 <= noise_correlation < 1:
         raise UserError(
-            f"--planner-arg noise_correlation must be in [0, 1), got {noise_correlation}; 0 draws every step anew"
+            f"--planner-arg noise_correlation must be in [0, 1), got {noise_correlation}; 0 draws "
+            f"every step anew"
         )

@@ -1,4 +1,5 @@
-"""The cross-entropy method (Rubinstein and Kroese 2004), with a few elites carried over (Pinneri et al. 2020, "iCEM").
+"""The cross-entropy method (Rubinstein and Kroese 2004), with a few elites carried over (Pinneri et
+al. 2020, "iCEM").
 
 Candidates are drawn from a Gaussian; it becomes the Gaussian of the best of them, again and again.
 """
@@ -43,11 +44,13 @@ class CrossEntropy(SamplingPlanner):
         check_positive(least_sigma=self.least_sigma)
         if self.num_candidates < 2:
             raise UserError(
-                f"--planner-arg num_candidates must be at least 2 elites, got {self.num_candidates}; use 2 or more"
+                f"--planner-arg num_candidates must be at least 2 elites, got "
+                f"{self.num_candidates}; use 2 or more"
             )
         if not 0 < self.elite_fraction <= 1:
             raise UserError(
-                f"--planner-arg elite_fraction must be in (0, 1], got {self.elite_fraction}; 0.1 is the default"
+                f"--planner-arg elite_fraction must be in (0, 1], got {self.elite_fraction}; 0.1 "
+                f"is the default"
             )
 
     def plan(

@@ -1,4 +1,6 @@
-"""A planner as an expert: at every step it plans from the environment's own state and gives the plan's first action."""
+"""A planner as an expert: at every step it plans from the environment's own state and gives the
+plan's first action.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from esengine.simulators.dynamics import Dynamics
 
 
 class PlannerExpert:
-    """Labels the states of an episode. Each plan begins where the last one goes on, so steps are asked in their order.
+    """Labels the states of an episode. Each plan begins where the last one goes on, so steps are
+    asked in their order.
 
     Args:
         planner: plans.
-        dynamics: of the environment that episodes are run in; on a copy of its own, so that nothing there is disturbed.
+        dynamics: of the environment that episodes are run in; on a copy of its own, so that nothing
+            there is disturbed.
 
     Attributes:
         plan: the last one.
@@ -53,7 +57,9 @@ class PlannerExpert:
         return control
 
     def toward(self, action: Any, weight: float) -> Any:
-        """The action for the state that was asked about last, if its control is also drawn to the learner's ``action``."""
+        """The action for the state that was asked about last, if its control is also drawn to the
+        learner's ``action``.
+        """
         assert self.plan is not None, "act plans first"
         attraction = Attraction(self.dynamics.control_of(action), weight)
         key = derive_seed(self._key, self._step, 0)

@@ -1,4 +1,6 @@
-"""A planner as the guide of a policy: it plans a whole episode, and local controllers carry it out near the policy."""
+"""A planner as the guide of a policy: it plans a whole episode, and local controllers carry it out
+near the policy.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class Notes(NamedTuple):
     """What the master is told of an episode.
 
     Attributes:
-        policy_return: of the policy from the episode's start, without noise; not a number before there is one.
+        policy_return: of the policy from the episode's start, without noise; not a number before
+            there is one.
         controller_return: of the controller, without noise.
         divergence: of the controller from the policy, nats a step.
         precisions: (num_steps, num_controls, num_controls) of the controller's action at each step.
@@ -44,7 +47,8 @@ class Notes(NamedTuple):
 
 
 class GuidedExpert:
-    """Labels with the mean of a local controller, and acts by draws from it once there is a policy to stay near.
+    """Labels with the mean of a local controller, and acts by draws from it once there is a policy
+    to stay near.
 
     Args:
         planner: gives the trajectory that the controllers are fitted around.

@@ -1,8 +1,10 @@
-"""iLQR with bounded controls (Tassa, Mansard, Todorov 2014, "Control-limited differential dynamic programming").
+"""iLQR with bounded controls (Tassa, Mansard, Todorov 2014, "Control-limited differential dynamic
+programming").
 
-A backward pass solves the linear-quadratic problem around the plan, a forward pass tries its feedback at several lengths of
-step. The second derivatives of the dynamics are left out (Li and Todorov 2004), and the cost's are made positive
-semidefinite. On a linear-quadratic problem the first backward pass is the Riccati recursion.
+A backward pass solves the linear-quadratic problem around the plan, a forward pass tries its
+feedback at several lengths of step. The second derivatives of the dynamics are left out (Li and
+Todorov 2004), and the cost's are made positive semidefinite. On a linear-quadratic problem the
+first backward pass is the Riccati recursion.
 """
 
 from __future__ import annotations
@@ -51,12 +53,16 @@ class ExtraCost(Protocol):
     def costs(
         self, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Of each candidate, (num_candidates,), from its states (num_candidates, horizon + 1, state_size) and its controls."""
+        """Of each candidate, (num_candidates,), from its states (num_candidates, horizon + 1,
+        state_size) and its controls.
+        """
 
 
 @dataclass(frozen=True)
 class ILQR:
-    """Plan by the linear-quadratic problem around the last plan, with feedback gains, within the bounds of controls."""
+    """Plan by the linear-quadratic problem around the last plan, with feedback gains, within the
+    bounds of controls.
+    """
 
     horizon: int = 30
     """Steps that a plan looks ahead."""
@@ -69,10 +75,14 @@ class ILQR:
     control_step: float = 1e-2
     """Distance of the differences by controls, in halves of their range."""
     cross_terms: bool = True
-    """Take the mixed second derivatives of the cost too; without them a step costs far less in large systems."""
+    """Take the mixed second derivatives of the cost too; without them a step costs far less in
+    large systems.
+    """
 
     def check(self, dynamics: Dynamics | None = None) -> None:
-        """Raises UserError for settings that define no planner, and where derivatives mean nothing."""
+        """Raises UserError for settings that define no planner, and where derivatives mean
+        nothing.
+        """
         check_counts(horizon=self.horizon, num_iterations=self.num_iterations)
         check_positive(
             coordinate_step=self.coordinate_step,
@@ -81,11 +91,13 @@ class ILQR:
         )
         if self.control_step > 0.5:
             raise UserError(
-                f"--planner-arg control_step must be at most 0.5 of half the range, got {self.control_step}; use 0.01"
+                f"--planner-arg control_step must be at most 0.5 of half the range, got "
+                f"{self.control_step}; use 0.01"
             )
         if dynamics is not None and not dynamics.smooth:
             raise UserError(
-                "--planner ilqr needs continuous actions and coordinates that vary freely (no discrete choice, no "
+                "--planner ilqr needs continuous actions and coordinates that vary freely (no "
+                "discrete choice, no "
                 "free-floating body); use --planner mppi or cross-entropy"
             )
 
@@ -112,7 +124,8 @@ class ILQR:
         controls: NDArray[np.float64],
         extra: ExtraCost | None = None,
     ) -> Plan:
-        """A better plan than ``controls`` (any horizon, num_controls) from ``state`` (state_size,), with its feedback.
+        """A better plan than ``controls`` (any horizon, num_controls) from ``state`` (state_size,),
+        with its feedback.
 
         Its expected return is less the extra cost.
         """
@@ -239,7 +252,9 @@ class Law(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Candidates that were run: states (num_candidates, horizon + 1, state_size), controls, returns (num_candidates,)."""
+    """Candidates that were run: states (num_candidates, horizon + 1, state_size), controls, returns
+    (num_candidates,).
+    """
 
     states: NDArray[np.float64]
     controls: NDArray[np.float64]
@@ -253,7 +268,9 @@ def follow(
     extra: ExtraCost | None = None,
     law: Law | None = None,
 ) -> Outcome:
-    """Run candidates (num_candidates, horizon, num_controls), corrected by the law's feedback; none gains after its end."""
+    """Run candidates (num_candidates, horizon, num_controls), corrected by the law's feedback; none
+    gains after its end.
+    """
     applied, states = np.array(controls), [starts]
     returns, alive = np.zeros(len(starts)), np.ones(len(starts), bool)
     for t in range(controls.shape[1]):

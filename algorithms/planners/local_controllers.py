@@ -1,10 +1,12 @@
-"""Local controllers for guided policy search: linear feedback along a trajectory, kept near a policy (Levine, Koltun 2013).
+"""Local controllers for guided policy search: linear feedback along a trajectory, kept near a
+policy (Levine, Koltun 2013).
 
-A controller p(u | x) = N(u_t + K_t (x - x_t), Sigma_t) has the least cost under the constraint that its divergence from the
-policy pi, a normal distribution of a fixed covariance about the policy's action, is at most epsilon a step (Montgomery, Levine
-2016, arXiv 1607.04614, the C-step). Its Lagrangian with the multiplier eta,
-c(x, u) + eta / 2 (u - mu_pi(x))' P (u - mu_pi(x)) - eta H(p), is solved by iLQR; the entropy makes Sigma_t = eta Q_uu^-1. The
-smallest eta that keeps the constraint is found by bisection.
+A controller p(u | x) = N(u_t + K_t (x - x_t), Sigma_t) has the least cost under the constraint that
+its divergence from the policy pi, a normal distribution of a fixed covariance about the policy's
+action, is at most epsilon a step (Montgomery, Levine 2016, arXiv 1607.04614, the C-step). Its
+Lagrangian with the multiplier eta, c(x, u) + eta / 2 (u - mu_pi(x))' P (u - mu_pi(x)) - eta H(p),
+is solved by iLQR; the entropy makes Sigma_t = eta Q_uu^-1. The smallest eta that keeps the
+constraint is found by bisection.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Controller(NamedTuple):
     divergence: float
 
     def mean(self, step: int, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The control for a state at a step, (num_controls,), not yet within bounds; the last one's goes on."""
+        """The control for a state at a step, (num_controls,), not yet within bounds; the last one's
+        goes on.
+        """
         t, n = min(step, len(self.controls) - 1), self.gains.shape[2]
         control: NDArray[np.float64] = self.controls[t] + self.gains[t] @ (
             state[:n] - self.states[t, :n]
@@ -56,7 +60,8 @@ class Controller(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PolicyCost:
-    """eta / 2 (u - mu(x))' P (u - mu(x)) at every step: the cost of leaving a policy, with what iLQR needs of it.
+    """eta / 2 (u - mu(x))' P (u - mu(x)) at every step: the cost of leaving a policy, with what
+    iLQR needs of it.
 
     Attributes:
         dynamics: tell observations.
@@ -108,7 +113,9 @@ class PolicyCost:
         return costs
 
     def _jacobians(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Derivatives of mu by coordinates, (num_steps, num_controls, num_coordinates), by central differences."""
+        """Derivatives of mu by coordinates, (num_steps, num_controls, num_coordinates), by central
+        differences.
+        """
         n = self.dynamics.num_coordinates
         moved = np.repeat(states[:, None], 2 * n, axis=1)
         offsets = _STEP * np.concatenate([np.eye(n), -np.eye(n)])
@@ -147,7 +154,8 @@ def local_controller(
 ) -> Controller:
     """The best controller from a state within ``kl_step`` nats a step of a policy.
 
-    Where even a large multiplier does not keep the constraint, the controller of the largest is given.
+    Where even a large multiplier does not keep the constraint, the controller of the largest is
+    given.
 
     Args:
         ilqr: solves; its horizon is not used.

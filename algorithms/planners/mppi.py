@@ -1,8 +1,10 @@
-"""MPPI: model predictive path integral control (Williams, Aldrich, Theodorou 2017, J. Guidance, Control, Dynamics 40(2)).
+"""MPPI: model predictive path integral control (Williams, Aldrich, Theodorou 2017, J. Guidance,
+Control, Dynamics 40(2)).
 
-Candidates around the plan are weighted by the exponential of their return, and the plan becomes their mean. Two departures:
-the temperature is measured in standard deviations of the candidates' costs, so that no reward has a scale of its own
-(``relative_temperature=false`` is the paper's), and the noise may be correlated in time.
+Candidates around the plan are weighted by the exponential of their return, and the plan becomes
+their mean. Two departures: the temperature is measured in standard deviations of the candidates'
+costs, so that no reward has a scale of its own (``relative_temperature=false`` is the paper's), and
+the noise may be correlated in time.
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ class MPPI(SamplingPlanner):
     """Plan by the mean of random candidates, weighted by the exponential of their return."""
 
     temperature: float = 0.1
-    """Difference of returns at which a candidate's weight falls by e; small trusts the best alone."""
+    """Difference of returns at which a candidate's weight falls by e; small trusts the best alone.
+    """
     relative_temperature: bool = True
     """Measure the temperature in standard deviations of the candidates' returns."""
     control_cost: float = 0.0
-    """Share of the paper's control cost lambda u Sigma^-1 e, which pulls to the middle of the bounds; 1 is the paper's."""
+    """Share of the paper's control cost lambda u Sigma^-1 e, which pulls to the middle of the
+    bounds; 1 is the paper's.
+    """
 
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
@@ -41,7 +46,8 @@ class MPPI(SamplingPlanner):
         check_positive(temperature=self.temperature)
         if not self.control_cost >= 0:
             raise UserError(
-                f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 leaves it out"
+                f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 "
+                f"leaves it out"
             )
 
     def plan(
@@ -73,16 +79,20 @@ class MPPI(SamplingPlanner):
         return Plan(mean, float(returns_of(dynamics, state, mean[None], attraction)[0]))
 
     def _whitened(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The independent numbers z that correlated noise (..., horizon, num_controls) was made of."""
+        """The independent numbers z that correlated noise (..., horizon, num_controls) was made
+        of.
+        """
         rho = self.noise_correlation
         rest = (noise[..., 1:, :] - rho * noise[..., :-1, :]) / np.sqrt(1 - rho**2)
         return np.concatenate([noise[..., :1, :], rest], axis=-2)
 
 
 def weights(costs: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """w_k = exp(-(S_k - min S) / lambda) / sum, (num_candidates,); the same for costs with any offset.
+    """w_k = exp(-(S_k - min S) / lambda) / sum, (num_candidates,); the same for costs with any
+    offset.
 
-    Candidates whose cost is not finite get none; if all are alike, or none is finite, all get the same.
+    Candidates whose cost is not finite get none; if all are alike, or none is finite, all get the
+    same.
     """
     usable = np.isfinite(costs)
     if not usable.any():

@@ -1,4 +1,6 @@
-"""First and second derivatives of dynamics along a trajectory: a dynamics' own, or by differences, all steps in one batch."""
+"""First and second derivatives of dynamics along a trajectory: a dynamics' own, or by differences,
+all steps in one batch.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from esengine.simulators.dynamics import Dynamics
 
 
 class Expansion(NamedTuple):
-    """Of every step, with n coordinates x and m controls u together z = (x, u); costs are minus rewards.
+    """Of every step, with n coordinates x and m controls u together z = (x, u); costs are minus
+    rewards.
 
     Attributes:
         jacobians: (horizon, n, n + m) of the next coordinates by z.
@@ -29,7 +32,9 @@ class AnalyticDynamics(Dynamics, Protocol):
     """Dynamics that know their derivatives."""
 
     def expand(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Expansion:
-        """The derivatives at each of ``states`` (horizon, state_size) under ``controls`` (horizon, num_controls)."""
+        """The derivatives at each of ``states`` (horizon, state_size) under ``controls`` (horizon,
+        num_controls).
+        """
 
 
 def expand(
@@ -42,7 +47,8 @@ def expand(
 ) -> Expansion:
     """Derivatives by central differences, exact for linear dynamics and quadratic costs.
 
-    Where a control is at its bound the differences are taken just inside, since an environment clips what lies outside.
+    Where a control is at its bound the differences are taken just inside, since an environment
+    clips what lies outside.
 
     Args:
         dynamics: what is derived.
@@ -50,7 +56,8 @@ def expand(
         controls: (horizon, num_controls).
         coordinate_step: distance of coordinates.
         control_step: distance of controls, in halves of their range.
-        cross_terms: also the mixed second derivatives, for which steps grow with the square of n + m.
+        cross_terms: also the mixed second derivatives, for which steps grow with the square of n +
+            m.
     """
     n, m = dynamics.num_coordinates, controls.shape[1]
     size = n + m

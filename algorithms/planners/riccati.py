@@ -1,4 +1,6 @@
-"""The backward pass of iLQR: a linear-quadratic problem with bounded controls, solved from its end, in compiled code."""
+"""The backward pass of iLQR: a linear-quadratic problem with bounded controls, solved from its end,
+in compiled code.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class Feedback(NamedTuple):
 
     Attributes:
         openings: (horizon, num_controls) changes k of the controls.
-        gains: (horizon, num_controls, num_coordinates) K: a control changes by K times the coordinates' change.
+        gains: (horizon, num_controls, num_coordinates) K: a control changes by K times the
+            coordinates' change.
         precisions: (horizon, num_controls, num_controls) Q_uu.
     """
 
@@ -72,7 +75,9 @@ def solve_backward(
     gains: NDArray[np.float64],
     precisions: NDArray[np.float64],
 ) -> bool:
-    """Write the feedback; False if some Q_uu is not positive definite. Letters as in Tassa et al. 2014, equations 5 and 11."""
+    """Write the feedback; False if some Q_uu is not positive definite. Letters as in Tassa et al.
+    2014, equations 5 and 11.
+    """
     horizon, m = controls.shape
     n = jacobians.shape[1]
     v, V = (
@@ -137,7 +142,8 @@ def solve_bounded(
     x: NDArray[np.float64],
     free: NDArray[np.bool_],
 ) -> bool:
-    """The minimum of x H x / 2 + g x between bounds, by projected Newton steps (Tassa et al. 2014, section III).
+    """The minimum of x H x / 2 + g x between bounds, by projected Newton steps (Tassa et al. 2014,
+    section III).
 
     Args:
         H: (m, m) positive definite; returns False if it is not.
@@ -192,7 +198,8 @@ def _value(H: NDArray[np.float64], g: NDArray[np.float64], x: NDArray[np.float64
 def _solve_free(
     H: NDArray[np.float64], free: NDArray[np.bool_], right: NDArray[np.float64]
 ) -> bool:
-    """Overwrite ``right`` (m, columns) by the solution of H x = right in the free rows, and by 0 in the others.
+    """Overwrite ``right`` (m, columns) by the solution of H x = right in the free rows, and by 0 in
+    the others.
 
     By a Cholesky decomposition; False if the free part of H is not positive definite.
     """

@@ -1,4 +1,6 @@
-"""Candidate control sequences: a mean and noise that is correlated in time, kept within the bounds."""
+"""Candidate control sequences: a mean and noise that is correlated in time, kept within the
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from esengine.simulators.dynamics import Dynamics
 
 @dataclass(frozen=True)
 class SamplingPlanner:
-    """What planners have in common that draw candidates about a plan and improve it by what those gain."""
+    """What planners have in common that draw candidates about a plan and improve it by what those
+    gain.
+    """
 
     horizon: int = 30
     """Steps that a plan looks ahead."""
@@ -47,7 +51,9 @@ class SamplingPlanner:
         key: int,
         iteration: int,
     ) -> NDArray[np.float64]:
-        """An iteration's candidates within the bounds, (num_candidates, horizon, num_controls), see `draw_candidates`."""
+        """An iteration's candidates within the bounds, (num_candidates, horizon, num_controls), see
+        `draw_candidates`.
+        """
         own_key, bounds = np.uint64(derive_seed(key, iteration)), (dynamics.low, dynamics.high)
         drawn: NDArray[np.float64] = draw_candidates(
             own_key, self.num_candidates, mean, deviations, self.noise_correlation, *bounds
@@ -65,9 +71,11 @@ def draw_candidates(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Candidates (num_candidates, horizon, num_controls) float64; each depends on the key and its number alone.
+    """Candidates (num_candidates, horizon, num_controls) float64; each depends on the key and its
+    number alone.
 
-    The noise of a control is e_t = rho e_(t-1) + sqrt(1 - rho^2) z_t with z ~ N(0, 1), of variance 1 at every step.
+    The noise of a control is e_t = rho e_(t-1) + sqrt(1 - rho^2) z_t with z ~ N(0, 1), of variance
+    1 at every step.
 
     Args:
         key: of the noise.

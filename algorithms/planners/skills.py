@@ -1,8 +1,10 @@
-"""Plans over skills: saved policies are run for a while each, and a tree of what they lead to is searched for the way.
+"""Plans over skills: saved policies are run for a while each, and a tree of what they lead to is
+searched for the way.
 
-The tree grows as in planning under differential constraints (LaValle, Kuffner 2001, doi 10.1177/02783640122067453), but its
-edges are skills: a policy that knows goals is told one near the place where the edge begins, another one is run as it is. Of
-the places that edges lead to, those that lie far apart are kept.
+The tree grows as in planning under differential constraints (LaValle, Kuffner 2001, doi
+10.1177/02783640122067453), but its edges are skills: a policy that knows goals is told one near the
+place where the edge begins, another one is run as it is. Of the places that edges lead to, those
+that lie far apart are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from esengine.simulators.dynamics import ObservableDynamics
 
 
 class Way(NamedTuple):
-    """A sequence of controls (num_steps, num_controls), what it gains, and whether it ends the episode."""
+    """A sequence of controls (num_steps, num_controls), what it gains, and whether it ends the
+    episode.
+    """
 
     controls: NDArray[np.float64]
     gained: float
@@ -60,7 +64,8 @@ class SkillPlanner:
         state: NDArray[np.float64],
         key: int,
     ) -> Way:
-        """The way that gains most, the shortest of equal ones; a way that ends the episode is taken only if it gains.
+        """The way that gains most, the shortest of equal ones; a way that ends the episode is taken
+        only if it gains.
 
         Args:
             dynamics: of the environment.
@@ -97,7 +102,9 @@ class SkillPlanner:
         ways: list[Way],
         key: int,
     ) -> tuple[NDArray[np.float64], list[Way]]:
-        """Every way continued by every skill toward every goal: the states that they end in, and the ways."""
+        """Every way continued by every skill toward every goal: the states that they end in, and
+        the ways.
+        """
         count = self.goals if layout is not None else 1
         each = np.repeat(
             np.arange(len(states)), count * len(skills)
@@ -189,9 +196,11 @@ class SkillExpert:
 
 
 def farthest(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Indices of ``count`` points that lie far apart, in their order: each next one is farthest from those before it.
+    """Indices of ``count`` points that lie far apart, in their order: each next one is farthest
+    from those before it.
 
-    The greedy solution of the k-center problem (Gonzalez 1985), from the first point on; points that occur twice are kept once.
+    The greedy solution of the k-center problem (Gonzalez 1985), from the first point on; points
+    that occur twice are kept once.
     """
     chosen = [0]
     apart = np.linalg.norm(points - points[0], axis=1)

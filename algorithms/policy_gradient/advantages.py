@@ -1,4 +1,6 @@
-"""Generalised advantage estimates of episodes (Schulman et al. 2016, arXiv 1506.02438), and the scale of their rewards."""
+"""Generalised advantage estimates of episodes (Schulman et al. 2016, arXiv 1506.02438), and the
+scale of their rewards.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ def advantages(
     discount: float,
     trace_decay: float,
 ) -> NDArray[np.float64]:
-    """A_t = sum_k (gamma lambda)^k delta_{t+k}, with delta_t = r_t + gamma V(s_{t+1}) - V(s_t), for one episode.
+    """A_t = sum_k (gamma lambda)^k delta_{t+k}, with delta_t = r_t + gamma V(s_{t+1}) - V(s_t), for
+    one episode.
 
-    After a task that ended there is nothing to come; an episode that was cut goes on from the value of its last observation.
+    After a task that ended there is nothing to come; an episode that was cut goes on from the value
+    of its last observation.
 
     Args:
         rewards: (num_steps,).
@@ -41,9 +45,11 @@ def advantages(
 
 
 class RewardScale:
-    """Divides rewards by the running standard deviation of the discounted sum of those so far, without moving their mean.
+    """Divides rewards by the running standard deviation of the discounted sum of those so far,
+    without moving their mean.
 
-    The value function then learns numbers of order one whatever the task pays (Engstrom et al. 2020, arXiv 2005.12729).
+    The value function then learns numbers of order one whatever the task pays (Engstrom et al.
+    2020, arXiv 2005.12729).
 
     Args:
         discount: of the sum.

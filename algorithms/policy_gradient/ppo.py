@@ -1,8 +1,10 @@
-"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347), with whole episodes recorded by the pool.
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347), with whole episodes
+recorded by the pool.
 
-The policy gradient beside the evolution strategies, on the same policies, environments and ranks. The actor is the flat policy
-vector that the strategies evolve; the critic, a network of the same kind with one output, stays on the master. Episodes are
-recorded whole, so that they are functions of the seed alone and the number of ranks changes no bit of the result.
+The policy gradient beside the evolution strategies, on the same policies, environments and ranks.
+The actor is the flat policy vector that the strategies evolve; the critic, a network of the same
+kind with one output, stays on the master. Episodes are recorded whole, so that they are functions
+of the seed alone and the number of ranks changes no bit of the result.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _MOST_REWARD = 10.0  # a scaled reward is clipped to +- this
 
 @dataclass(frozen=True)
 class PPOSettings:
-    """Follow the clipped policy gradient; a generation is one round of recorded episodes and its updates."""
+    """Follow the clipped policy gradient; a generation is one round of recorded episodes and its
+    updates.
+    """
 
     antithetic: ClassVar[bool] = False
     defaults: ClassVar[dict[str, Any]] = {
@@ -40,7 +44,9 @@ class PPOSettings:
     }
 
     steps_per_round: int = 2048
-    """Environment steps that a round records, to the next whole episode by the mean length of the round before."""
+    """Environment steps that a round records, to the next whole episode by the mean length of the
+    round before.
+    """
     epochs: int = 10
     """Passes over a round's steps."""
     batch_size: int = 64
@@ -60,7 +66,8 @@ class PPOSettings:
     most_gradient: float = 0.5
     """Norm that a longer gradient is cut to."""
     target_kl: float | None = None
-    """End a round's updates when the policy has moved 1.5 times this far, in nats; default never."""
+    """End a round's updates when the policy has moved 1.5 times this far, in nats; default never.
+    """
     initial_log_std: float = -0.5
     """Log standard deviation of box actions at the start, in halves of the action's range."""
 
@@ -70,25 +77,29 @@ class PPOSettings:
             value = getattr(self, name)
             if value < 1:
                 raise UserError(
-                    f"{_flag(name)} must be at least 1, got {value}; {getattr(PPOSettings, name)} is the default"
+                    f"{_flag(name)} must be at least 1, got {value}; {getattr(PPOSettings, name)} "
+                    f"is the default"
                 )
         for name in ("learning_rate", "clip_range", "most_gradient"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise UserError(
-                    f"{_flag(name)} must be positive, got {value}; {getattr(PPOSettings, name)} is the default"
+                    f"{_flag(name)} must be positive, got {value}; {getattr(PPOSettings, name)} "
+                    f"is the default"
                 )
         for name in ("discount", "trace_decay"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise UserError(
-                    f"{_flag(name)} must lie in [0, 1], got {value}; {getattr(PPOSettings, name)} is the default"
+                    f"{_flag(name)} must lie in [0, 1], got {value}; {getattr(PPOSettings, name)} "
+                    f"is the default"
                 )
         for name in ("entropy_weight", "value_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(
-                    f"{_flag(name)} must not be negative, got {value}; {getattr(PPOSettings, name)} is the default"
+                    f"{_flag(name)} must not be negative, got {value}; "
+                    f"{getattr(PPOSettings, name)} is the default"
                 )
         if self.target_kl is not None and not self.target_kl > 0:
             raise UserError(f"--target-kl must be positive, got {self.target_kl}; 0.01 is usual")
@@ -116,11 +127,13 @@ class _Batch:
 
 
 class PPO:
-    """Rounds: record episodes with actions drawn from the policy, estimate advantages, take clipped gradient steps.
+    """Rounds: record episodes with actions drawn from the policy, estimate advantages, take clipped
+    gradient steps.
 
     Args:
         settings: checked settings.
-        problem: of the pool; it pays the episodes, and its observation statistics grow with every round.
+        problem: of the pool; it pays the episodes, and its observation statistics grow with every
+            round.
         seed: the run's seed.
         initial: (num_parameters,) where the policy starts, or None.
 
@@ -168,10 +181,12 @@ class PPO:
 
         Args:
             pool: of the problem.
-            finished: recorded episodes of this round that there are already; filled with those that arrive.
+            finished: recorded episodes of this round that there are already; filled with those that
+                arrive.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was before the round.
+            Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was
+                before the round.
             WorkerError: the environment raised.
         """
         number, episodes, actor = self.generation + 1, self._episodes(), self.actor()
@@ -190,7 +205,9 @@ class PPO:
         return steps, episodes
 
     def actor(self) -> Actor:
-        """The policy that acts in the next round: its actions are drawn, and it scales as the problem does now."""
+        """The policy that acts in the next round: its actions are drawn, and it scales as the
+        problem does now.
+        """
         for network in (self._actor, self._critic):
             network.rescale(*self.problem.scaling())
         return Actor(self._actor.spec, self._actor.parameters(), *self.problem.scaling())
@@ -234,7 +251,9 @@ class PPO:
         return _Batch(seen, done, log_densities, *tensors)
 
     def _done(self, trajectory: Trajectory, observations: Any) -> Any:
-        """What the policy drew, in its units, before the bounds of the space cut it: the trajectory has what was left."""
+        """What the policy drew, in its units, before the bounds of the space cut it: the trajectory
+        has what was left.
+        """
         import torch
 
         from esengine.policies.torch_network import encode
@@ -280,7 +299,9 @@ class PPO:
         }
 
     def _loss(self, batch: _Batch) -> tuple[Any, NDArray[np.float64]]:
-        """The loss of some steps; and its policy part, its value part, the distance moved in nats, the share clipped."""
+        """The loss of some steps; and its policy part, its value part, the distance moved in nats,
+        the share clipped.
+        """
         settings = self.settings
         weights = batch.advantages
         if len(batch) > 1:
@@ -320,7 +341,9 @@ class PPO:
         """Nothing but the run's budgets and target ends it."""
 
     def parameters(self) -> NDArray[np.float32]:
-        """The newest policy, (num_parameters,) float32: its box actions are the means, unless the problem's are drawn."""
+        """The newest policy, (num_parameters,) float32: its box actions are the means, unless the
+        problem's are drawn.
+        """
         return self._actor.parameters()[: self.problem.policy.num_parameters]
 
     def metrics(self) -> dict[str, float]:
@@ -365,7 +388,9 @@ class PPO:
 
 
 def critic_spec(policy: PolicySpec) -> PolicySpec:
-    """The network that values observations: the policy's layers, or two of 64 for a linear one, and one output."""
+    """The network that values observations: the policy's layers, or two of 64 for a linear one, and
+    one output.
+    """
     number = ActionSpec("box", (1,), (-math.inf,), (math.inf,), (1,))
     return PolicySpec(policy.observation_dim, number, policy.hidden_sizes or (64, 64))
 

@@ -1,1 +1,3 @@
-"""Our CMA-ES beside the ``cma`` package: evaluations to a target, BBOB, costs of a generation, large populations."""
+"""Our CMA-ES beside the ``cma`` package: evaluations to a target, BBOB, costs of a generation,
+large populations.
+"""

@@ -1,12 +1,16 @@
-"""``python -m benchmarks.cma.bbob``: targets reached on the 24 BBOB functions, ours less ``cma``'s, with a bootstrap interval.
+"""``python -m benchmarks.cma.bbob``: targets reached on the 24 BBOB functions, ours less ``cma``'s,
+with a bootstrap interval.
 
-Needs ``pip install -r benchmarks/cma/requirements.txt``. Both sides start from the same points, uniform in [-4, 4]^n, with
-sigma 2 and their own default population; a search that ends by its own criteria is followed by another from the next point
-until the evaluations are used up. With ``--restarts bipop`` each side runs its own BIPOP schedule instead, from the same first
-point; later ones are drawn around it with sigma. The 51 targets are 10^2 to 10^-8 above the optimum, evenly on a logarithmic
-scale. The unit that the bootstrap draws is an instance of a function, on which the two sides are paired.
+Needs ``pip install -r benchmarks/cma/requirements.txt``. Both sides start from the same points,
+uniform in [-4, 4]^n, with sigma 2 and their own default population; a search that ends by its own
+criteria is followed by another from the next point until the evaluations are used up. With
+``--restarts bipop`` each side runs its own BIPOP schedule instead, from the same first point; later
+ones are drawn around it with sigma. The 51 targets are 10^2 to 10^-8 above the optimum, evenly on a
+logarithmic scale. The unit that the bootstrap draws is an instance of a function, on which the two
+sides are paired.
 
-Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces and stopped at any time.
+Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces
+and stopped at any time.
 """
 
 from __future__ import annotations
@@ -52,7 +56,9 @@ class Over(Exception):
 
 
 class Counted:
-    """A BBOB problem as costs of rows that remembers the best of the first ``limit`` evaluations."""
+    """A BBOB problem as costs of rows that remembers the best of the first ``limit``
+    evaluations.
+    """
 
     def __init__(self, problem: Any, optimum: float, limit: int) -> None:
         self.problem, self.optimum, self.left, self.best = problem, optimum, limit, np.inf
@@ -191,7 +197,9 @@ def measure(options: argparse.Namespace, rows: list[dict[str, Any]]) -> Iterator
 
 
 def paired(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], NDArray[np.float64]]:
-    """Shares of targets reached, (num_problems, 2) as `SIDES`, by (dimension, function, evaluations, restarts)."""
+    """Shares of targets reached, (num_problems, 2) as `SIDES`, by (dimension, function,
+    evaluations, restarts).
+    """
     shares: dict[tuple[Any, ...], dict[int, dict[str, float]]] = {}
     for row in rows:
         group = (row["dimension"], row["function"], row["evaluations"], row["restarts"])
@@ -209,7 +217,9 @@ def paired(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], NDArray[np.float
 
 
 def interval(shares: NDArray[np.float64], draws: int = 10_000) -> tuple[float, float, float]:
-    """Mean difference of the shares, ours less cma's, with the bounds of its 95 % bootstrap interval over instances."""
+    """Mean difference of the shares, ours less cma's, with the bounds of its 95 % bootstrap
+    interval over instances.
+    """
     differences = shares[:, 0] - shares[:, 1]
     samples = np.random.default_rng(0).choice(differences, (draws, differences.size)).mean(axis=1)
     low, high = np.quantile(samples, [0.025, 0.975])
@@ -217,7 +227,9 @@ def interval(shares: NDArray[np.float64], draws: int = 10_000) -> tuple[float, f
 
 
 def render(rows: list[dict[str, Any]]) -> str:
-    """A line for each dimension, and one for each function on which the sides differ, in markdown."""
+    """A line for each dimension, and one for each function on which the sides differ, in
+    markdown.
+    """
     groups = {group: shares for group, shares in paired(rows).items() if len(shares)}
     together: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
     for (dimension, _, evaluations, restarts), shares in groups.items():

@@ -1,9 +1,12 @@
-"""``python -m benchmarks.cma.evaluations``: evaluations to 1e-8, ours beside ``cma``, 51 seeds, median and success rate.
+"""``python -m benchmarks.cma.evaluations``: evaluations to 1e-8, ours beside ``cma``, 51 seeds,
+median and success rate.
 
-Both start from the same point, drawn from N(0, I) by the seed, with sigma 1 and their own default population; a run ends at the
-target, at its strategy's own reason to stop, or after 10^4 n evaluations. Evaluations are counted in whole generations.
+Both start from the same point, drawn from N(0, I) by the seed, with sigma 1 and their own default
+population; a run ends at the target, at its strategy's own reason to stop, or after 10^4 n
+evaluations. Evaluations are counted in whole generations.
 
-Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces and stopped at any time.
+Runs that the file of ``--json`` holds already are not made again, so the work can be done in pieces
+and stopped at any time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Test functions that take all rows of a chunk in one call, and the problem that evaluates them without Python per member."""
+"""Test functions that take all rows of a chunk in one call, and the problem that evaluates them
+without Python per member.
+"""
 
 from __future__ import annotations
 

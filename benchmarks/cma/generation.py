@@ -1,9 +1,11 @@
-"""``python -m benchmarks.cma.generation``: CPU time of a generation without the objective, ours beside ``cma``, in turns.
+"""``python -m benchmarks.cma.generation``: CPU time of a generation without the objective, ours
+beside ``cma``, in turns.
 
-Ours is stop test, ask, evaluation of the population on a cost that is one column of the rows, and tell, in one process with
-one thread; theirs is stop test, ask and tell of the same costs. A ratio above 1 says how many times faster ours is. A unit of
-work is 64 members, as for any objective that takes many at once, or 1 where that is said, as for one that takes them singly.
-``lm-ma-es`` and ``sep-cma-es`` at 100,000 parameters show their time and memory, where no full matrix fits.
+Ours is stop test, ask, evaluation of the population on a cost that is one column of the rows, and
+tell, in one process with one thread; theirs is stop test, ask and tell of the same costs. A ratio
+above 1 says how many times faster ours is. A unit of work is 64 members, as for any objective that
+takes many at once, or 1 where that is said, as for one that takes them singly. ``lm-ma-es`` and
+``sep-cma-es`` at 100,000 parameters show their time and memory, where no full matrix fits.
 """
 
 from __future__ import annotations
@@ -120,7 +122,9 @@ def measure(
 
 
 def measure_large(method: str, dimension: int) -> dict[str, Any]:
-    """Time of a generation of a method that is linear in the parameters, and the memory that it added."""
+    """Time of a generation of a method that is linear in the parameters, and the memory that it
+    added.
+    """
     from esengine.launch.settings.methods import settings_of
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -187,7 +191,8 @@ def main(arguments: list[str]) -> int:
     print(render(rows))
     for row in large:
         print(
-            f"{row['method']} at n = {row['n']:,}, lambda = {row['lambda']}: {row['ours_ms']:.0f} ms a generation, "
+            f"{row['method']} at n = {row['n']:,}, lambda = {row['lambda']}: {row['ours_ms']:.0f} "
+            f"ms a generation, "
             f"{row['added_megabytes']:.0f} MB more memory, the noise table's 64 MB included"
         )
     return 0

@@ -1,8 +1,10 @@
-"""``python -m benchmarks.cma.mixed_integer``: functions of whole and real numbers, ours beside ``cma`` and ``cmaes``.
+"""``python -m benchmarks.cma.mixed_integer``: functions of whole and real numbers, ours beside
+``cma`` and ``cmaes``.
 
-The functions are those of Hamano et al. 2022 (arXiv 2205.13482), with 20 variables of which the last 10 are whole. All start
-from the same point, drawn by the seed, with sigma 1 and their own default population, and run to 1e-10, to their own reason to
-stop or for 2 x 10^5 evaluations. Needs ``pip install cmaes``.
+The functions are those of Hamano et al. 2022 (arXiv 2205.13482), with 20 variables of which the
+last 10 are whole. All start from the same point, drawn by the seed, with sigma 1 and their own
+default population, and run to 1e-10, to their own reason to stop or for 2 x 10^5 evaluations. Needs
+``pip install cmaes``.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class Problem(NamedTuple):
     most: int
 
     def start(self, seed: int) -> Floats:
-        """The first mean: real variables and wide integers in [1, 3], binary ones between their values."""
+        """The first mean: real variables and wide integers in [1, 3], binary ones between their
+        values.
+        """
         mean = np.random.default_rng([seed, N]).uniform(1, 3, N)
         mean[HALF:] = 0.5 if self.most == 1 else mean[HALF:]
         return mean
@@ -129,7 +133,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=21)
     seeds = range(parser.parse_args(arguments).seeds)
     print(
-        "| function | ours | success | cma | success | cmaes | success |\n|---|---|---|---|---|---|---|"
+        "| function | ours | success | cma | success | cmaes | success "
+        "|\n|---|---|---|---|---|---|---|"
     )
     for name, problem in PROBLEMS.items():
         cells = [name]

@@ -1,10 +1,12 @@
-"""``python -m benchmarks.cma.populations``: generations to 1e-8 at every population size, from the default to 10^4 members.
+"""``python -m benchmarks.cma.populations``: generations to 1e-8 at every population size, from the
+default to 10^4 members.
 
-Each method starts at 3 in every parameter with sigma 1. A row gives the median over the seeds, how many of them arrived, and
-over all of their generations the smallest variance of the matrix, relative to its largest one then, the largest sigma, and
-the largest standard deviation of a parameter: sigma and the matrix are only bounded together, since a rank-mu update that
-keeps nothing of the matrix before it moves the scale between them. More members must not need more generations than the
-default's number.
+Each method starts at 3 in every parameter with sigma 1. A row gives the median over the seeds, how
+many of them arrived, and over all of their generations the smallest variance of the matrix,
+relative to its largest one then, the largest sigma, and the largest standard deviation of a
+parameter: sigma and the matrix are only bounded together, since a rank-mu update that keeps nothing
+of the matrix before it moves the scale between them. More members must not need more generations
+than the default's number.
 """
 
 from __future__ import annotations
@@ -143,7 +145,10 @@ def cells_of(row: dict[str, Any]) -> str:
 
 def render(rows: list[dict[str, Any]]) -> str:
     """The table in markdown."""
-    head = "| method | function | n | population | lambda | generations | arrived | smallest variance | largest sigma | widest |"
+    head = (
+        "| method | function | n | population | lambda | generations | arrived | smallest "
+        "variance | largest sigma | widest |"
+    )
     return "\n".join([head, "|---" * 10 + "|", *map(cells_of, rows)])
 
 

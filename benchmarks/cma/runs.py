@@ -1,4 +1,6 @@
-"""Runs that are kept one a line as they are made, so that long measurements can be stopped at any time."""
+"""Runs that are kept one a line as they are made, so that long measurements can be stopped at any
+time.
+"""
 
 from __future__ import annotations
 

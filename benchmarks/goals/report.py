@@ -56,7 +56,8 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     lines.append("| mean | " + " | ".join(f"{means[arm]:.2f}" for arm in arms) + " |")
     lines += [
         "",
-        "| | success of training episodes | generations within 0.3 and 0.7 | million steps to 0.9 in an evaluation |",
+        "| | success of training episodes | generations within 0.3 and 0.7 | million steps to 0.9 "
+        "in an evaluation |",
     ]
     lines.append("|---|---|---|---|")
     for arm in arms:

@@ -1,7 +1,7 @@
 """Measure training on goals; writes ``benchmarks/goals/RESULTS.md`` and ``results.json``.
 
-``python -m benchmarks.goals.run`` takes about half an hour on a quiet core. With ``--parts``, ``--seeds`` or ``--arms`` it
-measures a part and keeps the other figures.
+``python -m benchmarks.goals.run`` takes about half an hour on a quiet core. With ``--parts``,
+``--seeds`` or ``--arms`` it measures a part and keeps the other figures.
 """
 
 from __future__ import annotations
@@ -64,14 +64,18 @@ def train(flags: list[str], seed: int) -> tuple[list[dict[str, Any]], dict[str, 
 
 
 def measure_first(seed: int) -> dict[str, Any]:
-    """How many members about the first mean reach the environment's own goal, their observations scaled."""
+    """How many members about the first mean reach the environment's own goal, their observations
+    scaled.
+    """
     rows, _ = train(FIRST, seed)
     members = int(FIRST[1])
     return {"seed": seed, "members": members, "reached": round(rows[-1]["fitness_mean"] * members)}
 
 
 def measure_curriculum(arm: str, seed: int) -> dict[str, Any]:
-    """One run: success over fresh episodes at the environment's own goals, and how training went."""
+    """One run: success over fresh episodes at the environment's own goals, and how training
+    went.
+    """
     rows, done = train([*SETTINGS, *ARMS[arm]], seed)
     training = np.array([row.get("success_train", row["fitness_mean"]) for row in rows])
     reached = [row["env_steps"] for row in rows if row.get("episode_return_eval", 0) >= 0.9]

@@ -1,1 +1,3 @@
-"""Imitation on Pendulum-v1 beside the `imitation` package: the same demonstrations, starts and budgets."""
+"""Imitation on Pendulum-v1 beside the `imitation` package: the same demonstrations, starts and
+budgets.
+"""

@@ -60,7 +60,9 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _steps_to_pass(run: Path, level: float) -> int | None:
-    """Environment steps after which an evaluation of the search first had a mean return of at least ``level``."""
+    """Environment steps after which an evaluation of the search first had a mean return of at least
+    ``level``.
+    """
     rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return next(
         (

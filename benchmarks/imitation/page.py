@@ -102,7 +102,8 @@ def _row(count: int, method: str, package: str, found: list[dict[str, Any]], key
         statistics.median(one[name] for one in found) for name in ("seconds", "cpu_seconds")
     )
     return (
-        f"| {count} | {method} | {package} | {statistics.fmean(scores):.3f} | {min(scores):.3f} | {labels:,} | {steps:,} "
+        f"| {count} | {method} | {package} | {statistics.fmean(scores):.3f} | {min(scores):.3f} | "
+        f"{labels:,} | {steps:,} "
         f"| {seconds:.1f} | {cpu:.1f} | {len(found)} |"
     )
 

@@ -1,7 +1,8 @@
-"""One case of the `imitation` package, in its own environment: ``python peer.py JSON``; prints one JSON object.
+"""One case of the `imitation` package, in its own environment: ``python peer.py JSON``; prints one
+JSON object.
 
-Its defaults: two tanh layers of 32, Adam with 1e-3, batches of 32, four epochs after each DAgger round of at least three
-episodes and 500 steps, the expert's share falling linearly over 15 rounds.
+Its defaults: two tanh layers of 32, Adam with 1e-3, batches of 32, four epochs after each DAgger
+round of at least three episodes and 500 steps, the expert's share falling linearly over 15 rounds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""``python -m benchmarks.imitation.run``: imitation with our methods and with the `imitation` package; writes RESULTS.md.
+"""``python -m benchmarks.imitation.run``: imitation with our methods and with the `imitation`
+package; writes RESULTS.md.
 
-Every figure is kept in ``results.json`` as soon as it is there, and one that is there is not measured again.
+Every figure is kept in ``results.json`` as soon as it is there, and one that is there is not
+measured again.
 """
 
 from __future__ import annotations
@@ -107,7 +109,9 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
-    """Run one case in a process of its own, with one thread; None if what it is compared with is not there yet."""
+    """Run one case in a process of its own, with one thread; None if what it is compared with is
+    not there yet.
+    """
     task, limits = TASKS[case.env_id], {"cpu_seconds": None, "labels": LABELS}
     if case.method in (_EQUAL_TIME, _EQUAL_LABELS):
         compared = results.get(f"{case.env_id}/esengine/dagger/{case.count}/{case.seed}")

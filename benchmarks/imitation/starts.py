@@ -1,4 +1,6 @@
-"""The starts that every policy is judged on; it needs gymnasium alone, so that each package's environment can run it."""
+"""The starts that every policy is judged on; it needs gymnasium alone, so that each package's
+environment can run it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The tasks: who demonstrates, how much of it is given, and how long the methods that ask again may ask."""
+"""The tasks: who demonstrates, how much of it is given, and how long the methods that ask again may
+ask.
+"""
 
 from __future__ import annotations
 

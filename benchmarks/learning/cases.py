@@ -1,4 +1,6 @@
-"""What is learned: a method on a task, with the flags, a threshold, and what is published about it."""
+"""What is learned: a method on a task, with the flags, a threshold, and what is published about
+it.
+"""
 
 from __future__ import annotations
 
@@ -112,5 +114,7 @@ CASES = (
     ),
     Case("ars", *_SWIMMER, 4_000, (*_ARS_SWIMMER, *_EVALUATION), "100 (V1)", "paper"),
 )
-"""Ordered by what they are worth, since a machine may not get to the end. ARS in the paper's settings (arXiv 1803.07055);
-those of truncation-es and openai-es on HalfCheetah-v5 from a few short runs of another seed."""
+"""Ordered by what they are worth, since a machine may not get to the end. ARS in the paper's
+settings (arXiv 1803.07055); those of truncation-es and openai-es on HalfCheetah-v5 from a few short
+runs of another seed.
+"""

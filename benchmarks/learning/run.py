@@ -1,7 +1,9 @@
-"""``python -m benchmarks.learning.run``: run the cases, seed after seed, and write ``RESULTS.md`` beside this file.
+"""``python -m benchmarks.learning.run``: run the cases, seed after seed, and write ``RESULTS.md``
+beside this file.
 
-Runs are kept under ``runs/learning``, and what came of them in ``results.json``. One that is finished is not run again and one
-that was stopped is resumed, so that the program may be ended and started at any time; ``--report`` only writes the page.
+Runs are kept under ``runs/learning``, and what came of them in ``results.json``. One that is
+finished is not run again and one that was stopped is resumed, so that the program may be ended and
+started at any time; ``--report`` only writes the page.
 """
 
 from __future__ import annotations
@@ -111,7 +113,9 @@ def read_results(home: Path) -> dict[Case, dict[int, Outcome]]:
 
 
 def write_page(home: Path, runs: Path) -> None:
-    """Write ``RESULTS.md`` and ``results.json`` from the finished runs, and from those of before that are not here."""
+    """Write ``RESULTS.md`` and ``results.json`` from the finished runs, and from those of before
+    that are not here.
+    """
     results = read_results(home)
     for case, outcomes in results.items():
         here = {seed: outcome(case, _folder(runs, case, seed)) for seed in SEEDS}
@@ -132,12 +136,17 @@ def page(finished: dict[Case, list[Outcome]]) -> str:
     lines = [
         "# Learning results",
         "",
-        "Written by `make learn`: five seeds a case, each stopped at the first evaluation (every 10 generations) whose mean",
-        "return reaches the threshold. Episodes are those of training, evaluations apart; the median is over all seeds, one",
-        "that did not get there being infinite. The final return is over 100 episodes that nothing was chosen by; where it is",
-        "below the threshold, the evaluation that passed it, over the 10 to 100 episodes of its command, was a lucky one.",
+        "Written by `make learn`: five seeds a case, each stopped at the first evaluation (every "
+        "10 generations) whose mean",
+        "return reaches the threshold. Episodes are those of training, evaluations apart; the "
+        "median is over all seeds, one",
+        "that did not get there being infinite. The final return is over 100 episodes that "
+        "nothing was chosen by; where it is",
+        "below the threshold, the evaluation that passed it, over the 10 to 100 episodes of its "
+        "command, was a lucky one.",
         "",
-        "| method | task | threshold | seeds | episodes, median | episodes, each seed | published | final return, each seed |",
+        "| method | task | threshold | seeds | episodes, median | episodes, each seed | published "
+        "| final return, each seed |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(case, outcomes) for case, outcomes in finished.items() if outcomes]

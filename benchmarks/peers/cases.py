@@ -1,4 +1,6 @@
-"""What is compared: each case is one piece of work, and for every package the program that measures it."""
+"""What is compared: each case is one piece of work, and for every package the program that measures
+it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from dataclasses import dataclass
 from esengine.candidates import chunk_size
 
 OURS = "ours"
-"""The environment of the project itself, for its own side and for what comes with Python and mpi4py."""
+"""The environment of the project itself, for its own side and for what comes with Python and
+mpi4py.
+"""
 CMA_MEMORY = 6 << 30  # bytes of address space that a CMA-ES process gets
 PEERS = (
     "evotorch",
@@ -32,7 +36,8 @@ class Program:
         ranks: number of processes that ``mpirun`` starts, or 0 to start one without it.
         runner: a module that runs the program as its own script, as ``mpi4py.futures`` does.
         memory_bytes: address space that it gets, or None for all there is.
-        one_core: whether it may use one core only, for libraries that start as many threads as there are cores.
+        one_core: whether it may use one core only, for libraries that start as many threads as
+            there are cores.
     """
 
     environment: str
@@ -76,7 +81,9 @@ def all_cases() -> list[Case]:
 
 
 def chosen(cases: list[Case], only: list[str]) -> list[Case]:
-    """The cases in which one of the packages has a side, with these sides alone; all of them if none is named."""
+    """The cases in which one of the packages has a side, with these sides alone; all of them if
+    none is named.
+    """
     kept = []
     for case in cases:
         peers = {

@@ -1,4 +1,6 @@
-"""Environments of the other packages, one a requirements file, and how a measuring program is run in its own."""
+"""Environments of the other packages, one a requirements file, and how a measuring program is run
+in its own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _GRACE_S = 5.0
 
 
 class PeerError(Exception):
-    """Why a package could not be installed or measured, in one line without this machine's paths."""
+    """Why a package could not be installed or measured, in one line without this machine's
+    paths.
+    """
 
 
 @dataclass
@@ -115,7 +119,8 @@ def _confine(program: Program) -> None:
 def figure_of(
     command: list[str], prepare: Callable[[], None] | None = None, timeout_s: float = TIMEOUT_S
 ) -> dict[str, Any]:
-    """Run a command in a group of its own, one thread a process, and return the object in its last line that holds one.
+    """Run a command in a group of its own, one thread a process, and return the object in its last
+    line that holds one.
 
     Args:
         command: the program and its arguments.
@@ -164,7 +169,9 @@ def _end_group(process: subprocess.Popen[str]) -> None:
 
 
 def shown(text: str) -> str:
-    """The last line that says something, without addresses, folders and colours, short enough for a table."""
+    """The last line that says something, without addresses, folders and colours, short enough for a
+    table.
+    """
     lines = [
         line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).replace("\0", "").splitlines()
     ]

@@ -1,4 +1,6 @@
-"""The policies that every package evaluates: networks with two layers of 32 tanh units, as NumPy arrays."""
+"""The policies that every package evaluates: networks with two layers of 32 tanh units, as NumPy
+arrays.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 def random_policies(env_id: str, count: int) -> Layers:
-    """Policies whose parameters are N(0, 0.3^2): a first generation, whose CartPole episodes are short."""
+    """Policies whose parameters are N(0, 0.3^2): a first generation, whose CartPole episodes are
+    short.
+    """
     random = np.random.default_rng(0)
 
     def draw(*shape: int) -> NDArray[Any]:
@@ -34,7 +38,9 @@ def random_policies(env_id: str, count: int) -> Layers:
 
 
 def balancing_policies(count: int) -> Layers:
-    """CartPole policies that hold the pole up to the limit of 500 steps: one chain of units, and noise on all parameters."""
+    """CartPole policies that hold the pole up to the limit of 500 steps: one chain of units, and
+    noise on all parameters.
+    """
     layers = [
         (0.03 * weights, 0.03 * biases) for weights, biases in random_policies("CartPole-v1", count)
     ]
@@ -51,7 +57,8 @@ def policies(env_id: str, kind: str, count: int) -> Layers:
 
 
 def flat(layers: Layers, outputs_first: bool = False) -> NDArray[np.float32]:
-    """One row of parameters a policy, (num_policies, num_parameters): for each layer its weights, then its biases.
+    """One row of parameters a policy, (num_policies, num_parameters): for each layer its weights,
+    then its biases.
 
     Args:
         layers: the policies.

@@ -80,7 +80,8 @@ class Run:
         command: as it was given.
         date: of its start.
         repeats: measurements of each side.
-        load: lowest and highest load average (1 min) of the machine, seen before each case and at the end.
+        load: lowest and highest load average (1 min) of the machine, seen before each case and at
+            the end.
     """
 
     command: str
@@ -90,7 +91,8 @@ class Run:
 
 
 def measure_case(case: Case, repeats: int, measure: Callable[[Any], dict[str, Any]]) -> list[Row]:
-    """Measure all sides of a case in turns. A side that fails becomes a row that says why, and is not run again.
+    """Measure all sides of a case in turns. A side that fails becomes a row that says why, and is
+    not run again.
 
     Args:
         case: the work.
@@ -128,11 +130,13 @@ def render(rows: list[Row], run: Run, machine: dict[str, str]) -> str:
         "",
         f"Written by `{run.command}` on {run.date}.",
         f"Each figure is the median of {run.repeats} processes, with their range;",
-        "all sides of a row were measured in turns, in one run. *Speed* is ours over theirs, above 1 where this engine is",
+        "all sides of a row were measured in turns, in one run. *Speed* is ours over theirs, "
+        "above 1 where this engine is",
         "faster, whatever the unit.",
         "",
         *(f"- {name}: {value}" for name, value in machine.items()),
-        f"- load average during the run: {run.load[0]:.1f} to {run.load[1]:.1f}; its own programs make 1 to 3 of it",
+        f"- load average during the run: {run.load[0]:.1f} to {run.load[1]:.1f}; its own programs "
+        f"make 1 to 3 of it",
         f"- versions: {', '.join(_versions(rows))}",
         f"- threads: {'; '.join(_threads(rows))}",
     ]

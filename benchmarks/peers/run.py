@@ -1,7 +1,8 @@
-"""``python benchmarks/peers/run.py``: measures the engine and other packages in turns, and writes ``benchmarks/RESULTS.md``.
+"""``python benchmarks/peers/run.py``: measures the engine and other packages in turns, and writes
+``benchmarks/RESULTS.md``.
 
-Environments of the other packages are built from ``requirements/`` when they are first needed. A package that cannot be
-installed or measured is a row that says why.
+Environments of the other packages are built from ``requirements/`` when they are first needed. A
+package that cannot be installed or measured is a row that says why.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from benchmarks.peers.report import Row, Run, machine, measure_case, render
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, write the page and the raw figures; returns 0, also when some package could not be measured."""
+    """Measure, write the page and the raw figures; returns 0, also when some package could not be
+    measured.
+    """
     parser = argparse.ArgumentParser(
         prog="benchmarks/peers/run.py", description=__doc__.splitlines()[0] if __doc__ else None
     )

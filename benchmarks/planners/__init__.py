@@ -1,1 +1,3 @@
-"""What the planners reach, how many labels they give a second, and what policies learn from them."""
+"""What the planners reach, how many labels they give a second, and what policies learn from
+them.
+"""

@@ -18,13 +18,15 @@ def write_report(results: dict[str, Any], path: Path) -> None:
     """Write the page.
 
     Args:
-        results: ``note``, ``planners``, ``workers`` and ``imitation``, as `benchmarks.planners.run` measures them.
+        results: ``note``, ``planners``, ``workers`` and ``imitation``, as `benchmarks.planners.run`
+            measures them.
         path: of the page.
     """
     lines = [
         _INTRODUCTION,
         *([results["note"], ""] if results["note"] else []),
-        "| environment | planner | settings | episodes | steps at most | planner's return | random | labels/s a core |",
+        "| environment | planner | settings | episodes | steps at most | planner's return | "
+        "random | labels/s a core |",
     ]
     lines.append("|---|---|---|---|---|---|---|---|")
     for row in results["planners"]:
@@ -50,7 +52,8 @@ def _workers(workers: dict[str, Any]) -> list[str]:
     return [
         "## Two workers",
         "",
-        f"`esengine collect --planner mppi` on HalfCheetah-v5: {workers['one_s']} s with one worker, {workers['two_s']} s with "
+        f"`esengine collect --planner mppi` on HalfCheetah-v5: {workers['one_s']} s with one "
+        f"worker, {workers['two_s']} s with "
         f"two, start of the ranks included: {workers['ratio']} times as fast, {same} in the file.",
         "",
     ]
@@ -60,9 +63,12 @@ def _imitation(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "## Imitation at equal labels",
         "",
-        "Pendulum-v1, MPPI as teacher, 2,000 labels, final policy, 100 fixed starts; normalised so that random is 0 and the",
-        "teacher 1. Cloning learns from ten episodes of the planner; the others take one episode a round.",
-        "PLATO's teacher plans twice a step, once for the label and once for the action; guided policy search refines the",
+        "Pendulum-v1, MPPI as teacher, 2,000 labels, final policy, 100 fixed starts; normalised "
+        "so that random is 0 and the",
+        "teacher 1. Cloning learns from ten episodes of the planner; the others take one episode "
+        "a round.",
+        "PLATO's teacher plans twice a step, once for the label and once for the action; guided "
+        "policy search refines the",
         "planner's trajectory by iLQR. One row has five times the labels.",
         "",
         "| method | mean | least | each seed |",

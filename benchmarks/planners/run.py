@@ -1,7 +1,8 @@
-"""Measure the planners, and imitation of them; writes ``benchmarks/planners/RESULTS.md`` and ``results.json``.
+"""Measure the planners, and imitation of them; writes ``benchmarks/planners/RESULTS.md`` and
+``results.json``.
 
-``python -m benchmarks.planners.run`` takes about half an hour on a quiet core. With ``--parts``, ``--methods`` or ``--seeds``
-it measures a part and keeps the other figures.
+``python -m benchmarks.planners.run`` takes about half an hour on a quiet core. With ``--parts``,
+``--methods`` or ``--seeds`` it measures a part and keeps the other figures.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ METHODS = [
 
 
 def measure_case(case: Case, episodes: int) -> dict[str, Any]:
-    """Returns of a planner's and of random episodes from the same starts, and labels a second of processor time."""
+    """Returns of a planner's and of random episodes from the same starts, and labels a second of
+    processor time.
+    """
     spec = EnvironmentSpec(case.env_id)
     expert = PlannerExpert(load_planner(case.planner, case.arguments), make_dynamics(spec))
     env, returns, spent_s, labels, randoms = spec.make(), list[float](), 0.0, 0, list[float]()
@@ -141,7 +144,9 @@ def measure_workers(folder: Path, episodes: int) -> dict[str, Any]:
 
 
 def measure_imitation(folder: Path, seeds: list[int], chosen: list[str]) -> list[dict[str, Any]]:
-    """Methods that learn from one planner at equal labels; normalised returns on 100 fixed starts."""
+    """Methods that learn from one planner at equal labels; normalised returns on 100 fixed
+    starts.
+    """
     teacher = ["--planner", "mppi"]
     rounds = [
         "--generations",

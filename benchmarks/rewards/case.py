@@ -101,7 +101,9 @@ def _named(texts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def demonstrations(task: Task, case: Case, folder: Path) -> str:
-    """The file of a case's demonstrations, with actions shuffled among the steps if that is its kind."""
+    """The file of a case's demonstrations, with actions shuffled among the steps if that is its
+    kind.
+    """
     collected = task.demonstrate(case.kind, case.demonstrations, case.seed)
     if case.kind == "shuffled":
         collected = shuffled(collected, case.seed)
@@ -136,7 +138,9 @@ def blank(env_id: str, folder: Path) -> Path:
 
 
 def of_peer(task: Task, case: Case, folder: Path, cpu_seconds: float | None) -> dict[str, Any]:
-    """What the `imitation` package makes of the same steps of the same demonstrations, in an environment of its own."""
+    """What the `imitation` package makes of the same steps of the same demonstrations, in an
+    environment of its own.
+    """
     given = task.demonstrate("gail", case.demonstrations, case.seed)
     steps = expert_steps(given, max(lengths(given)), case.every, case.seed)
     parts: dict[str, Any] = {

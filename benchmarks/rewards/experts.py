@@ -14,7 +14,9 @@ __all__ = ["constant", "random_force", "random_push"]
 
 
 def random_push(observation: NDArray[Any]) -> int:
-    """Left or right by chance: a function of the observation's bits, so that no generator is hidden."""
+    """Left or right by chance: a function of the observation's bits, so that no generator is
+    hidden.
+    """
     return int(_random(observation).integers(2))
 
 

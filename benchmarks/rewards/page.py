@@ -59,7 +59,9 @@ default 2,048 one seed had -557.
 
 
 def page(results: dict[str, Any]) -> str:
-    """The page: a row for each task, kind and number of demonstrations that has a result, then the notes."""
+    """The page: a row for each task, kind and number of demonstrations that has a result, then the
+    notes.
+    """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for case in cases():
         if case.name in results:
@@ -100,7 +102,10 @@ def _row(key: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
 def _gradient_row(task: str, env_steps: int, found: list[dict[str, Any]]) -> str:
     name, published = _PUBLISHED[task]
     returns = " ".join(f"{one['mean_return']:,.0f}" for one in found)
-    return f"| {name} | {env_steps:,} | {returns} | {published} | {statistics.median(one['cpu_s'] for one in found):.0f} |"
+    return (
+        f"| {name} | {env_steps:,} | {returns} | {published} | "
+        f"{statistics.median(one['cpu_s'] for one in found):.0f} |"
+    )
 
 
 def _listed(numbers: Iterable[float]) -> str:

@@ -1,6 +1,8 @@
-"""One case of the `imitation` package, in its own environment: ``python peer.py JSON``; prints one JSON object.
+"""One case of the `imitation` package, in its own environment: ``python peer.py JSON``; prints one
+JSON object.
 
-Networks, PPO and schedules of the package's own tutorials of GAIL and AIRL on the cart-pole with a fixed horizon.
+Networks, PPO and schedules of the package's own tutorials of GAIL and AIRL on the cart-pole with a
+fixed horizon.
 """
 
 from __future__ import annotations

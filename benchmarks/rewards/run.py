@@ -1,7 +1,7 @@
 """Learned rewards and what must not work: ``python -m benchmarks.rewards.run`` writes RESULTS.md.
 
-Budgets are environment steps, so that results do not depend on the machine. Every case is one process with one thread; a case
-that is in results.json is not measured again.
+Budgets are environment steps, so that results do not depend on the machine. Every case is one
+process with one thread; a case that is in results.json is not measured again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ class Case:
 
     Attributes:
         task: of `tasks.TASKS`.
-        kind: gail, or gail or airl by ppo, policies by ppo instead of the task's strategy; imitation gail or airl, those of
-            the package; ppo, on the environment's reward; or a control: random, constant, shuffled, blank (a constant reward),
-            true (the environment's reward).
+        kind: gail, or gail or airl by ppo, policies by ppo instead of the task's strategy;
+            imitation gail or airl, those of the package; ppo, on the environment's reward; or a
+            control: random, constant, shuffled, blank (a constant reward), true (the environment's
+            reward).
         demonstrations: how many.
         every: one step in so many of them.
         seed: of the run, and of the demonstrations' starts.
@@ -142,7 +143,9 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(case: Case, results: dict[str, Any]) -> dict[str, Any] | None:
-    """Run a case in a process of its own, with one thread; None if what it is compared with is not there yet."""
+    """Run a case in a process of its own, with one thread; None if what it is compared with is not
+    there yet.
+    """
     limit: float | None = None
     if case.kind.endswith(IN_OUR_TIME):
         compared = (case.task, "gail", case.demonstrations)

@@ -26,7 +26,8 @@ class Task:
 
     Attributes:
         env_id: the environment.
-        experts: who demonstrates by kind of case, as ``--expert`` takes it; none for a policy of `benchmarks.imitation`.
+        experts: who demonstrates by kind of case, as ``--expert`` takes it; none for a policy of
+            `benchmarks.imitation`.
         strategy: the method that searches, then its settings.
         search: settings of runs in which it does.
         learning: settings of the reward.
@@ -68,7 +69,9 @@ class Task:
         )
 
     def score(self, mean_return: float) -> float:
-        """(mean return - random's) / (expert's - random's); on the cart-pole the share of the time that it balances."""
+        """(mean return - random's) / (expert's - random's); on the cart-pole the share of the time
+        that it balances.
+        """
         if self.env_id in _BALANCING:
             return mean_return / 500
         zero, one = (-1207.6, -144.6) if self.env_id == "Pendulum-v1" else anchors(self.env_id)

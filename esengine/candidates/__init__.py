@@ -1,7 +1,8 @@
 """Populations described compactly: what a strategy asks to be evaluated, without one dense member.
 
-Each class is both ends of one message: `publish` gives what travels once to every node, `receive` rebuilds the population
-there, and `rows` makes the parameters of a run of members from the node's noise. `chunks` fixes the unit of all work.
+Each class is both ends of one message: `publish` gives what travels once to every node, `receive`
+rebuilds the population there, and `rows` makes the parameters of a run of members from the node's
+noise. `chunks` fixes the unit of all work.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size

@@ -40,7 +40,9 @@ class Candidates:
         raise NotImplementedError
 
     def publish(self, previous: Candidates | None) -> Message:
-        """Header and arrays that travel once to every node, where ``previous`` is the population before this one."""
+        """Header and arrays that travel once to every node, where ``previous`` is the population
+        before this one.
+        """
         return self.shared()
 
     @classmethod
@@ -56,7 +58,9 @@ class Candidates:
         return cls(**fields)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        """Parameters of some members, (stop - start, dimension); the same bits whatever they are asked together with."""
+        """Parameters of some members, (stop - start, dimension); the same bits whatever they are
+        asked together with.
+        """
         raise NotImplementedError
 
     def row(self, noise: Noise, member: int) -> NDArray[np.floating]:
@@ -71,7 +75,8 @@ class Candidates:
     def weighted_starts(
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """What a sum of the members' noise is made of: non-zero weights and the window starts that they belong to.
+        """What a sum of the members' noise is made of: non-zero weights and the window starts that
+        they belong to.
 
         Args:
             noise: where windows lie.

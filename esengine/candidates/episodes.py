@@ -13,7 +13,8 @@ from esengine.noise.contract import Noise
 
 @dataclass(frozen=True)
 class PolicyEpisodes(Candidates):
-    """One policy run for many episodes, an episode a member: evaluation on starts that training never sees.
+    """One policy run for many episodes, an episode a member: evaluation on starts that training
+    never sees.
 
     Attributes:
         parameters: (dimension,) the policy.

@@ -21,7 +21,8 @@ _BLOCK_WORK = (
 
 @dataclass(frozen=True)
 class GaussianSamples(Candidates):
-    """Members drawn from a normal distribution: mean + sigma * A z with z = noise(seed, generation, member).
+    """Members drawn from a normal distribution: mean + sigma * A z with z = noise(seed, generation,
+    member).
 
     Attributes:
         sigma: step size.
@@ -31,8 +32,10 @@ class GaussianSamples(Candidates):
         factor: generation in which A was computed, so that it travels only when it has changed.
         mirrored: whether members 2k and 2k + 1 share z, the second with the other sign.
         triangular: whether A is lower triangular.
-        injected: (num_injected, dimension) float64 points that the first members are instead; they have no noise.
-        factors: (dimension,) float64 on the members' steps, which widen them along some axes; None for 1.
+        injected: (num_injected, dimension) float64 points that the first members are instead; they
+            have no noise.
+        factors: (dimension,) float64 on the members' steps, which widen them along some axes; None
+            for 1.
     """
 
     sigma: float
@@ -125,7 +128,9 @@ class GaussianSamples(Candidates):
         return normals
 
     def steps(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """y = A z of any members, (num_members, dimension); a member's bits do not depend on the others."""
+        """y = A z of any members, (num_members, dimension); a member's bits do not depend on the
+        others.
+        """
         normals = self.normals(noise, members)
         if not self.panels.size:
             return normals
@@ -133,7 +138,9 @@ class GaussianSamples(Candidates):
         return product[:, : self.dimension]
 
     def steps_again(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """As `steps`, from those that this process has made rows of already where it has them all."""
+        """As `steps`, from those that this process has made rows of already where it has them
+        all.
+        """
         if all(member in self._kept for member in members.tolist()):
             return np.array([self._kept[member] for member in members.tolist()]).reshape(
                 -1, self.dimension

@@ -13,7 +13,8 @@ from esengine.noise.contract import Noise
 
 @dataclass(frozen=True)
 class GivenPoints(Candidates):
-    """Members that a strategy has made itself: all of them travel to every node, so this is for libraries, not for many.
+    """Members that a strategy has made itself: all of them travel to every node, so this is for
+    libraries, not for many.
 
     Attributes:
         points: (population_size, dimension) float64.

@@ -21,7 +21,8 @@ _KINDS: dict[str, type[Candidates]] = {
 
 @dataclass(frozen=True)
 class JointPopulation(Candidates):
-    """The members of several populations after one another; their noise stays apart by the populations' own seeds.
+    """The members of several populations after one another; their noise stays apart by the
+    populations' own seeds.
 
     Attributes:
         parts: the populations, of the same dimension.
@@ -79,7 +80,9 @@ class JointPopulation(Candidates):
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     def normals(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """z of any members of Gaussian populations, in ascending order, (num_members, dimension)."""
+        """z of any members of Gaussian populations, in ascending order, (num_members,
+        dimension).
+        """
         normals = []
         for part, (first, last) in zip(self.parts, self.bounds, strict=True):
             mine = members[(first <= members) & (members < last)] - first

@@ -48,7 +48,9 @@ class LimitedSamples(Candidates):
 def transformed(
     z: NDArray[np.float64], directions: NDArray[np.float64], rates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """d from z, (n,): d <- (1 - c_i) d + c_i m_i (m_i . d) for each direction m_i with its rate c_i; linear in z."""
+    """d from z, (n,): d <- (1 - c_i) d + c_i m_i (m_i . d) for each direction m_i with its rate
+    c_i; linear in z.
+    """
     d = z.copy()
     for direction, rate in zip(directions, rates, strict=True):
         along = rate * float(direction @ d)

@@ -17,7 +17,8 @@ from esengine.seeding import derive_key, normals, uniforms
 
 @dataclass(frozen=True)
 class Genomes:
-    """Rows as chains of noise addresses: a root and, for each genome, its mutations from oldest to newest.
+    """Rows as chains of noise addresses: a root and, for each genome, its mutations from oldest to
+    newest.
 
     Attributes:
         roots: (num_roots, dimension) the rows that chains start from.
@@ -64,13 +65,16 @@ def link_starts(
 class MutatedParents(Candidates):
     """Parents mutated once each: member = parent + sigma * noise(seed, generation, member).
 
-    The first ``num_unchanged`` members are rows carried over without a mutation, to be evaluated again. The others draw
-    their parent uniformly from the remaining rows. With crossover, some of them also take the last mutation of a second
-    parent. With self-adaptation a member's step size is its parent's times exp(``adaptation_rate`` N(0, 1)).
+    The first ``num_unchanged`` members are rows carried over without a mutation, to be evaluated
+    again. The others draw their parent uniformly from the remaining rows. With crossover, some of
+    them also take the last mutation of a second parent. With self-adaptation a member's step size
+    is its parent's times exp(``adaptation_rate`` N(0, 1)).
 
     Attributes:
-        sigma: step size of this generation's mutations, or of the first row's when rows have ``deviations``.
-        lineage: number of the strategy that asks, since ``selected`` refers to its own previous generation.
+        sigma: step size of this generation's mutations, or of the first row's when rows have
+            ``deviations``.
+        lineage: number of the strategy that asks, since ``selected`` refers to its own previous
+            generation.
         num_rows: number of rows, those carried over and the parents.
         num_unchanged: leading members (and rows) that are not mutated.
         unchanged_episodes: episodes that each of those runs.
@@ -78,10 +82,14 @@ class MutatedParents(Candidates):
         adaptation_rate: standard deviation of the logarithm of a member's step size.
         least_sigma: below which no step size adapts.
         genomes: gives the rows as chains of noise addresses, enough to rebuild them anywhere.
-        selected: (num_rows,) int64 members of the previous generation whose parameters are the rows, or None.
-        parents: (num_rows, dimension) the rows, once a node has built them, or given by the strategy.
-        deviations: (num_rows,) float64 step size of each row's lineage, or None where ``sigma`` is everybody's.
-        last_links: (3, num_rows) float64 generation, member and step size of each row's last mutation, or None.
+        selected: (num_rows,) int64 members of the previous generation whose parameters are the
+            rows, or None.
+        parents: (num_rows, dimension) the rows, once a node has built them, or given by the
+            strategy.
+        deviations: (num_rows,) float64 step size of each row's lineage, or None where ``sigma`` is
+            everybody's.
+        last_links: (3, num_rows) float64 generation, member and step size of each row's last
+            mutation, or None.
     """
 
     sigma: float
@@ -145,9 +153,11 @@ class MutatedParents(Candidates):
         return self._drawn_rows("parent", members)
 
     def mates(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row whose last mutation each member takes too, (num_members,) int64; -1 for those that take none.
+        """The row whose last mutation each member takes too, (num_members,) int64; -1 for those
+        that take none.
 
-        None is taken twice: where the two parents have the same last mutation, or the second has none, there is no crossover.
+        None is taken twice: where the two parents have the same last mutation, or the second has
+        none, there is no crossover.
         """
         none = np.full(members.size, -1)
         if not self.crossover:
@@ -163,7 +173,9 @@ class MutatedParents(Candidates):
         return np.where(crossed, mates, none)
 
     def step_sizes(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Step size of each member's mutation, (num_members,); for one that is not mutated, that of its lineage."""
+        """Step size of each member's mutation, (num_members,); for one that is not mutated, that of
+        its lineage.
+        """
         if self.deviations is None:
             return np.full(members.size, self.sigma)
         inherited = self.deviations[self.parent_indices(members)]
@@ -213,7 +225,9 @@ class MutatedParents(Candidates):
         starts: NDArray[np.int64],
         scales: NDArray[np.floating],
     ) -> NDArray[np.floating]:
-        """Parameters of members with crossover: parent, then the mate's last mutation, then their own, as in a genome."""
+        """Parameters of members with crossover: parent, then the mate's last mutation, then their
+        own, as in a genome.
+        """
         assert self.parents is not None
         assert self.last_links is not None
         generations, link_members, sigmas = self.last_links[:, mates]

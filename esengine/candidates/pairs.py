@@ -13,9 +13,11 @@ from esengine.noise.contract import Noise
 
 @dataclass(frozen=True)
 class AntitheticPairs(Candidates):
-    """Pairs that mirror each other: members 2k and 2k + 1 are mean + sigma * noise_k and mean - sigma * noise_k.
+    """Pairs that mirror each other: members 2k and 2k + 1 are mean + sigma * noise_k and mean -
+    sigma * noise_k.
 
-    noise_k = noise(seed, generation, k): a pair shares one window, which a sum over the members reads once.
+    noise_k = noise(seed, generation, k): a pair shares one window, which a sum over the members
+    reads once.
 
     Attributes:
         sigma: standard deviation of every parameter.
@@ -51,7 +53,8 @@ class AntitheticPairs(Candidates):
 def pair_weights(
     candidates: Candidates, noise: Noise, weights: NDArray[np.floating], power: int
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-    """One weight for each pair's window, since the second member has the noise of the first with the other sign.
+    """One weight for each pair's window, since the second member has the noise of the first with
+    the other sign.
 
     w+ - w- for a sum of noise, w+ + w- for one of its squares.
     """

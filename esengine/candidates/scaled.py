@@ -14,7 +14,8 @@ from esengine.noise.contract import Noise
 
 @dataclass(frozen=True)
 class ScaledSamples(Candidates):
-    """Members with a standard deviation for every parameter: mean + deviations * noise(seed, generation, member).
+    """Members with a standard deviation for every parameter: mean + deviations * noise(seed,
+    generation, member).
 
     Attributes:
         antithetic: whether members 2k and 2k + 1 share noise_k, the second with the other sign.

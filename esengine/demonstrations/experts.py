@@ -1,8 +1,8 @@
 """Experts: whoever knows what to do. A function of the user's, a policy, a set of rules, a planner.
 
-`begin` tells an expert of a new episode and hands it the environment, whose state a planner or a privileged teacher may read
-(and must leave as it is). It is then asked for actions of the steps in order, whether or not they are carried out;
-where labels are dear, not at every step.
+`begin` tells an expert of a new episode and hands it the environment, whose state a planner or a
+privileged teacher may read (and must leave as it is). It is then asked for actions of the steps in
+order, whether or not they are carried out; where labels are dear, not at every step.
 """
 
 from __future__ import annotations
@@ -24,13 +24,19 @@ from esengine.user_code import named_callable
 
 
 class Expert(Protocol):
-    """The contract. A rank has one of its own; what it does may depend on nothing before `begin`."""
+    """The contract. A rank has one of its own; what it does may depend on nothing before
+    `begin`.
+    """
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        """An episode begins: ``env`` was reset with ``seed``, of which all randomness of the expert must be a function."""
+        """An episode begins: ``env`` was reset with ``seed``, of which all randomness of the expert
+        must be a function.
+        """
 
     def act(self, observation: Any) -> Any | None:
-        """The action for the observation as the environment gave it, in the form that it takes; None if it does not know."""
+        """The action for the observation as the environment gave it, in the form that it takes;
+        None if it does not know.
+        """
 
 
 @runtime_checkable
@@ -38,7 +44,9 @@ class AdaptiveExpert(Expert, Protocol):
     """An expert that can act nearly as well in a way that a learner could follow."""
 
     def toward(self, action: Any, weight: float) -> Any:
-        """What to do where `act` was asked last, given that every distance from the learner's ``action`` costs ``weight``."""
+        """What to do where `act` was asked last, given that every distance from the learner's
+        ``action`` costs ``weight``.
+        """
 
 
 @runtime_checkable
@@ -46,7 +54,9 @@ class GuidingExpert(AdaptiveExpert, Protocol):
     """An expert that plans a whole episode so that the learner can follow it."""
 
     def guide(self, actor: Actor, weight: float) -> None:
-        """Told before `begin`: the learner, and how near to stay; 0 says that there is no learner yet."""
+        """Told before `begin`: the learner, and how near to stay; 0 says that there is no learner
+        yet.
+        """
 
     def notes(self) -> NDArray[np.float64]:
         """What the master is told of the episode that has ended, numbers of the expert's own."""
@@ -127,7 +137,8 @@ class RuleExpert:
         )  # always: it may count steps
         if self._complete and correction is None and otherwise is None:
             raise UserError(
-                f"--rules must know what to do everywhere where they act alone, but none fires for {in_one_line(observation)}; "
+                f"--rules must know what to do everywhere where they act alone, but none fires "
+                f"for {in_one_line(observation)}; "
                 "add a rule that does, or --policy or --expert"
             )
         return otherwise if correction is None else correction
@@ -136,8 +147,8 @@ class RuleExpert:
 def load_expert(name: str) -> Expert:
     """The expert that ``module:name`` names: a function of the observation, or a class.
 
-    A class is made without arguments, once a rank. Its instances are called with the observation, or have the methods of
-    `Expert`; ``begin`` may be left out.
+    A class is made without arguments, once a rank. Its instances are called with the observation,
+    or have the methods of `Expert`; ``begin`` may be left out.
 
     Raises:
         UserError: there is none, or the class cannot be made or has nothing to call.

@@ -1,9 +1,10 @@
 """Files of demonstrations: a plain npz without pickle, or a Minari dataset, both ways.
 
-An npz holds all trajectories after one another: ``lengths`` (num_trajectories,) steps of each, ``observations``
-(sum of lengths + num_trajectories, obs_dim), ``actions`` and, where there are any, ``labels`` (sum of lengths, num_choices),
-``rewards`` (sum of lengths,), ``terminated``, ``truncated`` and ``seeds`` (num_trajectories,), and ``environment``, a JSON
-text with ``env_id`` and ``arguments``. Seeds are -1 where nobody knows them.
+An npz holds all trajectories after one another: ``lengths`` (num_trajectories,) steps of each,
+``observations`` (sum of lengths + num_trajectories, obs_dim), ``actions`` and, where there are any,
+``labels`` (sum of lengths, num_choices), ``rewards`` (sum of lengths,), ``terminated``,
+``truncated`` and ``seeds`` (num_trajectories,), and ``environment``, a JSON text with ``env_id``
+and ``arguments``. Seeds are -1 where nobody knows them.
 """
 
 from __future__ import annotations
@@ -54,11 +55,13 @@ def load_demonstrations(
         environment: where they must be from, which is trusted; None takes that of the first file.
 
     Raises:
-        UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or environments differ.
+        UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or
+            environments differ.
     """
     if not names:
         raise UserError(
-            "--demonstrations must name at least one file, got none; collect some with esengine collect"
+            "--demonstrations must name at least one file, got none; collect some with esengine "
+            "collect"
         )
     trajectories, origin = list[Trajectory](), "--env-id"
     trust_modules = trust_modules or environment is not None
@@ -68,8 +71,10 @@ def load_demonstrations(
             environment, origin = found, str(name)
         elif found != environment:
             raise UserError(
-                f"{name}: demonstrations must be of one environment, got {found.env_id} {found.arguments} beside "
-                f"{environment.env_id} {environment.arguments} of {origin}; name files of one environment"
+                f"{name}: demonstrations must be of one environment, got {found.env_id} "
+                f"{found.arguments} beside "
+                f"{environment.env_id} {environment.arguments} of {origin}; name files of one "
+                f"environment"
             )
         check_fit(found, here, str(name), trust_modules)
         trajectories += here
@@ -104,7 +109,8 @@ def check_fit(
     dim = trajectories[0].observations.shape[1]
     if dim != observations.dim:
         raise UserError(
-            f"{name}, trajectory 0: observations must have {observations.dim} numbers for {environment.env_id}, got {dim}"
+            f"{name}, trajectory 0: observations must have {observations.dim} numbers for "
+            f"{environment.env_id}, got {dim}"
         )
 
 
@@ -180,7 +186,8 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
     path = Path(name)
     if not path.is_file():
         raise UserError(
-            f"--demonstrations must name files that exist, got {name}; collect some with esengine collect"
+            f"--demonstrations must name files that exist, got {name}; collect some with esengine "
+            f"collect"
         )
     if path.stat().st_size == 0:
         raise UserError(
@@ -189,7 +196,8 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             raise UserError(
-                f"{name} must be an npz of demonstrations, got another kind of file (a pickle is never read, since reading it "
+                f"{name} must be an npz of demonstrations, got another kind of file (a pickle is "
+                f"never read, since reading it "
                 "runs code); write an npz, see esengine demos --help"
             )
     arrays, key = dict[str, NDArray[Any]](), ""
@@ -207,7 +215,8 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
     missing = [key for key in _NEEDED if key not in arrays]
     if missing:
         raise UserError(
-            f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help tells the layout"
+            f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help "
+            f"tells the layout"
         )
     return _environment(name, arrays["environment"]), list(_trajectories(name, arrays))
 
@@ -227,7 +236,8 @@ def _trajectories(name: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Trajec
     count = lengths.size
     if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
         raise UserError(
-            f"{name}: lengths must be positive whole numbers, one a trajectory, got {lengths.dtype} {lengths}"
+            f"{name}: lengths must be positive whole numbers, one a trajectory, got "
+            f"{lengths.dtype} {lengths}"
         )
     total = int(lengths.sum())
     rows = {field: total for field in _PER_STEP} | {"observations": total + count}
@@ -235,7 +245,8 @@ def _trajectories(name: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Trajec
     for field, wanted in rows.items():
         if field in arrays and (arrays[field].ndim == 0 or len(arrays[field]) != wanted):
             raise UserError(
-                f"{name}: {field} must have {wanted} rows for these lengths, got shape {arrays[field].shape}"
+                f"{name}: {field} must have {wanted} rows for these lengths, got shape "
+                f"{arrays[field].shape}"
             )
     stops = np.cumsum(lengths)
     seeds = arrays.get("seeds", np.full(count, -1))

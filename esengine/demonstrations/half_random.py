@@ -1,7 +1,9 @@
-"""Half-random actions: programs that wander further than independent noise does, and how much of the goals' space they cover.
+"""Half-random actions: programs that wander further than independent noise does, and how much of
+the goals' space they cover.
 
-Ornstein-Uhlenbeck noise drifts (Uhlenbeck, Ornstein 1930; as in Lillicrap et al. 2015, arXiv 1509.02971), a sticky action is
-repeated with some probability (Machado et al. 2018, arXiv 1709.06009), and a primitive holds one coordinate at a bound.
+Ornstein-Uhlenbeck noise drifts (Uhlenbeck, Ornstein 1930; as in Lillicrap et al. 2015, arXiv
+1509.02971), a sticky action is repeated with some probability (Machado et al. 2018, arXiv
+1709.06009), and a primitive holds one coordinate at a bound.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ _PRIMITIVE_STEPS = 10
 
 
 class Wanderer:
-    """An expert that knows nothing and moves on, so that `recording` runs it as any other; it may take turns with a policy.
+    """An expert that knows nothing and moves on, so that `recording` runs it as any other; it may
+    take turns with a policy.
 
     Args:
         how: the program.
@@ -41,7 +44,8 @@ class Wanderer:
     def __init__(self, how: Wandering, action: ActionSpec) -> None:
         if how == "ornstein-uhlenbeck" and action.kind != "box":
             raise UserError(
-                f"ornstein-uhlenbeck noise needs box actions, got {action.kind}; use sticky or primitives"
+                f"ornstein-uhlenbeck noise needs box actions, got {action.kind}; use sticky or "
+                f"primitives"
             )
         self._how, self._action = how, action
         self._reach, self._center = (
@@ -81,7 +85,9 @@ class Wanderer:
         )
 
     def _primitive(self) -> NDArray[np.float64]:
-        """One coordinate at one of its bounds and the others in the middle; or one option of every choice."""
+        """One coordinate at one of its bounds and the others in the middle; or one option of every
+        choice.
+        """
         if self._action.kind != "box":
             return self._drawn()
         values = np.zeros(self._values.size)

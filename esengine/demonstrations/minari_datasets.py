@@ -1,4 +1,6 @@
-"""Minari datasets as demonstrations and back. Minari is imported when one is read or written; its files hold no code."""
+"""Minari datasets as demonstrations and back. Minari is imported when one is read or written; its
+files hold no code.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from esengine.errors import UserError
 def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec, list[Trajectory]]:
     """The environment and the episodes of a dataset.
 
-    Only the environment's id and arguments are taken from it, never the entry point, which could name any code.
+    Only the environment's id and arguments are taken from it, never the entry point, which could
+    name any code.
 
     Args:
         dataset_id: as `minari.list_local_datasets` gives it.
@@ -38,7 +41,8 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
         )
     if dataset.env_spec is None:
         raise UserError(
-            f"{shown} must name its environment, got a dataset without env_spec; write an npz instead"
+            f"{shown} must name its environment, got a dataset without env_spec; write an npz "
+            f"instead"
         )
     environment = EnvironmentSpec(dataset.env_spec.id, dict(dataset.env_spec.kwargs))
     space = dataset.observation_space
@@ -74,20 +78,23 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
     """Write a new dataset into Minari's own folder.
 
     Raises:
-        UserError: it exists, Minari refuses the name, or the demonstrations have parts that a dataset has no place for.
+        UserError: it exists, Minari refuses the name, or the demonstrations have parts that a
+            dataset has no place for.
     """
     minari = _minari()
     check_new(dataset_id)
     if any(trajectory.labels is not None for trajectory in demonstrations.trajectories):
         raise UserError(
-            f"minari:{dataset_id} has no place for labels beside actions, which these have; write an npz"
+            f"minari:{dataset_id} has no place for labels beside actions, which these have; write "
+            f"an npz"
         )
     env = demonstrations.environment.make()
     try:
         space = env.observation_space
         if not ObservationSpec.of(space).direct:
             raise UserError(
-                f"minari:{dataset_id} must be of an environment that observes a Box, got {space}; write an npz"
+                f"minari:{dataset_id} must be of an environment that observes a Box, got {space}; "
+                f"write an npz"
             )
         buffers = [
             minari.data_collector.EpisodeBuffer(
@@ -104,7 +111,8 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
             for index, trajectory in enumerate(demonstrations.trajectories)
         ]
         with _in_words(
-            f"minari:{dataset_id} must be a name that Minari takes, such as minari:pendulum/scripted-v0"
+            f"minari:{dataset_id} must be a name that Minari takes, such as "
+            f"minari:pendulum/scripted-v0"
         ):
             minari.create_dataset_from_buffers(dataset_id, buffers, env=env, data_format="hdf5")
     finally:
@@ -129,14 +137,17 @@ def _minari() -> Any:
         import minari.data_collector
     except ImportError as error:
         raise UserError(
-            f"Minari datasets need a package that is missing: {error}; pip install 'esengine[minari]'"
+            f"Minari datasets need a package that is missing: {error}; pip install "
+            f"'esengine[minari]'"
         ) from error
     return minari
 
 
 @contextmanager
 def _in_words(rule: str) -> Iterator[None]:
-    """Whatever Minari raises, as one sentence; its warnings about missing descriptions are dropped."""
+    """Whatever Minari raises, as one sentence; its warnings about missing descriptions are
+    dropped.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,7 +1,9 @@
-"""Episodes that are recorded: a policy, an expert or both act, an expert labels, noise and rules may step in.
+"""Episodes that are recorded: a policy, an expert or both act, an expert labels, noise and rules
+may step in.
 
-`RecordingProblem` makes recorded episodes a unit of work of the pool. An episode's seed is a function of (seed, purpose, round,
-episode), and all that is drawn in it of that seed, so neither the number of ranks nor their speed changes a bit.
+`RecordingProblem` makes recorded episodes a unit of work of the pool. An episode's seed is a
+function of (seed, purpose, round, episode), and all that is drawn in it of that seed, so neither
+the number of ranks nor their speed changes a bit.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Recorded(NamedTuple):
 
     Attributes:
         trajectory: the record.
-        disagreements: (num_steps,) how much the ensemble of learners disagrees at each step; empty without one.
+        disagreements: (num_steps,) how much the ensemble of learners disagrees at each step; empty
+            without one.
         num_fired: steps at which a rule stepped in or gave the label.
         notes: what the expert tells of the episode, numbers of its own; empty if it tells nothing.
     """
@@ -51,16 +54,21 @@ class Acting:
     """Who acts and how, as the master publishes it for a round.
 
     Attributes:
-        mixing: probability that the expert acts instead of the policy; without an expert the policy always does.
-        noise: (num_choices, num_choices) a factor A of the covariance A A^T of what is added to box actions, or (0, 0).
-        confusion: (sum of options^2,) for every discrete choice the probabilities of what is done given what is wanted,
-            (options, options) row by row; or (0,).
-        ensemble: (num_learners, num_parameters) learners whose disagreement decides what is labelled, or (0, 0).
+        mixing: probability that the expert acts instead of the policy; without an expert the policy
+            always does.
+        noise: (num_choices, num_choices) a factor A of the covariance A A^T of what is added to box
+            actions, or (0, 0).
+        confusion: (sum of options^2,) for every discrete choice the probabilities of what is done
+            given what is wanted, (options, options) row by row; or (0,).
+        ensemble: (num_learners, num_parameters) learners whose disagreement decides what is
+            labelled, or (0, 0).
         threshold: steps at which they disagree less are not labelled.
-        attraction: cost of the distance of what the expert does from what the policy would do; labels do not know of it.
-        sampled: the policy draws its actions from its distribution, by the stream of the episode's seed.
-        log_stds: (num_log_stds,) float32 of what a box policy draws that has none of its own, in halves of the action's range;
-            or (0,).
+        attraction: cost of the distance of what the expert does from what the policy would do;
+            labels do not know of it.
+        sampled: the policy draws its actions from its distribution, by the stream of the episode's
+            seed.
+        log_stds: (num_log_stds,) float32 of what a box policy draws that has none of its own, in
+            halves of the action's range; or (0,).
     """
 
     mixing: float = 1.0
@@ -100,7 +108,9 @@ class RecordingProblem(EnvironmentProblem):
 
     @property
     def num_statistics(self) -> int:
-        """Never 0, since a recorded episode comes back in the place of statistics, as long as it is."""
+        """Never 0, since a recorded episode comes back in the place of statistics, as long as it
+        is.
+        """
         return max(1, super().num_statistics)
 
     def evaluate(
@@ -154,7 +164,8 @@ class RecordingProblem(EnvironmentProblem):
         )
 
     def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
-        """What a recorded episode is paid for each step, (num_steps,): the environment's own rewards.
+        """What a recorded episode is paid for each step, (num_steps,): the environment's own
+        rewards.
 
         Args:
             trajectory: the episode.
@@ -164,7 +175,9 @@ class RecordingProblem(EnvironmentProblem):
         return trajectory.rewards
 
     def _recorded_env(self) -> gymnasium.Env[Any, Any]:
-        """The rank's environment, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        """The rank's environment, made when it is first needed, or anew for every episode with
+        ``fresh_env``.
+        """
         if self._env is None or self.fresh_env:
             if self._env is not None:
                 self._env.close()
@@ -209,7 +222,8 @@ def record(
 
     Raises:
         Interrupted: a signal asked to stop; ``finished`` holds what is done.
-        UserError: the expert does what the environment has no place for, or no rule knows what to do.
+        UserError: the expert does what the environment has no place for, or no rule knows what to
+            do.
         WorkerError: the environment, the expert or a rule raised.
     """
     problem = pool.desk.problem
@@ -254,7 +268,8 @@ def record_episode(
         env: reset and stepped.
         observations: how its observations become flat vectors.
         actor: the policy.
-        expert: labels every step that the ensemble, if there is one, disagrees about, and acts when its turn comes.
+        expert: labels every step that the ensemble, if there is one, disagrees about, and acts when
+            its turn comes.
         shield: rules that step in.
         acting: who acts.
         seed: of the reset and of everything that is drawn.
@@ -282,7 +297,8 @@ def record_episode(
         flat = observations.flat(space, observation, np.float64)
         if flat.size != observations.dim:
             raise ValueError(
-                f"an observation must have {observations.dim} numbers as {space} declares, got {flat.size}"
+                f"an observation must have {observations.dim} numbers as {space} declares, got "
+                f"{flat.size}"
             )
         seen.append(flat)
         if acting.ensemble.size:
@@ -316,8 +332,14 @@ def record_episode(
     seen.append(observations.flat(space, observation, np.float64))
     known = None if expert is None or own else np.array(labels)
     trajectory = Trajectory(
-        np.array(seen), np.array(acted), np.array(rewards), bool(terminated), bool(truncated), seed, known
-    )  # fmt: skip
+        np.array(seen),
+        np.array(acted),
+        np.array(rewards),
+        bool(terminated),
+        bool(truncated),
+        seed,
+        known,
+    )
     notes = expert.notes() if isinstance(expert, GuidingExpert) else np.zeros(0)
     return Recorded(trajectory, np.array(disagreements), num_fired, notes)
 
@@ -325,9 +347,11 @@ def record_episode(
 def disagreement(
     actor: Actor, ensemble: NDArray[np.float32], observation: NDArray[np.float32]
 ) -> float:
-    """How much policies disagree about an observation: the mean over choices of the variance of what they do.
+    """How much policies disagree about an observation: the mean over choices of the variance of
+    what they do.
 
-    A box coordinate is measured in halves of its range, and a discrete choice by the share of those that leave the majority.
+    A box coordinate is measured in halves of its range, and a discrete choice by the share of those
+    that leave the majority.
     """
     action, own = actor.spec.action, actor.parameters
     done = []
@@ -372,7 +396,9 @@ class _Disturbance:
 
 
 def pack(recorded: Recorded) -> NDArray[np.float64]:
-    """A recorded episode as one vector of float64, without its seed; episodes may follow each other."""
+    """A recorded episode as one vector of float64, without its seed; episodes may follow each
+    other.
+    """
     trajectory = recorded.trajectory
     labels = np.zeros(0) if trajectory.labels is None else trajectory.labels.ravel()
     header = [
@@ -425,7 +451,8 @@ def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:
         reason = action.misfit(values[None])
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"the expert's action must fit the environment, got {in_one_line(wanted)}: {error}; correct the expert"
+            f"the expert's action must fit the environment, got {in_one_line(wanted)}: {error}; "
+            f"correct the expert"
         ) from error
     if reason is not None or not np.isfinite(values).all():
         rule = "must be finite" if reason is None else reason.removesuffix(" at step 0")

@@ -1,6 +1,8 @@
-"""What episodes left: trajectories, sets of demonstrations, and the transitions that learners take from them.
+"""What episodes left: trajectories, sets of demonstrations, and the transitions that learners take
+from them.
 
-All numbers are float64, so that the observation that an expert saw and the action that it gave are kept to the last bit.
+All numbers are float64, so that the observation that an expert saw and the action that it gave are
+kept to the last bit.
 """
 
 from __future__ import annotations
@@ -37,14 +39,16 @@ class Trajectory:
     """The record of one episode. It checks itself and its arrays cannot be written.
 
     Attributes:
-        observations: (num_steps + 1, obs_dim) float64, flat, the one after the last action included.
+        observations: (num_steps + 1, obs_dim) float64, flat, the one after the last action
+            included.
         actions: (num_steps, num_choices) float64, what was done, see `ActionSpec.flat`.
         rewards: (num_steps,) float64.
-        terminated: whether the task itself ended the episode, so that nothing follows its last observation.
+        terminated: whether the task itself ended the episode, so that nothing follows its last
+            observation.
         truncated: whether a limit of time cut it.
         seed: of the environment's reset, or None where nobody knows.
-        labels: (num_steps, num_choices) float64, what the expert would have done; a row of NaN where nobody asked it. None
-            if the actions are the expert's own.
+        labels: (num_steps, num_choices) float64, what the expert would have done; a row of NaN
+            where nobody asked it. None if the actions are the expert's own.
 
     Raises:
         TrajectoryError: shapes do not belong together, or a number is not finite.
@@ -105,7 +109,9 @@ class Trajectory:
 
     @property
     def targets(self) -> NDArray[np.float64]:
-        """What the expert does at every step, (num_steps, num_choices): the labels, or its own actions."""
+        """What the expert does at every step, (num_steps, num_choices): the labels, or its own
+        actions.
+        """
         return self.actions if self.labels is None else self.labels
 
     def equals(self, other: Trajectory) -> bool:
@@ -187,16 +193,19 @@ class Demonstrations:
         """
         if not 1 <= count <= len(self.trajectories):
             raise UserError(
-                f"the number of trajectories must lie between 1 and the {len(self.trajectories)} that there are, got {count}"
+                f"the number of trajectories must lie between 1 and the {len(self.trajectories)} "
+                f"that there are, got {count}"
             )
         chosen = np.sort(_order(len(self.trajectories), seed, "choose trajectories")[:count])
         return replace(self, trajectories=tuple(self.trajectories[i] for i in chosen))
 
     def split(self, fraction: float, seed: int) -> tuple[Demonstrations, tuple[Trajectory, ...]]:
-        """Training and held-out parts: whole trajectories, since steps of one trajectory tell of each other.
+        """Training and held-out parts: whole trajectories, since steps of one trajectory tell of
+        each other.
 
         Args:
-            fraction: of the trajectories to hold out, rounded down; fewer than 1 / fraction hold none out.
+            fraction: of the trajectories to hold out, rounded down; fewer than 1 / fraction hold
+                none out.
             seed: draws them.
         """
         count = int(fraction * len(self.trajectories) + 1e-9)
@@ -207,9 +216,11 @@ class Demonstrations:
         ), held_out
 
     def transitions(self, every: int = 1, seed: int = 0) -> Transitions:
-        """The labelled steps of all trajectories; with ``every``, one in so many, from a first one drawn by seed.
+        """The labelled steps of all trajectories; with ``every``, one in so many, from a first one
+        drawn by seed.
 
-        Sparse steps are how the GAIL paper makes few demonstrations hard (Ho, Ermon 2016, arXiv 1606.03476, section 6).
+        Sparse steps are how the GAIL paper makes few demonstrations hard (Ho, Ermon 2016, arXiv
+        1606.03476, section 6).
         """
         return transitions_of(self.trajectories, every, seed)
 
@@ -246,17 +257,21 @@ def transitions_of(
 
 
 def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what: str) -> None:
-    """Raises UserError unless there are trajectories, of one length of observation, that act in the space, with labels."""
+    """Raises UserError unless there are trajectories, of one length of observation, that act in the
+    space, with labels.
+    """
     if not trajectories:
         raise UserError(
-            f"{what} must hold at least one trajectory, got none; collect some with esengine collect"
+            f"{what} must hold at least one trajectory, got none; collect some with esengine "
+            f"collect"
         )
     dim = trajectories[0].observations.shape[1]
     for index, trajectory in enumerate(trajectories):
         where = f"{what}, trajectory {index}"
         if trajectory.observations.shape[1] != dim:
             raise UserError(
-                f"{where}: observations must have {dim} numbers as in trajectory 0, got {trajectory.observations.shape[1]}"
+                f"{where}: observations must have {dim} numbers as in trajectory 0, got "
+                f"{trajectory.observations.shape[1]}"
             )
         for field, values in (
             ("actions", trajectory.actions),
@@ -264,14 +279,16 @@ def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what:
         ):
             if values.shape[1] != len(action.sizes):
                 raise UserError(
-                    f"{where}: {field} must have {len(action.sizes)} numbers a step, got {values.shape[1]}"
+                    f"{where}: {field} must have {len(action.sizes)} numbers a step, got "
+                    f"{values.shape[1]}"
                 )
             reason = action.misfit(values)
             if reason is not None:
                 raise UserError(f"{where}: {field} {reason}")
     if not any(trajectory.labelled.any() for trajectory in trajectories):
         raise UserError(
-            f"{what}: labels must be known at one step at least, got NaN at all of them; collect them again"
+            f"{what}: labels must be known at one step at least, got NaN at all of them; collect "
+            f"them again"
         )
 
 

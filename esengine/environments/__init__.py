@@ -1,8 +1,10 @@
-"""What an environment is: its spec, its spaces, rules about it, and the environments and physics that ship.
+"""What an environment is: its spec, its spaces, rules about it, and the environments and physics
+that ship.
 
-Modules: `spec` (a gymnasium id with its arguments), `spaces` (how observations and actions become numbers), `rules`
-(corrections written by hand), `cartpole_swing_up`, `cartpole_fixed_horizon` and `point_maze` (environments), `classic_physics`,
-`mujoco_physics` and `maze_physics` (compiled steps, observations and rewards).
+Modules: `spec` (a gymnasium id with its arguments), `spaces` (how observations and actions become
+numbers), `rules` (corrections written by hand), `cartpole_swing_up`, `cartpole_fixed_horizon` and
+`point_maze` (environments), `classic_physics`, `mujoco_physics` and `maze_physics` (compiled steps,
+observations and rewards).
 """
 
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe

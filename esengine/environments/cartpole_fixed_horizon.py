@@ -1,4 +1,6 @@
-"""The cart-pole whose episodes never end early: the pole falls and goes on falling, so that lengths tell nothing of skill."""
+"""The cart-pole whose episodes never end early: the pole falls and goes on falling, so that lengths
+tell nothing of skill.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,13 @@ from esengine.environments import classic_physics
 
 
 class FixedHorizonCartPole(gymnasium.Env[NDArray[np.float32], int]):
-    """Gymnasium's cart and pole without an end of the task; ``esengine/FixedHorizonCartPole-v0`` cuts it after 500 steps.
+    """Gymnasium's cart and pole without an end of the task; ``esengine/FixedHorizonCartPole-v0``
+    cuts it after 500 steps.
 
-    Observation: position (m), its rate, the pole's angle from upright (rad), its rate. Action: push left (0) or right (1).
-    Reward of a step: 1 while the cart is within 2.4 m and the pole within 12 degrees of upright, else 0. What learns from
-    demonstrations cannot gain by living on or by ending here (`seals`' CartPole is made for the same reason).
+    Observation: position (m), its rate, the pole's angle from upright (rad), its rate. Action: push
+    left (0) or right (1). Reward of a step: 1 while the cart is within 2.4 m and the pole within 12
+    degrees of upright, else 0. What learns from demonstrations cannot gain by living on or by
+    ending here (`seals`' CartPole is made for the same reason).
 
     Attributes:
         state: (4,) float64: x, its rate, theta, its rate.

@@ -1,4 +1,6 @@
-"""The cart-pole swing-up: gymnasium's cart and pole with the pole hanging down, and a force of any size up to 10 N."""
+"""The cart-pole swing-up: gymnasium's cart and pole with the pole hanging down, and a force of any
+size up to 10 N.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,10 @@ from esengine.environments import classic_physics
 class CartPoleSwingUp(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """Swing the pole up and hold it in the middle of the track; ``esengine/CartPoleSwingUp-v0``.
 
-    Observation: position (m), its rate, cosine and sine of the pole's angle from upright, its rate (rad/s). Action: the force
-    in units of 10 N. Reward of a step: (1 + cos theta) / 2 times cos(pi x / 4.8), between 0 and 1. The cart leaves its
-    track, and ends the episode, beyond 2.4 m. Starts hang down, every number within 0.05 of rest.
+    Observation: position (m), its rate, cosine and sine of the pole's angle from upright, its rate
+    (rad/s). Action: the force in units of 10 N. Reward of a step: (1 + cos theta) / 2 times cos(pi
+    x / 4.8), between 0 and 1. The cart leaves its track, and ends the episode, beyond 2.4 m. Starts
+    hang down, every number within 0.05 of rest.
 
     Attributes:
         state: (4,) float64: x, its rate, theta, its rate.

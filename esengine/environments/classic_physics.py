@@ -1,10 +1,11 @@
 """Classic control as compiled loops: start states from NumPy's own bit stream, dynamics, policy.
 
-A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are computed here. A step follows
-gymnasium 1.4 operation by operation, in its precisions; its sines come from `sincos` or the C library instead of
-NumPy's vector library, which leaves a relative difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the
-pendulum's reward. The cart-pole swing-up (`esengine.environments.cartpole_swing_up`) and the cart-pole
-without an end (`esengine.environments.cartpole_fixed_horizon`) are ours, made of the same parts.
+A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are
+computed here. A step follows gymnasium 1.4 operation by operation, in its precisions; its sines
+come from `sincos` or the C library instead of NumPy's vector library, which leaves a relative
+difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the pendulum's reward. The
+cart-pole swing-up (`esengine.environments.cartpole_swing_up`) and the cart-pole without an end
+(`esengine.environments.cartpole_fixed_horizon`) are ours, made of the same parts.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ def _advance(
 
 @kernel
 def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
-    """np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).random(out.size), bit for bit."""
+    """np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).random(out.size), bit for
+    bit.
+    """
     words = _seed_words(seed)
     inc_high = (words[2] << _U64(1)) | (words[3] >> _U64(63))
     inc_low = (words[3] << _U64(1)) | _U64(1)
@@ -115,9 +118,11 @@ def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
 
 @kernel(inline="always")
 def sincos(x: float) -> tuple[float, float]:
-    """Sine and cosine to 2e-16 for |x| below a million, without branches or calls, so that loops over lanes are vectorised.
+    """Sine and cosine to 2e-16 for |x| below a million, without branches or calls, so that loops
+    over lanes are vectorised.
 
-    Reduction by multiples of pi / 2 in two parts (Cody and Waite 1980), then the polynomials of fdlibm.
+    Reduction by multiples of pi / 2 in two parts (Cody and Waite 1980), then the polynomials of
+    fdlibm.
     """
     turns = np.floor(x * 0.6366197723675814 + 0.5)
     r = (x - turns * 1.57079632673412561417) - turns * 6.07710050650619224932e-11
@@ -147,7 +152,9 @@ def sincos(x: float) -> tuple[float, float]:
 
 @kernel
 def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
-    """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,) float64."""
+    """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,)
+    float64.
+    """
     uniforms(seed, state)
     if task in (CARTPOLE, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE):
         for k in range(4):
@@ -213,7 +220,9 @@ def move_cartpole(
 def move_swing_up(
     x: float, x_dot: float, theta: float, theta_dot: float, action: float
 ) -> tuple[float, float, float, float, float, bool]:
-    """The cart and the pole after one step of the swing-up, the reward, and whether the cart has left its track."""
+    """The cart and the pole after one step of the swing-up, the reward, and whether the cart has
+    left its track.
+    """
     force = 10.0 * np.float64(min(max(np.float32(action), np.float32(-1.0)), np.float32(1.0)))
     x, x_dot, theta, theta_dot = push_cart(x, x_dot, theta, theta_dot, force)
     upright = 0.5 * (1.0 + sincos(theta)[1])

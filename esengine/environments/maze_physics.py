@@ -1,4 +1,6 @@
-"""The point maze as compiled loops: motion against walls, the goal's reward, and whole episodes under a policy."""
+"""The point maze as compiled loops: motion against walls, the goal's reward, and whole episodes
+under a policy.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def place_by(
 def advance(
     walls: NDArray[np.bool_], state: NDArray[np.float64], push_x: float, push_y: float
 ) -> None:
-    """One step of 0.1 s: v' = 5 a - 2.5 v. A wall stops the point along the axis on which it is met."""
+    """One step of 0.1 s: v' = 5 a - 2.5 v. A wall stops the point along the axis on which it is
+    met.
+    """
     for k in range(2):
         push = min(max(push_x if k == 0 else push_y, -1.0), 1.0)
         speed = state[2 + k] + _TIME_STEP * (_FORCE * push - _DRAG * state[2 + k])
@@ -73,7 +77,9 @@ def distance(x: float, y: float, goal_x: float, goal_y: float) -> float:
 def step(
     walls: NDArray[np.bool_], dense: bool, state: NDArray[np.float64], action: NDArray[np.float64]
 ) -> tuple[float, bool]:
-    """Advance ``state`` (6,) in place; returns the reward, and whether the goal is reached, which ends the episode."""
+    """Advance ``state`` (6,) in place; returns the reward, and whether the goal is reached, which
+    ends the episode.
+    """
     advance(walls, state, action[0], action[1])
     apart = distance(state[0], state[1], state[4], state[5])
     reached = apart <= REACH
@@ -82,6 +88,8 @@ def step(
 
 @kernel
 def observe(state: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """Write the flat observation, (8,): achieved goal, desired goal, and the observation proper, place and speed."""
+    """Write the flat observation, (8,): achieved goal, desired goal, and the observation proper,
+    place and speed.
+    """
     for k in range(2):
         out[k], out[2 + k], out[4 + k], out[6 + k] = state[k], state[4 + k], state[k], state[2 + k]

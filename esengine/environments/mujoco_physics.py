@@ -1,8 +1,10 @@
-"""Gymnasium's MuJoCo tasks (v5) as one compiled loop: policy, physics, observation and reward without a step in Python.
+"""Gymnasium's MuJoCo tasks (v5) as one compiled loop: policy, physics, observation and reward
+without a step in Python.
 
-MuJoCo's own ``mj_step`` is called from compiled code on the model and the data that a gymnasium environment holds, so the
-physics are gymnasium's to the last bit; resets stay gymnasium's own. Observations and rewards follow gymnasium 1.4, each
-sum in NumPy's order and precision (an action's cost is summed in float32, as there).
+MuJoCo's own ``mj_step`` is called from compiled code on the model and the data that a gymnasium
+environment holds, so the physics are gymnasium's to the last bit; resets stay gymnasium's own.
+Observations and rewards follow gymnasium 1.4, each sum in NumPy's order and precision (an action's
+cost is summed in float32, as there).
 """
 
 from __future__ import annotations
@@ -43,15 +45,39 @@ CLASSES = {
 }
 
 DATA_FIELDS = (
-    "qpos", "qvel", "ctrl", "xpos", "xipos", "site_xpos", "cinert", "cvel", "qfrc_actuator", "qfrc_constraint", "cfrc_ext"
-)  # fmt: skip
-"""Arrays of ``mjData`` that observations and rewards read, in the order that the kernels take them."""
+    "qpos",
+    "qvel",
+    "ctrl",
+    "xpos",
+    "xipos",
+    "site_xpos",
+    "cinert",
+    "cvel",
+    "qfrc_actuator",
+    "qfrc_constraint",
+    "cfrc_ext",
+)
+"""Arrays of ``mjData`` that observations and rewards read, in the order that the kernels take them.
+"""
 
 CONSTANTS = (
-    "dt", "forward_reward_weight", "ctrl_cost_weight", "contact_cost_weight", "healthy_reward", "terminate_when_unhealthy",
-    "healthy_z_low", "healthy_z_high", "healthy_angle_low", "healthy_angle_high", "healthy_state_low", "healthy_state_high",
-    "contact_low", "contact_high", "reward_dist_weight", "reward_control_weight",
-)  # fmt: skip
+    "dt",
+    "forward_reward_weight",
+    "ctrl_cost_weight",
+    "contact_cost_weight",
+    "healthy_reward",
+    "terminate_when_unhealthy",
+    "healthy_z_low",
+    "healthy_z_high",
+    "healthy_angle_low",
+    "healthy_angle_high",
+    "healthy_state_low",
+    "healthy_state_high",
+    "contact_low",
+    "contact_high",
+    "reward_dist_weight",
+    "reward_control_weight",
+)
 """Numbers that an environment's arguments set, in the order that the kernels take them."""
 
 (
@@ -73,7 +99,9 @@ CONSTANTS = (
 
 @intrinsic
 def _call_on_model_and_data(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
-    """Call ``void function(mjModel*, mjData*)`` at an address; an argument, so that compiled code can be cached."""
+    """Call ``void function(mjModel*, mjData*)`` at an address; an argument, so that compiled code
+    can be cached.
+    """
     signature = types.void(types.int64, types.int64, types.int64)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -88,7 +116,9 @@ def _call_on_model_and_data(typing_context: Any, function: Any, model: Any, data
 
 @kernel
 def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
-    """np.sum(np.square(values)) in NumPy's pairwise order (blocks of up to 128 elements), in the precision of ``values``."""
+    """np.sum(np.square(values)) in NumPy's pairwise order (blocks of up to 128 elements), in the
+    precision of ``values``.
+    """
     zero = values[0] - values[0]
     n = values.size
     total = zero
@@ -139,7 +169,8 @@ def observe(
     target: int,
     out: NDArray[np.float64],
 ) -> None:
-    """Write the observation of the current state, as the task's ``_get_obs`` gives it, into ``out``.
+    """Write the observation of the current state, as the task's ``_get_obs`` gives it, into
+    ``out``.
 
     Args:
         task: one of the module's task numbers.

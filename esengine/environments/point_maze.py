@@ -53,10 +53,12 @@ Observation = dict[str, NDArray[np.float64]]
 
 
 class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
-    """Push a point mass through a maze to a goal; cells have side 1, the first row and column begin at 0.
+    """Push a point mass through a maze to a goal; cells have side 1, the first row and column begin
+    at 0.
 
-    Observation: ``observation`` x, y and their rates, ``achieved_goal`` x, y, ``desired_goal`` x, y. Action: two forces in
-    [-1, 1]. Reward: 1 where the goal is within 0.4, which ends the episode, and 0 elsewhere; dense, minus the distance.
+    Observation: ``observation`` x, y and their rates, ``achieved_goal`` x, y, ``desired_goal`` x,
+    y. Action: two forces in [-1, 1]. Reward: 1 where the goal is within 0.4, which ends the
+    episode, and 0 elsewhere; dense, minus the distance.
 
     Args:
         maze: open, u, s, snake or meander, which need longer and longer ways.
@@ -107,7 +109,9 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
     def compute_reward(
         self, achieved_goal: NDArray[Any], desired_goal: NDArray[Any], info: Any
     ) -> Any:
-        """The reward of having reached ``achieved_goal`` when ``desired_goal`` was wanted, both (..., 2)."""
+        """The reward of having reached ``achieved_goal`` when ``desired_goal`` was wanted, both
+        (..., 2).
+        """
         apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
         squared = apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]
         return (

@@ -1,6 +1,7 @@
 """Corrective rules: what a person knows to be right in some situations, hard-coded in a module.
 
-A rule is a module with ``when(observation) -> bool`` and ``act(observation) -> action``. Of several, the first that fires wins.
+A rule is a module with ``when(observation) -> bool`` and ``act(observation) -> action``. Of
+several, the first that fires wins.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def load_rules(names: Sequence[str]) -> Rules:
         for function in ("when", "act"):
             if not callable(getattr(module, function, None)):
                 raise UserError(
-                    f"--rules {name} must define when(observation) and act(observation), lacks {function}"
+                    f"--rules {name} must define when(observation) and act(observation), lacks "
+                    f"{function}"
                 )
         rules.append(Rule(name, module.when, module.act))
     return Rules(rules)

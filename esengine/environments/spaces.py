@@ -1,4 +1,6 @@
-"""Observation and action spaces as the compiled policies see them: one flat observation, one head of outputs."""
+"""Observation and action spaces as the compiled policies see them: one flat observation, one head
+of outputs.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ class ObservationSpec:
 
     Attributes:
         dim: length of the vector.
-        direct: whether the observation is an array that only needs ``ravel``; otherwise gymnasium flattens it
-            (one-hot for discrete parts).
+        direct: whether the observation is an array that only needs ``ravel``; otherwise gymnasium
+            flattens it (one-hot for discrete parts).
     """
 
     dim: int
@@ -36,13 +38,16 @@ class ObservationSpec:
             return cls(flatdim(space), False)
         except (NotImplementedError, ValueError) as error:
             raise UserError(
-                f"the observation space must flatten to a fixed length, got {space}; wrap the environment"
+                f"the observation space must flatten to a fixed length, got {space}; wrap the "
+                f"environment"
             ) from error
 
     def flat(
         self, space: spaces.Space[Any], observation: Any, dtype: type[np.floating] = np.float32
     ) -> NDArray[Any]:
-        """The observation as (dim,) numbers; trajectories keep them as float64, policies see float32."""
+        """The observation as (dim,) numbers; trajectories keep them as float64, policies see
+        float32.
+        """
         if self.direct:
             return np.asarray(observation, dtype).ravel()
         return np.asarray(flatten(space, observation), dtype)
@@ -54,7 +59,8 @@ class ActionSpec:
 
     Attributes:
         kind: ``"box"``, ``"discrete"``, ``"multi-discrete"`` or ``"multi-binary"``.
-        sizes: number of outputs of each choice: (dim,) ones for a box and multi-binary, else the choices' sizes.
+        sizes: number of outputs of each choice: (dim,) ones for a box and multi-binary, else the
+            choices' sizes.
         low, high: bounds of a box, infinite where unbounded; empty otherwise.
         shape: the action's shape as the environment wants it.
         starts: smallest value of each discrete choice.
@@ -74,7 +80,9 @@ class ActionSpec:
         return sum(self.sizes)
 
     def batch(self, decoded: NDArray[np.float64]) -> NDArray[Any]:
-        """Actions as a vector environment takes them, from (num_lanes, num_choices) of what the kernel `act` writes."""
+        """Actions as a vector environment takes them, from (num_lanes, num_choices) of what the
+        kernel `act` writes.
+        """
         values = (decoded if self.dtype.startswith("float") else np.rint(decoded)).astype(
             self.dtype
         )
@@ -83,7 +91,8 @@ class ActionSpec:
         return values[:, 0] if self.kind == "discrete" else values.reshape(len(values), *self.shape)
 
     def flat(self, action: Any) -> NDArray[np.float64]:
-        """An action as the environment takes it as (num_choices,) float64, which holds every number of it exactly.
+        """An action as the environment takes it as (num_choices,) float64, which holds every number
+        of it exactly.
 
         Raises:
             ValueError: it has another number of values.
@@ -94,7 +103,9 @@ class ActionSpec:
         return values
 
     def unflat(self, values: NDArray[np.float64]) -> Any:
-        """The inverse of `flat`: an int for a discrete space, else an array of the action's shape and dtype."""
+        """The inverse of `flat`: an int for a discrete space, else an array of the action's shape
+        and dtype.
+        """
         if self.kind == "discrete":
             return round(float(values[0]))
         return (
@@ -104,7 +115,9 @@ class ActionSpec:
         )
 
     def reach(self) -> NDArray[np.float64]:
-        """Half the range of every box coordinate, 1 where it is unbounded, (num_choices,): the unit of policies' outputs."""
+        """Half the range of every box coordinate, 1 where it is unbounded, (num_choices,): the unit
+        of policies' outputs.
+        """
         low, high = np.array(self.low), np.array(self.high)
         bounded = np.isfinite(low) & np.isfinite(high)
         return np.where(bounded, np.where(bounded, high, 1) - np.where(bounded, low, -1), 2) / 2
@@ -131,7 +144,9 @@ class ActionSpec:
         return np.asarray(options + np.array(self.starts or (0,) * len(self.sizes)), np.float64)
 
     def tables(self, flat: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """One (options, options) table for each discrete choice, from all of them row by row in one vector."""
+        """One (options, options) table for each discrete choice, from all of them row by row in one
+        vector.
+        """
         ends = np.cumsum([options**2 for options in self.num_options])
         parts = np.split(flat, ends[:-1])
         return [
@@ -140,7 +155,9 @@ class ActionSpec:
         ]
 
     def misfit(self, actions: NDArray[np.float64]) -> str | None:
-        """Why some of these actions, (num_actions, num_choices), are none of this space, or None."""
+        """Why some of these actions, (num_actions, num_choices), are none of this space, or
+        None.
+        """
         if self.kind == "box":
             low, high = np.array(self.low), np.array(self.high)
             slack = 1e-6 * np.maximum(
@@ -155,11 +172,17 @@ class ActionSpec:
             rule = "whole numbers within"
             if (broken := np.argwhere(actions != np.rint(actions))).size:
                 step, choice = broken[0]
-                return f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got {actions[step, choice]:g} at step {step}"
+                return (
+                    f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got "
+                    f"{actions[step, choice]:g} at step {step}"
+                )
         outside = np.argwhere((actions < low - slack) | (actions > high + slack))
         if outside.size:
             step, choice = outside[0]
-            return f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got {actions[step, choice]:g} at step {step}"
+            return (
+                f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got "
+                f"{actions[step, choice]:g} at step {step}"
+            )
         return None
 
     @classmethod
@@ -193,7 +216,8 @@ class ActionSpec:
                     dtype=str(space.dtype),
                 )
         raise UserError(
-            f"the action space must be Box, Discrete, MultiDiscrete or MultiBinary, got {space}; wrap the environment"
+            f"the action space must be Box, Discrete, MultiDiscrete or MultiBinary, got {space}; "
+            f"wrap the environment"
         )
 
 

@@ -49,7 +49,8 @@ class EnvironmentSpec:
         """A new environment.
 
         Raises:
-            UserError: the id is unknown (close names are told), its package is missing, or its arguments are wrong.
+            UserError: the id is unknown (close names are told), its package is missing, or its
+                arguments are wrong.
         """
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         arguments = dict(self.arguments)
@@ -74,7 +75,8 @@ class EnvironmentSpec:
             ) from error
         except Exception as error:  # whatever a stranger's constructor raises
             raise UserError(
-                f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: {type(error).__name__}: {error}"
+                f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
+                f"{type(error).__name__}: {error}"
             ) from error
 
     def _unknown(self) -> str:
@@ -87,17 +89,23 @@ class EnvironmentSpec:
             and not any(name.startswith(f"{namespace}/") for name in known)
         ):
             hint = (
-                f"nothing has registered {namespace}/ yet: install its package, and name the module that registers it, "
+                f"nothing has registered {namespace}/ yet: install its package, and name the "
+                f"module that registers it, "
                 "as in pip install ale-py and --env-id ale_py:ALE/Pong-v5"
             )
         else:
-            others = "gymnasium.pprint_registry() lists them, those of other packages are named module:EnvId"
+            others = (
+                "gymnasium.pprint_registry() lists them, those of other packages are named "
+                "module:EnvId"
+            )
             hint = f"close names: {listed(close)}" if close else others
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
 
 
 def _route_mujoco_warnings(env_id: str) -> None:
-    """Let MuJoCo warn through Python, once for each text, instead of on every rank's terminal and in MUJOCO_LOG.TXT."""
+    """Let MuJoCo warn through Python, once for each text, instead of on every rank's terminal and
+    in MUJOCO_LOG.TXT.
+    """
     spec = gymnasium.registry.get(env_id)
     if spec is None or not str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
         return
@@ -114,7 +122,9 @@ def _warn(text: str) -> None:
 
 
 def is_classic(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether this is one of gymnasium's classic control tasks, whose episodes are short and begin far apart."""
+    """Whether this is one of gymnasium's classic control tasks, whose episodes are short and begin
+    far apart.
+    """
     return type(env.unwrapped).__module__.startswith("gymnasium.envs.classic_control.")
 
 

@@ -1,4 +1,5 @@
-"""Goal-conditioned environments: gymnasium's goal API, and the problem whose episodes aim at goals of a list.
+"""Goal-conditioned environments: gymnasium's goal API, and the problem whose episodes aim at goals
+of a list.
 
 Modules: `goal_api` (reading and setting goals), `problem`.
 """

@@ -1,8 +1,10 @@
-"""Goal-conditioned environments: gymnasium's goal API, and what an episode teaches about the goals that it did reach.
+"""Goal-conditioned environments: gymnasium's goal API, and what an episode teaches about the goals
+that it did reach.
 
-An observation is a dictionary of ``observation``, ``achieved_goal`` and ``desired_goal``, and ``compute_reward(achieved_goal,
-desired_goal, info)`` says what having achieved one goal is worth while another one is desired (Plappert et al. 2018, arXiv
-1802.09464). An episode of any such environment is therefore also an episode in which another goal was desired.
+An observation is a dictionary of ``observation``, ``achieved_goal`` and ``desired_goal``, and
+``compute_reward(achieved_goal, desired_goal, info)`` says what having achieved one goal is worth
+while another one is desired (Plappert et al. 2018, arXiv 1802.09464). An episode of any such
+environment is therefore also an episode in which another goal was desired.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class GoalLayout:
         parts = space.spaces if isinstance(space, spaces.Dict) else {}
         if not (set(_PARTS) <= set(parts) and hasattr(env.unwrapped, "compute_reward")):
             raise UserError(
-                f"goals need an environment with gymnasium's goal API (observations with {', '.join(_PARTS)}, and "
+                f"goals need an environment with gymnasium's goal API (observations with "
+                f"{', '.join(_PARTS)}, and "
                 f"compute_reward), {name} has none; for example esengine/PointMaze-v0"
             )
         starts, first = {}, 0
@@ -76,12 +79,15 @@ def check_settable(env: gymnasium.Env[Any, Any]) -> None:
     if not (hasattr(env.unwrapped, "set_goal") or hasattr(env.unwrapped, "goal")):
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         raise UserError(
-            f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; add one"
+            f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; "
+            f"add one"
         )
 
 
 def reset_to(env: gymnasium.Env[Any, Any], seed: int, goal: NDArray[np.float64] | None) -> Any:
-    """Reset an environment, aim at ``goal`` instead of its own unless that is None, and return the observation."""
+    """Reset an environment, aim at ``goal`` instead of its own unless that is None, and return the
+    observation.
+    """
     observation, _ = env.reset(seed=seed)
     if goal is None:
         return observation
@@ -96,14 +102,17 @@ def reset_to(env: gymnasium.Env[Any, Any], seed: int, goal: NDArray[np.float64] 
 
 
 def is_success(info: dict[str, Any]) -> bool:
-    """Whether a step's info says that the goal is reached; Gymnasium-Robotics has two names for it."""
+    """Whether a step's info says that the goal is reached; Gymnasium-Robotics has two names for
+    it.
+    """
     return bool(info.get("is_success", info.get("success", False)))
 
 
 def relabelled(
     trajectory: Trajectory, env: gymnasium.Env[Any, Any], goal: NDArray[np.float64]
 ) -> Trajectory:
-    """The same episode as if ``goal`` had been desired, its rewards those of the environment's `compute_reward`.
+    """The same episode as if ``goal`` had been desired, its rewards those of the environment's
+    `compute_reward`.
 
     It ends where `compute_terminated`, if the environment has it, says so.
 

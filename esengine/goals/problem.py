@@ -1,6 +1,8 @@
-"""Members that aim at goals: easier ones than the environment's own, drawn from a list that the master publishes.
+"""Members that aim at goals: easier ones than the environment's own, drawn from a list that the
+master publishes.
 
-Which goal an episode aims at is a function of its seed, so the members that share a start share the goal as well.
+Which goal an episode aims at is a function of its seed, so the members that share a start share the
+goal as well.
 """
 
 from __future__ import annotations
@@ -35,20 +37,25 @@ class GoalList:
 
     Attributes:
         goals: (num_goals, goal_size).
-        shares: (num_goals + 1,) probabilities of the environment's own goal, and of each of the list.
+        shares: (num_goals + 1,) probabilities of the environment's own goal, and of each of the
+            list.
     """
 
     goals: NDArray[np.float64]
     shares: NDArray[np.float64]
 
     def drawn(self, seed: int) -> int:
-        """The goal of the episode of a seed: 0 for the environment's own, 1 for the first of the list."""
+        """The goal of the episode of a seed: 0 for the environment's own, 1 for the first of the
+        list.
+        """
         bounds = np.cumsum(self.shares)
         draw = bounds[-1] * draw_unit(np.uint64(derive_key(seed, "goal")), np.uint64(0))
         return int(np.searchsorted(bounds, draw, "right"))
 
     def aim(self, seed: int) -> NDArray[np.float64] | None:
-        """What the episode of a seed aims at, (goal_size,), or None for the environment's own goal."""
+        """What the episode of a seed aims at, (goal_size,), or None for the environment's own
+        goal.
+        """
         index = self.drawn(seed)
         return self.goals[index - 1] if index else None
 
@@ -81,9 +88,11 @@ class AimedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 @dataclass
 class GoalProblem(RecordingProblem):
-    """An environment with goals. Members of the search aim at those of a list; evaluations at the environment's own.
+    """An environment with goals. Members of the search aim at those of a list; evaluations at the
+    environment's own.
 
-    A chunk of the search sends, after its moments, episodes and successes of each goal, and what its last episode achieved.
+    A chunk of the search sends, after its moments, episodes and successes of each goal, and what
+    its last episode achieved.
 
     Args:
         num_goals: places of the list.
@@ -140,19 +149,25 @@ class GoalProblem(RecordingProblem):
             self._met += [achieved] if np.isfinite(achieved).all() else []
 
     def take_tally(self) -> NDArray[np.float64]:
-        """Episodes and successes of each goal that were merged since the last call, (num_goals + 1, 2), the own goals first."""
+        """Episodes and successes of each goal that were merged since the last call, (num_goals + 1,
+        2), the own goals first.
+        """
         tally = self._of_generation.copy()
         self._of_generation[:] = 0
         return tally
 
     def take_achieved(self) -> NDArray[np.float64]:
-        """A goal that each chunk achieved, of those merged since the last call, (num_chunks, goal_size)."""
+        """A goal that each chunk achieved, of those merged since the last call, (num_chunks,
+        goal_size).
+        """
         met = np.array(self._met).reshape(-1, self.layout.size)
         self._met.clear()
         return met
 
     def take_success(self) -> float | None:
-        """The share of evaluated episodes, merged since the last call, that reached the environment's own goal."""
+        """The share of evaluated episodes, merged since the last call, that reached the
+        environment's own goal.
+        """
         episodes, successes = self._judged.tolist()
         self._judged[:] = 0
         return successes / episodes if episodes else None
@@ -201,7 +216,9 @@ class GoalProblem(RecordingProblem):
     def _run(
         self, seed: int, index: int, moments: NDArray[np.float64] | None
     ) -> tuple[Episode, bool]:
-        """One episode toward a goal of the list, counted from 1, or the environment's own; and whether it was reached."""
+        """One episode toward a goal of the list, counted from 1, or the environment's own; and
+        whether it was reached.
+        """
         compiled = self._compiled_maze()
         if compiled is not None:
             goal = self.goals.goals[index - 1] if index else None
@@ -227,7 +244,9 @@ class GoalProblem(RecordingProblem):
         return self._compiled
 
     def _aimed_env(self) -> AimedEnv:
-        """The rank's environment, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        """The rank's environment, made when it is first needed, or anew for every episode with
+        ``fresh_env``.
+        """
         if self._aimed is None or self.fresh_env:
             if self._aimed is not None:
                 self._aimed.close()

@@ -82,7 +82,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
         scales: NDArray[np.floating] | None = None,
     ) -> None:
-        """A slice of the noise itself from coordinate ``first`` on, (num_rows, width), times 1 or one of ``scales`` a row.
+        """A slice of the noise itself from coordinate ``first`` on, (num_rows, width), times 1 or
+        one of ``scales`` a row.
 
         See `kernels.read_rows`.
         """

@@ -15,7 +15,9 @@ from esengine.seeding import derive_key
 
 @dataclass(frozen=True)
 class CounterNoise:
-    """Noise computed when it is used, by `streams`; it takes no memory and no parameters are too many."""
+    """Noise computed when it is used, by `streams`; it takes no memory and no parameters are too
+    many.
+    """
 
     max_population_size: ClassVar[int] = 1 << 62
 

@@ -1,4 +1,6 @@
-"""Weighted sums of outer products of the members' noise, tile by tile of the matrix, each over all members in order."""
+"""Weighted sums of outer products of the members' noise, tile by tile of the matrix, each over all
+members in order.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,16 @@ def product_sum(
     tile: tuple[int, int],
     size: int,
 ) -> NDArray[np.float64]:
-    """sum_i weights[i] z_i z_i^T: the tile of ``size`` x ``size`` numbers from (row, column) on, 0 above the diagonal.
+    """sum_i weights[i] z_i z_i^T: the tile of ``size`` x ``size`` numbers from (row, column) on, 0
+    above the diagonal.
 
     Args:
         noise: where windows lie.
         weights: (num_members,).
         starts: (num_members,) of the members' windows.
         tile: its first row and column.
-        size: from `product_tile`. A tile at the edge has numbers past the dimension, which mean nothing.
+        size: from `product_tile`. A tile at the edge has numbers past the dimension, which mean
+            nothing.
     """
     row, column = tile
     out = np.zeros((size, size))
@@ -59,7 +63,9 @@ def product_sum(
 def assembled(
     tiles: list[NDArray[np.float64]], bounds: list[tuple[int, int]], dimension: int
 ) -> NDArray[np.float64]:
-    """The symmetric matrix, (dimension, dimension), from its tiles in the order of `product_tiles`."""
+    """The symmetric matrix, (dimension, dimension), from its tiles in the order of
+    `product_tiles`.
+    """
     size = max(1, round(tiles[0].size ** 0.5))
     matrix = np.empty((dimension, dimension))
     for tile, (row, column) in zip(tiles, bounds, strict=True):
@@ -71,7 +77,9 @@ def assembled(
 def transformed(
     A: NDArray[np.float64], products: NDArray[np.float64], lower: bool
 ) -> NDArray[np.float64]:
-    """A S A^T, exactly symmetric, of a symmetric S and any or a lower triangular A, all (n, n), a band of rows at a time."""
+    """A S A^T, exactly symmetric, of a symmetric S and any or a lower triangular A, all (n, n), a
+    band of rows at a time.
+    """
     n = len(A)
     matrix = np.empty((n, n))
     for first in range(0, n, _WIDEST):
@@ -86,7 +94,9 @@ def transformed(
 def _set_both(
     matrix: NDArray[np.float64], part: NDArray[np.float64], row: int, column: int
 ) -> None:
-    """A part of a symmetric matrix from (row, column) on and its mirror; of one on the diagonal the lower half counts."""
+    """A part of a symmetric matrix from (row, column) on and its mirror; of one on the diagonal the
+    lower half counts.
+    """
     height, width = part.shape
     if row == column:
         part = np.tril(part)

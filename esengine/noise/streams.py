@@ -1,9 +1,11 @@
-"""Standard normal numbers as a function of (key, position): Philox-4x32-10 and Box-Muller, in vectorised kernels.
+"""Standard normal numbers as a function of (key, position): Philox-4x32-10 and Box-Muller, in
+vectorised kernels.
 
-Philox is the counter-based generator of Salmon et al. (SC 2011). A *block* of `BLOCK` numbers belongs to ``_LANES`` counters;
-each counter gives four words, two pairs of normals. Logarithm, sine and cosine are polynomials in float32 made of additions,
-multiplications, a division and a square root, which IEEE 754 rounds exactly: so every machine gets the same bits, and the
-loops have no calls that would keep them scalar.
+Philox is the counter-based generator of Salmon et al. (SC 2011). A *block* of `BLOCK` numbers
+belongs to ``_LANES`` counters; each counter gives four words, two pairs of normals. Logarithm, sine
+and cosine are polynomials in float32 made of additions, multiplications, a division and a square
+root, which IEEE 754 rounds exactly: so every machine gets the same bits, and the loops have no
+calls that would keep them scalar.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _ROUNDS = 10
 
-# log(1 + x) = x - x^2 / 2 + x^3 P(x) on [sqrt(1/2) - 1, sqrt(2) - 1], and sin(pi x), cos(pi x) on [-1/4, 1/4]:
-# least-squares fits on Chebyshev nodes, see tests/esengine/test_counter_normals.py for their errors.
+# log(1 + x) = x - x^2 / 2 + x^3 P(x) on [sqrt(1/2) - 1, sqrt(2) - 1], and sin(pi x), cos(pi x) on
+# [-1/4, 1/4]: least-squares fits on Chebyshev nodes, see tests/esengine/test_counter_normals.py for
+# their errors.
 _LOG = tuple(
     np.float32(value)
     for value in (
@@ -104,7 +107,8 @@ def _box_muller(
 
 @kernel
 def fill_normals(key: np.uint64, first: int, out: NDArray[np.float32]) -> None:
-    """``out = normals number first, first + 1, ... of a stream``; the same numbers wherever a slice begins.
+    """``out = normals number first, first + 1, ... of a stream``; the same numbers wherever a slice
+    begins.
 
     Args:
         key: names the stream.
@@ -181,7 +185,9 @@ def _box_muller_reference(
 
 @kernel
 def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A stream for each member, (num_members,) int64; a bijection of the member for each ``key``, so no two are equal."""
+    """A stream for each member, (num_members,) int64; a bijection of the member for each ``key``,
+    so no two are equal.
+    """
     keys = np.empty(members.size, np.int64)
     for i in range(members.size):
         keys[i] = np.int64(draw64(key, np.uint64(members[i])))
@@ -192,7 +198,8 @@ def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]
 def add_streams(
     keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
 ) -> None:
-    """``out += sum_i weights[i] * stream_i[first : first + n]``, added in the order of ``i``; any slicing gives the same bits.
+    """``out += sum_i weights[i] * stream_i[first : first + n]``, added in the order of ``i``; any
+    slicing gives the same bits.
 
     Args:
         keys: (num_streams,) from `stream_keys`.
@@ -225,7 +232,9 @@ def add_streams_reference(
 def add_squared_streams(
     keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
 ) -> None:
-    """``out += sum_i weights[i] * stream_i[first : first + n]^2``; arguments and order are those of `add_streams`."""
+    """``out += sum_i weights[i] * stream_i[first : first + n]^2``; arguments and order are those of
+    `add_streams`.
+    """
     noise = np.empty(min(_TILE, out.size), np.float32)
     for low in range(0, out.size, _TILE):
         tile = out[low : min(low + _TILE, out.size)]

@@ -1,12 +1,14 @@
 """Noise: what every member's perturbation is made of, from a table or computed.
 
-`NoiseTable` holds standard normal float32 numbers, one copy a node. A member's window starts at an address computed from
-(seed, generation, member) by a keyed bijection, so no two members of a generation share a start and nothing but the member id
-has to travel. Starts are aligned to 64 bytes, and the table is followed by a copy of its beginning, so that windows wrap
-around and every entry is used equally often.
+`NoiseTable` holds standard normal float32 numbers, one copy a node. A member's window starts at an
+address computed from (seed, generation, member) by a keyed bijection, so no two members of a
+generation share a start and nothing but the member id has to travel. Starts are aligned to 64
+bytes, and the table is followed by a copy of its beginning, so that windows wrap around and every
+entry is used equally often.
 
-`CounterNoise` keeps nothing: a member's "start" is the key of a stream of its own. It costs about three times as much as
-a table in memory, and takes over where the parameters come near the size of the largest table.
+`CounterNoise` keeps nothing: a member's "start" is the key of a stream of its own. It costs about
+three times as much as a table in memory, and takes over where the parameters come near the size of
+the largest table.
 """
 
 from __future__ import annotations
@@ -122,7 +124,8 @@ def table_log2(requested: int | None, dimension: int, population_size: int) -> i
     """Binary logarithm of the table's size: as requested, or large enough for the run.
 
     Returns:
-        None if noise is to be computed: on request (0), or when no table of up to 2^28 numbers is large enough.
+        None if noise is to be computed: on request (0), or when no table of up to 2^28 numbers is
+            large enough.
 
     Raises:
         UserError: the size is no power of two, or too small for the parameters or the population.
@@ -153,9 +156,11 @@ def create_table(
     part: int = 0,
     num_parts: int = 1,
 ) -> NoiseTable:
-    """Map the node's table and fill this rank's share of it; the same numbers whoever fills which block.
+    """Map the node's table and fill this rank's share of it; the same numbers whoever fills which
+    block.
 
-    Ranks of a node call it after their leader has reserved the file with `reserve`, and wait for each other afterwards.
+    Ranks of a node call it after their leader has reserved the file with `reserve`, and wait for
+    each other afterwards.
 
     Args:
         seed: the run's seed.
@@ -221,7 +226,10 @@ def _table_bytes(log2_size: int, dimension: int) -> int:
 
 
 def _shrinking_flag(log2_size: int) -> str:
-    return f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes; 0 computes noise instead)"
+    return (
+        f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes; 0 computes noise "
+        f"instead)"
+    )
 
 
 def _next_power(value: int) -> int:

@@ -1,7 +1,9 @@
-"""One plan by all ranks: the candidates of each iteration are run by whoever is free, while the master steps the episode.
+"""One plan by all ranks: the candidates of each iteration are run by whoever is free, while the
+master steps the episode.
 
-That is for few episodes of an environment that is slow to simulate. A candidate's return depends on its state and its controls
-alone, so these plans have the same bits as those of a rank that plans alone.
+That is for few episodes of an environment that is slow to simulate. A candidate's return depends on
+its state and its controls alone, so these plans have the same bits as those of a rank that plans
+alone.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ class PlanningProblem(RecordingProblem):
     def record_here(
         self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int
     ) -> list[Recorded]:
-        """Record on the master what `recording.record` records on all ranks; only the expert asks the pool."""
+        """Record on the master what `recording.record` records on all ranks; only the expert asks
+        the pool.
+        """
         self.acting = acting
         seeds = episode_seeds(seed, number, episodes)
         return [with_seed(self.record(self.actor, own), own) for own in seeds]

@@ -1,8 +1,9 @@
 """How likely a policy does what was done: log densities of given actions, in compiled code.
 
-A box action is drawn from a normal distribution and clipped to its bounds, so an action on a bound has the probability of
-everything beyond it, and one inside the density of the draw in units of half the range. Ratios of two policies' values are
-then exact; a density that forgets the clipping is not one of the actions that are seen.
+A box action is drawn from a normal distribution and clipped to its bounds, so an action on a bound
+has the probability of everything beyond it, and one inside the density of the draw in units of half
+the range. Ratios of two policies' values are then exact; a density that forgets the clipping is not
+one of the actions that are seen.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ def check_density(spec: PolicySpec, method: str) -> None:
     """Raises UserError for a policy whose actions have no known density."""
     if spec.components:
         raise UserError(
-            f"{method} needs a policy with one mean, got one with a mixture of {spec.components}; fit another"
+            f"{method} needs a policy with one mean, got one with a mixture of {spec.components}; "
+            f"fit another"
         )
     if not spec.sampled:
         raise UserError(
-            f"{method} needs a stochastic policy, since a deterministic one has no density, got one that takes its mode; "
+            f"{method} needs a stochastic policy, since a deterministic one has no density, got "
+            f"one that takes its mode; "
             "add --sampled-actions, or use gail"
         )
 
@@ -40,7 +43,8 @@ def log_densities(
     observations: NDArray[np.float32],
     choices: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Log density, or log probability, of each step's action under each policy, (num_policies, num_steps).
+    """Log density, or log probability, of each step's action under each policy, (num_policies,
+    num_steps).
 
     Args:
         actor: the architecture and the scaling of observations; its parameters are not used.

@@ -1,8 +1,9 @@
 """Policies as one flat float32 vector, acting in compiled code at a batch of one.
 
-Layout of the vector: for each layer its weights, (inputs, outputs) row by row, then its biases; a sampled box policy ends
-with one log standard deviation an action. A mixture puts out, for each component, its logit, its mean and its log standard
-deviations. Rows by input let the inner loop run over outputs without reordering a sum.
+Layout of the vector: for each layer its weights, (inputs, outputs) row by row, then its biases; a
+sampled box policy ends with one log standard deviation an action. A mixture puts out, for each
+component, its logit, its mean and its log standard deviations. Rows by input let the inner loop run
+over outputs without reordering a sum.
 """
 
 from __future__ import annotations
@@ -68,9 +69,11 @@ class PolicySpec:
         return self.action.num_outputs if self.action.kind == "box" and not self.components else 0
 
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
-        """A start for the search, (num_parameters,) float32: zero for a linear policy, else scaled normal weights.
+        """A start for the search, (num_parameters,) float32: zero for a linear policy, else scaled
+        normal weights.
 
-        Hidden weights have standard deviation 1 / sqrt(inputs), biases and the output layer are zero.
+        Hidden weights have standard deviation 1 / sqrt(inputs), biases and the output layer are
+        zero.
         """
         parameters = np.zeros(self.num_parameters, np.float32)
         random = generator(derive_key(seed, "initial parameters"))
@@ -107,7 +110,8 @@ class Actor:
         action = self.spec.action
         if self.parameters.shape != (self.spec.num_parameters,):
             raise UserError(
-                f"a policy of layers {self.spec.layer_sizes} must have {self.spec.num_parameters} parameters, "
+                f"a policy of layers {self.spec.layer_sizes} must have {self.spec.num_parameters} "
+                f"parameters, "
                 f"got {self.parameters.shape}; use the policy file's own architecture"
             )
         self._sizes = np.array(self.spec.layer_sizes, np.int64)
@@ -169,7 +173,9 @@ class Actor:
         return self.decoded()
 
     def decoded(self) -> Any:
-        """The action that the kernel `act` wrote last, as the environment takes it; a new array each time."""
+        """The action that the kernel `act` wrote last, as the environment takes it; a new array
+        each time.
+        """
         if self._plain_dtype is not None:
             return self._decoded.astype(self._plain_dtype)
         action = self.spec.action
@@ -184,7 +190,9 @@ class Actor:
 
 @kernel(inline="always")
 def fast_tanh(x: np.float32) -> np.float32:
-    """tanh to 4e-7, a rational function in x^2 fitted on [-8, 8] with relative error 7e-9 before rounding."""
+    """tanh to 4e-7, a rational function in x^2 fitted on [-8, 8] with relative error 7e-9 before
+    rounding.
+    """
     x = min(max(x, np.float32(-7.99)), np.float32(7.99))
     y = x * x
     p = np.float32(2.1907722839387134e-05) + y * np.float32(1.525037873761903e-08)
@@ -205,10 +213,11 @@ def dense(
     num_inputs: int,
     outputs: NDArray[np.float32],
 ) -> None:
-    """One layer: ``outputs = biases + inputs @ weights``, each output summed in the order of inputs.
+    """One layer: ``outputs = biases + inputs @ weights``, each output summed in the order of
+    inputs.
 
-    Four inputs a pass, so that the outputs are loaded and stored a quarter as often; unsigned indices, since a signed one
-    may wrap around and keeps the loop from being vectorised.
+    Four inputs a pass, so that the outputs are loaded and stored a quarter as often; unsigned
+    indices, since a signed one may wrap around and keeps the loop from being vectorised.
 
     Args:
         weights: (num_inputs * width + width,) the layer's weights by input, then its biases.
@@ -301,9 +310,11 @@ def _draw_normal(key: np.uint64, counter: np.uint64) -> float:
 
 @kernel
 def action_noise(key: np.uint64, num_steps: int, num_outputs: int) -> NDArray[np.float64]:
-    """The standard normal numbers behind the actions of one episode of a sampled box policy, (num_steps, num_outputs).
+    """The standard normal numbers behind the actions of one episode of a sampled box policy,
+    (num_steps, num_outputs).
 
-    An action is ``outputs + exp(log_stds) * noise`` in the policy's units before it is clipped to its bounds.
+    An action is ``outputs + exp(log_stds) * noise`` in the policy's units before it is clipped to
+    its bounds.
     """
     noise = np.empty((num_steps, num_outputs))
     for step in range(num_steps):
@@ -322,7 +333,9 @@ def draw_component(
     counter: np.uint64,
     action: Any,
 ) -> None:
-    """`decode` for a mixture: outputs are the logits, then all means, then all log standard deviations."""
+    """`decode` for a mixture: outputs are the logits, then all means, then all log standard
+    deviations.
+    """
     _, _, low, high, center, reach = head
     size = action.size
     components = outputs.size // (1 + 2 * size)
@@ -360,9 +373,10 @@ def act(
 ) -> None:
     """Write the action that the policy takes into ``action``, one number a choice.
 
-    A box output of -1 .. 1 spans the space's bounds and is clipped to them; an unbounded coordinate is taken as it is. A
-    discrete choice takes its largest output, the first of equal ones; sampled, it draws from the softmax (Gumbel's trick). A
-    mixture takes the mean of its most likely component; sampled, it draws a component and then from that.
+    A box output of -1 .. 1 spans the space's bounds and is clipped to them; an unbounded coordinate
+    is taken as it is. A discrete choice takes its largest output, the first of equal ones; sampled,
+    it draws from the softmax (Gumbel's trick). A mixture takes the mean of its most likely
+    component; sampled, it draws a component and then from that.
     """
     outputs, offset = forward(parameters, sizes, observation, mean, inverse_std, hidden)
     decode(outputs, parameters[offset:], head, sampled, key, step, action)

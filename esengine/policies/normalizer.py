@@ -15,7 +15,8 @@ def accumulate(moments: NDArray[np.float64], observation: NDArray[np.float32]) -
     """Add one observation to packed moments (Welford 1962).
 
     Args:
-        moments: (1 + 2 * obs_dim,) float64: count, mean, M2 (sum of squared deviations); updated in place.
+        moments: (1 + 2 * obs_dim,) float64: count, mean, M2 (sum of squared deviations); updated in
+            place.
         observation: (obs_dim,) float32.
     """
     size = observation.size
@@ -92,13 +93,17 @@ class RunningStatistics:
         self.count, self.mean, self.m2 = float(packed[0]), packed[1 : 1 + size], packed[1 + size :]
 
     def pack(self) -> NDArray[np.float64]:
-        """Packed moments, (1 + 2 * obs_dim,) float64: the form that `accumulate` fills and `merge` takes."""
+        """Packed moments, (1 + 2 * obs_dim,) float64: the form that `accumulate` fills and `merge`
+        takes.
+        """
         return np.concatenate([[self.count], self.mean, self.m2])
 
     def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The float32 (mean, 1 / std) that a policy applies; a coordinate that never varied keeps scale 0.
+        """The float32 (mean, 1 / std) that a policy applies; a coordinate that never varied keeps
+        scale 0.
 
-        A coordinate whose variance is below 1e-8 of its scale carries no signal and would explode (Mania 2018, V2).
+        A coordinate whose variance is below 1e-8 of its scale carries no signal and would explode
+        (Mania 2018, V2).
         """
         if self.count < 2:
             return np.zeros(self.mean.size, np.float32), np.ones(self.mean.size, np.float32)

@@ -1,4 +1,6 @@
-"""Policy files: parameters, observation scaling and architecture in one safetensors file, no code."""
+"""Policy files: parameters, observation scaling and architecture in one safetensors file, no
+code.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,8 @@ class Policy:
         )
 
     def act(self, observation: Any, key: int = 0, step: int = 0) -> Any:
-        """The action for one observation of the environment, flattened first if it is no array of numbers.
+        """The action for one observation of the environment, flattened first if it is no array of
+        numbers.
 
         Args:
             observation: as the environment gives it.
@@ -78,7 +81,8 @@ class Policy:
         flat = self._flat(observation)
         if flat.size != self.spec.observation_dim:
             raise UserError(
-                f"an observation must have {self.spec.observation_dim} numbers for this policy, got {flat.size}"
+                f"an observation must have {self.spec.observation_dim} numbers for this policy, "
+                f"got {flat.size}"
             )
         return self.actor().act(np.ascontiguousarray(flat), key, step)
 
@@ -91,7 +95,8 @@ class Policy:
         if self._space is None:
             if self.environment.modules:
                 raise UserError(
-                    f"flatten the observation for {self.environment.env_id}: its module is not imported here"
+                    f"flatten the observation for {self.environment.env_id}: its module is not "
+                    f"imported here"
                 )
             env = self.environment.make()
             self._space = env.observation_space
@@ -100,7 +105,9 @@ class Policy:
 
 
 def save_policy(path: Path, policy: Policy) -> None:
-    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises OSError."""
+    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises
+    OSError.
+    """
     described = {
         "format": FORMAT,
         "policy": policy.spec.as_json(),
@@ -132,13 +139,15 @@ def load_policy(path: str | Path) -> Policy:
             path = path / "policy.safetensors"
         if not path.exists():
             raise UserError(
-                f"a policy must be a run directory or a policy file, got {path}, which does not exist"
+                f"a policy must be a run directory or a policy file, got {path}, which does not "
+                f"exist"
             )
         image = read_bytes(path)
         described = description_in(image, _KEY)
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise UserError(
-                f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer version"
+                f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer "
+                f"version"
             )
         arrays = parse_arrays(image, JSON_BYTES)
         if set(arrays) != set(_ARRAYS):
@@ -162,7 +171,9 @@ def load_policy(path: str | Path) -> Policy:
 
 
 def description_in(image: bytes, key: str) -> Any:
-    """The JSON value under a key of a safetensors file's header, or None if there is none. Raises ValueError."""
+    """The JSON value under a key of a safetensors file's header, or None if there is none. Raises
+    ValueError.
+    """
     size = int.from_bytes(image[:8], "little")
     if len(image) < 8 or size > min(len(image) - 8, JSON_BYTES):
         raise ValueError(f"its header claims {size} bytes")
@@ -173,7 +184,9 @@ def description_in(image: bytes, key: str) -> Any:
 
 
 def _spec(data: Any) -> PolicySpec:
-    """The architecture, every part of the type and the size that a kernel may rely on. Raises ValueError."""
+    """The architecture, every part of the type and the size that a kernel may rely on. Raises
+    ValueError.
+    """
     names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
     observation_dim, hidden_sizes, sampled, components, action = fields_from(data, *names)
     require(is_count(observation_dim), "observation_dim", observation_dim)
@@ -271,7 +284,8 @@ def _check(policy: Policy) -> None:
         array = getattr(policy, name)
         if array.shape != (size,) or array.dtype != np.float32:
             raise ValueError(
-                f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}"
+                f"{name} must be float32 of shape ({size},), got {array.dtype} of shape "
+                f"{array.shape}"
             )
         if not np.isfinite(array).all():
             raise ValueError(f"{name} must be finite")

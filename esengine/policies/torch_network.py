@@ -1,4 +1,5 @@
-"""The flat policy vector as a differentiable network: outputs, log densities and entropies, for methods that use gradients.
+"""The flat policy vector as a differentiable network: outputs, log densities and entropies, for
+methods that use gradients.
 
 torch is imported by this module alone, and only where gradients are needed.
 """
@@ -20,7 +21,8 @@ _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class TorchNetwork:
-    """A tanh network whose parameters begin one flat leaf tensor, the layout of `esengine.policies`.
+    """A tanh network whose parameters begin one flat leaf tensor, the layout of
+    `esengine.policies`.
 
     Args:
         layer_sizes: units of each layer, the inputs first.
@@ -128,8 +130,9 @@ class TorchPolicy(TorchNetwork):
         return torch.stack(chosen).sum(dim=0)
 
     def entropies(self, observations: torch.Tensor) -> torch.Tensor:
-        """Entropy of the policy's distribution for each observation, (batch,); of a mixture, that of its components' choice
-        and the mean of theirs, which bounds it from above."""
+        """Entropy of the policy's distribution for each observation, (batch,); of a mixture, that
+        of its components' choice and the mean of theirs, which bounds it from above.
+        """
         outputs, action = self.outputs(observations), self.spec.action
         if self.spec.components:
             logits, _, log_stds = self._components(outputs)
@@ -146,7 +149,9 @@ class TorchPolicy(TorchNetwork):
         ).sum(dim=0)
 
     def _components(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits (batch, components), means and log standard deviations (batch, components, num_choices)."""
+        """Logits (batch, components), means and log standard deviations (batch, components,
+        num_choices).
+        """
         components, size = self.spec.components, self.spec.action.num_outputs
         logits, means, log_stds = torch.split(
             outputs, [components, components * size, components * size], dim=1
@@ -165,7 +170,9 @@ class TorchPolicy(TorchNetwork):
 
 
 def encode(action: ActionSpec, actions: NDArray[np.float64]) -> torch.Tensor:
-    """Actions, (num_actions, num_choices), in the policy's units: for a box float32 where 1 is half the range, else options."""
+    """Actions, (num_actions, num_choices), in the policy's units: for a box float32 where 1 is half
+    the range, else options.
+    """
     if action.kind == "box":
         return torch.tensor(((actions - action.center()) / action.reach()).astype(np.float32))
     options = torch.tensor(action.options(actions))

@@ -1,7 +1,9 @@
-"""Handing a list of units out to the workers until all of them are done, whoever fails or dies meanwhile.
+"""Handing a list of units out to the workers until all of them are done, whoever fails or dies
+meanwhile.
 
-How many go to a worker at once is the `worklist`'s business. A worker answers its units in order, so what it holds is known to
-the unit; but which unit of a range a worker died over is not, and then its units are dealt again one by one, without blame.
+How many go to a worker at once is the `worklist`'s business. A worker answers its units in order,
+so what it holds is known to the unit; but which unit of a range a worker died over is not, and then
+its units are dealt again one by one, without blame.
 """
 
 from __future__ import annotations
@@ -52,14 +54,17 @@ class Failures:
         self._tell(failures)
         if len(self.records) > self._most:
             raise WorkerError(
-                f"{len(self.records)} members of generation {failures[0]['generation']} failed, more than "
-                f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows; the first of them: "
+                f"{len(self.records)} members of generation {failures[0]['generation']} failed, "
+                f"more than "
+                f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows; the first of "
+                f"them: "
                 f"{failure_words(self.records[0])}"
             )
 
 
 class Dispatch:
-    """One work list on its way through the workers. Results are kept by unit, so their order of arrival does not matter.
+    """One work list on its way through the workers. Results are kept by unit, so their order of
+    arrival does not matter.
 
     Args:
         crew: the workers.
@@ -92,7 +97,8 @@ class Dispatch:
     def run(
         self, version: int, kind: Kind, bounds: list[tuple[int, int]], finished: dict[int, bytes]
     ) -> float:
-        """Have all units done that are not ``finished``, and add them there; returns the seconds that workers were busy.
+        """Have all units done that are not ``finished``, and add them there; returns the seconds
+        that workers were busy.
 
         Raises:
             Interrupted: a signal asked to stop, or nobody is left to work.
@@ -126,7 +132,9 @@ class Dispatch:
         return busy_s
 
     def _take(self, worker: int, results: Results, failures: list[Failure] | None = None) -> float:
-        """What a worker answers of the units that it has held longest; returns the seconds that it was busy."""
+        """What a worker answers of the units that it has held longest; returns the seconds that it
+        was busy.
+        """
         version, first, num_returned, seconds, payloads = results
         queue = self._held[worker]
         units = queue[0]
@@ -227,7 +235,8 @@ class Dispatch:
             return
         reason = (
             reason
-            or f"{MOST_DEATHS} workers died while they evaluated it; the last of them: rank {worker}"
+            or f"{MOST_DEATHS} workers died while they evaluated it; the last of them: rank "
+            f"{worker}"
         )
         start, stop = self._bounds[unit]
         if self._kind != Kind.EVALUATE:
@@ -252,4 +261,7 @@ class Dispatch:
         allowed = self._rules.member_timeout * self._desk.members_worth(*self._bounds[unit])
         if time.monotonic() - self._since[worker] < 0.95 * allowed:
             return None
-        return f"its worker was killed, since it took longer than --member-timeout {self._rules.member_timeout:g} s"
+        return (
+            f"its worker was killed, since it took longer than --member-timeout "
+            f"{self._rules.member_timeout:g} s"
+        )

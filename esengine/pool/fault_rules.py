@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from esengine.errors import UserError
 
 MOST_DEATHS = 3
-"""Workers that die over a unit before it counts as its own fault. Two kills from outside may hit the same unit by chance."""
+"""Workers that die over a unit before it counts as its own fault. Two kills from outside may hit
+the same unit by chance.
+"""
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,11 @@ class FaultRules:
     """What the pool does about members and workers that fail.
 
     Attributes:
-        member_retries: times that a member is evaluated again, on another worker, after it raised or ran out of time.
+        member_retries: times that a member is evaluated again, on another worker, after it raised
+            or ran out of time.
         max_failed_fraction: of a generation, beyond which the run ends.
-        member_timeout: seconds that a member may take before its worker is killed, or None for no limit.
+        member_timeout: seconds that a member may take before its worker is killed, or None for no
+            limit.
         respawn: whether a worker that died is replaced.
     """
 
@@ -35,11 +39,13 @@ class FaultRules:
             )
         if not 0 <= self.max_failed_fraction <= 1:
             raise UserError(
-                f"--max-failed-fraction must lie in [0, 1], got {self.max_failed_fraction}; 0 ends a run with the first failure"
+                f"--max-failed-fraction must lie in [0, 1], got {self.max_failed_fraction}; 0 "
+                f"ends a run with the first failure"
             )
         if self.member_timeout is not None and not (
             math.isfinite(self.member_timeout) and self.member_timeout > 0
         ):
             raise UserError(
-                f"--member-timeout must be positive seconds, got {self.member_timeout}; leave it out for no limit"
+                f"--member-timeout must be positive seconds, got {self.member_timeout}; leave it "
+                f"out for no limit"
             )

@@ -1,8 +1,9 @@
 """The pool: the master's end, which hands out units of work; `worker` is the other end.
 
-A unit is a chunk of members to evaluate, or a slice of coordinates (a tile of a matrix) of a weighted sum of noise. Its bounds
-never depend on the ranks, and results are merged in the order of units, so neither the number of ranks nor the order of
-arrival can change a bit, nor can a worker that dies. How units go out is the business of `dispatch`.
+A unit is a chunk of members to evaluate, or a slice of coordinates (a tile of a matrix) of a
+weighted sum of noise. Its bounds never depend on the ranks, and results are merged in the order of
+units, so neither the number of ranks nor the order of arrival can change a bit, nor can a worker
+that dies. How units go out is the business of `dispatch`.
 """
 
 from __future__ import annotations
@@ -75,20 +76,23 @@ class Pool:
 
         Args:
             candidates: the population.
-            finished: results by unit that are there already, from a checkpoint; filled with those that arrive, so that it
-                holds what is done when this raises.
+            finished: results by unit that are there already, from a checkpoint; filled with those
+                that arrive, so that it holds what is done when this raises.
             merge: add the chunks' statistics to the problem's; otherwise `merge` does it later.
 
         Raises:
-            Interrupted: a signal asked to stop, or no worker is left; ``finished`` holds the completed chunks.
+            Interrupted: a signal asked to stop, or no worker is left; ``finished`` holds the
+                completed chunks.
             WorkerError: too many members failed. The pool can do no more after either.
             UserError: the population has more members than the noise table has window starts.
         """
         most = self.desk.noise.max_population_size
         if candidates.population_size > most and not isinstance(candidates, PolicyEpisodes):
             raise UserError(
-                f"the noise table must have a window start for each member, has {most} for {candidates.population_size}; "
-                f"use a noise table of {1 << (16 * candidates.population_size - 1).bit_length()} numbers, or 0 to compute noise"
+                f"the noise table must have a window start for each member, has {most} for "
+                f"{candidates.population_size}; "
+                f"use a noise table of {1 << (16 * candidates.population_size - 1).bit_length()} "
+                f"numbers, or 0 to compute noise"
             )
         began = time.monotonic()
         version = self._publish(candidates)
@@ -113,8 +117,10 @@ class Pool:
         if evaluations.num_failed > most_failed:
             self._ended = True
             raise WorkerError(
-                f"{evaluations.num_failed} of {len(records)} members of generation {candidates.generation} failed, more than "
-                f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: their fitness was not finite"
+                f"{evaluations.num_failed} of {len(records)} members of generation "
+                f"{candidates.generation} failed, more than "
+                f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: their fitness "
+                f"was not finite"
             )
         if merge:
             self.merge(evaluations)
@@ -126,10 +132,12 @@ class Pool:
             self.desk.problem.merge(statistics)
 
     def evaluate_member(self, candidates: Candidates, member: int) -> Any:
-        """The record of one member, a row of `problems.MEMBER`, evaluated here with the chunk that it belongs to.
+        """The record of one member, a row of `problems.MEMBER`, evaluated here with the chunk that
+        it belongs to.
 
         Raises:
-            MembersFailed: it raised, or another member of an environment whose members step together.
+            MembersFailed: it raised, or another member of an environment whose members step
+                together.
         """
         self._publish(candidates)
         size = self.desk.unit_size
@@ -144,7 +152,9 @@ class Pool:
         return np.frombuffer(image, MEMBER, stop - start)[member - start]
 
     def population(self) -> Population:
-        """What can be computed over the last evaluated search population without moving its members."""
+        """What can be computed over the last evaluated search population without moving its
+        members.
+        """
         return Population(self)
 
     @property
@@ -154,7 +164,9 @@ class Pool:
 
     @property
     def is_being_killed(self) -> bool:
-        """Whether the launcher is ending all ranks, so that only what must be saved can still be done."""
+        """Whether the launcher is ending all ranks, so that only what must be saved can still be
+        done.
+        """
         return self.world.comm is not None and self._stop.is_final
 
     def __enter__(self) -> Pool:
@@ -164,7 +176,9 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Send every worker home; if one of them does not answer in time, the ranks will have to be aborted."""
+        """Send every worker home; if one of them does not answer in time, the ranks will have to be
+        aborted.
+        """
         mail = self.mail
         if mail is None:
             return
@@ -195,7 +209,9 @@ class Pool:
     def sum_up(
         self, kind: Kind, bounds: list[tuple[int, int]], weights: NDArray[np.floating]
     ) -> list[bytes]:
-        """The units of a weighted sum over the search population's noise, done by all ranks, in order."""
+        """The units of a weighted sum over the search population's noise, done by all ranks, in
+        order.
+        """
         version = self._publisher.publish({"of": self.desk.search_version}, {"weights": weights})
         results: dict[int, bytes] = {}
         self._run(version, kind, bounds, results, Failures(math.inf, self._rules, self.on_failures))

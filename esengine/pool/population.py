@@ -45,7 +45,9 @@ class Population:
         return np.array(self._candidates.row(self._desk.noise, member))
 
     def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
-        """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master alone."""
+        """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master
+        alone.
+        """
         return genomes.rows(self._desk.noise, self._candidates.seed)
 
     def steps(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -58,7 +60,8 @@ class Population:
     ) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i over the members in order, (dimension,).
 
-        The second member of an antithetic pair has minus the noise of the first, and a member that is carried over has none.
+        The second member of an antithetic pair has minus the noise of the first, and a member that
+        is carried over has none.
 
         Args:
             weights: (population_size,); members of weight 0 cost nothing.
@@ -71,7 +74,9 @@ class Population:
         return self._sliced(Kind.SQUARE_SUM, weights, None)
 
     def squared_lengths(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """|z|^2 of the chosen members of a Gaussian population, in order; ``members`` is (population_size,)."""
+        """|z|^2 of the chosen members of a Gaussian population, in order; ``members`` is
+        (population_size,).
+        """
         chosen = int(np.count_nonzero(members))
         if not chosen:
             return np.zeros(0)
@@ -84,10 +89,12 @@ class Population:
         )
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """sum_i weights[i] y_i y_i^T over the steps y = A z of a Gaussian population, (n, n), exactly symmetric.
+        """sum_i weights[i] y_i y_i^T over the steps y = A z of a Gaussian population, (n, n),
+        exactly symmetric.
 
-        For many members that is A S A^T, where all ranks share the sum S of w z z^T tile by tile; for fewer the master
-        makes the members' steps again, which costs it less than two products with A. Given points have no part in it.
+        For many members that is A S A^T, where all ranks share the sum S of w z z^T tile by tile;
+        for fewer the master makes the members' steps again, which costs it less than two products
+        with A. Given points have no part in it.
         """
         samples, noise = self._candidates, self._desk.noise
         assert isinstance(samples, GaussianSamples)

@@ -1,4 +1,6 @@
-"""Publishing the shared state of a generation: one copy to every node, along a tree of the nodes' leaders."""
+"""Publishing the shared state of a generation: one copy to every node, along a tree of the nodes'
+leaders.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Publisher:
         return self.version
 
     def _await_ready(self, crew: Crew, waiting: set[int]) -> None:
-        """Wait until all nodes have what was published; those below a leader that died are sent it directly."""
+        """Wait until all nodes have what was published; those below a leader that died are sent it
+        directly.
+        """
         mail, backoff = crew.mail, Backoff()
         while waiting or not all([mail.sent(request) for request in self._requests]):
             if self._stop.is_final:
@@ -85,7 +89,8 @@ class Publisher:
 
 
 class Relay:
-    """A leader's part in publishing: pass a publication on to its children in the tree, lay it out, tell the master.
+    """A leader's part in publishing: pass a publication on to its children in the tree, lay it out,
+    tell the master.
 
     Args:
         world: the ranks; others than leaders are never sent a publication.
@@ -107,7 +112,9 @@ class Relay:
         messages.send_ready(self._mail, version)
 
     def finish(self) -> None:
-        """Wait until the children have received what was passed on; past the master's patience the ranks are aborted."""
+        """Wait until the children have received what was passed on; past the master's patience the
+        ranks are aborted.
+        """
         backoff = Backoff()
         while not all([self._mail.sent(request) for request in self._requests]):
             backoff.pause()

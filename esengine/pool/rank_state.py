@@ -1,4 +1,6 @@
-"""A rank's desk: what it works on, and the units of work that it can do. Master and workers each have one."""
+"""A rank's desk: what it works on, and the units of work that it can do. Master and workers each
+have one.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Kind(IntEnum):
 
 
 class Desk:
-    """What a rank works on: the noise, the problem and the published state. Master and workers each have one.
+    """What a rank works on: the noise, the problem and the published state. Master and workers each
+    have one.
 
     Args:
         noise: the node's table.
@@ -47,7 +50,8 @@ class Desk:
     Attributes:
         candidates: what is published: the search's population, an evaluated policy.
         weights: of the last sum.
-        unit_size: members of a unit of the last published population's evaluation; the last unit may be short.
+        unit_size: members of a unit of the last published population's evaluation; the last unit
+            may be short.
     """
 
     def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
@@ -67,7 +71,9 @@ class Desk:
     def publish(
         self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders only; once a version."""
+        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders
+        only; once a version.
+        """
         if self.memory is not None and self.memory.holds(version):
             return
         if "kind" in header:
@@ -88,7 +94,9 @@ class Desk:
             self.memory.remove(replaced)
 
     def images(self) -> list[tuple[int, bytes]]:
-        """Version and packed bundle of everything that is published now, in the order of versions."""
+        """Version and packed bundle of everything that is published now, in the order of
+        versions.
+        """
         assert self.memory is not None
         versions = dict(self._versions)
         if versions.get("weights", 0) < versions.get("search", 0):
@@ -102,7 +110,9 @@ class Desk:
             header, arrays = map_bundle(self.memory.find(version))
             if (
                 "of" in header
-            ):  # weights refer to a population, of which this rank may not have evaluated any member
+                # weights refer to a population, of which this rank may not have evaluated any
+                # member
+            ):
                 self.load(header["of"])
             self._install(version, header, arrays)
 
@@ -149,7 +159,8 @@ class Desk:
         raise AssertionError(kind)
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
-        """The results of neighbouring units of evaluation, by one call; for problems without statistics.
+        """The results of neighbouring units of evaluation, by one call; for problems without
+        statistics.
 
         Raises:
             MembersFailed: members raised.
@@ -160,7 +171,9 @@ class Desk:
         return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
 
     def address_of_evaluation(self) -> Failure:
-        """Generation, purpose, host and seed of what is evaluated, for the record of a member whose worker cannot tell."""
+        """Generation, purpose, host and seed of what is evaluated, for the record of a member whose
+        worker cannot tell.
+        """
         candidates = self._evaluated
         return {
             "generation": candidates.generation,
@@ -230,7 +243,9 @@ def _split(
 
 
 def _channel(header: Mapping[str, Any]) -> str:
-    """Publications of one channel replace each other: the search's population, an evaluated policy, weights."""
+    """Publications of one channel replace each other: the search's population, an evaluated policy,
+    weights.
+    """
     if "kind" not in header:
         return "weights"
     return "evaluation" if KINDS[header["kind"]] is PolicyEpisodes else "search"

@@ -1,4 +1,6 @@
-"""Opening a run on all ranks: shared memory, the noise table and compiled kernels, each made once a node."""
+"""Opening a run on all ranks: shared memory, the noise table and compiled kernels, each made once a
+node.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _NO_PART = 1 << 62  # past the last block of any table
 
 
 def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) -> Desk:
-    """A rank's desk, with the node's noise table filled by all of its ranks. Every rank calls it together.
+    """A rank's desk, with the node's noise table filled by all of its ranks. Every rank calls it
+    together.
 
     Args:
         world: the ranks.
@@ -55,7 +58,9 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) 
 
 
 def _reopen(world: World, problem: Problem, log2_size: int | None) -> NodeMemory:
-    """A replacement's way to its node's files: those of the living leader, or new ones where nobody is left."""
+    """A replacement's way to its node's files: those of the living leader, or new ones where nobody
+    is left.
+    """
     if world.address is None:
         return reserve(log2_size, problem.dimension)
     try:
@@ -65,12 +70,14 @@ def _reopen(world: World, problem: Problem, log2_size: int | None) -> NodeMemory
 
 
 def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
-    """Compile, or load from the cache, every kernel that this problem uses, so that the node's other ranks only load.
+    """Compile, or load from the cache, every kernel that this problem uses, so that the node's
+    other ranks only load.
 
     Args:
         noise: the node's table.
         problem: what members are evaluated on.
-        mapped: whether published arrays will be mapped, and so read-only, which is another type to the compiler.
+        mapped: whether published arrays will be mapped, and so read-only, which is another type to
+            the compiler.
     """
     row = np.zeros(problem.dimension, problem.dtype)
     none = np.empty(0, np.int64)

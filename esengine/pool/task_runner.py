@@ -40,8 +40,8 @@ class Executor:
     Args:
         desk: has what they refer to.
         stop: cuts a call short.
-        begin: called with the members of a unit of evaluation before it is done, and None before another; units are then
-            done singly.
+        begin: called with the members of a unit of evaluation before it is done, and None before
+            another; units are then done singly.
     """
 
     def __init__(

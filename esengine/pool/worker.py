@@ -18,9 +18,12 @@ from esengine.ranks.signals import Abandoned, StopRequest
 from esengine.ranks.watchdog import Deadline
 from esengine.ranks.world import Backoff, World
 
-_START_S = 30.0  # that a first unit may take beyond --member-timeout, except a replacement's, for which others' are known
+# that a first unit may take beyond --member-timeout, except a replacement's, for which others' are
+# known
+_START_S = 30.0
 _PATIENCE = 4  # times what a range of units should take, after which the rest of it is handed back
-_IDLE_S = 10.0  # seconds without a look at the messages after which a worker with a --member-timeout counts as hung
+# seconds without a look at the messages after which a worker with a --member-timeout counts as hung
+_IDLE_S = 10.0
 
 
 def serve(
@@ -52,7 +55,8 @@ class Worker:
         self._waiting: deque[Task] = (
             deque()
         )  # tasks on a publication that the node's dead leader took with it
-        self._idle = False  # a stop request or an exception ended this worker's work; it waits for the master's stop
+        # a stop request or an exception ended this worker's work; it waits for the master's stop
+        self._idle = False
         self._clock = (
             None
             if rules.member_timeout is None
@@ -100,7 +104,9 @@ class Worker:
             messages.send_ready(self._mail, 0)
 
     def _mourn(self) -> None:
-        """Other workers' deaths are the master's business; without the master there is nothing left to do."""
+        """Other workers' deaths are the master's business; without the master there is nothing left
+        to do.
+        """
         if 0 in self._mail.lost:
             self._world.die()
         self._mail.lost.clear()
@@ -138,7 +144,9 @@ class Worker:
             self._waiting.popleft()
 
     def _do(self, task: Task) -> bool:
-        """Do one task and answer it; False if its publication is not to be found, since the node's leader has died."""
+        """Do one task and answer it; False if its publication is not to be found, since the node's
+        leader has died.
+        """
         try:
             self._desk.load(task.version)
         except (KeyError, OSError):
@@ -157,7 +165,9 @@ class Worker:
         return True
 
     def _give_up(self, error: BaseException) -> None:
-        """Tell the master of an exception that no member raised, which ends the run, and do no more."""
+        """Tell the master of an exception that no member raised, which ends the run, and do no
+        more.
+        """
         text = (
             str(error) if isinstance(error, WorkerError | UserError) else describe_exception(error)
         )
@@ -165,7 +175,9 @@ class Worker:
         self._idle = True
 
     def _answer(self, task: Task) -> None:
-        """Do a task's units and answer the quick ones together; those that come after slow ones are handed back."""
+        """Do a task's units and answer the quick ones together; those that come after slow ones are
+        handed back.
+        """
         unit, seconds, payloads, spent = task.unit, 0.0, list[bytes](), 0.0
         for outcome in self._executor.run(task):
             if outcome.failures:
@@ -194,7 +206,9 @@ class Worker:
 
 
 class Clock:
-    """Has the kernel kill this worker when a member takes too long, or when the worker stands still."""
+    """Has the kernel kill this worker when a member takes too long, or when the worker stands
+    still.
+    """
 
     def __init__(self, member_timeout: float, desk: Desk, start_s: float | None) -> None:
         self._timeout, self._desk, self._deadline = member_timeout, desk, Deadline()

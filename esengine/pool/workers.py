@@ -1,8 +1,9 @@
-"""The master's view of its workers: who lives, who leads which node, and who comes in place of the dead.
+"""The master's view of its workers: who lives, who leads which node, and who comes in place of the
+dead.
 
-A node whose leader dies gets another one: a rank of the node, which has the noise table open, makes shared files of its own,
-is sent all that is published, and the others are told where to look. A node that has lost all its ranks begins anew with the
-first replacement.
+A node whose leader dies gets another one: a rank of the node, which has the noise table open, makes
+shared files of its own, is sent all that is published, and the others are told where to look. A
+node that has lost all its ranks begins anew with the first replacement.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Node:
         ranks: its living workers.
         leader: who lays publications out, or None while there is nobody.
         address: where the leader's files are, once it has said so.
-        missing: publications that a new leader has not laid out yet; the other ranks follow it when there are none.
+        missing: publications that a new leader has not laid out yet; the other ranks follow it when
+            there are none.
         vacancies: workers that have died and are not replaced yet.
     """
 
@@ -92,7 +94,9 @@ class Crew:
         return bool(self.workers or self.arriving)
 
     def tree(self) -> list[int]:
-        """Leaders that publications travel through, the master first. Replacements know nobody but the master."""
+        """Leaders that publications travel through, the master first. Replacements know nobody but
+        the master.
+        """
         return [leader for leader in self._leaders() if leader < self._world.size]
 
     def apart(self) -> list[int]:
@@ -100,7 +104,9 @@ class Crew:
         return [leader for leader in self._leaders() if leader >= self._world.size]
 
     def _leaders(self) -> list[int]:
-        """Leaders that have what went before; one that has just been elected is sent everything when it answers."""
+        """Leaders that have what went before; one that has just been elected is sent everything
+        when it answers.
+        """
         return [
             node.leader
             for node in self._nodes
@@ -197,7 +203,9 @@ class Crew:
             self._early_deaths = 0
 
     def _fill(self, node: Node) -> None:
-        """Start replacements where the node's leader is known, or where one has to begin the node anew."""
+        """Start replacements where the node's leader is known, or where one has to begin the node
+        anew.
+        """
         while node.vacancies and self._respawn:
             if self._early_deaths >= _MOST_EARLY_DEATHS:
                 self._give_up(f"{self._early_deaths} replacements died before they served")

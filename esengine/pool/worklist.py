@@ -1,8 +1,10 @@
-"""The units of one piece of work that wait for a worker, and how many of them go out in one message.
+"""The units of one piece of work that wait for a worker, and how many of them go out in one
+message.
 
-Units that take long go one by one, two in flight a worker. Of quick ones, neighbours go together as a range, as many as take
-some milliseconds by what was measured, so that a unit costs the master next to nothing. Towards the end ranges shrink to single
-units, which are dealt to workers that have nothing to do: what waits behind something long cannot be taken back.
+Units that take long go one by one, two in flight a worker. Of quick ones, neighbours go together as
+a range, as many as take some milliseconds by what was measured, so that a unit costs the master
+next to nothing. Towards the end ranges shrink to single units, which are dealt to workers that have
+nothing to do: what waits behind something long cannot be taken back.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ _MASTER_SHARE = 0.1  # of the time that the master may spend on that
 
 
 def range_s(num_workers: int) -> float:
-    """Seconds that a range of quick units should take: long enough that the master is idle most of the time."""
+    """Seconds that a range of quick units should take: long enough that the master is idle most of
+    the time.
+    """
     return max(_LEAST_S, num_workers * _MESSAGE_S / _MASTER_SHARE)
 
 
 class Pace:
-    """How many units are worth doing together: as many as take a given time, by what was measured lately.
+    """How many units are worth doing together: as many as take a given time, by what was measured
+    lately.
 
     Args:
         aim_s: seconds that so many units should take.

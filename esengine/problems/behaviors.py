@@ -1,4 +1,6 @@
-"""What an episode did, in a few numbers: what novelty is measured on (Lehman, Stanley 2011, doi 10.1162/EVCO_a_00025)."""
+"""What an episode did, in a few numbers: what novelty is measured on (Lehman, Stanley 2011, doi
+10.1162/EVCO_a_00025).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from esengine.errors import UserError
 from esengine.simulators.contract import Episode
 
 BehaviorFunction = Callable[[Any, NDArray[np.floating]], Any]
-"""Maps the unwrapped environment as an episode left it, and its last observation, (obs_dim,), to some numbers."""
+"""Maps the unwrapped environment as an episode left it, and its last observation, (obs_dim,), to
+some numbers.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Behavior:
         wrong = [index for index in indices if not 0 <= index < observation_dim]
         if wrong:
             raise UserError(
-                f"--behavior-indices must lie between 0 and {observation_dim - 1}, the observation's numbers, got {wrong[0]}"
+                f"--behavior-indices must lie between 0 and {observation_dim - 1}, the "
+                f"observation's numbers, got {wrong[0]}"
             )
         return cls(len(indices) or observation_dim, indices)
 
@@ -44,12 +49,15 @@ class Behavior:
     def of_function(
         cls, function: BehaviorFunction, env: Any, observation: NDArray[np.floating]
     ) -> Behavior:
-        """A user's function, called once to learn how many numbers it gives. Raises UserError if it gives none."""
+        """A user's function, called once to learn how many numbers it gives. Raises UserError if it
+        gives none.
+        """
         try:
             size = np.asarray(function(env.unwrapped, observation), np.float64).ravel().size
         except Exception as error:
             raise UserError(
-                f"--behavior must give numbers for a new episode, but raised {type(error).__name__}: {error}"
+                f"--behavior must give numbers for a new episode, but raised "
+                f"{type(error).__name__}: {error}"
             ) from error
         if size < 1:
             raise UserError("--behavior must give at least one number for an episode, got none")

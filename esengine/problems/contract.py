@@ -1,8 +1,10 @@
-"""What every problem is to the engine: an evaluation that returns one record a member, and what the records hold.
+"""What every problem is to the engine: an evaluation that returns one record a member, and what the
+records hold.
 
-A problem lives on every rank. `evaluate` is called with the parameters of one chunk and returns one record a member and the
-chunk's partial statistics; `merge` adds those on the master, in chunk order; `context` is what the master publishes with
-each generation (the observation scaling), and `set_context` receives it.
+A problem lives on every rank. `evaluate` is called with the parameters of one chunk and returns one
+record a member and the chunk's partial statistics; `merge` adds those on the master, in chunk
+order; `context` is what the master publishes with each generation (the observation scaling), and
+`set_context` receives it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ MEMBER = np.dtype(
         ("status", "<i4"),
     ]
 )
-"""The fixed-size record that comes back for every member. ``fitness`` is the statistic of the returns of its episodes."""
+"""The fixed-size record that comes back for every member. ``fitness`` is the statistic of the
+returns of its episodes.
+"""
 
 
 class Problem(Protocol):
@@ -47,15 +51,19 @@ class Problem(Protocol):
         """Length of the float64 vector of partial statistics that a chunk sends."""
 
     def members_together(self, population_size: int) -> int:
-        """Members that are best evaluated in one call, from the settings and the population alone."""
+        """Members that are best evaluated in one call, from the settings and the population
+        alone.
+        """
 
     def evaluate(
         self, candidates: Candidates, first: int, rows: NDArray[np.floating]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from ``first`` on.
+        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from
+        ``first`` on.
 
         Raises:
-            MembersFailed: some members raised. Any other exception counts for all members of the chunk.
+            MembersFailed: some members raised. Any other exception counts for all members of the
+                chunk.
         """
 
     def merge(self, statistics: NDArray[np.float64]) -> None:
@@ -69,7 +77,9 @@ class Problem(Protocol):
 
 
 def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
-    """The record of a member that raised. A `UserError` says all that is to be known, and needs no traceback."""
+    """The record of a member that raised. A `UserError` says all that is to be known, and needs no
+    traceback.
+    """
     of_user = isinstance(error, UserError)
     return {
         "generation": candidates.generation,

@@ -44,7 +44,9 @@ class Anchor:
     decay: float
 
     def penalties(self, rows: NDArray[np.floating], generation: int) -> NDArray[np.float64]:
-        """What is taken off each member of a generation, (num_members,); a row's does not depend on the others."""
+        """What is taken off each member of a generation, (num_members,); a row's does not depend on
+        the others.
+        """
         apart = [row.astype(np.float64) - self.parameters for row in rows]
         weight = self.weight * self.decay ** max(0, generation - 1)
         return weight * np.array([float(distance @ distance) / distance.size for distance in apart])
@@ -60,13 +62,16 @@ class EnvironmentProblem:
         policy: the architecture that rows are parameters of.
         seed: the run's seed.
         episodes_per_member: episodes that a member's fitness is the mean of.
-        episode_seeds: who meets the same start states within a generation: the two signs of a pair, everybody, or nobody.
+        episode_seeds: who meets the same start states within a generation: the two signs of a pair,
+            everybody, or nobody.
         normalize_observations: scale observations by running mean and standard deviation.
         max_episode_steps: cut episodes, or None.
-        fresh_env: make the environment anew for every episode, for environments whose reset does not forget.
+        fresh_env: make the environment anew for every episode, for environments whose reset does
+            not forget.
         env_backend: see `simulators.make_simulator`.
         antithetic: whether members 2k and 2k + 1 are a pair.
-        survival_bonus: taken off the return for every step of a training episode, never in evaluation.
+        survival_bonus: taken off the return for every step of a training episode, never in
+            evaluation.
         summary: of the returns of a member's training episodes.
         limits: of training episodes; every rank has a copy of its own.
         behavior: what comes back of every member beside its return, or None.
@@ -120,7 +125,9 @@ class EnvironmentProblem:
 
     @property
     def num_traits(self) -> int:
-        """Numbers of a member that follow a chunk's moments: its return at the gate, and its behaviour."""
+        """Numbers of a member that follow a chunk's moments: its return at the gate, and its
+        behaviour.
+        """
         size = 0 if self.behavior is None else self.behavior.size
         return size + 1 if self.behavior is not None or self.limits.gate_step else 0
 
@@ -132,7 +139,9 @@ class EnvironmentProblem:
         )
 
     def _batch_simulator(self, training: bool) -> BatchSimulator | None:
-        """What runs members together, or None where there is no such thing or something is asked of single episodes."""
+        """What runs members together, or None where there is no such thing or something is asked of
+        single episodes.
+        """
         simulator = None if self._one_by_one else self.simulator()
         return simulator if isinstance(simulator, BatchSimulator) else None
 
@@ -174,7 +183,9 @@ class EnvironmentProblem:
     def traits(
         self, statistics: list[NDArray[np.float64]], bounds: list[tuple[int, int]]
     ) -> NDArray[np.float64]:
-        """What came back of every member beside its record, (population_size, num_traits); NaN where it failed."""
+        """What came back of every member beside its record, (population_size, num_traits); NaN
+        where it failed.
+        """
         traits = np.full((bounds[-1][1], self.num_traits), np.nan)
         for (start, stop), chunk in zip(bounds, statistics, strict=True):
             if chunk.size:
@@ -186,7 +197,9 @@ class EnvironmentProblem:
     def adapt(
         self, candidates: Candidates, records: NDArray[Any], traits: NDArray[np.float64]
     ) -> None:
-        """Set the limits of the next generation's episodes by this one's, those that are evaluated again left out."""
+        """Set the limits of the next generation's episodes by this one's, those that are evaluated
+        again left out.
+        """
         if self.limits.cap is None and not self.limits.gate_step:
             return
         limited = np.array(
@@ -204,7 +217,9 @@ class EnvironmentProblem:
         return self.statistics.scale() if self._adopted is None else self._adopted
 
     def adopt_scaling(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
-        """Scale as a given policy does, for good: its parameters mean nothing under another scaling."""
+        """Scale as a given policy does, for good: its parameters mean nothing under another
+        scaling.
+        """
         self._adopted = (mean, inverse_std)
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -241,7 +256,9 @@ class EnvironmentProblem:
         statistics: NDArray[np.float64],
         traits: NDArray[np.float64],
     ) -> None:
-        """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations behind."""
+        """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations
+        behind.
+        """
         training = candidates.episode_purpose == "episode"
         simulator = self._batch_simulator(training)
         rules = self._rules(candidates, int(records["member"][0]))
@@ -314,7 +331,9 @@ class EnvironmentProblem:
         return MemberRun(returns, steps, stopped, traits.mean(axis=0))
 
     def _rules(self, candidates: Candidates, member: int) -> EpisodeRules:
-        """What ends the episodes of a member, and those evaluated with it, early: nothing in evaluations."""
+        """What ends the episodes of a member, and those evaluated with it, early: nothing in
+        evaluations.
+        """
         if candidates.episode_purpose != "episode":
             return EpisodeRules(self.max_episode_steps, NO_GATE, 0.0)
         cap = min(self.max_episode_steps or _NO_LIMIT, self.limits.cap or _NO_LIMIT)
@@ -336,7 +355,9 @@ class EnvironmentProblem:
         return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
 
     def warm_up(self) -> None:
-        """Take one step, which compiles what an episode uses; what raises here raises again in members, who are counted."""
+        """Take one step, which compiles what an episode uses; what raises here raises again in
+        members, who are counted.
+        """
         try:
             self.simulator().run(
                 self.actor, 0, np.zeros(1 + 2 * self.observations.dim), max_steps=1
@@ -345,7 +366,9 @@ class EnvironmentProblem:
             self._simulator = None  # it may be in any state
 
     def simulator(self) -> Simulator:
-        """The rank's simulator, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        """The rank's simulator, made when it is first needed, or anew for every episode with
+        ``fresh_env``.
+        """
         if self._simulator is None or self.fresh_env:
             if self._simulator is not None:
                 self._simulator.close()
@@ -369,7 +392,9 @@ class EpisodeRules(NamedTuple):
 
 
 class MemberRun(NamedTuple):
-    """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one, mean traits."""
+    """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one,
+    mean traits.
+    """
 
     returns: NDArray[np.float64]
     steps: int

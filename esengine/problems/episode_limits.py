@@ -1,7 +1,8 @@
-"""When training episodes end before the environment ends them: limits that follow from the generations before.
+"""When training episodes end before the environment ends them: limits that follow from the
+generations before.
 
-Both are functions of whole generations, so the order in which results arrive plays no part, and both are published with the
-population. Evaluations know neither.
+Both are functions of whole generations, so the order in which results arrive plays no part, and
+both are published with the population. Evaluations know neither.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ _SHARE = 0.1  # of the members at the cap, from which on it grows
 class EpisodeLimits:
     """An episode cap that grows with the episodes, and a gate for hopeless ones.
 
-    The cap starts low, so that no worker waits for a few long episodes; when a tenth of the members run into it, it becomes
-    twice the mean length (Salimans et al. 2017, arXiv 1703.03864, section 2.1). The gate stops an episode whose return after
-    ``gate_step`` steps is below a quantile of what the generation before had there. That favours policies that begin well.
+    The cap starts low, so that no worker waits for a few long episodes; when a tenth of the members
+    run into it, it becomes twice the mean length (Salimans et al. 2017, arXiv 1703.03864, section
+    2.1). The gate stops an episode whose return after ``gate_step`` steps is below a quantile of
+    what the generation before had there. That favours policies that begin well.
 
     Attributes:
         cap: steps of an episode now, or None for no cap.

@@ -43,7 +43,8 @@ def episode_seeds(
 ) -> NDArray[np.uint64]:
     """Seeds of the members' episodes, (num_members, num_episodes).
 
-    Members of one group meet the same starts; those that are evaluated again share theirs, to be comparable.
+    Members of one group meet the same starts; those that are evaluated again share theirs, to be
+    comparable.
     """
     key = np.uint64(derive_key(candidates.seed, candidates.episode_purpose, candidates.generation))
     groups = 1 + members

@@ -55,7 +55,9 @@ class Evaluations:
 def joined(
     results: list[bytes], bounds: list[tuple[int, int]]
 ) -> tuple[NDArray[Any], list[NDArray[np.float64]]]:
-    """Records of all members, and the statistics of each chunk if there are any, from the chunks' results in order."""
+    """Records of all members, and the statistics of each chunk if there are any, from the chunks'
+    results in order.
+    """
     population_size = bounds[-1][1]
     if sum(map(len, results)) == population_size * MEMBER.itemsize:
         return np.frombuffer(b"".join(results), MEMBER), []

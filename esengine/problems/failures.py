@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Failure = dict[str, Any]
-"""What is known of a member that raised or ended its worker: ``generation``, ``member``, ``purpose``, ``seed`` and ``error``;
-the pool adds ``rank`` and ``host``. It is JSON."""
+"""What is known of a member that raised or ended its worker: ``generation``, ``member``,
+``purpose``, ``seed`` and ``error``; the pool adds ``rank`` and ``host``. It is JSON.
+"""
 
 
 class MembersFailed(Exception):
     """Some members of a chunk raised, and the others did not.
 
     Attributes:
-        records, statistics: as `problems.Problem.evaluate` returns them, without what the failed members observed.
+        records, statistics: as `problems.Problem.evaluate` returns them, without what the failed
+            members observed.
         failures: one for each exception.
     """
 
@@ -39,6 +41,7 @@ def failure_words(failure: Failure) -> str:
         f"worker of rank {failure['rank']} on {failure['host']}: " if failure.get("rank") else ""
     )
     return (
-        f"{where}generation {failure['generation']}, member {failure['member']}, seed {failure['seed']} "
+        f"{where}generation {failure['generation']}, member {failure['member']}, seed "
+        f"{failure['seed']} "
         f"raised:\n{failure['error']}"
     )

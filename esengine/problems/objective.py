@@ -22,8 +22,9 @@ from esengine.problems.search_space import SearchSpace
 class ObjectiveProblem:
     """The value of a plain function of the parameters.
 
-    A function with a parameter ``seed`` is noisy: it gets a seed for every evaluation, by the rules of episodes, so that
-    members can be compared on common random numbers, and candidates for the elite are evaluated again.
+    A function with a parameter ``seed`` is noisy: it gets a seed for every evaluation, by the rules
+    of episodes, so that members can be compared on common random numbers, and candidates for the
+    elite are evaluated again.
 
     Args:
         function: maps (dimension,) float64, and a seed if it takes one, to a float.
@@ -31,8 +32,10 @@ class ObjectiveProblem:
         minimize: whether the function is a cost; fitness is then its negative.
         evaluations_per_member: values that a member's fitness is made of.
         summary: of the values, as fitness.
-        episode_seeds, antithetic: who gets the same seeds within a generation, see `EnvironmentProblem`.
-        space: what rows stand for, of ``space.dimension`` = ``dimension`` numbers each; None for the points themselves.
+        episode_seeds, antithetic: who gets the same seeds within a generation, see
+            `EnvironmentProblem`.
+        space: what rows stand for, of ``space.dimension`` = ``dimension`` numbers each; None for
+            the points themselves.
     """
 
     function: Callable[..., float]

@@ -1,7 +1,7 @@
 """Which points an objective may be asked for: bounds, fixed variables and whole numbers.
 
-A search moves freely in as many numbers as there are variables to search; `SearchSpace.points` maps them into the space. So
-every strategy can have bounds, and none has to know of them.
+A search moves freely in as many numbers as there are variables to search; `SearchSpace.points` maps
+them into the space. So every strategy can have bounds, and none has to know of them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ Floats = NDArray[np.float64]
 class SearchSpace:
     """A box with some variables fixed and some whole.
 
-    Variables between two bounds are mapped by the boundary transformation of the ``cma`` package (`into_bounds`), whole ones by
-    clipping and rounding; so the map is the identity over most of the box.
+    Variables between two bounds are mapped by the boundary transformation of the ``cma`` package
+    (`into_bounds`), whole ones by clipping and rounding; so the map is the identity over most of
+    the box.
 
     Attributes:
         lower, upper: (num_variables,) float64 bounds, infinite where there is none.
-        scales: (num_variables,) float64 units in which the search moves, so that one sigma fits all variables.
-        fixed: (num_variables,) float64 value of each fixed variable, NaN where a variable is searched.
+        scales: (num_variables,) float64 units in which the search moves, so that one sigma fits all
+            variables.
+        fixed: (num_variables,) float64 value of each fixed variable, NaN where a variable is
+            searched.
         whole: (num_variables,) bool, which variables are whole numbers.
     """
 
@@ -78,7 +81,9 @@ class SearchSpace:
         )
 
     def points(self, rows: NDArray[np.floating]) -> Floats:
-        """What a search's rows stand for, (num_rows, num_variables), of rows (num_rows, dimension)."""
+        """What a search's rows stand for, (num_rows, num_variables), of rows (num_rows,
+        dimension).
+        """
         mine = self.searched
         moved = rows * self.scales[mine]
         whole = self.whole[mine]
@@ -90,7 +95,9 @@ class SearchSpace:
         return points
 
     def rows(self, points: Floats) -> Floats:
-        """Rows, (num_points, dimension), that stand for points of the space, (num_points, num_variables)."""
+        """Rows, (num_points, dimension), that stand for points of the space, (num_points,
+        num_variables).
+        """
         mine = self.searched
         inside = points[:, mine]
         rows = np.where(
@@ -105,7 +112,8 @@ class Lattice:
 
     Attributes:
         indices: (num_whole,) int64 which parameters.
-        lowest, highest: (num_whole,) float64 their least and greatest value, infinite where there is none.
+        lowest, highest: (num_whole,) float64 their least and greatest value, infinite where there
+            is none.
         scales: (num_whole,) float64 what a parameter is multiplied by to become the whole number.
     """
 
@@ -116,10 +124,12 @@ class Lattice:
 
 
 def into_bounds(found: NDArray[np.floating], lower: Floats, upper: Floats) -> Floats:
-    """What was found anywhere, (num_rows, n), mapped into a box, coordinate by coordinate; as the ``cma`` package does it.
+    """What was found anywhere, (num_rows, n), mapped into a box, coordinate by coordinate; as the
+    ``cma`` package does it.
 
-    The identity but for a margin at each bound, within which the slope falls to 0 at a margin's width beyond the bound; from
-    there on mirrored, so that it is smooth and every value beyond stands for one inside.
+    The identity but for a margin at each bound, within which the slope falls to 0 at a margin's
+    width beyond the bound; from there on mirrored, so that it is smooth and every value beyond
+    stands for one inside.
     """
     below, above = _margins(lower, upper)
     low, high = lower - below, upper + above  # what is mapped one to one
@@ -147,7 +157,9 @@ def out_of_bounds(points: NDArray[np.floating], lower: Floats, upper: Floats) ->
 
 
 def _margins(lower: Floats, upper: Floats) -> tuple[Floats, Floats]:
-    """Width of the curved part at each lower and upper bound, (n,) each: a twentieth of the bound, at most half the box."""
+    """Width of the curved part at each lower and upper bound, (n,) each: a twentieth of the bound,
+    at most half the box.
+    """
     half = (upper - lower) / 2
     margins = (np.minimum(half, np.maximum(1, np.abs(bound)) / 20) for bound in (lower, upper))
     below, above = (

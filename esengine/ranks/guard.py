@@ -1,8 +1,10 @@
-"""The guard of a rank: the process that the launcher started, which forks the rank and watches how it ends.
+"""The guard of a rank: the process that the launcher started, which forks the rank and watches how
+it ends.
 
-Fault-tolerant MPI tells the other ranks of a process that a signal ended, and of no other end: after ``exit(1)`` in a simulator
-they would wait for ever. So a guard ends by a signal when its rank ended badly. A rank that dies before the pool is open ends
-the whole launch, since MPI's start-up cannot go on without it, and so does the master, whenever it dies.
+Fault-tolerant MPI tells the other ranks of a process that a signal ended, and of no other end:
+after ``exit(1)`` in a simulator they would wait for ever. So a guard ends by a signal when its rank
+ended badly. A rank that dies before the pool is open ends the whole launch, since MPI's start-up
+cannot go on without it, and so does the master, whenever it dies.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def is_tolerant() -> bool:
 
 
 def guard_rank() -> None:
-    """Go on in a child that this process guards, on a rank of a fault-tolerant launch that is not guarded yet.
+    """Go on in a child that this process guards, on a rank of a fault-tolerant launch that is not
+    guarded yet.
 
     To be called before MPI is imported, and best before anything large is.
     """
@@ -78,7 +81,9 @@ def end_with_parent(number: signal.Signals) -> None:
 
 
 def _guards_master() -> bool:
-    """Whether this is rank 0 of the launch itself; a replacement is rank 0 of a launch of its own."""
+    """Whether this is rank 0 of the launch itself; a replacement is rank 0 of a launch of its
+    own.
+    """
     return os.environ.get("OMPI_COMM_WORLD_RANK") == "0" and REPLACEMENT_VARIABLE not in os.environ
 
 

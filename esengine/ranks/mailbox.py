@@ -18,8 +18,8 @@ _EAGER_BYTES = 2048  # up to which MPI takes a body without asking the other end
 class Mailbox:
     """A rank's end of all conversations.
 
-    Where the launch is fault tolerant, a rank that died is found in `lost` after the `poll` or the sending that noticed; what
-    is sent to it is dropped.
+    Where the launch is fault tolerant, a rank that died is found in `lost` after the `poll` or the
+    sending that noticed; what is sent to it is dropped.
 
     Attributes:
         comm: the ranks of the launch, or the link to the master of a rank that replaces one.
@@ -43,7 +43,8 @@ class Mailbox:
         self._failure: type[Exception] | tuple[()] = MPI.Exception if tolerant else ()
 
     def connect(self, rank: int, link: MPI.Comm) -> bool:
-        """From now on ``rank`` is the process at the other end of ``link``; False if it dies before it has sent its greeting.
+        """From now on ``rank`` is the process at the other end of ``link``; False if it dies before
+        it has sent its greeting.
 
         Only who has once been heard is known to be dead when it dies.
         """
@@ -96,7 +97,9 @@ class Mailbox:
             self._lose(rank)
 
     def begin_send(self, body: bytes | bytearray, rank: int, tag: int) -> MPI.Request | None:
-        """Send without waiting; the body must be kept until the request is `sent`. None if the other end is dead."""
+        """Send without waiting; the body must be kept until the request is `sent`. None if the
+        other end is dead.
+        """
         self.num_sent[tag] += 1
         try:
             if rank in self._links:
@@ -116,7 +119,9 @@ class Mailbox:
             return True  # the next poll tells who died
 
     def _send_later(self, body: bytes, rank: int, tag: int) -> None:
-        """A sending that does not wait: for a large body the other end may be slow, or never have been connected."""
+        """A sending that does not wait: for a large body the other end may be slow, or never have
+        been connected.
+        """
         self._sending = [item for item in self._sending if not self.sent(item[0])]
         link = self._links.get(rank)
         self._sending.append(

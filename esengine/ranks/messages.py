@@ -3,19 +3,20 @@
 | message | from, to | body |
 |---|---|---|
 | task | master, worker | one `Task`: which unit, or neighbouring units, of which published work |
-| result | worker, master | `Results` of the task's next units, and how many of its last ones are handed back undone |
-| failure | worker, master | the same, of one unit some of whose members raised, and what they raised |
-| publish | master, node leaders along their tree | version, the tree, and a packed bundle, see `node_memory.pack` |
+| result | worker, master | `Results` of the next units, and how many are handed back |
+| failure | worker, master | the same of one unit, and what its members raised |
+| publish | master, node leaders | version, their tree, a bundle (`node_memory.pack`) |
 | ready | node leader, master | version: the ranks of its node may map what was published |
 | lead | master, worker | nothing: lead this node, whose leader died |
 | leading | worker, master | where the other ranks of its node find its shared files |
 | follow | master, worker | where its new leader's shared files are |
 | stop | master, worker, and back | whether a rank has died, so that MPI cannot be finalised |
-| told | master, worker | a pickled value of `World`, where a collective call cannot be made; empty as a greeting |
+| told | master, worker | a pickled value of `World`, outside collective calls |
 | begun | worker, master | seconds that its first unit took, where there is a --member-timeout |
 | error | worker, master | the text of an exception |
 
-All are point to point; a probe with a match lets every body have its own length. Only `told` is pickled.
+All are point to point; a probe with a match lets every body have its own length. Only `told` is
+pickled.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Task(NamedTuple):
     def of_units(
         cls, version: int, kind: int, units: range, bounds: Sequence[tuple[int, int]]
     ) -> Task:
-        """The task of neighbouring units of a work list, whose members or coordinates are ``bounds``."""
+        """The task of neighbouring units of a work list, whose members or coordinates are
+        ``bounds``.
+        """
         return cls(version, kind, units.start, bounds[units[0]][0], bounds[units[-1]][1])
 
 
@@ -82,7 +85,8 @@ class Results(NamedTuple):
     Attributes:
         version: as the task's.
         unit: index of the first.
-        num_returned: units at the end of the task that the worker hands back undone, since they take longer than expected.
+        num_returned: units at the end of the task that the worker hands back undone, since they
+            take longer than expected.
         seconds: of work.
         payloads: bytes of each unit.
     """

@@ -1,8 +1,10 @@
-"""Memory that the ranks of one node share: files without a name in ``/dev/shm``, made by the rank that leads the node.
+"""Memory that the ranks of one node share: files without a name in ``/dev/shm``, made by the rank
+that leads the node.
 
-A file loses its name as soon as it is made, and the other ranks open it through the leader's entry in ``/proc``. So the
-kernel frees it with the last rank that uses it, however the ranks end, and a killed run leaves nothing. Every rank keeps the
-noise table open, so that any of them can lead the node when its leader has died.
+A file loses its name as soon as it is made, and the other ranks open it through the leader's entry
+in ``/proc``. So the kernel frees it with the last rank that uses it, however the ranks end, and a
+killed run leaves nothing. Every rank keeps the noise table open, so that any of them can lead the
+node when its leader has died.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class NodeMemory:
     """The shared files of one node, each under an integer key.
 
     Args:
-        address: the leader's `address`; None makes this rank the leader, who alone can `allocate`, `write` and `remove`.
+        address: the leader's `address`; None makes this rank the leader, who alone can `allocate`,
+            `write` and `remove`.
 
     Attributes:
         address: where the other ranks of the node find the index of all files.
@@ -50,7 +53,8 @@ class NodeMemory:
             return
         self.follow(address)
         if NOISE in self._index[:, 0]:
-            self._files[NOISE] = open(self.find(NOISE), "r+b", buffering=0)  # noqa: SIM115 - kept for `lead`
+            # - kept for `lead`
+            self._files[NOISE] = open(self.find(NOISE), "r+b", buffering=0)  # noqa: SIM115
 
     def lead(self) -> None:
         """Become the leader, with the noise table and without publications."""
@@ -72,7 +76,8 @@ class NodeMemory:
         )
 
     def allocate(self, key: int, num_bytes: int, what: str, flag: str) -> Path:
-        """Reserve a file of ``num_bytes`` zeros; a node without room is told which flag shrinks the need.
+        """Reserve a file of ``num_bytes`` zeros; a node without room is told which flag shrinks the
+        need.
 
         Raises:
             UserError: the shared memory of the node has no room.
@@ -156,7 +161,9 @@ def map_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
-    """Header and arrays as one block of bytes, arrays on 64-byte boundaries. It is a message's body as well."""
+    """Header and arrays as one block of bytes, arrays on 64-byte boundaries. It is a message's body
+    as well.
+    """
     described: list[tuple[str, str, list[int], int]] = []
     offset = 0
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -187,7 +194,8 @@ def unpack(image: memoryview | bytes) -> tuple[dict[str, Any], dict[str, NDArray
 
 
 def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
-    file: BinaryIO = tempfile.TemporaryFile(dir=ROOT, buffering=0)  # noqa: SIM115 - its owner closes it
+    # - its owner closes it
+    file: BinaryIO = tempfile.TemporaryFile(dir=ROOT, buffering=0)  # noqa: SIM115
     try:
         os.posix_fallocate(file.fileno(), 0, num_bytes)
     except OSError as error:
@@ -198,7 +206,8 @@ def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
 
 def _no_room(what: str, num_bytes: int, flag: str) -> str:
     return (
-        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {what}, has {_megabytes(free_bytes())}; "
+        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {what}, has "
+        f"{_megabytes(free_bytes())}; "
         f"shrink it with {flag} or enlarge {ROOT}"
     )
 

@@ -1,7 +1,9 @@
-"""The folder in a node's shared memory that the ranks of one launch share, and that goes with the last of them.
+"""The folder in a node's shared memory that the ranks of one launch share, and that goes with the
+last of them.
 
-Whoever uses it holds a shared lock on a file in it, which the kernel drops however a process ends; a folder that nobody holds
-is abandoned. The launcher makes it on its own node, the ranks on the others.
+Whoever uses it holds a shared lock on a file in it, which the kernel drops however a process ends;
+a folder that nobody holds is abandoned. The launcher makes it on its own node, the ranks on the
+others.
 """
 
 from __future__ import annotations

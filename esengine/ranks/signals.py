@@ -11,7 +11,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Abandoned(BaseException):
-    """Raised inside an evaluation that a stop request cuts short; not an `Exception`, so that no environment swallows it."""
+    """Raised inside an evaluation that a stop request cuts short; not an `Exception`, so that no
+    environment swallows it.
+    """
 
 
 class StopRequest:
@@ -32,7 +34,8 @@ class StopRequest:
     def is_final(self) -> bool:
         """Whether the ranks are being ended from outside, so that MPI cannot be relied on any more.
 
-        SIGUSR1 asks politely; SIGTERM reaches the launcher's own processes as well, and SIGKILL follows.
+        SIGUSR1 asks politely; SIGTERM reaches the launcher's own processes as well, and SIGKILL
+        follows.
         """
         return self.received in ("SIGTERM", "SIGINT")
 
@@ -43,7 +46,9 @@ class StopRequest:
         return self
 
     def abandonable(self) -> StopRequest:
-        """Let a signal end the ``with`` block at once with `Abandoned`; the block must not be inside an MPI call."""
+        """Let a signal end the ``with`` block at once with `Abandoned`; the block must not be
+        inside an MPI call.
+        """
         return self
 
     def __enter__(self) -> None:
@@ -67,9 +72,11 @@ class StopRequest:
 
 
 def outlive(action: Callable[[], None]) -> None:
-    """Do something in a copy of this process that the launcher does not know, and wait for it while this one lives.
+    """Do something in a copy of this process that the launcher does not know, and wait for it while
+    this one lives.
 
-    mpirun kills its ranks a third of a second after a SIGTERM, too soon for a large checkpoint. The copy uses no MPI.
+    mpirun kills its ranks a third of a second after a SIGTERM, too soon for a large checkpoint. The
+    copy uses no MPI.
     """
     pid = os.fork()
     if pid:

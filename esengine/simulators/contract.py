@@ -25,7 +25,8 @@ class Episode:
         episode_return: sum of its rewards.
         num_steps: steps that it lasted.
         at_gate: its return after the gate's steps, or when it ended before; NaN without a gate.
-        last_observation: (obs_dim,) flat, of the state that it ended in; None where the simulator does not tell.
+        last_observation: (obs_dim,) flat, of the state that it ended in; None where the simulator
+            does not tell.
     """
 
     episode_return: float
@@ -35,7 +36,9 @@ class Episode:
 
 
 class Gate(NamedTuple):
-    """Ends an episode that has a return below ``least`` after ``step`` steps; the default ends none."""
+    """Ends an episode that has a return below ``least`` after ``step`` steps; the default ends
+    none.
+    """
 
     step: int = 0
     least: float = -math.inf
@@ -79,13 +82,15 @@ class BatchSimulator(Simulator, Protocol):
         statistics: NDArray[np.float64],
         max_steps: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """All episodes of all members; returns (num_members, num_episodes) returns and (num_members,) steps.
+        """All episodes of all members; returns (num_members, num_episodes) returns and
+        (num_members,) steps.
 
         Args:
             actor: gives architecture and scaling.
             rows: (num_members, num_parameters).
             seeds: (num_members, num_episodes).
-            statistics: packed observation moments that the members' are added to, in order; or an empty array.
+            statistics: packed observation moments that the members' are added to, in order; or an
+                empty array.
             max_steps: see `stepped.run_episode`.
         """
 

@@ -33,8 +33,10 @@ class Controls:
             or not np.isfinite([*self.low, *self.high]).all()
         ):
             raise UserError(
-                f"a planner needs actions of a box with finite bounds or one discrete choice, got {env.action_space} "
-                f"of {name}; wrap the environment, for example with gymnasium.wrappers.RescaleAction"
+                f"a planner needs actions of a box with finite bounds or one discrete choice, got "
+                f"{env.action_space} "
+                f"of {name}; wrap the environment, for example with "
+                f"gymnasium.wrappers.RescaleAction"
             )
         self.smooth = self._spec.kind == "box"
 

@@ -1,8 +1,10 @@
-"""Environments as planners see them: a state that can be read and set, and many candidate control sequences run at once.
+"""Environments as planners see them: a state that can be read and set, and many candidate control
+sequences run at once.
 
-A *state* is a vector of float64 from which an environment goes on to the last bit; a *control* is a vector within finite
-bounds that stands for an action. `make_dynamics` gives compiled dynamics where they exist, and steps the environment itself
-otherwise. What a candidate gets depends on its own state and controls alone, never on its neighbours in a batch.
+A *state* is a vector of float64 from which an environment goes on to the last bit; a *control* is a
+vector within finite bounds that stands for an action. `make_dynamics` gives compiled dynamics where
+they exist, and steps the environment itself otherwise. What a candidate gets depends on its own
+state and controls alone, never on its neighbours in a batch.
 """
 
 from __future__ import annotations
@@ -33,10 +35,11 @@ class Dynamics(Protocol):
 
     Attributes:
         state_size: numbers of a state.
-        num_coordinates: the first of them, which say where the system is; derivatives are taken by these alone. The others,
-            such as a solver's warm start, only make a step repeatable.
+        num_coordinates: the first of them, which say where the system is; derivatives are taken by
+            these alone. The others, such as a solver's warm start, only make a step repeatable.
         low, high: (num_controls,) float64 finite bounds of a control.
-        smooth: whether rewards and next states are differentiable in controls and coordinates almost everywhere.
+        smooth: whether rewards and next states are differentiable in controls and coordinates
+            almost everywhere.
     """
 
     state_size: int
@@ -55,12 +58,15 @@ class Dynamics(Protocol):
         """A control that stands for an action, (num_controls,); the middle of those that do."""
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        """One step from each of ``states`` (num_candidates, state_size) under ``controls`` (num_candidates, num_controls)."""
+        """One step from each of ``states`` (num_candidates, state_size) under ``controls``
+        (num_candidates, num_controls).
+        """
 
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The sum of rewards of each candidate from one state, up to its end if it terminates, (num_candidates,) float64.
+        """The sum of rewards of each candidate from one state, up to its end if it terminates,
+        (num_candidates,) float64.
 
         Args:
             state: (state_size,).
@@ -73,4 +79,6 @@ class ObservableDynamics(Dynamics, Protocol):
     """Dynamics that know what a policy sees in a state."""
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The flat observations of ``states`` (num_candidates, state_size), (num_candidates, obs_dim) float32."""
+        """The flat observations of ``states`` (num_candidates, state_size), (num_candidates,
+        obs_dim) float32.
+        """

@@ -53,14 +53,18 @@ def make_simulator(
 
 
 def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether compiled code gives this environment's observations and rewards: the task itself, and nothing around it."""
+    """Whether compiled code gives this environment's observations and rewards: the task itself, and
+    nothing around it.
+    """
     return compiled_kind(env) is not None
 
 
 def compiled_kind(
     env: gymnasium.Env[Any, Any],
 ) -> type[MujocoSimulator] | type[ClassicSimulator] | type[MazeSimulator] | None:
-    """The simulator whose compiled code gives this environment's observations and rewards, or None."""
+    """The simulator whose compiled code gives this environment's observations and rewards, or
+    None.
+    """
     inner: Any = env
     while isinstance(inner, gymnasium.Wrapper):
         if type(inner) not in _PLAIN_WRAPPERS:
@@ -120,7 +124,9 @@ def make_tracer(
     backend: EnvBackend,
     horizon: int,
 ) -> Tracer:
-    """A tracer for a new environment, compiled where that exists, unless rules step in or ``backend`` is gymnasium."""
+    """A tracer for a new environment, compiled where that exists, unless rules step in or
+    ``backend`` is gymnasium.
+    """
     if not rules and backend != "gymnasium":
         simulator = make_simulator(spec, observations, backend)
         if isinstance(simulator, ClassicSimulator):

@@ -1,8 +1,10 @@
-"""Members of a classic control task in lockstep: one member a lane, a vector register a number of the policy.
+"""Members of a classic control task in lockstep: one member a lane, a vector register a number of
+the policy.
 
-The policy is what a step costs, and with a member in each of `LANES` lanes every one of its multiplications is one vector
-instruction. A lane whose episode ends takes the next episode at once, so no lane waits for the longest. Each number is
-computed by the same operations in the same order as for a member alone, so the results are the same bits.
+The policy is what a step costs, and with a member in each of `LANES` lanes every one of its
+multiplications is one vector instruction. A lane whose episode ends takes the next episode at once,
+so no lane waits for the longest. Each number is computed by the same operations in the same order
+as for a member alone, so the results are the same bits.
 """
 
 from __future__ import annotations
@@ -36,14 +38,17 @@ from esengine.simulators.classic_rollouts import go_on
 
 LANES = 16  # float32 numbers of a 512-bit register
 _NUMBERS = 8
-"""Rows of LANES float64 numbers in one flat array, since loops over one array need no checks whether arrays overlap: four of
-the state, then action, reward, whether the episode ended, and the largest output."""
+"""Rows of LANES float64 numbers in one flat array, since loops over one array need no checks
+whether arrays overlap: four of the state, then action, reward, whether the episode ended, and the
+largest output.
+"""
 _ACTION, _REWARD, _ENDED, _BEST = 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES
 _FEW = 5  # members that are quicker one by one than in lanes of which most are idle
 
 
 def _make_dot(num_outputs: int) -> Any:
-    """An intrinsic that adds ``inputs @ weights`` to some neighbouring outputs of a layer, whose sums stay in registers.
+    """An intrinsic that adds ``inputs @ weights`` to some neighbouring outputs of a layer, whose
+    sums stay in registers.
 
     Numba's own loops over 16 lanes spend more on checks whether arrays overlap than on the sums.
     """
@@ -159,7 +164,8 @@ def rollouts(
         seeds: (num_members, num_episodes).
         rows: (num_members, num_parameters) float32.
         policy: `Actor.compiled_arguments`, whose parameters are not used.
-        statistics: packed observation moments of the chunk to add to, or an empty array; failed members add nothing.
+        statistics: packed observation moments of the chunk to add to, or an empty array; failed
+            members add nothing.
         obs_dim: numbers in an observation.
         returns: (num_members, num_episodes) overwritten.
         steps: (num_members,) overwritten: of all episodes of a member.
@@ -229,10 +235,12 @@ def _run_lanes(
     returns: NDArray[np.float64],
     steps: NDArray[np.int64],
 ) -> None:
-    """Run lanes until so few members are left that each is quicker alone; ``lanes`` tells which, and how far they are.
+    """Run lanes until so few members are left that each is quicker alone; ``lanes`` tells which,
+    and how far they are.
 
     Args:
-        lanes: numbers (see `_NUMBERS`), members (LANES,) with -1 in idle lanes, their episodes (LANES,), steps so far (LANES,).
+        lanes: numbers (see `_NUMBERS`), members (LANES,) with -1 in idle lanes, their episodes
+            (LANES,), steps so far (LANES,).
         moments: (num_members, num_statistics) added to.
         task, constant, seeds, rows, max_steps, policy, obs_dim, returns, steps: see `rollouts`.
     """

@@ -43,7 +43,9 @@ class MazeSimulator:
         gate: Gate = NO_GATE,
         goal: NDArray[np.float64] | None = None,
     ) -> Episode:
-        """One episode, with the arguments of `stepped.run_episode`; it aims at ``goal`` where that is given."""
+        """One episode, with the arguments of `stepped.run_episode`; it aims at ``goal`` where that
+        is given.
+        """
         maze, limit = self._maze, self._limit if max_steps is None else min(self._limit, max_steps)
         maze_physics.place(np.uint64(seed), maze.starts, maze.goals, self._state)
         if goal is not None:
@@ -69,7 +71,8 @@ class MazeSimulator:
 
 
 class MazeDynamics:
-    """A `PointMaze` as planners see it; a state is place, speed and goal. Walls and sparse rewards are not smooth.
+    """A `PointMaze` as planners see it; a state is place, speed and goal. Walls and sparse rewards
+    are not smooth.
 
     Args:
         env: the maze.

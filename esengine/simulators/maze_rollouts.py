@@ -1,4 +1,6 @@
-"""Point mazes in compiled code: episodes, steps of many states, and returns of control sequences."""
+"""Point mazes in compiled code: episodes, steps of many states, and returns of control
+sequences.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def steps(
     rewards: NDArray[np.float64],
     reached: NDArray[np.bool_],
 ) -> None:
-    """Advance each of ``states`` (n, 6) in place by its action (n, 2), writing rewards and ends (n,)."""
+    """Advance each of ``states`` (n, 6) in place by its action (n, 2), writing rewards and ends
+    (n,).
+    """
     for i in range(len(states)):
         rewards[i], reached[i] = step(walls, dense, states[i], actions[i])
 
@@ -55,7 +59,8 @@ def rollout(
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
 ) -> tuple[float, int, bool]:
-    """Go on from ``state`` (6,), which is advanced; returns the return, the steps, and whether the goal was reached.
+    """Go on from ``state`` (6,), which is advanced; returns the return, the steps, and whether the
+    goal was reached.
 
     Args:
         walls: (rows, columns).

@@ -18,7 +18,8 @@ from esengine.simulators.traces import Trace
 
 
 class MujocoSimulator:
-    """A MuJoCo task of gymnasium, reset by gymnasium and rolled out by compiled code on the environment's own data.
+    """A MuJoCo task of gymnasium, reset by gymnasium and rolled out by compiled code on the
+    environment's own data.
 
     Args:
         env: an environment that `has_compiled` accepts.
@@ -54,7 +55,9 @@ class MujocoSimulator:
         return (self._task, self._functions, self._handles, frame_skip, *state)
 
     def observe(self) -> NDArray[np.float64]:
-        """The observation of the current state, (obs_dim,) float64, overwritten by the next call."""
+        """The observation of the current state, (obs_dim,) float64, overwritten by the next
+        call.
+        """
         self._observe(
             self._task,
             self._data,
@@ -143,8 +146,8 @@ def _constant(task: Any, name: str) -> float:
 class MujocoDynamics:
     """A MuJoCo task of gymnasium in compiled code, on model and data of its own.
 
-    A state is position, velocity, the warm start of the constraint solver, and the places of bodies that the reward of
-    the next step compares with, which lag behind the position.
+    A state is position, velocity, the warm start of the constraint solver, and the places of bodies
+    that the reward of the next step compares with, which lag behind the position.
 
     Args:
         env: a task that `MujocoSimulator` runs.

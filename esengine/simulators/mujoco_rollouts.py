@@ -1,4 +1,6 @@
-"""MuJoCo tasks in compiled code: episodes, steps of many states, and returns of control sequences."""
+"""MuJoCo tasks in compiled code: episodes, steps of many states, and returns of control
+sequences.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def rollout(
     gate_step: int,
     least: float,
 ) -> tuple[float, int, float]:
-    """Run the policy from the current state to the end of the episode; returns its return, its steps, its return at the gate.
+    """Run the policy from the current state to the end of the episode; returns its return, its
+    steps, its return at the gate.
 
     Args:
         policy: the arguments of `policies.act` up to ``sampled``, without the observation.
@@ -111,7 +114,8 @@ def trace(
     choices: NDArray[np.float64],
     rewards: NDArray[np.float64],
 ) -> tuple[float, int, bool]:
-    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task ended.
+    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task
+    ended.
 
     Args:
         observations: (horizon + 1, obs_dim) overwritten up to the end of the episode.
@@ -170,7 +174,8 @@ def mujoco_steps(
     rewards: NDArray[np.float64],
     terminated: NDArray[np.bool_],
 ) -> None:
-    """Advance each of ``states`` (n, state_size) in place by its action (n, act_dim), writing rewards and ends (n,).
+    """Advance each of ``states`` (n, state_size) in place by its action (n, act_dim), writing
+    rewards and ends (n,).
 
     Args:
         arguments: of `mujoco_physics.step`.
@@ -193,7 +198,9 @@ def mujoco_returns(
     start: NDArray[np.float64],
     actions: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """Returns (n,) of the sequences ``actions`` (n, horizon, act_dim) from ``start`` (state_size,); see `mujoco_steps`."""
+    """Returns (n,) of the sequences ``actions`` (n, horizon, act_dim) from ``start`` (state_size,);
+    see `mujoco_steps`.
+    """
     returns = np.zeros(actions.shape[0])
     for i in range(returns.size):
         write_state(start, parts)

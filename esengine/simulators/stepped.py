@@ -55,7 +55,8 @@ def run_episode(
             observation = _flat(observations, space, observation)
         if observation.size != observations.dim:
             raise ValueError(
-                f"an observation must have {observations.dim} numbers as {space} declares, got {observation.size}"
+                f"an observation must have {observations.dim} numbers as {space} declares, got "
+                f"{observation.size}"
             )
         observe_and_act(policy, observation, num_steps)
         observation, reward, terminated, truncated, _ = step(decoded())
@@ -82,7 +83,8 @@ def _flat(
 
 
 def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDArray[np.int64]:
-    """The arguments of `act` as one array of addresses and sizes, since a call from Python pays for every argument.
+    """The arguments of `act` as one array of addresses and sizes, since a call from Python pays for
+    every argument.
 
     Args:
         actor: the policy, which must live, with the same arrays, as long as the result is used.
@@ -151,14 +153,25 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
         accumulate(carray(_pointer(packed[27]), (num_moments,), np.float64), flat)
     head = (kind, choice_sizes, low, high, center, reach)
     act(
-        parameters, sizes, flat, mean, inverse_std, hidden, head, sampled != 0, np.uint64(key), np.uint64(step), decoded
-    )  # fmt: skip
+        parameters,
+        sizes,
+        flat,
+        mean,
+        inverse_std,
+        hidden,
+        head,
+        sampled != 0,
+        np.uint64(key),
+        np.uint64(step),
+        decoded,
+    )
 
 
 class GymnasiumSimulator:
     """Any environment, stepped through gymnasium.
 
-    The outermost wrappers that only count steps are left out: the loop here resets first and knows the limit.
+    The outermost wrappers that only count steps are left out: the loop here resets first and knows
+    the limit.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec) -> None:
@@ -185,12 +198,15 @@ class GymnasiumSimulator:
 
 
 class SteppedDynamics:
-    """Any environment that has ``get_state()`` and ``set_state(state)``, or that runs on MuJoCo, stepped one by one.
+    """Any environment that has ``get_state()`` and ``set_state(state)``, or that runs on MuJoCo,
+    stepped one by one.
 
-    ``get_state`` returns a vector of floats from which ``set_state`` lets the environment go on exactly.
+    ``get_state`` returns a vector of floats from which ``set_state`` lets the environment go on
+    exactly.
 
     Args:
-        env: its own copy of the environment; wrappers are stepped with it, apart from limits of time.
+        env: its own copy of the environment; wrappers are stepped with it, apart from limits of
+            time.
         name: for errors.
 
     Raises:
@@ -205,7 +221,8 @@ class SteppedDynamics:
             hasattr(env.unwrapped, "get_state") and hasattr(env.unwrapped, "set_state")
         ):
             raise UserError(
-                f"a planner needs an environment whose state can be set, and {name} has none; give its class get_state() and "
+                f"a planner needs an environment whose state can be set, and {name} has none; "
+                f"give its class get_state() and "
                 "set_state(state), or take a MuJoCo or classic control task"
             )
         self._env: Any = env
@@ -329,7 +346,8 @@ class GymnasiumTracer:
         flat = self._spec.flat(space, observation)
         if flat.size != self._spec.dim:
             raise ValueError(
-                f"an observation must have {self._spec.dim} numbers as {space} declares, got {flat.size}"
+                f"an observation must have {self._spec.dim} numbers as {space} declares, got "
+                f"{flat.size}"
             )
         return flat
 
@@ -338,7 +356,8 @@ class GymnasiumTracer:
 
 
 class ShieldedSimulator:
-    """Any environment, stepped through gymnasium, where the action of the first rule that fires replaces the policy's.
+    """Any environment, stepped through gymnasium, where the action of the first rule that fires
+    replaces the policy's.
 
     Args:
         env: the environment.

@@ -1,4 +1,6 @@
-"""Episodes whose observations and actions are kept for a learned reward: by compiled code, or stepped through gymnasium."""
+"""Episodes whose observations and actions are kept for a learned reward: by compiled code, or
+stepped through gymnasium.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ class Trace(NamedTuple):
 
     Attributes:
         observations: (num_steps + 1, obs_dim) float32, the one after the last action included.
-        choices: (num_steps, num_choices) float64, what was done, as the kernel `policies.act` writes it.
+        choices: (num_steps, num_choices) float64, what was done, as the kernel `policies.act`
+            writes it.
         rewards: (num_steps,) float64, the environment's own.
         episode_return: their sum.
         terminated: whether the task itself ended, in contrast to an episode that is cut.
@@ -33,7 +36,9 @@ class Tracer(Protocol):
     """Runs and keeps episodes of one environment."""
 
     def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
-        """One episode from the start that ``seed`` gives; ``moments`` as in `stepped.run_episode`, or empty."""
+        """One episode from the start that ``seed`` gives; ``moments`` as in `stepped.run_episode`,
+        or empty.
+        """
 
     def close(self) -> None:
         """Give the environment back."""

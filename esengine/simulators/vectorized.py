@@ -1,4 +1,6 @@
-"""Environments that gymnasium offers as a vector: the members of a chunk step together, one in each lane."""
+"""Environments that gymnasium offers as a vector: the members of a chunk step together, one in each
+lane.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ def offers_vector(spec: EnvironmentSpec) -> bool:
 class VectorSimulator:
     """Runs members side by side in a vector environment.
 
-    A vector takes one seed and draws all of its start states from it, so every member meets a start of its own, which
-    depends on the bounds of its chunk; a vector has as many lanes as there are members.
+    A vector takes one seed and draws all of its start states from it, so every member meets a start
+    of its own, which depends on the bounds of its chunk; a vector has as many lanes as there are
+    members.
 
     Args:
         spec: an environment that `offers_vector`.
@@ -158,5 +161,15 @@ def act_in_lanes(
                 accumulate(moments[lane], observations[lane])
             draw = np.uint64(step) * np.uint64(active.size) + np.uint64(lane)
             act(
-                parameters[lane], sizes, observations[lane], mean, inverse_std, hidden, head, sampled, seed, draw, decoded[lane]
-            )  # fmt: skip
+                parameters[lane],
+                sizes,
+                observations[lane],
+                mean,
+                inverse_std,
+                hidden,
+                head,
+                sampled,
+                seed,
+                draw,
+                decoded[lane],
+            )

@@ -1,8 +1,10 @@
-"""Checkpoints: one folder each, written aside, flushed and renamed; every byte that is read is under a checksum; no code.
+"""Checkpoints: one folder each, written aside, flushed and renamed; every byte that is read is
+under a checksum; no code.
 
-``NNNNNN`` holds the state after that many generations; ``NNNNNN+KKKKKK`` also the first KKKKKK finished chunks of the
-generation that was open when the run was stopped. The newest by name is the furthest. Arrays lie in ``state.safetensors``,
-everything else in ``state.json``, which carries the arrays' SHA-256 and its own.
+``NNNNNN`` holds the state after that many generations; ``NNNNNN+KKKKKK`` also the first KKKKKK
+finished chunks of the generation that was open when the run was stopped. The newest by name is the
+furthest. Arrays lie in ``state.safetensors``, everything else in ``state.json``, which carries the
+arrays' SHA-256 and its own.
 """
 
 from __future__ import annotations
@@ -58,10 +60,12 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint and remove the oldest beyond ``keep``. The folder is made, the one that it is in is not.
+    """Write a checkpoint and remove the oldest beyond ``keep``. The folder is made, the one that it
+    is in is not.
 
     Raises:
-        OSError: the disk is full or read-only, or the run directory is gone; older checkpoints are untouched.
+        OSError: the disk is full or read-only, or the run directory is gone; older checkpoints are
+            untouched.
     """
     folder.mkdir(exist_ok=True)
     final = folder / checkpoint.name
@@ -108,7 +112,9 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Put back what a killed writer was replacing, and remove what it left half written; for the run's one writer alone."""
+    """Put back what a killed writer was replacing, and remove what it left half written; for the
+    run's one writer alone.
+    """
     for aside in folder.glob(".*") if folder.is_dir() else ():
         kind, _, name = aside.name[1:].partition(".")
         original = folder / name.rpartition(".")[0]
@@ -119,12 +125,14 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
-    """The furthest checkpoint that is whole; a damaged one is passed over with a warning. None if there is none.
+    """The furthest checkpoint that is whole; a damaged one is passed over with a warning. None if
+    there is none.
 
     Damaged ones are left as they are; the run's one writer removes them with `remove_after`.
 
     Raises:
-        UserError: the newest is of a format that this version does not know, or may be whole but cannot be read.
+        UserError: the newest is of a format that this version does not know, or may be whole but
+            cannot be read.
     """
     for path in reversed(checkpoints(folder)):
         try:
@@ -156,7 +164,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             errno.EMFILE,
         ):
             raise UserError(  # a good one must not be passed over, and then removed, for that
-                f"checkpoint {path} must be readable, but: {error}; make it so, or move it away to go on from the one before"
+                f"checkpoint {path} must be readable, but: {error}; make it so, or move it away "
+                f"to go on from the one before"
             ) from error
         raise
     if len(image) != record["bytes"] or hashlib.sha256(image).hexdigest() != record["sha256"]:
@@ -178,7 +187,8 @@ def _open_record(path: Path, record: Any) -> dict[str, Any]:
     whole = seal == _seal(sealed)
     if written_as != FORMAT and (whole or seal is None):
         raise UserError(
-            f"checkpoint {path} must have format {FORMAT}, got {written_as!r:.40}; use the version of esengine that wrote it, "
+            f"checkpoint {path} must have format {FORMAT}, got {written_as!r:.40}; use the "
+            f"version of esengine that wrote it, "
             "or move it away to go on from the one before"
         )
     if not whole:
@@ -225,7 +235,9 @@ def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any
 
 
 def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
-    """Remove what claims to be further than the checkpoint that was loaded: it is damaged, and would crowd out good ones."""
+    """Remove what claims to be further than the checkpoint that was loaded: it is damaged, and
+    would crowd out good ones.
+    """
     for path in reversed(checkpoints(folder)):
         if checkpoint is not None and path.name == checkpoint.name:
             return
@@ -233,7 +245,9 @@ def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
 
 
 def _seal(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a record's values, whatever the white space and the order that a file writes them in."""
+    """SHA-256 of a record's values, whatever the white space and the order that a file writes them
+    in.
+    """
     return hashlib.sha256(
         json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
     ).hexdigest()

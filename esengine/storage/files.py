@@ -1,7 +1,8 @@
-"""Files of strangers, read within bounds; and files that must last: written aside, flushed to the disk and renamed.
+"""Files of strangers, read within bounds; and files that must last: written aside, flushed to the
+disk and renamed.
 
-Nothing that is read here can run code, and no reader hangs on a pipe or a device, follows a length that a file claims, or
-takes memory beyond what the file's own size allows.
+Nothing that is read here can run code, and no reader hangs on a pipe or a device, follows a length
+that a file claims, or takes memory beyond what the file's own size allows.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file of at most `JSON_BYTES`; raises as `read_bytes` and `parse_json` do."""
+    """The value of a JSON file of at most `JSON_BYTES`; raises as `read_bytes` and `parse_json`
+    do.
+    """
     return parse_json(read_bytes(path, JSON_BYTES))
 
 
@@ -107,7 +110,9 @@ def write_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int
 def array_pieces(
     arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None
 ) -> list[bytes | memoryview]:
-    """Pieces of a safetensors file that holds the arrays, without a copy of those that are contiguous."""
+    """Pieces of a safetensors file that holds the arrays, without a copy of those that are
+    contiguous.
+    """
     header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
     bodies: list[bytes | memoryview] = []
     offset = 0
@@ -129,7 +134,8 @@ def array_pieces(
 
 
 def replace_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a file aside, flush it and rename it: a reader sees the old bytes or the new ones, also after a crash.
+    """Write a file aside, flush it and rename it: a reader sees the old bytes or the new ones, also
+    after a crash.
 
     Raises:
         OSError: the disk is full or read-only, or the folder is gone; the old file is untouched.

@@ -1,6 +1,7 @@
 """The command: measures a subject, prints its table, writes its JSON.
 
-All figures of a row are measured in one run, alternating; a ratio is ours over the other, higher is better.
+All figures of a row are measured in one run, alternating; a ratio is ours over the other, higher is
+better.
 """
 
 from __future__ import annotations

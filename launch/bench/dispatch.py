@@ -20,7 +20,9 @@ _MANY_SLEEPS = (
     256  # in one that is long beside its beginning and end, which cost the same whatever its length
 )
 _SINGLE = 2000  # members with a message each
-_CROWD = 8  # workers that always have a message for the master, so that its time is none that it spends looking for one
+# workers that always have a message for the master, so that its time is none that it spends looking
+# for one
+_CROWD = 8
 _SLOW_TASKS = 2000  # enough for pools that do a few thousand a second
 
 MASTER_COST = "master's time a message"
@@ -31,7 +33,9 @@ ROUND_TRIP = "a generation of one member"
 
 
 def bench_dispatch(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
-    """Members a second through the pool against other pools, in turns; the busy share of workers; the costs of the parts."""
+    """Members a second through the pool against other pools, in turns; the busy share of workers;
+    the costs of the parts.
+    """
     ours: list[Timings] = []
     single: list[Timings] = []
     others: tuple[list[float], list[float], list[float]] = ([], [], [])
@@ -81,7 +85,9 @@ def _multiprocessing_rate(chunksize: int) -> float:
 
 
 def _end_by_signals() -> None:
-    """In a worker of multiprocessing: end on SIGTERM, by which its pool closes; our own handler would only remember it."""
+    """In a worker of multiprocessing: end on SIGTERM, by which its pool closes; our own handler
+    would only remember it.
+    """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
@@ -94,9 +100,11 @@ def _mpi_pool_rate(stop: StopRequest) -> float:
 
 
 def _efficiencies(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
-    """Busy shares; members that sleep use no processor, so any number of workers fits on this machine.
+    """Busy shares; members that sleep use no processor, so any number of workers fits on this
+    machine.
 
-    A sleep takes longer than it was asked for, which is no fault of the pool's: a share is of what it takes in a bare loop.
+    A sleep takes longer than it was asked for, which is no fault of the pool's: a share is of what
+    it takes in a bare loop.
     """
     cases = [
         *((workers, _SLEEPS) for workers in settings.workers),
@@ -131,7 +139,9 @@ def _sleeps() -> list[float]:
 
 
 def _costs(single: list[Timings], settings: BenchSettings, stop: StopRequest) -> list[Figure]:
-    """What the simulation of larger machines is made of; ratios say how many workers with members of 100 ms that is."""
+    """What the simulation of larger machines is made of; ratios say how many workers with members
+    of 100 ms that is.
+    """
     asleep = measured_by_ranks(1, Request(_SLEEPS, 3, SLEEP_S), stop)
     one = measured_by_ranks(1, Request(1, 20), stop)
     crowd = measured_by_ranks(_CROWD, Request(_SINGLE, 9, singly=True), stop)

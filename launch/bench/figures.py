@@ -24,7 +24,8 @@ class BenchSettings:
     env_id: str = "HalfCheetah-v5"
     """Environment of bench scaling and bench profile; the others do not use it."""
     workers: tuple[int, ...] = (1, 3, 7, 15, 31, 63)
-    """Numbers of workers that bench dispatch measures the efficiency at; the others do not use it."""
+    """Numbers of workers that bench dispatch measures the efficiency at; the others do not use it.
+    """
     generations: int = 20
     """Generations of the run that bench profile looks into; the others do not use it."""
 

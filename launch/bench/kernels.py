@@ -14,7 +14,9 @@ from esengine.noise.table import create_table
 
 @njit(cache=True, error_model="numpy", fastmath=True)
 def _read(values: NDArray[np.float32]) -> np.float32:
-    """A sum in four streams that the compiler may reorder: the sequential read bandwidth of one core."""
+    """A sum in four streams that the compiler may reorder: the sequential read bandwidth of one
+    core.
+    """
     quarter = values.size // 4
     a, b, c, d = (
         values[:quarter],
@@ -37,7 +39,9 @@ def _triad(
 
 
 def bench_kernels(settings: BenchSettings) -> list[Figure]:
-    """Each kernel against the machine's own bandwidth, measured in the same run, and against NumPy."""
+    """Each kernel against the machine's own bandwidth, measured in the same run, and against
+    NumPy.
+    """
     table = create_table(0, 26, 1 << 20, None).table  # 256 MB, far out of the caches
     figures = _population_sum(table[: 1 << 16], 10_000, 1000, "in cache", settings.repeats)
     for size, members in ((10_000, 1000), (100_000, 1000), (1_000_000, 200)):

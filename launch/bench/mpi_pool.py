@@ -1,4 +1,5 @@
-"""No-op tasks through ``MPIPoolExecutor``, timed: ``mpirun -n 3 python -m mpi4py.futures -m esengine.launch.bench.mpi_pool``.
+"""No-op tasks through ``MPIPoolExecutor``, timed: ``mpirun -n 3 python -m mpi4py.futures -m
+esengine.launch.bench.mpi_pool``.
 
 It imports nothing of esengine that opens MPI, since mpi4py's own pool owns the ranks.
 """

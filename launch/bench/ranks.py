@@ -1,4 +1,5 @@
-"""What ranks do for a benchmark: generations of members of a known length, or of real rollouts, timed by the master.
+"""What ranks do for a benchmark: generations of members of a known length, or of real rollouts,
+timed by the master.
 
 ``python -m esengine.launch.bench.ranks REQUEST ANSWER`` under mpirun; both are JSON files.
 """
@@ -77,7 +78,9 @@ class Timings:
 
 
 def draw_lengths(lengths: Lengths, mean_s: float, count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Lengths of members in seconds, (count,); uniform ones lie between half and one and a half of the mean."""
+    """Lengths of members in seconds, (count,); uniform ones lie between half and one and a half of
+    the mean.
+    """
     random = np.random.default_rng(seed)
     match lengths:
         case "constant":
@@ -141,14 +144,17 @@ def measured_by_ranks(workers: int, request: Request, stop: StopRequest) -> Timi
 def answered_by_ranks(
     workers: int, module: str, request: dict[str, Any], stop: StopRequest, *before: str
 ) -> dict[str, Any]:
-    """What the master rank of a program answers to a request; ``before`` stands before the two files' names."""
+    """What the master rank of a program answers to a request; ``before`` stands before the two
+    files' names.
+    """
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         question, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
         question.write_text(json.dumps(request))
         run_ranks(workers, [*before, str(question), str(answer)], stop, module=module)
         if not answer.exists():
             raise WorkerError(
-                f"the {workers + 1} ranks of {module} ended without an answer; see their messages above"
+                f"the {workers + 1} ranks of {module} ended without an answer; see their messages "
+                f"above"
             )
         found: dict[str, Any] = json.loads(answer.read_text())
         return found

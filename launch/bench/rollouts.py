@@ -16,7 +16,9 @@ from esengine.simulators.families import make_simulator
 
 
 def bench_rollouts(settings: BenchSettings) -> list[Figure]:
-    """Steps a second of one core with a 2x32 tanh policy, against a plain loop (gymnasium, NumPy) and against raw physics."""
+    """Steps a second of one core with a 2x32 tanh policy, against a plain loop (gymnasium, NumPy)
+    and against raw physics.
+    """
     figures = []
     for env_id in settings.env_ids:
         spec = EnvironmentSpec(env_id)

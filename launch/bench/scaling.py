@@ -13,7 +13,9 @@ _MEMBERS = 64  # of a worker in weak scaling, and of the least number of cores i
 
 
 def bench_scaling(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
-    """Speed-ups over one worker: the same population on more workers, and a population that grows with them."""
+    """Speed-ups over one worker: the same population on more workers, and a population that grows
+    with them.
+    """
     cores = available_cores()
     counts = [workers for workers in (1, 2, 4, 8, 16, 32, 64, 128) if workers < cores] + [cores]
     population_size = _MEMBERS * cores

@@ -47,7 +47,9 @@ class ConvertSettings:
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Inspect or convert; returns the exit status. Raises UserError for demonstrations that are no good."""
+    """Inspect or convert; returns the exit status. Raises UserError for demonstrations that are no
+    good.
+    """
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: esengine demos inspect | convert FILE ...\n\n{file_layout.__doc__}")
         return 0 if argv else 2
@@ -57,7 +59,8 @@ def command(argv: list[str], stop: StopRequest) -> int:
         _convert(parse(ConvertSettings, argv[1:], "esengine demos convert"))
     else:
         raise UserError(
-            f"esengine demos must be followed by inspect or convert, got {argv[0]!r}; see esengine demos --help"
+            f"esengine demos must be followed by inspect or convert, got {argv[0]!r}; see "
+            f"esengine demos --help"
         )
     return 0
 
@@ -65,7 +68,8 @@ def command(argv: list[str], stop: StopRequest) -> int:
 def _inspect(settings: InspectSettings) -> None:
     if settings.json is not None and not os.access(settings.json.parent, os.W_OK):
         raise UserError(
-            f"--json must lie in a folder that can be written, got {settings.json}; make the folder first"
+            f"--json must lie in a folder that can be written, got {settings.json}; make the "
+            f"folder first"
         )
     description = describe_demonstrations(
         load_demonstrations(settings.files, settings.trust_modules)
@@ -81,5 +85,6 @@ def _convert(settings: ConvertSettings) -> None:
         demonstrations = demonstrations.choose(settings.trajectories, settings.seed)
     save_demonstrations(settings.out, demonstrations)
     print(
-        f"{len(demonstrations.trajectories)} trajectories of {demonstrations.num_steps} steps in {settings.out}"
+        f"{len(demonstrations.trajectories)} trajectories of {demonstrations.num_steps} steps in "
+        f"{settings.out}"
     )

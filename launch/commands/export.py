@@ -8,7 +8,9 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Write the file; returns the exit status. Raises UserError for a policy or a file that will not do."""
+    """Write the file; returns the exit status. Raises UserError for a policy or a file that will
+    not do.
+    """
     about = "A run directory or a policy file."
     policy, settings = parse_with_argument(ExportSettings, argv, "esengine export", "policy", about)
     print(export(policy, settings))

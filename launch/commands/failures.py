@@ -20,18 +20,24 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class FailuresSettings:
-    """Cluster a policy's worst episodes by how they failed, so that you can write a rule for them."""
+    """Cluster a policy's worst episodes by how they failed, so that you can write a rule for
+    them.
+    """
 
     policy: Annotated[Path, tyro.conf.Positional]
     """A run directory or a policy file."""
     episodes: int = 100
     """Episodes to look at."""
     worst: int = 20
-    """Episodes, those with the lowest return, that count as failed at most; those with the highest do not."""
+    """Episodes, those with the lowest return, that count as failed at most; those with the highest
+    do not.
+    """
     clusters: int = 3
     """Kinds of failure to tell apart, at most."""
     window: int = 20
-    """Steps with the lowest sum of rewards that mark where an episode failed that the task did not end."""
+    """Steps with the lowest sum of rewards that mark where an episode failed that the task did not
+    end.
+    """
     rules: tuple[str, ...] = ()
     """Modules of corrective rules that step in already."""
     seed: int = 0
@@ -56,12 +62,15 @@ class FailuresSettings:
             )
         if self.json is not None and not os.access(self.json.parent, os.W_OK):
             raise UserError(
-                f"--json must lie in a folder that can be written, got {self.json}; make the folder first"
+                f"--json must lie in a folder that can be written, got {self.json}; make the "
+                f"folder first"
             )
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Run the policy and print the clusters; returns the exit status. Raises UserError for a file that holds no policy."""
+    """Run the policy and print the clusters; returns the exit status. Raises UserError for a file
+    that holds no policy.
+    """
     settings = parse(FailuresSettings, argv, "esengine failures")
     settings.check()
     how = CollectSettings(

@@ -10,7 +10,9 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Write the picture; returns the exit status. Raises UserError for paths that hold nothing to draw."""
+    """Write the picture; returns the exit status. Raises UserError for paths that hold nothing to
+    draw.
+    """
     about = "Run directories, folders of them, or files of bench --json."
     paths, settings = parse_with_argument(
         PlotSettings, argv, "esengine plot", "runs", about, of=tuple[Path, ...]

@@ -8,7 +8,9 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Write the film; returns the exit status. Raises UserError for a policy that cannot be filmed."""
+    """Write the film; returns the exit status. Raises UserError for a policy that cannot be
+    filmed.
+    """
     about = "A run directory or a policy file."
     policy, settings = parse_with_argument(RenderSettings, argv, "esengine render", "policy", about)
     film = render(policy, settings)

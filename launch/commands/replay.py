@@ -15,7 +15,9 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """Evaluate one member of a run again, in this process; failures.jsonl tells which ones failed."""
+    """Evaluate one member of a run again, in this process; failures.jsonl tells which ones
+    failed.
+    """
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run directory."""
@@ -28,6 +30,8 @@ class ReplaySettings:
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Replay the member; returns 0, or 1 if it failed again. Raises UserError for one that cannot be built."""
+    """Replay the member; returns 0, or 1 if it failed again. Raises UserError for one that cannot
+    be built.
+    """
     parsed = parse(ReplaySettings, argv, "esengine replay")
     return replay(parsed.run, parsed.generation, parsed.member, parsed.trust_modules, stop)

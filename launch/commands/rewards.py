@@ -10,7 +10,9 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Print every pair's distance; returns the exit status. Raises UserError for what cannot be compared."""
+    """Print every pair's distance; returns the exit status. Raises UserError for what cannot be
+    compared.
+    """
     about = "Reward files, or run directories that have one."
     paths, settings = parse_with_argument(
         RewardsSettings, argv, "esengine rewards", "rewards", about, of=tuple[Path, ...]

@@ -14,10 +14,13 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class StatusSettings:
-    """Print how far submitted runs are: what the queue and the accounting say, and the runs' own records."""
+    """Print how far submitted runs are: what the queue and the accounting say, and the runs' own
+    records.
+    """
 
     what: Annotated[str | None, tyro.conf.Positional] = None
-    """A run directory, the folder of an array's runs, or a job; default all your jobs in the queue."""
+    """A run directory, the folder of an array's runs, or a job; default all your jobs in the queue.
+    """
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -10,7 +10,9 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Submit the command after ``--``; returns the exit status. Raises UserError for flags or a command that are no good."""
+    """Submit the command after ``--``; returns the exit status. Raises UserError for flags or a
+    command that are no good.
+    """
     own, arguments = split_at_dashes(argv)
     known = flags_of(SubmitSettings)
     for flag in (

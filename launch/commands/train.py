@@ -13,7 +13,8 @@ def command(argv: list[str], stop: StopRequest) -> int:
     """Begin a run; returns its exit status. Raises UserError for settings that no run can have."""
     if not argv or argv[0] in ("-h", "--help"):
         print(
-            f"usage: esengine train METHOD ...\n       esengine train --strategy module:Class ...\n\n"
+            f"usage: esengine train METHOD ...\n       esengine train --strategy module:Class "
+            f"...\n\n"
             f"METHOD is one of: {listed(METHODS)}\nesengine train METHOD --help tells the flags"
         )
         return 0 if argv else 2

@@ -42,20 +42,30 @@ from esengine.user_code import check_trusted
 
 @dataclass(frozen=True)
 class CollectSettings:
-    """Record episodes of a run's policy, of a planner, of an expert of your own, or of a set of rules."""
+    """Record episodes of a run's policy, of a planner, of an expert of your own, or of a set of
+    rules.
+    """
 
     policy: Path | None = None
     """Demonstrate with the policy of this run directory, or with this policy file."""
     expert: str | None = None
     """Demonstrate with a function of the observation, or an expert class, as module:name."""
     planner: PlannerName | None = None
-    """Demonstrate by planning every step in a copy of the environment's simulator: mppi, cross-entropy or ilqr."""
+    """Demonstrate by planning every step in a copy of the environment's simulator: mppi,
+    cross-entropy or ilqr.
+    """
     planner_arg: tuple[str, ...] = ()
-    """Settings of the planner, or of the search over skills, each name=value; for example horizon=50 num_candidates=256."""
+    """Settings of the planner, or of the search over skills, each name=value; for example
+    horizon=50 num_candidates=256.
+    """
     skills: tuple[Path, ...] = ()
-    """Demonstrate by chaining the policies of these run directories or files, as a search in the simulator finds best."""
+    """Demonstrate by chaining the policies of these run directories or files, as a search in the
+    simulator finds best.
+    """
     rules: tuple[str, ...] = ()
-    """Modules of rules, when(observation) and act(observation), which correct the policy or the expert, or act alone."""
+    """Modules of rules, when(observation) and act(observation), which correct the policy or the
+    expert, or act alone.
+    """
     env_id: str | None = None
     """Gymnasium environment, module:EnvId included; default that of --policy."""
     env_arg: tuple[str, ...] = ()
@@ -65,7 +75,9 @@ class CollectSettings:
     min_return: float | None = None
     """Keep only episodes with at least this return, and go on until there are enough."""
     noise: float = 0.0
-    """Standard deviation of noise on what is done, in halves of the action's range; labels tell what was wanted."""
+    """Standard deviation of noise on what is done, in halves of the action's range; labels tell
+    what was wanted.
+    """
     max_episode_steps: int | None = None
     """Cut episodes after so many steps."""
     fresh_env: bool = False
@@ -91,7 +103,8 @@ class CollectSettings:
         if len(given) > 1 or not (given or self.rules):
             named = " and ".join(f"--{name}" for name in given) or "none"
             raise UserError(
-                f"collect needs one of --policy, --expert, --planner, --skills or --rules, got {named}; name who demonstrates"
+                f"collect needs one of --policy, --expert, --planner, --skills or --rules, got "
+                f"{named}; name who demonstrates"
             )
         if self.skills:
             load_skill_planner(self.planner_arg)
@@ -99,18 +112,21 @@ class CollectSettings:
             check_planner(self.planner, self.planner_arg)
         if self.env_id is None and self.policy is None:
             raise UserError(
-                "--expert, --planner and --rules need --env-id, got none; for example --env-id Pendulum-v1"
+                "--expert, --planner and --rules need --env-id, got none; for example --env-id "
+                "Pendulum-v1"
             )
         if self.policy is not None and (self.env_id is not None or self.env_arg):
             raise UserError(
-                "--env-id and --env-arg belong to --expert, --planner and --rules, got --policy, whose file names them; "
+                "--env-id and --env-arg belong to --expert, --planner and --rules, got --policy, "
+                "whose file names them; "
                 "drop them"
             )
         for name, least in (("episodes", 1), ("seed", 0), ("max_episode_steps", 1), ("ranks", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use "
+                    f"{least} or more"
                 )
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise UserError(f"--noise must not be negative, got {self.noise}; 0 adds none")
@@ -138,7 +154,8 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
     if not (settings.quiet or launched_by_us()):
         returns = demonstrations.returns
         print(
-            f"{len(returns)} episodes of {demonstrations.num_steps} steps, mean return {returns.mean():.4f} "
+            f"{len(returns)} episodes of {demonstrations.num_steps} steps, mean return "
+            f"{returns.mean():.4f} "
             f"({returns.min():.4f} to {returns.max():.4f}), in {settings.out}",
             flush=True,
         )
@@ -152,7 +169,8 @@ def collected(
 
     Args:
         settings: what to collect.
-        argv: the flags of ``esengine collect`` that say the same, for ranks that this process starts.
+        argv: the flags of ``esengine collect`` that say the same, for ranks that this process
+            starts.
         stop: tells of signals.
 
     Raises:
@@ -215,7 +233,8 @@ def _collect(pool: Pool, problem: RecordingProblem, settings: CollectSettings) -
         if number == _MOST_ROUNDS and not kept:
             best = max(one.trajectory.episode_return for one in recorded)
             raise UserError(
-                f"--min-return must be within the expert's reach, got {least}; its last episodes reached {best:g}"
+                f"--min-return must be within the expert's reach, got {least}; its last episodes "
+                f"reached {best:g}"
             )
     return Demonstrations(problem.environment, action, tuple(kept[: settings.episodes]))
 
@@ -223,7 +242,9 @@ def _collect(pool: Pool, problem: RecordingProblem, settings: CollectSettings) -
 def _record(
     pool: Pool, problem: RecordingProblem, settings: CollectSettings, acting: Acting, number: int
 ) -> list[Recorded]:
-    """A round of episodes, divided over the ranks; or each plan's candidates, where there are more workers than episodes."""
+    """A round of episodes, divided over the ranks; or each plan's candidates, where there are more
+    workers than episodes.
+    """
     workers = pool.world.size - 1
     if (
         isinstance(problem, PlanningProblem)
@@ -237,7 +258,9 @@ def _record(
 
 
 def _shares_plans(settings: CollectSettings) -> bool:
-    """Whether a plan is worth dividing over ranks: not if its steps follow from each other, or take microseconds."""
+    """Whether a plan is worth dividing over ranks: not if its steps follow from each other, or take
+    microseconds.
+    """
     if settings.skills or settings.planner not in ("mppi", "cross-entropy"):
         return False
     return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
@@ -259,14 +282,16 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
     expert = _expert(settings, policy, dynamics)
     if settings.noise and action.kind != "box":
         raise UserError(
-            f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; leave it out"
+            f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; "
+            f"leave it out"
         )
     if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (
         observations.dim,
         action,
     ):
         raise UserError(
-            f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that wrote it"
+            f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that "
+            f"wrote it"
         )
     env.close()
     return PlanningProblem(
@@ -309,7 +334,9 @@ def _expert(settings: CollectSettings, policy: Policy | None, dynamics: Dynamics
 
 
 def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
-    """The search over skills. Raises UserError for policies that do not fit, or dynamics without observations."""
+    """The search over skills. Raises UserError for policies that do not fit, or dynamics without
+    observations.
+    """
     spec = _environment(settings, None)
     env = spec.make()
     observations, action = describe(env)
@@ -326,7 +353,8 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
             action,
         ) or policy.spec.components:
             raise UserError(
-                f"--skills must fit {spec.env_id}, got {path} of {policy.environment.env_id}; use one of these spaces"
+                f"--skills must fit {spec.env_id}, got {path} of {policy.environment.env_id}; use "
+                f"one of these spaces"
             )
     return SkillExpert(
         load_skill_planner(settings.planner_arg), dynamics, [policy.actor() for policy in policies]

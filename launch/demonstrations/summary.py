@@ -35,7 +35,8 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
 def table(description: dict[str, Any]) -> str:
     """The description for a terminal."""
     lines = [
-        f"{description['env_id']}: {description['trajectories']} trajectories, {description['steps']} steps, "
+        f"{description['env_id']}: {description['trajectories']} trajectories, "
+        f"{description['steps']} steps, "
         f"{description['terminated']} terminated, {description['truncated']} truncated, "
         f"{description['labelled_share']:.0%} of the steps labelled",
         "",

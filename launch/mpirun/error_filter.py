@@ -1,4 +1,6 @@
-"""mpirun's remarks about ranks that ended: on a fault-tolerant launch they mean nothing, and hide what the ranks say."""
+"""mpirun's remarks about ranks that ended: on a fault-tolerant launch they mean nothing, and hide
+what the ranks say.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,16 @@ _BEGINNINGS = (
 )
 _ALONE = (
     b"LAUNCHER JOB OBJECT NOT FOUND",  # said after a replacement was started
-    b"Abort is in progress...hit ctrl-c again to forcibly terminate",  # by the guards of several ranks that end at once
+    # by the guards of several ranks that end at once
+    b"Abort is in progress...hit ctrl-c again to forcibly terminate",
 )
 _MOST_LINES = 40
 
 
 def without_remarks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines of standard error without mpirun's remarks, each of which stands between two rules, and without its NUL bytes."""
+    """Lines of standard error without mpirun's remarks, each of which stands between two rules, and
+    without its NUL bytes.
+    """
     held: bytes | None = None  # a rule, until the next line tells what it begins
     left = 0  # lines that a remark may still have
     for line in (line.replace(b"\0", b"") for line in lines):

@@ -1,4 +1,6 @@
-"""Local ranks: starts ``mpirun``, passes signals on, removes what the ranks leave in shared memory."""
+"""Local ranks: starts ``mpirun``, passes signals on, removes what the ranks leave in shared
+memory.
+"""
 
 from __future__ import annotations
 
@@ -70,12 +72,16 @@ def find_mpirun() -> str:
 
 
 def must_launch(ranks: int, member_timeout: float | None = None) -> bool:
-    """Whether this process has to start ranks itself: more than one is wanted, or one that may be killed, and it is none."""
+    """Whether this process has to start ranks itself: more than one is wanted, or one that may be
+    killed, and it is none.
+    """
     return (ranks > 1 or member_timeout is not None) and not is_launched()
 
 
 def launched_by_us() -> bool:
-    """Whether this process is a rank of a local launcher, which judges the run by its records and prints the result."""
+    """Whether this process is a rank of a local launcher, which judges the run by its records and
+    prints the result.
+    """
     return FOLDER_VARIABLE in os.environ
 
 
@@ -88,7 +94,8 @@ def run_ranks(
 ) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
 
-    MPI's start-up cannot go on without a rank that dies in it, so then all are started again, a few times.
+    MPI's start-up cannot go on without a rank that dies in it, so then all are started again, a few
+    times.
 
     Args:
         ranks: number of workers; the master is one rank more, since it mostly sleeps.
@@ -126,7 +133,9 @@ def run_ranks(
 
 
 def leave_status(status: int) -> None:
-    """On the master of local ranks: leave the exit status for `run_ranks`, if that is still there."""
+    """On the master of local ranks: leave the exit status for `run_ranks`, if that is still
+    there.
+    """
     with suppress(OSError):
         Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
 
@@ -157,9 +166,11 @@ def _run_command(
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Ask the ranks to stop, again and again until they have ended, and kill them when patience is over.
+    """Ask the ranks to stop, again and again until they have ended, and kill them when patience is
+    over.
 
-    Before the pool is open nothing is lost with them, and nobody listens while kernels compile: so mpirun ends them at once.
+    Before the pool is open nothing is lost with them, and nobody listens while kernels compile: so
+    mpirun ends them at once.
     """
     began, repeated = time.monotonic(), 0.0
     is_open = (folder / READY).exists()
@@ -177,7 +188,8 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 @contextmanager
 def _session_folder() -> Iterator[Path]:
-    """A folder in shared memory for Open MPI's segments and the `READY` file of one launch, removed at its end.
+    """A folder in shared memory for Open MPI's segments and the `READY` file of one launch, removed
+    at its end.
 
     This process keeps a lock in it, which the kernel drops however the process ends.
     """
@@ -195,7 +207,9 @@ def _session_folder() -> Iterator[Path]:
 
 
 def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
-    """Options for ranks of this machine, or of this Slurm job; other MPIs than Open MPI get only their number."""
+    """Options for ranks of this machine, or of this Slurm job; other MPIs than Open MPI get only
+    their number.
+    """
     version = subprocess.run(
         [mpirun, "--version"], capture_output=True, text=True, errors="replace", check=False
     )
@@ -231,9 +245,11 @@ def survives_deaths(mpirun: str) -> bool:
 
 
 def default_ranks() -> int:
-    """Workers where nothing says how many: one a core of this machine or, in a Slurm job, one a task.
+    """Workers where nothing says how many: one a core of this machine or, in a Slurm job, one a
+    task.
 
-    The master, which mostly sleeps, shares a core with a worker; where ranks are bound, or srun starts them, it is a task.
+    The master, which mostly sleeps, shares a core with a worker; where ranks are bound, or srun
+    starts them, it is a task.
     """
     allocation = Allocation.current()
     if allocation is None:
@@ -247,7 +263,9 @@ def _bound() -> bool:
 
 
 def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
-    """The environment that local ranks start in: one thread each, no probing of fabrics, segments in ``folder``."""
+    """The environment that local ranks start in: one thread each, no probing of fabrics, segments
+    in ``folder``.
+    """
     environment = {**os.environ, **_THREADS, "PYTHONPATH": path_of_modules()}
     for name, value in _OPEN_MPI.items():
         environment.setdefault(name, value)
@@ -256,7 +274,8 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
         environment.setdefault(
             "OMPI_MCA_btl_sm_backing_directory", str(folder)
         )  # removed with it, however ranks end
-        # where no killed mpirun that had the same process id left its files, over which this one would fail
+        # where no killed mpirun that had the same process id left its files, over which this one
+        # would fail
         environment.setdefault("PRTE_MCA_prte_local_tmpdir_base", str(folder))
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -264,7 +283,9 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
 
 
 def path_of_modules() -> str:
-    """``PYTHONPATH`` for processes of ours, which start with -P, so that no file of the current folder shadows a module."""
+    """``PYTHONPATH`` for processes of ours, which start with -P, so that no file of the current
+    folder shadows a module.
+    """
     home = str(Path(esengine.__file__).resolve().parent.parent)
     return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
 

@@ -1,4 +1,6 @@
-"""The Slurm job that this process is a part of, as Slurm's environment variables tell it. Without imports from the launch."""
+"""The Slurm job that this process is a part of, as Slurm's environment variables tell it. Without
+imports from the launch.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ class Allocation:
 def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
     """The job of this process as Slurm's commands take it, or None outside of one.
 
-    The plain number of one task of an array is that of the whole array, which a requeue would then concern.
+    The plain number of one task of an array is that of the whole array, which a requeue would then
+    concern.
     """
     if "SLURM_ARRAY_TASK_ID" in variables:
         return f"{variables.get('SLURM_ARRAY_JOB_ID')}_{variables['SLURM_ARRAY_TASK_ID']}"

@@ -58,11 +58,13 @@ class EvaluateSettings:
         for name, least in (("episodes", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(
-                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more"
+                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} "
+                    f"or more"
                 )
         if self.json is not None and not os.access(self.json.parent, os.W_OK):
             raise UserError(
-                f"--json must lie in a folder that can be written, got {self.json}; make the folder first"
+                f"--json must lie in a folder that can be written, got {self.json}; make the "
+                f"folder first"
             )
         if self.ranks is not None and self.ranks < 1:
             raise UserError(f"--ranks must be at least 1, got {self.ranks}; use 1 or more")
@@ -115,7 +117,8 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
         evaluation = here
     if not launched_by_us():
         print(
-            f"mean return {evaluation.mean_return:.4f}, standard error {evaluation.standard_error:.4f}, "
+            f"mean return {evaluation.mean_return:.4f}, standard error "
+            f"{evaluation.standard_error:.4f}, "
             f"over {len(evaluation.returns)} episodes"
             + (f"; {evaluation.failed} failed" if evaluation.failed else ""),
             flush=True,
@@ -183,8 +186,10 @@ def policy_problem(
     env.close()
     if (observations.dim, action) != (policy.spec.observation_dim, policy.spec.action):
         raise UserError(
-            f"{path} must fit {policy.environment.env_id}, which has {observations.dim} observations and a {action.kind} "
-            f"action, got {policy.spec.observation_dim} and {policy.spec.action.kind}; use the version that wrote it"
+            f"{path} must fit {policy.environment.env_id}, which has {observations.dim} "
+            f"observations and a {action.kind} "
+            f"action, got {policy.spec.observation_dim} and {policy.spec.action.kind}; use the "
+            f"version that wrote it"
         )
     problem = EnvironmentProblem(
         policy.environment,

@@ -1,4 +1,6 @@
-"""How a policy fails: its worst episodes, clustered by where they went wrong, so that a person can write the next rule."""
+"""How a policy fails: its worst episodes, clustered by where they went wrong, so that a person can
+write the next rule.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Cluster:
         mean_return: over them.
         mean_step: at which they went wrong.
         low, high: (obs_dim,) what was observed there.
-        unusual: (obs_dim,) how many standard deviations of all episodes' observations their mean there is off.
+        unusual: (obs_dim,) how many standard deviations of all episodes' observations their mean
+            there is off.
     """
 
     episodes: tuple[int, ...]
@@ -34,7 +37,9 @@ class Cluster:
 
 
 def failure_step(trajectory: Trajectory, window: int) -> int:
-    """The step at which an episode went wrong: its last one if the task ended it, else where it lost most in a window."""
+    """The step at which an episode went wrong: its last one if the task ended it, else where it
+    lost most in a window.
+    """
     if trajectory.terminated:
         return trajectory.num_steps - 1
     width = min(window, trajectory.num_steps)
@@ -45,13 +50,15 @@ def failure_step(trajectory: Trajectory, window: int) -> int:
 def cluster_failures(
     trajectories: list[Trajectory], worst: int, clusters: int, window: int
 ) -> list[Cluster]:
-    """Cluster the worst episodes by k-means over the standardised observations at their `failure_step`, largest first.
+    """Cluster the worst episodes by k-means over the standardised observations at their
+    `failure_step`, largest first.
 
     Starts are those farthest from each other, so that there is nothing to draw.
 
     Args:
         trajectories: of one policy.
-        worst: how many of them, by return, have failed at most; one with the highest return of all has not.
+        worst: how many of them, by return, have failed at most; one with the highest return of all
+            has not.
         clusters: at most so many.
         window: steps over which rewards are added to find the worst part of an episode.
     """
@@ -84,7 +91,9 @@ def cluster_failures(
 
 
 def k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
-    """The cluster of each point, (num_points,), by Lloyd's iterations from starts that are farthest from each other."""
+    """The cluster of each point, (num_points,), by Lloyd's iterations from starts that are farthest
+    from each other.
+    """
     chosen = [0]
     while len(chosen) < min(clusters, len(points)):
         distances = ((points[:, None] - points[chosen]) ** 2).sum(axis=2).min(axis=1)
@@ -106,15 +115,20 @@ def k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
 def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.float64]) -> str:
     """The clusters for a person, with a rule to begin with for each."""
     if not clusters:
-        return f"all {num_episodes} episodes have the same return, {all_returns.mean():.4f}: none has failed"
+        return (
+            f"all {num_episodes} episodes have the same return, {all_returns.mean():.4f}: none "
+            f"has failed"
+        )
     failed = sum(len(cluster.episodes) for cluster in clusters)
     lines = [
-        f"the worst {failed} of {num_episodes} episodes; the mean return of all is {all_returns.mean():.4f}"
+        f"the worst {failed} of {num_episodes} episodes; the mean return of all is "
+        f"{all_returns.mean():.4f}"
     ]
     for number, cluster in enumerate(clusters, 1):
         lines += [
             "",
-            f"failure {number}: {len(cluster.episodes)} episodes, mean return {cluster.mean_return:.4f}, "
+            f"failure {number}: {len(cluster.episodes)} episodes, mean return "
+            f"{cluster.mean_return:.4f}, "
             f"about step {cluster.mean_step:.0f}, for example episode {cluster.episodes[0]}",
             f"  {'observation':<14}{'least':>12}{'most':>12}{'unusual':>12}",
         ]

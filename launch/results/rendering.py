@@ -58,7 +58,8 @@ class RenderSettings:
         """Raises UserError for values that no film can have."""
         if self.out.suffix.lower() not in FORMATS:
             raise UserError(
-                f"--out must end in {listed(FORMATS)}, got {self.out}; for example {self.out.with_suffix('.gif')}"
+                f"--out must end in {listed(FORMATS)}, got {self.out}; for example "
+                f"{self.out.with_suffix('.gif')}"
             )
         if not self.out.resolve().parent.is_dir():
             raise UserError(
@@ -67,7 +68,8 @@ class RenderSettings:
         for name, least in (("episodes", 1), ("seed", 0), ("seconds", 0), ("width", 16)):
             if not getattr(self, name) >= least:
                 raise UserError(
-                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} or more"
+                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} "
+                    f"or more"
                 )
 
 
@@ -92,7 +94,8 @@ def render(path: Path, settings: RenderSettings) -> Film:
     """Film the policy of a run, or of a policy file, and write the film.
 
     Raises:
-        UserError: there is no such policy, its environment draws no pictures, or this machine lacks what draws them.
+        UserError: there is no such policy, its environment draws no pictures, or this machine lacks
+            what draws them.
     """
     settings.check()
     if settings.out.suffix.lower() == ".mp4":
@@ -135,7 +138,8 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
 def find_off_screen(environment: EnvironmentSpec) -> None:
     """Choose how MuJoCo draws without a screen, in ``MUJOCO_GL``, unless the user has chosen.
 
-    EGL is tried first, then OSMesa, each in a process of its own: the first that is loaded stays for good.
+    EGL is tried first, then OSMesa, each in a process of its own: the first that is loaded stays
+    for good.
 
     Raises:
         UserError: the environment runs on MuJoCo, and the machine has neither.
@@ -161,7 +165,9 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
 
 
 class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Keeps a picture of every so many states of an episode, and whether the environment ended it."""
+    """Keeps a picture of every so many states of an episode, and whether the environment ended
+    it.
+    """
 
     def __init__(self, env: gymnasium.Env[Any, Any], every: int) -> None:
         super().__init__(env)
@@ -192,7 +198,8 @@ class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
             ) from error
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
             raise UserError(
-                f"the environment must render (height, width, 3) arrays in mode rgb_array, got {type(picture).__name__}; "
+                f"the environment must render (height, width, 3) arrays in mode rgb_array, got "
+                f"{type(picture).__name__}; "
                 "return them from render()"
             )
         self.frames.append(np.array(picture, np.uint8))
@@ -205,14 +212,17 @@ def _drawing(environment: EnvironmentSpec) -> gymnasium.Env[Any, Any]:
     env.close()
     if "rgb_array" not in modes:
         raise UserError(
-            f"the environment must have render mode rgb_array, got {environment.env_id} with {listed(modes) or 'none'}; "
+            f"the environment must have render mode rgb_array, got {environment.env_id} with "
+            f"{listed(modes) or 'none'}; "
             "add it to its metadata and render()"
         )
     return environment.make(render_mode="rgb_array")
 
 
 def write_film(film: Film, path: Path, width: int) -> None:
-    """Write the film in the format of the path's ending, ``width`` pixels wide; the same film gives the same GIF."""
+    """Write the film in the format of the path's ending, ``width`` pixels wide; the same film gives
+    the same GIF.
+    """
     height = round(film.frames[0].shape[0] * width / film.frames[0].shape[1])
     if path.suffix.lower() == ".gif":
         _write_gif(film, path, (width, height))

@@ -19,7 +19,9 @@ _ANCHORS = 64  # observations, and as many actions, that the canonical form aver
 
 @dataclass(frozen=True)
 class RewardsSettings:
-    """Compare learned rewards: their canonical (EPIC) distance, which knows of no potential, constant or scale."""
+    """Compare learned rewards: their canonical (EPIC) distance, which knows of no potential,
+    constant or scale.
+    """
 
     demonstrations: str
     """Demonstrations whose steps the rewards are compared on."""
@@ -51,7 +53,8 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
     settings.check()
     if len(paths) < 2:
         raise UserError(
-            f"rewards needs at least two reward files or run directories to compare, got {len(paths)}"
+            f"rewards needs at least two reward files or run directories to compare, got "
+            f"{len(paths)}"
         )
     given = load_demonstrations((settings.demonstrations,), settings.trust_modules, None)
     transitions = given.transitions()
@@ -79,8 +82,10 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
             given.action,
         ):
             raise UserError(
-                f"{path} must be a reward of the demonstrations' {given.observation_dim} observations and "
-                f"{given.action.kind} action, got {reward.spec.observation_dim} and {reward.spec.action.kind}"
+                f"{path} must be a reward of the demonstrations' {given.observation_dim} "
+                f"observations and "
+                f"{given.action.kind} action, got {reward.spec.observation_dim} and "
+                f"{reward.spec.action.kind}"
             )
         forms.append(
             (

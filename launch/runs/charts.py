@@ -45,7 +45,9 @@ class Charts:
         self._drawn = time.monotonic()
 
     def add(self, row: Row) -> None:
-        """Append a row's numbers as TensorBoard scalars, and draw the curve if the last one is old. Raises OSError."""
+        """Append a row's numbers as TensorBoard scalars, and draw the curve if the last one is old.
+        Raises OSError.
+        """
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -79,7 +81,9 @@ class Charts:
 
 
 def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> None:
-    """Draw fitness and evaluated returns, or the lowest cost, over environment steps or evaluations."""
+    """Draw fitness and evaluated returns, or the lowest cost, over environment steps or
+    evaluations.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 

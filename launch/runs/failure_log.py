@@ -1,4 +1,6 @@
-"""``failures.jsonl`` of a run directory: the members that raised, ran out of time or ended their workers, one object a line."""
+"""``failures.jsonl`` of a run directory: the members that raised, ran out of time or ended their
+workers, one object a line.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class FailureLog:
             file.writelines(json.dumps(failure) + "\n" for failure in failures)
 
     def read(self) -> list[Failure]:
-        """All failures, the latest of each member; a line that was cut short by a crash is left out."""
+        """All failures, the latest of each member; a line that was cut short by a crash is left
+        out.
+        """
         found: dict[tuple[int, str, int], Failure] = {}
         for line in (
             self.path.read_text(errors="replace").splitlines() if self.path.exists() else ()

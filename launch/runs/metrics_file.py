@@ -1,4 +1,6 @@
-"""The file ``metrics.jsonl``: one row a generation, appended whole or not at all, kept in memory while the disk is full."""
+"""The file ``metrics.jsonl``: one row a generation, appended whole or not at all, kept in memory
+while the disk is full.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ class MetricsFile:
         """Append a row, after those that wait.
 
         Raises:
-            OSError: the disk is full or gone; the row waits for the next call, and the file ends with a whole row.
+            OSError: the disk is full or gone; the row waits for the next call, and the file ends
+                with a whole row.
         """
         self._waiting.append(json.dumps(row).encode() + b"\n")
         self.append_waiting()
@@ -45,7 +48,8 @@ class MetricsFile:
             self._waiting = []
 
     def flush(self) -> None:
-        """Make the rows in the file survive a crash of the machine, before a checkpoint relies on them.
+        """Make the rows in the file survive a crash of the machine, before a checkpoint relies on
+        them.
 
         Raises:
             OSError: the disk is full or gone.
@@ -55,7 +59,9 @@ class MetricsFile:
                 os.fsync(file.fileno())
 
     def cut(self, generation: int) -> None:
-        """Keep the rows up to a generation, which is where the run goes on from; what a crash cut short is dropped."""
+        """Keep the rows up to a generation, which is where the run goes on from; what a crash cut
+        short is dropped.
+        """
         if self.path.exists():
             kept = [row for row in self.rows() if row["generation"] <= generation]
             if len(kept) < generation:

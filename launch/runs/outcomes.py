@@ -1,4 +1,6 @@
-"""How a start of a run ends: the exit status, and what is said of it, judged by the records that it left."""
+"""How a start of a run ends: the exit status, and what is said of it, judged by the records that it
+left.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,8 @@ def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
     except OSError as error:  # to be resumed would only be to fail again
         refusal = f"{directory.path} cannot be written: {error.strerror}"
         print(
-            f"esengine: the ranks ended early, and {refusal}; {whole}; make room, then resume the run",
+            f"esengine: the ranks ended early, and {refusal}; {whole}; make room, then resume the "
+            f"run",
             file=sys.stderr,
         )
         return FAILED

@@ -38,7 +38,9 @@ from esengine.storage.files import (
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
-"""Folder in a run directory for the batch script and the logs of its job; it is there before the run."""
+"""Folder in a run directory for the batch script and the logs of its job; it is there before the
+run.
+"""
 _INIT_POLICY = "init_policy.safetensors"
 _GIVEN_REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
 _DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
@@ -46,9 +48,18 @@ _VECTORS, _BEST_VECTORS = ("point", "parameters"), "best.safetensors"
 _MOST_NUMBERS = 100_000  # of the best point that are written as text
 _NOTHING_YET = "000000"  # a checkpoint without a generation, or a part of one
 _OF_A_BEGINNING = (
-    "checkpoints", "policy.safetensors", "reward.safetensors", "failures.jsonl", "metrics.jsonl", "lock", "config.json",
-    _INIT_POLICY, *_GIVEN_REWARDS.values(), _DEMONSTRATIONS, _EXPERT,
-)  # fmt: skip
+    "checkpoints",
+    "policy.safetensors",
+    "reward.safetensors",
+    "failures.jsonl",
+    "metrics.jsonl",
+    "lock",
+    "config.json",
+    _INIT_POLICY,
+    *_GIVEN_REWARDS.values(),
+    _DEMONSTRATIONS,
+    _EXPERT,
+)
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -78,12 +89,14 @@ class RunDirectory:
         try:
             if (path / "config.json").exists() and not cls(path).remove_if_failed():
                 raise UserError(
-                    f"--run-dir must be new, got {path}, which holds a run; use esengine resume {path}, or another folder"
+                    f"--run-dir must be new, got {path}, which holds a run; use esengine resume "
+                    f"{path}, or another folder"
                 )
             path.mkdir(parents=True, exist_ok=True)
             if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
                 raise UserError(
-                    f"--run-dir must be new or empty, got {path}, which holds other files; use another folder"
+                    f"--run-dir must be new or empty, got {path}, which holds other files; use "
+                    f"another folder"
                 )
             run = cls(path, trusted=True)
             run._write_json(
@@ -107,7 +120,8 @@ class RunDirectory:
             ) from error
         if not is_run:
             raise UserError(
-                f"a run directory must hold config.json, got {path}, which has none; name the folder that train printed"
+                f"a run directory must hold config.json, got {path}, which has none; name the "
+                f"folder that train printed"
             )
         run.config()
         return run
@@ -145,12 +159,16 @@ class RunDirectory:
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
 
     def adopt_reward(self, name: str, source: Path) -> None:
-        """Copy the reward, or the potential, that is trained on, so that the run depends on no other file."""
+        """Copy the reward, or the potential, that is trained on, so that the run depends on no
+        other file.
+        """
         save_reward(self.path / _GIVEN_REWARDS[name], load_reward(source))
         self.change_config(self.config().with_train(**{name: Path(_GIVEN_REWARDS[name])}))
 
     def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
-        """Keep the demonstrations that are learned from, and the expert's policy, so that the run depends on no other file."""
+        """Keep the demonstrations that are learned from, and the expert's policy, so that the run
+        depends on no other file.
+        """
         changes: dict[str, Any] = {}
         if demonstrations is not None:
             save_demonstrations(self.path / _DEMONSTRATIONS, demonstrations)
@@ -178,7 +196,9 @@ class RunDirectory:
         self._write_json("config.json", record)
 
     def end_start(self, outcome: str) -> None:
-        """Note how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``; a disk that refuses has been told of."""
+        """Note how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``; a disk that
+        refuses has been told of.
+        """
         with suppress(OSError, UserError):
             record = self._record()
             record["starts"][-1]["outcome"] = outcome
@@ -192,14 +212,18 @@ class RunDirectory:
             self._write_json("config.json", record)
 
     def is_compiling(self, num_starts: int) -> bool:
-        """Whether the newest start, if it is not among the first ``num_starts``, has kernels to compile."""
+        """Whether the newest start, if it is not among the first ``num_starts``, has kernels to
+        compile.
+        """
         with suppress(UserError):  # the folder is being moved
             starts = self.starts()
             return len(starts) > num_starts and bool(starts[-1].get("compiled"))
         return False
 
     def starts(self) -> list[dict[str, Any]]:
-        """One entry for each start, the latest last; an entry without ``outcome`` runs still or was killed."""
+        """One entry for each start, the latest last; an entry without ``outcome`` runs still or was
+        killed.
+        """
         starts: list[dict[str, Any]] = self._record()["starts"]
         return starts
 
@@ -231,16 +255,22 @@ class RunDirectory:
             self._lock = None
 
     def hand_down(self) -> None:
-        """Let a copy of this process, forked from now on, hold the lock as well until it has ended."""
+        """Let a copy of this process, forked from now on, hold the lock as well until it has
+        ended.
+        """
         if self._lock is not None:
             self._lock.is_handed_down = True
 
     def wait_for_writer(self, patience_s: float = 60.0) -> None:
-        """Wait until nobody writes: ranks that are killed leave a process behind that saves their state."""
+        """Wait until nobody writes: ranks that are killed leave a process behind that saves their
+        state.
+        """
         wait_until_free(self.path, patience_s)
 
     def write_best(self, best: Mapping[str, Any]) -> None:
-        """Write the value of the best point and its vectors; long ones beside it, since numbers as text take minutes."""
+        """Write the value of the best point and its vectors; long ones beside it, since numbers as
+        text take minutes.
+        """
         vectors = {name: np.asarray(best[name]) for name in _VECTORS}
         record: dict[str, Any] = {"value": best["value"]}
         if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
@@ -254,7 +284,9 @@ class RunDirectory:
         self._write_json("done.json", record)
 
     def best(self) -> dict[str, Any]:
-        """The best point, its value, and the strategy's parameters. Raises UserError if a file is damaged."""
+        """The best point, its value, and the strategy's parameters. Raises UserError if a file is
+        damaged.
+        """
         record = self._read_object("best.json", ("value",))
         try:
             if "vectors" in record:
@@ -264,23 +296,30 @@ class RunDirectory:
             }
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{self.path}/best.json must have a value and its vectors {listed(_VECTORS)}, but: {error}; "
+                f"{self.path}/best.json must have a value and its vectors {listed(_VECTORS)}, "
+                f"but: {error}; "
                 "restore it from a copy"
             ) from error
 
     def done(self) -> dict[str, Any] | None:
-        """The completion record, or None if the run is not finished. Raises UserError if the file is damaged."""
+        """The completion record, or None if the run is not finished. Raises UserError if the file
+        is damaged.
+        """
         if not (self.path / "done.json").exists():
             return None
         return self._read_object("done.json", ("reason", "generations", "final_return"))
 
     def remove_if_bare(self) -> None:
-        """Remove a run that failed before anything in it was worth keeping: no row, no result, no failure to look into."""
+        """Remove a run that failed before anything in it was worth keeping: no row, no result, no
+        failure to look into.
+        """
         if self._has_nothing() and not (self.path / "failures.jsonl").exists():
             self._remove()
 
     def remove_if_failed(self) -> bool:
-        """Remove a run whose start failed before its first generation; returns whether it was one."""
+        """Remove a run whose start failed before its first generation; returns whether it was
+        one.
+        """
         with suppress(UserError):
             starts = self.starts()
             if (
@@ -315,7 +354,8 @@ class RunDirectory:
         starts = record.get("starts")
         if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
             raise UserError(
-                f"{self.path}/config.json must be a JSON object with a list of starts; restore it from a copy"
+                f"{self.path}/config.json must be a JSON object with a list of starts; restore it "
+                f"from a copy"
             )
         return record
 

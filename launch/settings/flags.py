@@ -22,7 +22,8 @@ def parse(
     default: T | None = None,
     description: str | None = None,
 ) -> T:
-    """An instance of a dataclass from flags; ends the process with status 2 and the reason where they are no good.
+    """An instance of a dataclass from flags; ends the process with status 2 and the reason where
+    they are no good.
 
     Args:
         kind: each field is a flag, its docstring the help.
@@ -68,7 +69,9 @@ def parse_with_argument(
 
 
 def gathered(argv: list[str], lists: set[str]) -> list[str]:
-    """The arguments with each flag of several values once: ``--option a=1 --option b=2`` becomes ``--option a=1 b=2``."""
+    """The arguments with each flag of several values once: ``--option a=1 --option b=2`` becomes
+    ``--option a=1 b=2``.
+    """
     words: list[str] = []
     values: dict[str, list[str]] = {}
     into = words

@@ -1,6 +1,7 @@
 """The methods of ``esengine train`` by name. Their modules are imported when they are asked for.
 
-A name with a colon is a user's own strategy, ``module:Class``, whose settings stand beside it as ``ClassSettings``.
+A name with a colon is a user's own strategy, ``module:Class``, whose settings stand beside it as
+``ClassSettings``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ _LOOPS = {
     "airl": "reward_learning",
     "inverse-rl": "reward_learning",
 }
-"""Modules of `esengine.launch.training` that run the methods which are no strategies: with ``complete``, ``prepare`` and ``run``."""
+"""Modules of `esengine.launch.training` that run the methods which are no strategies: with
+``complete``, ``prepare`` and ``run``.
+"""
 
 
 def loop_of(method: str) -> Any | None:
@@ -56,10 +59,13 @@ def loop_of(method: str) -> Any | None:
 
 
 def check_torch(method: str) -> None:
-    """Raises UserError if there is no PyTorch for one of the methods that are no strategies, which learn with it."""
+    """Raises UserError if there is no PyTorch for one of the methods that are no strategies, which
+    learn with it.
+    """
     if method in _LOOPS and find_spec("torch") is None:
         raise UserError(
-            f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' (README tells of small builds)"
+            f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' "
+            f"(README tells of small builds)"
         )
 
 
@@ -82,7 +88,9 @@ def settings_of(method: str) -> type[Settings]:
 
 
 def _settings_of_strategy(name: str) -> type[Settings]:
-    """The settings beside a user's own strategy. Raises UserError for one that ``esengine train`` cannot run."""
+    """The settings beside a user's own strategy. Raises UserError for one that ``esengine train``
+    cannot run.
+    """
     from esengine.user_code import named_callable
 
     strategy = named_callable("--strategy", name, "mypackage.search:HillClimb", "Class")
@@ -91,14 +99,16 @@ def _settings_of_strategy(name: str) -> type[Settings]:
     settings: Any = getattr(module, beside, None)
     if not (is_dataclass(settings) and isinstance(settings, type)):
         raise UserError(
-            f"--strategy {name} needs a frozen dataclass {beside} beside it, got none; its fields become flags"
+            f"--strategy {name} needs a frozen dataclass {beside} beside it, got none; its fields "
+            f"become flags"
         )
     missing = [
         member for member in ("antithetic", "check", "strategy") if not hasattr(settings, member)
     ]
     if missing:
         raise UserError(
-            f"{beside} must have antithetic, check and strategy, lacks {listed(missing)}; see docs/strategies.md"
+            f"{beside} must have antithetic, check and strategy, lacks {listed(missing)}; see "
+            f"docs/strategies.md"
         )
     bare = [
         each.name

@@ -24,10 +24,13 @@ _MOST_BYTES = 1 << 20
 
 
 def parse_train(argv: list[str]) -> RunConfig:
-    """The settings that the words after ``esengine train`` say. Raises UserError for some that no run can have."""
+    """The settings that the words after ``esengine train`` say. Raises UserError for some that no
+    run can have.
+    """
     if not argv:
         raise UserError(
-            f"train must be followed by a method, one of {listed(METHODS)}, got nothing; see esengine train --help"
+            f"train must be followed by a method, one of {listed(METHODS)}, got nothing; see "
+            f"esengine train --help"
         )
     method, rest = _method(argv)
     settings = settings_of(method)
@@ -53,19 +56,23 @@ def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
 def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSettings]:
     if "trust_modules" in values:
         raise UserError(
-            "--trust-modules must be given on the command line, got it from the file of --config; drop it there"
+            "--trust-modules must be given on the command line, got it from the file of --config; "
+            "drop it there"
         )
     settings, rest = settings_of(method), dict(values)
     taken = _take(settings, rest), _take(TrainSettings, rest := defaults_of(method) | rest)
     if rest:
         raise UserError(
-            f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see esengine train {method} --help"
+            f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see "
+            f"esengine train {method} --help"
         )
     return taken
 
 
 def _method(argv: list[str]) -> tuple[str, list[str]]:
-    """The method and the other arguments; a user's own strategy is named by ``--strategy``, or as a method is."""
+    """The method and the other arguments; a user's own strategy is named by ``--strategy``, or as a
+    method is.
+    """
     for index, argument in enumerate(argv):
         flag, separator, name = argument.partition("=")
         if flag != "--strategy":
@@ -74,7 +81,8 @@ def _method(argv: list[str]) -> tuple[str, list[str]]:
         name = name if separator else "".join(argv[index + 1 : index + 2])
         if ":" not in name:
             raise UserError(
-                f"--strategy must be module:Class, got {name!r}; for example mypackage.search:HillClimb"
+                f"--strategy must be module:Class, got {name!r}; for example "
+                f"mypackage.search:HillClimb"
             )
         if rest and not rest[0].startswith("-"):
             raise UserError(
@@ -122,7 +130,8 @@ def _read_toml(name: str) -> dict[str, Any]:
     values = {key.replace("-", "_"): value for key, value in found.items()}
     if len(values) < len(found):
         raise UserError(
-            f"--config must give each flag once, got one with a hyphen and with an underscore in {name!r}"
+            f"--config must give each flag once, got one with a hyphen and with an underscore in "
+            f"{name!r}"
         )
     return values
 
@@ -136,7 +145,9 @@ def _take(kind: type[T], values: dict[str, Any]) -> T:
 
 @dataclass(frozen=True)
 class ResumeSettings:
-    """Go on with a run that was stopped or killed; the result is that of a run that never stopped."""
+    """Go on with a run that was stopped or killed; the result is that of a run that never
+    stopped.
+    """
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run directory."""

@@ -33,7 +33,9 @@ def load_planner(name: str, arguments: tuple[str, ...]) -> Planner:
 
 
 def load_skill_planner(arguments: tuple[str, ...]) -> SkillPlanner:
-    """The search over skills. Raises UserError for settings that it does not have, or that search nothing."""
+    """The search over skills. Raises UserError for settings that it does not have, or that search
+    nothing.
+    """
     planner = settings_from(
         SkillPlanner, named_values("--planner-arg", arguments, "skill_steps=20")
     )
@@ -47,5 +49,6 @@ def check_planner(name: str | None, arguments: tuple[str, ...]) -> None:
         load_planner(name, arguments)
     elif arguments:
         raise UserError(
-            f"--planner-arg must go with --planner, got {listed(arguments)}; name mppi, cross-entropy or ilqr"
+            f"--planner-arg must go with --planner, got {listed(arguments)}; name mppi, "
+            f"cross-entropy or ilqr"
         )

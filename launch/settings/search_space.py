@@ -1,4 +1,6 @@
-"""The settings that say where an objective is searched: the start, bounds, fixed and whole variables."""
+"""The settings that say where an objective is searched: the start, bounds, fixed and whole
+variables.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,18 @@ class SpaceSettings:
     """Where an objective is searched; policies have none of it."""
 
     initial_mean: Numbers | None = None
-    """Start of an objective's variables: one number, one each, or a file; default 0, or the middle between two bounds."""
+    """Start of an objective's variables: one number, one each, or a file; default 0, or the middle
+    between two bounds.
+    """
     lower_bound: Numbers | None = None
-    """Least value of the variables: one number, one each, or a file (.npy or text); -inf is none."""
+    """Least value of the variables: one number, one each, or a file (.npy or text); -inf is none.
+    """
     upper_bound: Numbers | None = None
     """Greatest value of the variables; inf is none."""
     variable_scales: Numbers | None = None
-    """Unit of the variables, which --sigma is measured in: one number, one each, or a file; default 1."""
+    """Unit of the variables, which --sigma is measured in: one number, one each, or a file; default
+    1.
+    """
     fixed_variables: tuple[str, ...] = ()
     """Variables that are not searched, each number=value counted from 0; 2:5=1 fixes 2, 3 and 4."""
     integer_variables: tuple[int | str, ...] = ()
@@ -45,7 +52,9 @@ class SpaceSettings:
         return any(getattr(self, name) not in (None, ()) for name in names)
 
     def read_files(self) -> dict[str, tuple[float, ...]]:
-        """The settings that files give, as numbers: a run must not depend on a file elsewhere. Raises UserError."""
+        """The settings that files give, as numbers: a run must not depend on a file elsewhere.
+        Raises UserError.
+        """
         given = {each.name: getattr(self, each.name) for each in fields(SpaceSettings)}
         return {
             name: _read(_flag(name), value)
@@ -95,7 +104,9 @@ class SpaceSettings:
         return space
 
     def start(self, space: SearchSpace) -> NDArray[np.float64]:
-        """Where the search begins, (num_variables,). Raises UserError for a point that the space does not have."""
+        """Where the search begins, (num_variables,). Raises UserError for a point that the space
+        does not have.
+        """
         middle = np.zeros(space.num_variables)
         boxed = np.isfinite(space.lower) & np.isfinite(space.upper)
         middle[boxed] = (space.lower[boxed] + space.upper[boxed]) / 2
@@ -106,15 +117,19 @@ class SpaceSettings:
         return mean
 
     def check_sigma(self, space: SearchSpace, sigma: float) -> None:
-        """Raises UserError for a step size wider than the box of some variable, which would find it by chance only."""
+        """Raises UserError for a step size wider than the box of some variable, which would find it
+        by chance only.
+        """
         width = np.where(
             np.isnan(space.fixed) & ~space.whole, (space.upper - space.lower) / space.scales, np.inf
         )
         narrowest = int(np.argmin(width))
         if sigma > width[narrowest]:
             raise UserError(
-                f"--sigma must be at most the width of the bounds, {width[narrowest]:g} for variable {narrowest}, "
-                f"got {sigma:g}; use a third, {width[narrowest] / 3:.2g}, or give every variable its unit by --variable-scales"
+                f"--sigma must be at most the width of the bounds, {width[narrowest]:g} for "
+                f"variable {narrowest}, "
+                f"got {sigma:g}; use a third, {width[narrowest] / 3:.2g}, or give every variable "
+                f"its unit by --variable-scales"
             )
 
     def _numbers(self, name: str, default: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,7 +142,8 @@ class SpaceSettings:
         )
         if numbers.size not in (1, default.size):
             raise UserError(
-                f"{_flag(name)} must be one number or {default.size}, one a variable, got {numbers.size}"
+                f"{_flag(name)} must be one number or {default.size}, one a variable, got "
+                f"{numbers.size}"
             )
         if np.isnan(numbers).any():
             raise UserError(
@@ -166,7 +182,8 @@ def _variables(flag: str, text: str, count: int) -> slice:
     except ValueError:
         pass
     raise UserError(
-        f"{flag} must be variables from 0 to {count - 1}, or a range such as 0:{count}, got {text!r}"
+        f"{flag} must be variables from 0 to {count - 1}, or a range such as 0:{count}, got "
+        f"{text!r}"
     )
 
 

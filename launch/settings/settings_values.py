@@ -30,7 +30,9 @@ def settings_from(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def _typed(name: str, hint: Any, value: Any) -> Any:
-    """The value as its setting's type, converted where nothing is lost. Raises UserError for another type."""
+    """The value as its setting's type, converted where nothing is lost. Raises UserError for
+    another type.
+    """
     choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
     for choice in choices:
@@ -67,7 +69,9 @@ def _in_words(choice: Any) -> str:
 
 
 def recorded_settings(values: dict[str, Any]) -> Any:
-    """Settings whose class is not known. Raises ValueError or TypeError for names that no class has."""
+    """Settings whose class is not known. Raises ValueError or TypeError for names that no class
+    has.
+    """
     if any(name.startswith("_") for name in values):
         raise ValueError(
             f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}"

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from esengine.errors import UserError
 
-_FIELDS = "JobArrayID:64,State:24,Reason:64,NumNodes:10,NodeList:256,TimeUsed:24,TimeLimit:24,RestartCnt:8,StdOut:4096"
+_FIELDS = (
+    "JobArrayID:64,State:24,Reason:64,NumNodes:10,NodeList:256,TimeUsed:24,"
+    "TimeLimit:24,RestartCnt:8,StdOut:4096"
+)
 _ENDED = (
     "COMPLETED",
     "CANCELLED",
@@ -38,7 +41,8 @@ class QueuedJob:
         used: time that this start has lasted.
         limit: what it may last.
         restarts: starts beyond the first; unknown to accounting.
-        log: file that its output goes to; accounting knows it of jobs that ``esengine submit`` made.
+        log: file that its output goes to; accounting knows it of jobs that ``esengine submit``
+            made.
     """
 
     job: str
@@ -64,7 +68,8 @@ def submit_script(script: str, options: list[str]) -> str:
     result = _slurm("sbatch", "--parsable", *options, script)
     if result.returncode != 0:
         raise UserError(
-            f"sbatch refused the job and said: {_words(result.stderr)}; change what it names, or look at --dry-run"
+            f"sbatch refused the job and said: {_words(result.stderr)}; change what it names, or "
+            f"look at --dry-run"
         )
     return result.stdout.strip().split(";")[0]
 
@@ -98,7 +103,9 @@ def requeue(job: str) -> str | None:
 
 
 def cancel(job: str) -> None:
-    """End a job and all its tasks, or one task of an array. Raises UserError where Slurm refuses."""
+    """End a job and all its tasks, or one task of an array. Raises UserError where Slurm
+    refuses.
+    """
     result = _slurm("scancel", "--verbose", job)
     if result.returncode != 0 or "error" in result.stderr.lower():
         raise UserError(f"scancel refused {job} and said: {_words(result.stderr)}")
@@ -120,7 +127,9 @@ def parse_duration(text: str) -> float | None:
 
 
 def _parse_queue(text: str) -> list[QueuedJob]:
-    """Records of fixed widths in bytes, each with a line break behind it; the name of a log may hold others."""
+    """Records of fixed widths in bytes, each with a line break behind it; the name of a log may
+    hold others.
+    """
     widths = [int(field.partition(":")[2]) for field in _FIELDS.split(",")]
     table, jobs = os.fsencode(text), []
     for start in range(0, len(table), sum(widths) + 1):
@@ -189,7 +198,8 @@ def _accounted(job: str, state: str, nodes: str, used: str, limit: str, line: st
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
     if shutil.which(command[0]) is None:
         raise UserError(
-            f"Slurm's {command[0]} must be on this machine, found none; run this on the cluster's login node"
+            f"Slurm's {command[0]} must be on this machine, found none; run this on the cluster's "
+            f"login node"
             + (", or look at the script with --dry-run" if command[0] == "sbatch" else "")
         )
     environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}

@@ -1,4 +1,6 @@
-"""``esengine status`` and ``esengine cancel``: what the queue, the accounting and the runs' own records say."""
+"""``esengine status`` and ``esengine cancel``: what the queue, the accounting and the runs' own
+records say.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Line:
     """A run, a job, or both.
 
     Attributes:
-        run: the run directory, or None for a job that is none of ours or whose directory is not known.
+        run: the run directory, or None for a job that is none of ours or whose directory is not
+            known.
         job: what Slurm knows of it, or None.
         forgotten: the number of its job where Slurm knows nothing of that any more.
     """
@@ -37,7 +40,9 @@ class Line:
 
 
 def show_status(what: str | None) -> int:
-    """Print a line a run; returns the exit status. Raises UserError for a job or a folder that nobody knows."""
+    """Print a line a run; returns the exit status. Raises UserError for a job or a folder that
+    nobody knows.
+    """
     lines = list(_lines(what))
     if not lines:
         print("no jobs in the queue; esengine status RUN tells of a run")
@@ -57,18 +62,22 @@ def show_status(what: str | None) -> int:
 
 
 def cancel_job(what: str) -> int:
-    """End a job by its name, or the job of a run; returns the exit status. Raises UserError if there is none."""
+    """End a job by its name, or the job of a run; returns the exit status. Raises UserError if
+    there is none.
+    """
     job = what
     if not _JOB.match(what):
         submission = _submission(Path(what))
         if submission is None:
             raise UserError(
-                f"cancel needs a job, or a run that was submitted, got {what!r}; esengine status lists the jobs"
+                f"cancel needs a job, or a run that was submitted, got {what!r}; esengine status "
+                f"lists the jobs"
             )
         job = _job_of(submission, Path(what))
     if not any(not known.ended for known in queued_jobs(job)):
         raise UserError(
-            f"cancel needs a job that waits or runs, got {job}, which does neither; esengine status lists the jobs"
+            f"cancel needs a job that waits or runs, got {job}, which does neither; esengine "
+            f"status lists the jobs"
         )
     cancel(job)
     print(f"cancelled {job}; what its run has done is kept")

@@ -23,8 +23,10 @@ class JobScript:
         variables: environment of the run.
         program: what runs esengine, such as ``("/path/to/python", "-P", "-m", "esengine")``.
         arguments: of esengine.
-        directory: what the job's run is kept in; None for a command that keeps none, which is then not requeued.
-        first_seed: seed of array task 0, or None if the job is no array. Task N has seed ``first_seed`` + N and its own folder.
+        directory: what the job's run is kept in; None for a command that keeps none, which is then
+            not requeued.
+        first_seed: seed of array task 0, or None if the job is no array. Task N has seed
+            ``first_seed`` + N and its own folder.
         stop_before_s: seconds before the time limit at which the run is saved.
         max_requeues: starts beyond the first.
         ntasks_per_node: ranks a node where the options leave the number of nodes open, else None.

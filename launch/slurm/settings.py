@@ -9,16 +9,17 @@ from typing import Literal
 from esengine.errors import UserError, listed
 
 _NAMES = """
-account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint container
-contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency
-distribution error exclude exclusive export export-file extra extra-node-info get-user-env gid gpu-bind gpu-freq
-gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold input job-name kill-on-invalid-dep
-licenses mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill
-no-requeue nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket
-open-mode output overcommit oversubscribe parsable partition power prefer priority profile propagate qos quiet
-reboot requeue reservation segment signal sockets-per-node spread-job stepmgr switches test-only thread-spec
-threads-per-core time time-min tmp tres-bind tres-per-task uid use-min-nodes verbose wait wait-all-nodes wckey
-wrap
+account acctg-freq array batch bb bbf begin chdir cluster-constraint clusters comment constraint
+container contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline
+delay-boot dependency distribution error exclude exclusive export export-file extra
+extra-node-info get-user-env gid gpu-bind gpu-freq gpus gpus-per-node gpus-per-socket
+gpus-per-task gres gres-flags hint hold input job-name kill-on-invalid-dep licenses mail-type
+mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill no-requeue
+nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket
+open-mode output overcommit oversubscribe parsable partition power prefer priority profile
+propagate qos quiet reboot requeue reservation segment signal sockets-per-node spread-job stepmgr
+switches test-only thread-spec threads-per-core time time-min tmp tres-bind tres-per-task uid
+use-min-nodes verbose wait wait-all-nodes wckey wrap
 """
 SBATCH_OPTIONS = frozenset(_NAMES.split())
 OURS = {
@@ -40,7 +41,9 @@ _ARRAY = re.compile(r"^\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*(%\d+)?$")
 
 @dataclass(frozen=True)
 class SubmitSettings:
-    """Submit a run as a Slurm job that requeues itself until the run is done: esengine submit [flags] -- train METHOD ..."""
+    """Submit a run as a Slurm job that requeues itself until the run is done: esengine submit
+    [flags] -- train METHOD ...
+    """
 
     nodes: str = "1"
     """Nodes, or a range such as 1-4: a job that is requeued goes on with what it gets."""
@@ -63,7 +66,9 @@ class SubmitSettings:
     gres: str | None = None
     """Generic resources."""
     array: str | None = None
-    """One run a task, such as 0-5%3: task N has the seed --seed + N and a folder of its own, three at a time."""
+    """One run a task, such as 0-5%3: task N has the seed --seed + N and a folder of its own, three
+    at a time.
+    """
     dependency: str | None = None
     """Jobs to wait for, such as afterok:123."""
     mail_user: str | None = None
@@ -76,18 +81,26 @@ class SubmitSettings:
     """Shell line to run first in the job, such as "module load openmpi"; once for each."""
 
     launcher: Literal["mpirun", "srun"] = "mpirun"
-    """What starts the ranks: mpirun or, where a site wants it, srun --mpi=pmix, under which a dead worker ends the start."""
+    """What starts the ranks: mpirun or, where a site wants it, srun --mpi=pmix, under which a dead
+    worker ends the start.
+    """
     bind_to: Literal["none", "core"] = "none"
-    """Bind each rank to cores of its own; only on nodes that the job has alone, or that Slurm confines jobs on."""
+    """Bind each rank to cores of its own; only on nodes that the job has alone, or that Slurm
+    confines jobs on.
+    """
     stop_before: int = 120
     """Seconds before the time limit at which the run is saved and the job requeued."""
     max_requeues: int = 50
-    """Starts beyond the first before the job gives up; a job that makes no progress gives up at the second."""
+    """Starts beyond the first before the job gives up; a job that makes no progress gives up at the
+    second.
+    """
     dry_run: bool = False
     """Print the script and submit nothing."""
 
     def check(self) -> None:
-        """Raises UserError for what sbatch would refuse less clearly, or what would undo the job's own options."""
+        """Raises UserError for what sbatch would refuse less clearly, or what would undo the job's
+        own options.
+        """
         for name, least in (
             ("ntasks_per_node", 1),
             ("cpus_per_task", 1),
@@ -97,11 +110,13 @@ class SubmitSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use {least} or more"
+                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use "
+                    f"{least} or more"
                 )
         if self.array is not None and not _ARRAY.match(self.array):
             raise UserError(
-                f"--array must be task numbers such as 0-5%3 or 1,4,7, got {self.array!r}; see man sbatch"
+                f"--array must be task numbers such as 0-5%3 or 1,4,7, got {self.array!r}; see "
+                f"man sbatch"
             )
         for text in self.sbatch:
             self._check_option(text.partition("=")[0].removeprefix("--"))
@@ -114,8 +129,9 @@ class SubmitSettings:
     def options(self) -> list[tuple[str, str | None]]:
         """sbatch's options by name, without those that depend on the run.
 
-        A range of nodes goes with cores a node in place of tasks a node: from tasks a node Slurm computes the job's tasks once,
-        at its first start, and a requeued job then waits for as many nodes as it had.
+        A range of nodes goes with cores a node in place of tasks a node: from tasks a node Slurm
+        computes the job's tasks once, at its first start, and a requeued job then waits for as many
+        nodes as it had.
         """
         named = (field for field in fields(self) if field.name.replace("_", "-") in SBATCH_OPTIONS)
         pairs = [(field.name.replace("_", "-"), getattr(self, field.name)) for field in named]
@@ -145,10 +161,12 @@ class SubmitSettings:
             )
         if name in flags:
             raise UserError(
-                f"--sbatch must name an option that has no flag of its own, got {name}; use --{name}"
+                f"--sbatch must name an option that has no flag of its own, got {name}; use "
+                f"--{name}"
             )
         if name not in SBATCH_OPTIONS:
             others = sorted(SBATCH_OPTIONS - flags - set(OURS))
             raise UserError(
-                f"--sbatch must be key=value with one of sbatch's options, got {name!r}; they are {listed(others)}"
+                f"--sbatch must be key=value with one of sbatch's options, got {name!r}; they are "
+                f"{listed(others)}"
             )

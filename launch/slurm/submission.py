@@ -102,15 +102,19 @@ def submit(settings: SubmitSettings, arguments: list[str]) -> int:
 
 
 def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
-    """The record that a job's script is rendered from. Raises UserError for a command that cannot be submitted."""
+    """The record that a job's script is rendered from. Raises UserError for a command that cannot
+    be submitted.
+    """
     if not arguments:
         raise UserError(
-            "submit needs a command after --, got none; for example: esengine submit --nodes 2 -- train openai-es ..."
+            "submit needs a command after --, got none; for example: esengine submit --nodes 2 -- "
+            "train openai-es ..."
         )
     if arguments[0] not in COMMANDS or arguments[0] in _NEVER:
         known = listed(name for name in COMMANDS if name not in _NEVER)
         raise UserError(
-            f"the command after -- must be one of {known}, got {arguments[0]!r}; see esengine --help"
+            f"the command after -- must be one of {known}, got {arguments[0]!r}; see esengine "
+            f"--help"
         )
     name, directory, first_seed = arguments[0], None, None
     if arguments[0] == "train":
@@ -128,7 +132,8 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         RunDirectory.open(Path(directory))
     if settings.array is not None and first_seed is None:
         raise UserError(
-            f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each run by itself"
+            f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each "
+            f"run by itself"
         )
     options = [
         ("job-name", settings.job_name or name),
@@ -168,11 +173,13 @@ def _variables(settings: SubmitSettings) -> tuple[tuple[str, str], ...]:
 def _check_new(directory: Path) -> None:
     if "\\" in str(directory):
         raise UserError(
-            f"--run-dir must have no backslash, which Slurm reads in the names of logs, got {directory}; use another"
+            f"--run-dir must have no backslash, which Slurm reads in the names of logs, got "
+            f"{directory}; use another"
         )
     if (directory / "config.json").exists():
         raise UserError(
-            f"--run-dir must be new, got {directory}, which holds a run; submit -- resume {directory}, or use another"
+            f"--run-dir must be new, got {directory}, which holds a run; submit -- resume "
+            f"{directory}, or use another"
         )
     earlier = Submission.of(directory)
     if earlier is not None:
@@ -183,7 +190,9 @@ def _check_new(directory: Path) -> None:
 
 
 def _make(folder: Path) -> Path:
-    """Make a folder and those above it; returns the topmost that was made, to be removed if nothing comes of it."""
+    """Make a folder and those above it; returns the topmost that was made, to be removed if nothing
+    comes of it.
+    """
     top = folder
     while not top.parent.exists():
         top = top.parent
@@ -208,9 +217,8 @@ def _submit_aside(text: str, options: list[str]) -> str:
 
 def _announce(submission: Submission, settings: SubmitSettings) -> None:
     array = submission.first_seed is not None
-    print(
-        f"submitted {f'array {submission.job}, tasks {settings.array}' if array else f'job {submission.job}'}"
-    )
+    job = f"array {submission.job}, tasks {settings.array}" if array else f"job {submission.job}"
+    print(f"submitted {job}")
     print(
         f"{'runs' if array else 'run directory'} {submission.directory}{'/seed-*' if array else ''}"
     )

@@ -1,4 +1,6 @@
-"""``esengine job``: inside a batch job, carry a run out on the job's tasks, and requeue the job until the run is done."""
+"""``esengine job``: inside a batch job, carry a run out on the job's tasks, and requeue the job
+until the run is done.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +32,21 @@ _REQUEUE_S = 60.0  # by then Slurm has ended the start
 
 @dataclass(frozen=True)
 class JobSettings:
-    """Carry a run out on the tasks of this Slurm job, and requeue the job until the run is done: esengine job -- train ..."""
+    """Carry a run out on the tasks of this Slurm job, and requeue the job until the run is done:
+    esengine job -- train ...
+    """
 
     stop_before: int = 120
-    """Seconds before the job's time limit at which the run is saved; sbatch's --signal=B:USR1@SECONDS should say the same."""
+    """Seconds before the job's time limit at which the run is saved; sbatch's
+    --signal=B:USR1@SECONDS should say the same.
+    """
     max_requeues: int = 50
     """Starts beyond the first before the job gives up."""
 
 
 def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) -> int:
-    """Start or go on with the run, and requeue the job if it is not done then; returns the exit status.
+    """Start or go on with the run, and requeue the job if it is not done then; returns the exit
+    status.
 
     Raises:
         UserError: this is no batch job, or the command is none that keeps a run.
@@ -47,7 +54,8 @@ def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) ->
     allocation = Allocation.current()
     if allocation is None:
         raise UserError(
-            "job must run inside a Slurm job, found no SLURM_JOB_ID; use esengine submit, or sbatch and a script"
+            "job must run inside a Slurm job, found no SLURM_JOB_ID; use esengine submit, or "
+            "sbatch and a script"
         )
     task = _parse(arguments)
     directory = RunDirectory(task.run)
@@ -83,19 +91,23 @@ def _parse(arguments: list[str]) -> _Task:
         config = parse_train(arguments[1:])
         if config.train.run_dir is None:
             raise UserError(
-                "a job's run must have --run-dir, under which its next start finds it, got none; add one"
+                "a job's run must have --run-dir, under which its next start finds it, got none; "
+                "add one"
             )
         return _Task(config.train.run_dir, config, {}, config.train.quiet, trusted=True)
     if arguments[:1] == ["resume"]:
         parsed = parse_resume(arguments[1:])
         return _Task(parsed.run, None, resume_changes(parsed), parsed.quiet, parsed.trust_modules)
     raise UserError(
-        f"job must carry out train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run others without job"
+        f"job must carry out train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run "
+        f"others without job"
     )
 
 
 def progress(run: Path) -> str | None:
-    """Name of the run's furthest checkpoint: completed generations, and finished chunks of the open one."""
+    """Name of the run's furthest checkpoint: completed generations, and finished chunks of the open
+    one.
+    """
     newest = checkpoints(run / "checkpoints")
     return newest[-1].name if newest else None
 
@@ -108,7 +120,9 @@ def _tell_time_limit(allocation: Allocation, stop_before_s: int) -> None:
 
 
 def _idle_starts(run: Path, allocation: Allocation) -> int:
-    """How many starts of this job, up to this one, ended where they had begun; notes where this one begins."""
+    """How many starts of this job, up to this one, ended where they had begun; notes where this one
+    begins.
+    """
     path = run / JOB_FOLDER / _HISTORY
     try:
         history = json.loads(path.read_text())
@@ -128,7 +142,8 @@ def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: i
         return _give_up("it made no progress", FAILED)
     if allocation.restarts >= settings.max_requeues:
         return _give_up(
-            f"it was started {allocation.restarts + 1} times (--max-requeues {settings.max_requeues})",
+            f"it was started {allocation.restarts + 1} times (--max-requeues "
+            f"{settings.max_requeues})",
             status,
         )
     jobs = queued_jobs(allocation.job)

@@ -1,10 +1,12 @@
-"""Who shows a run that this process carries out: this process, its launcher, or a narrator on the terminal of another mpirun.
+"""Who shows a run that this process carries out: this process, its launcher, or a narrator on the
+terminal of another mpirun.
 
-Open MPI's mpirun gives every rank a pseudo-terminal of its own, wherever it writes to itself: to a file as well as to a screen.
-So a rank's standard output does not tell who reads. After Ctrl-C mpirun passes nothing on any more, and kills its ranks a third
-of a second later, so a rank has no last word either. Therefore a rank shows no panel. Where mpirun itself writes to a terminal,
-the master starts a `narrator` there, a process that mpirun does not know; elsewhere it prints plain lines, and where mpirun's
-standard error is a terminal, a narrator says there what a signal leaves.
+Open MPI's mpirun gives every rank a pseudo-terminal of its own, wherever it writes to itself: to a
+file as well as to a screen. So a rank's standard output does not tell who reads. After Ctrl-C
+mpirun passes nothing on any more, and kills its ranks a third of a second later, so a rank has no
+last word either. Therefore a rank shows no panel. Where mpirun itself writes to a terminal, the
+master starts a `narrator` there, a process that mpirun does not know; elsewhere it prints plain
+lines, and where mpirun's standard error is a terminal, a narrator says there what a signal leaves.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class Audience(NamedTuple):
     Attributes:
         callbacks: to be called with every row.
         compiling: to be called when kernels are compiled.
-        is_here: whether this process has to say how the run ended; otherwise somebody reads it in the run's records.
+        is_here: whether this process has to say how the run ended; otherwise somebody reads it in
+            the run's records.
     """
 
     callbacks: tuple[Callable[[Row], None], ...]
@@ -79,8 +82,8 @@ def shown(directory: RunDirectory, config: RunConfig, stop: StopRequest) -> Iter
 def find_mpirun_above() -> int | None:
     """The process of the mpirun that gave this rank its terminal; None where there is none.
 
-    A program between mpirun and this rank, such as a shell, has the rank's standard output; mpirun is the first ancestor
-    with another one. On another machine than mpirun's it is mpirun's daemon.
+    A program between mpirun and this rank, such as a shell, has the rank's standard output; mpirun
+    is the first ancestor with another one. On another machine than mpirun's it is mpirun's daemon.
     """
     if _RANK_VARIABLE not in os.environ or not os.isatty(1):
         return None
@@ -93,7 +96,9 @@ def find_mpirun_above() -> int | None:
 
 
 def open_terminal(process: int, output: int) -> int | None:
-    """The terminal that is standard output (1) or standard error (2) of a process; None where that is something else."""
+    """The terminal that is standard output (1) or standard error (2) of a process; None where that
+    is something else.
+    """
     path = f"/proc/{process}/fd/{output}"
     with suppress(OSError):
         if stat.S_ISCHR(os.stat(path).st_mode):
@@ -114,14 +119,18 @@ def is_in_foreground(process: int) -> bool:
 
 
 def _status_of(process: int) -> list[str]:
-    """State, parent, group, session, terminal, the terminal's group in the foreground, and more; see proc(5)."""
+    """State, parent, group, session, terminal, the terminal's group in the foreground, and more;
+    see proc(5).
+    """
     with open(f"/proc/{process}/stat") as file:
         return file.read().rpartition(")")[2].split()
 
 
 @contextmanager
 def _narrated(directory: RunDirectory, mpirun: int, terminal: int, draws: bool) -> Iterator[None]:
-    """Have a narrator tell of the run on ``terminal`` until this process, and a copy that saves its state, are gone."""
+    """Have a narrator tell of the run on ``terminal`` until this process, and a copy that saves its
+    state, are gone.
+    """
     num_starts, after = len(directory.starts()) - 1, newest_generation(directory)
     arguments = [
         str(directory.path),

@@ -1,4 +1,6 @@
-"""Noticing that kernels are compiled: a machine does it once, for half a minute or for some minutes, and a run waits for it."""
+"""Noticing that kernels are compiled: a machine does it once, for half a minute or for some
+minutes, and a run waits for it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from numba.core import event
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
-    """Calls a function when Numba begins to compile what its cache on the disk does not hold, the first time only."""
+    """Calls a function when Numba begins to compile what its cache on the disk does not hold, the
+    first time only.
+    """
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._tell: Callable[[], None] | None = tell

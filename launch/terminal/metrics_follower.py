@@ -25,7 +25,9 @@ class Follower:
         self._inode, self._offset = 0, 0
 
     def __call__(self) -> None:
-        """Hand on the rows that have come since the last call; a half-written last line waits for its rest."""
+        """Hand on the rows that have come since the last call; a half-written last line waits for
+        its rest.
+        """
         try:
             file = open(self._path, "rb")  # noqa: SIM115
         except OSError:
@@ -50,7 +52,8 @@ class Follower:
 def showing(
     directory: RunDirectory, display: Display, num_starts: int, after: int
 ) -> Callable[[], None]:
-    """What to call again and again, so that a display shows the start of a run after the first ``num_starts``.
+    """What to call again and again, so that a display shows the start of a run after the first
+    ``num_starts``.
 
     Args:
         directory: the run, which other processes carry out.

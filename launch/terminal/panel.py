@@ -207,7 +207,10 @@ class Display:
     def _failed(self, row: Row) -> str:
         if not self.progress.failed_members:
             return "none"
-        return f"[red]{row.get('failed_members', 0)} of this generation[/red], {self.progress.failed_members} in all"
+        return (
+            f"[red]{row.get('failed_members', 0)} of this generation[/red], "
+            f"{self.progress.failed_members} in all"
+        )
 
     def _checkpoint(self) -> str:
         following = self.progress.next_checkpoint()

@@ -1,7 +1,9 @@
-"""Shows a run on the terminal of the user's own mpirun, from outside its launch; `audience` starts it.
+"""Shows a run on the terminal of the user's own mpirun, from outside its launch; `audience` starts
+it.
 
-Run: ``python -m esengine.launch.terminal.panel_outside_mpirun RUN NUM_STARTS AFTER MPIRUN DRAWS``. On standard input
-come the numbers of signals that the master gets; it ends with the master, and with the copy of it that saves the state.
+Run: ``python -m esengine.launch.terminal.panel_outside_mpirun RUN NUM_STARTS AFTER MPIRUN DRAWS``.
+On standard input come the numbers of signals that the master gets; it ends with the master, and
+with the copy of it that saves the state.
 """
 
 from __future__ import annotations
@@ -28,14 +30,16 @@ _POLL_S = 0.1
 def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int, draws: bool) -> None:
     """Show a start of a run until its master is gone, and say how it ended.
 
-    Nothing is drawn while the shell has taken the terminal from mpirun, nor while the state is saved.
+    Nothing is drawn while the shell has taken the terminal from mpirun, nor while the state is
+    saved.
 
     Args:
         directory: the run.
         num_starts: its starts before this one.
         after: the newest generation that was there before.
         mpirun: its process.
-        draws: whether to; otherwise the master prints lines elsewhere, and only what a signal leaves is said here.
+        draws: whether to; otherwise the master prints lines elsewhere, and only what a signal
+            leaves is said here.
     """
     config = directory.config()
     stop = StopRequest()

@@ -31,7 +31,8 @@ class Progress:
         evaluated: the newest evaluation, or None.
         best: the highest fitness of a member so far, or None.
         failed_members: those of all generations that were seen.
-        history: the last values of what is searched for: evaluated returns if there are any, else the fitness.
+        history: the last values of what is searched for: evaluated returns if there are any, else
+            the fitness.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -86,9 +87,11 @@ class Progress:
         return min(1.0, max(amount / limit for amount, limit in used if limit))
 
     def left_s(self) -> float | None:
-        """Seconds until the first budget is used up at the present pace, or None when there is no telling.
+        """Seconds until the first budget is used up at the present pace, or None when there is no
+        telling.
 
-        The first generation says nothing of the pace, since what is compiled and loaded in it counts.
+        The first generation says nothing of the pace, since what is compiled and loaded in it
+        counts.
         """
         if len(self._pace) < 2:
             return None

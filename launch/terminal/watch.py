@@ -23,7 +23,9 @@ State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "fail
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """Show a run that goes on in another shell, on another host, or that has ended, from its files alone."""
+    """Show a run that goes on in another shell, on another host, or that has ended, from its files
+    alone.
+    """
 
     once: bool = False
     """Show how the run stands and end, instead of following it."""
@@ -39,7 +41,8 @@ class WatchSettings:
 def watch(
     path: Path, settings: WatchSettings, stop: StopRequest, console: Console | None = None
 ) -> int:
-    """Show the run until it ends or a signal comes; returns the run's exit status, and 0 for one that goes on.
+    """Show the run until it ends or a signal comes; returns the run's exit status, and 0 for one
+    that goes on.
 
     Args:
         path: the run directory.
@@ -131,7 +134,10 @@ def _finished(directory: RunDirectory) -> str:
     done = directory.done() or {}
     text = f"finished: {done.get('reason')}"
     if done.get("final_return") is not None:
-        text += f"; return {done['final_return']:.2f} over {directory.config().train.final_episodes} fresh episodes"
+        text += (
+            f"; return {done['final_return']:.2f} over "
+            f"{directory.config().train.final_episodes} fresh episodes"
+        )
     elif done.get("best_fitness") is not None:
         sign = -1 if directory.config().train.minimize else 1
         text += f"; best value {sign * done['best_fitness']:.6g}"

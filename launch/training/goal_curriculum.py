@@ -1,4 +1,6 @@
-"""Runs on goals: any strategy, with a curriculum of easier goals and hindsight between the generations."""
+"""Runs on goals: any strategy, with a curriculum of easier goals and hindsight between the
+generations.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from esengine.storage.checkpoint import Checkpoint
 
 
 class GoalTraining(Training):
-    """The training loop with a phase before every generation: wander, learn from hindsight, choose goals."""
+    """The training loop with a phase before every generation: wander, learn from hindsight, choose
+    goals.
+    """
 
     problem: GoalProblem
 
@@ -36,7 +40,8 @@ class GoalTraining(Training):
         super().__init__(pool, config, directory, strategy, callbacks)
         if config.train.hindsight and not hasattr(strategy, "mean"):
             raise UserError(
-                f"--hindsight must be used with a method that has a mean to improve, got {config.method}; "
+                f"--hindsight must be used with a method that has a mean to improve, got "
+                f"{config.method}; "
                 "use --hindsight 0, or openai-es"
             )
         self.curriculum = Curriculum(config.train, self.problem.layout.size)
@@ -51,7 +56,9 @@ class GoalTraining(Training):
         self.row |= self.curriculum.metrics()
 
     def prepare(self) -> None:
-        """Nothing is changed if a signal comes while episodes are recorded; what follows waits for nobody."""
+        """Nothing is changed if a signal comes while episodes are recorded; what follows waits for
+        nobody.
+        """
         if self._prepared > self.strategy.generation:
             return
         train, number = self.train, self.strategy.generation + 1
@@ -116,5 +123,6 @@ class GoalTraining(Training):
             self.problem.goals = GoalList(found["list"], found["shares"])
         except (KeyError, ValueError, IndexError) as error:
             raise UserError(
-                f"checkpoint {checkpoint.name} must hold a curriculum, but: {error!r}; restore it from a copy"
+                f"checkpoint {checkpoint.name} must hold a curriculum, but: {error!r}; restore it "
+                f"from a copy"
             ) from error

@@ -1,4 +1,6 @@
-"""Runs of the imitation methods: from settings to the method, its loop, and what is kept with the run."""
+"""Runs of the imitation methods: from settings to the method, its loop, and what is kept with the
+run.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def run(
     stop: StopRequest | None = None,
     callbacks: tuple[Callback, ...] = (),
 ) -> RunResult | None:
-    """Imitate on all ranks, see `training.run`. The master alone learns; all ranks record, label and evaluate."""
+    """Imitate on all ranks, see `training.run`. The master alone learns; all ranks record, label
+    and evaluate.
+    """
     problem = world.agree(lambda: recording_problem(config))
     with open_desk(world, problem, config.train.seed, log2_size=None) as desk:
         if not world.is_master:
@@ -92,7 +96,9 @@ def run(
 
 
 class RecordingTraining(Training):
-    """The master's loop over the epochs or rounds of a method that learns from recorded episodes and is no strategy."""
+    """The master's loop over the epochs or rounds of a method that learns from recorded episodes
+    and is no strategy.
+    """
 
     def __init__(
         self,
@@ -147,13 +153,16 @@ def complete(config: RunConfig) -> RunConfig:
         return with_environment(config)
     if config.train.env_id is None:
         raise UserError(
-            f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id Pendulum-v1"
+            f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id "
+            f"Pendulum-v1"
         )
     return config
 
 
 def with_environment(config: RunConfig) -> RunConfig:
-    """The settings with the environment of the demonstrations where none is given. Raises UserError."""
+    """The settings with the environment of the demonstrations where none is given. Raises
+    UserError.
+    """
     demonstrations = load_given(config)
     if config.train.env_id is not None:
         return config
@@ -172,13 +181,15 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
         search.planner is None or rules
     ):
         raise UserError(
-            f"{method} needs --planner and no --rules, since its teacher plans near the learner; name a planner"
+            f"{method} needs --planner and no --rules, since its teacher plans near the learner; "
+            f"name a planner"
         )
     check_planner(search.planner, search.planner_arg)
 
 
 def prepare(config: RunConfig, path: Path) -> RunDirectory:
-    """Check what can be checked before ranks start, and make the run's folder with all that the run depends on.
+    """Check what can be checked before ranks start, and make the run's folder with all that the run
+    depends on.
 
     Raises:
         UserError: something is no good; nothing has been made.
@@ -195,7 +206,8 @@ def prepare(config: RunConfig, path: Path) -> RunDirectory:
 
 
 def recording_problem(config: RunConfig) -> RecordingProblem:
-    """The problem of a run: the environment, the policy's architecture and, where the method asks one, the expert.
+    """The problem of a run: the environment, the policy's architecture and, where the method asks
+    one, the expert.
 
     Raises:
         UserError: there is no such environment, expert or rule.
@@ -240,7 +252,9 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
 
 
 def _initial(train: TrainSettings, problem: RecordingProblem) -> NDArray[np.float32] | None:
-    """Parameters of the policy that the run starts from, whose scaling the problem takes over; or None."""
+    """Parameters of the policy that the run starts from, whose scaling the problem takes over; or
+    None.
+    """
     if train.init_policy is None:
         return None
     policy = load_policy(train.init_policy)
@@ -294,17 +308,21 @@ def _guide(
     dynamics: Dynamics,
     planner: Planner,
 ) -> GuidedExpert:
-    """The teacher of guided policy search. Raises UserError where there are no local controllers."""
+    """The teacher of guided policy search. Raises UserError where there are no local
+    controllers.
+    """
     env = environment.make()
     num_steps = horizon_of(env, config.train.max_episode_steps)
     env.close()
     if num_steps is None:
         raise UserError(
-            f"guided-policy-search needs episodes of limited length, {environment.env_id} has no limit; use --max-episode-steps"
+            f"guided-policy-search needs episodes of limited length, {environment.env_id} has no "
+            f"limit; use --max-episode-steps"
         )
     if not isinstance(dynamics, ObservableDynamics):
         raise UserError(
-            f"guided-policy-search needs compiled classic control or MuJoCo, whose observations it can compute, got "
+            f"guided-policy-search needs compiled classic control or MuJoCo, whose observations "
+            f"it can compute, got "
             f"{environment.env_id}; use dagger or plato"
         )
     return GuidedExpert(planner, dynamics, search.policy_deviation, num_steps)

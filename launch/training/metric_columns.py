@@ -17,7 +17,9 @@ _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitnes
 
 
 def fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
-    """Mean, greatest, spread and quantiles of the fitness of the members that neither failed nor were stopped."""
+    """Mean, greatest, spread and quantiles of the fitness of the members that neither failed nor
+    were stopped.
+    """
     fitness = records["fitness"][records["status"] == OK]
     row: Row = {
         "fitness_mean": float(fitness.mean()) if fitness.size else None,

@@ -52,7 +52,9 @@ def run(
     stop: StopRequest | None = None,
     callbacks: tuple[Callback, ...] = (),
 ) -> RunResult | None:
-    """Follow the policy gradient on all ranks, see `training.run`. The master alone learns; all ranks record and evaluate."""
+    """Follow the policy gradient on all ranks, see `training.run`. The master alone learns; all
+    ranks record and evaluate.
+    """
     problem = world.agree(lambda: _problem(config))
     with open_desk(world, problem, config.train.seed, log2_size=None) as desk:
         if not world.is_master:
@@ -75,7 +77,9 @@ def complete(config: RunConfig) -> RunConfig:
 
 
 def prepare(config: RunConfig, path: Path) -> RunDirectory:
-    """Check what can be checked before ranks start, and make the run's folder. Raises UserError; nothing has been made then."""
+    """Check what can be checked before ranks start, and make the run's folder. Raises UserError;
+    nothing has been made then.
+    """
     config.check()
     _problem(config)
     return RunDirectory.create(path, config)
@@ -100,7 +104,8 @@ def check_policy(problem: EnvironmentProblem) -> None:
     """Raises UserError for a policy that has no gradient here."""
     if problem.policy.components:
         raise UserError(
-            "ppo needs a policy with one mean for each action, got a mixture; clone with another --loss"
+            "ppo needs a policy with one mean for each action, got a mixture; clone with another "
+            "--loss"
         )
 
 

@@ -42,7 +42,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         objective: the function itself, when it comes from Python instead of by name.
 
     Raises:
-        UserError: the environment or the objective cannot be made, or has spaces that policies cannot act in.
+        UserError: the environment or the objective cannot be made, or has spaces that policies
+            cannot act in.
     """
     train = config.train
     if train.env_id is None:
@@ -64,12 +65,14 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         observations, action = describe(env)
         if train.env_backend == "compiled" and not has_compiled(env):
             raise UserError(
-                "--env-backend compiled must be used with an environment that has compiled rollouts, "
+                "--env-backend compiled must be used with an environment that has compiled "
+                "rollouts, "
                 f"got {train.env_id}; use --env-backend auto"
             )
         if train.rules and train.env_backend not in ("auto", "gymnasium"):
             raise UserError(
-                f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; rules are Python"
+                f"--rules must be used with --env-backend gymnasium, got {train.env_backend}; "
+                f"rules are Python"
             )
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
@@ -83,8 +86,10 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         policy = load_policy(train.init_policy).spec
         if (policy.observation_dim, policy.action) != (observations.dim, action):
             raise UserError(
-                f"--init-policy must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
-                f"got {train.init_policy} with {policy.observation_dim} observations and a {policy.action.kind} action"
+                f"--init-policy must fit {train.env_id} ({observations.dim} observations, "
+                f"{action.kind} action), "
+                f"got {train.init_policy} with {policy.observation_dim} observations and a "
+                f"{policy.action.kind} action"
             )
     else:
         policy = PolicySpec(
@@ -116,13 +121,16 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         return EnvironmentProblem(**settings)
     if horizon is None:
         raise UserError(
-            f"--reward needs a limit of steps that all episodes count as, {train.env_id} has none; use --max-episode-steps 1000"
+            f"--reward needs a limit of steps that all episodes count as, {train.env_id} has "
+            f"none; use --max-episode-steps 1000"
         )
     return RewardedProblem(**settings, source=_source(train, observations, action), horizon=horizon)
 
 
 def _default_episodes(train: TrainSettings, env: Any) -> int:
-    """Episodes of a member's fitness: several where one start, or one goal, tells little of a policy."""
+    """Episodes of a member's fitness: several where one start, or one goal, tells little of a
+    policy.
+    """
     if train.goals == "curriculum":
         return 8
     return 4 if is_classic(env) else 1
@@ -131,14 +139,17 @@ def _default_episodes(train: TrainSettings, env: Any) -> int:
 def _source(
     train: TrainSettings, observations: ObservationSpec, action: ActionSpec
 ) -> RewardSource:
-    """What ``--reward``, ``--environment-weight`` and ``--potential`` make together. Raises UserError."""
+    """What ``--reward``, ``--environment-weight`` and ``--potential`` make together. Raises
+    UserError.
+    """
     learned, potential = (
         None if path is None else fitting_reward(train, flag, path, observations, action)
         for flag, path in (("--reward", train.reward), ("--potential", train.potential))
     )
     if potential is not None and not potential.spec.state_only:
         raise UserError(
-            f"--potential must be a reward of the state alone, got {train.potential}; learn one by airl"
+            f"--potential must be a reward of the state alone, got {train.potential}; learn one "
+            f"by airl"
         )
     weight = train.environment_weight if learned is not None else 1.0
     return RewardSource(learned, weight, potential, train.potential_discount)
@@ -147,12 +158,16 @@ def _source(
 def fitting_reward(
     train: TrainSettings, flag: str, path: Path, observations: ObservationSpec, action: ActionSpec
 ) -> LearnedReward:
-    """The reward of a flag's file. Raises UserError if it is not one of this environment's observations and actions."""
+    """The reward of a flag's file. Raises UserError if it is not one of this environment's
+    observations and actions.
+    """
     reward = load_reward(path)
     if (reward.spec.observation_dim, reward.spec.action) != (observations.dim, action):
         raise UserError(
-            f"{flag} must fit {train.env_id} ({observations.dim} observations, {action.kind} action), "
-            f"got {path} with {reward.spec.observation_dim} observations and a {reward.spec.action.kind} action"
+            f"{flag} must fit {train.env_id} ({observations.dim} observations, {action.kind} "
+            f"action), "
+            f"got {path} with {reward.spec.observation_dim} observations and a "
+            f"{reward.spec.action.kind} action"
         )
     return reward
 
@@ -166,7 +181,8 @@ def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> 
     function = named_callable("--behavior", train.behavior, "mypackage.walker:final_position")
     if train.env_backend == "compiled" and not is_mujoco(env):
         raise UserError(
-            "--behavior needs an environment that is stepped, got --env-backend compiled; use --env-backend auto"
+            "--behavior needs an environment that is stepped, got --env-backend compiled; use "
+            "--env-backend auto"
         )
     observation, _ = env.reset(seed=train.seed)
     return Behavior.of_function(
@@ -178,7 +194,8 @@ def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
     train = config.train
     if not offers_vector(environment):
         raise UserError(
-            "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box, "
+            "--env-backend vectorized must be used with an environment that registers a "
+            "vector_entry_point and observes a Box, "
             f"got {train.env_id}; use --env-backend auto"
         )
     if train.episode_seeds == "generation" or (
@@ -186,17 +203,21 @@ def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
     ):
         allowed = "member" if config.search.antithetic else "pair or member"
         raise UserError(
-            f"--episode-seeds must be {allowed} with --env-backend vectorized and {config.method}, got {train.episode_seeds}; "
+            f"--episode-seeds must be {allowed} with --env-backend vectorized and "
+            f"{config.method}, got {train.episode_seeds}; "
             "a vector draws a start of its own for each of its lanes"
         )
     if train.fresh_env:
         raise UserError(
-            "--fresh-env must be used with --env-backend gymnasium, got vectorized; a vector's lanes are reset together"
+            "--fresh-env must be used with --env-backend gymnasium, got vectorized; a vector's "
+            "lanes are reset together"
         )
 
 
 def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floating]:
-    """The parameters that the search starts from, (dimension,), and the observation scaling that belongs to them."""
+    """The parameters that the search starts from, (dimension,), and the observation scaling that
+    belongs to them.
+    """
     if isinstance(problem, ObjectiveProblem):
         space = problem.space or SearchSpace.free(problem.dimension)
         start: NDArray[np.float64] = space.rows(train.start(space)[None])[0]

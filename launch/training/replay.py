@@ -1,4 +1,6 @@
-"""One member of a run again, exactly: its population from the nearest checkpoint before it, its starts from its seed."""
+"""One member of a run again, exactly: its population from the nearest checkpoint before it, its
+starts from its seed.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,15 @@ from esengine.user_code import check_trusted
 def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRequest) -> int:
     """Evaluate a member again in this process and print what became of it.
 
-    Between the checkpoint and the member's generation the run is repeated, which takes as long as it took.
+    Between the checkpoint and the member's generation the run is repeated, which takes as long as
+    it took.
 
     Returns:
         0, or 1 if the member failed.
 
     Raises:
-        UserError: the folder is no run, the run had no such member, or it names a module that is not trusted.
+        UserError: the folder is no run, the run had no such member, or it names a module that is
+            not trusted.
     """
     directory = RunDirectory.open(path, trusted)
     config = directory.config()
@@ -42,7 +46,8 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
         check_trusted(path, *config.modules)
     if loop_of(config.method) is not None:
         raise UserError(
-            f"replay must be of a run with members, got {path} of {config.method}; its rows tell of its rounds"
+            f"replay must be of a run with members, got {path} of {config.method}; its rows tell "
+            f"of its rounds"
         )
     last = max([row["generation"] for row in directory.metrics.rows()], default=0)
     if not 1 <= generation <= last + 1:
@@ -55,7 +60,9 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
 
 
 def _nearest(directory: RunDirectory, generation: int) -> Checkpoint | None:
-    """The furthest whole checkpoint that is not after a generation; None for the beginning of the run."""
+    """The furthest whole checkpoint that is not after a generation; None for the beginning of the
+    run.
+    """
     for path in reversed(checkpoints(directory.checkpoints)):
         if int(path.name.partition("+")[0]) <= generation:
             try:
@@ -77,7 +84,8 @@ class _Again:
         world = World()
         if world.size > 1:
             raise UserError(
-                f"esengine replay works in one process, got {world.size} ranks; start it without mpirun"
+                f"esengine replay works in one process, got {world.size} ranks; start it without "
+                f"mpirun"
             )
         self.desk = open_desk(world, self.problem, config.train.seed, log2)
         self.pool = Pool(world, self.desk, stop, FaultRules(config.train.member_retries, 1.0))
@@ -97,7 +105,8 @@ class _Again:
         behind = generation - self.training.strategy.generation
         if behind:
             print(
-                f"repeating {behind} generations from generation {self.training.strategy.generation}",
+                f"repeating {behind} generations from generation "
+                f"{self.training.strategy.generation}",
                 flush=True,
             )
         while self.training.strategy.generation < generation:
@@ -121,6 +130,7 @@ class _Again:
             print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
             return 1
         print(
-            f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, {record['steps']} steps"
+            f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, "
+            f"{record['steps']} steps"
         )
         return 0

@@ -88,7 +88,8 @@ def restore(
             )
     except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
         raise UserError(
-            f"checkpoint {checkpoint.name} must fit the run's config.json, but: {error}; restore both from one copy"
+            f"checkpoint {checkpoint.name} must fit the run's config.json, but: {error}; restore "
+            f"both from one copy"
         ) from error
     return strategy, point
 
@@ -107,7 +108,8 @@ def _restore_part(
     dimension: int,
     varying: tuple[str, ...] = (),
 ) -> None:
-    """Have a part take its arrays, once they have the names, kinds and shapes that it would give itself.
+    """Have a part take its arrays, once they have the names, kinds and shapes that it would give
+    itself.
 
     Arrays whose names begin as one of ``varying`` may be there or not.
     """
@@ -120,7 +122,8 @@ def _restore_part(
         like = fresh.get(name)
         if like is not None and not _is_like(array, like, part == "problem", dimension):
             raise ValueError(
-                f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of {array.shape}"
+                f"{part}/{name} must be as {like.dtype} of {like.shape}, got {array.dtype} of "
+                f"{array.shape}"
             )
     take(found)
 
@@ -155,7 +158,9 @@ def _check_counters(counters: Mapping[str, Any]) -> None:
 def _check_finished(
     finished: Mapping[int, bytes], population_size: int, problem: AnyProblem
 ) -> None:
-    """Raises ValueError for results of chunks that the population does not have, or of another length."""
+    """Raises ValueError for results of chunks that the population does not have, or of another
+    length.
+    """
     together = problem.members_together(population_size)
     bounds = chunks(population_size, evaluation_chunk_size(population_size, together))
     for unit, result in finished.items():

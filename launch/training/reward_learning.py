@@ -1,4 +1,6 @@
-"""Runs of the methods that learn a reward: from settings to the method, its generator, and what is kept with the run."""
+"""Runs of the methods that learn a reward: from settings to the method, its generator, and what is
+kept with the run.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def run(
     stop: StopRequest | None = None,
     callbacks: tuple[Callback, ...] = (),
 ) -> RunResult | None:
-    """Learn a reward and a policy on all ranks, see `training.run`. The master alone learns the reward; workers score by it."""
+    """Learn a reward and a policy on all ranks, see `training.run`. The master alone learns the
+    reward; workers score by it.
+    """
     problem = world.agree(lambda: sampling_problem(config))
     log2 = world.agree(lambda: noise_log2(generator_config(config), problem))
     rules = config.train.fault_rules()
@@ -77,7 +81,8 @@ def complete(config: RunConfig) -> RunConfig:
     """The settings with the environment of the demonstrations where none is given.
 
     Raises:
-        UserError: settings have no meaning for the method, or demonstrations or the generator are no good.
+        UserError: settings have no meaning for the method, or demonstrations or the generator are
+            no good.
     """
     config.refuse(_MEANINGLESS)
     config.search.check()
@@ -89,7 +94,8 @@ def complete(config: RunConfig) -> RunConfig:
 
 
 def prepare(config: RunConfig, path: Path) -> RunDirectory:
-    """Check what can be checked before ranks start, and make the run's folder with all that the run depends on.
+    """Check what can be checked before ranks start, and make the run's folder with all that the run
+    depends on.
 
     Raises:
         UserError: something is no good; nothing has been made.
@@ -102,7 +108,9 @@ def prepare(config: RunConfig, path: Path) -> RunDirectory:
 
 
 def generator_config(config: RunConfig) -> RunConfig:
-    """The settings of a run of the generator alone. Raises UserError if it is no generator, or has no such settings."""
+    """The settings of a run of the generator alone. Raises UserError if it is no generator, or has
+    no such settings.
+    """
     search = config.search
     assert isinstance(search, RewardLearningSettings)
     known = [name for name in METHODS if name == "ppo" or loop_of(name) is None]
@@ -151,7 +159,8 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     env.close()
     if horizon is None:
         raise UserError(
-            f"{config.method} needs a limit of steps that all episodes count as, {config.train.env_id} has none; "
+            f"{config.method} needs a limit of steps that all episodes count as, "
+            f"{config.train.env_id} has none; "
             "use --max-episode-steps 1000"
         )
     parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem)}
@@ -167,7 +176,9 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
 
 
 def method_of(config: RunConfig, problem: SamplingProblem) -> Any:
-    """The method that the settings describe, at its start, with its generator. torch is imported here."""
+    """The method that the settings describe, at its start, with its generator. torch is imported
+    here.
+    """
     from esengine.algorithms.inverse_rl.airl import AIRL
     from esengine.algorithms.inverse_rl.gail import GAIL
     from esengine.algorithms.inverse_rl.guided_cost import GuidedCost

@@ -1,4 +1,6 @@
-"""Starting and resuming a run: in this process, on local ranks, or on the ranks of a launch that this process is in."""
+"""Starting and resuming a run: in this process, on local ranks, or on the ranks of a launch that
+this process is in.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,8 @@ def resume(
         stop: tells of signals.
 
     Raises:
-        UserError: the folder is no run, another process writes there, or the run names a module that is not trusted.
+        UserError: the folder is no run, another process writes there, or the run names a module
+            that is not trusted.
     """
     world = World()
     directory = world.agree(lambda: _reopen(path, changes, trusted) if world.is_master else None)
@@ -97,7 +100,9 @@ def resume(
 
 
 def completed(config: RunConfig) -> RunConfig:
-    """The settings with what a method can tell from its own, such as the environment from demonstrations, or files hold."""
+    """The settings with what a method can tell from its own, such as the environment from
+    demonstrations, or files hold.
+    """
     check_torch(config.method)
     loop = loop_of(config.method)
     return config.with_train(**config.train.read_files()) if loop is None else loop.complete(config)
@@ -127,7 +132,9 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
 
 
 def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
-    """The run's folder with copies of the files that it begins from: it must not depend on a file elsewhere."""
+    """The run's folder with copies of the files that it begins from: it must not depend on a file
+    elsewhere.
+    """
     try:
         if config.train.init_policy is not None:
             directory.adopt_policy(config.train.init_policy)
@@ -157,7 +164,9 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
 
 
 def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) -> str | None:
-    """Why a finished run would end again at once, or None: it is not finished, or was given more to do."""
+    """Why a finished run would end again at once, or None: it is not finished, or was given more to
+    do.
+    """
     with suppress(
         OSError, ValueError, IndexError
     ):  # damaged records, which the run reports or writes anew

@@ -13,7 +13,8 @@ class TimeLimit:
     """Tells whether a generation still fits into the job, from the moment that the run has started.
 
     Args:
-        deadline: seconds since the epoch; default what the environment says, infinity if that says nothing.
+        deadline: seconds since the epoch; default what the environment says, infinity if that says
+            nothing.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
@@ -21,5 +22,7 @@ class TimeLimit:
         self._whole_s = self._deadline - time.time()
 
     def leaves(self, seconds: float) -> bool:
-        """Whether ``seconds`` are left. Also if not even a whole job would have had them: waiting would not help then."""
+        """Whether ``seconds`` are left. Also if not even a whole job would have had them: waiting
+        would not help then.
+        """
         return seconds > self._whole_s or seconds <= self._deadline - time.time()

@@ -250,7 +250,9 @@ def test_points_and_a_distribution_are_taken_from_files(tmp_path: Path) -> None:
 def test_a_matrix_that_is_replaced_every_generation_keeps_its_scale(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Only the scale moves between sigma and C, by powers of 2: the search is the same bit for bit."""
+    """Only the scale moves between sigma and C, by powers of 2: the search is the same bit for
+    bit.
+    """
 
     def rosenbrock(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         value: NDArray[np.float64] = -np.sum(

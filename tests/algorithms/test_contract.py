@@ -34,7 +34,9 @@ from examples.hill_climb import HillClimbSettings
 
 @dataclass(frozen=True)
 class NovelSettings(OpenAIESSettings):
-    """OpenAI-ES that is told the mixed ranks of fitness and novelty; a member's behaviour is where it is."""
+    """OpenAI-ES that is told the mixed ranks of fitness and novelty; a member's behaviour is where
+    it is.
+    """
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Any:
         return NovelSearch(self, initial, seed)

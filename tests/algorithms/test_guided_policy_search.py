@@ -1,4 +1,6 @@
-"""Guided policy search: controllers that are exact where the answer is known, and runs that no number of ranks changes."""
+"""Guided policy search: controllers that are exact where the answer is known, and runs that no
+number of ranks changes.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,9 @@ def test_a_linear_expert_is_fitted_by_least_squares(loss: str) -> None:
 
 
 def test_a_mixture_finds_two_modes_where_the_mean_square_averages_them() -> None:
-    """Actions are -0.5 or 0.5, each +- 0.05: entropy ln 2 + ln(0.05 sqrt(2 pi e)), squared error of the mean 0.25 + 0.0025."""
+    """Actions are -0.5 or 0.5, each +- 0.05: entropy ln 2 + ln(0.05 sqrt(2 pi e)), squared error of
+    the mean 0.25 + 0.0025.
+    """
     random = np.random.default_rng(1)
     observations = random.normal(size=(4000, 2))
     targets = (random.choice([-0.5, 0.5], 4000) + 0.05 * random.normal(size=4000))[:, None]
@@ -143,7 +145,9 @@ def test_a_learner_restored_goes_on_bit_for_bit() -> None:
 
 
 def test_log_densities_are_those_that_actions_are_drawn_by() -> None:
-    """The mean of exp(log p) over an expert's own grid is a density's integral; of choices, a sum."""
+    """The mean of exp(log p) over an expert's own grid is a density's integral; of choices, a
+    sum.
+    """
     import torch
 
     random = np.random.default_rng(3)

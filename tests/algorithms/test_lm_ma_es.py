@@ -1,4 +1,6 @@
-"""LM-MA-ES: the paper's step, a rotated problem, and populations for which the paper's rates do not hold."""
+"""LM-MA-ES: the paper's step, a rotated problem, and populations for which the paper's rates do not
+hold.
+"""
 
 from __future__ import annotations
 

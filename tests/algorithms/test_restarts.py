@@ -82,7 +82,9 @@ def test_a_search_that_is_resumed_after_restarts_goes_on_bit_for_bit(
 
 @pytest.mark.parametrize("restarts", ["ipop", "bipop"])
 def test_searches_at_the_same_time_are_those_that_run_alone(restarts: Any) -> None:
-    """Each is told its own members and sums over them alone: the first does what it does without the others."""
+    """Each is told its own members and sums over them alone: the first does what it does without
+    the others.
+    """
     together: Any = settings(restarts, 4, 3).strategy(np.full(4, 3.0), 1)
     alone: Any = replace(settings(restarts, 4), restarts="none").strategy(np.full(4, 3.0), 1)
     assert advance(together, 20) == [8 + 16 + 32] * 20

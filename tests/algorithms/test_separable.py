@@ -1,4 +1,6 @@
-"""Strategies with a standard deviation for every parameter, against ten lines of NumPy and at every population size."""
+"""Strategies with a standard deviation for every parameter, against ten lines of NumPy and at every
+population size.
+"""
 
 from __future__ import annotations
 

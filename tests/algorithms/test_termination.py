@@ -1,4 +1,6 @@
-"""Every reason for which a search that adapts a normal distribution is over, each where no other holds."""
+"""Every reason for which a search that adapts a normal distribution is over, each where no other
+holds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The long form: ``python -m tests.chaos --runs 100`` plays scenarios at random and writes the table of docs/reliability.md."""
+"""The long form: ``python -m tests.chaos --runs 100`` plays scenarios at random and writes the
+table of docs/reliability.md.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Play:
         self._locks: defaultdict[str, Lock] = defaultdict(Lock)
 
     def run(self, number: int) -> tuple[str, str, str, float]:
-        """One disturbed run; returns its scenario, its task, what came out, and the seconds that it took."""
+        """One disturbed run; returns its scenario, its task, what came out, and the seconds that it
+        took.
+        """
         began = time.monotonic()
         dice = random.Random(f"{self._settings.seed}/{number}")
         scenario = SCENARIOS[self._names[number % len(self._names)]]
@@ -110,7 +114,10 @@ def _write_table(played: Counter[str], good: Counter[str], settings: ChaosSettin
     text = _DOCUMENT.read_text()
     before, rest = text.split(_BEGIN)
     _, after = rest.split(_END)
-    command = f"`python -m tests.chaos --runs {settings.runs} --seed {settings.seed}`, {time.strftime('%Y-%m-%d')}:"
+    command = (
+        f"`python -m tests.chaos --runs {settings.runs} --seed {settings.seed}`, "
+        f"{time.strftime('%Y-%m-%d')}:"
+    )
     _DOCUMENT.write_text("\n".join([before + _BEGIN, command, "", *lines, "", _END + after]))
 
 

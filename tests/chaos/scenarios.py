@@ -1,4 +1,6 @@
-"""What can happen to a run, and what must come out of it: the undisturbed result, without a hang or a stray process."""
+"""What can happen to a run, and what must come out of it: the undisturbed result, without a hang or
+a stray process.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,14 @@ _SPHERE = "train cma-es --dimension 3 --minimize --objective worlds:"
 _TEXTS = {
     "objective": f"{_SPHERE}brief_sphere --population-size 60 --generations 12",
     "environment": f"train openai-es {_FORGETFUL}brief --population-size 24 --generations 8",
-    "genomes": f"train truncation-es {_FORGETFUL}brief --population-size 32 --generations 8 --elite-episodes 2",
+    "genomes": f"train truncation-es {_FORGETFUL}brief --population-size 32 --generations 8 "
+    f"--elite-episodes 2",
     "raising": f"train snes {_FORGETFUL}sometimes --population-size 24 --generations 6",
     "not a number": f"train pgpe {_FORGETFUL}sometimes-nan --population-size 24 --generations 6",
-    "wrong shapes": f"train openai-es {_FORGETFUL}sometimes-short --population-size 24 --generations 6",
-    "hanging": f"{_SPHERE}hanging --seed 1 --population-size 8 --generations 2 --member-timeout 5 --member-retries 0",
+    "wrong shapes": f"train openai-es {_FORGETFUL}sometimes-short --population-size 24 "
+    f"--generations 6",
+    "hanging": f"{_SPHERE}hanging --seed 1 --population-size 8 --generations 2 --member-timeout 5 "
+    f"--member-retries 0",
     "crashing": f"{_SPHERE}crashing --seed 1 --population-size 8 --generations 2",
 }
 _COMMON = "--checkpoint-every 2 --eval-every 4 --max-failed-fraction 1 --quiet"
@@ -85,7 +90,9 @@ class Run:
         return self._process
 
     def end(self) -> tuple[int, str]:
-        """Wait for the end; returns the exit status and what was said. Fails if a process is left."""
+        """Wait for the end; returns the exit status and what was said. Fails if a process is
+        left.
+        """
         try:
             _, errors = self.process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -116,7 +123,9 @@ def kill_workers(run: Run, count: int = 2) -> None:
 
 
 def kill_leaders(run: Run) -> None:
-    """Of pretended nodes of two ranks: ranks 2 and 4 lead theirs; then the one that leads in place of 2."""
+    """Of pretended nodes of two ranks: ranks 2 and 4 lead theirs; then the one that leads in place
+    of 2.
+    """
     for number in (2, 4, 3):
         run.pause()
         processes.kill(rank.pid for rank in processes.workers(run.mark) if rank.number == number)
@@ -139,7 +148,9 @@ def kill_all(run: Run) -> None:
 
 
 def kill_all_inside_a_checkpoint(run: Run) -> None:
-    """As soon as a checkpoint's folder is seen before it has its name; at the latest when the run ends."""
+    """As soon as a checkpoint's folder is seen before it has its name; at the latest when the run
+    ends.
+    """
     victims, folder = [run.process.pid, *processes.living(run.mark)], run.path / "checkpoints"
 
     def is_half_written() -> bool:
@@ -212,7 +223,9 @@ class Scenario:
     has_small_disk: bool = False
 
     def play(self, folder: Path, task: str, dice: random.Random) -> Run:
-        """Run a task under the disturbance. Raises AssertionError if it hangs, leaves a process or cannot be finished."""
+        """Run a task under the disturbance. Raises AssertionError if it hangs, leaves a process or
+        cannot be finished.
+        """
         run = Run(folder, dice)
         run.start(*TASKS[task], "--ranks", str(self.ranks), "--run-dir", "run", **self.variables)
         if self.disturb is not nothing:
@@ -260,7 +273,9 @@ SCENARIOS = {
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """A file system of two megabytes in a folder, which only this process and its children see; for root."""
+    """A file system of two megabytes in a folder, which only this process and its children see; for
+    root.
+    """
     new_mounts = 0x20000
     if ctypes.CDLL(None, use_errno=True).unshare(new_mounts):
         raise OSError(ctypes.get_errno(), "unshare")
@@ -282,7 +297,9 @@ def reference(folder: Path, task: str) -> None:
 
 
 def same_result(first: Path, second: Path) -> None:
-    """Fails unless two finished runs hold the same rows, the same parameters and the same completion record."""
+    """Fails unless two finished runs hold the same rows, the same parameters and the same
+    completion record.
+    """
     for name in ("policy.safetensors", "best.json", "done.json"):
         assert (first / name).exists() == (second / name).exists(), name
         if (first / name).exists():

@@ -1,4 +1,6 @@
-"""The short form of the chaos suite: one run of each kind of disturbance that the other tests do not cover."""
+"""The short form of the chaos suite: one run of each kind of disturbance that the other tests do
+not cover.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +57,8 @@ def test_members_that_hang_in_c_code_are_killed_and_counted_also_with_one_rank(
     status, errors = run.end()
     assert status == 0, errors
     assert (
-        "was ended by SIGKILL, as when memory runs out, a member exceeds --member-timeout or somebody kills it"
-        in errors
+        "was ended by SIGKILL, as when memory runs out, a member exceeds --member-timeout or "
+        "somebody kills it" in errors
     )
     assert "prterun" not in errors
     failures = FailureLog(run.path).read()
@@ -99,7 +101,8 @@ def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_pa
     script.write_text(
         "import esengine, worlds\n"
         "begun = lambda row: open('begun', 'w').close()\n"
-        "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=8, callbacks=[begun])\n"
+        "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=8, "
+        "callbacks=[begun])\n"
         "print('value', result.best_value)\n"
     )
     run = Run(tmp_path, random.Random(1))

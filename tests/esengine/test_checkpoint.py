@@ -181,7 +181,8 @@ def test_a_newer_older_or_foreign_format_is_refused(tmp_path: Path, found: str) 
     (tmp_path / "000001" / "state.json").write_text(f'{{"format": {found}}}')
     with pytest.raises(
         UserError,
-        match=r"must have format 2, got .*use the version of esengine that wrote it, or move it away",
+        match=r"must have format 2, got .*use the version of esengine that wrote it, or move it "
+        r"away",
     ):
         load_newest(tmp_path)
 
@@ -218,7 +219,9 @@ def test_the_arrays_are_an_ordinary_safetensors_file(tmp_path: Path) -> None:
 def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_one_or_the_new_one(
     tmp_path: Path,
 ) -> None:
-    """kill -9 before the n-th system call, for every n, while the only checkpoint is written anew."""
+    """kill -9 before the n-th system call, for every n, while the only checkpoint is written
+    anew.
+    """
     old, new = checkpoint(2), Checkpoint(2, checkpoint(5).arrays, {"env_steps": 77})
     seen = set()
     for moment in itertools.count(1):

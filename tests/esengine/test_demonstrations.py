@@ -1,4 +1,6 @@
-"""Demonstrations: what is written is read back to the last bit, and what is no good is told by file, trajectory and field."""
+"""Demonstrations: what is written is read back to the last bit, and what is no good is told by
+file, trajectory and field.
+"""
 
 from __future__ import annotations
 
@@ -187,7 +189,8 @@ BAD = {
         broken(
             lambda a: a.update(environment=np.array('{"env_id": "Pendulum-v9", "arguments": {}}'))
         ),
-        "its environment cannot be made: --env-id must be a registered gymnasium environment, got Pendulum-v9",
+        "its environment cannot be made: --env-id must be a registered gymnasium environment, got "
+        "Pendulum-v9",
     ),
     "an untrusted module": (
         broken(

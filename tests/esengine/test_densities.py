@@ -1,4 +1,6 @@
-"""How likely a policy does what was done: the kernel against its twin, and against what the policy itself draws."""
+"""How likely a policy does what was done: the kernel against its twin, and against what the policy
+itself draws.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Units on their way to workers that die, raise and dawdle: all are done once, and only those at fault are given up.
+"""Units on their way to workers that die, raise and dawdle: all are done once, and only those at
+fault are given up.
 
-The workers are real ones in this process; what stands between them and the master is a list of messages.
+The workers are real ones in this process; what stands between them and the master is a list of
+messages.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Death(BaseException):
 
 
 class Desk:
-    """Members of a microsecond, but for those that kill their worker, raise, or take two seconds."""
+    """Members of a microsecond, but for those that kill their worker, raise, or take two
+    seconds.
+    """
 
     def __init__(
         self, deadly: set[int], raising: set[int], slow: set[int], statistics: int
@@ -69,7 +73,9 @@ class Desk:
 
 
 class Crew:
-    """The master's view of the workers and its mailbox at once; a worker that died is replaced by another number."""
+    """The master's view of the workers and its mailbox at once; a worker that died is replaced by
+    another number.
+    """
 
     can_go_on = True
 

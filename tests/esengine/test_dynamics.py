@@ -1,4 +1,6 @@
-"""Simulator states that are read and set: a candidate's steps are the environment's own, to the last bit."""
+"""Simulator states that are read and set: a candidate's steps are the environment's own, to the
+last bit.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Limits of training episodes: a cap that grows, a gate for hopeless ones, and what a member's fitness is made of."""
+"""Limits of training episodes: a cap that grows, a gate for hopeless ones, and what a member's
+fitness is made of.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Goals: the maze's compiled form, relabelling, half-random actions, and the lists that members aim at."""
+"""Goals: the maze's compiled form, relabelling, half-random actions, and the lists that members aim
+at.
+"""
 
 from __future__ import annotations
 

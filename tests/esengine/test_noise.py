@@ -1,4 +1,6 @@
-"""Noise: the table's contents, its size, the errors about it, and computed noise with the same interface."""
+"""Noise: the table's contents, its size, the errors about it, and computed noise with the same
+interface.
+"""
 
 from __future__ import annotations
 
@@ -136,15 +138,21 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
 def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
-    script = "from esengine.noise.table import reserve\ntry: reserve(24, 100)\nexcept ValueError as error: print(error)\n"
+    script = (
+        "from esengine.noise.table import reserve\ntry: reserve(24, 100)\nexcept ValueError "
+        "as error: print(error)\n"
+    )
     small = tmp_path / "shm"
     small.mkdir()
-    command = f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} {sys.executable} -c '{script}'"
+    command = (
+        f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} "
+        f"{sys.executable} -c '{script}'"
+    )
     result = subprocess.run(
         ["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True
     )
     assert "must have 64 MB free for the noise table, has 8 MB" in result.stdout
     assert (
-        "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise instead)"
-        in result.stdout
+        "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise "
+        "instead)" in result.stdout
     )

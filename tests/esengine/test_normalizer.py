@@ -1,4 +1,6 @@
-"""Running statistics: exact against NumPy, stable, and independent of how chunks are cut only through their order."""
+"""Running statistics: exact against NumPy, stable, and independent of how chunks are cut only
+through their order.
+"""
 
 from __future__ import annotations
 

@@ -134,7 +134,9 @@ def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
 def test_members_in_lockstep_equal_members_one_by_one(
     env_id: str, hidden: tuple[int, ...], sampled: bool
 ) -> None:
-    """More members than lanes, several episodes each, with a member whose parameters make it fail: the same bits."""
+    """More members than lanes, several episodes each, with a member whose parameters make it fail:
+    the same bits.
+    """
     problem = problem_for(env_id, episodes_per_member=3, max_episode_steps=60)
     problem.policy = replace(problem.policy, hidden_sizes=hidden, sampled=sampled)
     observations, spec = problem.observations, problem.policy
@@ -231,7 +233,10 @@ def test_a_loaded_policy_acts_as_it_did_in_training(env_id: str) -> None:
 
 
 def test_mujoco_says_nothing_about_gymnasiums_own_models(tmp_path: Path) -> None:
-    script = "from esengine.environments.spec import EnvironmentSpec; EnvironmentSpec('HalfCheetah-v5').make().reset(seed=0)"
+    script = (
+        "from esengine.environments.spec import EnvironmentSpec; "
+        "EnvironmentSpec('HalfCheetah-v5').make().reset(seed=0)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )

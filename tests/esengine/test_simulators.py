@@ -1,4 +1,6 @@
-"""Compiled rollouts against gymnasium, step by step over random episodes: the same starts, observations, rewards, ends."""
+"""Compiled rollouts against gymnasium, step by step over random episodes: the same starts,
+observations, rewards, ends.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +169,9 @@ def test_auto_takes_the_compiled_form_and_gymnasium_does_not() -> None:
 
 
 def test_a_vector_environment_plays_the_episodes_that_its_lanes_play_alone() -> None:
-    """CartPole's vector form against compiled steps from the same starts, each lane with parameters of its own."""
+    """CartPole's vector form against compiled steps from the same starts, each lane with parameters
+    of its own.
+    """
     spec = EnvironmentSpec("CartPole-v1")
     actor = actor_for("CartPole-v1")
     rows = (

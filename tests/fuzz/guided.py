@@ -1,7 +1,9 @@
-"""``python -m tests.fuzz.guided --seconds 120``: the fuzzers of `test_readers`, led by what their bytes reach.
+"""``python -m tests.fuzz.guided --seconds 120``: the fuzzers of `test_readers`, led by what their
+bytes reach.
 
-libFuzzer, through atheris, mutates the bytes that Hypothesis makes its choices from, and keeps those that took a new
-branch of a reader. Each fuzzer runs in a process of its own, which libFuzzer ends.
+libFuzzer, through atheris, mutates the bytes that Hypothesis makes its choices from, and keeps
+those that took a new branch of a reader. Each fuzzer runs in a process of its own, which libFuzzer
+ends.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ READERS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run the fuzzers one after the other; returns 1 if one found something, which is shown with the bytes that led there."""
+    """Run the fuzzers one after the other; returns 1 if one found something, which is shown with
+    the bytes that led there.
+    """
     parser = argparse.ArgumentParser(
         prog="tests.fuzz.guided", description=__doc__.splitlines()[0] if __doc__ else None
     )
@@ -84,7 +88,9 @@ def run(name: str, seconds: int) -> int:
 
 
 def fuzz(name: str, seconds: int) -> None:
-    """Never returns: libFuzzer ends the process, with 0 after ``seconds`` in which nothing was found."""
+    """Never returns: libFuzzer ends the process, with 0 after ``seconds`` in which nothing was
+    found.
+    """
     import atheris
 
     for module in READERS:

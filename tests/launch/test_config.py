@@ -1,4 +1,6 @@
-"""Shared settings: what does not go together is refused in one sentence, and what names a module is known."""
+"""Shared settings: what does not go together is refused in one sentence, and what names a module is
+known.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
         ),
         (
             ENV | {"survival_bonus": 1.0, "member_statistic": "min", "env_backend": "vectorized"},
-            "--survival-bonus must be used with --member-statistic mean in --env-backend vectorized, got min",
+            "--survival-bonus must be used with --member-statistic mean in --env-backend "
+            "vectorized, got min",
         ),
     ],
 )

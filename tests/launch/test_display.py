@@ -42,7 +42,10 @@ def shown(terminal: bool, **settings: Any) -> str:
 def test_plain_lines_without_a_terminal() -> None:
     text = shown(False)
     assert "cma-es on CartPole-v1, seed 0, in runs/here" in text
-    line = "generation 10  mean 1.5  best 2.5  evaluated 7  sigma 0.25  1,234 steps/s  busy 97%  failed 1  left 0:03:00"
+    line = (
+        "generation 10  mean 1.5  best 2.5  evaluated 7  sigma 0.25  1,234 steps/s  busy 97%  "
+        "failed 1  left 0:03:00"
+    )
     assert line in text.splitlines()
     assert "\x1b" not in text
 

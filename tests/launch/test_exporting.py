@@ -149,7 +149,10 @@ def test_an_exported_file_needs_numpy_alone(esengine: Run, tmp_path: Path) -> No
         "observation (batch, 7) to action (batch, 3) float32; it takes the likeliest action"
         in result.stdout
     )
-    use = "import sys; from swimmer import policy; print(policy([0.0] * 7).shape, {'torch', 'esengine'} & set(sys.modules))"
+    use = (
+        "import sys; from swimmer import policy; print(policy([0.0] * 7).shape, {'torch', "
+        "'esengine'} & set(sys.modules))"
+    )
     found = subprocess.run(
         [sys.executable, "-c", use], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout

@@ -1,4 +1,6 @@
-"""Members that raise are tried again, then counted as failed with their address; too many end the run with the reason."""
+"""Members that raise are tried again, then counted as failed with their address; too many end the
+run with the reason.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_an_environment_that_raises_names_the_episodes_seed(esengine_here: Run) 
 
 
 def test_busy_workers_do_not_delay_the_end(esengine: Run) -> None:
-    """One member raises at once while the others sleep for ten minutes, longer than the program may take."""
+    """One member raises at once while the others sleep for ten minutes, longer than the program may
+    take.
+    """
     result = esengine(*CMA, "worlds:failing_or_sleeping", "--ranks", "3", *FIRST_ENDS)
     assert result.returncode == 1
     assert "ZeroDivisionError" in result.stderr
@@ -102,7 +106,8 @@ def test_a_generation_without_one_valid_member_ends_the_run(esengine: Run) -> No
     )
     assert result.returncode == 1
     assert result.stderr == (
-        "esengine: 8 of 8 members of generation 1 failed, more than --max-failed-fraction 0.5 allows: "
+        "esengine: 8 of 8 members of generation 1 failed, more than --max-failed-fraction 0.5 "
+        "allows: "
         "their fitness was not finite\n"
     )
 

@@ -1,4 +1,6 @@
-"""Runs on goals: a curriculum that chooses easier ones, hindsight between generations, any strategy that has a mean."""
+"""Runs on goals: a curriculum that chooses easier ones, hindsight between generations, any strategy
+that has a mean.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,9 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(method: str, tmp_path: 
 
 
 class Line(gymnasium.Env[Any, Any]):
-    """Somebody's own environment: walk along a line; its goal, an attribute, is farther than an episode leads."""
+    """Somebody's own environment: walk along a line; its goal, an attribute, is farther than an
+    episode leads.
+    """
 
     observation_space = gymnasium.spaces.Dict(
         {

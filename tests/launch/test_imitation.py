@@ -272,7 +272,9 @@ def test_a_search_from_a_policy_keeps_its_skill_and_resumes_exactly(
 def test_the_step_size_is_the_largest_that_keeps_the_skill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of returns that fall linearly from the policy's 10 to a cold start's 0 at sigma 8, 0.8 is left at 1 and not at 2."""
+    """Of returns that fall linearly from the policy's 10 to a cold start's 0 at sigma 8, 0.8 is
+    left at 1 and not at 2.
+    """
 
     seen = []
 

@@ -62,7 +62,9 @@ def test_remarks_of_mpirun_are_dropped_and_all_else_passes() -> None:
 def test_files_of_a_killed_mpirun_with_the_same_process_number_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """mpirun keeps its contact files in a folder named by its process number, and cannot start where there is one."""
+    """mpirun keeps its contact files in a folder named by its process number, and cannot start
+    where there is one.
+    """
     for number in range(os.getpid() + 1, os.getpid() + 3000):
         folder = tmp_path / f"ompi.{number % int(Path('/proc/sys/kernel/pid_max').read_text())}"
         folder.mkdir(mode=0o700)

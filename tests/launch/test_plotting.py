@@ -1,4 +1,6 @@
-"""Plots say what the runs' rows say: groups, bands, axes, and files that are the same for the same rows."""
+"""Plots say what the runs' rows say: groups, bands, axes, and files that are the same for the same
+rows.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def row(generation: int, value: float) -> dict[str, Any]:
 
 @pytest.fixture
 def array(tmp_path: Path) -> Path:
-    """A folder of three seeds of one search, one with another sigma, one of another method, and one that has not begun."""
+    """A folder of three seeds of one search, one with another sigma, one of another method, and one
+    that has not begun.
+    """
     runs: list[tuple[int, Any, str]] = [(seed, CMAESSettings(), "cma-es") for seed in range(3)]
     runs += [(0, CMAESSettings(sigma=0.25), "cma-es"), (0, OpenAIESSettings(), "openai-es")]
     for index, (seed, settings, method) in enumerate(runs):

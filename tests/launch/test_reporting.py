@@ -1,4 +1,6 @@
-"""A report is one page that a real browser shows whole, without asking any server; its command repeats the run."""
+"""A report is one page that a real browser shows whole, without asking any server; its command
+repeats the run.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ PROBE = """<script>addEventListener("load", () => {
 
 
 def in_browser(page: Path, width: int = 1000) -> dict[str, Any]:
-    """What a headless browser makes of the page, asked by a script that the page itself would not run."""
+    """What a headless browser makes of the page, asked by a script that the page itself would not
+    run.
+    """
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("needs a browser: apt-get install chromium")

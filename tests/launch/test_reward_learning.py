@@ -1,4 +1,6 @@
-"""Learning a reward: any number of ranks, an exact resume, a run that needs no other file, and what cannot be."""
+"""Learning a reward: any number of ranks, an exact resume, a run that needs no other file, and what
+cannot be.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ from esengine.simulators.traces import Trace
 
 
 def demonstrations(path: Path) -> str:
-    """Two episodes of CartPole-v1, one that the task ended and one that was cut, by an expert that leans with the pole."""
+    """Two episodes of CartPole-v1, one that the task ended and one that was cut, by an expert that
+    leans with the pole.
+    """
     spec = EnvironmentSpec("CartPole-v1")
     env = spec.make()
     trajectories = []

@@ -1,4 +1,6 @@
-"""Training on a learned reward: every strategy, any number of ranks, an exact resume, and what cannot be."""
+"""Training on a learned reward: every strategy, any number of ranks, an exact resume, and what
+cannot be.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Saving while the run goes on: nobody waits for the disk, and a disk that refuses is told and tried again."""
+"""Saving while the run goes on: nobody waits for the disk, and a disk that refuses is told and
+tried again.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ from tests.mpi.test_ranks import rows, same_run
 def test_generations_go_on_while_a_checkpoint_of_ten_million_parameters_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first checkpoint is held until three more generations are done, so the loop cannot have waited for it."""
+    """The first checkpoint is held until three more generations are done, so the loop cannot have
+    waited for it.
+    """
     config = RunConfig(
         "openai-es",
         TrainSettings(
@@ -149,7 +153,10 @@ def test_a_disk_that_fills_ends_with_status_1_and_resumes_to_the_same_bytes(
         pytest.skip("needs the right to mount a small file system")
     (tmp_path / "small").mkdir()
     program = f"{sys.executable} -P -m esengine"
-    train = f"{program} train openai-es --objective worlds:sphere --dimension 800 --minimize --population-size 8"
+    train = (
+        f"{program} train openai-es --objective worlds:sphere --dimension 800 --minimize "
+        f"--population-size 8"
+    )
     variables = {
         "TRAIN": f"{train} --ranks 1 --noise-table-size 65536",
         "RESUME": f"{program} resume --trust-modules --ranks 1",
@@ -172,8 +179,8 @@ def test_a_disk_that_fills_ends_with_status_1_and_resumes_to_the_same_bytes(
     )
     assert result.stderr.count("cannot be written: No space left on device; training goes on") == 1
     assert (
-        "the final state could not be saved in small/run: No space left on device; the newest checkpoint is"
-        in result.stderr
+        "the final state could not be saved in small/run: No space left on device; the newest "
+        "checkpoint is" in result.stderr
     )
     assert "a run directory must be writable, got small/run: Read-only file system" in result.stderr
     assert "Traceback" not in result.stderr

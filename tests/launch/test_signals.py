@@ -1,4 +1,6 @@
-"""Stopping by signal: a checkpoint, exit status 75, nothing left behind, and an exact continuation."""
+"""Stopping by signal: a checkpoint, exit status 75, nothing left behind, and an exact
+continuation.
+"""
 
 from __future__ import annotations
 
@@ -202,7 +204,9 @@ def test_a_signal_before_the_first_generation_can_be_resumed(
 def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(
     esengine_here: Run, tmp_path: Path
 ) -> None:
-    """In a terminal, where mpirun gives each rank another one, passes nothing on and kills the ranks at once."""
+    """In a terminal, where mpirun gives each rank another one, passes nothing on and kills the
+    ranks at once.
+    """
     mark = f"mark-{uuid.uuid4()}"
     command = [*mpirun(3), "-m", "esengine", *ARGUMENTS, "--generations", "60", "--run-dir", "run"]
     environment = {**variables(), "MARK": mark, "TERM": "xterm-256color", "COLUMNS": "120"}

@@ -88,8 +88,8 @@ def test_its_settings_are_flags(esengine: Run) -> None:
 
 BARE = "class Search:\n    pass\n"
 SETTINGS = (
-    BARE
-    + "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass SearchSettings:\n    seed: int = 0\n"
+    BARE + "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass SearchSettings:\n    "
+    "seed: int = 0\n"
 )
 
 
@@ -99,11 +99,13 @@ SETTINGS = (
         (BARE, "--strategy own:Search needs a frozen dataclass SearchSettings beside it, got none"),
         (
             SETTINGS,
-            "SearchSettings must have antithetic, check and strategy, lacks antithetic, check, strategy",
+            "SearchSettings must have antithetic, check and strategy, lacks antithetic, check, "
+            "strategy",
         ),
         (
             SETTINGS
-            + "    antithetic = False\n    def check(self): pass\n    def strategy(self, initial, seed): pass\n",
+            + "    antithetic = False\n    def check(self): pass\n    def strategy(self, initial, "
+            "seed): pass\n",
             "settings of own:Search must have names of their own, got seed; rename them",
         ),
         (

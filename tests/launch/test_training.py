@@ -47,7 +47,9 @@ def training(
     config: RunConfig = CONFIG,
     stop: StopRequest | None = None,
 ) -> Training:
-    """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or of its strategy."""
+    """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or
+    of its strategy.
+    """
     directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, config)
     problem = build_problem(config)
     strategy = config.strategy(initial_row(config.train, problem))
@@ -102,7 +104,9 @@ METHODS: dict[str, RunConfig] = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_stops_at_any_units_of_work_do_not_change_a_byte(tmp_path: Path, method: str) -> None:
-    """Stopped in open generations, in evaluations and in the final one, once or many times over, and resumed each time."""
+    """Stopped in open generations, in evaluations and in the final one, once or many times over,
+    and resumed each time.
+    """
     config = METHODS[method]
     assert training(tmp_path / "straight", config=config).run().finished
     number = itertools.count()

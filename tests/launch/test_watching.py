@@ -1,4 +1,6 @@
-"""`esengine watch` tells how a run stands by its files alone: not begun, running, ended, killed, moved."""
+"""`esengine watch` tells how a run stands by its files alone: not begun, running, ended, killed,
+moved.
+"""
 
 from __future__ import annotations
 

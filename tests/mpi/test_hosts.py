@@ -1,4 +1,6 @@
-"""Several hosts: one table and one copy of the published state on each, and the bits of a single process."""
+"""Several hosts: one table and one copy of the published state on each, and the bits of a single
+process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What learns from demonstrations, planners, goals, rewards: ranks and stops change no bit, and a run needs no other file."""
+"""What learns from demonstrations, planners, goals, rewards: ranks and stops change no bit, and a
+run needs no other file.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ def steps_are_counted(found: Rows) -> None:
 
 
 class Learner(NamedTuple):
-    """A command line, after how many generations it stops, how many it has, and what its rows must tell."""
+    """A command line, after how many generations it stops, how many it has, and what its rows must
+    tell.
+    """
 
     command: tuple[str, ...]
     half: int
@@ -172,7 +176,9 @@ def make_files(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def on_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all have run on three workers, the learners up to their half, and where the files that they were given are gone."""
+    """Where all have run on three workers, the learners up to their half, and where the files that
+    they were given are gone.
+    """
     folder = tmp_path_factory.mktemp("three")
     given = make_files(folder)
     halves = [

@@ -1,4 +1,6 @@
-"""Many nodes, pretended on one machine: publications travel along a tree of leaders, and the bits stay those of one process."""
+"""Many nodes, pretended on one machine: publications travel along a tree of leaders, and the bits
+stay those of one process.
+"""
 
 from __future__ import annotations
 

@@ -202,7 +202,9 @@ def folder_of(*names: str) -> str:
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Gives the folder of all cases that are tried on so many workers; they run once, in one launch."""
+    """Gives the folder of all cases that are tried on so many workers; they run once, in one
+    launch.
+    """
 
     @cache
     def on(workers: int) -> Path:
@@ -258,7 +260,9 @@ RESUMED = [
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of runs that stopped after 5 generations on two workers and went on to 10 on three."""
+    """A folder of runs that stopped after 5 generations on two workers and went on to 10 on
+    three.
+    """
     folder = tmp_path_factory.mktemp("resumed")
     begun = [
         (*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "5")

@@ -55,7 +55,9 @@ class User:
     def wait(
         self, job: str, condition: Callable[[str], bool], what: str, patience_s: float = PATIENCE_S
     ) -> None:
-        """Wait until a job's state meets a condition; one that was requeued need not wait for its two minutes."""
+        """Wait until a job's state meets a condition; one that was requeued need not wait for its
+        two minutes.
+        """
         deadline, hurried = time.monotonic() + patience_s, 0.0
         while True:
             states = self.cluster.states(job)

@@ -1,4 +1,6 @@
-"""Whatever ends a start early, the job goes on by itself and ends in the bytes of a run that nothing disturbed."""
+"""Whatever ends a start early, the job goes on by itself and ends in the bytes of a run that
+nothing disturbed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ MEMBERS = 60  # two generations and a half
 
 
 class Held:
-    """A run whose members wait once so many have begun, so that it is in the middle of a generation when it is disturbed."""
+    """A run whose members wait once so many have begun, so that it is in the middle of a generation
+    when it is disturbed.
+    """
 
     def __init__(self, user: User, name: str, resources: tuple[str, ...]) -> None:
         self.user, self.folder, self.resources = user, user.folder / name, resources

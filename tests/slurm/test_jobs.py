@@ -1,4 +1,6 @@
-"""What a user does on a cluster, from the first job to arrays, pipelines and scripts of their own."""
+"""What a user does on a cluster, from the first job to arrays, pipelines and scripts of their
+own.
+"""
 
 from __future__ import annotations
 
@@ -177,8 +179,8 @@ def test_status_asks_the_accounting_about_what_the_queue_has_forgotten(user: Use
         shown = user.output("esengine", "status", "some run")
         unknown = user.run("esengine", "status", "999999")
     assert (
-        f"of job {job} the run's own records tell: the queue does not know it, and this cluster keeps no accounting"
-        in shown
+        f"of job {job} the run's own records tell: the queue does not know it, and this cluster "
+        f"keeps no accounting" in shown
     )
     assert re.search(r" done +.*2 of 2 +000002 .*some run$", shown, re.MULTILINE), shown
     assert "this cluster keeps no accounting; name its run directory" in unknown.stderr
@@ -221,11 +223,14 @@ def test_the_manuals_commands_lead_to_a_job_that_compiles_everything(user: User)
 
 
 def follow_the_manual(user: User, compiled: bool) -> None:
-    """Carry out the manual's five commands in a fresh environment, whose kernels are compiled already or not."""
+    """Carry out the manual's five commands in a fresh environment, whose kernels are compiled
+    already or not.
+    """
     text = (REPOSITORY / "docs" / "clusters.md").read_text()
     commands = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0].splitlines()
     assert len(commands) == 5
-    # The cluster has no network: what pip would fetch, and the site's MPI, are lent by this environment.
+    # The cluster has no network: what pip would fetch, and the site's MPI, are lent by this
+    # environment.
     commands[1] = commands[1].replace(
         "pip install", "pip install --no-deps --no-build-isolation --disable-pip-version-check"
     )

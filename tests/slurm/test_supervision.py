@@ -80,7 +80,8 @@ def test_a_checkpoint_is_finished_by_a_copy_when_the_rank_is_killed(tmp_path: Pa
     script = (
         "import sys, time, pathlib\nfrom esengine.ranks.signals import outlive\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "def save():\n    (folder / 'begun').touch()\n    time.sleep(0.5)\n    (folder / 'saved').touch()\n"
+        "def save():\n    (folder / 'begun').touch()\n    time.sleep(0.5)\n    (folder / "
+        "'saved').touch()\n"
         "outlive(save)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path], start_new_session=True)

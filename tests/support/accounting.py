@@ -1,4 +1,6 @@
-"""Slurm's accounting for a cluster of `tests.support.slurm`: a MariaDB of its own, and slurmdbd on the login node."""
+"""Slurm's accounting for a cluster of `tests.support.slurm`: a MariaDB of its own, and slurmdbd on
+the login node.
+"""
 
 from __future__ import annotations
 

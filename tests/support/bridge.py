@@ -1,4 +1,6 @@
-"""A private network: hosts are network namespaces, joined by a bridge that stands in one of them."""
+"""A private network: hosts are network namespaces, joined by a bridge that stands in one of
+them.
+"""
 
 from __future__ import annotations
 

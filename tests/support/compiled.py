@@ -1,4 +1,6 @@
-"""Kernels that are compiled already, for an installed copy of the package: compiling them all again takes half a minute."""
+"""Kernels that are compiled already, for an installed copy of the package: compiling them all again
+takes half a minute.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from tests.conftest import REPOSITORY
 
 
 def lend_kernels(package: Path) -> None:
-    """Give an installed package the kernels that this checkout has compiled, which are known by the sources' times."""
+    """Give an installed package the kernels that this checkout has compiled, which are known by the
+    sources' times.
+    """
     for cache in (REPOSITORY / "esengine").glob("**/__pycache__"):
         there = package / cache.parent.relative_to(REPOSITORY / "esengine")
         (there / "__pycache__").mkdir(exist_ok=True)

@@ -1,6 +1,8 @@
-"""Several hosts on one machine: namespaces with names, networks and shared memory of their own, joined by a bridge.
+"""Several hosts on one machine: namespaces with names, networks and shared memory of their own,
+joined by a bridge.
 
-The process ids stay common, so that mpirun's remote agent can enter a host. Needs root and iproute2.
+The process ids stay common, so that mpirun's remote agent can enter a host. Needs root and
+iproute2.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ class Hosts:
 
     def _boot(self, name: str) -> None:
         ready = self.folder / f"{name}.ready"
-        script = f"hostname {name}; mount -t tmpfs -o size=2g tmpfs /dev/shm; touch '{ready}'; exec sleep infinity"
+        script = (
+            f"hostname {name}; mount -t tmpfs -o size=2g tmpfs /dev/shm; touch '{ready}'; "
+            f"exec sleep infinity"
+        )
         command = [
             "ip",
             "netns",

@@ -1,4 +1,6 @@
-"""Launches of one's own: mpirun as a user types it, and several command lines on the ranks of one launch."""
+"""Launches of one's own: mpirun as a user types it, and several command lines on the ranks of one
+launch.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def mpirun(num_ranks: int, *options: str) -> list[str]:
 
 
 def variables() -> dict[str, str]:
-    """The environment of a launch: the support modules importable, MPI's segments where tests look for leftovers."""
+    """The environment of a launch: the support modules importable, MPI's segments where tests look
+    for leftovers.
+    """
     environment = environment_of_ranks()
     path = os.pathsep.join([str(SUPPORT), environment["PYTHONPATH"]])
     return {**environment, "PYTHONPATH": path, "OMPI_MCA_btl_sm_backing_directory": str(ROOT)}
@@ -42,7 +46,9 @@ def variables() -> dict[str, str]:
 def under_mpirun(
     num_ranks: int, folder: Path, *command: str | Path, **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a Python program, or ``-m module``, on ranks in ``folder``; ``more`` goes into its environment."""
+    """Run a Python program, or ``-m module``, on ranks in ``folder``; ``more`` goes into its
+    environment.
+    """
     words = [*mpirun(num_ranks), *map(str, command)]
     return subprocess.run(
         words,
@@ -57,7 +63,8 @@ def under_mpirun(
 
 
 def run_all(commands: Sequence[Command], workers: int, folder: Path) -> None:
-    """Run command lines of esengine one after the other on a master and workers; a launch costs more than a small run.
+    """Run command lines of esengine one after the other on a master and workers; a launch costs
+    more than a small run.
 
     Args:
         commands: what comes after ``esengine``, each.

@@ -14,7 +14,9 @@ HORIZON = 12
 
 
 class LinearQuadratic:
-    """x' = A x + B u, reward -(x' Q x' + u R u) of the state that a step leads to; two inputs, four coordinates."""
+    """x' = A x + B u, reward -(x' Q x' + u R u) of the state that a step leads to; two inputs, four
+    coordinates.
+    """
 
     state_size = num_coordinates = 4
     smooth = True
@@ -58,7 +60,9 @@ class LinearQuadratic:
         return total
 
     def riccati(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Gains K_t of u = K x, (HORIZON, 2, 4), and the matrix P of the least cost x P x from the start."""
+        """Gains K_t of u = K x, (HORIZON, 2, 4), and the matrix P of the least cost x P x from the
+        start.
+        """
         P, gains = np.zeros((4, 4)), np.zeros((HORIZON, 2, 4))
         for t in reversed(range(HORIZON)):
             S = P + self.Q

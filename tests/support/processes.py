@@ -26,7 +26,9 @@ def living(mark: str) -> list[int]:
 
 
 def ranks(mark: str) -> list[Rank]:
-    """The ranks of a marked run; a process whose parent is of the same launch and rank is guarded by it."""
+    """The ranks of a marked run; a process whose parent is of the same launch and rank is guarded
+    by it.
+    """
     found = []
     for pid in _pids():
         environment = dict(_pairs(_environment(pid)))

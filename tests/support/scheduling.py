@@ -1,4 +1,6 @@
-"""How several processes share the tests: by files, those that take long first, so that all processes end together."""
+"""How several processes share the tests: by files, those that take long first, so that all
+processes end together.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Program of the ranks of one launch: the command lines of a JSON file, one after the other, up to the first that fails."""
+"""Program of the ranks of one launch: the command lines of a JSON file, one after the other, up to
+the first that fails.
+"""
 
 from __future__ import annotations
 

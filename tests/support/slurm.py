@@ -1,7 +1,8 @@
-"""A real Slurm cluster on one machine: a login node with the controller, and compute nodes that can be crashed and booted.
+"""A real Slurm cluster on one machine: a login node with the controller, and compute nodes that can
+be crashed and booted.
 
-Every node has its own network, name, process ids, ``/dev/shm`` and ``/tmp``; all else is shared, like a cluster's file
-system. Needs root and a few packages of Debian's.
+Every node has its own network, name, process ids, ``/dev/shm`` and ``/tmp``; all else is shared,
+like a cluster's file system. Needs root and a few packages of Debian's.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ SlurmdLogFile={folder}/slurmd.%n.log
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL Default=NO MaxTime=INFINITE State=UP PriorityTier=9
 """
-_NODE = "NodeName={name} NodeAddr={address} CPUs={cores} Sockets=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory=4000"
+_NODE = (
+    "NodeName={name} NodeAddr={address} CPUs={cores} Sockets=1 CoresPerSocket={cores} "
+    "ThreadsPerCore=1 RealMemory=4000"
+)
 _BOOT = """
 hostname {name}
 [ -z "{compute}" ] && exec sleep infinity
@@ -293,7 +297,8 @@ class SlurmCluster:
         )
 
     def _share(self, node: str) -> str:
-        """Shell lines that give a node a ``/tmp`` of its own, in which only what all nodes must see is shared.
+        """Shell lines that give a node a ``/tmp`` of its own, in which only what all nodes must see
+        is shared.
 
         Process ids repeat on the nodes, and Open MPI names its folders in ``/tmp`` by them.
         """
@@ -342,7 +347,9 @@ class SlurmCluster:
             time.sleep(0.01)
 
     def _wait_for_name(self, pid: int) -> None:
-        """Until the login node has its namespaces and its name: its first process is then a sleep."""
+        """Until the login node has its namespaces and its name: its first process is then a
+        sleep.
+        """
         deadline = time.monotonic() + 10
         while Path(f"/proc/{pid}/comm").read_text().strip() != "sleep":
             assert time.monotonic() < deadline

@@ -41,7 +41,9 @@ class Target(gymnasium.Env[Any, Any]):
 
 
 class Forgetful(Target):
-    """An environment that raises, sometimes or always, sleeps or returns NaN, as its ``fault`` says."""
+    """An environment that raises, sometimes or always, sleeps or returns NaN, as its ``fault``
+    says.
+    """
 
     def __init__(self, fault: str = "raise") -> None:
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
@@ -75,7 +77,9 @@ class Forgetful(Target):
 
 
 class Remembering(Target):
-    """An environment whose reset does not forget: rewards drift with every episode it has lived through."""
+    """An environment whose reset does not forget: rewards drift with every episode it has lived
+    through.
+    """
 
     def __init__(self) -> None:
         super().__init__(Box(-1, 1, (3,)), spaces.Discrete(2))
@@ -160,7 +164,9 @@ def slow_sphere(x: NDArray[np.float64]) -> float:
 
 
 def gated_sphere(x: NDArray[np.float64]) -> float:
-    """A sphere whose members wait while more of them have begun than the file that GATE names allows."""
+    """A sphere whose members wait while more of them have begun than the file that GATE names
+    allows.
+    """
     gate = Path(os.environ["GATE"])
     begun = gate.with_suffix(".begun")
     with begun.open("ab") as file:
@@ -207,7 +213,9 @@ def environment_of_rank(x: NDArray[np.float64]) -> float:
 
 
 def cores_of_rank(x: NDArray[np.float64]) -> float:
-    """How many cores the rank is bound to, as a cost, and a thousand for each thread that it may use."""
+    """How many cores the rank is bound to, as a cost, and a thousand for each thread that it may
+    use.
+    """
     return len(os.sched_getaffinity(0)) + 1000 * environment_of_rank(x)
 
 
@@ -223,6 +231,8 @@ def failing_or_sleeping(x: NDArray[np.float64]) -> float:
 
 
 def where_it_ended(env: Any, observation: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A behaviour: the first two numbers of the last observation, and of the state where there is one."""
+    """A behaviour: the first two numbers of the last observation, and of the state where there is
+    one.
+    """
     state = getattr(getattr(env, "data", None), "qpos", np.zeros(0))
     return np.concatenate([observation[:2], state[:1]])

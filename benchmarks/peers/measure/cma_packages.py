@@ -1,4 +1,5 @@
-"""CPU milliseconds of one generation of CMA-ES in the packages ``cma`` (pycma) and ``cmaes``: stop test, ask, tell.
+"""CPU milliseconds of one generation of CMA-ES in the packages ``cma`` (pycma) and ``cmaes``: stop
+test, ask, tell.
 
 The values that are told were drawn before; making the list that `tell` takes is not measured.
 """

@@ -1,7 +1,9 @@
-"""Useful steps a CPU second of evosax with gymnax, all of the process's threads counted, compilation not.
+"""Useful steps a CPU second of evosax with gymnax, all of the process's threads counted,
+compilation not.
 
-gymnax steps every member to the limit of the episode and masks what comes after its end. A useful step is one before the
-end: CartPole pays a reward of 1 for each, Pendulum's episodes never end early.
+gymnax steps every member to the limit of the episode and masks what comes after its end. A useful
+step is one before the end: CartPole pays a reward of 1 for each, Pendulum's episodes never end
+early.
 """
 
 from __future__ import annotations
@@ -73,7 +75,9 @@ def evaluation(env_id: str, kind: str, count: int) -> float:
 
 
 def evolution(env_id: str, count: int, generations: int) -> tuple[float, int]:
-    """Useful steps a CPU second and all of them, of so many generations of an evolution strategy in one compiled loop."""
+    """Useful steps a CPU second and all of them, of so many generations of an evolution strategy in
+    one compiled loop.
+    """
     simulation = problem(env_id, normalize_observations=True)
     solution = simulation.sample(jax.random.key(0))
     strategy = SimpleES(count, solution)

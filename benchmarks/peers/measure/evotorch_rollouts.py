@@ -1,4 +1,6 @@
-"""Steps a CPU second of EvoTorch's GymNE, which steps gymnasium's environment with a torch network, in one process."""
+"""Steps a CPU second of EvoTorch's GymNE, which steps gymnasium's environment with a torch network,
+in one process.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from evotorch.neuroevolution import GymNE
 from benchmarks.peers.measure.figure import emit, rate
 from benchmarks.peers.policies import SIZES, flat, policies
 
-BATCH = 16  # policies evaluated by one call; they run one after another, so that the number does not change the rate
+# policies evaluated by one call; they run one after another, so that the number does not change the
+# rate
+BATCH = 16
 
 
 def evaluation(env_id: str, kind: str, count: int) -> float:

@@ -1,4 +1,6 @@
-"""Tasks that do nothing a second of the executors in Python and mpi4py, with workers that are already there."""
+"""Tasks that do nothing a second of the executors in Python and mpi4py, with workers that are
+already there.
+"""
 
 from __future__ import annotations
 

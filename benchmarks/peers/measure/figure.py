@@ -1,4 +1,6 @@
-"""What a measuring program prints, and the clocks it reads. Needs nothing but Python, for it runs in every environment."""
+"""What a measuring program prints, and the clocks it reads. Needs nothing but Python, for it runs
+in every environment.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,10 @@ def rate(
     """Units of work a second of ``clock``.
 
     Args:
-        work: does some and returns how much; called at least twice, and until ``least_s`` have passed.
-        clock: CPU seconds of this process with all its threads, or `time.perf_counter` for work of several processes.
+        work: does some and returns how much; called at least twice, and until ``least_s`` have
+            passed.
+        clock: CPU seconds of this process with all its threads, or `time.perf_counter` for work of
+            several processes.
         least_s: seconds of ``clock``.
     """
     done, calls, began = 0, 0, clock()

@@ -1,7 +1,9 @@
-"""CPU milliseconds of one generation of this engine's CMA-ES in one process: stop test, ask, evaluation, tell.
+"""CPU milliseconds of one generation of this engine's CMA-ES in one process: stop test, ask,
+evaluation, tell.
 
-The objective returns the next of numbers drawn before, so a generation is all that a user pays beside the objective: drawing
-the members, one call of a Python function and one record for each, and the update.
+The objective returns the next of numbers drawn before, so a generation is all that a user pays
+beside the objective: drawing the members, one call of a Python function and one record for each,
+and the update.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Members that do nothing a second of this engine's pool: under ``mpirun``, a master and its workers."""
+"""Members that do nothing a second of this engine's pool: under ``mpirun``, a master and its
+workers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from esengine.ranks.world import World
 
 
 def members_a_second(pool: Pool, population_size: int) -> float:
-    """Members a second; each is drawn from the noise table, evaluated by a function that returns 0, and recorded."""
+    """Members a second; each is drawn from the noise table, evaluated by a function that returns 0,
+    and recorded.
+    """
     generation, parents = 0, np.zeros((1, 2))
 
     def work() -> int:

@@ -60,7 +60,9 @@ def evaluation(env_id: str, kind: str, count: int) -> float:
 
 
 def evolution(env_id: str, count: int, generations: int) -> tuple[float, int]:
-    """Steps a CPU second and all steps of so many generations of an evolution strategy, from the first one on."""
+    """Steps a CPU second and all steps of so many generations of an evolution strategy, from the
+    first one on.
+    """
     simulation = problem(env_id, normalize_observations=True)
     settings = TruncationESSettings(population_size=count, sigma=0.3, recombination="weighted")
 

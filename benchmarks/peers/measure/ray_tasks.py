@@ -1,4 +1,6 @@
-"""Tasks that do nothing a second of Ray with two workers: remote functions, or two actors that get them in turns."""
+"""Tasks that do nothing a second of Ray with two workers: remote functions, or two actors that get
+them in turns.
+"""
 
 from __future__ import annotations
 

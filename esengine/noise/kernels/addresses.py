@@ -17,7 +17,8 @@ ALIGNMENT = (
 def window_starts(key: np.uint64, members: NDArray[np.int64], log2_slots: int) -> NDArray[np.int64]:
     """Starts of the members' noise windows in the table.
 
-    The map from member to slot is a bijection keyed by (seed, generation): no two members of a generation share a start.
+    The map from member to slot is a bijection keyed by (seed, generation): no two members of a
+    generation share a start.
 
     Args:
         key: the generation's noise key.
@@ -47,7 +48,8 @@ def parent_indices(
 ) -> NDArray[np.int64]:
     """The row that each member comes from, (num_members,) int64.
 
-    Members below ``num_unchanged`` are the row of their own number; the others draw from the remaining rows uniformly.
+    Members below ``num_unchanged`` are the row of their own number; the others draw from the
+    remaining rows uniformly.
     """
     rows = np.empty(members.size, np.int64)
     num_parents = np.uint64(num_rows - num_unchanged)

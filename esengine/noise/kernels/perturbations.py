@@ -16,7 +16,8 @@ def perturb(
     scale: np.floating,
     out: NDArray[np.floating],
 ) -> None:
-    """``out = parent + scale * table[start : start + n]`` in one pass, in the precision of ``parent``.
+    """``out = parent + scale * table[start : start + n]`` in one pass, in the precision of
+    ``parent``.
 
     Args:
         parent: (n,) float32 or float64.
@@ -90,7 +91,8 @@ def perturb_pair(
     plus: NDArray[np.floating],
     minus: NDArray[np.floating],
 ) -> None:
-    """``plus, minus = mean +- scale * table[start : start + n]``: an antithetic pair in one pass, the bits of two `perturb`.
+    """``plus, minus = mean +- scale * table[start : start + n]``: an antithetic pair in one pass,
+    the bits of two `perturb`.
 
     Args:
         mean: (n,) float32 or float64.
@@ -129,7 +131,8 @@ def perturb_pairs(
     first: int,
     out: NDArray[np.floating],
 ) -> None:
-    """Rows of consecutive members of antithetic pairs: members 2k and 2k + 1 are ``mean +- scale * noise_k``.
+    """Rows of consecutive members of antithetic pairs: members 2k and 2k + 1 are ``mean +- scale *
+    noise_k``.
 
     Args:
         mean: (n,) float32 or float64.
@@ -175,7 +178,8 @@ def perturb_scaled(
     signs: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """``out[i] = mean + signs[i] * deviations * noise_i``, in one pass a row and in the precision of ``mean``.
+    """``out[i] = mean + signs[i] * deviations * noise_i``, in one pass a row and in the precision
+    of ``mean``.
 
     Args:
         mean: (n,) float32 or float64.

@@ -1,8 +1,9 @@
 """Matrix products whose bits do not depend on how the work is cut.
 
-BLAS sums a product in another order for another number of rows, so members could not be sampled by whoever evaluates them.
-Here every number of a result is one running sum in the order of ``k``, each step a fused multiply-add, in tiles of registers:
-the same bits for one row or a thousand, on any machine.
+BLAS sums a product in another order for another number of rows, so members could not be sampled by
+whoever evaluates them. Here every number of a result is one running sum in the order of ``k``, each
+step a fused multiply-add, in tiles of registers: the same bits for one row or a thousand, on any
+machine.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ _BLOCK = 64  # rows that stay in the second-level cache while all columns pass o
 
 
 def _make_tile(num_rows: int) -> Any:
-    """An intrinsic that adds ``sum_k a[k, r] * b[k, v]`` to a tile c of ``num_rows`` x `PANEL`, held in registers.
+    """An intrinsic that adds ``sum_k a[k, r] * b[k, v]`` to a tile c of ``num_rows`` x `PANEL`,
+    held in registers.
 
-    Its arguments are the addresses of a, b and c, the number of terms, and strides in bytes: of a by term and by row, of b by
-    term, of c by row. The columns of b and of c are contiguous.
+    Its arguments are the addresses of a, b and c, the number of terms, and strides in bytes: of a
+    by term and by row, of b by term, of c by row. The columns of b and of c are contiguous.
     """
 
     @intrinsic
@@ -99,7 +101,9 @@ _tile_of_one, _tile_of_group = _make_tile(1), _make_tile(_GROUP)
 
 
 def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rows of a matrix, (num_rows, n), as `multiply_rows` reads them: (num_panels, n, PANEL), padded with zeros."""
+    """The rows of a matrix, (num_rows, n), as `multiply_rows` reads them: (num_panels, n, PANEL),
+    padded with zeros.
+    """
     num_rows, n = matrix.shape
     padded = np.zeros((-(-num_rows // PANEL) * PANEL, n))
     padded[:num_rows] = matrix
@@ -110,7 +114,8 @@ def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def multiply_rows(
     rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool
 ) -> NDArray[np.float64]:
-    """``rows @ matrix.T``, (num_rows, num_panels * PANEL): each row's bits do not depend on the others.
+    """``rows @ matrix.T``, (num_rows, num_panels * PANEL): each row's bits do not depend on the
+    others.
 
     Args:
         rows: (num_rows, n) contiguous.
@@ -238,7 +243,8 @@ def read_rows(
     scales: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """``out[i] = scales[i] * table[starts[i] + first : ... + width]``: the same slice of many windows, (num_rows, width).
+    """``out[i] = scales[i] * table[starts[i] + first : ... + width]``: the same slice of many
+    windows, (num_rows, width).
 
     Args:
         table: the noise table.

@@ -1,4 +1,6 @@
-"""Sums of many windows of noise: over the members of a population, or over the links of a genome."""
+"""Sums of many windows of noise: over the members of a population, or over the links of a
+genome.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ def weighted_noise_sum(
     first: int,
     out: NDArray[np.floating],
 ) -> None:
-    """``out = sum_i weights[i] * table[starts[i] + first : ... + out.size]``, summed in the order of ``i``.
+    """``out = sum_i weights[i] * table[starts[i] + first : ... + out.size]``, summed in the order
+    of ``i``.
 
-    Twelve rows a pass over tiles that stay in cache; with sixteen, memory does not follow so many streams. Every coordinate is
-    one running sum over all members in order, so any slicing by ``first`` gives the same bits.
+    Twelve rows a pass over tiles that stay in cache; with sixteen, memory does not follow so many
+    streams. Every coordinate is one running sum over all members in order, so any slicing by
+    ``first`` gives the same bits.
 
     Args:
         weights: (num_members,) in the precision of ``out``.
@@ -97,7 +101,8 @@ def weighted_square_sum(
     first: int,
     out: NDArray[np.floating],
 ) -> None:
-    """``out = sum_i weights[i] * noise_i^2``, a slice of coordinates from ``first`` on, summed in the order of ``i``.
+    """``out = sum_i weights[i] * noise_i^2``, a slice of coordinates from ``first`` on, summed in
+    the order of ``i``.
 
     Arguments and order are those of `weighted_noise_sum`, four rows a pass.
     """
@@ -147,7 +152,8 @@ def apply_chain(
     scales: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """The row of a genome: ``root`` plus its mutations in order, the same bits as one `perturb` a link.
+    """The row of a genome: ``root`` plus its mutations in order, the same bits as one `perturb` a
+    link.
 
     Args:
         root: (n,) the initial row.

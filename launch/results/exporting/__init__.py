@@ -1,1 +1,3 @@
-"""Policies for other programs: a torch module, an ONNX graph, a Python file that acts as Stable-Baselines3's models do."""
+"""Policies for other programs: a torch module, an ONNX graph, a Python file that acts as
+Stable-Baselines3's models do.
+"""

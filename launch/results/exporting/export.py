@@ -24,10 +24,14 @@ _LINE = 120  # characters of packed arrays
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write a policy for other programs: observation scaling, network and action bounds in one file."""
+    """Write a policy for other programs: observation scaling, network and action bounds in one
+    file.
+    """
 
     format: Literal["torch", "onnx", "stable-baselines3"]
-    """Tensors of a torch module, an ONNX graph, or a Python file whose object predicts as Stable-Baselines3's models do."""
+    """Tensors of a torch module, an ONNX graph, or a Python file whose object predicts as
+    Stable-Baselines3's models do.
+    """
     out: Path
     """The file to write: .safetensors, .onnx or .py."""
 
@@ -36,7 +40,8 @@ class ExportSettings:
         ending = _ENDINGS[self.format]
         if self.out.suffix != ending:
             raise UserError(
-                f"--out must end in {ending} for {self.format}, got {self.out}; use {self.out.with_suffix(ending)}"
+                f"--out must end in {ending} for {self.format}, got {self.out}; use "
+                f"{self.out.with_suffix(ending)}"
             )
         if not self.out.resolve().parent.is_dir():
             raise UserError(
@@ -45,7 +50,8 @@ class ExportSettings:
 
 
 def export(path: Path, settings: ExportSettings) -> str:
-    """Write the policy of a run, or of a policy file; returns a sentence on what the file takes and gives.
+    """Write the policy of a run, or of a policy file; returns a sentence on what the file takes and
+    gives.
 
     Raises:
         UserError: there is no such policy, or a package that the format needs is missing.
@@ -61,7 +67,10 @@ def export(path: Path, settings: ExportSettings) -> str:
     aside.rename(settings.out)
     action = policy.spec.action
     shape = "".join(f", {size}" for size in action.shape)
-    told = f"{settings.out}: observation (batch, {policy.spec.observation_dim}) to action (batch{shape}) {action.dtype}"
+    told = (
+        f"{settings.out}: observation (batch, {policy.spec.observation_dim}) to action "
+        f"(batch{shape}) {action.dtype}"
+    )
     return told + (
         "; it takes the likeliest action, where the policy draws one" if policy.spec.sampled else ""
     )

@@ -21,9 +21,10 @@ class Network:
         weights: of each layer, (outputs, inputs) float32; all but the last are followed by tanh.
         biases: of each layer, (outputs,) float32.
         scaling: ``observation_mean`` and ``observation_inverse_std``, (observation_dim,) float32.
-        bounds: ``action_center``, ``action_reach``, ``action_low``, ``action_high`` of a box, (num_choices,) float32.
-        head: kind, sizes, starts, shape, dtype and mixture components of the action, the clip of scaled observations and
-            the environment's id, for JSON.
+        bounds: ``action_center``, ``action_reach``, ``action_low``, ``action_high`` of a box,
+            (num_choices,) float32.
+        head: kind, sizes, starts, shape, dtype and mixture components of the action, the clip of
+            scaled observations and the environment's id, for JSON.
     """
 
     weights: tuple[NDArray[np.float32], ...]

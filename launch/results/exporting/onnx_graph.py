@@ -15,7 +15,8 @@ _IR_VERSION = 8
 
 
 def onnx_bytes(network: Network) -> bytes:
-    """The model: ``observation`` (batch, observation_dim) float32 to ``action`` (batch, *shape) of the action's dtype.
+    """The model: ``observation`` (batch, observation_dim) float32 to ``action`` (batch, *shape) of
+    the action's dtype.
 
     Raises:
         UserError: the package onnx is missing.

@@ -9,7 +9,8 @@ import numpy as np
 
 
 class Predictor:
-    """``predict`` has the arguments and results of Stable-Baselines3's; ``policy(observation)`` gives the action alone.
+    """``predict`` has the arguments and results of Stable-Baselines3's; ``policy(observation)``
+    gives the action alone.
 
     Args:
         packed: the policy, a base64 text of an npz file without pickle.
@@ -27,9 +28,11 @@ class Predictor:
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[Any, Any]:
-        """Actions for one flat observation, or for a batch of them along the first axis, and the state as it was given.
+        """Actions for one flat observation, or for a batch of them along the first axis, and the
+        state as it was given.
 
-        The policy has no state, and takes the likeliest action whether it is asked to be deterministic or not.
+        The policy has no state, and takes the likeliest action whether it is asked to be
+        deterministic or not.
         """
         observations = np.asarray(observation, np.float32)
         size = self.arrays["observation_mean"].size
@@ -40,7 +43,8 @@ class Predictor:
             or not (batch or observations.size == size)
         ):
             raise ValueError(
-                f"an observation must have {size} numbers, got an array of shape {observations.shape}"
+                f"an observation must have {size} numbers, got an array of shape "
+                f"{observations.shape}"
             )
         actions = self._actions(observations.reshape(-1, size))
         return (actions if batch else actions[0]), state

@@ -1,4 +1,6 @@
-"""An exported policy as a torch module. This file needs torch and safetensors alone: copy it to where the policy is used."""
+"""An exported policy as a torch module. This file needs torch and safetensors alone: copy it to
+where the policy is used.
+"""
 
 import json
 
@@ -7,7 +9,9 @@ from safetensors import safe_open
 
 
 class ExportedPolicy(torch.nn.Module):
-    """Maps observations (..., observation_dim) float32 to actions; ``network`` gives the raw outputs."""
+    """Maps observations (..., observation_dim) float32 to actions; ``network`` gives the raw
+    outputs.
+    """
 
     observation_mean: torch.Tensor
     observation_inverse_std: torch.Tensor

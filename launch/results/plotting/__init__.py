@@ -1,1 +1,3 @@
-"""Pictures of runs and of benchmarks, one kind a module: curves, the search's own figures, fitness, spectra, benchmarks."""
+"""Pictures of runs and of benchmarks, one kind a module: curves, the search's own figures, fitness,
+spectra, benchmarks.
+"""

@@ -1,4 +1,6 @@
-"""Scaling and profile, from the files of ``esengine bench scaling | profile --json`` and from runs."""
+"""Scaling and profile, from the files of ``esengine bench scaling | profile --json`` and from
+runs.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
                 )
         if not lines:
             raise UserError(
-                f"--kind scaling needs a file of bench scaling --json, got {file}, which has no such rows"
+                f"--kind scaling needs a file of bench scaling --json, got {file}, which has no "
+                f"such rows"
             )
         for (kind, task), points in lines.items():
             workers, values, ratios = zip(*sorted(points), strict=True)
@@ -89,7 +92,8 @@ def profile_of_run(run: PlottedRun) -> dict[str, float]:
     machines = [row["machine"] for row in run.rows]
     if not all("busy_share" in machine for machine in machines):
         raise UserError(
-            f"a profile needs the workers' busy share in metrics.jsonl, got {run.path} without; name another run"
+            f"a profile needs the workers' busy share in metrics.jsonl, got {run.path} without; "
+            f"name another run"
         )
     return {
         figure.name: figure.value
@@ -102,13 +106,16 @@ def profile_of_file(name: str, figures: list[dict[str, Any]]) -> dict[str, float
     shares = {row["name"]: row["value"] for row in figures if row["unit"] == "of the time"}
     if "rollouts" not in shares:
         raise UserError(
-            f"--kind profile needs a file of bench profile --json or runs, got {name}, which has no such rows"
+            f"--kind profile needs a file of bench profile --json or runs, got {name}, which has "
+            f"no such rows"
         )
     return shares
 
 
 def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
-    """One bar a profile, cut into the parts that its time went to; parts under half a percent are not named."""
+    """One bar a profile, cut into the parts that its time went to; parts under half a percent are
+    not named.
+    """
     figure, (axes,) = panels(["where the time goes"])
     figure.set_size_inches(9, 1.8 + 0.6 * len(profiles))
     parts = sorted(

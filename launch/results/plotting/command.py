@@ -29,21 +29,30 @@ Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "pro
 
 @dataclass(frozen=True)
 class PlotSettings:
-    """Draw runs, folders of runs, or files of bench --json; runs that differ in their seed alone share a line and a band."""
+    """Draw runs, folders of runs, or files of bench --json; runs that differ in their seed alone
+    share a line and a band.
+    """
 
     out: Path
     """The picture to write: .png, .svg or .pdf."""
     kind: Kind = "auto"
-    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, scaling, where the time goes, or a
-    learned reward over two coordinates of the observation."""
+    """Learning curves, step sizes, the spectrum of the search's axes, clouds of fitness, scaling,
+    where the time goes, or a learned reward over two coordinates of the observation.
+    """
     x: Literal["steps", "evaluations", "hours"] = "steps"
     """The horizontal axis; an objective has no steps, and counts evaluations."""
     y: str | None = None
-    """What curves show, a number of metrics.jsonl; default the policy's return, or the best value so far."""
+    """What curves show, a number of metrics.jsonl; default the policy's return, or the best value
+    so far.
+    """
     axes: tuple[int, int] = (0, 1)
-    """With --kind reward: the coordinates of the observation on the horizontal and the vertical axis."""
+    """With --kind reward: the coordinates of the observation on the horizontal and the vertical
+    axis.
+    """
     band: BandKind = "range"
-    """What a band over seeds shows: median with range or quartiles, or the mean with its 95 % bootstrap interval."""
+    """What a band over seeds shows: median with range or quartiles, or the mean with its 95 %
+    bootstrap interval.
+    """
 
 
 def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
@@ -54,7 +63,8 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
     """
     if not paths:
         raise UserError(
-            "plot needs run directories, folders of them or files of bench --json, got none; name one"
+            "plot needs run directories, folders of them or files of bench --json, got none; name "
+            "one"
         )
     check_file(settings.out)
     if settings.kind == "reward":
@@ -74,7 +84,8 @@ def _benchmark(
         return draw_scaling(files)
     if settings.kind not in ("auto", "profile"):
         raise UserError(
-            f"--kind must be scaling or profile for files of bench --json, got {settings.kind}; leave it out"
+            f"--kind must be scaling or profile for files of bench --json, got {settings.kind}; "
+            f"leave it out"
         )
     profiles = {name: profile_of_file(name, figures) for name, figures in files.items()}
     return draw_profile(
@@ -100,6 +111,7 @@ def _runs(folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
             return draw_profile({run.path.name: profile_of_run(run) for run in runs})
         case "scaling":
             raise UserError(
-                "--kind scaling needs a file of bench scaling --json, got run directories; measure one first"
+                "--kind scaling needs a file of bench scaling --json, got run directories; "
+                "measure one first"
             )
     return draw_curves(runs, settings.x, settings.y, settings.band)

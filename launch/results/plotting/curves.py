@@ -67,7 +67,8 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
 
 
 def band(curves: list[Curve], kind: BandKind) -> tuple[NDArray[np.float64], ...]:
-    """Positions, lower edge, centre and upper edge where all curves have values, (num_points,) each.
+    """Positions, lower edge, centre and upper edge where all curves have values, (num_points,)
+    each.
 
     Args:
         curves: of the seeds; between two points a curve is a straight line.
@@ -96,7 +97,8 @@ def _draw_group(axes: Axes, group: Group, x: str, y: str, kind: BandKind, colour
                 name for name, value in run.rows[-1].items() if isinstance(value, int | float)
             )
             raise UserError(
-                f"--y must be a figure of the runs' metrics, got {y}, which {run.path} lacks; it has {listed(known)}"
+                f"--y must be a figure of the runs' metrics, got {y}, which {run.path} lacks; it "
+                f"has {listed(known)}"
             )
     if len(curves) == 1:
         ((xs, ys),) = curves
@@ -115,7 +117,9 @@ def _draw_group(axes: Axes, group: Group, x: str, y: str, kind: BandKind, colour
 
 
 def _subject(runs: list[PlottedRun]) -> str | None:
-    """What runs in environments have in common: evaluated returns if all have two, else fitness, an evaluation, or a loss."""
+    """What runs in environments have in common: evaluated returns if all have two, else fitness, an
+    evaluation, or a loss.
+    """
     for name, least in (
         ("episode_return_eval", 2),
         ("fitness_mean", 1),

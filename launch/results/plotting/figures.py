@@ -68,7 +68,9 @@ def label_x(axes: Axes, label: str) -> None:
 
 
 def logarithmic_y(axes: Axes) -> None:
-    """Make the vertical axis logarithmic; if it spans less than two powers of ten it has plain numbers."""
+    """Make the vertical axis logarithmic; if it spans less than two powers of ten it has plain
+    numbers.
+    """
     from matplotlib.ticker import MaxNLocator, NullFormatter
 
     axes.set_yscale("log")
@@ -83,7 +85,8 @@ def check_file(path: Path) -> None:
     """Raises UserError for a file that no picture can be written to."""
     if path.suffix.lower() not in FORMATS:
         raise UserError(
-            f"--out must end in {listed(FORMATS)}, got {path}; for example {path.with_suffix('.png')}"
+            f"--out must end in {listed(FORMATS)}, got {path}; for example "
+            f"{path.with_suffix('.png')}"
         )
     if not path.resolve().parent.is_dir():
         raise UserError(

@@ -1,4 +1,6 @@
-"""Learned rewards as pictures: the reward over two coordinates of the observation, one panel for each action."""
+"""Learned rewards as pictures: the reward over two coordinates of the observation, one panel for
+each action.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ _MOST_PANELS = 8
 
 
 def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
-    """A panel for each reward and each of its actions; all other coordinates are at the demonstrations' means.
+    """A panel for each reward and each of its actions; all other coordinates are at the
+    demonstrations' means.
 
     Args:
         paths: reward files or run directories.
@@ -37,7 +40,8 @@ def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
         dim = reward.spec.observation_dim
         if not all(0 <= axis < dim for axis in axes) or axes[0] == axes[1]:
             raise UserError(
-                f"--axes must be two of the coordinates 0 to {dim - 1} of {path}, got {axes[0]} and {axes[1]}"
+                f"--axes must be two of the coordinates 0 to {dim - 1} of {path}, got {axes[0]} "
+                f"and {axes[1]}"
             )
         shown += [
             (f"{path.name}, {name}" if name else path.name, reward, choices)
@@ -57,7 +61,8 @@ def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
 def over_slice(
     reward: LearnedReward, axes: tuple[int, int], choices: NDArray[np.float64]
 ) -> tuple[tuple[float, float, float, float], NDArray[np.float64]]:
-    """The reward over a slice as far as its inputs are not clipped: the extents left, right, bottom, top, and a value a point.
+    """The reward over a slice as far as its inputs are not clipped: the extents left, right,
+    bottom, top, and a value a point.
 
     Args:
         reward: the reward.
@@ -77,7 +82,9 @@ def over_slice(
 
 
 def _actions(reward: LearnedReward) -> list[tuple[str, NDArray[np.float64]]]:
-    """Names and choices of the actions to show: every option of a single choice, else the middle of the space."""
+    """Names and choices of the actions to show: every option of a single choice, else the middle of
+    the space.
+    """
     action = reward.spec.action
     if reward.spec.state_only:
         return [("", np.zeros(len(action.sizes)))]

@@ -1,4 +1,6 @@
-"""Runs as a plot sees them: found in folders, read, and grouped into runs that differ in their seed alone."""
+"""Runs as a plot sees them: found in folders, read, and grouped into runs that differ in their seed
+alone.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,24 @@ X_AXES = {"steps": "environment steps", "evaluations": "evaluations", "hours": "
 
 # Settings that change where and for how long a run goes on, but not what it searches.
 _NOT_THE_SEARCH = {
-    "seed", "generations", "max_env_steps", "max_evaluations", "max_time", "target_return", "run_dir", "ranks", "quiet",
-    "checkpoint_every", "keep_checkpoints", "noise_table_size", "trust_modules", "eval_every", "eval_episodes",
-    "final_episodes", "env_backend",
-}  # fmt: skip
+    "seed",
+    "generations",
+    "max_env_steps",
+    "max_evaluations",
+    "max_time",
+    "target_return",
+    "run_dir",
+    "ranks",
+    "quiet",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "noise_table_size",
+    "trust_modules",
+    "eval_every",
+    "eval_episodes",
+    "final_episodes",
+    "env_backend",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,8 @@ class Group:
 
 
 def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
-    """The runs that are named, or that lie in the folders that are named, such as those of an array.
+    """The runs that are named, or that lie in the folders that are named, such as those of an
+    array.
 
     Raises:
         UserError: a folder holds no run, or a run has no row yet.
@@ -75,7 +92,8 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
             run = _read(path)
             if not run.rows:
                 raise UserError(
-                    f"a run to plot must have ended a generation, got {path}, which has not; wait for it"
+                    f"a run to plot must have ended a generation, got {path}, which has not; wait "
+                    f"for it"
                 )
             found.append(run)
             continue
@@ -83,7 +101,8 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
         inside = [run for run in map(_read, folders) if run.rows]
         if not inside:
             raise UserError(
-                f"plot needs run directories, or a folder of them, got {path}, which holds no run with metrics"
+                f"plot needs run directories, or a folder of them, got {path}, which holds no run "
+                f"with metrics"
             )
         found += inside
     return found

@@ -1,4 +1,6 @@
-"""How a search moves: its step size and shape over time, the spectrum of its covariance, its cloud of fitness."""
+"""How a search moves: its step size and shape over time, the spectrum of its covariance, its cloud
+of fitness.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
     names = [(task, name) for task in tasks for name in shown[task]]
     if not names:
         raise UserError(
-            f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; name another run"
+            f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; "
+            f"name another run"
         )
     figure, every_axes = panels(f"{task}: {_SHAPES[name]}" for task, name in names)
     for axes, (task, name) in zip(every_axes, names, strict=True):
@@ -61,7 +64,8 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
 
 
 def draw_spectrum(runs: list[PlottedRun]) -> Figure:
-    """Lengths of the axes of the search distribution, longest first, one panel a run and one line a kept checkpoint.
+    """Lengths of the axes of the search distribution, longest first, one panel a run and one line a
+    kept checkpoint.
 
     Raises:
         UserError: a run has no checkpoint, or its method steps equally far in all directions.
@@ -81,8 +85,10 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
             lengths = axis_lengths(checkpoint)
             if lengths is None:
                 raise UserError(
-                    "a spectrum needs a method that learns a scale for every direction or parameter, "
-                    f"got {run.config.method} in {run.path}; plot runs of cma-es, sep-cma-es, snes or pgpe"
+                    "a spectrum needs a method that learns a scale for every direction or "
+                    "parameter, "
+                    f"got {run.config.method} in {run.path}; plot runs of cma-es, sep-cma-es, "
+                    f"snes or pgpe"
                 )
             alpha = (index + 1) / len(saved)
             label = f"generation {checkpoint.generation}"
@@ -98,7 +104,8 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
 
 
 def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
-    """Standard deviations along the axes of the search distribution, longest first, or None where there is one for all.
+    """Standard deviations along the axes of the search distribution, longest first, or None where
+    there is one for all.
 
     The axes are the eigenvectors of the covariance matrix for ``cma-es``, else the coordinates.
     """
@@ -115,7 +122,8 @@ def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
 
 
 def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
-    """The population's fitness as a cloud: the range, deciles and quartiles around the median, one panel a run.
+    """The population's fitness as a cloud: the range, deciles and quartiles around the median, one
+    panel a run.
 
     Raises:
         UserError: a run is of a version that kept no quantiles.
@@ -127,7 +135,8 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
         rows = [row for row in run.rows if row.get("fitness_quantiles")]
         if not rows:
             raise UserError(
-                f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} without; train anew"
+                f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} "
+                f"without; train anew"
             )
         cloud = PlottedRun(run.path, run.config, rows)
         xs, _ = cloud.series(x, "fitness_mean")

@@ -1,4 +1,6 @@
-"""The page of a report: its style, and small pieces of HTML from plain text, which is always escaped."""
+"""The page of a report: its style, and small pieces of HTML from plain text, which is always
+escaped.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +76,10 @@ def page(
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
-        f'<header><h1>{escape(title)}<span class="badge {escape(state)}">{escape(state)}</span></h1>\n'
-        f'<p class="dim">{escape(subtitle)}</p></header>\n<div class="figures">{boxes}</div>\n{body}</body></html>\n'
+        f'<header><h1>{escape(title)}<span class="badge '
+        f'{escape(state)}">{escape(state)}</span></h1>\n'
+        f'<p class="dim">{escape(subtitle)}</p></header>\n<div '
+        f'class="figures">{boxes}</div>\n{body}</body></html>\n'
     )
 
 

@@ -1,4 +1,6 @@
-"""What a report tells: how the run stands, its curves, a film, every setting, every start, failures, how to repeat it."""
+"""What a report tells: how the run stands, its curves, a film, every setting, every start,
+failures, how to repeat it.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ class ReportSettings:
         """Raises UserError for a file that no page can be written to."""
         if self.out.suffix.lower() not in (".html", ".htm"):
             raise UserError(
-                f"--out must end in .html, got {self.out}; for example {self.out.with_suffix('.html')}"
+                f"--out must end in .html, got {self.out}; for example "
+                f"{self.out.with_suffix('.html')}"
             )
         if not self.out.resolve().parent.is_dir():
             raise UserError(

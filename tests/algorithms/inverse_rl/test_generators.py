@@ -1,4 +1,6 @@
-"""The policy gradient as a generator: who pays it, what it gives, and whose steps a mixture of policies is made of."""
+"""The policy gradient as a generator: who pays it, what it gives, and whose steps a mixture of
+policies is made of.
+"""
 
 from __future__ import annotations
 

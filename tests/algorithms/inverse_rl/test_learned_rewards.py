@@ -1,4 +1,6 @@
-"""Networks that tell the expert's steps: penalties, what is published, absorbing states, and distances between rewards."""
+"""Networks that tell the expert's steps: penalties, what is published, absorbing states, and
+distances between rewards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The methods that learn a reward, with every generator, and what their settings do to what is learned."""
+"""The methods that learn a reward, with every generator, and what their settings do to what is
+learned.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Exact inverse RL: gradients against finite differences, models against enumeration, rewards up to what can be known."""
+"""Exact inverse RL: gradients against finite differences, models against enumeration, rewards up to
+what can be known.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Skills that a planner chains: what a policy cannot reach by itself is reached by the way that the search finds."""
+"""Skills that a planner chains: what a policy cannot reach by itself is reached by the way that the
+search finds.
+"""
 
 from __future__ import annotations
 
