@@ -28,7 +28,7 @@ _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _ROUNDS = 10
 
 # log(1 + x) = x - x^2 / 2 + x^3 P(x) on [sqrt(1/2) - 1, sqrt(2) - 1], and sin(pi x), cos(pi x) on
-# [-1/4, 1/4]: least-squares fits on Chebyshev nodes, see tests/esengine/test_counter_normals.py for
+# [-1/4, 1/4]: least-squares fits on Chebyshev nodes, see tests/esengine/noise/test_streams.py for
 # their errors.
 _LOG = tuple(
     np.float32(value)

@@ -138,9 +138,8 @@ def _read_toml(name: str) -> dict[str, Any]:
 
 def _take(kind: type[T], values: dict[str, Any]) -> T:
     """The settings with the file's values, which are taken out of ``values``."""
-    return settings_from(
-        kind, {field.name: values.pop(field.name) for field in fields(kind) if field.name in values}
-    )  # type: ignore[arg-type]
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return settings_from(kind, {name: values.pop(name) for name in names if name in values})
 
 
 @dataclass(frozen=True)

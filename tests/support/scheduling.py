@@ -14,7 +14,7 @@ LONG = (
     "tests/launch/test_signals.py",
     "tests/chaos",
     "tests/mpi",
-    "tests/launch/test_failures.py",
+    "tests/launch/results/test_failures.py",
     "tests/launch/test_bad_input.py",
     "tests/test_examples.py",
     "tests/launch",

@@ -53,11 +53,8 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
             _draw_group(axes, group, along, name, kind, colour)
         label_x(axes, X_AXES[along])
         axes.set_ylabel(_label(name, here[0]))
-        if (
-            name == "best"
-            and here[0].config.train.minimize
-            and all(line.get_ydata().min() > 0 for line in axes.lines)
-        ):  # type: ignore[union-attr]
+        is_cost = name == "best" and here[0].config.train.minimize
+        if is_cost and all(np.min(line.get_ydata()) > 0 for line in axes.lines):
             logarithmic_y(axes)
         several = any(len(group.runs) > 1 for group in groups)
         axes.legend(

@@ -22,7 +22,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.reward_learning import prepare
 from esengine.rewards.network import LearnedReward, RewardSpec
 from esengine.rewards.sampling import Sampling, Steps
-from tests.launch.test_reward_learning import demonstrations
+from tests.launch.training.test_reward_learning import demonstrations
 
 BOX = ActionSpec("box", (1, 1), (-1.0, -1.0), (1.0, 1.0), (2,))
 
@@ -40,9 +40,8 @@ def discriminator(
     spec, steps = RewardSpec(3, BOX, hidden, state_only=state_only), steps_of(50)
     reward = LearnedReward.initial(spec, 0, steps.observations, steps.choices)
     parameters = np.random.default_rng(1).standard_normal(spec.num_parameters).astype(np.float32)
-    return Discriminator(
-        GAILSettings(("given",), **settings), 0, replace(reward, parameters=parameters)
-    )  # type: ignore[arg-type]
+    chosen = GAILSettings(("given",), **settings)  # type: ignore[arg-type]
+    return Discriminator(chosen, 0, replace(reward, parameters=parameters))
 
 
 @pytest.mark.parametrize("state_only", [False, True])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.cli import main
-from tests.launch.test_reward_runs import reward_file
+from tests.launch.training.test_reward_runs import reward_file
 from tests.mpi.test_ranks import rows
 
 SMALL = (

@@ -15,7 +15,6 @@ from PIL import Image
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.results import rendering
 from esengine.launch.results.evaluation import EvaluateSettings, evaluate_on
 from esengine.launch.results.rendering import RenderSettings, find_off_screen, render
 from esengine.policies.network import PolicySpec
@@ -100,9 +99,8 @@ def test_a_machine_that_cannot_draw_mujoco_is_told_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(
-        rendering.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1)
-    )  # type: ignore[attr-defined]
+    failed: subprocess.CompletedProcess[str] = subprocess.CompletedProcess([], 1)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(UserError, match="apt-get install libegl1"):
         find_off_screen(EnvironmentSpec("Hopper-v5"))
     find_off_screen(EnvironmentSpec("CartPole-v1"))

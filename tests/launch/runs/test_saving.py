@@ -24,7 +24,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.loop import RunResult, run
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
-from tests.launch.test_training import training
+from tests.launch.training.test_loop import training
 from tests.mpi.test_ranks import rows, same_run
 
 

@@ -201,10 +201,10 @@ def cartpole_problem(backend: str = "auto") -> RewardedProblem:
         policy,
         0,
         2,
-        env_backend=backend,
+        env_backend=backend,  # type: ignore[arg-type]
         source=RewardSource(reward),
         horizon=100,
-    )  # type: ignore[arg-type]
+    )
     assert isinstance(problem.observations, ObservationSpec)
     return problem
 

@@ -22,7 +22,7 @@ from esengine.launch.settings.as_command import command_of
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.ranks.signals import StopRequest
 from tests.conftest import Run
-from tests.launch.test_plotting import row
+from tests.launch.results.test_plotting import row
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PROBE = """<script>addEventListener("load", () => {
@@ -58,9 +58,9 @@ def in_browser(page: Path, width: int = 1000) -> dict[str, Any]:
     ]
     command = [browser, *flags, f"--window-size={width},900", "--dump-dom", probed.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    found: dict[str, Any] = json.loads(
-        unescape(re.search(r"<body>(.*)</body>", shown, re.DOTALL).group(1))
-    )  # type: ignore[union-attr]
+    body = re.search(r"<body>(.*)</body>", shown, re.DOTALL)
+    assert body is not None
+    found: dict[str, Any] = json.loads(unescape(body.group(1)))
     return found
 
 

@@ -23,7 +23,7 @@ from esengine.problems import (
 )
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.evaluations import Evaluations
-from tests.esengine.test_rollouts import problem_for
+from tests.esengine.simulators.test_stepped import problem_for
 
 NOISE = create_table(0, 18, 1024, None)
 
