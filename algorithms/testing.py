@@ -36,7 +36,7 @@ from esengine.noise.table import NoiseTable, create_table
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
 from esengine.pool.population import Population
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import MEMBER, OK, ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -128,8 +128,8 @@ def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def pool_for(function: Function, dimension: int = N, noise: Noise | None = None) -> Pool:
     """A pool of this process."""
-    desk = Desk(noise or CounterNoise(), Landscape(function, dimension), None)
-    return Pool(World(), desk, rules=FaultRules(max_failed_fraction=1.0))
+    rank_state = RankState(noise or CounterNoise(), Landscape(function, dimension), None)
+    return Pool(World(), rank_state, rules=FaultRules(max_failed_fraction=1.0))
 
 
 def advance(strategy: Strategy, pool: Pool, generations: int) -> None:

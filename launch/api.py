@@ -27,7 +27,7 @@ from esengine.launch.training.start_and_resume import completed, prepare, start
 from esengine.noise.table import table_log2
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import Problem
 from esengine.ranks.signals import StopRequest
@@ -143,16 +143,18 @@ def run_search(
         noise_table_size: numbers in the table, a power of two, or 0 for computed noise.
     """
     world = World()
-    desk = world.agree(
-        lambda: open_desk(world, problem, seed, table_log2(noise_table_size, problem.dimension, 1))
+    rank_state = world.agree(
+        lambda: open_rank_state(
+            world, problem, seed, table_log2(noise_table_size, problem.dimension, 1)
+        )
     )
     result = None
-    with desk:
+    with rank_state:
         if world.is_master:
-            with Pool(world, desk) as pool:
+            with Pool(world, rank_state) as pool:
                 result = search(pool)
         else:
-            serve(world, desk)
+            serve(world, rank_state)
     return world.broadcast(result)
 
 

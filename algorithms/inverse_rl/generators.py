@@ -3,7 +3,8 @@ project, and its `PPO`.
 
 A generator is given a reward source, which stands in the pool's problem, and a budget, which is one
 call of `improve`; it gives new policies and some of the steps that they met. Whoever learns the
-reward sets ``pool.desk.problem.source`` between calls and knows nothing of how policies are made.
+reward sets ``pool.rank_state.problem.source`` between calls and knows nothing of how policies are
+made.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Evolution:
         return getattr(self.strategy, "varying_state", ())
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
-        problem = pool.desk.problem
+        problem = pool.rank_state.problem
         assert isinstance(problem, SamplingProblem)
         candidates = self.strategy.ask()
         evaluations = pool.evaluate(candidates, finished, merge=False)
@@ -174,7 +175,7 @@ class PolicyGradient(PPO):
     """`PPO` as a generator: a call is a round, whose episodes the source pays step by step."""
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
-        problem = pool.desk.problem
+        problem = pool.rank_state.problem
         assert isinstance(problem, SamplingProblem)
         actor = self.actor()
         env_steps, episodes = self.step(pool, finished)

@@ -38,7 +38,7 @@ from esengine.algorithms.strategy import Strategy
 from esengine.noise.contract import Noise
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.ranks.world import World
 
 with warnings.catch_warnings():
@@ -105,7 +105,7 @@ def around(point: NDArray[np.float64], seed: int) -> Iterator[NDArray[np.float64
 def ours(cost: Counted, index: int, restarts: str, noise: Noise) -> None:
     """Search until ``cost`` is over."""
     dimension = cost.problem.dimension
-    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension, together=64), None))
+    pool = Pool(World(), RankState(noise, RowsProblem(cost, dimension, together=64), None))
     settings = CMAESSettings(sigma=SIGMA, restarts=restarts, max_restarts=30)  # type: ignore[arg-type]
     for attempt, point in enumerate(starts(index, dimension)):
         strategy: Strategy = settings.strategy(point, 1000 * index + attempt)

@@ -29,7 +29,7 @@ from esengine.algorithms import CMAES, CMAESSettings
 from esengine.noise.contract import Noise
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.ranks.world import World
 
 with warnings.catch_warnings():
@@ -50,7 +50,7 @@ def start(dimension: int, seed: int) -> NDArray[np.float64]:
 def ours(cost: Cost, dimension: int, seed: int, noise: Noise) -> tuple[int, bool]:
     """Evaluations of one run, and whether it reached the target."""
     strategy = CMAES(CMAESSettings(tolerance_fun=0), start(dimension, seed), seed)
-    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension, together=64), None))
+    pool = Pool(World(), RankState(noise, RowsProblem(cost, dimension, together=64), None))
     while (
         strategy.should_stop() is None
         and strategy.generation * strategy.population_size < LIMIT * dimension

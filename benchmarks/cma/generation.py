@@ -28,7 +28,7 @@ from esengine.algorithms import CMAES, CMAESSettings
 from esengine.algorithms.strategy import Strategy
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.ranks.world import World
 
 with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def one_column(rows: Rows) -> Rows:
 def our_generation(strategy: Strategy, dimension: int, together: int) -> Callable[[], None]:
     """One generation of ours."""
     noise = create_table(0, 24, dimension, None)
-    pool = Pool(World(), Desk(noise, RowsProblem(one_column, dimension, together), None))
+    pool = Pool(World(), RankState(noise, RowsProblem(one_column, dimension, together), None))
 
     def generation() -> None:
         strategy.should_stop()

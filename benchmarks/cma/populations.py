@@ -26,7 +26,7 @@ from esengine.algorithms import CMAES, CMAESSettings, SepCMAES, SepCMAESSettings
 from esengine.noise.contract import Noise
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.ranks.world import World
 
 TARGET = 1e-8
@@ -57,7 +57,7 @@ def run(
 ) -> dict[str, float]:
     """One search: generations (infinite if it did not arrive) and what bounded it."""
     strategy = strategy_of(method, dimension, size, seed)
-    pool = Pool(World(), Desk(noise, RowsProblem(cost, dimension, together=64), None))
+    pool = Pool(World(), RankState(noise, RowsProblem(cost, dimension, together=64), None))
     smallest, largest, widest = math.inf, 0.0, 0.0
     while strategy.should_stop() is None and strategy.generation < LIMIT * dimension:
         candidates = strategy.ask()

@@ -226,7 +226,7 @@ def record(
             do.
         WorkerError: the environment, the expert or a rule raised.
     """
-    problem = pool.desk.problem
+    problem = pool.rank_state.problem
     assert isinstance(problem, RecordingProblem)
     problem.acting = acting
     candidates = PolicyEpisodes(seed, number, episodes, np.asarray(parameters, np.float32), PURPOSE)

@@ -15,8 +15,8 @@ from functools import partial
 
 from esengine.errors import Interrupted, WorkerError
 from esengine.pool.fault_rules import MOST_DEATHS, FaultRules
-from esengine.pool.rank_state import Desk, Kind
-from esengine.pool.workers import Crew
+from esengine.pool.rank_state import Kind, RankState
+from esengine.pool.workers import Workers
 from esengine.pool.worklist import IN_FLIGHT, WorkList, unfinished
 from esengine.problems import failed_records
 from esengine.problems.failures import Failure, failure_words
@@ -67,19 +67,24 @@ class Dispatch:
     arrival does not matter.
 
     Args:
-        crew: the workers.
-        desk: the master's.
+        workers: the workers.
+        rank_state: the master's.
         stop: asked between messages whether to stop.
         rules: how often a unit is tried.
         failures: where members that are given up are counted.
     """
 
     def __init__(
-        self, crew: Crew, desk: Desk, stop: StopRequest, rules: FaultRules, failures: Failures
+        self,
+        workers: Workers,
+        rank_state: RankState,
+        stop: StopRequest,
+        rules: FaultRules,
+        failures: Failures,
     ) -> None:
-        self._crew, self._desk, self._stop, self._rules, self._failures = (
-            crew,
-            desk,
+        self._workers, self._rank_state, self._stop, self._rules, self._failures = (
+            workers,
+            rank_state,
             stop,
             rules,
             failures,
@@ -106,12 +111,18 @@ class Dispatch:
         """
         self._version, self._kind, self._bounds, self._finished = version, kind, bounds, finished
         singly = kind != Kind.EVALUATE or self._rules.member_timeout is not None
-        self._todo = WorkList(unfinished(len(bounds), finished), len(self._crew.workers), singly)
-        self._held = {worker: deque() for worker in self._crew.workers}
+        self._todo = WorkList(unfinished(len(bounds), finished), len(self._workers.ranks), singly)
+        self._held = {worker: deque() for worker in self._workers.ranks}
         for _ in range(IN_FLIGHT):
             for worker in self._held:
                 self._feed(worker)
-        mail, held, busy_s, backoff, stop = self._crew.mail, self._held, 0.0, Backoff(), self._stop
+        mail, held, busy_s, backoff, stop = (
+            self._workers.mail,
+            self._held,
+            0.0,
+            Backoff(),
+            self._stop,
+        )
         while len(finished) < len(bounds):
             if stop.received is not None:
                 raise Interrupted(stop.received)
@@ -122,7 +133,7 @@ class Dispatch:
             backoff.reset()
             worker = mail.source
             if worker not in held or mail.tag not in (mailbox.RESULT_TAG, mailbox.FAILURE_TAG):
-                self._crew.handle(body)
+                self._workers.handle(body)
                 self._greet()
             elif mail.tag == mailbox.RESULT_TAG:
                 busy_s += self._take(worker, messages.decode_results(body))
@@ -161,9 +172,9 @@ class Dispatch:
 
     def _wait(self, backoff: Backoff) -> None:
         """Nothing has come: see to the dead, or rest."""
-        if self._crew.mail.lost:
+        if self._workers.mail.lost:
             self._bury()
-        elif not self._crew.can_go_on:
+        elif not self._workers.can_go_on:
             raise Interrupted("the death of the last worker")
         else:
             backoff.pause()
@@ -179,7 +190,9 @@ class Dispatch:
             self._since[worker] = time.monotonic()
         queue.append(units)
         messages.send_task(
-            self._crew.mail, worker, Task.of_units(self._version, self._kind, units, self._bounds)
+            self._workers.mail,
+            worker,
+            Task.of_units(self._version, self._kind, units, self._bounds),
         )
 
     def _failed_on(self, worker: int, units: range) -> bool:
@@ -192,7 +205,7 @@ class Dispatch:
 
     def _greet(self) -> None:
         """Give replacements that have arrived something to do."""
-        for worker in self._crew.workers:
+        for worker in self._workers.ranks:
             if worker not in self._held:
                 self._held[worker] = deque()
         self._feed_idle()
@@ -210,7 +223,7 @@ class Dispatch:
 
     def _bury(self) -> None:
         """Take back what dead workers held; the first units are what such a worker was at."""
-        for worker in self._crew.bury():
+        for worker in self._workers.take_dead():
             queue = self._held.pop(worker, None)
             if not queue:
                 continue
@@ -242,7 +255,7 @@ class Dispatch:
         if self._kind != Kind.EVALUATE:
             raise WorkerError(f"a sum over the members cannot be computed: {reason}")
         self._finished[unit] = failed_records(start, stop).tobytes()
-        address = self._desk.address_of_evaluation()
+        address = self._rank_state.address_of_evaluation()
         self._failures.give_up(
             [
                 {**address, "member": member, "error": reason, "rank": worker}
@@ -258,7 +271,7 @@ class Dispatch:
             or worker not in self._since
         ):
             return None
-        allowed = self._rules.member_timeout * self._desk.members_worth(*self._bounds[unit])
+        allowed = self._rules.member_timeout * self._rank_state.members_worth(*self._bounds[unit])
         if time.monotonic() - self._since[worker] < 0.95 * allowed:
             return None
         return (

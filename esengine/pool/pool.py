@@ -22,9 +22,9 @@ from esengine.pool.dispatch import Dispatch, Failures
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.population import Population
 from esengine.pool.publishing import Publisher
-from esengine.pool.rank_state import Desk, Kind
-from esengine.pool.task_runner import Executor
-from esengine.pool.workers import Crew
+from esengine.pool.rank_state import Kind, RankState
+from esengine.pool.task_runner import TaskRunner
+from esengine.pool.workers import Workers
 from esengine.pool.worklist import unfinished
 from esengine.problems import MEMBER
 from esengine.problems.evaluations import Evaluations, joined
@@ -42,7 +42,7 @@ class Pool:
 
     Args:
         world: the ranks.
-        desk: the master's own desk; it leads its node and does small sums alone.
+        rank_state: the master's own rank_state; it leads its node and does small sums alone.
         stop: asked between messages whether to stop.
         rules: what to do about members and workers that fail.
 
@@ -53,19 +53,19 @@ class Pool:
     def __init__(
         self,
         world: World,
-        desk: Desk,
+        rank_state: RankState,
         stop: StopRequest | None = None,
         rules: FaultRules | None = None,
     ) -> None:
-        self.world, self.desk = world, desk
+        self.world, self.rank_state = world, rank_state
         self._stop = StopRequest() if stop is None else stop
         self._rules = FaultRules() if rules is None else rules
         self._ended = False
         world.num_pools += 1
         self.mail = world.mail
-        self.crew = None if world.comm is None else Crew(world, desk, self._rules)
+        self.workers = None if world.comm is None else Workers(world, rank_state, self._rules)
         self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
-        self._publisher = Publisher(desk, self.crew, self._stop)
+        self._publisher = Publisher(rank_state, self.workers, self._stop)
         guard.mark_serving()
         world.announce()
 
@@ -86,7 +86,7 @@ class Pool:
             WorkerError: too many members failed. The pool can do no more after either.
             UserError: the population has more members than the noise table has window starts.
         """
-        most = self.desk.noise.max_population_size
+        most = self.rank_state.noise.max_population_size
         if candidates.population_size > most and not isinstance(candidates, PolicyEpisodes):
             raise UserError(
                 f"the noise table must have a window start for each member, has {most} for "
@@ -97,7 +97,7 @@ class Pool:
         began = time.monotonic()
         version = self._publish(candidates)
         publish_s = time.monotonic() - began
-        bounds = chunks(candidates.population_size, self.desk.unit_size)
+        bounds = chunks(candidates.population_size, self.rank_state.unit_size)
         finished = {} if finished is None else finished
         limited = (
             candidates.episode_purpose == "episode"
@@ -129,7 +129,7 @@ class Pool:
     def merge(self, evaluations: Evaluations) -> None:
         """Add an evaluation's statistics to the problem's, in the order of chunks."""
         for statistics in evaluations.statistics:
-            self.desk.problem.merge(statistics)
+            self.rank_state.problem.merge(statistics)
 
     def evaluate_member(self, candidates: Candidates, member: int) -> Any:
         """The record of one member, a row of `problems.MEMBER`, evaluated here with the chunk that
@@ -140,11 +140,11 @@ class Pool:
                 together.
         """
         self._publish(candidates)
-        size = self.desk.unit_size
+        size = self.rank_state.unit_size
         start = member // size * size
         stop = min(start + size, candidates.population_size)
         try:
-            image = self.desk.execute(Kind.EVALUATE, start, stop)
+            image = self.rank_state.execute(Kind.EVALUATE, start, stop)
         except MembersFailed as failed:
             if any(failure["member"] == member for failure in failed.failures):
                 raise
@@ -160,7 +160,7 @@ class Pool:
     @property
     def num_lost(self) -> int:
         """Workers that have died."""
-        return 0 if self.crew is None else self.crew.num_lost
+        return 0 if self.workers is None else self.workers.num_lost
 
     @property
     def is_being_killed(self) -> bool:
@@ -185,25 +185,29 @@ class Pool:
         if self._stop.is_final:
             self.world.end = "exit"
             return
-        assert self.crew is not None
+        assert self.workers is not None
         requests = [
-            messages.send_stop(mail, worker, self.world.bereaved)
+            messages.send_stop(mail, worker, self.world.rank_died)
             for worker in sorted(self.world.living)
         ]
         waiting, backoff, began = set(self.world.living), Backoff(), time.monotonic()
         while waiting and time.monotonic() - began < _GRACE_S:
             if mail.poll() is None:
-                waiting -= set(self.crew.mail.lost)
+                waiting -= set(self.workers.mail.lost)
                 backoff.pause()
             elif mail.tag == mailbox.STOP_TAG:
                 waiting.discard(mail.source)
-        self.world.bereaved |= bool(mail.lost)
+        self.world.rank_died |= bool(mail.lost)
         self.world.living -= set(mail.lost)
-        self.world.living -= self.crew.arriving & waiting  # they will find that this rank has left
-        if waiting - self.crew.arriving:
+        self.world.living -= (
+            self.workers.arriving & waiting
+        )  # they will find that this rank has left
+        if waiting - self.workers.arriving:
             self.world.end = "abort"
         else:
-            while not all([mail.sent(request) for request in requests]) and not self.crew.arriving:
+            while (
+                not all([mail.sent(request) for request in requests]) and not self.workers.arriving
+            ):
                 backoff.pause()
 
     def sum_up(
@@ -212,15 +216,19 @@ class Pool:
         """The units of a weighted sum over the search population's noise, done by all ranks, in
         order.
         """
-        version = self._publisher.publish({"of": self.desk.search_version}, {"weights": weights})
+        version = self._publisher.publish(
+            {"of": self.rank_state.search_version}, {"weights": weights}
+        )
         results: dict[int, bytes] = {}
         self._run(version, kind, bounds, results, Failures(math.inf, self._rules, self.on_failures))
         return [results[unit] for unit in range(len(bounds))]
 
     def _publish(self, candidates: Candidates) -> int:
-        header, own = candidates.publish(self.desk.previous(type(candidates).__name__))
+        header, own = candidates.publish(self.rank_state.previous(type(candidates).__name__))
         arrays = {f"candidates/{name}": array for name, array in own.items()}
-        arrays |= {f"context/{name}": array for name, array in self.desk.problem.context().items()}
+        arrays |= {
+            f"context/{name}": array for name, array in self.rank_state.problem.context().items()
+        }
         return self._publisher.publish(
             {"kind": type(candidates).__name__, "candidates": header}, arrays
         )
@@ -239,10 +247,10 @@ class Pool:
                 "the pool ended with too many failed members or a stop; open another one"
             )
         self._ended = True  # until all units are done
-        if self.crew is None:
+        if self.workers is None:
             busy_s = self._run_alone(version, kind, bounds, finished, failures)
         else:
-            busy_s = Dispatch(self.crew, self.desk, self._stop, self._rules, failures).run(
+            busy_s = Dispatch(self.workers, self.rank_state, self._stop, self._rules, failures).run(
                 version, kind, bounds, finished
             )
         self._ended = False
@@ -257,16 +265,14 @@ class Pool:
         failures: Failures,
     ) -> float:
         began = time.monotonic()
-        executor = Executor(self.desk, self._stop)
+        runner = TaskRunner(self.rank_state, self._stop)
         try:
             for units in unfinished(len(bounds), finished):
-                for outcome in executor.run(Task.of_units(version, kind, units, bounds)):
+                for outcome in runner.run(Task.of_units(version, kind, units, bounds)):
                     again = self._rules.member_retries
                     while outcome.failures and again:
                         again -= 1
-                        (outcome,) = executor.run(
-                            Task.of_units(version, kind, outcome.units, bounds)
-                        )
+                        (outcome,) = runner.run(Task.of_units(version, kind, outcome.units, bounds))
                     finished.update(zip(outcome.units, outcome.payloads, strict=True))
                     if outcome.failures:
                         failures.give_up(

@@ -29,8 +29,8 @@ class Population:
     """
 
     def __init__(self, pool: Pool) -> None:
-        self._pool, self._desk = pool, pool.desk
-        self._whole = self._candidates = pool.desk.candidates["search"]
+        self._pool, self._rank_state = pool, pool.rank_state
+        self._whole = self._candidates = pool.rank_state.candidates["search"]
         self._first = 0  # member of the whole population that is this one's first
 
     def part(self, number: int) -> Population:
@@ -42,18 +42,18 @@ class Population:
 
     def row(self, member: int) -> NDArray[np.floating]:
         """Parameters of one member, (dimension,)."""
-        return np.array(self._candidates.row(self._desk.noise, member))
+        return np.array(self._candidates.row(self._rank_state.noise, member))
 
     def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
         """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master
         alone.
         """
-        return genomes.rows(self._desk.noise, self._candidates.seed)
+        return genomes.rows(self._rank_state.noise, self._candidates.seed)
 
     def steps(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
         """y = A z of some members of a Gaussian population, (num_members, dimension)."""
         assert isinstance(self._candidates, GaussianSamples)
-        return self._candidates.steps(self._desk.noise, members)
+        return self._candidates.steps(self._rank_state.noise, members)
 
     def weighted_noise(
         self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None
@@ -96,7 +96,7 @@ class Population:
         for fewer the master makes the members' steps again, which costs it less than two products
         with A. Given points have no part in it.
         """
-        samples, noise = self._candidates, self._desk.noise
+        samples, noise = self._candidates, self._rank_state.noise
         assert isinstance(samples, GaussianSamples)
         n = samples.dimension
         if samples.population_size < 2 * n:
@@ -125,7 +125,7 @@ class Population:
     ) -> NDArray[np.floating]:
         """A sum by slices of coordinates, each over all members in order."""
         dimension = self._candidates.dimension
-        weights = np.asarray(weights, dtype or self._desk.problem.dtype)
+        weights = np.asarray(weights, dtype or self._rank_state.problem.dtype)
         slices = noise_sum_slices(dimension)
         alone = bool(np.count_nonzero(weights) * dimension < _ALONE_WORK)
         return np.concatenate(self._sum(kind, slices, weights, alone, weights.dtype.type))
@@ -144,6 +144,8 @@ class Population:
             placed[self._first : self._first + weights.size] = weights
             weights = placed
         if alone or self._pool.world.size == 1:
-            self._desk.weights = weights
-            return [np.frombuffer(self._desk.execute(kind, *bound), dtype) for bound in bounds]
+            self._rank_state.weights = weights
+            return [
+                np.frombuffer(self._rank_state.execute(kind, *bound), dtype) for bound in bounds
+            ]
         return [np.frombuffer(result, dtype) for result in self._pool.sum_up(kind, bounds, weights)]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from esengine.errors import Interrupted
-from esengine.pool.rank_state import Desk
-from esengine.pool.workers import Crew
+from esengine.pool.rank_state import RankState
+from esengine.pool.workers import Workers
 from esengine.ranks import mailbox, messages
 from esengine.ranks.node_memory import pack, unpack
 from esengine.ranks.signals import StopRequest
@@ -25,16 +25,16 @@ class Publisher:
     """The master's part.
 
     Args:
-        desk: the master's, which leads its node.
-        crew: the workers, or None when the process is alone.
+        rank_state: the master's, which leads its node.
+        workers: the workers, or None when the process is alone.
         stop: ends the waiting for the nodes.
 
     Attributes:
         version: of the last publication.
     """
 
-    def __init__(self, desk: Desk, crew: Crew | None, stop: StopRequest) -> None:
-        self._desk, self._crew, self._stop = desk, crew, stop
+    def __init__(self, rank_state: RankState, workers: Workers | None, stop: StopRequest) -> None:
+        self._rank_state, self._workers, self._stop = rank_state, workers, stop
         self.version = 0
         self._requests: list[
             MPI.Request | None
@@ -43,10 +43,10 @@ class Publisher:
     def publish(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
         """One copy to every node, along the tree of leaders; returns when all nodes have it."""
         self.version += 1
-        if self._crew is None:
-            self._desk.publish(self.version, header, arrays)
+        if self._workers is None:
+            self._rank_state.publish(self.version, header, arrays)
             return self.version
-        mail, tree, apart = self._crew.mail, self._crew.tree(), self._crew.apart()
+        mail, tree, apart = self._workers.mail, self._workers.tree(), self._workers.apart()
         _, children = place_in_tree(tree, 0)
         if children or apart:
             publication = messages.encode_publication(self.version, tree, pack(header, arrays))
@@ -54,15 +54,15 @@ class Publisher:
                 messages.send_publication(mail, leader, publication)
                 for leader in (*children, *apart)
             ]
-        self._desk.publish(self.version, header, arrays)
-        self._await_ready(self._crew, {*tree[1:], *apart})
+        self._rank_state.publish(self.version, header, arrays)
+        self._await_ready(self._workers, {*tree[1:], *apart})
         return self.version
 
-    def _await_ready(self, crew: Crew, waiting: set[int]) -> None:
+    def _await_ready(self, workers: Workers, waiting: set[int]) -> None:
         """Wait until all nodes have what was published; those below a leader that died are sent it
         directly.
         """
-        mail, backoff = crew.mail, Backoff()
+        mail, backoff = workers.mail, Backoff()
         while waiting or not all([mail.sent(request) for request in self._requests]):
             if self._stop.is_final:
                 raise Interrupted(self._stop.received)
@@ -74,12 +74,12 @@ class Publisher:
                 if ready and mail.source in waiting:
                     waiting.discard(mail.source)
                 else:
-                    crew.handle(body)
+                    workers.handle(body)
             elif mail.lost:
-                lost = waiting & set(crew.bury())
+                lost = waiting & set(workers.take_dead())
                 waiting -= lost
                 if lost:  # a second copy does no harm
-                    image = dict(self._desk.images())[self.version]
+                    image = dict(self._rank_state.images())[self.version]
                     publication = messages.encode_publication(self.version, [], image)
                     self._requests += [
                         messages.send_publication(mail, leader, publication) for leader in waiting
@@ -94,12 +94,12 @@ class Relay:
 
     Args:
         world: the ranks; others than leaders are never sent a publication.
-        desk: lays publications out.
+        rank_state: lays publications out.
     """
 
-    def __init__(self, world: World, desk: Desk) -> None:
+    def __init__(self, world: World, rank_state: RankState) -> None:
         assert world.mail is not None
-        self._world, self._mail, self._desk = world, world.mail, desk
+        self._world, self._mail, self._rank_state = world, world.mail, rank_state
         self._requests: list[MPI.Request | None] = []
 
     def publish(self, body: bytearray) -> None:
@@ -108,7 +108,7 @@ class Relay:
         version, leaders, image = messages.decode_publication(body)
         _, children = place_in_tree(leaders, self._world.rank)
         self._requests = [messages.send_publication(self._mail, child, body) for child in children]
-        self._desk.publish(version, *unpack(image))
+        self._rank_state.publish(version, *unpack(image))
         messages.send_ready(self._mail, version)
 
     def finish(self) -> None:

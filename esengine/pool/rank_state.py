@@ -1,5 +1,5 @@
-"""A rank's desk: what it works on, and the units of work that it can do. Master and workers each
-have one.
+"""A rank's rank_state: what it works on, and the units of work that it can do. Master and workers
+each have one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Kind(IntEnum):
     LENGTHS = 4
 
 
-class Desk:
+class RankState:
     """What a rank works on: the noise, the problem and the published state. Master and workers each
     have one.
 
@@ -61,7 +61,7 @@ class Desk:
         self.unit_size = 1
         self._versions: dict[str, int] = {}
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> RankState:
         return self
 
     def __exit__(self, *exception: object) -> None:

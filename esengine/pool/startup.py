@@ -10,7 +10,7 @@ from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, Scaled
 from esengine.noise.contract import Noise
 from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table, reserve
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import EnvironmentProblem, Problem
 from esengine.ranks.node_memory import NodeMemory
 from esengine.ranks.world import World
@@ -18,9 +18,9 @@ from esengine.ranks.world import World
 _NO_PART = 1 << 62  # past the last block of any table
 
 
-def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) -> Desk:
-    """A rank's desk, with the node's noise table filled by all of its ranks. Every rank calls it
-    together.
+def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | None) -> RankState:
+    """A rank's rank_state, with the node's noise table filled by all of its ranks. Every rank calls
+    it together.
 
     Args:
         world: the ranks.
@@ -54,7 +54,7 @@ def open_desk(world: World, problem: Problem, seed: int, log2_size: int | None) 
         compile_kernels(
             noise, problem, mapped=True
         )  # finds all in the cache, so that the first unit takes as long as others
-    return Desk(noise, problem, memory)
+    return RankState(noise, problem, memory)
 
 
 def _reopen(world: World, problem: Problem, log2_size: int | None) -> NodeMemory:

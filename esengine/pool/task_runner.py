@@ -1,4 +1,4 @@
-"""Doing tasks at a desk: units one by one, or several quick ones by one call."""
+"""Doing tasks at a rank_state: units one by one, or several quick ones by one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from esengine.pool.rank_state import Desk, Kind
+from esengine.pool.rank_state import Kind, RankState
 from esengine.pool.worklist import Pace
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
@@ -34,11 +34,11 @@ class Outcome(NamedTuple):
     num_left: int
 
 
-class Executor:
+class TaskRunner:
     """Does tasks, and remembers how many units of an evaluation are worth one call.
 
     Args:
-        desk: has what they refer to.
+        rank_state: has what they refer to.
         stop: cuts a call short.
         begin: called with the members of a unit of evaluation before it is done, and None before
             another; units are then done singly.
@@ -46,11 +46,11 @@ class Executor:
 
     def __init__(
         self,
-        desk: Desk,
+        rank_state: RankState,
         stop: StopRequest,
         begin: Callable[[tuple[int, int] | None], None] | None = None,
     ) -> None:
-        self._desk, self._stop, self._begin = desk, stop, begin
+        self._rank_state, self._stop, self._begin = rank_state, stop, begin
         self._pace, self._version = Pace(_CALL_S, _MOST), -1
 
     def run(self, task: Task) -> Iterator[Outcome]:
@@ -60,9 +60,9 @@ class Executor:
             Abandoned: a signal asked to stop.
         """
         version, kind, first, *_ = task
-        bounds = self._desk.unit_bounds(task)
+        bounds = self._rank_state.unit_bounds(task)
         together = (
-            len(bounds) > 1 and self._begin is None and self._desk.problem.num_statistics == 0
+            len(bounds) > 1 and self._begin is None and self._rank_state.problem.num_statistics == 0
         )
         if together and version != self._version:
             self._pace, self._version = Pace(_CALL_S, _MOST), version
@@ -79,9 +79,9 @@ class Executor:
             try:
                 with self._stop.abandonable():
                     payloads = (
-                        [self._desk.execute(kind, *own[0])]
+                        [self._rank_state.execute(kind, *own[0])]
                         if len(own) == 1
-                        else self._desk.evaluate_units(own)
+                        else self._rank_state.evaluate_units(own)
                     )
             except MembersFailed as failed:
                 if len(own) > 1:

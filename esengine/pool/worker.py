@@ -8,8 +8,8 @@ from collections import deque
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.publishing import Relay
-from esengine.pool.rank_state import Desk
-from esengine.pool.task_runner import Executor, Outcome
+from esengine.pool.rank_state import RankState
+from esengine.pool.task_runner import Outcome, TaskRunner
 from esengine.pool.worklist import range_s
 from esengine.problems.failures import describe_exception
 from esengine.ranks import guard, mailbox, messages
@@ -27,12 +27,15 @@ _IDLE_S = 10.0
 
 
 def serve(
-    world: World, desk: Desk, stop: StopRequest | None = None, rules: FaultRules | None = None
+    world: World,
+    rank_state: RankState,
+    stop: StopRequest | None = None,
+    rules: FaultRules | None = None,
 ) -> None:
     """The worker's end: do tasks until the master says stop."""
     Worker(
         world,
-        desk,
+        rank_state,
         StopRequest() if stop is None else stop,
         FaultRules() if rules is None else rules,
     ).serve()
@@ -43,15 +46,17 @@ class Worker:
 
     Args:
         world: the ranks.
-        desk: does the tasks.
+        rank_state: does the tasks.
         stop: cuts a task short.
         rules: how long a member may take.
     """
 
-    def __init__(self, world: World, desk: Desk, stop: StopRequest, rules: FaultRules) -> None:
+    def __init__(
+        self, world: World, rank_state: RankState, stop: StopRequest, rules: FaultRules
+    ) -> None:
         assert world.mail is not None
-        self._world, self._mail, self._desk, self._stop = world, world.mail, desk, stop
-        self._relay = Relay(world, desk)
+        self._world, self._mail, self._rank_state, self._stop = world, world.mail, rank_state, stop
+        self._relay = Relay(world, rank_state)
         self._waiting: deque[Task] = (
             deque()
         )  # tasks on a publication that the node's dead leader took with it
@@ -60,10 +65,10 @@ class Worker:
         self._clock = (
             None
             if rules.member_timeout is None
-            else Clock(rules.member_timeout, desk, world.start_s)
+            else Clock(rules.member_timeout, rank_state, world.start_s)
         )
         begin = None if self._clock is None else self._clock.begin
-        self._executor = Executor(desk, stop, begin)
+        self._runner = TaskRunner(rank_state, stop, begin)
         self._patience_s = _PATIENCE * range_s(world.num_workers)
 
     def serve(self) -> None:
@@ -78,7 +83,7 @@ class Worker:
             body = mail.poll()
             if body is None:
                 if mail.lost:
-                    self._mourn()
+                    self._note_dead_ranks()
                 if self._clock is not None:
                     self._clock.tick()
                 backoff.pause()
@@ -89,28 +94,28 @@ class Worker:
             self._handle(mail.tag, body)
         if self._clock is not None:
             self._clock.stop()
-        self._world.bereaved |= messages.decode_stop(body)
+        self._world.rank_died |= messages.decode_stop(body)
         self._relay.finish()
-        answer = messages.send_stop(mail, 0, self._world.bereaved)
+        answer = messages.send_stop(mail, 0, self._world.rank_died)
         while not mail.sent(answer):
             backoff.pause()
 
     def _join(self) -> None:
         """Tell the master what it must know to replace the ranks of this node."""
-        assert self._desk.memory is not None
+        assert self._rank_state.memory is not None
         if self._world.node_rank == 0:
-            messages.send_leading(self._mail, self._desk.memory.address)
+            messages.send_leading(self._mail, self._rank_state.memory.address)
         elif self._world.is_replacement:
             messages.send_ready(self._mail, 0)
 
-    def _mourn(self) -> None:
+    def _note_dead_ranks(self) -> None:
         """Other workers' deaths are the master's business; without the master there is nothing left
         to do.
         """
         if 0 in self._mail.lost:
             self._world.die()
         self._mail.lost.clear()
-        self._world.bereaved = True
+        self._world.rank_died = True
 
     def _handle(self, tag: int, body: bytearray) -> None:
         match tag:
@@ -127,13 +132,13 @@ class Worker:
                     self._give_up(error)
                 self._resume()
             case mailbox.LEAD_TAG:
-                assert self._desk.memory is not None
-                self._desk.memory.lead()
-                messages.send_leading(self._mail, self._desk.memory.address)
+                assert self._rank_state.memory is not None
+                self._rank_state.memory.lead()
+                messages.send_leading(self._mail, self._rank_state.memory.address)
             case mailbox.FOLLOW_TAG:
-                assert self._desk.memory is not None
+                assert self._rank_state.memory is not None
                 try:
-                    self._desk.memory.follow(body.decode())
+                    self._rank_state.memory.follow(body.decode())
                 except OSError:
                     return  # that leader has died as well; the master will name another
                 self._resume()
@@ -148,7 +153,7 @@ class Worker:
         leader has died.
         """
         try:
-            self._desk.load(task.version)
+            self._rank_state.load(task.version)
         except (KeyError, OSError):
             if not self._world.tolerant:
                 raise
@@ -179,7 +184,7 @@ class Worker:
         handed back.
         """
         unit, seconds, payloads, spent = task.unit, 0.0, list[bytes](), 0.0
-        for outcome in self._executor.run(task):
+        for outcome in self._runner.run(task):
             if outcome.failures:
                 if payloads:
                     messages.send_results(
@@ -210,8 +215,8 @@ class Clock:
     still.
     """
 
-    def __init__(self, member_timeout: float, desk: Desk, start_s: float | None) -> None:
-        self._timeout, self._desk, self._deadline = member_timeout, desk, Deadline()
+    def __init__(self, member_timeout: float, rank_state: RankState, start_s: float | None) -> None:
+        self._timeout, self._rank_state, self._deadline = member_timeout, rank_state, Deadline()
         self._start_s = _START_S if start_s is None else start_s
         self._ticked, self._has_evaluated = 0.0, False
 
@@ -221,7 +226,9 @@ class Clock:
         if members is None:
             self._deadline.move(0)
             return
-        self._deadline.move(self._start_s + self._timeout * self._desk.members_worth(*members))
+        self._deadline.move(
+            self._start_s + self._timeout * self._rank_state.members_worth(*members)
+        )
         self._has_evaluated = True
 
     def end(self) -> bool:

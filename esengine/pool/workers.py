@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from esengine.errors import WorkerError
 from esengine.pool.fault_rules import FaultRules
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.ranks import mailbox, messages
 from esengine.ranks.guard import REPLACEMENT_VARIABLE
 from esengine.ranks.world import World
@@ -57,32 +57,32 @@ class Node:
     vacancies: int = 0
 
 
-class Crew:
+class Workers:
     """The workers of a pool.
 
     Args:
         world: the ranks.
-        desk: the master's.
+        rank_state: the master's.
         rules: whether to replace the dead.
 
     Attributes:
-        workers: ranks that take tasks.
+        ranks: those that take tasks.
         arriving: replacements that have been started and do not serve yet.
         num_lost: workers that have died.
     """
 
-    def __init__(self, world: World, desk: Desk, rules: FaultRules) -> None:
+    def __init__(self, world: World, rank_state: RankState, rules: FaultRules) -> None:
         assert world.mail is not None
-        assert desk.memory is not None
-        self._world, self._desk, self.mail = world, desk, world.mail
+        assert rank_state.memory is not None
+        self._world, self._rank_state, self.mail = world, rank_state, world.mail
         self._nodes = [Node(world.hosts[ranks[0]], set(ranks), ranks[0]) for ranks in world.nodes]
-        self._nodes[0].address = desk.memory.address
+        self._nodes[0].address = rank_state.memory.address
         self._node_of = {rank: node for node in self._nodes for rank in node.ranks}
         for rank in (
             self._node_of.keys() - world.living - {0}
         ):  # died while an earlier pool was open
             self._node_of.pop(rank).ranks.discard(rank)
-        self.workers = sorted(world.living)
+        self.ranks = sorted(world.living)
         self.arriving: set[int] = set()
         self.num_lost, self._early_deaths, self._next_rank = 0, 0, world.size
         self._respawn = rules.respawn and world.tolerant and world.num_pools == 1
@@ -91,7 +91,7 @@ class Crew:
     @property
     def can_go_on(self) -> bool:
         """Whether anybody works, or will."""
-        return bool(self.workers or self.arriving)
+        return bool(self.ranks or self.arriving)
 
     def tree(self) -> list[int]:
         """Leaders that publications travel through, the master first. Replacements know nobody but
@@ -113,18 +113,18 @@ class Crew:
             if node.leader is not None and _ELECTED not in node.missing
         ]
 
-    def bury(self) -> list[int]:
+    def take_dead(self) -> list[int]:
         """Strike off the ranks whose death was noticed, see to their nodes, and return them."""
         lost, self.mail.lost[:] = list(self.mail.lost), []
         for rank in lost:
-            self._world.bereaved = True
+            self._world.rank_died = True
             self.num_lost += 1
             self._world.living.discard(rank)
             if rank in self.arriving:
                 self.arriving.discard(rank)
                 self._early_deaths += 1
-            if rank in self.workers:
-                self.workers.remove(rank)
+            if rank in self.ranks:
+                self.ranks.remove(rank)
             node = self._node_of.pop(rank, None)
             if node is not None:
                 node.ranks.discard(rank)
@@ -163,7 +163,7 @@ class Crew:
         """Have another rank lead a node; without one, its first replacement will."""
         node.leader = node.address = None
         node.missing = set()
-        candidates = sorted(node.ranks & set(self.workers))
+        candidates = sorted(node.ranks & set(self.ranks))
         if candidates:
             node.leader = candidates[0]
             node.missing = {_ELECTED}
@@ -178,7 +178,7 @@ class Crew:
         )
         self._arrive(leader)
         if not known:
-            images = self._desk.images()
+            images = self._rank_state.images()
             node.missing = {version for version, _ in images}
             for version, image in images:
                 publication = messages.encode_publication(version, [], image)
@@ -199,7 +199,7 @@ class Crew:
     def _arrive(self, rank: int) -> None:
         if rank in self.arriving:
             self.arriving.discard(rank)
-            self.workers.append(rank)
+            self.ranks.append(rank)
             self._early_deaths = 0
 
     def _fill(self, node: Node) -> None:

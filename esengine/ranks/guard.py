@@ -20,7 +20,7 @@ from typing import Final
 
 REPLACEMENT_VARIABLE: Final = "ESENGINE_REPLACEMENT"
 """Rank of a process that the master started in place of a worker that died."""
-FOLDER_VARIABLE: Final = "ESENGINE_SESSION_FOLDER"
+FOLDER_VARIABLE: Final = "ESENGINE_SHARED_FOLDER"
 """Names the folder of the local launcher that started this rank."""
 DIED_EARLY: Final = "died-early"
 """File in that folder which says that a rank died before the pool was open."""

@@ -58,7 +58,7 @@ class Task(NamedTuple):
 
     Attributes:
         version: of the published bundle that it refers to.
-        kind: what to do, see `desk.Kind`.
+        kind: what to do, see `rank_state.Kind`.
         unit: index of the first in the work list, which is the order that results are merged in.
         start, stop: members of the units, or coordinates of the one unit of a sum.
     """
@@ -190,8 +190,8 @@ def decode_begun(body: bytearray) -> float:
     return float(_SECONDS.unpack(body)[0])
 
 
-def send_stop(mail: Mailbox, rank: int, bereaved: bool) -> MPI.Request | None:
-    return mail.begin_send(b"\1" if bereaved else b"\0", rank, STOP_TAG)
+def send_stop(mail: Mailbox, rank: int, rank_died: bool) -> MPI.Request | None:
+    return mail.begin_send(b"\1" if rank_died else b"\0", rank, STOP_TAG)
 
 
 def decode_stop(body: bytearray) -> bool:

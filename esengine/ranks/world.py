@@ -76,7 +76,7 @@ class World:
         hosts: the name of each rank's machine.
         mail: this rank's end of all conversations, or None when the process is alone.
         tolerant: whether the others go on without a rank that died.
-        bereaved: whether a rank has died, so that there can be no collective call any more and no
+        rank_died: whether a rank has died, so that there can be no collective call any more and no
             MPI_Finalize.
         living: on the master, the workers that can be spoken to.
         address: in a replacement, where its node's shared files are, or None if it has to lead the
@@ -107,7 +107,7 @@ class World:
         threadpool_limits(1)
         self.is_replacement = comm is None and REPLACEMENT_VARIABLE in os.environ
         folder = os.environ.get(FOLDER_VARIABLE)
-        self._session = (
+        self._presence = (
             shared_folder.join(Path(folder)) if folder else None
         )  # before MPI puts its segments there
         self.comm = _world_comm() if comm is None else comm
@@ -119,7 +119,7 @@ class World:
         self.nodes, self.hosts = [[0]], [self.host]
         self.end: Literal["finalize", "abort", "exit"] = "finalize"
         self.tolerant = self.comm is not None and guard.is_tolerant()
-        self.bereaved, self.num_pools = False, 0
+        self.rank_died, self.num_pools = False, 0
         self.address: str | None = None
         self.start_s: float | None = None
         self._node: MPI.Comm | None = None
@@ -147,7 +147,7 @@ class World:
         """A replacement's beginning: its master tells what the others were told, and where the
         node's shared files are.
         """
-        self.rank, self.bereaved = int(os.environ[REPLACEMENT_VARIABLE]), True
+        self.rank, self.rank_died = int(os.environ[REPLACEMENT_VARIABLE]), True
         welcome: dict[str, Any] = self._hear()
         self._told, self.size, self.address = welcome["told"], welcome["size"], welcome["address"]
         self.start_s = welcome["start_s"]
@@ -180,7 +180,7 @@ class World:
         """The master's value on every rank. At set-up and at the end only."""
         if self.comm is None:
             return value  # type: ignore[return-value]
-        if self.bereaved:
+        if self.rank_died:
             if not self.is_master:
                 return self._told.pop(0) if self._told else self._hear()  # type: ignore[no-any-return]
             for rank in sorted(self.living):
@@ -264,20 +264,20 @@ class World:
                 self.die()
             self.comm.Abort(status or 1)
         guard.mark_leaving()
-        if self.end == "exit" or self.bereaved:
+        if self.end == "exit" or self.rank_died:
             _remove_own_segments()
             if self.is_master and status and self.tolerant:
                 self.comm.Abort(
                     status
                 )  # mpirun would wait for ever after another status without MPI_Finalize
-            self._leave_session()
+            self._leave_shared_folder()
             os._exit(0 if self.tolerant else status)
         MPI.Finalize()
-        self._leave_session()
+        self._leave_shared_folder()
 
-    def _leave_session(self) -> None:
-        if self._session is not None:
-            shared_folder.leave(Path(os.environ[FOLDER_VARIABLE]), self._session)
+    def _leave_shared_folder(self) -> None:
+        if self._presence is not None:
+            shared_folder.leave(Path(os.environ[FOLDER_VARIABLE]), self._presence)
 
 
 def _mailbox(comm: MPI.Comm, tolerant: bool) -> Mailbox:

@@ -28,7 +28,7 @@ from esengine.noise.table import table_log2
 from esengine.policies.network import PolicySpec
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import MEMBER, EnvironmentProblem, Problem
 from esengine.ranks.signals import StopRequest
@@ -165,17 +165,17 @@ def main(question: Path, answer: Path) -> None:
     request = Request(**json.loads(question.read_text()))
     world = World()
     problem = _problem(request)
-    desk = world.agree(
-        lambda: open_desk(
+    rank_state = world.agree(
+        lambda: open_rank_state(
             world, problem, 0, table_log2(None, problem.dimension, request.population_size)
         )
     )
     rules = FaultRules(member_timeout=_NO_TIMEOUT_S if request.singly else None)
-    with desk:
+    with rank_state:
         if not world.is_master:
-            serve(world, desk, rules=rules)
+            serve(world, rank_state, rules=rules)
             return
-        with Pool(world, desk, rules=rules) as pool:
+        with Pool(world, rank_state, rules=rules) as pool:
             timings = _time(pool, request)
     answer.write_text(json.dumps(asdict(timings)))
 
@@ -203,7 +203,7 @@ def _time(pool: Pool, request: Request) -> Timings:
     timings = Timings([], [], [], [])
     for generation in range(request.num_generations + 1):
         began, used = time.perf_counter(), time.process_time()
-        evaluations = pool.evaluate(_candidates(request, generation, pool.desk.problem))
+        evaluations = pool.evaluate(_candidates(request, generation, pool.rank_state.problem))
         seconds = time.perf_counter() - began
         if generation > 0:
             timings.wall_s.append(seconds)

@@ -30,7 +30,7 @@ from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
@@ -208,11 +208,11 @@ def collect_on(
         WorkerError: the environment or the expert raised.
     """
     problem = world.agree(lambda: recording_problem(settings))
-    with open_desk(world, problem, settings.seed, log2_size=None) as desk:
+    with open_rank_state(world, problem, settings.seed, log2_size=None) as rank_state:
         if not world.is_master:
-            serve(world, desk, stop)
+            serve(world, rank_state, stop)
             return None
-        with Pool(world, desk, stop) as pool:
+        with Pool(world, rank_state, stop) as pool:
             return _collect(pool, problem, settings)
 
 

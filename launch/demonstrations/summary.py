@@ -10,7 +10,7 @@ from esengine.demonstrations.trajectories import Demonstrations
 
 
 def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
-    """Statistics as JSON values, with ``remarks`` about what is allowed and yet unusual."""
+    """Statistics as JSON values, with ``warnings`` about what is allowed and yet unusual."""
     trajectories, returns = demonstrations.trajectories, demonstrations.returns
     lengths = np.array([trajectory.num_steps for trajectory in trajectories])
     labelled = np.concatenate([trajectory.labelled for trajectory in trajectories])
@@ -28,7 +28,7 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
         "length": _summary(lengths),
         "observations": [_summary(column) for column in seen.T],
         "actions": [_summary(column) for column in acted.T],
-        "remarks": list(_remarks(demonstrations, seen, acted)),
+        "warnings": list(_warnings(demonstrations, seen, acted)),
     }
 
 
@@ -53,8 +53,8 @@ def table(description: dict[str, Any]) -> str:
         for name, summary in rows
     ]
     lines += (
-        ["", *(f"  note: {remark}" for remark in description["remarks"])]
-        if description["remarks"]
+        ["", *(f"  note: {warning}" for warning in description["warnings"])]
+        if description["warnings"]
         else []
     )
     return "\n".join(lines)
@@ -69,7 +69,7 @@ def _summary(values: Any) -> dict[str, float]:
     }
 
 
-def _remarks(demonstrations: Demonstrations, seen: Any, acted: Any) -> Any:
+def _warnings(demonstrations: Demonstrations, seen: Any, acted: Any) -> Any:
     action, trajectories = demonstrations.action, demonstrations.trajectories
     constant = np.flatnonzero(seen.std(axis=0) == 0).tolist()
     if constant:

@@ -23,7 +23,7 @@ _ALONE = (
 _MOST_LINES = 40
 
 
-def without_remarks(lines: Iterable[bytes]) -> Iterator[bytes]:
+def filtered(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Lines of standard error without mpirun's remarks, each of which stands between two rules, and
     without its NUL bytes.
     """
@@ -58,7 +58,7 @@ class Relay:
         self._thread.join(seconds)
 
     def _pass_on(self) -> None:
-        for line in without_remarks(iter(self._stream.readline, b"")):
+        for line in filtered(iter(self._stream.readline, b"")):
             if line.strip():
                 sys.stderr.write(line.decode(errors="replace"))
                 sys.stderr.flush()

@@ -111,7 +111,7 @@ def run_ranks(
         Interrupted: a signal arrived; the ranks have ended.
     """
     mpirun = find_mpirun()
-    with _session_folder() as folder:
+    with _launch_folder() as folder:
         command = [
             mpirun,
             *options_of_mpirun(mpirun, ranks + 1),
@@ -187,7 +187,7 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 @contextmanager
-def _session_folder() -> Iterator[Path]:
+def _launch_folder() -> Iterator[Path]:
     """A folder in shared memory for Open MPI's segments and the `READY` file of one launch, removed
     at its end.
 

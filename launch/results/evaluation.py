@@ -26,7 +26,7 @@ from esengine.launch.mpirun.local_ranks import (
 from esengine.launch.runs.outcomes import DONE, FAILED
 from esengine.policies.policy_file import load_policy
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
@@ -155,12 +155,12 @@ def evaluate_on(
     problem, parameters = world.agree(
         lambda: policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
     )
-    desk = open_desk(world, problem, settings.seed, log2_size=None)
-    with desk:
+    rank_state = open_rank_state(world, problem, settings.seed, log2_size=None)
+    with rank_state:
         if not world.is_master:
-            serve(world, desk, stop)
+            serve(world, rank_state, stop)
             return None
-        with Pool(world, desk, stop) as pool:
+        with Pool(world, rank_state, stop) as pool:
             candidates = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
             evaluations = pool.evaluate(candidates)
     returns = evaluations.records["fitness"][evaluations.records["status"] != PROBLEM_FAILED]

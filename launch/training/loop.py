@@ -40,7 +40,7 @@ from esengine.launch.training.stopwatch import Stopwatch
 from esengine.launch.training.time_limit import TimeLimit
 from esengine.noise.table import table_log2
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
@@ -120,12 +120,12 @@ def run(
     problem = world.agree(lambda: build_problem(config, objective))
     strategy = world.agree(lambda: config.strategy(initial_row(config.train, problem)))
     log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
-    desk = open_desk(world, problem, config.train.seed, log2)
-    with desk:
+    rank_state = open_rank_state(world, problem, config.train.seed, log2)
+    with rank_state:
         if not world.is_master:
-            serve(world, desk, stop, rules)
+            serve(world, rank_state, stop, rules)
             return None
-        with Pool(world, desk, stop, rules) as pool:
+        with Pool(world, rank_state, stop, rules) as pool:
             return loop_class(config)(pool, config, directory, strategy, callbacks).run()
 
 
@@ -152,7 +152,7 @@ class Training:
         callbacks: tuple[Callback, ...],
     ) -> None:
         self.pool, self.config, self.train = pool, config, config.train
-        self.problem: AnyProblem = pool.desk.problem  # type: ignore[assignment]
+        self.problem: AnyProblem = pool.rank_state.problem  # type: ignore[assignment]
         self.directory, self.strategy, self.callbacks = directory, strategy, callbacks
         self.counters: dict[str, Any] = {name: 0 for name in _COUNTERS} | {
             "elapsed_s": 0.0,

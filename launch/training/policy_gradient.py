@@ -15,7 +15,7 @@ from esengine.launch.training.imitation import RecordingTraining
 from esengine.launch.training.loop import Callback, RunResult
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
@@ -56,11 +56,11 @@ def run(
     ranks record and evaluate.
     """
     problem = world.agree(lambda: _problem(config))
-    with open_desk(world, problem, config.train.seed, log2_size=None) as desk:
+    with open_rank_state(world, problem, config.train.seed, log2_size=None) as rank_state:
         if not world.is_master:
-            serve(world, desk, stop)
+            serve(world, rank_state, stop)
             return None
-        with Pool(world, desk, stop) as pool:
+        with Pool(world, rank_state, stop) as pool:
             return RecordingTraining(
                 pool, config, directory, make_ppo(PPO, config, problem), callbacks, stop
             ).run()

@@ -18,7 +18,7 @@ from esengine.launch.training.problem_from_settings import build_problem, initia
 from esengine.noise.table import table_log2
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.problems import FAILED
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.ranks.signals import StopRequest
@@ -87,8 +87,8 @@ class _Again:
                 f"esengine replay works in one process, got {world.size} ranks; start it without "
                 f"mpirun"
             )
-        self.desk = open_desk(world, self.problem, config.train.seed, log2)
-        self.pool = Pool(world, self.desk, stop, FaultRules(config.train.member_retries, 1.0))
+        self.rank_state = open_rank_state(world, self.problem, config.train.seed, log2)
+        self.pool = Pool(world, self.rank_state, stop, FaultRules(config.train.member_retries, 1.0))
         self.training = loop_class(config)(self.pool, config, None, strategy, ())
 
     def __enter__(self) -> _Again:

@@ -28,7 +28,7 @@ from esengine.launch.training.loop import Callback, RunResult
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import table_log2
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
@@ -69,11 +69,11 @@ def run(
     log2 = world.agree(lambda: noise_log2(generator_config(config), problem))
     rules = config.train.fault_rules()
     method = world.agree(lambda: method_of(config, problem) if world.is_master else None)
-    with open_desk(world, problem, config.train.seed, log2) as desk:
+    with open_rank_state(world, problem, config.train.seed, log2) as rank_state:
         if not world.is_master:
-            serve(world, desk, stop, rules)
+            serve(world, rank_state, stop, rules)
             return None
-        with Pool(world, desk, stop, rules) as pool:
+        with Pool(world, rank_state, stop, rules) as pool:
             return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import settings_of
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.ranks.world import World
 
 world = World()
 problem = build_problem(RunConfig("cma-es", TrainSettings(env_id="CartPole-v1"), settings_of("cma-es")()))
-with open_desk(world, problem, 0, 22) as desk:
-    desk.noise.table.sum()  # every rank touches every page
+with open_rank_state(world, problem, 0, 22) as rank_state:
+    rank_state.noise.table.sum()  # every rank touches every page
     world.comm.Barrier()
-    address, end = desk.noise.table.ctypes.data, desk.noise.table.ctypes.data + desk.noise.table.nbytes
+    address, end = rank_state.noise.table.ctypes.data, rank_state.noise.table.ctypes.data + rank_state.noise.table.nbytes
     share = 0
     for part in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(), flags=re.M)[1:]:
         low, high = (int(text, 16) for text in part.split()[0].split("-"))

@@ -37,12 +37,12 @@ if World.current.is_master:
 FAILING = """
 from esengine.launch.cli import main
 import esengine.pool.rank_state, os, sys
-publish = esengine.pool.rank_state.Desk.publish
-def fail(desk, version, *rest):
+publish = esengine.pool.rank_state.RankState.publish
+def fail(rank_state, version, *rest):
     if version == 2 and os.environ["OMPI_COMM_WORLD_RANK"] == "5":
         raise OSError("this node's memory is gone")
-    publish(desk, version, *rest)
-esengine.pool.rank_state.Desk.publish = fail
+    publish(rank_state, version, *rest)
+esengine.pool.rank_state.RankState.publish = fail
 sys.exit(main(sys.argv[1:]))
 """
 

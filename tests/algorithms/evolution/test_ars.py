@@ -12,7 +12,7 @@ from esengine.algorithms.evolution.ars import step_weights, top_pairs
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -20,7 +20,7 @@ NOISE = create_table(0, 18, 64, None)
 
 
 def pool_for(function: Any, n: int) -> Pool:
-    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None))
+    return Pool(World(), RankState(NOISE, ObjectiveProblem(function, n), None))
 
 
 @pytest.mark.parametrize("top", [None, 3])

@@ -20,7 +20,7 @@ from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint
@@ -78,7 +78,7 @@ def test_steps_are_those_of_cma_on_the_same_samples(
     n: int, population_size: int, generations: int
 ) -> None:
     ours = CMAES(CMAESSettings(population_size=population_size, sigma=0.7), np.zeros(n), 0)
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, n, minimize=True), None))
+    pool = Pool(World(), RankState(NOISE, ObjectiveProblem(ellipsoid, n, minimize=True), None))
     theirs = reference(n, population_size, 0.7)
     theirs.sm.C, theirs.sm.B, theirs.sm.D = (
         np.eye(n),
@@ -105,7 +105,7 @@ def test_steps_are_those_of_cma_on_the_same_samples(
 
 def test_the_worst_ellipsoid_is_minimised_to_1e_9() -> None:
     ours = CMAES(CMAESSettings(), np.zeros(20), 0)
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, 20, minimize=True), None))
+    pool = Pool(World(), RankState(NOISE, ObjectiveProblem(ellipsoid, 20, minimize=True), None))
     while ours.should_stop() is None:
         candidates = ours.ask()
         ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
@@ -129,7 +129,9 @@ def test_rotating_the_space_changes_nothing_but_the_view() -> None:
     for view in (np.eye(6), rotation):
         ours = CMAES(CMAESSettings(population_size=30), view.T @ np.full(6, 2.0), 3)
         ours.restore({**ours.state(), "A": view.T.copy()})  # the first samples are rotated too
-        pool = Pool(World(), Desk(NOISE, ObjectiveProblem(Rotated(view), 6, minimize=True), None))
+        pool = Pool(
+            World(), RankState(NOISE, ObjectiveProblem(Rotated(view), 6, minimize=True), None)
+        )
         candidates = ours.ask()
         values.append(np.sort(pool.evaluate(candidates).fitness))
         ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
@@ -154,7 +156,7 @@ def test_bad_settings_are_refused(settings: dict[str, Any], words: str) -> None:
 
 def test_a_flat_function_ends_the_search_with_the_reason() -> None:
     ours = CMAES(CMAESSettings(), np.zeros(4), 0)
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(lambda x: 1.0, 4), None))
+    pool = Pool(World(), RankState(NOISE, ObjectiveProblem(lambda x: 1.0, 4), None))
     while ours.should_stop() is None and ours.generation < 200:
         candidates = ours.ask()
         ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
@@ -164,7 +166,7 @@ def test_a_flat_function_ends_the_search_with_the_reason() -> None:
 def run(settings: CMAESSettings, start: np.ndarray, cost: Any = ellipsoid, most: int = 3000) -> Any:
     """A search until it stops; its strategy."""
     strategy = settings.strategy(start, 0)
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(cost, start.size, minimize=True), None))
+    pool = Pool(World(), RankState(NOISE, ObjectiveProblem(cost, start.size, minimize=True), None))
     while strategy.should_stop() is None and strategy.generation < most:
         candidates = strategy.ask()
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
@@ -210,7 +212,7 @@ def test_in_a_mirrored_population_a_pair_counts_once() -> None:
 def test_an_injected_point_becomes_a_member_and_moves_the_mean_towards_it() -> None:
     strategy = CMAES(CMAESSettings(sigma=0.1), np.full(5, 3.0), 0)
     strategy.inject(np.ones((1, 5)))
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(ellipsoid, 5, minimize=True), None))
+    pool = Pool(World(), RankState(NOISE, ObjectiveProblem(ellipsoid, 5, minimize=True), None))
     candidates = strategy.ask()
     fitness = pool.evaluate(candidates).fitness
     assert fitness[0] == 0

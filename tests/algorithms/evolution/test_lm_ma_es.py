@@ -15,7 +15,7 @@ from esengine.candidates.limited import transformed
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -24,7 +24,8 @@ NOISE = create_table(0, 18, 64, None)
 
 def advance(strategy: LMMAES, function: Callable[[np.ndarray], float], generations: int) -> None:
     pool = Pool(
-        World(), Desk(NOISE, ObjectiveProblem(function, strategy.mean.size, minimize=True), None)
+        World(),
+        RankState(NOISE, ObjectiveProblem(function, strategy.mean.size, minimize=True), None),
     )
     for _ in range(generations):
         candidates = strategy.ask()

@@ -14,7 +14,7 @@ from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -24,7 +24,7 @@ NOISE = create_table(0, 18, 64, None)
 def pool_for(function: Any, n: int) -> Pool:
     return Pool(
         World(),
-        Desk(NOISE, ObjectiveProblem(function, n), None),
+        RankState(NOISE, ObjectiveProblem(function, n), None),
         rules=FaultRules(max_failed_fraction=1.0),
     )
 
@@ -105,7 +105,7 @@ def test_precision_is_that_of_the_parameters() -> None:
     ours = OpenAIES(OpenAIESSettings(population_size=4), np.zeros(5, np.float32), 0)
     problem = ObjectiveProblem(lambda x: float(x[0]), 5)
     problem.dtype = np.float32  # type: ignore[assignment]
-    pool = Pool(World(), Desk(CounterNoise(), problem, None))
+    pool = Pool(World(), RankState(CounterNoise(), problem, None))
     candidates = ours.ask()
     ours.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
     assert {array.dtype for array in ours.state().values() if array.ndim} == {np.dtype(np.float32)}

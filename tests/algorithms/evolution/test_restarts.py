@@ -12,7 +12,7 @@ from esengine.algorithms.evolution.cma_es import CMAESSettings
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -25,7 +25,7 @@ def rastrigin(x: np.ndarray) -> float:
 
 def advance(strategy: Any, generations: int) -> list[int]:
     """The population size of each generation."""
-    pool = Pool(World(), Desk(NOISE, ObjectiveProblem(rastrigin, 4, minimize=True), None))
+    pool = Pool(World(), RankState(NOISE, ObjectiveProblem(rastrigin, 4, minimize=True), None))
     sizes: list[int] = []
     while len(sizes) < generations and strategy.should_stop() is None:
         candidates = strategy.ask()

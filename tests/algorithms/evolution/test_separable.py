@@ -18,7 +18,7 @@ from esengine.noise.counter import CounterNoise
 from esengine.noise.table import create_table
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -46,7 +46,7 @@ def ellipsoid(x: np.ndarray) -> float:
 def pool_for(function: Any, n: int) -> Pool:
     return Pool(
         World(),
-        Desk(NOISE, ObjectiveProblem(function, n), None),
+        RankState(NOISE, ObjectiveProblem(function, n), None),
         rules=FaultRules(max_failed_fraction=1.0),
     )
 
@@ -172,7 +172,7 @@ def test_deviations_stay_positive_and_bounded(
     name: str, function: Any, n: int, size: int | None
 ) -> None:
     ours = MAKERS[name](np.full(n, 2.0), size)
-    pool = Pool(World(), Desk(CounterNoise(), ObjectiveProblem(function, n), None))
+    pool = Pool(World(), RankState(CounterNoise(), ObjectiveProblem(function, n), None))
     largest, generations = 0.0, 40 if (size or 0) < 1000 else 6
     for _ in range(generations):
         advance(ours, pool)

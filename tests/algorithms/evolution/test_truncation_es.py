@@ -14,7 +14,7 @@ from esengine.candidates import MutatedParents
 from esengine.errors import UserError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -22,7 +22,7 @@ NOISE = create_table(0, 18, 64, None)
 
 
 def pool_for(function: Any, n: int = 5) -> Pool:
-    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, n), None))
+    return Pool(World(), RankState(NOISE, ObjectiveProblem(function, n), None))
 
 
 def sphere(x: np.ndarray) -> float:
@@ -64,7 +64,7 @@ def test_genomes_rebuild_the_rows_of_any_generation(variant: str) -> None:
     for _ in range(70):  # past the generation that makes new roots
         candidates = strategy.ask()
         fitness = pool.evaluate(candidates).fitness
-        shared = pool.desk.candidates["search"]
+        shared = pool.rank_state.candidates["search"]
         assert isinstance(shared, MutatedParents)
         assert candidates.genomes is not None
         np.testing.assert_array_equal(candidates.genomes().rows(NOISE, 1), shared.parents)
@@ -102,7 +102,7 @@ def test_a_crossed_member_takes_the_last_mutation_of_its_mate() -> None:
     strategy, pool = TruncationES(settings, np.zeros(5), 0), pool_for(sphere)
     advance(strategy, pool, 1)
     pool.evaluate(strategy.ask())
-    shared = pool.desk.candidates["search"]
+    shared = pool.rank_state.candidates["search"]
     assert isinstance(shared, MutatedParents)
     assert shared.parents is not None
     members = np.arange(40)

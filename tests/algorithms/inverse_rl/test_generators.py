@@ -17,7 +17,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.densities import log_densities
 from esengine.policies.network import PolicySpec
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.ranks.world import World
 from esengine.rewards.network import LearnedReward, RewardSpec
 from esengine.rewards.problem import trace_of
@@ -49,7 +49,10 @@ def improved() -> Iterator[Improved]:
         horizon=HORIZON,
     )
     settings = PPOSettings(epochs=1, batch_size=10**6, discount=DISCOUNT, trace_decay=1.0)
-    with open_desk(World(), problem, 3, log2_size=None) as desk, Pool(World(), desk) as pool:
+    with (
+        open_rank_state(World(), problem, 3, log2_size=None) as rank_state,
+        Pool(World(), rank_state) as pool,
+    ):
         generator = PolicyGradient(settings, problem, 3)
         before = generator.parameters()
         yield generator, problem, before, generator.improve(pool, {})

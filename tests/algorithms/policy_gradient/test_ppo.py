@@ -17,7 +17,7 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies.network import PolicySpec
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.ranks.world import World
 
 
@@ -66,7 +66,10 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
     )
     settings = PPOSettings(steps_per_round=200, initial_log_std=0.5)
     start = 0.3 * np.random.default_rng(1).standard_normal(problem.dimension).astype(np.float32)
-    with open_desk(World(), problem, 3, log2_size=None) as desk, Pool(World(), desk) as pool:
+    with (
+        open_rank_state(World(), problem, 3, log2_size=None) as rank_state,
+        Pool(World(), rank_state) as pool,
+    ):
         ppo = PPO(replace(settings, epochs=1, batch_size=10**6), problem, 3, start)
         ppo.step(pool, {})
         again = PPO(settings, problem, 3, start)  # the networks that acted in the first round
@@ -105,7 +108,10 @@ def test_episodes_of_a_round_follow_from_their_length() -> None:
         seed=0,
         max_episode_steps=30,
     )
-    with open_desk(World(), problem, 0, log2_size=None) as desk, Pool(World(), desk) as pool:
+    with (
+        open_rank_state(World(), problem, 0, log2_size=None) as rank_state,
+        Pool(World(), rank_state) as pool,
+    ):
         ppo = PPO(PPOSettings(steps_per_round=100, epochs=1, target_kl=1e-9), problem, 0)
         assert [ppo.step(pool, {}) for _ in range(2)] == [(240, 8), (120, 4)]
         assert (

@@ -14,7 +14,7 @@ from esengine.noise.counter import CounterNoise
 from esengine.noise.product_sums import product_tile, product_tiles, transformed
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -36,7 +36,7 @@ def test_sums_are_those_over_the_dense_steps(
     samples = GaussianSamples(
         7, 1, population_size, 0.5, np.ones(n), panels, mirrored=mirrored, injected=injected
     )
-    pool = Pool(World(), Desk(noise, ObjectiveProblem(first_column, n), None))
+    pool = Pool(World(), RankState(noise, ObjectiveProblem(first_column, n), None))
     pool.evaluate(samples)
     population = pool.population()
     weights = random.standard_normal(population_size)

@@ -35,7 +35,7 @@ class Death(BaseException):
     """Ends a worker in the middle of a unit."""
 
 
-class Desk:
+class RankState:
     """Members of a microsecond, but for those that kill their worker, raise, or take two
     seconds.
     """
@@ -72,7 +72,7 @@ class Desk:
         return {"generation": 1}
 
 
-class Crew:
+class Workers:
     """The master's view of the workers and its mailbox at once; a worker that died is replaced by
     another number.
     """
@@ -80,12 +80,12 @@ class Crew:
     can_go_on = True
 
     def __init__(
-        self, desk: Desk, dice: random.Random, num_workers: int = 3, kills: float = 0.0
+        self, rank_state: RankState, dice: random.Random, num_workers: int = 3, kills: float = 0.0
     ) -> None:
-        self.desk, self.dice, self.kills = desk, dice, kills
+        self.rank_state, self.dice, self.kills = rank_state, dice, kills
         self.mail, self.lost = self, list[int]()
         self.source, self.tag, self.num_deaths = -1, -1, 0
-        self.workers: list[int] = []
+        self.ranks: list[int] = []
         self._ends: dict[int, Worker] = {}
         self._tasks: dict[int, deque[bytes]] = {}
         self._answers: dict[int, deque[tuple[bytes, int]]] = {}
@@ -98,7 +98,7 @@ class Crew:
 
     def poll(self) -> bytearray | None:
         for worker in [
-            worker for worker in self.workers if worker not in self.lost and self._tasks[worker]
+            worker for worker in self.ranks if worker not in self.lost and self._tasks[worker]
         ]:
             if self.dice.random() < 0.5:
                 self._work(worker)
@@ -109,10 +109,10 @@ class Crew:
         body, self.tag = self._answers[self.source].popleft()
         return bytearray(body)
 
-    def bury(self) -> list[int]:
+    def take_dead(self) -> list[int]:
         lost, self.lost = self.lost, []
         for worker in lost:
-            self.workers.remove(worker)
+            self.ranks.remove(worker)
             self._hire()
         return lost
 
@@ -124,10 +124,10 @@ class Crew:
         answers = self._answers[worker] = deque()
         mail = SimpleNamespace(send=lambda body, rank, tag: answers.append((body, tag)))
         world: Any = SimpleNamespace(mail=mail, num_workers=3, host="here", tolerant=True)
-        desk: Any = self.desk
-        self._ends[worker] = Worker(world, desk, StopRequest(), FaultRules())
+        rank_state: Any = self.rank_state
+        self._ends[worker] = Worker(world, rank_state, StopRequest(), FaultRules())
         self._tasks[worker] = deque()
-        self.workers.append(worker)
+        self.ranks.append(worker)
 
     def _work(self, worker: int) -> None:
         try:
@@ -141,19 +141,19 @@ class Crew:
 
 def run(
     monkeypatch: pytest.MonkeyPatch,
-    desk: Desk,
+    rank_state: RankState,
     seed: int,
     finished: dict[int, bytes] | None = None,
     kills: float = 0.0,
-) -> tuple[dict[int, bytes], list[Failure], Crew]:
+) -> tuple[dict[int, bytes], list[Failure], Workers]:
     """All results, the members that were given up, and the workers."""
-    monkeypatch.setattr(task_runner, "time", SimpleNamespace(perf_counter=lambda: desk.now))
-    crew: Any = Crew(desk, random.Random(seed), kills=kills)
-    known: Any = desk
+    monkeypatch.setattr(task_runner, "time", SimpleNamespace(perf_counter=lambda: rank_state.now))
+    workers: Any = Workers(rank_state, random.Random(seed), kills=kills)
+    known: Any = rank_state
     rules, finished = FaultRules(), {} if finished is None else finished
     failures = Failures(math.inf, rules, lambda failures: None)
-    Dispatch(crew, known, StopRequest(), rules, failures).run(1, Kind.EVALUATE, BOUNDS, finished)
-    return finished, failures.records, crew
+    Dispatch(workers, known, StopRequest(), rules, failures).run(1, Kind.EVALUATE, BOUNDS, finished)
+    return finished, failures.records, workers
 
 
 def all_but(units: set[int]) -> dict[int, bytes]:
@@ -165,10 +165,10 @@ def test_a_member_that_kills_its_worker_in_a_range_is_the_only_one_given_up(
     monkeypatch: pytest.MonkeyPatch, statistics: int
 ) -> None:
     deadly = {700, 701, 1900}
-    found, failures, crew = run(monkeypatch, Desk(deadly, set(), set(), statistics), 1)
+    found, failures, workers = run(monkeypatch, RankState(deadly, set(), set(), statistics), 1)
     assert {unit: found[unit] for unit in found if unit not in deadly} == all_but(deadly)
     assert sorted(failure["member"] for failure in failures) == sorted(deadly)
-    assert crew.num_deaths <= 4 * len(
+    assert workers.num_deaths <= 4 * len(
         deadly
     )  # one that tells nothing of a range, and three of the member alone
     assert all("3 workers died while they evaluated it" in failure["error"] for failure in failures)
@@ -178,11 +178,11 @@ def test_members_that_raise_in_a_range_are_tried_again_elsewhere_and_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raising = {0, 900, 901, 2999}
-    desk = Desk(set(), raising, set(), statistics=3)
-    found, failures, _ = run(monkeypatch, desk, 2)
+    rank_state = RankState(set(), raising, set(), statistics=3)
+    found, failures, _ = run(monkeypatch, rank_state, 2)
     assert {unit: found[unit] for unit in found if unit not in raising} == all_but(raising)
     assert sorted(failure["member"] for failure in failures) == sorted(raising)
-    assert len(desk.calls) == NUM_UNITS + len(raising)  # nobody else was done twice
+    assert len(rank_state.calls) == NUM_UNITS + len(raising)  # nobody else was done twice
     assert all(failure["host"] == "here" for failure in failures)
 
 
@@ -191,32 +191,34 @@ def test_workers_that_are_killed_anywhere_cost_nothing_but_time(
 ) -> None:
     deaths = 0
     for seed in range(20):
-        found, failures, crew = run(monkeypatch, Desk(set(), {1234}, set(), 0), seed, kills=0.01)
+        found, failures, workers = run(
+            monkeypatch, RankState(set(), {1234}, set(), 0), seed, kills=0.01
+        )
         assert {unit: found[unit] for unit in found if unit != 1234} == all_but({1234})
         assert [failure["member"] for failure in failures] == [1234]
-        deaths += crew.num_deaths
+        deaths += workers.num_deaths
     assert deaths > 10
 
 
 def test_what_comes_after_a_slow_member_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = set(range(1500, 1520))
-    desk = Desk(set(), set(), slow, statistics=3)
+    rank_state = RankState(set(), set(), slow, statistics=3)
     spans: dict[int, list[float]] = {}
     handle = Worker._handle
 
     def timed(worker: Worker, tag: int, body: bytearray) -> None:
-        began = desk.now
+        began = rank_state.now
         handle(worker, tag, body)
-        spans.setdefault(id(worker), []).append(desk.now - began)
+        spans.setdefault(id(worker), []).append(rank_state.now - began)
 
     monkeypatch.setattr(Worker, "_handle", timed)
-    assert run(monkeypatch, desk, 3)[0] == all_but(set())
+    assert run(monkeypatch, rank_state, 3)[0] == all_but(set())
     assert max(max(times) for times in spans.values()) < 2.1  # never two slow ones for one message
 
 
 def test_finished_units_are_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     done = {unit: b"%d" % unit for unit in range(NUM_UNITS) if unit % 7 < 3}
-    desk = Desk(set(), set(), set(), 0)
-    found, _, _ = run(monkeypatch, desk, 4, dict(done))
+    rank_state = RankState(set(), set(), set(), 0)
+    found, _, _ = run(monkeypatch, rank_state, 4, dict(done))
     assert found == all_but(set())
-    assert sorted(desk.calls) == sorted(set(range(NUM_UNITS)) - set(done))
+    assert sorted(rank_state.calls) == sorted(set(range(NUM_UNITS)) - set(done))

@@ -9,7 +9,7 @@ from esengine.algorithms import CMAES, CMAESSettings, TruncationES, TruncationES
 from esengine.errors import UserError, WorkerError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import ObjectiveProblem
 from esengine.ranks.world import World
 
@@ -17,7 +17,7 @@ NOISE = create_table(0, 14, 64, None)
 
 
 def pool_for(function: object) -> Pool:
-    return Pool(World(), Desk(NOISE, ObjectiveProblem(function, 3), None))  # type: ignore[arg-type]
+    return Pool(World(), RankState(NOISE, ObjectiveProblem(function, 3), None))  # type: ignore[arg-type]
 
 
 def sphere(x: np.ndarray) -> float:

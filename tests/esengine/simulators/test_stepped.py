@@ -22,7 +22,7 @@ from esengine.noise.table import create_table
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.pool.pool import Pool
-from esengine.pool.rank_state import Desk
+from esengine.pool.rank_state import RankState
 from esengine.problems import EnvironmentProblem
 from esengine.problems.failures import MembersFailed
 from esengine.ranks.world import World
@@ -102,7 +102,7 @@ def test_returns_equal_a_plain_gymnasium_loop() -> None:
 
 def test_observations_of_training_are_counted_and_those_of_evaluation_are_not() -> None:
     problem = problem_for("Pendulum-v1", max_episode_steps=30)
-    pool = Pool(World(), Desk(create_table(0, 16, 100, None), problem, None))
+    pool = Pool(World(), RankState(create_table(0, 16, 100, None), problem, None))
     parameters = np.zeros(problem.dimension, np.float32)
     pool.evaluate(PolicyEpisodes(0, 1, 3, parameters, "evaluation"))
     assert problem.statistics.count == 0

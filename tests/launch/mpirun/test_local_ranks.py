@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.mpirun.error_filter import without_remarks
+from esengine.launch.mpirun.error_filter import filtered
 from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT
@@ -20,8 +20,8 @@ from esengine.ranks.signals import StopRequest
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
     script = (
-        "import time; from esengine.launch.mpirun.local_ranks import _session_folder\n"
-        "with _session_folder() as folder: print(folder, flush=True); time.sleep(60)"
+        "import time; from esengine.launch.mpirun.local_ranks import _launch_folder\n"
+        "with _launch_folder() as folder: print(folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
@@ -37,7 +37,7 @@ def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
     assert not folder.exists()
 
 
-def test_remarks_of_mpirun_are_dropped_and_all_else_passes() -> None:
+def test_lines_of_mpirun_are_dropped_and_all_else_passes() -> None:
     rule = b"-" * 74 + b"\n"
     killed = [
         rule,
@@ -56,7 +56,7 @@ def test_remarks_of_mpirun_are_dropped_and_all_else_passes() -> None:
         *killed,
         rule,
     ]
-    assert list(without_remarks(lines)) == [b"one\n", b"two\n", *other, rule]
+    assert list(filtered(lines)) == [b"one\n", b"two\n", *other, rule]
 
 
 def test_files_of_a_killed_mpirun_with_the_same_process_number_do_no_harm(

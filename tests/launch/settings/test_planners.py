@@ -14,7 +14,7 @@ from esengine.launch.demonstrations.collecting import CollectSettings, recording
 from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.ranks.world import World
 from esengine.simulators.families import make_dynamics
 
@@ -77,6 +77,9 @@ def test_candidates_that_the_pool_runs_return_the_same_bits() -> None:
     env = problem.environment.make()
     env.reset(seed=0)
     controls = np.random.default_rng(0).uniform(-1, 1, (7, 5, 6))
-    with open_desk(World(), problem, 0, log2_size=None) as desk, Pool(World(), desk) as pool:
+    with (
+        open_rank_state(World(), problem, 0, log2_size=None) as rank_state,
+        Pool(World(), rank_state) as pool,
+    ):
         pooled = PooledDynamics(problem.dynamics, pool).returns(alone.state_of(env), controls)
     assert pooled.tolist() == alone.returns(alone.state_of(env), controls).tolist()

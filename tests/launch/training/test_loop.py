@@ -21,7 +21,7 @@ from esengine.launch.training.loop import RunResult, Training
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import NoiseTable, create_table
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_desk
+from esengine.pool.startup import open_rank_state
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints
@@ -53,7 +53,7 @@ def training(
     directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, config)
     problem = build_problem(config)
     strategy = config.strategy(initial_row(config.train, problem))
-    pool = Pool(World(), open_desk(World(), problem, 0, 16), stop)
+    pool = Pool(World(), open_rank_state(World(), problem, 0, 16), stop)
     loop = Training(pool, config, directory, strategy, ())
     for name, value in (patch or {}).items():
         owner: Any = loop.strategy if hasattr(strategy, name) else loop
@@ -184,8 +184,8 @@ def test_a_finished_run_that_is_resumed_changes_nothing(straight: Path) -> None:
     assert before == after
 
 
-def test_the_table_of_a_desk_holds_the_runs_seed() -> None:
+def test_the_table_of_a_rank_holds_the_runs_seed() -> None:
     problem = build_problem(CONFIG)
-    noise = open_desk(World(), problem, 0, 16).noise
+    noise = open_rank_state(World(), problem, 0, 16).noise
     assert isinstance(noise, NoiseTable)
     np.testing.assert_array_equal(noise.table, create_table(0, 16, problem.dimension, None).table)
