@@ -11,6 +11,7 @@ import pytest
 from esengine.launch.command_table import COMMANDS
 from esengine.launch.settings.methods import METHODS
 from tests.conftest import REPOSITORY
+from tests.support.words import words
 
 
 def test_the_manual_is_built_without_warnings(tmp_path: Path) -> None:
@@ -18,12 +19,7 @@ def test_the_manual_is_built_without_warnings(tmp_path: Path) -> None:
         pytest.importorskip(name, reason="needs the extra [docs]")
     command = [
         sys.executable,
-        "-m",
-        "sphinx",
-        "--fail-on-warning",
-        "--keep-going",
-        "-q",
-        "-d",
+        *words("-m sphinx --fail-on-warning --keep-going -q -d"),
         str(tmp_path / "trees"),
     ]
     built = subprocess.run(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from tests.support.words import words
 
 pytestmark = pytest.mark.slow
 
@@ -28,15 +29,8 @@ def test_truncation_es_balances_the_pole(esengine_here: Run, tmp_path: Path, see
     """475 is the task's threshold; a run of default length passes it as well, the target only ends
     it sooner.
     """
-    arguments = (
-        "train",
-        "truncation-es",
-        "--env-id",
-        "CartPole-v1",
-        "--population-size",
-        "256",
-        "--target-return",
-        "475",
+    arguments = words(
+        "train truncation-es --env-id CartPole-v1 --population-size 256 --target-return 475"
     )
     assert esengine_here(*arguments, "--seed", seed, *ALONE).returncode == 0
     assert mean_return(esengine_here, tmp_path) >= 475
@@ -71,14 +65,6 @@ def test_cma_es_swims(esengine_here: Run, tmp_path: Path, seed: str) -> None:
 def test_cma_es_minimises_the_ellipsoid_from_the_command_line(
     esengine_here: Run, tmp_path: Path
 ) -> None:
-    arguments = (
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:ellipsoid",
-        "--dimension",
-        "20",
-        "--minimize",
-    )
+    arguments = words("train cma-es --objective worlds:ellipsoid --dimension 20 --minimize")
     assert esengine_here(*arguments, *ALONE).returncode == 0
     assert json.loads((tmp_path / "run" / "best.json").read_text())["value"] <= 1e-9

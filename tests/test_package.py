@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.support.compiled import lend_kernels
+from tests.support.words import words
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "git",
         "-C",
         str(REPOSITORY),
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "-z",
+        *words("ls-files --cached --others --exclude-standard -z"),
     ]
     if not (REPOSITORY / ".git").exists():
         pytest.skip("needs a git checkout")
@@ -73,14 +70,7 @@ def test_an_sdist_holds_the_sources_and_the_tests(distributions: dict[str, Path]
 
 
 def install(distribution: Path, folder: Path) -> None:
-    options = (
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-compile",
-        "--target",
-        str(folder),
-    )
+    options = (*words("--quiet --no-deps --no-build-isolation --no-compile --target"), str(folder))
     subprocess.run(
         [sys.executable, "-m", "pip", "install", *options, distribution],
         check=True,
@@ -124,18 +114,7 @@ def test_it_works_in_another_environment_outside_the_checkout(
         str(packages / "esengine" / "__init__.py"),
         str(packages / "esengine" / "launch" / "cli.py"),
     ]
-    train = [
-        "train",
-        "cma-es",
-        "--env-id",
-        "CartPole-v1",
-        "--generations",
-        "1",
-        "--ranks",
-        "1",
-        "--run-dir",
-        "run",
-    ]
+    train = [*words("train cma-es --env-id CartPole-v1 --generations 1 --ranks 1 --run-dir run")]
     result = subprocess.run(
         [python, "-m", "esengine", *train],
         cwd=tmp_path,

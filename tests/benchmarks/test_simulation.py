@@ -23,6 +23,7 @@ from benchmarks.simulation import (
 from esengine.launch.bench import dispatch
 from esengine.launch.bench.ranks import draw_lengths
 from tests.conftest import REPOSITORY
+from tests.support.words import words
 
 FREE = Costs()
 
@@ -135,14 +136,7 @@ def test_the_model_prints_a_table_and_draws_it(tmp_path: Path) -> None:
         json.dumps([{"name": name, "value": 1e-5} for name in names])
     )
     result = run_model(
-        tmp_path,
-        "--ranks",
-        "2",
-        "40",
-        "--population-size",
-        "200",
-        "--png",
-        str(tmp_path / "scaling.png"),
+        tmp_path, *words("--ranks 2 40 --population-size 200 --png"), str(tmp_path / "scaling.png")
     )
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1 + 2 * 3

@@ -27,6 +27,7 @@ from esengine.launch.training import restoring
 from esengine.policies import policy_file
 from esengine.storage import checkpoint, files
 from tests.fuzz import test_readers
+from tests.support.words import words
 
 FUZZERS = {
     name.removeprefix("test_"): fuzzer
@@ -69,10 +70,7 @@ def run(name: str, seconds: int) -> int:
     with tempfile.TemporaryDirectory(prefix="esengine-guided-") as folder:
         command = [
             sys.executable,
-            "-m",
-            "tests.fuzz.guided",
-            "--here",
-            "--only",
+            *words("-m tests.fuzz.guided --here --only"),
             name,
             "--seconds",
             str(seconds),

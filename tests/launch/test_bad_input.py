@@ -14,6 +14,7 @@ from esengine.launch.command_table import COMMANDS
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.methods import METHODS
 from tests.conftest import REPOSITORY, Run
+from tests.support.words import words
 
 TRUNCATION = ("train", "truncation-es", "--ranks", "1", "--env-id")
 CMA = ("train", "cma-es", "--ranks", "1", "--objective")
@@ -120,28 +121,12 @@ CASES = {
         "vector_entry_point and observes a Box",
     ),
     "vectorized with equal starts": (
-        (
-            *TRUNCATION,
-            "CartPole-v1",
-            "--env-backend",
-            "vectorized",
-            "--episode-seeds",
-            "generation",
-        ),
+        (*TRUNCATION, *words("CartPole-v1 --env-backend vectorized --episode-seeds generation")),
         "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, "
         "got generation",
     ),
     "vectorized pairs": (
-        (
-            "train",
-            "openai-es",
-            "--ranks",
-            "1",
-            "--env-id",
-            "CartPole-v1",
-            "--env-backend",
-            "vectorized",
-        ),
+        words("train openai-es --ranks 1 --env-id CartPole-v1 --env-backend vectorized"),
         "--episode-seeds must be member with --env-backend vectorized and openai-es, got pair",
     ),
     "half a pair": (
@@ -154,16 +139,7 @@ CASES = {
         "--max-speed belongs to --optimizer clipup, got adam; drop it",
     ),
     "more directions than pairs": (
-        (
-            "train",
-            "ars",
-            "--env-id",
-            "CartPole-v1",
-            "--population-size",
-            "8",
-            "--top-directions",
-            "5",
-        ),
+        words("train ars --env-id CartPole-v1 --population-size 8 --top-directions 5"),
         "--top-directions must lie between 1 and the 4 pairs of --population-size 8, got 5; leave "
         "it out to keep all",
     ),
@@ -225,13 +201,7 @@ def test_an_unknown_flag_is_refused_with_a_similar_one(esengine: Run) -> None:
 def test_an_existing_run_is_not_overwritten(esengine_here: Run, tmp_path: Path) -> None:
     arguments = (
         *TRUNCATION,
-        "CartPole-v1",
-        "--population-size",
-        "8",
-        "--generations",
-        "1",
-        "--run-dir",
-        "run",
+        *words("CartPole-v1 --population-size 8 --generations 1 --run-dir run"),
     )
     assert esengine_here(*arguments).returncode == 0
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
@@ -253,16 +223,8 @@ def test_an_existing_run_is_not_overwritten(esengine_here: Run, tmp_path: Path) 
 def test_a_start_that_failed_before_its_first_generation_blocks_no_other(
     esengine_here: Run, tmp_path: Path
 ) -> None:
-    arguments = (
-        "--dimension",
-        "3",
-        "--minimize",
-        "--run-dir",
-        "run",
-        "--generations",
-        "1",
-        "--population-size",
-        "200",
+    arguments = words(
+        "--dimension 3 --minimize --run-dir run --generations 1 --population-size 200"
     )
     assert (
         esengine_here(*CMA, "worlds:failing", *arguments, "--max-failed-fraction", "0").returncode
@@ -306,14 +268,7 @@ def test_resuming_a_damaged_configuration_is_refused(
 def test_a_module_that_only_a_file_names_is_not_imported(esengine: Run, esengine_here: Run) -> None:
     arguments = (
         *CMA,
-        "worlds:sphere",
-        "--dimension",
-        "3",
-        "--minimize",
-        "--generations",
-        "2",
-        "--run-dir",
-        "run",
+        *words("worlds:sphere --dimension 3 --minimize --generations 2 --run-dir run"),
     )
     assert esengine_here(*arguments).returncode == 0
     result = esengine("resume", "run", "--generations", "3", "--ranks", "1")
@@ -335,16 +290,7 @@ def test_a_config_file_sets_flags_and_flags_win(esengine_here: Run, tmp_path: Pa
         'env-id = "CartPole-v1"\npopulation-size = 8\ngenerations = 9\nhidden_sizes = [4]\n'
     )
     result = esengine_here(
-        "train",
-        "truncation-es",
-        "--config",
-        "flags.toml",
-        "--generations",
-        "2",
-        "--ranks",
-        "1",
-        "--run-dir",
-        "run",
+        *words("train truncation-es --config flags.toml --generations 2 --ranks 1 --run-dir run")
     )
     assert result.returncode == 0, result.stderr
     assert "2 generations" in result.stdout
@@ -356,14 +302,7 @@ def test_a_config_file_sets_flags_and_flags_win(esengine_here: Run, tmp_path: Pa
 
 def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) -> None:
     result = esengine_here(
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "3",
-        "--ranks",
-        "2",
+        *words("train cma-es --objective worlds:sphere --dimension 3 --ranks 2"),
         ESENGINE_MPIRUN="nope",
     )
     assert result.returncode == 2
@@ -387,14 +326,7 @@ def test_an_environment_without_mpi_says_what_to_do(
     (packages / "esengine.pth").write_text(str(REPOSITORY))
     command = [
         str(bare / "bin" / "python"),
-        "-m",
-        "esengine",
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "3",
+        *words("-m esengine train cma-es --objective worlds:sphere --dimension 3"),
     ]
     without = {name: value for name, value in environment.items() if name != "VIRTUAL_ENV"} | {
         "PATH": "/usr/bin:/bin"
@@ -416,14 +348,7 @@ def test_an_environment_without_mpi_says_what_to_do(
 
 def test_copies_of_a_world_of_one_are_refused(esengine: Run) -> None:
     result = esengine(
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "3",
-        PMI_SIZE="4",
-        PMI_RANK="0",
+        *words("train cma-es --objective worlds:sphere --dimension 3"), PMI_SIZE="4", PMI_RANK="0"
     )
     assert result.returncode == 2
     assert (
@@ -437,15 +362,7 @@ def test_a_run_that_another_process_holds_is_refused(
     esengine: Run, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     arguments = [
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:slow_sphere",
-        "--dimension",
-        "3",
-        "--minimize",
-        "--ranks",
-        "1",
+        *words("train cma-es --objective worlds:slow_sphere --dimension 3 --minimize --ranks 1")
     ]
     command = [sys.executable, "-m", "esengine", *arguments, "--run-dir", "run"]
     with subprocess.Popen(
@@ -537,15 +454,8 @@ def test_modules_are_found_in_the_current_folder_and_shadow_nothing(
         "import gymnasium\ngymnasium.register('Mine-v0', "
         "'gymnasium.envs.classic_control:CartPoleEnv')"
     )
-    arguments = (
-        "--env-id",
-        "mine:Mine-v0",
-        "--max-episode-steps",
-        "20",
-        "--generations",
-        "1",
-        "--population-size",
-        "8",
+    arguments = words(
+        "--env-id mine:Mine-v0 --max-episode-steps 20 --generations 1 --population-size 8"
     )
     assert (
         esengine(
@@ -565,16 +475,8 @@ def test_modules_are_found_in_the_current_folder_and_shadow_nothing(
 def test_hostile_folder_names_reach_the_run_unharmed(
     esengine: Run, tmp_path: Path, name: str, ranks: str
 ) -> None:
-    arguments = (
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "3",
-        "--minimize",
-        "--generations",
-        "2",
+    arguments = words(
+        "train cma-es --objective worlds:sphere --dimension 3 --minimize --generations 2"
     )
     result = esengine(*arguments, "--ranks", ranks, f"--run-dir={name}")
     assert result.returncode == 0, result.stderr
@@ -585,15 +487,8 @@ def test_hostile_folder_names_reach_the_run_unharmed(
 def test_quiet_holds_for_one_start_and_a_warning_is_one_line(
     esengine: Run, esengine_here: Run, tmp_path: Path
 ) -> None:
-    arguments = (
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "3",
-        "--minimize",
-        "--generations",
+    arguments = words(
+        "train cma-es --objective worlds:sphere --dimension 3 --minimize --generations"
     )
     assert (
         esengine_here(*arguments, "2", "--ranks", "1", "--run-dir", "run", "--quiet").stdout == ""
@@ -608,17 +503,8 @@ def test_quiet_holds_for_one_start_and_a_warning_is_one_line(
 def test_a_run_may_be_moved_with_the_policy_that_it_began_from(
     esengine_here: Run, tmp_path: Path
 ) -> None:
-    arguments = (
-        "train",
-        "truncation-es",
-        "--env-id",
-        "CartPole-v1",
-        "--population-size",
-        "8",
-        "--generations",
-        "1",
-        "--ranks",
-        "1",
+    arguments = words(
+        "train truncation-es --env-id CartPole-v1 --population-size 8 --generations 1 --ranks 1"
     )
     assert esengine_here(*arguments, "--run-dir", "first").returncode == 0
     assert (

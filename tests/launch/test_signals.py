@@ -22,6 +22,7 @@ from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.support.launches import mpirun, variables
 from tests.support.terminals import read_until
+from tests.support.words import words
 
 TASK = ("--env-id", "CartPole-v1", "--env-backend", "gymnasium", "--max-episode-steps", "100")
 ARGUMENTS = ("train", "truncation-es", *TASK, "--population-size", "64")
@@ -133,15 +134,7 @@ def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
 def test_a_generation_that_was_stopped_halfway_keeps_its_finished_chunks(
     esengine_here: Run, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    arguments = [
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:slow_sphere",
-        "--dimension",
-        "3",
-        "--minimize",
-    ]
+    arguments = [*words("train cma-es --objective worlds:slow_sphere --dimension 3 --minimize")]
     arguments += ["--population-size", "100", "--generations", "2"]
     mark = f"mark-{uuid.uuid4()}"
     process = subprocess.Popen(
@@ -173,12 +166,7 @@ def test_a_signal_before_the_first_generation_can_be_resumed(
             "-m",
             "esengine",
             *ARGUMENTS,
-            "--generations",
-            "2",
-            "--ranks",
-            "2",
-            "--run-dir",
-            "run",
+            *words("--generations 2 --ranks 2 --run-dir run"),
         ],
         cwd=tmp_path,
         env={**environment, "MARK": mark},
@@ -244,12 +232,7 @@ def test_killing_the_launcher_ends_its_ranks(
             "-m",
             "esengine",
             *ARGUMENTS,
-            "--generations",
-            "60",
-            "--ranks",
-            "2",
-            "--run-dir",
-            "run",
+            *words("--generations 60 --ranks 2 --run-dir run"),
         ],
         cwd=tmp_path,
         env={**environment, "MARK": mark},

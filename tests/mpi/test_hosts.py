@@ -18,6 +18,7 @@ from tests.conftest import Run
 from tests.mpi.test_ranks import METHODS, folder_of, same_run
 from tests.support.hosts import Hosts
 from tests.support.launches import several, variables
+from tests.support.words import words
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("ip") is None,
@@ -37,15 +38,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 def command_of(method: str) -> tuple[str, ...]:
     if method == "cma-es":  # large enough that the covariance sum is distributed
-        search = (
-            "train",
-            "cma-es",
-            "--objective",
-            "worlds:sphere",
-            "--dimension",
-            "130",
-            "--minimize",
-        )
+        search = words("train cma-es --objective worlds:sphere --dimension 130 --minimize")
         return (*search, "--population-size", "600", "--generations", "3")
     return (*METHODS[method], "--env-id", "CartPole-v1", "--generations", "4", "--eval-every", "2")
 

@@ -23,49 +23,22 @@ from tests.launch.training.test_reward_learning import demonstrations
 from tests.launch.training.test_reward_runs import reward_file
 from tests.mpi.test_ranks import folder_of, rows, same_run
 from tests.support.launches import run_all
+from tests.support.words import words
 
 Rows = list[dict[str, Any]]
 
 EVERY_SECOND = ("--checkpoint-every", "2", "--eval-every", "2")
 _SHAPED = ("--max-episode-steps", "60", "--generator-arg", "population_size=20", *EVERY_SECOND)
 _LEARNED = ("--demonstrations", "demos.npz", "--generator", "openai-es", *_SHAPED)
-_GRADIENT = (
-    "--generator",
-    "ppo",
-    "--generator-arg",
-    "steps_per_round=150",
-    "epochs=2",
-    "--max-episode-steps",
-    "60",
+_GRADIENT = words(
+    "--generator ppo --generator-arg steps_per_round=150 epochs=2 --max-episode-steps 60"
 )
-_PLANNED = (
-    "--env-id",
-    "Pendulum-v1",
-    "--planner",
-    "mppi",
-    "--planner-arg",
-    "num_candidates=16",
-    "--gradient-steps",
-    "1",
+_PLANNED = words(
+    "--env-id Pendulum-v1 --planner mppi --planner-arg num_candidates=16 --gradient-steps 1"
 )
-_ROUNDS = (
-    *_PLANNED,
-    "--episodes-per-round",
-    "3",
-    "--max-episode-steps",
-    "15",
-    "--epochs-per-round",
-    "2",
-)
-_MAZES = (
-    "--population-size",
-    "12",
-    "--episodes-per-member",
-    "2",
-    "--wandering-episodes",
-    "3",
-    "--max-episode-steps",
-    "40",
+_ROUNDS = (*_PLANNED, *words("--episodes-per-round 3 --max-episode-steps 15 --epochs-per-round 2"))
+_MAZES = words(
+    "--population-size 12 --episodes-per-member 2 --wandering-episodes 3 --max-episode-steps 40"
 )
 _SWINGS = ("--env-id", "Pendulum-v1", "--max-episode-steps", "40", *SMALL)
 _REWARDED = ("--env-id", "CartPole-v1", "--reward", "reward.safetensors")
@@ -129,10 +102,7 @@ LEARNERS = {
             "openai-es",
             *MAZE,
             *_MAZES,
-            "--hindsight",
-            "1",
-            "--eval-episodes",
-            "3",
+            *words("--hindsight 1 --eval-episodes 3"),
             *EVERY_SECOND,
         ),
         2,
@@ -140,26 +110,11 @@ LEARNERS = {
     ),
 }
 COLLECTORS = {
-    "expert": (
-        "--expert",
-        "teachers:Counting",
-        "--env-id",
-        "Pendulum-v1",
-        "--episodes",
-        "5",
-        "--max-episode-steps",
-        "30",
+    "expert": words(
+        "--expert teachers:Counting --env-id Pendulum-v1 --episodes 5 --max-episode-steps 30"
     ),
     "planner": (
-        *(
-            "--planner",
-            "mppi",
-            "--planner-arg",
-            "horizon=12",
-            "num_candidates=16",
-            "--env-id",
-            "HalfCheetah-v5",
-        ),
+        *words("--planner mppi --planner-arg horizon=12 num_candidates=16 --env-id HalfCheetah-v5"),
         *("--episodes", "4", "--max-episode-steps", "5"),
     ),
 }

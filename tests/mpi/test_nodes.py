@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.conftest import Run
 from tests.mpi.test_ranks import BUDGET, METHODS, TASKS, same_run
 from tests.support.launches import under_mpirun
+from tests.support.words import words
 
 COUNTING = """
 import json, sys
@@ -72,16 +73,7 @@ def test_the_master_publishes_to_a_few_leaders_whatever_the_number_of_nodes(tmp_
 def test_a_node_that_fails_below_in_the_tree_ends_the_run_with_its_reason(tmp_path: Path) -> None:
     script = tmp_path / "failing.py"
     script.write_text(FAILING)
-    arguments = (
-        "train",
-        "cma-es",
-        "--objective",
-        "math:fsum",
-        "--dimension",
-        "4",
-        "--generations",
-        "3",
-    )
+    arguments = words("train cma-es --objective math:fsum --dimension 4 --generations 3")
     result = under_mpirun(
         6, tmp_path, script, *arguments, "--run-dir", "run", ESENGINE_RANKS_PER_NODE="1"
     )

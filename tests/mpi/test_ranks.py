@@ -18,108 +18,44 @@ from esengine.launch.settings.methods import METHODS as METHOD_NAMES
 from esengine.launch.settings.methods import loop_of
 from tests.conftest import Run
 from tests.support.launches import run_all, under_mpirun
+from tests.support.words import words
 
 METHODS = {
     "truncation-es": ("train", "truncation-es", "--population-size", "24"),
-    "truncation-es weighted": (
-        "train",
-        "truncation-es",
-        "--population-size",
-        "24",
-        "--recombination",
-        "weighted",
+    "truncation-es weighted": words(
+        "train truncation-es --population-size 24 --recombination weighted"
     ),
     "cma-es": ("train", "cma-es", "--population-size", "8"),
     "openai-es": ("train", "openai-es", "--population-size", "24"),
-    "ars": (
-        "train",
-        "ars",
-        "--population-size",
-        "24",
-        "--top-directions",
-        "5",
-        "--survival-bonus",
-        "0.5",
-    ),
+    "ars": words("train ars --population-size 24 --top-directions 5 --survival-bonus 0.5"),
     "pgpe": ("train", "pgpe", "--population-size", "24"),
     "snes": ("train", "snes"),
     "sep-cma-es": ("train", "sep-cma-es"),
-    "truncation-es computed": (
-        "train",
-        "truncation-es",
-        "--population-size",
-        "24",
-        "--noise-table-size",
-        "0",
+    "truncation-es computed": words(
+        "train truncation-es --population-size 24 --noise-table-size 0"
     ),
     "truncation-es novel": (
-        *(
-            "train",
-            "truncation-es",
-            "--population-size",
-            "40",
-            "--self-adaptive",
-            "--crossover",
-            "0.5",
-            "--novelty",
-            "nsr",
+        *words(
+            "train truncation-es --population-size 40 --self-adaptive --crossover 0.5 --novelty nsr"
         ),
-        *(
-            "--stop-step",
-            "20",
-            "--stop-quantile",
-            "0.3",
-            "--member-statistic",
-            "min",
-            "--episodes-per-member",
-            "2",
-        ),
+        *words("--stop-step 20 --stop-quantile 0.3 --member-statistic min --episodes-per-member 2"),
     ),
     "openai-es novel": (
-        *(
-            "train",
-            "openai-es",
-            "--population-size",
-            "24",
-            "--novelty",
-            "nsra",
-            "--behavior",
-            "worlds:where_it_ended",
+        *words(
+            "train openai-es --population-size 24 --novelty nsra --behavior worlds:where_it_ended"
         ),
         *("--episode-cap", "20", "--weight-decay", "0.01"),
     ),
-    "truncation-es many": (
-        "train",
-        "truncation-es",
-        "--population-size",
-        "500",
-        "--elite-episodes",
-        "2",
-    ),
+    "truncation-es many": words("train truncation-es --population-size 500 --elite-episodes 2"),
     "cma-es many": ("train", "cma-es", "--population-size", "300"),
     "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
 }
 FURTHER = {  # not tried on two hosts
-    "cma-es at once": (
-        "train",
-        "cma-es",
-        "--restarts",
-        "ipop",
-        "--concurrent-searches",
-        "3",
-        "--tolerance-x",
-        "1.1",
+    "cma-es at once": words(
+        "train cma-es --restarts ipop --concurrent-searches 3 --tolerance-x 1.1"
     ),
     "ars V1": ("train", "ars", "--population-size", "24", "--no-normalize-observations"),
-    "cma-es cholesky": (
-        "train",
-        "cma-es",
-        "--population-size",
-        "8",
-        "--factor",
-        "cholesky",
-        "--mirrored",
-    ),
+    "cma-es cholesky": words("train cma-es --population-size 8 --factor cholesky --mirrored"),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
     "lm-ma-es": ("train", "lm-ma-es"),
     "openai-es clipup": ("train", "openai-es", "--population-size", "24", "--optimizer", "clipup"),
@@ -127,21 +63,11 @@ FURTHER = {  # not tried on two hosts
 }
 TASKS = {
     "CartPole-v1": ("--env-id", "CartPole-v1", "--hidden-sizes", "4"),
-    "CartPole-v1 stepped": (
-        "--env-id",
-        "CartPole-v1",
-        "--env-backend",
-        "gymnasium",
-        "--max-episode-steps",
-        "100",
+    "CartPole-v1 stepped": words(
+        "--env-id CartPole-v1 --env-backend gymnasium --max-episode-steps 100"
     ),
-    "CartPole-v1 vectorized": (
-        "--env-id",
-        "CartPole-v1",
-        "--env-backend",
-        "vectorized",
-        "--hidden-sizes",
-        "4",
+    "CartPole-v1 vectorized": words(
+        "--env-id CartPole-v1 --env-backend vectorized --hidden-sizes 4"
     ),
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
@@ -321,25 +247,9 @@ SHARED = [
 
 def large(method: str) -> tuple[str, ...]:
     """A search in which the noise sum and the covariance sum are distributed."""
-    objective = (
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "130",
-        "--minimize",
-        "--generations",
-        "3",
-    )
+    objective = words("--objective worlds:sphere --dimension 130 --minimize --generations 3")
     if not method.startswith("cma-es"):
-        objective = (
-            "--objective",
-            "worlds:sphere",
-            "--dimension",
-            "90000",
-            "--minimize",
-            "--generations",
-            "2",
-        )
+        objective = words("--objective worlds:sphere --dimension 90000 --minimize --generations 2")
     return (*(METHODS | FURTHER)[method], *objective, "--population-size", "600")
 
 
@@ -411,14 +321,8 @@ print(mean.tobytes().hex())
 
 
 def test_ranks_run_with_one_thread_each(esengine: Run, tmp_path: Path) -> None:
-    arguments = (
-        "--objective",
-        "worlds:environment_of_rank",
-        "--dimension",
-        "4",
-        "--minimize",
-        "--generations",
-        "1",
+    arguments = words(
+        "--objective worlds:environment_of_rank --dimension 4 --minimize --generations 1"
     )
     assert (
         esengine("train", "cma-es", *arguments, "--ranks", "2", "--run-dir", "run").returncode == 0
@@ -432,12 +336,7 @@ def test_an_evaluation_is_the_same_on_any_number_of_ranks(
     arguments = (
         *METHODS["truncation-es"],
         *TASKS["CartPole-v1"],
-        "--generations",
-        "2",
-        "--run-dir",
-        "run",
-        "--ranks",
-        "1",
+        *words("--generations 2 --run-dir run --ranks 1"),
     )
     assert esengine_here(*arguments).returncode == 0
     printed = []

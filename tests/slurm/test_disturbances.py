@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import Run
 from tests.mpi.test_ranks import same_run
 from tests.slurm.conftest import User
+from tests.support.words import words
 
 SEARCH = ("train", "cma-es", "--objective", "worlds:gated_sphere", "--dimension", "3", "--minimize")
 SIZE = ("--population-size", "24", "--generations", "8", "--checkpoint-every", "1")
@@ -111,27 +112,10 @@ def test_crashed_nodes(user: User, undisturbed: Path) -> None:
 def test_three_minutes_of_work_under_a_limit_of_one(
     user: User, esengine: Run, tmp_path: Path
 ) -> None:
-    search = (
-        "train",
-        "openai-es",
-        "--objective",
-        "worlds:slow_sphere",
-        "--dimension",
-        "3",
-        "--minimize",
-    )
+    search = words("train openai-es --objective worlds:slow_sphere --dimension 3 --minimize")
     size = ("--population-size", "40", "--generations", "450", "--checkpoint-every", "50")
     job = user.submit(
-        *ON_TWO_NODES,
-        "--time",
-        "1",
-        "--stop-before",
-        "5",
-        "--",
-        *search,
-        *size,
-        "--run-dir",
-        "limited",
+        *ON_TWO_NODES, *words("--time 1 --stop-before 5 --"), *search, *size, "--run-dir", "limited"
     )
     undisturbed = esengine(
         *search, *size, "--ranks", "8", "--quiet", "--run-dir", "unlimited", timeout=800

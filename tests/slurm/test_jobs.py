@@ -16,18 +16,10 @@ from tests.conftest import REPOSITORY, Run
 from tests.mpi.test_ranks import rows, same_run
 from tests.slurm.conftest import User
 from tests.support.compiled import lend_kernels
+from tests.support.words import words
 
-TINY = (
-    "train",
-    "openai-es",
-    "--env-id",
-    "CartPole-v1",
-    "--hidden-sizes",
-    "4",
-    "--population-size",
-    "24",
-    "--generations",
-    "2",
+TINY = words(
+    "train openai-es --env-id CartPole-v1 --hidden-sizes 4 --population-size 24 --generations 2"
 )
 TEMPLATES = ("single-node", "many-nodes", "seeds", "sweep", "binding")
 HOSTILE = 'it\'s a "name"\nof two lines, ü%j #'
@@ -55,13 +47,7 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(
     assert "--run-dir must be new" in again.stderr
     srun = user.submit(*resources, "--launcher", "srun", "--", *TINY, "--run-dir", "srun")
     counted = (
-        "--objective",
-        "worlds:cores_of_rank",
-        "--dimension",
-        "2",
-        "--minimize",
-        "--member-timeout",
-        "60",
+        *words("--objective worlds:cores_of_rank --dimension 2 --minimize --member-timeout 60"),
         *TINY[-4:],
     )
     alone = ("--ntasks-per-node", "2", "--bind-to", "core")
@@ -102,11 +88,7 @@ def test_an_array_with_hostile_names_gives_each_task_its_seed_and_status_shows_a
     folder.mkdir()
     there = User(user.cluster, folder)
     task = (
-        "train",
-        "openai-es",
-        "--env-id",
-        "worlds:TestForgetful-v0",
-        "--env-arg",
+        *words("train openai-es --env-id worlds:TestForgetful-v0 --env-arg"),
         f"fault={HOSTILE}",
         *TINY[-4:],
     )
@@ -170,10 +152,7 @@ def test_status_asks_the_accounting_about_what_the_queue_has_forgotten(user: Use
             re.findall(
                 rf"^{array}_(\d) +done ", user.output("esengine", "status", array), re.MULTILINE
             )
-        ) == [
-            "0",
-            "1",
-        ]
+        ) == ["0", "1"]
         assert "neither does the accounting" in unknown.stderr
         user.use_no_accounting()
         shown = user.output("esengine", "status", "some run")

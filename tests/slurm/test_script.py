@@ -16,6 +16,7 @@ from esengine.launch.slurm.script import JobScript, options_beside, render
 from esengine.launch.slurm.settings import SubmitSettings
 from esengine.launch.slurm.submission import job_script
 from tests.conftest import REPOSITORY, Run
+from tests.support.words import words
 
 HOSTILE = [
     "a b",
@@ -56,11 +57,7 @@ def test_the_script_is_the_golden_file() -> None:
         variables=(("ESENGINE_MPIRUN", "srun"), ("ESENGINE_BIND_TO", "core")),
         program=("/home/me/my venv/bin/python", "-P", "-m", "esengine"),
         arguments=(
-            "train",
-            "openai-es",
-            "--env-id",
-            "CartPole-v1",
-            "--env-arg",
+            *words("train openai-es --env-id CartPole-v1 --env-arg"),
             "title=it's\ntwo lines",
             "--seed",
             "10",
@@ -116,13 +113,7 @@ def test_a_range_of_nodes_never_fixes_the_number_of_tasks(
 
 def test_dry_run_prints_the_script_and_makes_nothing(esengine_here: Run, tmp_path: Path) -> None:
     flags = (
-        "--nodes",
-        "4",
-        "--sbatch",
-        "exclusive",
-        "--sbatch",
-        "licenses=a:1",
-        "--setup",
+        *words("--nodes 4 --sbatch exclusive --sbatch licenses=a:1 --setup"),
         "module load mpi",
         "--dry-run",
     )

@@ -11,6 +11,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+from tests.support.words import words
+
 
 class Bridge:
     """The network and its hosts, whose names resolve inside it. Needs root and iproute2.
@@ -40,20 +42,7 @@ class Bridge:
         """Make a host and plug it in, once more after `leave`."""
         port = f"v{list(self._addresses).index(name)}"
         self._add_namespace(name)
-        _ip(
-            "-n",
-            self.switch,
-            "link",
-            "add",
-            port,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            name,
-        )
+        _ip("-n", self.switch, "link", "add", port, *words("type veth peer name eth0 netns"), name)
         _ip("-n", self.switch, "link", "set", port, "master", "br0", "up")
         _ip("-n", name, "link", "set", "lo", "up")
         _ip("-n", name, "addr", "add", f"{self._addresses[name]}/24", "dev", "eth0")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tests.support.bridge import Bridge
+from tests.support.words import words
 
 _AGENT = """#!/bin/sh
 # An agent for mpirun in place of ssh: [options] HOST COMMAND...
@@ -50,12 +51,7 @@ class Hosts:
             "netns",
             "exec",
             name,
-            "unshare",
-            "--uts",
-            "--mount",
-            "--ipc",
-            "bash",
-            "-c",
+            *words("unshare --uts --mount --ipc bash -c"),
             script,
         ]
         sleeper = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun
 from esengine.ranks.node_memory import ROOT
 from tests.conftest import SUPPORT
+from tests.support.words import words
 
 TOLERANT = ("--with-ft", "ulfm")
 Command = Sequence[str | Path]
@@ -24,11 +25,7 @@ def mpirun(num_ranks: int, *options: str) -> list[str]:
     return [
         find_mpirun(),
         *options,
-        "--bind-to",
-        "none",
-        "--map-by",
-        ":OVERSUBSCRIBE",
-        "-n",
+        *words("--bind-to none --map-by :OVERSUBSCRIBE -n"),
         str(num_ranks),
         sys.executable,
     ]

@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.conftest import REPOSITORY
 from tests.support import accounting
 from tests.support.bridge import Bridge
+from tests.support.words import words
 
 PACKAGES = "slurm-wlm, munge, libpmix-dev and iproute2"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "ip", "nsenter", "unshare")
@@ -151,10 +152,7 @@ class SlurmCluster:
             "nsenter",
             "-t",
             self._first_process(host),
-            "-n",
-            "-u",
-            "-m",
-            "-i",
+            *words("-n -u -m -i"),
             inside,
             f"--wd={folder}",
             "--",
@@ -286,10 +284,7 @@ class SlurmCluster:
             "netns",
             "exec",
             name,
-            "unshare",
-            "--uts",
-            "--mount",
-            "--ipc",
+            *words("unshare --uts --mount --ipc"),
             *private,
             "bash",
             "-c",

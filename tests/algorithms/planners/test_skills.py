@@ -20,6 +20,7 @@ from esengine.policies.policy_file import Policy, save_policy
 from esengine.simulators.dynamics import ObservableDynamics
 from esengine.simulators.families import make_dynamics
 from esengine.simulators.stepped import run_episode
+from tests.support.words import words
 
 MAZE = "esengine/PointMaze-v0"
 
@@ -47,10 +48,7 @@ def test_a_chain_reaches_what_the_skill_alone_does_not(tmp_path: Path) -> None:
         str(tmp_path / "policy.safetensors"),
         "--env-id",
         MAZE,
-        "--env-arg",
-        "maze=u",
-        "--episodes",
-        "2",
+        *words("--env-arg maze=u --episodes 2"),
     )
     for name in ("a", "b"):
         assert (
@@ -58,10 +56,7 @@ def test_a_chain_reaches_what_the_skill_alone_does_not(tmp_path: Path) -> None:
                 [
                     "collect",
                     *flags,
-                    "--ranks",
-                    "1",
-                    "--quiet",
-                    "--out",
+                    *words("--ranks 1 --quiet --out"),
                     str(tmp_path / f"{name}.npz"),
                 ]
             )

@@ -222,10 +222,7 @@ BAD = {
         lambda path: path.write_bytes(pickle.dumps({"actions": []})),
         "a pickle is never read",
     ),
-    "a cut file": (
-        lambda path: cut(path, 300),
-        "must be a whole npz of plain arrays",
-    ),
+    "a cut file": (lambda path: cut(path, 300), "must be a whole npz of plain arrays"),
 }
 
 

@@ -15,19 +15,9 @@ from safetensors.numpy import load_file
 from esengine.launch.runs.failure_log import FailureLog
 from tests.conftest import Run
 from tests.mpi.test_ranks import rows, same_run
+from tests.support.words import words
 
-CMA = (
-    "train",
-    "cma-es",
-    "--dimension",
-    "3",
-    "--minimize",
-    "--generations",
-    "20",
-    "--run-dir",
-    "run",
-    "--objective",
-)
+CMA = words("train cma-es --dimension 3 --minimize --generations 20 --run-dir run --objective")
 FIRST_ENDS = ("--max-failed-fraction", "0", "--member-retries", "0")
 
 
@@ -91,15 +81,8 @@ def test_members_that_are_not_a_number_are_counted_and_ranked_last(
 
 
 def test_a_generation_without_one_valid_member_ends_the_run(esengine: Run) -> None:
-    arguments = (
-        "--env-id",
-        "worlds:TestForgetful-v0",
-        "--env-arg",
-        "fault=nan",
-        "--ranks",
-        "2",
-        "--generations",
-        "2",
+    arguments = words(
+        "--env-id worlds:TestForgetful-v0 --env-arg fault=nan --ranks 2 --generations 2"
     )
     result = esengine(
         "train", "truncation-es", *arguments, "--population-size", "8", "--run-dir", "run"
@@ -150,24 +133,8 @@ def test_members_that_raise_are_counted_recorded_and_the_same_on_any_number_of_r
 def test_observations_of_members_that_raise_stay_out_of_the_statistics(
     esengine: Run, esengine_here: Run, tmp_path: Path
 ) -> None:
-    task = (
-        "train",
-        "openai-es",
-        "--env-id",
-        "worlds:TestForgetful-v0",
-        "--env-arg",
-        "fault=sometimes",
-    )
-    budget = (
-        "--population-size",
-        "12",
-        "--generations",
-        "3",
-        "--eval-every",
-        "1",
-        "--max-failed-fraction",
-        "1",
-    )
+    task = words("train openai-es --env-id worlds:TestForgetful-v0 --env-arg fault=sometimes")
+    budget = words("--population-size 12 --generations 3 --eval-every 1 --max-failed-fraction 1")
     for ranks, start in (("1", esengine_here), ("2", esengine)):
         result = start(*task, *budget, "--ranks", ranks, "--run-dir", ranks)
         assert result.returncode == 0, result.stderr

@@ -15,6 +15,7 @@ from esengine.launch.cli import main
 from esengine.launch.results.failure_clusters import cluster_failures, failure_step, report
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
+from tests.support.words import words
 
 
 def episode(
@@ -68,12 +69,7 @@ def test_the_command_tells_the_clusters_and_a_rule_to_begin_with(
     arguments = (
         "failures",
         str(tmp_path / "policy.safetensors"),
-        "--ranks",
-        "1",
-        "--episodes",
-        "12",
-        "--worst",
-        "5",
+        *words("--ranks 1 --episodes 12 --worst 5"),
     )
     assert main([*arguments, "--json", str(tmp_path / "failures.json")]) == 0
     printed = capsys.readouterr().out

@@ -23,6 +23,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Run
+from tests.support.words import words
 
 
 def row(generation: int, value: float) -> dict[str, Any]:
@@ -189,18 +190,7 @@ def test_what_cannot_be_drawn_is_told(array: Path, tmp_path: Path) -> None:
 
 
 def test_a_real_run_is_plotted_from_the_command_line(esengine_here: Run, tmp_path: Path) -> None:
-    train = (
-        "train",
-        "cma-es",
-        "--env-id",
-        "CartPole-v1",
-        "--generations",
-        "3",
-        "--eval-every",
-        "1",
-        "--ranks",
-        "1",
-    )
+    train = words("train cma-es --env-id CartPole-v1 --generations 3 --eval-every 1 --ranks 1")
     assert esengine_here(*train, "--run-dir", "run").returncode == 0
     assert (
         len(

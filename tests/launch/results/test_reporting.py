@@ -23,6 +23,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.ranks.signals import StopRequest
 from tests.conftest import Run
 from tests.launch.results.test_plotting import row
+from tests.support.words import words
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PROBE = """<script>addEventListener("load", () => {
@@ -46,10 +47,7 @@ def in_browser(page: Path, width: int = 1000) -> dict[str, Any]:
     )
     probed.write_text(text.replace("</body>", PROBE + "</body>"))
     flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
+        *words("--headless --no-sandbox --disable-gpu --no-first-run"),
         f"--user-data-dir={page.parent / 'profile'}",
     ]
     flags += [
@@ -65,18 +63,7 @@ def in_browser(page: Path, width: int = 1000) -> dict[str, Any]:
 
 
 def test_a_browser_shows_the_report_of_a_real_run(esengine_here: Run, tmp_path: Path) -> None:
-    train = (
-        "train",
-        "cma-es",
-        "--env-id",
-        "CartPole-v1",
-        "--generations",
-        "4",
-        "--eval-every",
-        "2",
-        "--ranks",
-        "1",
-    )
+    train = words("train cma-es --env-id CartPole-v1 --generations 4 --eval-every 2 --ranks 1")
     assert esengine_here(*train, "--run-dir", "a <b> & c").returncode == 0
     result = esengine_here("report", "a <b> & c", "--seconds", "0.5", "--out", "run.html")
     assert (result.returncode, result.stdout) == (0, "run.html\n"), result.stderr

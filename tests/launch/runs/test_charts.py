@@ -11,16 +11,9 @@ from matplotlib import image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import Run
+from tests.support.words import words
 
-ARGUMENTS = (
-    "truncation-es",
-    "--env-id",
-    "CartPole-v1",
-    "--population-size",
-    "32",
-    "--eval-every",
-    "2",
-)
+ARGUMENTS = words("truncation-es --env-id CartPole-v1 --population-size 32 --eval-every 2")
 
 
 def scalars(run: Path, tag: str) -> dict[int, float]:
@@ -35,13 +28,7 @@ def test_events_and_curve_follow_the_rows_through_a_resume(
     command = (
         "train",
         *ARGUMENTS,
-        "--generations",
-        "3",
-        "--checkpoint-every",
-        "2",
-        "--ranks",
-        "1",
-        "--run-dir",
+        *words("--generations 3 --checkpoint-every 2 --ranks 1 --run-dir"),
         run,
     )
     assert esengine_here(*command).returncode == 0

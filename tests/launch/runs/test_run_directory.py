@@ -23,6 +23,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from tests.conftest import Run
+from tests.support.words import words
 
 CONFIG = RunConfig("cma-es", TrainSettings(objective="worlds:sphere", dimension=3), CMAESSettings())
 HOLDER = """
@@ -206,10 +207,7 @@ NAMES = [
     "it's",
     'a "b"',
     "new\nline",
-    "ünï✓",
-    "-odd",
-    "--help",
-    "$HOME;ls",
+    *words("ünï✓ -odd --help $HOME;ls"),
     "%s{0}",
     "x" * 255,
     "..a",
@@ -238,15 +236,7 @@ def test_any_folder_name_holds_a_run(tmp_path: Path, name: str) -> None:
 
 def test_a_name_that_no_file_system_takes_is_refused(esengine_here: Run, tmp_path: Path) -> None:
     arguments = (
-        "train",
-        "cma-es",
-        "--objective",
-        "worlds:sphere",
-        "--dimension",
-        "3",
-        "--ranks",
-        "1",
-        "--run-dir",
+        *words("train cma-es --objective worlds:sphere --dimension 3 --ranks 1 --run-dir"),
         "x" * 300,
     )
     result = esengine_here(*arguments)

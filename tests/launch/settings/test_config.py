@@ -12,6 +12,7 @@ from esengine.algorithms import OpenAIESSettings
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.parse_train import parse_train
+from tests.support.words import words
 
 ENV: dict[str, Any] = {"env_id": "CartPole-v1"}
 OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
@@ -53,35 +54,13 @@ def test_every_name_whose_module_is_imported_is_known() -> None:
 def test_a_flag_of_several_values_may_be_given_several_times() -> None:
     once = parse_train(
         [
-            "pycma",
-            "--objective",
-            "m:f",
-            "--dimension",
-            "3",
-            "--option",
-            "tolx=1",
-            "tolfun=2",
-            "--lower-bound",
-            "-1",
-            "-2",
-            "3",
+            *words(
+                "pycma --objective m:f --dimension 3 --option tolx=1 tolfun=2 --lower-bound -1 -2 3"
+            )
         ]
     )
-    words = [
-        "--option",
-        "tolx=1",
-        "--lower-bound",
-        "-1",
-        "-2",
-        "3",
-        "--option=tolfun=2",
-        "--dimension",
-        "3",
-    ]
+    words = [*words("--option tolx=1 --lower-bound -1 -2 3 --option=tolfun=2 --dimension 3")]
     assert parse_train(["pycma", "--objective", "m:f", *words]) == once
     assert parse_train(
         ["ars", "--env-id", "CartPole-v1", "--hidden-sizes", "3", "--hidden_sizes", "4"]
-    ).train.hidden_sizes == (
-        3,
-        4,
-    )
+    ).train.hidden_sizes == (3, 4)

@@ -19,6 +19,7 @@ from esengine.goals.goal_api import GoalLayout
 from esengine.launch.cli import main
 from esengine.seeding import generator
 from tests.mpi.test_ranks import rows, same_run
+from tests.support.words import words
 
 MAZE = ("--env-id", "esengine/PointMaze-v0", "--goals", "curriculum")
 
@@ -92,27 +93,11 @@ def test_hindsight_aims_at_what_was_achieved_later() -> None:
 
 @pytest.mark.parametrize("method", ["openai-es", "cma-es"])
 def test_a_resumed_run_equals_the_run_that_never_stopped(method: str, tmp_path: Path) -> None:
-    size = (
-        "--population-size",
-        "12",
-        "--episodes-per-member",
-        "2",
-        "--wandering-episodes",
-        "3",
-        "--max-episode-steps",
-        "40",
+    size = words(
+        "--population-size 12 --episodes-per-member 2 --wandering-episodes 3 --max-episode-steps 40"
     )
-    often = (
-        "--goal-archive",
-        "16",
-        "--hindsight",
-        "1",
-        "--eval-every",
-        "2",
-        "--eval-episodes",
-        "3",
-        "--checkpoint-every",
-        "1",
+    often = words(
+        "--goal-archive 16 --hindsight 1 --eval-every 2 --eval-episodes 3 --checkpoint-every 1"
     )
     command = ["train", method, *MAZE, *size, *often, "--ranks", "1", "--quiet"]
     assert main([*command, "--generations", "4", "--run-dir", str(tmp_path / "one")]) == 0
@@ -162,23 +147,9 @@ gymnasium.register("TestLine-v0", cast(Any, Line), max_episode_steps=20)
 
 
 def test_an_environment_of_ones_own_is_trained_on_goals_that_it_can_reach(tmp_path: Path) -> None:
-    size = (
-        "--population-size",
-        "12",
-        "--wandering-episodes",
-        "2",
-        "--eval-every",
-        "1",
-        "--eval-episodes",
-        "2",
-    )
+    size = words("--population-size 12 --wandering-episodes 2 --eval-every 1 --eval-episodes 2")
     command = [
-        "train",
-        "openai-es",
-        "--env-id",
-        "TestLine-v0",
-        "--goals",
-        "curriculum",
+        *words("train openai-es --env-id TestLine-v0 --goals curriculum"),
         *size,
         "--generations",
         "5",

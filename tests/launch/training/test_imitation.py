@@ -28,62 +28,34 @@ from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from tests.conftest import SUPPORT, Run
 from tests.mpi.test_ranks import rows, same_run
+from tests.support.words import words
 
 _FEW = ("--gradient-steps", "1", "--final-episodes", "2", "--eval-episodes", "2")
 SMALL = ("--hidden-sizes", "8", "--max-episode-steps", "40", *_FEW, "--quiet")
 HELD_OUT = (*SMALL, "--validation-fraction", "0.2")
 ROUNDS = (
-    "--episodes-per-round",
-    "2",
-    "--epochs-per-round",
-    "2",
-    "--validation-episodes",
-    "2",
-    "--eval-every",
-    "2",
+    *words("--episodes-per-round 2 --epochs-per-round 2 --validation-episodes 2 --eval-every 2"),
     *SMALL,
 )
 LEAN = ("--expert", "teachers:lean", "--env-id", "CartPole-v1", *ROUNDS)
 METHODS = {
     "dagger": (
-        "train",
-        "dagger",
-        "--expert",
-        "teachers:Counting",
-        "--env-id",
-        "Pendulum-v1",
+        *words("train dagger --expert teachers:Counting --env-id Pendulum-v1"),
         *ROUNDS,
         "--rules",
         "teachers",
     ),
     "dagger dear": ("train", "dagger", *LEAN, "--label-fraction", "0.5", "--mixing", "exponential"),
-    "dart": (
-        "train",
-        "dart",
-        "--demonstrations",
-        "demos.npz",
-        "--expert",
-        "teachers:pull",
-        *ROUNDS,
-    ),
+    "dart": (*words("train dart --demonstrations demos.npz --expert teachers:pull"), *ROUNDS),
     "dart discrete": ("train", "dart", *LEAN),
     "mixture": (
-        "train",
-        "behavior-cloning",
-        "--demonstrations",
-        "demos.npz",
-        "--loss",
-        "mixture",
+        *words("train behavior-cloning --demonstrations demos.npz --loss mixture"),
         *HELD_OUT,
     ),
     "gaussian": (
-        "train",
-        "behavior-cloning",
-        "--demonstrations",
-        "demos.npz",
-        "--loss",
-        "gaussian",
-        "--sampled-actions",
+        *words(
+            "train behavior-cloning --demonstrations demos.npz --loss gaussian --sampled-actions"
+        ),
         *SMALL,
     ),
 }
@@ -165,16 +137,7 @@ def test_epochs_look_for_signals(tmp_path: Path) -> None:
 def test_the_environment_is_that_of_the_demonstrations_and_no_other(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cloning = (
-        "train",
-        "behavior-cloning",
-        "--ranks",
-        "1",
-        "--demonstrations",
-        "demos.npz",
-        "--run-dir",
-        "run",
-    )
+    cloning = words("train behavior-cloning --ranks 1 --demonstrations demos.npz --run-dir run")
     assert main([*cloning, "--env-id", "CartPole-v1"]) == 2
     assert (
         "demos.npz: demonstrations must be of one environment, got Pendulum-v1 {}"
@@ -199,15 +162,9 @@ def test_the_environment_is_that_of_the_demonstrations_and_no_other(
 def test_a_policy_can_be_the_expert(tmp_path: Path) -> None:
     save_policy(tmp_path / "teacher.safetensors", slow_policy())
     flags = (
-        "--expert",
-        "teacher.safetensors",
-        "--env-id",
-        "Pendulum-v1",
+        *words("--expert teacher.safetensors --env-id Pendulum-v1"),
         *ROUNDS,
-        "--ranks",
-        "1",
-        "--generations",
-        "1",
+        *words("--ranks 1 --generations 1"),
     )
     assert main(["train", "dagger", *flags, "--run-dir", "run"]) == 0
     assert (tmp_path / "run" / "expert.safetensors").read_bytes() == (
@@ -227,28 +184,14 @@ def test_a_search_from_a_policy_keeps_its_skill_and_resumes_exactly(
     tmp_path: Path, method: str
 ) -> None:
     save_policy(tmp_path / "policy.safetensors", slow_policy())
-    flags = (
-        "--env-id",
-        "Pendulum-v1",
-        "--init-policy",
-        "policy.safetensors",
-        "--sigma",
-        "8",
-        "--population-size",
-        "16",
+    flags = words(
+        "--env-id Pendulum-v1 --init-policy policy.safetensors --sigma 8 --population-size 16"
     )
     arguments = (
         "train",
         method,
         *flags,
-        "--anchor",
-        "5",
-        "--eval-every",
-        "2",
-        "--ranks",
-        "1",
-        "--quiet",
-        "--run-dir",
+        *words("--anchor 5 --eval-every 2 --ranks 1 --quiet --run-dir"),
     )
     assert main([*arguments, "straight", "--generations", "4"]) == 0
     assert main([*arguments, "parts", "--generations", "2"]) == 0
@@ -286,17 +229,7 @@ def test_the_step_size_is_the_largest_that_keeps_the_skill(
 
     monkeypatch.setattr(JumpStart, "_members", members)
     save_policy(tmp_path / "policy.safetensors", slow_policy())
-    flags = (
-        "--init-policy",
-        "policy.safetensors",
-        "--sigma",
-        "8",
-        "--generations",
-        "1",
-        "--ranks",
-        "1",
-        "--quiet",
-    )
+    flags = words("--init-policy policy.safetensors --sigma 8 --generations 1 --ranks 1 --quiet")
     assert main(["train", "openai-es", "--env-id", "Pendulum-v1", *flags, "--run-dir", "run"]) == 0
     assert rows(tmp_path / "run")[0]["sigma"] == 1
     assert seen == [0, 8, 8, 4, 2, 1]
@@ -330,34 +263,14 @@ def test_rules_shield_a_policy_in_evaluation_and_in_training(
     shielded = capsys.readouterr().out
     assert main([*evaluation]) == 0
     assert capsys.readouterr().out != shielded
-    search = (
-        "train",
-        "openai-es",
-        "--env-id",
-        "Pendulum-v1",
-        "--population-size",
-        "4",
-        "--generations",
-        "1",
-        "--quiet",
+    search = words(
+        "train openai-es --env-id Pendulum-v1 --population-size 4 --generations 1 --quiet"
     )
     assert main([*search, "--ranks", "1", "--rules", "teachers", "--run-dir", "run"]) == 0
     assert main([*search, "--ranks", "1", "--run-dir", "plain"]) == 0
     assert rows(tmp_path / "run")[0]["fitness_mean"] != rows(tmp_path / "plain")[0]["fitness_mean"]
     assert (
-        main(
-            [
-                *search,
-                "--ranks",
-                "1",
-                "--rules",
-                "teachers",
-                "--env-backend",
-                "compiled",
-                "--run-dir",
-                "no",
-            ]
-        )
+        main([*search, *words("--ranks 1 --rules teachers --env-backend compiled --run-dir no")])
         == 2
     )
 

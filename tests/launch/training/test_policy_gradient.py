@@ -9,18 +9,10 @@ import pytest
 from esengine.launch.cli import main
 from tests.launch.training.test_reward_runs import reward_file
 from tests.mpi.test_ranks import rows
+from tests.support.words import words
 
-SMALL = (
-    "--steps-per-round",
-    "150",
-    "--epochs",
-    "2",
-    "--hidden-sizes",
-    "8",
-    "--final-episodes",
-    "2",
-    "--eval-episodes",
-    "2",
+SMALL = words(
+    "--steps-per-round 150 --epochs 2 --hidden-sizes 8 --final-episodes 2 --eval-episodes 2"
 )
 
 
@@ -30,17 +22,9 @@ def test_a_learned_reward_takes_the_place_of_the_environments(
     monkeypatch.chdir(tmp_path)
     reward = ("--reward", str(reward_file(tmp_path)))
     command = [
-        "train",
-        "ppo",
-        "--env-id",
-        "CartPole-v1",
+        *words("train ppo --env-id CartPole-v1"),
         *SMALL,
-        "--quiet",
-        "--ranks",
-        "1",
-        "--generations",
-        "2",
-        "--run-dir",
+        *words("--quiet --ranks 1 --generations 2 --run-dir"),
     ]
     assert main([*command, "own"]) == 0
     assert main([*command, "learned", *reward]) == 0

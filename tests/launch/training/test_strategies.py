@@ -11,16 +11,9 @@ import pytest
 
 from tests.conftest import REPOSITORY, Run
 from tests.mpi.test_ranks import same_run
+from tests.support.words import words
 
-OWN = (
-    "train",
-    "--strategy",
-    "hill_climb:HillClimb",
-    "--population-size",
-    "12",
-    "--env-id",
-    "CartPole-v1",
-)
+OWN = words("train --strategy hill_climb:HillClimb --population-size 12 --env-id CartPole-v1")
 
 
 @pytest.fixture(autouse=True)
