@@ -53,14 +53,14 @@ def test_every_name_whose_module_is_imported_is_known() -> None:
 
 def test_a_flag_of_several_values_may_be_given_several_times() -> None:
     once = parse_train(
-        [
-            *words(
+        list(
+            words(
                 "pycma --objective m:f --dimension 3 --option tolx=1 tolfun=2 --lower-bound -1 -2 3"
             )
-        ]
+        )
     )
-    words = [*words("--option tolx=1 --lower-bound -1 -2 3 --option=tolfun=2 --dimension 3")]
-    assert parse_train(["pycma", "--objective", "m:f", *words]) == once
+    twice = words("--option tolx=1 --lower-bound -1 -2 3 --option=tolfun=2 --dimension 3")
+    assert parse_train(["pycma", "--objective", "m:f", *twice]) == once
     assert parse_train(
         ["ars", "--env-id", "CartPole-v1", "--hidden-sizes", "3", "--hidden_sizes", "4"]
     ).train.hidden_sizes == (3, 4)
