@@ -18,16 +18,12 @@ from tests.conftest import REPOSITORY, Run
 from tests.support.launches import variables
 
 README = REPOSITORY / "README.md"
-PAGES = [
-    README,
-    *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"}),
-]  # see tests/slurm
-NOT_RUN = ("make ", "pip install ", "sudo ", "cd ")  # the test suite itself runs in what they build
+PAGES = [README, *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"})]  # see tests/slurm
+NOT_RUN = ("make ", "pip install ", "sudo ", "cd ", "source ")  # the test suite itself runs in what they build
 EXAMPLES = ("python examples/", "python -m examples.")  # which test_examples runs
 SHORTENED = {
     "--target-return 325": "--generations 1 --population-size 8",
     "--target-return 475": "--generations 2",
-    "--generations 40 --target-return 500": "--generations 3",
     "--generations 20 --run-dir": "--generations 2 --run-dir",
     "--generations 30": "--generations 3",
     "esengine submit": "esengine submit --dry-run",
@@ -124,7 +120,7 @@ def test_every_command_and_block_works_in_the_order_of_the_page(
 
 def test_the_pages_hold_what_is_to_be_run() -> None:
     assert len(commands(README)) >= 13
-    assert len(blocks(README, "python")) >= 2
+    assert len(blocks(README, "python")) >= 1
 
 
 def test_examples_that_pages_name_exist() -> None:
@@ -133,8 +129,7 @@ def test_examples_that_pages_name_exist() -> None:
             assert (REPOSITORY / "examples" / f"{name}.py").is_file(), f"{page}: {name}"
 
 
-def test_every_method_is_in_the_table() -> None:
+def test_every_method_is_in_the_tables_of_methods_and_of_files() -> None:
+    page = (REPOSITORY / "docs" / "methods.md").read_text()
     for method in METHODS:
-        assert f"| `{method}`" in README.read_text()
-    for path in re.findall(r"`(algorithms/\w+\.py)`", README.read_text()):
-        assert (REPOSITORY / path).is_file()
+        assert page.count(f"\n| `{method}` |") >= 2, method

@@ -206,7 +206,8 @@ def follow_the_manual(user: User, compiled: bool) -> None:
     already or not.
     """
     text = (REPOSITORY / "docs" / "clusters.md").read_text()
-    commands = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0].splitlines()
+    block = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[0]
+    commands = block.replace("\\\n", "").splitlines()
     assert len(commands) == 5
     # The cluster has no network: what pip would fetch, and the site's MPI, are lent by this
     # environment.
