@@ -92,15 +92,12 @@ def in_this_process(command: str, start: Run) -> None:
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if "```bash" in page.read_text()], ids=lambda page: page.name
-)
-def test_every_command_and_block_works_in_the_order_of_the_page(
-    page: Path, tmp_path: Path, esengine_here: Run
-) -> None:
-    """README's commands are run as a user types them, each the first time; on all cores where they
-    say no number of ranks.
-    """
+RUN = [page for page in PAGES if re.search("^```(bash|python)$", page.read_text(), re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_path: Path, esengine_here: Run) -> None:
+    """README's commands are run as a user types them, each the first time; on all cores where they say no number of ranks."""
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for number, block in enumerate(blocks(page, "python")):
         (tmp_path / name_of(block, f"block{number}.py")).write_text(block)
