@@ -18,8 +18,17 @@ from tests.conftest import REPOSITORY, Run
 from tests.support.launches import variables
 
 README = REPOSITORY / "README.md"
-PAGES = [README, *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"})]  # see tests/slurm
-NOT_RUN = ("make ", "pip install ", "sudo ", "cd ", "source ")  # the test suite itself runs in what they build
+PAGES = [
+    README,
+    *sorted(set((REPOSITORY / "docs").glob("*.md")) - {REPOSITORY / "docs" / "clusters.md"}),
+]  # see tests/slurm
+NOT_RUN = (
+    "make ",
+    "pip install ",
+    "sudo ",
+    "cd ",
+    "source ",
+)  # the test suite itself runs in what they build
 EXAMPLES = ("python examples/", "python -m examples.")  # which test_examples runs
 SHORTENED = {
     "--target-return 325": "--generations 1 --population-size 8",
@@ -96,7 +105,9 @@ RUN = [page for page in PAGES if re.search("^```(bash|python)$", page.read_text(
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-def test_every_command_and_block_works_in_the_order_of_the_page(page: Path, tmp_path: Path, esengine_here: Run) -> None:
+def test_every_command_and_block_works_in_the_order_of_the_page(
+    page: Path, tmp_path: Path, esengine_here: Run
+) -> None:
     """README's commands are run as a user types them, each the first time; on all cores where they say no number of ranks."""
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for number, block in enumerate(blocks(page, "python")):
