@@ -29,6 +29,7 @@ NOT_RUN = (
     "cd ",
     "source ",
 )  # the test suite itself runs in what they build
+RUN = [page for page in PAGES if re.search("^```(bash|python)$", page.read_text(), re.MULTILINE)]
 EXAMPLES = ("python examples/", "python -m examples.")  # which test_examples runs
 SHORTENED = {
     "--target-return 325": "--generations 1 --population-size 8",
@@ -101,14 +102,13 @@ def in_this_process(command: str, start: Run) -> None:
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
 
 
-RUN = [page for page in PAGES if re.search("^```(bash|python)$", page.read_text(), re.MULTILINE)]
-
-
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_every_command_and_block_works_in_the_order_of_the_page(
     page: Path, tmp_path: Path, esengine_here: Run
 ) -> None:
-    """README's commands are run as a user types them, each the first time; on all cores where they say no number of ranks."""
+    """README's commands are run as a user types them, each the first time; on all cores where they
+    say no number of ranks.
+    """
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     for number, block in enumerate(blocks(page, "python")):
         (tmp_path / name_of(block, f"block{number}.py")).write_text(block)
