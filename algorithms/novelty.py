@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.ranking import centred_ranks
 from esengine.algorithms.strategy import State
+from esengine.checks import at_least
 from esengine.errors import UserError
 
 _WEIGHT_STEP, _PATIENCE = 0.05, 50  # the paper's delta_w and t_w
@@ -45,11 +46,7 @@ class NoveltySettings:
 
     def check(self) -> None:
         """Raises UserError for settings that belong together and do not come together."""
-        if self.novelty_neighbors < 1:
-            raise UserError(
-                f"--novelty-neighbors must be at least 1, got {self.novelty_neighbors}; 10 is the "
-                f"default"
-            )
+        at_least(self, 1, "novelty_neighbors")
         if self.novelty == "none" and (self.behavior is not None or self.behavior_indices):
             raise UserError(
                 "--behavior and --behavior-indices belong to --novelty, got none; use --novelty nsr"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -111,12 +110,6 @@ def check_results(strategy: Strategy, candidates: Candidates, fitness: NDArray[n
         )
     if np.isnan(fitness).any():
         raise ValueError("fitness must not be NaN; a failed member has minus infinity")
-
-
-def check_sigma(sigma: float, default: float) -> None:
-    """Raises UserError unless ``sigma`` is a standard deviation."""
-    if not (math.isfinite(sigma) and sigma > 0):
-        raise UserError(f"--sigma must be positive, got {sigma}; {default} is the default")
 
 
 def check_pairs(population_size: int) -> None:

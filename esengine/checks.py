@@ -1,16 +1,149 @@
-"""Values by name from texts ``name=value``, as flags give them."""
+"""The checks that settings share. A message names a setting by its flag; `named_by_arguments` names
+it by its argument for callers from Python.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
-from esengine.errors import UserError
+from esengine.errors import UserError, listed, nearest
+
+
+def flag_name(name: str) -> str:
+    """The flag of a setting: ``--population-size`` for ``population_size``."""
+    return f"--{name.replace('_', '-')}"
+
+
+@contextmanager
+def named_by_arguments(names: Iterable[str]) -> Iterator[None]:
+    """Let a UserError name settings as a Python caller gives them: ``population_size``, not
+    ``--population-size``, and ``antithetic=False``, not ``--no-antithetic``.
+
+    Args:
+        names: the arguments that the caller may give.
+    """
+    try:
+        yield
+    except UserError as error:
+        flags = {flag_name(name): name for name in names}
+        flags |= {f"--no-{flag[2:]}": f"{name}=False" for flag, name in flags.items()}
+        words = re.sub(r"--[a-z][a-z0-9-]*", lambda flag: flags.get(flag[0], flag[0]), str(error))
+        error.args = (words,)
+        raise
+
+
+def at_least(settings: object, least: float, *names: str, way_out: str | None = None) -> None:
+    """Raises UserError for a setting below ``least``. None, for a setting that is left out, passes
+    this check and the next three.
+
+    Args:
+        settings: a dataclass instance.
+        least: the smallest valid value.
+        names: the fields to check.
+        way_out: what to do instead; by default the message names the field's default.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value >= least:
+            raise _invalid(settings, name, f"must be at least {least}", way_out)
+
+
+def positive(settings: object, *names: str, way_out: str | None = None) -> None:
+    """Raises UserError for a setting that is not finite and above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < math.inf:
+            raise _invalid(settings, name, "must be positive", way_out)
+
+
+def not_negative(settings: object, *names: str, way_out: str | None = None) -> None:
+    """Raises UserError for a setting that is not finite or below 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0 <= value < math.inf:
+            raise _invalid(settings, name, "must not be negative", way_out)
+
+
+def within(
+    settings: object,
+    low: float,
+    high: float,
+    *names: str,
+    ends: Literal["[]", "[)", "(]", "()"] = "[]",
+    way_out: str | None = None,
+) -> None:
+    """Raises UserError for a setting outside an interval.
+
+    Args:
+        settings: a dataclass instance.
+        low: the lower end.
+        high: the upper end.
+        names: the fields to check.
+        ends: which ends are valid values: a bracket includes, a parenthesis excludes.
+        way_out: what to do instead; by default the message names the field's default.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        above = value >= low if ends[0] == "[" else value > low
+        below = value <= high if ends[1] == "]" else value < high
+        if not (above and below):
+            interval = f"between {low} and {high}"
+            if ends != "[]":
+                interval = f"in {ends[0]}{low}, {high}{ends[1]}"
+            raise _invalid(settings, name, f"must lie {interval}", way_out)
+
+
+def finite(settings: object, *names: str, way_out: str | None = None) -> None:
+    """Raises UserError for a setting that is infinite or NaN."""
+    for name in names:
+        if not math.isfinite(getattr(settings, name)):
+            raise _invalid(settings, name, "must be finite", way_out)
+
+
+def one_of(what: str, value: str, known: Iterable[str], way_out: str) -> None:
+    """Raises UserError for an unknown name, with the known names and the nearest of them.
+
+    Args:
+        what: the subject of the message, such as ``--generator``.
+        value: the name to check.
+        known: the valid names.
+        way_out: what to do if no known name is similar.
+    """
+    names = list(known)
+    if value not in names:
+        similar = nearest(value, names) or f"; {way_out}"
+        raise UserError(f"{what} must be one of {listed(names)}, got {value!r}{similar}")
+
+
+def belong_to(settings: object, owner: str, got: str, *names: str) -> None:
+    """Raises UserError for a setting that is given although it belongs to another choice.
+
+    Args:
+        settings: a dataclass instance.
+        owner: the flags that the fields belong to.
+        got: the flag or the value that was given instead.
+        names: the fields that must be at their defaults.
+    """
+    for name in names:
+        if not is_default(settings, name):
+            raise UserError(f"{flag_name(name)} belongs to {owner}, got {got}; drop it")
+
+
+def is_default(settings: object, name: str) -> bool:
+    """Whether a field of a dataclass instance has its default value."""
+    return bool(getattr(settings, name) == getattr(type(settings), name))
 
 
 def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, Any]:
-    """Values by name from texts name=value, each JSON or a plain word. Raises UserError for a text
-    that is none.
+    """Values by name from texts ``name=value``, each value JSON or a plain word. Raises UserError
+    for any other text.
     """
     arguments = {}
     for text in texts:
@@ -22,3 +155,12 @@ def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, A
         except ValueError:
             arguments[name] = value
     return arguments
+
+
+def _invalid(settings: object, name: str, rule: str, way_out: str | None) -> UserError:
+    default = getattr(type(settings), name, None)
+    if way_out is None:
+        way_out = "leave it out for its default" if default is None else f"{default} is the default"
+    shared_flag = getattr(settings, "set_by", None)  # one flag may set all fields, as name=value
+    shown = flag_name(name) if shared_flag is None else f"{shared_flag} {name}"
+    return UserError(f"{shown} {rule}, got {getattr(settings, name)}; {way_out}")

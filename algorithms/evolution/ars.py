@@ -8,7 +8,6 @@ directions.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.ranking import best_first
-from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
+from esengine.algorithms.strategy import State, check_pairs, check_results
 from esengine.candidates import AntitheticPairs, Candidates
+from esengine.checks import positive
 from esengine.errors import UserError
 from esengine.pool.population import Population
 
@@ -39,13 +39,9 @@ class ARSSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        check_sigma(self.sigma, ARSSettings.sigma)
+        positive(self, "sigma", "step_size")
         check_pairs(self.population_size)
-        if not (math.isfinite(self.step_size) and self.step_size > 0):
-            raise UserError(
-                f"--step-size must be positive, got {self.step_size}; {ARSSettings.step_size} is "
-                f"the default"
-            )
+
         most = self.population_size // 2
         if self.top_directions is not None and not 1 <= self.top_directions <= most:
             raise UserError(

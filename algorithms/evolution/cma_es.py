@@ -35,8 +35,9 @@ from esengine.algorithms.evolution.ranking import (
     selection_mass,
 )
 from esengine.algorithms.evolution.restarts import RestartSettings
-from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
+from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, GaussianSamples
+from esengine.checks import at_least, positive
 from esengine.errors import UserError
 from esengine.noise import kernels
 from esengine.pool.population import Population
@@ -90,19 +91,17 @@ class CMAESSettings(RestartSettings):
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        check_sigma(self.sigma, CMAESSettings.sigma)
-        if self.population_size is not None and self.population_size < 4:
-            raise UserError(
-                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; "
-                f"use 4 or more"
-            )
+        positive(self, "sigma")
+        at_least(self, 4, "population_size")
+        at_least(self, 0, "tolerance_fun", "tolerance_fun_history", "tolerance_x", "tolerance_x_up")
+        at_least(self, 0, "tolerance_stagnation")
+        self.check_restarts()
+
         if self.mirrored and self.population_size is not None and self.population_size % 2:
             raise UserError(
                 f"--population-size must be even with --mirrored, got {self.population_size}; use "
                 f"{self.population_size + 1}"
             )
-        self.check_restarts()
-        self.tolerances().check()
 
     def tolerances(self) -> Tolerances:
         """The criteria that end a search."""

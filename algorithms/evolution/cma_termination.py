@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
-from esengine.errors import UserError
 
 _SPARSE = 5  # generations between entries of the long history
 _LONGEST = 20_000  # entries of the long history
@@ -33,15 +32,6 @@ class Tolerances:
     x: float = 1e-11
     x_up: float = 1e3
     stagnation: int | None = None
-
-    def check(self) -> None:
-        """Raises UserError for a negative one."""
-        for name, value in vars(self).items():
-            if value is not None and not value >= 0:
-                raise UserError(
-                    f"--tolerance-{name.replace('_', '-')} must not be negative, got {value}; 0 "
-                    f"never stops"
-                )
 
 
 class Termination:

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
+from esengine.algorithms.strategy import State, check_results, out_of_range
 from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed
-from esengine.errors import UserError
+from esengine.checks import at_least, positive
 from esengine.pool.population import Population
 
 _LONGEST = 4.0  # squared length of a direction, in units of n
@@ -47,17 +47,9 @@ class LMMAESSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        check_sigma(self.sigma, LMMAESSettings.sigma)
-        if self.population_size is not None and self.population_size < 4:
-            raise UserError(
-                f"--population-size must be at least 4 for LM-MA-ES, got {self.population_size}; "
-                f"use 4 or more"
-            )
-        if self.directions is not None and self.directions < 1:
-            raise UserError(
-                f"--directions must be at least 1, got {self.directions}; leave it out for the "
-                f"default"
-            )
+        positive(self, "sigma")
+        at_least(self, 4, "population_size")
+        at_least(self, 1, "directions")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> LMMAES:
         """A new strategy that starts from ``initial``, (dimension,)."""

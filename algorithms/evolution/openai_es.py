@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences
-from esengine.algorithms.strategy import State, check_pairs, check_results, check_sigma
+from esengine.algorithms.strategy import State, check_pairs, check_results
 from esengine.candidates import AntitheticPairs, Candidates
+from esengine.checks import positive
 from esengine.pool.population import Population
 
 
@@ -34,7 +35,7 @@ class OpenAIESSettings(OptimizerSettings):
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         super().check()
-        check_sigma(self.sigma, OpenAIESSettings.sigma)
+        positive(self, "sigma")
         check_pairs(self.population_size)
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> OpenAIES:

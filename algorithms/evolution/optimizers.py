@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
-from esengine.errors import UserError
+from esengine.checks import belong_to, positive, within
 
 _BETA_2, _EPSILON = 0.999, 1e-8
 
@@ -36,21 +36,10 @@ class OptimizerSettings:
 
     def check(self) -> None:
         """Raises UserError for values that no optimiser can have."""
-        for name, value in (
-            ("--learning-rate", self.learning_rate),
-            ("--max-speed", self.max_speed),
-        ):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UserError(
-                    f"{name} must be positive, got {value}; leave it out for its default"
-                )
-        if self.max_speed is not None and self.optimizer != "clipup":
-            raise UserError(
-                f"--max-speed belongs to --optimizer clipup, got {self.optimizer}; drop it"
-            )
-        for name, share in (("--momentum", self.momentum), ("--weight-decay", self.weight_decay)):
-            if not 0 <= share < 1:
-                raise UserError(f"{name} must lie in [0, 1), got {share}; 0 turns it off")
+        positive(self, "learning_rate", "max_speed")
+        within(self, 0, 1, "momentum", "weight_decay", ends="[)", way_out="0 turns it off")
+        if self.optimizer != "clipup":
+            belong_to(self, "--optimizer clipup", self.optimizer, "max_speed")
 
 
 class Optimizer(Protocol):

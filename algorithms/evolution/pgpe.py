@@ -8,7 +8,6 @@ mean, and the bounded changes of the standard deviations are those of Toklu, Lis
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -21,11 +20,10 @@ from esengine.algorithms.strategy import (
     State,
     check_pairs,
     check_results,
-    check_sigma,
     out_of_range,
 )
 from esengine.candidates import Candidates, ScaledSamples
-from esengine.errors import UserError
+from esengine.checks import not_negative, positive, within
 from esengine.pool.population import Population
 
 
@@ -50,18 +48,10 @@ class PGPESettings(OptimizerSettings):
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         super().check()
-        check_sigma(self.sigma, PGPESettings.sigma)
+        positive(self, "sigma")
+        not_negative(self, "sigma_learning_rate")
+        within(self, 0, 1, "max_sigma_change", ends="()")
         check_pairs(self.population_size)
-        if not (math.isfinite(self.sigma_learning_rate) and self.sigma_learning_rate >= 0):
-            raise UserError(
-                f"--sigma-learning-rate must not be negative, got {self.sigma_learning_rate}; 0.1 "
-                f"is the default"
-            )
-        if not 0 < self.max_sigma_change < 1:
-            raise UserError(
-                f"--max-sigma-change must lie between 0 and 1, got {self.max_sigma_change}; 0.2 "
-                f"is the default"
-            )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> PGPE:
         """A new strategy that starts from ``initial``, (dimension,)."""

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.ranking import is_flat
 from esengine.algorithms.evolution.restarts import RestartSettings
-from esengine.algorithms.strategy import State, Strategy, check_results, check_sigma
+from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, GivenPoints
-from esengine.checks import named_values
+from esengine.checks import at_least, named_values, positive
 from esengine.errors import UserError, listed
 from esengine.pool.population import Population
 from esengine.problems.search_space import SearchSpace
@@ -88,12 +88,8 @@ class PyCMASettings(RestartSettings):
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        check_sigma(self.sigma, PyCMASettings.sigma)
-        if self.population_size is not None and self.population_size < 3:
-            raise UserError(
-                f"--population-size must be at least 3 for pycma, got {self.population_size}; use "
-                f"4 or more"
-            )
+        positive(self, "sigma")
+        at_least(self, 3, "population_size")
         self.check_restarts()
         self.options()
 

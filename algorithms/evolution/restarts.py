@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, JointPopulation
+from esengine.checks import at_least, one_of
 from esengine.errors import UserError
 from esengine.pool.population import Population
 from esengine.seeding import derive_key, generator
@@ -51,12 +52,8 @@ class RestartSettings:
 
     def check_restarts(self) -> None:
         """Raises UserError for restarts that cannot be made."""
-        if self.restarts not in ("none", "ipop", "bipop"):
-            raise UserError(f"--restarts must be none, ipop or bipop, got {self.restarts}")
-        if self.max_restarts < 0:
-            raise UserError(
-                f"--max-restarts must not be negative, got {self.max_restarts}; 0 makes none"
-            )
+        one_of("--restarts", self.restarts, get_args(Restarts), "none restarts nothing")
+        at_least(self, 0, "max_restarts", way_out="0 makes none")
         if self.concurrent_searches < 1 or (
             self.concurrent_searches > 1 and self.restarts == "none"
         ):

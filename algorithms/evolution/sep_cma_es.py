@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
+from esengine.algorithms.strategy import State, check_results, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
-from esengine.errors import UserError
+from esengine.checks import at_least, positive
 from esengine.pool.population import Population
 from esengine.problems.search_space import SearchSpace
 
@@ -42,16 +42,9 @@ class SepCMAESSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        check_sigma(self.sigma, SepCMAESSettings.sigma)
-        if self.population_size is not None and self.population_size < 4:
-            raise UserError(
-                f"--population-size must be at least 4 for CMA-ES, got {self.population_size}; "
-                f"use 4 or more"
-            )
-        if not self.tolerance_fun >= 0:
-            raise UserError(
-                f"--tolerance-fun must not be negative, got {self.tolerance_fun}; 0 never stops"
-            )
+        positive(self, "sigma")
+        at_least(self, 4, "population_size")
+        at_least(self, 0, "tolerance_fun", way_out="0 never stops")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> SepCMAES:
         """A new strategy that starts from ``initial``, (dimension,)."""

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.ranking import by_rank, is_flat
-from esengine.algorithms.strategy import State, check_results, check_sigma, out_of_range
+from esengine.algorithms.strategy import State, check_results, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
-from esengine.errors import UserError
+from esengine.checks import at_least, positive
 from esengine.pool.population import Population
 
 
@@ -40,19 +40,8 @@ class SNESSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        check_sigma(self.sigma, SNESSettings.sigma)
-        if self.population_size is not None and self.population_size < 2:
-            raise UserError(
-                f"--population-size must be at least 2, got {self.population_size}; use 2 or more"
-            )
-        for name, rate in (
-            ("--learning-rate", self.learning_rate),
-            ("--sigma-learning-rate", self.sigma_learning_rate),
-        ):
-            if rate is not None and not (math.isfinite(rate) and rate > 0):
-                raise UserError(
-                    f"{name} must be positive, got {rate}; leave it out for its default"
-                )
+        positive(self, "sigma", "learning_rate", "sigma_learning_rate")
+        at_least(self, 2, "population_size")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> SNES:
         """A new strategy that starts from ``initial``, (dimension,)."""

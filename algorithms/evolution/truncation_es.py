@@ -23,6 +23,7 @@ from esengine.algorithms.evolution.ranking import best_first
 from esengine.algorithms.evolution.recombining_es import RecombiningES
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, MutatedParents
+from esengine.checks import at_least, belong_to, positive, within
 from esengine.errors import UserError
 from esengine.pool.population import Population
 
@@ -77,41 +78,16 @@ class TruncationESSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that no population can follow."""
-        if not 0 < self.parent_fraction < 1:
-            raise UserError(
-                f"--parent-fraction must lie between 0 and 1, got {self.parent_fraction}; 0.2 "
-                f"keeps the best fifth"
-            )
-        if not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise UserError(
-                f"--sigma must be positive, got {self.sigma}; {TruncationESSettings.sigma} is the "
-                f"default"
-            )
+        positive(self, "sigma")
+        within(self, 0, 1, "parent_fraction", ends="()", way_out="0.2 keeps the best fifth")
+        within(self, 0, 1, "crossover", way_out="0 turns it off")
+        at_least(self, 1, "elite_candidates", "elite_episodes")
         self._check_schedule()
-        if not 0 <= self.crossover <= 1:
-            raise UserError(
-                f"--crossover must be a probability, got {self.crossover}; 0 turns it off"
-            )
         if self.recombination == "weighted":
-            own = (
-                "sigma_decay",
-                "sigma_floor",
-                "sigma_generations",
-                "self_adaptive",
-                "adaptation_rate",
-                "crossover",
-            )
-            for name in own:
-                if getattr(self, name) != getattr(TruncationESSettings, name):
-                    raise UserError(
-                        f"--{name.replace('_', '-')} belongs to --recombination none, got "
-                        f"weighted; drop one of them"
-                    )
-        if self.elite_candidates < 1 or self.elite_episodes < 1:
-            raise UserError(
-                "--elite-candidates and --elite-episodes must be at least 1, "
-                f"got {self.elite_candidates} and {self.elite_episodes}"
-            )
+            schedule = ("sigma_decay", "sigma_floor", "sigma_generations")
+            adaptation = ("self_adaptive", "adaptation_rate", "crossover")
+            belong_to(self, "--recombination none", "weighted", *schedule, *adaptation)
+
         least = max(4, math.ceil(1 / self.parent_fraction - 1e-9))
         if self.population_size < least:
             raise UserError(
@@ -121,10 +97,7 @@ class TruncationESSettings:
             )
 
     def _check_schedule(self) -> None:
-        if not 0 < self.sigma_decay <= 1:
-            raise UserError(
-                f"--sigma-decay must lie in (0, 1], got {self.sigma_decay}; 1 keeps sigma"
-            )
+        within(self, 0, 1, "sigma_decay", ends="(]", way_out="1 keeps sigma")
         if not 0 <= self.sigma_floor <= self.sigma:
             raise UserError(
                 f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got "

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
+from esengine.checks import at_least, within
 from esengine.demonstrations.half_random import Wandering
 from esengine.errors import UserError
 
@@ -63,23 +64,9 @@ class GoalSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that are no curriculum."""
-        for name in ("goal_archive", "wandering_episodes", "hindsight_episodes"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
-                    f"use 1 or more"
-                )
-        if self.hindsight < 0:
-            raise UserError(
-                f"--hindsight must be at least 0, got {self.hindsight}; 0 learns nothing from "
-                f"hindsight"
-            )
-        for name in ("own_goals", "wandering_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must lie between 0 and 1, got "
-                    f"{getattr(self, name)}"
-                )
+        at_least(self, 1, "goal_archive", "wandering_episodes", "hindsight_episodes")
+        at_least(self, 0, "hindsight", way_out="0 learns nothing from hindsight")
+        within(self, 0, 1, "own_goals", "wandering_share")
         if not 0 <= self.least_success < self.most_success <= 1:
             raise UserError(
                 "--least-success and --most-success must lie in this order between 0 and 1, "

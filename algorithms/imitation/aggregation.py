@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
+from esengine.checks import at_least
 from esengine.demonstrations.recording import (
     Acting,
     Recorded,
@@ -66,12 +67,8 @@ class AggregationSettings(LearnerSettings):
 
     def check(self) -> None:
         super().check()
-        for name in ("episodes_per_round", "epochs_per_round", "max_labels", "validation_episodes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {value}; use 1 or more"
-                )
+        at_least(self, 1, "episodes_per_round", "epochs_per_round", "validation_episodes")
+        at_least(self, 1, "max_labels", way_out="leave it out for no limit")
 
 
 class Aggregation(ABC):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
+from esengine.checks import at_least, not_negative, positive, within
 from esengine.demonstrations.trajectories import Demonstrations, Transitions, transitions_of
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
@@ -59,33 +60,13 @@ class LearnerSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that fit nothing."""
-        for name, least in (
-            ("every", 1),
-            ("components", 2),
-            ("batch_size", 0),
-            ("trajectories", 1),
-            ("gradient_steps", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use "
-                    f"{least} or more"
-                )
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(
-                f"--learning-rate must be positive, got {self.learning_rate}; "
-                f"{LearnerSettings.learning_rate} is usual"
-            )
-        if not 0 < self.learning_rate_decay <= 1:
-            raise UserError(
-                f"--learning-rate-decay must lie in (0, 1], got {self.learning_rate_decay}; 1 "
-                f"keeps the rate"
-            )
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise UserError(
-                f"--weight-decay must not be negative, got {self.weight_decay}; 0 adds nothing"
-            )
+        at_least(self, 1, "trajectories", way_out="leave it out for all")
+        at_least(self, 1, "every", "gradient_steps")
+        at_least(self, 2, "components")
+        at_least(self, 0, "batch_size")
+        positive(self, "learning_rate")
+        within(self, 0, 1, "learning_rate_decay", ends="(]", way_out="1 keeps the rate")
+        not_negative(self, "weight_decay", way_out="0 adds nothing")
 
     def loss_of(self, spec: PolicySpec) -> str:
         """The loss for a policy's actions. Raises UserError for one that does not fit them."""
@@ -128,16 +109,8 @@ class BehaviorCloningSettings(LearnerSettings):
                 "behavior-cloning needs --demonstrations, got none; collect some with esengine "
                 "collect"
             )
-        if not 0 <= self.validation_fraction < 1:
-            raise UserError(
-                f"--validation-fraction must lie in [0, 1), got {self.validation_fraction}; 0 "
-                f"holds none out"
-            )
-        if self.patience < 0:
-            raise UserError(
-                f"--patience must be at least 0, got {self.patience}; 0 goes on to the last "
-                f"generation"
-            )
+        within(self, 0, 1, "validation_fraction", ends="[)", way_out="0 holds none out")
+        at_least(self, 0, "patience", way_out="0 never stops early")
 
 
 @dataclass(frozen=True)

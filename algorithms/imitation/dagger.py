@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
 from esengine.algorithms.strategy import State
+from esengine.checks import at_least, within
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions, transitions_of
-from esengine.errors import UserError
 from esengine.seeding import derive_key, generator
 
 
@@ -47,23 +47,10 @@ class DAggerSettings(AggregationSettings):
 
     def check(self) -> None:
         super().check()
-        if self.mixing_rounds < 1:
-            raise UserError(
-                f"--mixing-rounds must be at least 1, got {self.mixing_rounds}; 15 is the default"
-            )
-        if not 0 <= self.mixing_factor < 1:
-            raise UserError(
-                f"--mixing-factor must lie in [0, 1), got {self.mixing_factor}; 0.5 is the default"
-            )
-        if not 0 < self.label_fraction <= 1:
-            raise UserError(
-                f"--label-fraction must lie in (0, 1], got {self.label_fraction}; 1 labels every "
-                f"state"
-            )
-        if self.ensemble_size < 2:
-            raise UserError(
-                f"--ensemble-size must be at least 2, got {self.ensemble_size}; 3 is the default"
-            )
+        at_least(self, 1, "mixing_rounds")
+        within(self, 0, 1, "mixing_factor", ends="[)")
+        within(self, 0, 1, "label_fraction", ends="(]", way_out="1 labels every state")
+        at_least(self, 2, "ensemble_size")
 
 
 class DAgger(Aggregation):

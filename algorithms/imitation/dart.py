@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.behavior_cloning import Learner
 from esengine.algorithms.strategy import State
+from esengine.checks import not_negative
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import transitions_of
 from esengine.environments.spaces import ActionSpec
-from esengine.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,7 @@ class DARTSettings(AggregationSettings):
 
     def check(self) -> None:
         super().check()
-        if self.final_error is not None and not (
-            math.isfinite(self.final_error) and self.final_error >= 0
-        ):
-            raise UserError(
-                f"--final-error must not be negative, got {self.final_error}; leave it out to use "
-                f"the errors' own size"
-            )
+        not_negative(self, "final_error", way_out="leave it out to use the errors' own size")
 
 
 class DART(Aggregation):

@@ -24,6 +24,7 @@ from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSe
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
 from esengine.algorithms.planners.guided_expert import Notes
 from esengine.algorithms.strategy import State
+from esengine.checks import positive
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions
 from esengine.errors import UserError
@@ -46,12 +47,7 @@ class GuidedPolicySearchSettings(AggregationSettings):
 
     def check(self) -> None:
         super().check()
-        for name in ("kl_step", "policy_deviation"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be positive, got {getattr(self, name)}; "
-                    f"leave it out"
-                )
+        positive(self, "kl_step", "policy_deviation")
         if self.demonstrations or self.every != 1 or self.loss not in ("auto", "mse"):
             raise UserError(
                 "guided-policy-search fits by weighted squared errors what its own controllers "

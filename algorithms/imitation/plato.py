@@ -13,12 +13,11 @@ means; the paper's lambda is
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
+from esengine.checks import positive
 from esengine.demonstrations.recording import Acting
-from esengine.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,7 @@ class PLATOSettings(AggregationSettings):
 
     def check(self) -> None:
         super().check()
-        if not (math.isfinite(self.attraction) and self.attraction > 0):
-            raise UserError(
-                f"--attraction must be positive, got {self.attraction}; "
-                f"{PLATOSettings.attraction} is the default"
-            )
+        positive(self, "attraction")
 
 
 class PLATO(Aggregation):

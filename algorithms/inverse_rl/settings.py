@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from esengine.checks import at_least, not_negative, positive, within
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec
@@ -38,10 +38,7 @@ class RewardLearningSettings:
                 "--demonstrations must name at least one file, got none; collect some with "
                 "esengine collect"
             )
-        if self.trajectories is not None and self.trajectories < 1:
-            raise UserError(
-                f"--trajectories must be at least 1, got {self.trajectories}; leave it out for all"
-            )
+        at_least(self, 1, "trajectories", way_out="leave it out for all")
 
 
 @dataclass(frozen=True)
@@ -63,31 +60,14 @@ class RewardNetworkSettings(RewardLearningSettings):
 
     def check(self) -> None:
         super().check()
-        for name in ("reward_steps", "replay_generations"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
-                    f"use 1 or more"
-                )
-        if not (math.isfinite(self.reward_learning_rate) and self.reward_learning_rate > 0):
-            raise UserError(
-                f"--reward-learning-rate must be positive, got {self.reward_learning_rate}; 0.004 "
-                f"is usual"
-            )
-        self._check_weights("reward_weight_decay")
+        at_least(self, 1, "reward_steps", "replay_generations")
+        positive(self, "reward_learning_rate")
+        not_negative(self, "reward_weight_decay", way_out="0 turns it off")
         if any(size < 1 for size in self.reward_hidden_sizes):
             raise UserError(
                 f"--reward-hidden-sizes must be at least 1 each, got {self.reward_hidden_sizes}; "
                 f"use 64 64"
             )
-
-    def _check_weights(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(
-                    f"--{name.replace('_', '-')} must not be negative, got {value}; 0 turns it off"
-                )
 
     @property
     def kept_every(self) -> int:
@@ -129,19 +109,9 @@ class DiscriminatorSettings(RewardNetworkSettings):
 
     def check(self) -> None:
         super().check()
-        for name in ("every", "reward_batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
-                    f"use 1 or more"
-                )
-        self._check_weights("gradient_penalty")
-        for name in ("dropout", "input_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must lie in [0, 1), got {getattr(self, name)}; 0 "
-                    f"turns it off"
-                )
+        at_least(self, 1, "every", "reward_batch_size")
+        not_negative(self, "gradient_penalty", way_out="0 turns it off")
+        within(self, 0, 1, "dropout", "input_dropout", ends="[)", way_out="0 turns it off")
 
     @property
     def kept_every(self) -> int:
@@ -163,10 +133,7 @@ class GAILSettings(DiscriminatorSettings):
 
     def check(self) -> None:
         super().check()
-        if self.samples_per_member < 1:
-            raise UserError(
-                f"--samples-per-member must be at least 1, got {self.samples_per_member}; use 32"
-            )
+        at_least(self, 1, "samples_per_member")
 
     @property
     def sampling(self) -> Sampling:
@@ -206,22 +173,14 @@ class AIRLSettings(DiscriminatorSettings):
 
     def check(self) -> None:
         super().check()
-        for name in ("sampled_members", "samples_per_member"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}; "
-                    f"use 1 or more"
-                )
+        at_least(self, 1, "sampled_members", "samples_per_member")
+        within(self, 0, 1, "discount", ends="(]")
+        not_negative(self, "entropy_weight", way_out="0 turns it off")
         if self.state_only and not self.shaping:
             raise UserError(
                 "--no-shaping leaves a reward of the state alone without what actions are worth; "
                 "add --no-state-only"
             )
-        if not 0 < self.discount <= 1:
-            raise UserError(
-                f"--discount must lie in (0, 1], got {self.discount}; 0.99 is the default"
-            )
-        self._check_weights("entropy_weight")
 
     @property
     def sampling(self) -> Sampling:
@@ -276,20 +235,11 @@ class InverseRLSettings(RewardNetworkSettings):
 
     def check(self) -> None:
         super().check()
-        if self.sampled_members < 2:
-            raise UserError(
-                f"--sampled-members must be at least 2, got {self.sampled_members}; use 16"
-            )
-        if not 0 <= self.least_effective_share < 1:
-            raise UserError(
-                f"--least-effective-share must lie in [0, 1), got {self.least_effective_share}; 0 "
-                f"never waits"
-            )
-        if not 0 < self.most_promising <= 1:
-            raise UserError(
-                f"--most-promising must lie in (0, 1], got {self.most_promising}; 1 takes all"
-            )
-        self._check_weights("smoothness", "monotonicity", "entropy_weight")
+        at_least(self, 2, "sampled_members")
+        within(self, 0, 1, "least_effective_share", ends="[)", way_out="0 never waits")
+        within(self, 0, 1, "most_promising", ends="(]", way_out="1 takes all")
+        weights = ("smoothness", "monotonicity", "entropy_weight")
+        not_negative(self, *weights, way_out="0 turns it off")
 
     @property
     def sampling(self) -> Sampling:

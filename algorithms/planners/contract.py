@@ -4,14 +4,12 @@ went on.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics
 
 
@@ -128,28 +126,3 @@ def first_guess(
             f"the guess must have shape {(horizon, dynamics.low.size)}, got {guess.shape}"
         )
     return np.clip(guess, dynamics.low, dynamics.high)
-
-
-def check_counts(**counts: int) -> None:
-    """Raises UserError unless every count, named by its field, is at least 1."""
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"--planner-arg {name} must be at least 1, got {count}; use 1 or more")
-
-
-def check_positive(**values: float) -> None:
-    """Raises UserError unless every value, named by its field, is positive and finite."""
-    for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise UserError(
-                f"--planner-arg {name} must be positive, got {value}; leave it out for its default"
-            )
-
-
-def check_correlation(noise_correlation: float) -> None:
-    """Raises UserError unless it is a correlation that leaves something to draw."""
-    if not 0 <= noise_correlation < 1:
-        raise UserError(
-            f"--planner-arg noise_correlation must be in [0, 1), got {noise_correlation}; 0 draws "
-            f"every step anew"
-        )

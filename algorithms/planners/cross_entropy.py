@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from esengine.algorithms.planners.contract import (
     Attraction,
     Plan,
-    check_positive,
     first_guess,
     returns_of,
 )
 from esengine.algorithms.planners.sampling import SamplingPlanner
-from esengine.errors import UserError
+from esengine.checks import at_least, positive, within
 from esengine.simulators.dynamics import Dynamics
 
 _KEPT = 0.3  # of the elites, which compete again in the next iteration; the share of iCEM
@@ -41,17 +40,9 @@ class CrossEntropy(SamplingPlanner):
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
         super().check(dynamics)
-        check_positive(least_sigma=self.least_sigma)
-        if self.num_candidates < 2:
-            raise UserError(
-                f"--planner-arg num_candidates must be at least 2 elites, got "
-                f"{self.num_candidates}; use 2 or more"
-            )
-        if not 0 < self.elite_fraction <= 1:
-            raise UserError(
-                f"--planner-arg elite_fraction must be in (0, 1], got {self.elite_fraction}; 0.1 "
-                f"is the default"
-            )
+        positive(self, "least_sigma")
+        at_least(self, 2, "num_candidates")
+        within(self, 0, 1, "elite_fraction", ends="(]")
 
     def plan(
         self,

@@ -10,7 +10,7 @@ first backward pass is the Riccati recursion.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from esengine.algorithms.planners.contract import (
     Attraction,
     Plan,
-    check_counts,
-    check_positive,
     first_guess,
 )
 from esengine.algorithms.planners.quadratic_expansion import (
@@ -29,6 +27,7 @@ from esengine.algorithms.planners.quadratic_expansion import (
     expand,
 )
 from esengine.algorithms.planners.riccati import Feedback, backward
+from esengine.checks import at_least, positive
 from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics
 
@@ -64,6 +63,8 @@ class ILQR:
     bounds of controls.
     """
 
+    set_by: ClassVar[str] = "--planner-arg"
+
     horizon: int = 30
     """Steps that a plan looks ahead."""
     num_iterations: int = 5
@@ -83,12 +84,8 @@ class ILQR:
         """Raises UserError for settings that define no planner, and where derivatives mean
         nothing.
         """
-        check_counts(horizon=self.horizon, num_iterations=self.num_iterations)
-        check_positive(
-            coordinate_step=self.coordinate_step,
-            control_step=self.control_step,
-            tolerance=self.tolerance,
-        )
+        at_least(self, 1, "horizon", "num_iterations")
+        positive(self, "coordinate_step", "control_step", "tolerance")
         if self.control_step > 0.5:
             raise UserError(
                 f"--planner-arg control_step must be at most 0.5 of half the range, got "

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from esengine.algorithms.planners.contract import (
     Attraction,
     Plan,
-    check_positive,
     first_guess,
     returns_of,
 )
 from esengine.algorithms.planners.sampling import SamplingPlanner
-from esengine.errors import UserError
+from esengine.checks import not_negative, positive
 from esengine.simulators.dynamics import Dynamics
 
 
@@ -43,12 +42,8 @@ class MPPI(SamplingPlanner):
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
         super().check(dynamics)
-        check_positive(temperature=self.temperature)
-        if not self.control_cost >= 0:
-            raise UserError(
-                f"--planner-arg control_cost must not be negative, got {self.control_cost}; 0 "
-                f"leaves it out"
-            )
+        positive(self, "temperature")
+        not_negative(self, "control_cost", way_out="0 leaves it out")
 
     def plan(
         self,

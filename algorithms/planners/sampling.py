@@ -5,11 +5,12 @@ bounds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import check_correlation, check_counts, check_positive
+from esengine.checks import at_least, positive, within
 from esengine.compiled import kernel
 from esengine.noise.streams import fill_normals, fill_normals_reference
 from esengine.seeding import derive_seed
@@ -21,6 +22,8 @@ class SamplingPlanner:
     """What planners have in common that draw candidates about a plan and improve it by what those
     gain.
     """
+
+    set_by: ClassVar[str] = "--planner-arg"
 
     horizon: int = 30
     """Steps that a plan looks ahead."""
@@ -35,13 +38,9 @@ class SamplingPlanner:
 
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
-        check_counts(
-            horizon=self.horizon,
-            num_candidates=self.num_candidates,
-            num_iterations=self.num_iterations,
-        )
-        check_positive(sigma=self.sigma)
-        check_correlation(self.noise_correlation)
+        at_least(self, 1, "horizon", "num_candidates", "num_iterations")
+        positive(self, "sigma")
+        within(self, 0, 1, "noise_correlation", ends="[)", way_out="0 draws every step anew")
 
     def candidates(
         self,

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import check_counts, check_positive
+from esengine.checks import at_least, positive
 from esengine.goals.goal_api import GoalLayout
 from esengine.policies.network import Actor, forward_reference
 from esengine.seeding import derive_key, derive_seed, generator
@@ -38,6 +38,8 @@ class Way(NamedTuple):
 class SkillPlanner:
     """Settings of the search, which ``--planner-arg`` sets."""
 
+    set_by: ClassVar[str] = "--planner-arg"
+
     skill_steps: int = 12
     """Steps that a skill is run for."""
     depth: int = 40
@@ -51,10 +53,8 @@ class SkillPlanner:
 
     def check(self) -> None:
         """Raises UserError for settings that search nothing."""
-        check_counts(
-            skill_steps=self.skill_steps, depth=self.depth, width=self.width, goals=self.goals
-        )
-        check_positive(spread=self.spread)
+        at_least(self, 1, "skill_steps", "depth", "width", "goals")
+        positive(self, "spread")
 
     def plan(
         self,

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
+from esengine.checks import at_least, finite, not_negative, positive, within
 from esengine.demonstrations.recording import Acting, RecordingProblem, record
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
-from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec, action_noise
 from esengine.pool.pool import Pool
 from esengine.seeding import derive_key, generator
@@ -73,40 +73,12 @@ class PPOSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that no run can have."""
-        for name in ("steps_per_round", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if value < 1:
-                raise UserError(
-                    f"{_flag(name)} must be at least 1, got {value}; {getattr(PPOSettings, name)} "
-                    f"is the default"
-                )
-        for name in ("learning_rate", "clip_range", "most_gradient"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise UserError(
-                    f"{_flag(name)} must be positive, got {value}; {getattr(PPOSettings, name)} "
-                    f"is the default"
-                )
-        for name in ("discount", "trace_decay"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UserError(
-                    f"{_flag(name)} must lie in [0, 1], got {value}; {getattr(PPOSettings, name)} "
-                    f"is the default"
-                )
-        for name in ("entropy_weight", "value_weight"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(
-                    f"{_flag(name)} must not be negative, got {value}; "
-                    f"{getattr(PPOSettings, name)} is the default"
-                )
-        if self.target_kl is not None and not self.target_kl > 0:
-            raise UserError(f"--target-kl must be positive, got {self.target_kl}; 0.01 is usual")
-        if not math.isfinite(self.initial_log_std):
-            raise UserError(
-                f"--initial-log-std must be finite, got {self.initial_log_std}; -0.5 is the default"
-            )
+        at_least(self, 1, "steps_per_round", "epochs", "batch_size")
+        positive(self, "learning_rate", "clip_range", "most_gradient")
+        positive(self, "target_kl", way_out="0.01 is usual")
+        within(self, 0, 1, "discount", "trace_decay")
+        not_negative(self, "entropy_weight", "value_weight")
+        finite(self, "initial_log_std")
 
 
 @dataclass(frozen=True)
@@ -393,7 +365,3 @@ def critic_spec(policy: PolicySpec) -> PolicySpec:
     """
     number = ActionSpec("box", (1,), (-math.inf,), (math.inf,), (1,))
     return PolicySpec(policy.observation_dim, number, policy.hidden_sizes or (64, 64))
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -146,7 +146,7 @@ def test_rotating_the_space_changes_nothing_but_the_view() -> None:
         ({"sigma": -1.0}, "--sigma must be positive, got -1.0"),
         ({"sigma": float("nan")}, "--sigma must be positive"),
         ({"population_size": 3}, "--population-size must be at least 4"),
-        ({"tolerance_fun": -1.0}, "must not be negative"),
+        ({"tolerance_fun": -1.0}, "--tolerance-fun must be at least 0, got -1.0"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], words: str) -> None:

@@ -100,8 +100,8 @@ def test_searches_at_the_same_time_are_those_that_run_alone(restarts: Any) -> No
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"restarts": "twice"}, "none, ipop or bipop"),
-        ({"max_restarts": -1}, "negative"),
+        ({"restarts": "twice"}, "must be one of none, ipop, bipop"),
+        ({"max_restarts": -1}, "at least 0, got -1; 0 makes none"),
         ({"concurrent_searches": 2}, "without --restarts"),
     ],
 )

@@ -242,7 +242,7 @@ def test_a_pruned_tree_keeps_what_the_leaves_descend_from() -> None:
             "at least 5 to leave a parent at --parent-fraction 0.2, got 4; use 5 or more",
         ),
         ({"population_size": 3, "parent_fraction": 0.5}, "at least 4"),
-        ({"parent_fraction": 1.5}, "--parent-fraction must lie between 0 and 1, got 1.5"),
+        ({"parent_fraction": 1.5}, r"--parent-fraction must lie in \(0, 1\), got 1.5"),
         ({"sigma": 0.0}, "--sigma must be positive, got 0.0"),
         ({"sigma_decay": 1.5}, "--sigma-decay must lie in"),
         ({"elite_episodes": 0}, "at least 1"),
@@ -255,7 +255,7 @@ def test_a_pruned_tree_keeps_what_the_leaves_descend_from() -> None:
                 "(", "\\("
             ),
         ),
-        ({"crossover": 1.1}, "--crossover must be a probability, got 1.1"),
+        ({"crossover": 1.1}, "--crossover must lie between 0 and 1, got 1.1"),
         (
             {"recombination": "weighted", "crossover": 0.1},
             "--crossover belongs to --recombination none",

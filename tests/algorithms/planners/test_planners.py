@@ -249,15 +249,15 @@ def test_an_experts_labels_depend_on_the_episode_alone() -> None:
         (MPPI(control_cost=-1.0), "--planner-arg control_cost must not be negative"),
         (
             CrossEntropy(elite_fraction=1.5),
-            r"--planner-arg elite_fraction must be in \(0, 1\], got 1.5",
+            r"--planner-arg elite_fraction must lie in \(0, 1\], got 1.5",
         ),
         (
             CrossEntropy(noise_correlation=1.0),
-            r"--planner-arg noise_correlation must be in \[0, 1\), got 1.0",
+            r"--planner-arg noise_correlation must lie in \[0, 1\), got 1.0",
         ),
         (
             CrossEntropy(num_candidates=1),
-            "--planner-arg num_candidates must be at least 2 elites, got 1",
+            "--planner-arg num_candidates must be at least 2, got 1",
         ),
         (ILQR(control_step=0.9), "--planner-arg control_step must be at most 0.5"),
     ],

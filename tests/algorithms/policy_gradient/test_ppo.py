@@ -124,7 +124,7 @@ def test_episodes_of_a_round_follow_from_their_length() -> None:
     ("changes", "message"),
     [
         ({"epochs": 0}, "--epochs must be at least 1, got 0; 10 is the default"),
-        ({"discount": 1.5}, r"--discount must lie in \[0, 1\], got 1.5"),
+        ({"discount": 1.5}, "--discount must lie between 0 and 1, got 1.5; 0.99 is the default"),
         ({"clip_range": 0.0}, "--clip-range must be positive, got 0.0"),
         ({"entropy_weight": -1.0}, "--entropy-weight must not be negative, got -1.0"),
         ({"target_kl": 0.0}, "--target-kl must be positive, got 0.0; 0.01 is usual"),
