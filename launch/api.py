@@ -26,9 +26,8 @@ from esengine.launch.training.loop import Callback, RunResult, run
 from esengine.launch.training.start_and_resume import completed, prepare, start
 from esengine.noise.table import table_log2
 from esengine.policies.policy_file import load_policy
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import Problem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -131,31 +130,25 @@ def evaluate(
 def run_search(
     search: Callable[[Pool], T],
     problem: Problem,
-    seed: int = 0,
     noise_table_size: int | None = None,
 ) -> T:
-    """Run an ask/tell loop of one's own on all ranks.
+    """Run a custom ask/tell loop on all ranks.
+
+    The strategy's seed decides which numbers of the noise table a member gets. The table itself is
+    filled from the problem's seed, if it has one.
 
     Args:
         search: called on the master with the pool; what it returns is the result on every rank.
         problem: what members are evaluated on, the same on every rank.
-        seed: of the noise table, the one that the strategy uses.
         noise_table_size: numbers in the table, a power of two, or 0 for computed noise.
     """
     world = World()
-    rank_state = world.agree(
-        lambda: open_rank_state(
-            world, problem, seed, table_log2(noise_table_size, problem.dimension, 1)
-        )
-    )
-    result = None
-    with rank_state:
-        if world.is_master:
-            with Pool(world, rank_state) as pool:
-                result = search(pool)
-        else:
-            serve(world, rank_state)
-    return world.broadcast(result)
+
+    def build() -> Built[None]:
+        log2 = table_log2(noise_table_size, problem.dimension, 1)
+        return Built(problem, None, log2, getattr(problem, "seed", 0))
+
+    return world.broadcast(on_all_ranks(world, build, lambda pool, _: search(pool)))
 
 
 def _config(method: str, settings: dict[str, Any]) -> RunConfig:

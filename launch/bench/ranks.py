@@ -27,9 +27,8 @@ from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.noise.table import table_log2
 from esengine.policies.network import PolicySpec
 from esengine.pool.fault_rules import FaultRules
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import MEMBER, EnvironmentProblem, Problem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -164,20 +163,16 @@ def main(question: Path, answer: Path) -> None:
     """A rank's part: time the generations on the master, serve on the others."""
     request = Request(**json.loads(question.read_text()))
     world = World()
-    problem = _problem(request)
-    rank_state = world.agree(
-        lambda: open_rank_state(
-            world, problem, 0, table_log2(None, problem.dimension, request.population_size)
-        )
-    )
     rules = FaultRules(member_timeout=_NO_TIMEOUT_S if request.singly else None)
-    with rank_state:
-        if not world.is_master:
-            serve(world, rank_state, rules=rules)
-            return
-        with Pool(world, rank_state, rules=rules) as pool:
-            timings = _time(pool, request)
-    answer.write_text(json.dumps(asdict(timings)))
+
+    def build() -> Built[Request]:
+        problem = _problem(request)
+        log2 = table_log2(None, problem.dimension, request.population_size)
+        return Built(problem, request, log2)
+
+    timings = on_all_ranks(world, build, _time, rules=rules)
+    if timings is not None:
+        answer.write_text(json.dumps(asdict(timings)))
 
 
 def _problem(request: Request) -> Problem:

@@ -29,9 +29,8 @@ from esengine.launch.settings.planners import (
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
 from esengine.simulators.classic import ClassicDynamics
@@ -207,21 +206,22 @@ def collect_on(
         UserError: on every rank: bad settings, or hardly an episode is good enough.
         WorkerError: the environment or the expert raised.
     """
-    problem = world.agree(lambda: recording_problem(settings))
-    with open_rank_state(world, problem, settings.seed, log2_size=None) as rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop)
-            return None
-        with Pool(world, rank_state, stop) as pool:
-            return _collect(pool, problem, settings)
+
+    def build() -> Built[CollectSettings]:
+        return Built(recording_problem(settings), settings)
+
+    return on_all_ranks(world, build, _collect, stop)
 
 
-def _collect(pool: Pool, problem: RecordingProblem, settings: CollectSettings) -> Demonstrations:
-    action, least = problem.policy.action, settings.min_return
-    noise = np.zeros((0, 0))
-    if settings.noise:
-        noise = np.diag(settings.noise * action.reach())
-    kept, number = list[Trajectory](), 0
+def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:
+    problem = pool.rank_state.problem
+    assert isinstance(problem, RecordingProblem)
+    action = problem.policy.action
+    least = settings.min_return
+    noise = np.diag(settings.noise * action.reach()) if settings.noise else np.zeros((0, 0))
+
+    kept: list[Trajectory] = []
+    number = 0
     while len(kept) < settings.episodes:
         recorded = _record(pool, problem, settings, Acting(1.0, noise), number)
         kept += [

@@ -25,9 +25,8 @@ from esengine.launch.mpirun.local_ranks import (
 )
 from esengine.launch.runs.outcomes import DONE, FAILED
 from esengine.policies.policy_file import load_policy
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import FAILED as PROBLEM_FAILED
 from esengine.problems import EnvironmentProblem
 from esengine.problems.failures import failure_words
@@ -152,26 +151,21 @@ def evaluate_on(
     world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None
 ) -> Evaluation | None:
     """Evaluate a policy on all ranks; None on workers."""
-    problem, parameters = world.agree(
-        lambda: policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
-    )
-    rank_state = open_rank_state(world, problem, settings.seed, log2_size=None)
-    with rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop)
-            return None
-        with Pool(world, rank_state, stop) as pool:
-            candidates = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
-            evaluations = pool.evaluate(candidates)
-    returns = evaluations.records["fitness"][evaluations.records["status"] != PROBLEM_FAILED]
-    if not returns.size:
-        reason = (
-            failure_words(evaluations.failures[0])
-            if evaluations.failures
-            else "no return was finite"
-        )
-        raise WorkerError(f"all {settings.episodes} episodes failed: {reason}")
-    return Evaluation(tuple(returns.tolist()), evaluations.num_failed)
+
+    def build() -> Built[NDArray[np.float32]]:
+        return Built(*policy_problem(path, settings.seed, settings.trust_modules, settings.rules))
+
+    def work(pool: Pool, parameters: NDArray[np.float32]) -> Evaluation:
+        episodes = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
+        evaluations = pool.evaluate(episodes)
+        returns = evaluations.records["fitness"][evaluations.records["status"] != PROBLEM_FAILED]
+        if not returns.size:
+            failures = evaluations.failures
+            reason = failure_words(failures[0]) if failures else "no return was finite"
+            raise WorkerError(f"all {settings.episodes} episodes failed: {reason}")
+        return Evaluation(tuple(returns.tolist()), evaluations.num_failed)
+
+    return on_all_ranks(world, build, work, stop)
 
 
 def policy_problem(

@@ -41,9 +41,8 @@ from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.launch.training.loop import Callback, RunResult, Training
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.policies.policy_file import load_policy
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -84,15 +83,15 @@ def run(
     """Imitate on all ranks, see `training.run`. The master alone learns; all ranks record, label
     and evaluate.
     """
-    problem = world.agree(lambda: recording_problem(config))
-    with open_rank_state(world, problem, config.train.seed, log2_size=None) as rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop)
-            return None
-        with Pool(world, rank_state, stop) as pool:
-            return RecordingTraining(
-                pool, config, directory, method_of(config, problem), callbacks, stop
-            ).run()
+
+    def build() -> Built[Any]:
+        problem = recording_problem(config)
+        return Built(problem, method_of(config, problem) if world.is_master else None)
+
+    def work(pool: Pool, method: Any) -> RunResult:
+        return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
+
+    return on_all_ranks(world, build, work, stop)
 
 
 class RecordingTraining(Training):

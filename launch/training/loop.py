@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
+from esengine.algorithms.strategy import Strategy
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.launch.runs.failure_log import FailureLog
@@ -39,9 +40,8 @@ from esengine.launch.training.restoring import restore
 from esengine.launch.training.stopwatch import Stopwatch
 from esengine.launch.training.time_limit import TimeLimit
 from esengine.noise.table import table_log2
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import FAILED, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
 from esengine.ranks.signals import StopRequest, outlive
@@ -117,16 +117,20 @@ def run(
     loop = loop_of(config.method)
     if loop is not None:
         return loop.run(world, config, directory, stop, callbacks)  # type: ignore[no-any-return]
-    problem = world.agree(lambda: build_problem(config, objective))
-    strategy = world.agree(lambda: config.strategy(initial_row(config.train, problem)))
-    log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
-    rank_state = open_rank_state(world, problem, config.train.seed, log2)
-    with rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop, rules)
-            return None
-        with Pool(world, rank_state, stop, rules) as pool:
-            return loop_class(config)(pool, config, directory, strategy, callbacks).run()
+
+    def work(pool: Pool, strategy: Strategy) -> RunResult:
+        return loop_class(config)(pool, config, directory, strategy, callbacks).run()
+
+    return on_all_ranks(world, lambda: built(config, objective), work, stop, rules)
+
+
+def built(config: RunConfig, objective: Callable[..., Any] | None = None) -> Built[Strategy]:
+    """The problem and the strategy that the settings describe, at their start. Raises UserError."""
+    train = config.train
+    problem = build_problem(config, objective)
+    strategy = config.strategy(initial_row(train, problem))
+    log2 = table_log2(train.noise_table_size, problem.dimension, strategy.population_size)
+    return Built(problem, strategy, log2, train.seed)
 
 
 def loop_class(config: RunConfig) -> type[Training]:

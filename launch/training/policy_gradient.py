@@ -14,9 +14,8 @@ from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.imitation import RecordingTraining
 from esengine.launch.training.loop import Callback, RunResult
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -55,15 +54,15 @@ def run(
     """Follow the policy gradient on all ranks, see `training.run`. The master alone learns; all
     ranks record and evaluate.
     """
-    problem = world.agree(lambda: _problem(config))
-    with open_rank_state(world, problem, config.train.seed, log2_size=None) as rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop)
-            return None
-        with Pool(world, rank_state, stop) as pool:
-            return RecordingTraining(
-                pool, config, directory, make_ppo(PPO, config, problem), callbacks, stop
-            ).run()
+
+    def build() -> Built[PPO | None]:
+        problem = _problem(config)
+        return Built(problem, make_ppo(PPO, config, problem) if world.is_master else None)
+
+    def work(pool: Pool, method: PPO | None) -> RunResult:
+        return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
+
+    return on_all_ranks(world, build, work, stop)
 
 
 def complete(config: RunConfig) -> RunConfig:

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import loop_of
-from esengine.launch.training.loop import loop_class
-from esengine.launch.training.problem_from_settings import build_problem, initial_row
-from esengine.noise.table import table_log2
+from esengine.launch.training.loop import Training, built, loop_class
 from esengine.pool.fault_rules import FaultRules
+from esengine.pool.on_all_ranks import on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
 from esengine.problems import FAILED
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.ranks.signals import StopRequest
@@ -54,9 +52,21 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
         raise UserError(
             f"--generation must lie between 1 and {last + 1}, where {path} stands, got {generation}"
         )
-    with _Again(config, stop) as again:
-        again.go_to(_nearest(directory, generation - 1), generation - 1)
-        return again.evaluate(member)
+    world = World()
+    if world.size > 1:
+        raise UserError(
+            f"esengine replay works in one process, got {world.size} ranks; start it without mpirun"
+        )
+
+    def work(pool: Pool, strategy: Strategy) -> int:
+        training = loop_class(config)(pool, config, None, strategy, ())
+        _go_to(training, _nearest(directory, generation - 1), generation - 1)
+        return _evaluate(training, member)
+
+    rules = FaultRules(config.train.member_retries, 1.0)
+    status = on_all_ranks(world, lambda: built(config), work, stop, rules)
+    assert status is not None
+    return status
 
 
 def _nearest(directory: RunDirectory, generation: int) -> Checkpoint | None:
@@ -72,65 +82,42 @@ def _nearest(directory: RunDirectory, generation: int) -> Checkpoint | None:
     return None
 
 
-class _Again:
-    """The run's parts in this process, without its records."""
-
-    def __init__(self, config: RunConfig, stop: StopRequest) -> None:
-        self.problem = build_problem(config)
-        strategy = config.strategy(initial_row(config.train, self.problem))
-        log2 = table_log2(
-            config.train.noise_table_size, self.problem.dimension, strategy.population_size
-        )
-        world = World()
-        if world.size > 1:
-            raise UserError(
-                f"esengine replay works in one process, got {world.size} ranks; start it without "
-                f"mpirun"
-            )
-        self.rank_state = open_rank_state(world, self.problem, config.train.seed, log2)
-        self.pool = Pool(world, self.rank_state, stop, FaultRules(config.train.member_retries, 1.0))
-        self.training = loop_class(config)(self.pool, config, None, strategy, ())
-
-    def __enter__(self) -> _Again:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.pool.close()
-
-    def go_to(self, checkpoint: Checkpoint | None, generation: int) -> None:
-        """Bring the strategy to where a generation had been told."""
-        if checkpoint is not None:
-            self.training.restore(checkpoint)
-        self.training.begin()
-        behind = generation - self.training.strategy.generation
-        if behind:
-            print(
-                f"repeating {behind} generations from generation "
-                f"{self.training.strategy.generation}",
-                flush=True,
-            )
-        while self.training.strategy.generation < generation:
-            self.training.advance()
-
-    def evaluate(self, member: int) -> int:
-        """Evaluate one member of the next generation; returns 0, or 1 if it failed."""
-        self.training.prepare()
-        candidates = self.training.strategy.ask()
-        if not 0 <= member < candidates.population_size:
-            raise UserError(
-                f"--member must lie between 0 and {candidates.population_size - 1}, got {member}"
-            )
-        try:
-            record = self.pool.evaluate_member(candidates, member)
-        except MembersFailed as failed:
-            mine = [failure for failure in failed.failures if failure["member"] == member]
-            raise WorkerError(failure_words(mine[0])) from None
-        where = f"generation {candidates.generation}, member {member}"
-        if record["status"] == FAILED:
-            print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
-            return 1
+def _go_to(training: Training, checkpoint: Checkpoint | None, generation: int) -> None:
+    """Bring the strategy to where a generation had been told."""
+    if checkpoint is not None:
+        training.restore(checkpoint)
+    training.begin()
+    behind = generation - training.strategy.generation
+    if behind:
         print(
-            f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, "
-            f"{record['steps']} steps"
+            f"repeating {behind} generations from generation {training.strategy.generation}",
+            flush=True,
         )
-        return 0
+    while training.strategy.generation < generation:
+        training.advance()
+
+
+def _evaluate(training: Training, member: int) -> int:
+    """Evaluate one member of the next generation; returns 0, or 1 if it failed."""
+    training.prepare()
+    candidates = training.strategy.ask()
+    if not 0 <= member < candidates.population_size:
+        raise UserError(
+            f"--member must lie between 0 and {candidates.population_size - 1}, got {member}"
+        )
+
+    try:
+        record = training.pool.evaluate_member(candidates, member)
+    except MembersFailed as failed:
+        mine = [failure for failure in failed.failures if failure["member"] == member]
+        raise WorkerError(failure_words(mine[0])) from None
+
+    where = f"generation {candidates.generation}, member {member}"
+    if record["status"] == FAILED:
+        print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
+        return 1
+    print(
+        f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, "
+        f"{record['steps']} steps"
+    )
+    return 0

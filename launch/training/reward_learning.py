@@ -27,9 +27,8 @@ from esengine.launch.training.imitation import RecordingTraining, load_given, wi
 from esengine.launch.training.loop import Callback, RunResult
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.noise.table import table_log2
+from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.pool.startup import open_rank_state
-from esengine.pool.worker import serve
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -65,16 +64,17 @@ def run(
     """Learn a reward and a policy on all ranks, see `training.run`. The master alone learns the
     reward; workers score by it.
     """
-    problem = world.agree(lambda: sampling_problem(config))
-    log2 = world.agree(lambda: noise_log2(generator_config(config), problem))
-    rules = config.train.fault_rules()
-    method = world.agree(lambda: method_of(config, problem) if world.is_master else None)
-    with open_rank_state(world, problem, config.train.seed, log2) as rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop, rules)
-            return None
-        with Pool(world, rank_state, stop, rules) as pool:
-            return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
+
+    def build() -> Built[Any]:
+        problem = sampling_problem(config)
+        log2 = noise_log2(generator_config(config), problem)
+        method = method_of(config, problem) if world.is_master else None
+        return Built(problem, method, log2, config.train.seed)
+
+    def work(pool: Pool, method: Any) -> RunResult:
+        return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
+
+    return on_all_ranks(world, build, work, stop, config.train.fault_rules())
 
 
 def complete(config: RunConfig) -> RunConfig:
