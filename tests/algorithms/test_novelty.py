@@ -11,8 +11,7 @@ from esengine.algorithms.evolution.ranking import centred_ranks
 from esengine.algorithms.novelty import Novelty, NoveltySettings, mean_distances
 from esengine.errors import UserError
 from esengine.problems.behaviors import Behavior
-from tests.esengine.problems.test_episode_limits import pairs, run
-from tests.esengine.simulators.test_stepped import problem_for
+from tests.support.problems import pairs, problem_for, run
 
 RANDOM = np.random.default_rng(0)
 RETURNS, BEHAVIORS = RANDOM.standard_normal(30), RANDOM.standard_normal((30, 2))

@@ -30,7 +30,7 @@ from esengine.launch.settings.parse_train import read_config
 from esengine.policies.policy_file import load_policy
 from esengine.storage.checkpoint import checkpoints, load_newest, save_checkpoint
 from esengine.storage.files import array_pieces
-from tests.launch.training.test_loop import METHODS, interrupted_at, training
+from tests.support.training import METHODS, interrupted_at, training
 
 EXAMPLES = int(os.environ.get("ESENGINE_FUZZ", "40"))
 MOST_BYTES = 64 << 20  # of Python's memory that reading a small file may take

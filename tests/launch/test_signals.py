@@ -19,8 +19,8 @@ import pytest
 from esengine.launch.cli import main
 from esengine.launch.runs.run_lock import wait_until_free
 from tests.conftest import Run
-from tests.mpi.test_ranks import same_run
 from tests.support.launches import mpirun, variables
+from tests.support.runs import same_run
 from tests.support.terminals import read_until
 from tests.support.words import words
 

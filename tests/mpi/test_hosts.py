@@ -15,9 +15,10 @@ import pytest
 
 from esengine.launch.mpirun.local_ranks import find_mpirun
 from tests.conftest import Run
-from tests.mpi.test_ranks import METHODS, folder_of, same_run
 from tests.support.hosts import Hosts
 from tests.support.launches import several, variables
+from tests.support.runs import folder_of, same_run
+from tests.support.searches import METHODS
 from tests.support.words import words
 
 pytestmark = pytest.mark.skipif(

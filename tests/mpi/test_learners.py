@@ -16,13 +16,10 @@ from esengine.demonstrations.files import load_demonstrations
 from esengine.rewards.file import load_reward
 from esengine.simulators.families import make_dynamics
 from tests.conftest import SUPPORT, Run
-from tests.launch.training.test_goal_curriculum import MAZE
-from tests.launch.training.test_imitation import METHODS as IMITATION
-from tests.launch.training.test_policy_gradient import SMALL
-from tests.launch.training.test_reward_learning import demonstrations
-from tests.launch.training.test_reward_runs import reward_file
-from tests.mpi.test_ranks import folder_of, rows, same_run
+from tests.support.imitation import METHODS as IMITATION
 from tests.support.launches import run_all
+from tests.support.learners import MAZE, SMALL, demonstrations, reward_file
+from tests.support.runs import folder_of, rows, same_run
 from tests.support.words import words
 
 Rows = list[dict[str, Any]]

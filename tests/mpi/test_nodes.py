@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 
 from tests.conftest import Run
-from tests.mpi.test_ranks import BUDGET, METHODS, TASKS, same_run
 from tests.support.launches import under_mpirun
+from tests.support.runs import same_run
+from tests.support.searches import BUDGET, METHODS, TASKS
 from tests.support.words import words
 
 COUNTING = """

@@ -8,48 +8,17 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from esengine.launch.settings.methods import METHODS as METHOD_NAMES
 from esengine.launch.settings.methods import loop_of
 from tests.conftest import Run
 from tests.support.launches import run_all, under_mpirun
+from tests.support.runs import folder_of, rows, same_run
+from tests.support.searches import BUDGET, METHODS, TASKS
 from tests.support.words import words
 
-METHODS = {
-    "truncation-es": ("train", "truncation-es", "--population-size", "24"),
-    "truncation-es weighted": words(
-        "train truncation-es --population-size 24 --recombination weighted"
-    ),
-    "cma-es": ("train", "cma-es", "--population-size", "8"),
-    "openai-es": ("train", "openai-es", "--population-size", "24"),
-    "ars": words("train ars --population-size 24 --top-directions 5 --survival-bonus 0.5"),
-    "pgpe": ("train", "pgpe", "--population-size", "24"),
-    "snes": ("train", "snes"),
-    "sep-cma-es": ("train", "sep-cma-es"),
-    "truncation-es computed": words(
-        "train truncation-es --population-size 24 --noise-table-size 0"
-    ),
-    "truncation-es novel": (
-        *words(
-            "train truncation-es --population-size 40 --self-adaptive --crossover 0.5 --novelty nsr"
-        ),
-        *words("--stop-step 20 --stop-quantile 0.3 --member-statistic min --episodes-per-member 2"),
-    ),
-    "openai-es novel": (
-        *words(
-            "train openai-es --population-size 24 --novelty nsra --behavior worlds:where_it_ended"
-        ),
-        *("--episode-cap", "20", "--weight-decay", "0.01"),
-    ),
-    "truncation-es many": words("train truncation-es --population-size 500 --elite-episodes 2"),
-    "cma-es many": ("train", "cma-es", "--population-size", "300"),
-    "cma-es computed": ("train", "cma-es", "--population-size", "8", "--noise-table-size", "0"),
-}
 FURTHER = {  # not tried on two hosts
     "cma-es at once": words(
         "train cma-es --restarts ipop --concurrent-searches 3 --tolerance-x 1.1"
@@ -60,17 +29,6 @@ FURTHER = {  # not tried on two hosts
     "lm-ma-es": ("train", "lm-ma-es"),
     "openai-es clipup": ("train", "openai-es", "--population-size", "24", "--optimizer", "clipup"),
     "pycma": ("train", "pycma", "--restarts", "bipop", "--option", "tolfun=40", "CMA_mirrors=true"),
-}
-TASKS = {
-    "CartPole-v1": ("--env-id", "CartPole-v1", "--hidden-sizes", "4"),
-    "CartPole-v1 stepped": words(
-        "--env-id CartPole-v1 --env-backend gymnasium --max-episode-steps 100"
-    ),
-    "CartPole-v1 vectorized": words(
-        "--env-id CartPole-v1 --env-backend vectorized --hidden-sizes 4"
-    ),
-    "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
-    "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }
 CASES = [
     (method, task)
@@ -92,38 +50,6 @@ CASES = [
     ("truncation-es many", "CartPole-v1 vectorized"),
     ("cma-es many", "CartPole-v1 vectorized"),
 ]
-BUDGET = ("--generations", "4", "--eval-every", "2", "--checkpoint-every", "2")
-
-
-def rows(run: Path) -> list[dict[str, Any]]:
-    """All rows without the key that may differ between machines and starts."""
-    parsed = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "machine"} for row in parsed]
-
-
-def same_run(first: Path, second: Path) -> None:
-    """Fails unless two runs hold the same rows and the same bytes of parameters and state."""
-    assert rows(first) == rows(second)
-    if (first / "policy.safetensors").exists():
-        assert (first / "policy.safetensors").read_bytes() == (
-            second / "policy.safetensors"
-        ).read_bytes()
-    names = [
-        sorted(path.name for path in (run / "checkpoints").iterdir())[-1] for run in (first, second)
-    ]
-    assert names[0] == names[1]
-    states = [
-        load_file(run / "checkpoints" / names[0] / "state.safetensors") for run in (first, second)
-    ]
-    assert set(states[0]) == set(states[1])
-    for name, array in states[0].items():
-        np.testing.assert_array_equal(states[1][name], array, err_msg=name)
-    done = [json.loads((run / "done.json").read_text()) for run in (first, second)]
-    assert done[0] == done[1]
-
-
-def folder_of(*names: str) -> str:
-    return "-".join(names).replace(" ", "-")
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
-from tests.mpi.test_ranks import same_run
 from tests.slurm.conftest import User
+from tests.support.runs import same_run
 from tests.support.words import words
 
 SEARCH = ("train", "cma-es", "--objective", "worlds:gated_sphere", "--dimension", "3", "--minimize")

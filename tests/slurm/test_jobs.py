@@ -13,9 +13,9 @@ import sysconfig
 import pytest
 
 from tests.conftest import REPOSITORY, Run
-from tests.mpi.test_ranks import rows, same_run
 from tests.slurm.conftest import User
 from tests.support.compiled import lend_kernels
+from tests.support.runs import rows, same_run
 from tests.support.words import words
 
 TINY = words(

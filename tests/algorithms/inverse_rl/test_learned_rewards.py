@@ -22,7 +22,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.reward_learning import prepare
 from esengine.rewards.network import LearnedReward, RewardSpec
 from esengine.rewards.sampling import Sampling, Steps
-from tests.launch.training.test_reward_learning import demonstrations
+from tests.support.learners import demonstrations
 
 BOX = ActionSpec("box", (1, 1), (-1.0, -1.0), (1.0, 1.0), (2,))
 

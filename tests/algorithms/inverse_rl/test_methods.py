@@ -17,7 +17,7 @@ import esengine
 from esengine.demonstrations.files import load_demonstrations
 from esengine.launch.settings.methods import METHODS, loop_of
 from esengine.rewards.file import load_reward
-from tests.launch.training.test_reward_learning import demonstrations
+from tests.support.learners import demonstrations
 
 GENERATORS = ["ppo", *(name for name in METHODS if loop_of(name) is None)]
 LEARNERS = ["gail", "airl", "inverse-rl"]

@@ -10,34 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.candidates import AntitheticPairs, Candidates, MutatedParents, PolicyEpisodes
-from esengine.noise.table import create_table
+from esengine.candidates import AntitheticPairs, MutatedParents, PolicyEpisodes
 from esengine.problems import (
     FAILED,
     MEMBER,
     OK,
     STOPPED,
-    EnvironmentProblem,
     ObjectiveProblem,
     Summary,
 )
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.evaluations import Evaluations
-from tests.esengine.simulators.test_stepped import problem_for
-
-NOISE = create_table(0, 18, 1024, None)
-
-
-def run(problem: EnvironmentProblem, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-    """Records and traits of a whole population in one chunk."""
-    problem.set_context(problem.context())
-    size = candidates.population_size
-    records, statistics = problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, size))
-    return records, problem.traits([statistics], [(0, size)])
-
-
-def pairs(problem: EnvironmentProblem, generation: int = 1, size: int = 40) -> AntitheticPairs:
-    return AntitheticPairs(0, generation, size, 0.5, np.zeros(problem.dimension, np.float32))
+from tests.support.problems import NOISE, pairs, problem_for, run
 
 
 def test_the_cap_becomes_twice_the_mean_length_once_a_tenth_of_the_members_reach_it() -> None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
-from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.launch.doctor import check_reset
@@ -31,6 +30,7 @@ from esengine.simulators.contract import BatchSimulator, Episode
 from esengine.simulators.families import make_simulator
 from esengine.simulators.stepped import GymnasiumSimulator, run_episode
 from tests.support import worlds
+from tests.support.problems import WORLDS, problem_for
 
 ENVIRONMENTS = [
     "CartPole-v1",
@@ -40,19 +40,6 @@ ENVIRONMENTS = [
     "Blackjack-v1",
     "Swimmer-v5",
 ]
-
-
-WORLDS = "tests.support.worlds"
-
-
-def problem_for(env_id: str, **settings: Any) -> EnvironmentProblem:
-    spec = EnvironmentSpec(env_id)
-    env = spec.make()
-    observations, action = describe(env)
-    env.close()
-    return EnvironmentProblem(
-        spec, observations, PolicySpec(observations.dim, action, (5,)), 0, **settings
-    )
 
 
 def episode(

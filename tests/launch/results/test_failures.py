@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from esengine.launch.runs.failure_log import FailureLog
 from tests.conftest import Run
-from tests.mpi.test_ranks import rows, same_run
+from tests.support.runs import rows, same_run
 from tests.support.words import words
 
 CMA = words("train cma-es --dimension 3 --minimize --generations 20 --run-dir run --objective")

@@ -23,16 +23,8 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.storage.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Run
+from tests.support.rows import curve_row
 from tests.support.words import words
-
-
-def row(generation: int, value: float) -> dict[str, Any]:
-    return {
-        "generation": generation, "fitness_mean": value, "fitness_max": value + 1, "fitness_std": 1.0,
-        "fitness_quantiles": [value + offset for offset in (-3, -2, -1, 0, 1, 2, 3)], "env_steps": 100 * generation,
-        "evaluations": 8 * generation, "sigma": 0.5, "episode_return_eval": value, "machine": {
-            "elapsed_s": 36.0 * generation, "ranks": 3, "busy_share": 0.5, "seconds": {"evaluate": 30.0, "publish": 2.0}},
-    }  # fmt: skip
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def array(tmp_path: Path) -> Path:
             tmp_path / "array" / str(index), RunConfig(method, train, settings)
         )
         for generation in range(1, 5 + index):
-            run.metrics.add(row(generation, 10.0 * generation + seed))
+            run.metrics.add(curve_row(generation, 10.0 * generation + seed))
     RunDirectory.create(
         tmp_path / "array" / "waiting",
         RunConfig("cma-es", TrainSettings(env_id="x"), CMAESSettings()),

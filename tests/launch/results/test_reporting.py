@@ -22,7 +22,7 @@ from esengine.launch.settings.as_command import command_of
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.ranks.signals import StopRequest
 from tests.conftest import Run
-from tests.launch.results.test_plotting import row
+from tests.support.rows import curve_row
 from tests.support.words import words
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -94,7 +94,7 @@ def test_failures_are_listed_and_a_run_that_has_not_begun_has_a_page(tmp_path: P
         run.add_start(3)
     run.end_start("failed")
     for generation in range(1, 31):
-        run.metrics.add(row(generation, 1.0) | {"failed_members": 2, "population_size": 12})
+        run.metrics.add(curve_row(generation, 1.0) | {"failed_members": 2, "population_size": 12})
     report(run.path, ReportSettings(out, film=False))
     text = out.read_text()
     assert "60 members failed in 30 generations." in text

@@ -24,8 +24,8 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.loop import RunResult, run
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
-from tests.launch.training.test_loop import training
-from tests.mpi.test_ranks import rows, same_run
+from tests.support.runs import rows, same_run
+from tests.support.training import training
 
 
 def test_generations_go_on_while_a_checkpoint_of_ten_million_parameters_is_written(

@@ -14,14 +14,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.terminal.panel import Display, duration, sparkline
 from esengine.launch.terminal.progress import Progress
 from esengine.ranks.signals import StopRequest
-
-
-def row(generation: int, **more: Any) -> dict[str, Any]:
-    return {
-        "generation": generation, "population_size": 4, "fitness_mean": 1.5, "fitness_max": 2.5, "env_steps": 100 * generation,
-        "evaluations": 4, "failed_members": 1, "sigma": 0.25,
-        "machine": {"steps_per_s": 1234.5, "busy_share": 0.97, "ranks": 3, "elapsed_s": 2.0 * generation}, **more,
-    }  # fmt: skip
+from tests.support.rows import row
 
 
 def config(**settings: Any) -> RunConfig:

@@ -24,7 +24,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.watch import WatchSettings, state_of, watch
 from esengine.ranks.signals import StopRequest
-from tests.launch.terminal.test_panel import row
+from tests.support.rows import row
 from tests.support.terminals import read_until
 
 

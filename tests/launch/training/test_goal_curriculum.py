@@ -18,10 +18,9 @@ from esengine.demonstrations.trajectories import Trajectory
 from esengine.goals.goal_api import GoalLayout
 from esengine.launch.cli import main
 from esengine.seeding import generator
-from tests.mpi.test_ranks import rows, same_run
+from tests.support.learners import MAZE
+from tests.support.runs import rows, same_run
 from tests.support.words import words
-
-MAZE = ("--env-id", "esengine/PointMaze-v0", "--goals", "curriculum")
 
 
 def test_goals_in_the_band_are_drawn_and_the_rest_hardly() -> None:

@@ -4,79 +4,21 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esengine.algorithms import CMAESSettings
-from esengine.algorithms.evolution.openai_es import OpenAIESSettings
-from esengine.algorithms.evolution.truncation_es import TruncationESSettings
-from esengine.errors import Interrupted
-from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.training.loop import RunResult, Training
-from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.launch.training.loop import RunResult
+from esengine.launch.training.problem_from_settings import build_problem
 from esengine.noise.table import NoiseTable, create_table
-from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints
-from tests.mpi.test_ranks import rows, same_run
-
-CONFIG = RunConfig(
-    "cma-es",
-    TrainSettings(
-        env_id="CartPole-v1",
-        generations=4,
-        eval_every=2,
-        checkpoint_every=2,
-        hidden_sizes=(4,),
-        keep_checkpoints=1,
-    ),
-    CMAESSettings(population_size=6),
-)
-
-
-def training(
-    path: Path,
-    patch: dict[str, Any] | None = None,
-    config: RunConfig = CONFIG,
-    stop: StopRequest | None = None,
-) -> Training:
-    """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or
-    of its strategy.
-    """
-    directory = RunDirectory(path) if path.exists() else RunDirectory.create(path, config)
-    problem = build_problem(config)
-    strategy = config.strategy(initial_row(config.train, problem))
-    pool = Pool(World(), open_rank_state(World(), problem, 0, 16), stop)
-    loop = Training(pool, config, directory, strategy, ())
-    for name, value in (patch or {}).items():
-        owner: Any = loop.strategy if hasattr(strategy, name) else loop
-        setattr(owner, name, value(getattr(owner, name)))
-    return loop
-
-
-def interrupted_at(call: int) -> Any:
-    """Makes a method raise `Interrupted` at its n-th call."""
-
-    def wrap(method: Any) -> Any:
-        count = 0
-
-        def wrapped(*arguments: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == call:
-                raise Interrupted("SIGTERM")
-            return method(*arguments)
-
-        return wrapped
-
-    return wrap
+from tests.support.runs import rows, same_run
+from tests.support.training import CONFIG, METHODS, interrupted_at, training
 
 
 class StopAfter(StopRequest):
@@ -91,15 +33,6 @@ class StopAfter(StopRequest):
         if self._left < 0:
             self.received = "SIGUSR1"
         super().__enter__()
-
-
-METHODS: dict[str, RunConfig] = {
-    "cma-es": CONFIG,
-    "truncation-es": RunConfig(
-        "truncation-es", CONFIG.train, TruncationESSettings(population_size=10, elite_episodes=2)
-    ),
-    "openai-es": RunConfig("openai-es", CONFIG.train, OpenAIESSettings(population_size=6)),
-}
 
 
 @pytest.mark.parametrize("method", METHODS)

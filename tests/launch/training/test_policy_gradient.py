@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.cli import main
-from tests.launch.training.test_reward_runs import reward_file
-from tests.mpi.test_ranks import rows
+from tests.support.learners import SMALL, reward_file
+from tests.support.runs import rows
 from tests.support.words import words
-
-SMALL = words(
-    "--steps-per-round 150 --epochs 2 --hidden-sizes 8 --final-episodes 2 --eval-episodes 2"
-)
 
 
 def test_a_learned_reward_takes_the_place_of_the_environments(

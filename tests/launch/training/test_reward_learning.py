@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.demonstrations.files import save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
@@ -27,28 +25,7 @@ from esengine.rewards.file import save_reward
 from esengine.rewards.network import LearnedReward, RewardSpec
 from esengine.rewards.problem import RewardedProblem
 from esengine.simulators.traces import Trace
-
-
-def demonstrations(path: Path) -> str:
-    """Two episodes of CartPole-v1, one that the task ended and one that was cut, by an expert that
-    leans with the pole.
-    """
-    spec = EnvironmentSpec("CartPole-v1")
-    env = spec.make()
-    trajectories = []
-    for seed, most in ((0, 500), (1, 30)):
-        observation, _ = env.reset(seed=seed)
-        seen, done, ended = [observation], list[list[float]](), False
-        while not ended and len(done) < most:
-            done.append([float(observation[2] > 0)])
-            observation, _, ended, _, _ = env.step(int(done[-1][0]))
-            seen.append(observation)
-        ones = np.ones(len(done))
-        trajectories.append(
-            Trajectory(np.array(seen, float), np.array(done), ones, ended, not ended, seed)
-        )
-    save_demonstrations(path, Demonstrations(spec, describe(env)[1], tuple(trajectories)))
-    return str(path)
+from tests.support.learners import demonstrations
 
 
 def test_a_run_goes_on_where_it_was_interrupted_with_the_policies_of_its_replay(

@@ -7,13 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import gymnasium
-import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 
 from esengine.algorithms.strategy import Settings
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.settings.config import RunConfig, TrainSettings
@@ -21,18 +18,7 @@ from esengine.launch.settings.methods import METHODS, loop_of, settings_of
 from esengine.launch.training.loop import run
 from esengine.launch.training.start_and_resume import prepare
 from esengine.ranks.world import World
-from esengine.rewards.file import save_reward
-from esengine.rewards.network import LearnedReward, RewardSpec
-
-
-def reward_file(folder: Path, env_id: str = "CartPole-v1") -> Path:
-    """A reward with a random network."""
-    observations, action = describe(EnvironmentSpec(env_id).make())
-    random, spec = np.random.default_rng(0), RewardSpec(observations.dim, action, (8,))
-    ones = np.ones(spec.num_inputs, np.float32)
-    parameters = random.standard_normal(spec.num_parameters).astype(np.float32)
-    save_reward(folder / "reward.safetensors", LearnedReward(spec, parameters, 0 * ones, ones))
-    return folder / "reward.safetensors"
+from tests.support.learners import reward_file
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if loop_of(name) is None])

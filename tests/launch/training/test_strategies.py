@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, Run
-from tests.mpi.test_ranks import same_run
+from tests.support.runs import same_run
 from tests.support.words import words
 
 OWN = words("train --strategy hill_climb:HillClimb --population-size 12 --env-id CartPole-v1")
