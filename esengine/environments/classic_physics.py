@@ -11,6 +11,9 @@ cart-pole swing-up (`esengine.environments.cartpole_swing_up`) and the cart-pole
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +30,42 @@ from esengine.compiled import kernel
     FIXED_HORIZON_CARTPOLE,
 ) = range(7)
 
-CLASSES = {
-    "CartPoleEnv": CARTPOLE,
-    "PendulumEnv": PENDULUM,
-    "AcrobotEnv": ACROBOT,
-    "MountainCarEnv": MOUNTAIN_CAR,
-    "Continuous_MountainCarEnv": MOUNTAIN_CAR_CONTINUOUS,
-    "CartPoleSwingUp": CARTPOLE_SWING_UP,
-    "FixedHorizonCartPole": FIXED_HORIZON_CARTPOLE,
+
+class ClassicTask(NamedTuple):
+    """A row of `TASKS`.
+
+    Attributes:
+        number: of the task in kernels.
+        state_size: how many of the four numbers of a kernel's state it uses.
+        constant: attribute of the environment that kernels take as their constant; empty for none.
+        options: attributes of the environment that kernels take to have these values.
+    """
+
+    number: int
+    state_size: int
+    constant: str = ""
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+_GYMNASIUM = "gymnasium.envs.classic_control"
+TASKS = {
+    f"{_GYMNASIUM}.cartpole:CartPoleEnv": ClassicTask(
+        CARTPOLE, 4, options={"_sutton_barto_reward": False, "kinematics_integrator": "euler"}
+    ),
+    f"{_GYMNASIUM}.pendulum:PendulumEnv": ClassicTask(PENDULUM, 2, "g"),
+    f"{_GYMNASIUM}.acrobot:AcrobotEnv": ClassicTask(
+        ACROBOT, 4, options={"torque_noise_max": 0.0, "book_or_nips": "book"}
+    ),
+    f"{_GYMNASIUM}.mountain_car:MountainCarEnv": ClassicTask(MOUNTAIN_CAR, 2, "goal_velocity"),
+    f"{_GYMNASIUM}.continuous_mountain_car:Continuous_MountainCarEnv": ClassicTask(
+        MOUNTAIN_CAR_CONTINUOUS, 2, "goal_velocity"
+    ),
+    "esengine.environments.cartpole_swing_up:CartPoleSwingUp": ClassicTask(CARTPOLE_SWING_UP, 4),
+    "esengine.environments.cartpole_fixed_horizon:FixedHorizonCartPole": ClassicTask(
+        FIXED_HORIZON_CARTPOLE, 4
+    ),
 }
+"""The environments that these kernels compute, by their class."""
 
 _U32, _U64 = np.uint32, np.uint64
 _PCG_HIGH, _PCG_LOW = _U64(2549297995355413924), _U64(4865540595714422341)

@@ -9,7 +9,7 @@ cost is summed in float32, as there).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -32,17 +32,35 @@ from esengine.compiled import kernel
     REACHER,
 ) = range(9)
 
-CLASSES = {
-    "HalfCheetahEnv": HALF_CHEETAH,
-    "HopperEnv": HOPPER,
-    "Walker2dEnv": WALKER2D,
-    "SwimmerEnv": SWIMMER,
-    "AntEnv": ANT,
-    "HumanoidEnv": HUMANOID,
-    "InvertedPendulumEnv": INVERTED_PENDULUM,
-    "InvertedDoublePendulumEnv": INVERTED_DOUBLE_PENDULUM,
-    "ReacherEnv": REACHER,
+
+class MujocoTask(NamedTuple):
+    """A row of `TASKS`.
+
+    Attributes:
+        number: of the task in kernels.
+        bodies: names of up to three bodies whose ids kernels take; a name that begins with an
+            underscore is an attribute of the environment that holds it.
+    """
+
+    number: int
+    bodies: tuple[str, ...] = ()
+
+
+_GYMNASIUM = "gymnasium.envs.mujoco"
+TASKS = {
+    f"{_GYMNASIUM}.half_cheetah_v5:HalfCheetahEnv": MujocoTask(HALF_CHEETAH),
+    f"{_GYMNASIUM}.hopper_v5:HopperEnv": MujocoTask(HOPPER),
+    f"{_GYMNASIUM}.walker2d_v5:Walker2dEnv": MujocoTask(WALKER2D),
+    f"{_GYMNASIUM}.swimmer_v5:SwimmerEnv": MujocoTask(SWIMMER),
+    f"{_GYMNASIUM}.ant_v5:AntEnv": MujocoTask(ANT, ("_main_body",)),
+    f"{_GYMNASIUM}.humanoid_v5:HumanoidEnv": MujocoTask(HUMANOID),
+    f"{_GYMNASIUM}.inverted_pendulum_v5:InvertedPendulumEnv": MujocoTask(INVERTED_PENDULUM),
+    f"{_GYMNASIUM}.inverted_double_pendulum_v5:InvertedDoublePendulumEnv": MujocoTask(
+        INVERTED_DOUBLE_PENDULUM
+    ),
+    f"{_GYMNASIUM}.reacher_v5:ReacherEnv": MujocoTask(REACHER, ("fingertip", "target")),
 }
+"""The environments that these kernels compute, by their class."""
 
 DATA_FIELDS = (
     "qpos",
@@ -60,41 +78,30 @@ DATA_FIELDS = (
 """Arrays of ``mjData`` that observations and rewards read, in the order that the kernels take them.
 """
 
-CONSTANTS = (
+NUMBERS = (
     "dt",
-    "forward_reward_weight",
-    "ctrl_cost_weight",
-    "contact_cost_weight",
-    "healthy_reward",
-    "terminate_when_unhealthy",
-    "healthy_z_low",
-    "healthy_z_high",
-    "healthy_angle_low",
-    "healthy_angle_high",
-    "healthy_state_low",
-    "healthy_state_high",
-    "contact_low",
-    "contact_high",
-    "reward_dist_weight",
-    "reward_control_weight",
+    "_forward_reward_weight",
+    "_ctrl_cost_weight",
+    "_contact_cost_weight",
+    "_healthy_reward",
+    "_terminate_when_unhealthy",
+    "_reward_dist_weight",
+    "_reward_control_weight",
 )
-"""Numbers that an environment's arguments set, in the order that the kernels take them."""
+"""Attributes of an environment that kernels take as numbers, in this order; 0 where it has none."""
 
-(
-    _DT,
-    _FORWARD,
-    _CTRL,
-    _CONTACT,
-    _HEALTHY,
-    _TERMINATES,
-    _Z_LOW,
-    _Z_HIGH,
-    _ANGLE_LOW,
-    _ANGLE_HIGH,
-) = range(10)
-(_STATE_LOW, _STATE_HIGH, _CONTACT_LOW, _CONTACT_HIGH, _DIST_WEIGHT, _CONTROL_WEIGHT) = range(
-    10, 16
+RANGES = (
+    "_healthy_z_range",
+    "_healthy_angle_range",
+    "_healthy_state_range",
+    "_contact_force_range",
+    "_contact_cost_range",
 )
+"""Attributes that kernels take as a lower and an upper bound, after `NUMBERS`."""
+
+_DT, _FORWARD, _CTRL, _CONTACT, _HEALTHY, _TERMINATES, _DIST, _CONTROL = range(8)
+_Z_LOW, _Z_HIGH, _ANGLE_LOW, _ANGLE_HIGH, _STATE_LOW, _STATE_HIGH = range(8, 14)
+_FORCE_LOW, _FORCE_HIGH, _COST_LOW, _COST_HIGH = range(14, 18)
 
 
 @intrinsic
@@ -165,8 +172,7 @@ def observe(
     task: int,
     data: Any,
     constants: NDArray[np.float64],
-    fingertip: int,
-    target: int,
+    bodies: tuple[int, int, int],
     out: NDArray[np.float64],
 ) -> None:
     """Write the observation of the current state, as the task's ``_get_obs`` gives it, into
@@ -175,8 +181,8 @@ def observe(
     Args:
         task: one of the module's task numbers.
         data: the arrays of `DATA_FIELDS`.
-        constants: the numbers of `CONSTANTS`.
-        fingertip, target: body ids of the reacher's two ends.
+        constants: the numbers of `NUMBERS` and `RANGES`.
+        bodies: ids of the bodies of the task's row in `TASKS`.
         out: (obs_dim,) float64.
     """
     qpos, qvel, _, xpos, _, _, cinert, cvel, qfrc_actuator, qfrc_constraint, cfrc_ext = data
@@ -193,7 +199,7 @@ def observe(
         offset = _append(out, 0, qpos[2:])
         offset = _append(out, offset, qvel)
         _append_clipped(
-            out, offset, cfrc_ext[1:].ravel(), constants[_CONTACT_LOW], constants[_CONTACT_HIGH]
+            out, offset, cfrc_ext[1:].ravel(), constants[_FORCE_LOW], constants[_FORCE_HIGH]
         )
     elif task == HUMANOID:
         offset = _append(out, 0, qpos[2:])
@@ -212,6 +218,7 @@ def observe(
         offset = _append_clipped(out, 5, qvel, -10.0, 10.0)
         _append_clipped(out, offset, qfrc_constraint[:1], -10.0, 10.0)
     else:
+        fingertip, target = bodies[0], bodies[1]
         out[0], out[1] = np.cos(qpos[0]), np.cos(qpos[1])
         out[2], out[3] = np.sin(qpos[0]), np.sin(qpos[1])
         offset = _append(out, 4, qpos[2:])
@@ -221,13 +228,15 @@ def observe(
 
 
 @kernel
-def place(task: int, data: Any, body_mass: NDArray[np.float64], main_body: int) -> float:
+def place(
+    task: int, data: Any, body_mass: NDArray[np.float64], bodies: tuple[int, int, int]
+) -> float:
     """The forward coordinate whose speed the task rewards; 0 where it rewards none."""
     qpos, _, _, xpos, xipos, _, _, _, _, _, _ = data
     if task in (HALF_CHEETAH, HOPPER, WALKER2D, SWIMMER):
         return qpos[0]
     if task == ANT:
-        return xpos[main_body, 0]
+        return xpos[bodies[0], 0]
     if task == HUMANOID:
         moment = 0.0
         for body in range(body_mass.size):
@@ -257,14 +266,22 @@ def _is_healthy(
 
 
 @kernel
+def _distance(xpos: NDArray[np.float64], body: int, other: int) -> float:
+    """Between two bodies."""
+    x = xpos[body, 0] - xpos[other, 0]
+    y = xpos[body, 1] - xpos[other, 1]
+    z = xpos[body, 2] - xpos[other, 2]
+    return np.sqrt(x * x + y * y + z * z)
+
+
+@kernel
 def reward(
     task: int,
     data: Any,
     c: NDArray[np.float64],
     action: NDArray[np.float32],
     speed: float,
-    fingertip: int,
-    target: int,
+    bodies: tuple[int, int, int],
 ) -> tuple[float, bool]:
     """Reward and termination of the step that led to the current state."""
     qpos, qvel, ctrl, xpos, _, site_xpos, _, _, _, _, cfrc_ext = data
@@ -279,24 +296,19 @@ def reward(
         velocity = 1e-3 * qvel[1] ** 2 + 5e-3 * qvel[2] ** 2
         return (0.0 if over else c[_HEALTHY]) - distance - velocity, over
     if task == REACHER:
-        apart = xpos[fingertip] - xpos[target]
-        distance = (
-            -np.sqrt(apart[0] * apart[0] + apart[1] * apart[1] + apart[2] * apart[2])
-            * c[_DIST_WEIGHT]
-        )
-        return distance + np.float64(
-            -_sum_of_squares(action) * np.float32(c[_CONTROL_WEIGHT])
-        ), False
+        distance = -_distance(xpos, bodies[0], bodies[1]) * c[_DIST]
+        effort = np.float64(-_sum_of_squares(action) * np.float32(c[_CONTROL]))
+        return distance + effort, False
     if task == HUMANOID:
         cost = c[_CTRL] * _sum_of_squares(ctrl)
         contact = c[_CONTACT] * _sum_of_squares(cfrc_ext.ravel())
-        cost += min(max(contact, c[_CONTACT_LOW]), c[_CONTACT_HIGH])
+        cost += min(max(contact, c[_COST_LOW]), c[_COST_HIGH])
     else:
         cost = np.float64(np.float32(c[_CTRL]) * _sum_of_squares(action))
     if task in (HALF_CHEETAH, SWIMMER):
         return c[_FORWARD] * speed - cost, False
     if task == ANT:
-        forces = np.minimum(np.maximum(cfrc_ext.ravel(), c[_CONTACT_LOW]), c[_CONTACT_HIGH])
+        forces = np.minimum(np.maximum(cfrc_ext.ravel(), c[_FORCE_LOW]), c[_FORCE_HIGH])
         cost += c[_CONTACT] * _sum_of_squares(forces)
     healthy = _is_healthy(task, qpos, qvel, c)
     survival = c[_HEALTHY] if healthy else 0.0
@@ -321,21 +333,20 @@ def step(
         task: one of the module's task numbers.
         functions: addresses of mj_step and mj_rnePostConstraint.
         handles: addresses of the mjModel and the mjData.
-        frame_skip: physics steps an action.
+        frame_skip: physics steps per action.
         data: the arrays of `DATA_FIELDS`.
         body_mass: masses of the bodies.
-        bodies: ids of the main body, the fingertip and the target; 0 where a task has none.
-        constants: the numbers of `CONSTANTS`.
+        bodies: ids of the bodies of the task's row in `TASKS`.
+        constants: the numbers of `NUMBERS` and `RANGES`.
         action: (act_dim,) float32, as gymnasium would get it.
     """
-    main_body, fingertip, target = bodies
     ctrl = data[2]
-    before = place(task, data, body_mass, main_body)
+    before = place(task, data, body_mass, bodies)
     for k in range(action.size):
         ctrl[k] = action[k]
     for _ in range(frame_skip):
         _call_on_model_and_data(functions[0], handles[0], handles[1])
     if task in (ANT, HUMANOID):  # only their contact forces need it
         _call_on_model_and_data(functions[1], handles[0], handles[1])
-    speed = (place(task, data, body_mass, main_body) - before) / constants[_DT]
-    return reward(task, data, constants, action, speed, fingertip, target)
+    speed = (place(task, data, body_mass, bodies) - before) / constants[_DT]
+    return reward(task, data, constants, action, speed, bodies)

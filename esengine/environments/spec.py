@@ -131,3 +131,14 @@ def is_classic(env: gymnasium.Env[Any, Any]) -> bool:
 def is_mujoco(env: gymnasium.Env[Any, Any]) -> bool:
     """Whether the environment runs on MuJoCo, which decides the default policy."""
     return any(base.__name__ == "MujocoEnv" for base in type(env.unwrapped).__mro__)
+
+
+def name_of(env: gymnasium.Env[Any, Any]) -> str:
+    """The id of an environment, for messages; the name of its class if it is not registered."""
+    return type(env.unwrapped).__name__ if env.spec is None else env.spec.id
+
+
+def class_of(env: gymnasium.Env[Any, Any]) -> str:
+    """The class of an environment as ``module:name``, by which tables of compiled tasks know it."""
+    kind = type(env)
+    return f"{kind.__module__}:{kind.__name__}"

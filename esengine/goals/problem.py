@@ -223,7 +223,7 @@ class GoalProblem(RecordingProblem):
         if compiled is not None:
             goal = self.goals.goals[index - 1] if index else None
             outcome = compiled.run(self.actor, seed, moments, self.max_episode_steps, goal=goal)
-            return outcome, compiled.reached
+            return outcome, outcome.terminated
         env = self._aimed_env()
         env.goals = self.goals if index else None
         outcome = run_episode(

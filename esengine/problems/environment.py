@@ -23,7 +23,6 @@ from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.simulators.contract import NO_GATE, BatchSimulator, EnvBackend, Gate, Simulator
 from esengine.simulators.families import make_simulator
-from esengine.simulators.stepped import ShieldedSimulator
 
 _NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
@@ -372,14 +371,9 @@ class EnvironmentProblem:
         if self._simulator is None or self.fresh_env:
             if self._simulator is not None:
                 self._simulator.close()
-            if self.shield:
-                self._simulator = ShieldedSimulator(
-                    self.environment.make(), self.observations, self.shield
-                )
-            else:
-                self._simulator = make_simulator(
-                    self.environment, self.observations, self.env_backend
-                )
+            self._simulator = make_simulator(
+                self.environment, self.observations, self.env_backend, self.shield
+            )
         return self._simulator
 
 

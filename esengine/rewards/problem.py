@@ -15,13 +15,13 @@ from esengine.candidates import Candidates
 from esengine.demonstrations.recording import RecordingProblem
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
+from esengine.errors import UserError
 from esengine.policies.network import Actor
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.problems.failures import MembersFailed
 from esengine.rewards.source import RewardSource, over_end
 from esengine.simulators.contract import BatchSimulator
-from esengine.simulators.families import make_tracer
-from esengine.simulators.traces import Trace, Tracer
+from esengine.simulators.traces import Trace, TraceBuffer
 
 _TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns
 
@@ -42,10 +42,16 @@ class RewardedProblem(RecordingProblem):
 
     source: RewardSource = field(kw_only=True)
     horizon: int = field(kw_only=True)
-    _tracer: Tracer | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.env_backend == "vectorized":
+            raise UserError(
+                "a learned reward must be used with --env-backend auto, compiled or gymnasium, "
+                "got vectorized; use auto"
+            )
+        choices = len(self.policy.action.sizes)
+        self._steps = TraceBuffer(self.horizon, self.observations.dim, choices)
         self._tally = np.zeros(_TALLY)
         self._of_generation = np.zeros(_TALLY)
 
@@ -113,13 +119,13 @@ class RewardedProblem(RecordingProblem):
         fitness, returns, steps = np.zeros(seeds.size), np.zeros(seeds.size), 0
         for episode, seed in enumerate(seeds.tolist()):
             try:
-                trace = self._trace().run(
-                    self.actor, seed, np.zeros(0) if moments is None else moments
+                outcome = self.simulator().run(
+                    self.actor, seed, moments, self.horizon, trace=self._steps
                 )
             except (Exception, SystemExit) as error:
                 self._failed(error, candidates, member, seed)
-                self._tracer = None
                 return MemberRun.failed(seeds.size)
+            trace = self._steps.trace(outcome)
             fitness[episode] = self.source.fitness(trace, self.actor, self.horizon)
             returns[episode] = trace.episode_return
             steps += len(trace.choices)
@@ -141,17 +147,6 @@ class RewardedProblem(RecordingProblem):
             if candidates.episode_purpose == "episode"
             else moments
         )
-
-    def _trace(self) -> Tracer:
-        """The rank's tracer, made when it is first needed, or anew for every episode with
-        ``fresh_env``.
-        """
-        if self._tracer is None or self.fresh_env:
-            if self._tracer is not None:
-                self._tracer.close()
-            of_policy = (self.observations, self.policy.action, self.shield)
-            self._tracer = make_tracer(self.environment, *of_policy, self.env_backend, self.horizon)
-        return self._tracer
 
 
 def trace_of(trajectory: Trajectory, action: ActionSpec) -> Trace:

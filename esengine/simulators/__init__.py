@@ -1,7 +1,13 @@
-"""Running episodes: one file per family of environments.
+"""Running episodes: one file for each family of environments.
 
-Modules: `contract` (what a simulator offers), `stepped` (any environment, through gymnasium),
-`vectorized`, and for compiled families the simulator with `*_rollouts` for its loops: `classic`
-(with `lockstep`), `mujoco`, `maze`. `families` chooses. `dynamics` and `controls` are the planners'
-view of an environment, `traces` are episodes that keep every step.
+`families` lists the families and makes simulators and dynamics. A family is one record
+(`contract.Family`) at the end of its file: `classic` (with `lockstep`), `mujoco` and `maze` are
+compiled, each with its loops in ``*_rollouts`` and its table of tasks beside its physics in
+`esengine.environments`; `stepped` runs any other environment through gymnasium. `vectorized` steps
+gymnasium's vector environments.
+
+`contract` says what a simulator offers, `traces` what is kept of an episode, `dynamics` and
+`controls` how planners see an environment. `acting` is a policy's action inside a compiled loop.
+
+To add a compiled environment: its physics and its row in ``TASKS``, and a test.
 """

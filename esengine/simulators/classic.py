@@ -1,4 +1,4 @@
-"""The classic control family: simulator, tracer and dynamics."""
+"""The classic control family, all in compiled code: simulator and dynamics."""
 
 from __future__ import annotations
 
@@ -8,37 +8,31 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.environments import classic_physics
+from esengine.environments.spaces import ObservationSpec
+from esengine.environments.spec import class_of
 from esengine.policies.network import Actor
-from esengine.simulators.classic_rollouts import trace_classic
-from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Gate, step_limit
+from esengine.simulators import classic_rollouts, lockstep
+from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import Trace
+from esengine.simulators.traces import NO_TRACE, TraceBuffer
 
 
 class ClassicSimulator:
-    """A classic control task, all in compiled code; the environment itself is not used.
+    """Runs a classic control task; the environment itself is not used.
 
     Args:
-        env: an environment that `has_compiled` accepts.
-
-    Attributes:
-        task, constant: what `classic_physics.step` takes.
+        env: a task of the family.
+        observations: how its observations become flat vectors.
     """
 
     most_members = 64
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine.environments import classic_physics
-        from esengine.simulators import classic_rollouts, lockstep
-
-        self._rollout: Any = classic_rollouts.rollout
-        self._rollouts: Any = lockstep.rollouts
-        task = env.unwrapped
+    def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec) -> None:
+        self._task = task_of(env)
         self._limit = step_limit(env)
-        self.task = classic_physics.CLASSES[type(task).__name__]
-        self.constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
-        self._observation = np.empty(int(np.prod(env.observation_space.shape or ())), np.float32)
+        self._observation = np.empty(observations.dim, np.float32)
         env.close()
 
     def run(
@@ -48,20 +42,19 @@ class ClassicSimulator:
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
         gate: Gate = NO_GATE,
+        trace: TraceBuffer | None = None,
     ) -> Episode:
-        limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        moments = NO_MOMENTS if moments is None else moments
-        arguments = (
+        total, steps, terminated, at_gate = classic_rollouts.rollout(
+            *self._task,
             np.uint64(seed),
-            limit,
+            self._limit if max_steps is None else min(self._limit, max_steps),
             actor.compiled_arguments,
-            moments,
+            NO_MOMENTS if moments is None else moments,
             self._observation,
-            gate.step,
-            gate.least,
+            *gate,
+            NO_TRACE if trace is None else trace.arrays,
         )
-        total, steps, at_gate = self._rollout(self.task, self.constant, *arguments)
-        return Episode(total, steps, at_gate, self._observation)
+        return Episode(total, steps, terminated, at_gate, self._observation)
 
     def run_members(
         self,
@@ -71,66 +64,42 @@ class ClassicSimulator:
         statistics: NDArray[np.float64],
         max_steps: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        returns, steps = np.empty(seeds.shape), np.empty(len(rows), np.int64)
-        parameters = np.array(rows, np.float32, order="C")
-        arguments = (
+        returns = np.empty(seeds.shape)
+        steps = np.empty(len(rows), np.int64)
+        lockstep.rollouts(
+            *self._task,
             seeds,
-            parameters,
-            limit,
+            np.array(rows, np.float32, order="C"),
+            self._limit if max_steps is None else min(self._limit, max_steps),
             actor.compiled_arguments,
             statistics,
             self._observation.size,
             returns,
             steps,
         )
-        self._rollouts(self.task, self.constant, *arguments)
         return returns, steps
 
     def close(self) -> None:
         pass
 
 
-def behaves_by_default(task: Any) -> bool:
-    """Whether the task has the options that the kernels assume; other constants cannot be given as
-    arguments.
-    """
-    expected = {
-        "_sutton_barto_reward": False,
-        "kinematics_integrator": "euler",
-        "torque_noise_max": 0.0,
-        "book_or_nips": "book",
-    }
-    return all(getattr(task, name, value) == value for name, value in expected.items())
-
-
 class ClassicDynamics:
-    """A classic control task in compiled code; a discrete action is a control in [-1, 1], cut into
+    """A classic control task for planners; a discrete action is a control in [-1, 1], cut into
     equal parts.
 
     Args:
-        env: a task that `ClassicSimulator` runs.
+        env: a task of the family.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine.environments import classic_physics
-        from esengine.simulators import classic_rollouts
-
-        self._kernels: Any = classic_rollouts
-        self._simulator = ClassicSimulator(env)
-        self._controls = Controls(env, str(env.spec and env.spec.id))
-        self.low, self.high, self.smooth = (
-            self._controls.low,
-            self._controls.high,
-            self._controls.smooth,
-        )
-        two = (
-            classic_physics.PENDULUM,
-            classic_physics.MOUNTAIN_CAR,
-            classic_physics.MOUNTAIN_CAR_CONTINUOUS,
-        )
-        self.state_size = self.num_coordinates = 2 if self._simulator.task in two else 4
-        self._observation_dim = int(np.prod(env.observation_space.shape or ()))
+        self._task = task_of(env)
+        self._controls = Controls(env)
+        self.low, self.high = self._controls.low, self._controls.high
+        self.smooth = self._controls.smooth
+        row = classic_physics.TASKS[class_of(env.unwrapped)]
+        self.state_size = self.num_coordinates = row.state_size
+        self._observation_dim = ObservationSpec.of(env.observation_space).dim
+        env.close()
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         return np.array(env.unwrapped.state, np.float64)  # type: ignore[attr-defined]
@@ -142,57 +111,40 @@ class ClassicDynamics:
         return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, terminated = (
-            np.array(states),
-            np.empty(len(states)),
-            np.empty(len(states), np.bool_),
-        )
+        transitions = Transitions.starting_from(states)
         values = self._controls.values(controls)[:, 0]
-        self._kernels.classic_steps(
-            self._simulator.task, self._simulator.constant, after, values, rewards, terminated
-        )
-        return Transitions(after, rewards, terminated)
+        classic_rollouts.steps(*self._task, *transitions, values)
+        return transitions
 
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        values = self._controls.values(controls)[:, :, 0]
-        returns: NDArray[np.float64] = self._kernels.classic_returns(
-            self._simulator.task, self._simulator.constant, state, values
+        returns: NDArray[np.float64] = classic_rollouts.returns(
+            *self._task, state, self._controls.values(controls)[:, :, 0]
         )
         return returns
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         out = np.empty((len(states), self._observation_dim), np.float32)
-        self._kernels.classic_observations(self._simulator.task, states, out)
+        classic_rollouts.observations(self._task[0], states, out)
         return out
 
 
-class ClassicTracer:
-    """A classic control task, all in compiled code.
+def task_of(env: gymnasium.Env[Any, Any]) -> tuple[int, float]:
+    """The number of a task and its constant, which kernels take."""
+    task = env.unwrapped
+    row = classic_physics.TASKS[class_of(task)]
+    return row.number, float(getattr(task, row.constant) if row.constant else 0.0)
 
-    Args:
-        simulator: of the task.
-        observation_dim: numbers of an observation.
-        horizon: most steps of an episode.
+
+def _is_compiled(task: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the task is in the table, with the options that the kernels assume; these cannot be
+    given as arguments.
     """
+    row = classic_physics.TASKS.get(class_of(task))
+    return row is not None and all(
+        getattr(task, name) == value for name, value in row.options.items()
+    )
 
-    def __init__(self, simulator: ClassicSimulator, observation_dim: int, horizon: int) -> None:
-        self._task, self._constant = simulator.task, simulator.constant
-        self._observations = np.empty((horizon + 1, observation_dim), np.float32)
-        self._choices, self._rewards = np.empty((horizon, 1)), np.empty(horizon)
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
-        kept = (self._observations, self._choices, self._rewards)
-        task = (self._task, self._constant, np.uint64(seed))
-        total, steps, terminated = trace_classic(*task, actor.compiled_arguments, moments, *kept)
-        return Trace(
-            self._observations[: steps + 1],
-            self._choices[:steps],
-            self._rewards[:steps],
-            total,
-            terminated,
-        )
-
-    def close(self) -> None:
-        pass
+CLASSIC = Family("classic control", _is_compiled, ClassicSimulator, ClassicDynamics)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments import classic_physics
 from esengine.environments.classic_physics import (
     CARTPOLE_SWING_UP,
     PENDULUM,
@@ -20,8 +19,8 @@ from esengine.environments.classic_physics import (
     reset,
     step,
 )
-from esengine.policies.network import act
-from esengine.policies.normalizer import accumulate
+from esengine.simulators.acting import decide
+from esengine.simulators.traces import keep_last, keep_step
 
 
 @kernel
@@ -35,12 +34,13 @@ def rollout(
     observation: NDArray[np.float32],
     gate_step: int,
     least: float,
-) -> tuple[float, int, float]:
-    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and its
-    return at the gate.
+    trace: Any,
+) -> tuple[float, int, bool, float]:
+    """Run one episode from the start that ``seed`` gives; returns its return, its steps, whether
+    the task ended, and its return at the gate.
 
     Args:
-        task: one of the module's task numbers.
+        task: number of the task, see `classic_physics.TASKS`.
         constant: see `step`.
         seed: of the start, and the stream of sampled actions.
         max_steps: end of the episode.
@@ -48,10 +48,11 @@ def rollout(
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float32, left as the last observation of the episode.
         gate_step, least: see `contract.Gate`.
+        trace: `TraceBuffer.arrays`, overwritten, or `NO_TRACE`.
     """
     state = np.empty(4)
     reset(task, seed, state)
-    result = go_on(
+    result = continue_episode(
         task,
         constant,
         seed,
@@ -64,13 +65,15 @@ def rollout(
         observation,
         gate_step,
         least,
+        trace,
     )
     observe(task, state, observation)
+    keep_last(trace, result[1], observation)
     return result
 
 
 @kernel
-def go_on(
+def continue_episode(
     task: int,
     constant: float,
     seed: np.uint64,
@@ -83,105 +86,43 @@ def go_on(
     observation: NDArray[np.float32],
     gate_step: int,
     least: float,
-) -> tuple[float, int, float]:
-    """Run an episode to its end; returns its return, its steps, and its return at the gate.
+    trace: Any,
+) -> tuple[float, int, bool, float]:
+    """Run an episode to its end; returns what `rollout` does.
 
     Args:
-        state: (4,) where it stands after ``steps`` steps, with a return of ``total`` so far.
-        task, constant, seed, max_steps, policy, moments, observation, gate_step, least: see
+        state: (4,) after ``steps`` steps with a return of ``total``; advanced to the last one.
+        task, constant, seed, max_steps, policy, moments, observation, gate_step, least, trace: see
             `rollout`.
     """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    decoded = policy[-1]
     at_gate = np.nan
     while True:
         observe(task, state, observation)
-        if moments.size:
-            accumulate(moments, observation)
-        act(
-            parameters,
-            sizes,
-            observation,
-            mean,
-            inverse_std,
-            hidden,
-            head,
-            sampled,
-            seed,
-            np.uint64(steps),
-            decoded,
-        )
-        gained, terminated = step(task, state, decoded[0], constant, steps == 0)
-        total += gained
+        decide(policy, observation, moments, seed, steps)
+        reward, terminated = step(task, state, decoded[0], constant, steps == 0)
+        keep_step(trace, steps, observation, decoded, reward)
+        total += reward
         steps += 1
         ended = terminated or steps >= max_steps
         if ended or steps == gate_step:
             if steps <= gate_step:
                 at_gate = total
             if ended or total < least:
-                return total, steps, at_gate
-
-
-@kernel
-def trace_classic(
-    task: int,
-    constant: float,
-    seed: np.uint64,
-    policy: Any,
-    moments: NDArray[np.float64],
-    observations: NDArray[np.float32],
-    choices: NDArray[np.float64],
-    rewards: NDArray[np.float64],
-) -> tuple[float, int, bool]:
-    """`rollout` that keeps what it sees, does and gets; returns return, steps, and whether the task
-    ended.
-
-    Args:
-        task, constant, seed, policy, moments: see `rollout`.
-        observations: (horizon + 1, obs_dim) overwritten up to the end of the episode.
-        choices: (horizon, 1) overwritten likewise.
-        rewards: (horizon,) overwritten likewise.
-    """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    state = np.empty(4)
-    reset(task, seed, state)
-    total, steps, terminated = 0.0, 0, False
-    while not terminated and steps < choices.shape[0]:
-        observation = observations[steps]
-        observe(task, state, observation)
-        if moments.size:
-            accumulate(moments, observation)
-        act(
-            parameters,
-            sizes,
-            observation,
-            mean,
-            inverse_std,
-            hidden,
-            head,
-            sampled,
-            seed,
-            np.uint64(steps),
-            decoded,
-        )
-        choices[steps, 0] = decoded[0]
-        rewards[steps], terminated = step(task, state, decoded[0], constant, steps == 0)
-        total += rewards[steps]
-        steps += 1
-    observe(task, state, observations[steps])
-    return total, steps, terminated
+                return total, steps, terminated, at_gate
 
 
 _TILE = 16  # candidates that a loop advances together, one in each lane
 
 
 @kernel
-def classic_steps(
+def steps(
     task: int,
     constant: float,
     states: NDArray[np.float64],
-    actions: NDArray[np.float64],
     rewards: NDArray[np.float64],
     terminated: NDArray[np.bool_],
+    actions: NDArray[np.float64],
 ) -> None:
     """Advance each of ``states`` (n, state_size) in place by its action (n,), writing rewards and
     ends (n,).
@@ -190,44 +131,44 @@ def classic_steps(
     for i in range(states.shape[0]):
         for k in range(states.shape[1]):
             state[k] = states[i, k]
-        rewards[i], terminated[i] = classic_physics.step(task, state, actions[i], constant, False)
+        rewards[i], terminated[i] = step(task, state, actions[i], constant, False)
         for k in range(states.shape[1]):
             states[i, k] = state[k]
 
 
 @kernel
-def classic_returns(
+def returns(
     task: int, constant: float, start: NDArray[np.float64], actions: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Returns (n,) of the sequences ``actions`` (n, horizon) from ``start`` (state_size,)."""
-    returns = np.zeros(actions.shape[0])
+    totals = np.zeros(actions.shape[0])
     if task == PENDULUM:
-        for first in range(0, returns.size, _TILE):
+        for first in range(0, totals.size, _TILE):
             _swing_pendulums(
-                constant, start, actions[first : first + _TILE], returns[first : first + _TILE]
+                constant, start, actions[first : first + _TILE], totals[first : first + _TILE]
             )
-        return returns
+        return totals
     if task == CARTPOLE_SWING_UP:
-        for first in range(0, returns.size, _TILE):
-            _swing_poles(start, actions[first : first + _TILE], returns[first : first + _TILE])
-        return returns
+        for first in range(0, totals.size, _TILE):
+            _swing_poles(start, actions[first : first + _TILE], totals[first : first + _TILE])
+        return totals
     state = np.zeros(4)
-    for i in range(returns.size):
+    for i in range(totals.size):
         for k in range(start.size):
             state[k] = start[k]
         for t in range(actions.shape[1]):
-            reward, terminated = classic_physics.step(task, state, actions[i, t], constant, False)
-            returns[i] += reward
+            reward, terminated = step(task, state, actions[i, t], constant, False)
+            totals[i] += reward
             if terminated:
                 break
-    return returns
+    return totals
 
 
 @kernel
-def classic_observations(task: int, states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+def observations(task: int, states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     """Write the observations of ``states`` (n, state_size) into ``out`` (n, obs_dim)."""
     for i in range(states.shape[0]):
-        classic_physics.observe(task, states[i], out[i])
+        observe(task, states[i], out[i])
 
 
 @kernel

@@ -1,8 +1,11 @@
-"""What the engine asks of a simulator, and what an episode returns."""
+"""What the engine asks of a simulator, what an episode returns, and what a family of environments
+is.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -10,7 +13,10 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.environments.spaces import ObservationSpec
 from esengine.policies.network import Actor
+from esengine.simulators.dynamics import Dynamics
+from esengine.simulators.traces import TraceBuffer
 
 EnvBackend = Literal["auto", "gymnasium", "compiled", "vectorized"]
 NO_MOMENTS = np.empty(0)
@@ -19,18 +25,21 @@ UNLIMITED = 2**62
 
 @dataclass(frozen=True)
 class Episode:
-    """What one episode gave; equal to another one of the same return and length.
+    """The result of one episode; equal to another one of the same return and length.
 
     Attributes:
         episode_return: sum of its rewards.
-        num_steps: steps that it lasted.
-        at_gate: its return after the gate's steps, or when it ended before; NaN without a gate.
-        last_observation: (obs_dim,) flat, of the state that it ended in; None where the simulator
-            does not tell.
+        num_steps: its length.
+        terminated: whether the task itself ended, in contrast to an episode that is cut.
+        at_gate: its return after the gate's steps, or at its end if that came first; NaN without a
+            gate.
+        last_observation: (obs_dim,) flat, of its last state, overwritten by the next episode; None
+            if the simulator does not return it.
     """
 
     episode_return: float
     num_steps: int
+    terminated: bool = field(default=False, compare=False)
     at_gate: float = field(default=math.nan, compare=False)
     last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
 
@@ -57,11 +66,24 @@ class Simulator(Protocol):
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
         gate: Gate = NO_GATE,
+        trace: TraceBuffer | None = None,
     ) -> Episode:
-        """One episode, with the arguments of `stepped.run_episode`."""
+        """Run one episode from the start that ``seed`` gives.
+
+        Args:
+            actor: the policy; a sampled one draws from the stream ``seed``.
+            seed: of the environment's reset and of the sampled actions.
+            moments: packed observation moments to which every acted-on observation is added, or
+                None.
+            max_steps: cut the episode after this many steps, or None to leave that to the
+                environment.
+            gate: ends an episode that is not worth continuing.
+            trace: overwritten by what the policy sees, does and gets, or None. It must have room
+                for the steps of the episode, so give ``max_steps`` with it.
+        """
 
     def close(self) -> None:
-        """Give the environment back."""
+        """Close the environment."""
 
 
 @runtime_checkable
@@ -82,18 +104,37 @@ class BatchSimulator(Simulator, Protocol):
         statistics: NDArray[np.float64],
         max_steps: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """All episodes of all members; returns (num_members, num_episodes) returns and
+        """Run all episodes of all members; returns (num_members, num_episodes) returns and
         (num_members,) steps.
 
         Args:
             actor: gives architecture and scaling.
             rows: (num_members, num_parameters).
             seeds: (num_members, num_episodes).
-            statistics: packed observation moments that the members' are added to, in order; or an
+            statistics: packed observation moments to which the members' are added in order, or an
                 empty array.
-            max_steps: see `stepped.run_episode`.
+            max_steps: see `Simulator.run`.
         """
 
 
+@dataclass(frozen=True)
+class Family:
+    """Environments that are simulated in the same way; `families.FAMILIES` lists all of them.
+
+    Attributes:
+        name: for messages.
+        matches: whether the family simulates an environment, given without gymnasium's plain
+            wrappers.
+        simulator: makes the simulator of an environment; the simulator closes the environment.
+        dynamics: makes the dynamics of an environment, for planners.
+    """
+
+    name: str
+    matches: Callable[[gymnasium.Env[Any, Any]], bool]
+    simulator: Callable[[gymnasium.Env[Any, Any], ObservationSpec], Simulator]
+    dynamics: Callable[[gymnasium.Env[Any, Any]], Dynamics]
+
+
 def step_limit(env: gymnasium.Env[Any, Any]) -> int:
+    """The steps after which gymnasium cuts an episode."""
     return getattr(env.spec, "max_episode_steps", None) or UNLIMITED

@@ -9,36 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments.spaces import ActionSpec
+from esengine.environments.spec import name_of
 from esengine.errors import UserError
 
 
 class Controls:
-    """Between controls, the numbers that kernels take, and actions.
+    """Converts between controls, the numbers that kernels take, and actions.
 
     Args:
-        env: whose actions.
-        name: for the error.
+        env: the environment that takes the actions.
+
+    Attributes:
+        low, high: (num_controls,) bounds of a control.
+        smooth: whether actions vary continuously with controls.
 
     Raises:
         UserError: actions are neither a box with finite bounds nor one discrete choice.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], name: str) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._spec = ActionSpec.of(env.action_space)
+        self.smooth = self._spec.kind == "box"
         self.low, self.high = -np.ones(1), np.ones(1)
-        if self._spec.kind == "box":
+        if self.smooth:
             self.low, self.high = np.array(self._spec.low), np.array(self._spec.high)
-        if (
-            self._spec.kind not in ("box", "discrete")
-            or not np.isfinite([*self.low, *self.high]).all()
-        ):
+
+        bounded = np.isfinite([*self.low, *self.high]).all()
+        if self._spec.kind not in ("box", "discrete") or not bounded:
             raise UserError(
                 f"a planner needs actions of a box with finite bounds or one discrete choice, got "
-                f"{env.action_space} "
-                f"of {name}; wrap the environment, for example with "
+                f"{env.action_space} of {name_of(env)}; wrap the environment, for example with "
                 f"gymnasium.wrappers.RescaleAction"
             )
-        self.smooth = self._spec.kind == "box"
 
     def values(self, controls: NDArray[np.float64]) -> NDArray[np.float64]:
         """What compiled tasks take: numbers of a box, or the index of a choice."""
@@ -48,11 +50,14 @@ class Controls:
         return np.clip(np.floor((controls + 1) * (options / 2)), 0, options - 1)
 
     def action(self, control: NDArray[np.float64]) -> Any:
+        """The action that a control stands for."""
         if self.smooth:
             return control.astype(self._spec.dtype).reshape(self._spec.shape)
         return int(self.values(control)[0]) + self._spec.starts[0]
 
     def control(self, action: Any) -> NDArray[np.float64]:
+        """The middle of the controls that stand for an action."""
         if self.smooth:
             return np.clip(np.asarray(action, np.float64).ravel(), self.low, self.high)
-        return np.array([(2 * (int(action) - self._spec.starts[0]) + 1) / self._spec.sizes[0] - 1])
+        option = int(action) - self._spec.starts[0]
+        return np.array([(2 * option + 1) / self._spec.sizes[0] - 1])

@@ -1,10 +1,10 @@
 """Environments as planners see them: a state that can be read and set, and many candidate control
 sequences run at once.
 
-A *state* is a vector of float64 from which an environment goes on to the last bit; a *control* is a
-vector within finite bounds that stands for an action. `make_dynamics` gives compiled dynamics where
-they exist, and steps the environment itself otherwise. What a candidate gets depends on its own
-state and controls alone, never on its neighbours in a batch.
+A *state* is a vector of float64 from which an environment continues to the last bit; a *control* is
+a vector within finite bounds that stands for an action. `make_dynamics` returns compiled dynamics
+where they exist, and otherwise steps the environment itself. The result of a candidate depends on
+its own state and controls alone, never on its neighbours in a batch.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ class Transitions(NamedTuple):
     rewards: NDArray[np.float64]
     terminated: NDArray[np.bool_]
 
+    @classmethod
+    def starting_from(cls, states: NDArray[np.float64]) -> Transitions:
+        """A copy of the states before a step, with room for rewards and ends."""
+        return cls(np.array(states), np.empty(len(states)), np.empty(len(states), np.bool_))
+
 
 class Dynamics(Protocol):
-    """The contract. A rank has an object of its own, which holds nothing from one call to the next.
+    """The contract. Each rank has its own object, which keeps nothing from one call to the next.
 
     Attributes:
-        state_size: numbers of a state.
-        num_coordinates: the first of them, which say where the system is; derivatives are taken by
-            these alone. The others, such as a solver's warm start, only make a step repeatable.
+        state_size: length of a state.
+        num_coordinates: how many numbers at its beginning say where the system is; derivatives are
+            taken by these alone. The others, such as a solver's warm start, only make a step
+            repeatable.
         low, high: (num_controls,) float64 finite bounds of a control.
         smooth: whether rewards and next states are differentiable in controls and coordinates
             almost everywhere.
@@ -49,16 +55,16 @@ class Dynamics(Protocol):
     smooth: bool
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
-        """The state that an environment is in, (state_size,); the environment stays as it is."""
+        """The state of an environment, (state_size,); the environment does not change."""
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
-        """The action that a control stands for, in the form that the environment takes."""
+        """The action that a control stands for, in the environment's own form."""
 
     def control_of(self, action: Any) -> NDArray[np.float64]:
-        """A control that stands for an action, (num_controls,); the middle of those that do."""
+        """A control that stands for an action, (num_controls,); the middle of all such controls."""
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        """One step from each of ``states`` (num_candidates, state_size) under ``controls``
+        """Take one step from each of ``states`` (num_candidates, state_size) under ``controls``
         (num_candidates, num_controls).
         """
 
@@ -76,7 +82,7 @@ class Dynamics(Protocol):
 
 @runtime_checkable
 class ObservableDynamics(Dynamics, Protocol):
-    """Dynamics that know what a policy sees in a state."""
+    """Dynamics that can compute what a policy sees in a state."""
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         """The flat observations of ``states`` (num_candidates, state_size), (num_candidates,

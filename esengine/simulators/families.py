@@ -1,100 +1,53 @@
-"""Ways to run an episode: gymnasium's own step, or a compiled loop that is proved equal to it."""
+"""The table of families, and what is made of it: simulators and dynamics of environments."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 from gymnasium import wrappers
 
 from esengine.environments.rules import Rules
-from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.simulators.classic import (
-    ClassicDynamics,
-    ClassicSimulator,
-    ClassicTracer,
-    behaves_by_default,
-)
-from esengine.simulators.contract import EnvBackend, Simulator
+from esengine.simulators.classic import CLASSIC
+from esengine.simulators.contract import EnvBackend, Family, Simulator
 from esengine.simulators.dynamics import Dynamics
-from esengine.simulators.mujoco import (
-    MujocoDynamics,
-    MujocoSimulator,
-    MujocoTracer,
-    observes_by_default,
-)
-from esengine.simulators.stepped import GymnasiumSimulator, GymnasiumTracer, SteppedDynamics
-from esengine.simulators.traces import Tracer
+from esengine.simulators.maze import MAZE
+from esengine.simulators.mujoco import MUJOCO
+from esengine.simulators.stepped import STEPPED, GymnasiumSimulator
 from esengine.simulators.vectorized import VectorSimulator
 
-if TYPE_CHECKING:
-    from esengine.simulators.maze import MazeSimulator
-
+FAMILIES = (CLASSIC, MUJOCO, MAZE, STEPPED)
+"""The first that matches an environment simulates it; the last one matches every environment and
+steps it in Python.
+"""
 
 _PLAIN_WRAPPERS = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
 
 
 def make_simulator(
-    spec: EnvironmentSpec, observations: ObservationSpec, backend: EnvBackend
+    spec: EnvironmentSpec,
+    observations: ObservationSpec,
+    backend: EnvBackend,
+    rules: Rules | None = None,
 ) -> Simulator:
-    """A simulator for a new environment.
+    """A simulator of a new environment.
 
     Args:
         spec: the environment.
         observations: how its observations are flattened.
-        backend: ``auto`` and ``compiled`` are compiled where that exists.
+        backend: ``auto`` and ``compiled`` take the compiled form where there is one.
+        rules: replace a policy's actions while they fire. They need an environment that is stepped
+            in Python, whatever the backend.
     """
+    if rules:
+        return GymnasiumSimulator(spec.make(), observations, rules)
     if backend == "vectorized":
         return VectorSimulator(spec)
     env = spec.make()
-    kind = compiled_kind(env) if backend != "gymnasium" else None
-    return GymnasiumSimulator(env, observations) if kind is None else kind(env)
-
-
-def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
-    """Whether compiled code gives this environment's observations and rewards: the task itself, and
-    nothing around it.
-    """
-    return compiled_kind(env) is not None
-
-
-def compiled_kind(
-    env: gymnasium.Env[Any, Any],
-) -> type[MujocoSimulator] | type[ClassicSimulator] | type[MazeSimulator] | None:
-    """The simulator whose compiled code gives this environment's observations and rewards, or
-    None.
-    """
-    inner: Any = env
-    while isinstance(inner, gymnasium.Wrapper):
-        if type(inner) not in _PLAIN_WRAPPERS:
-            return None
-        inner = inner.env
-    home, name = type(inner).__module__, type(inner).__name__
-    if home.startswith("gymnasium.envs.classic_control.") or home in (
-        "esengine.environments.cartpole_swing_up",
-        "esengine.environments.cartpole_fixed_horizon",
-    ):
-        from esengine.environments import classic_physics
-
-        return (
-            ClassicSimulator
-            if name in classic_physics.CLASSES and behaves_by_default(inner)
-            else None
-        )
-    if home == "esengine.environments.point_maze":
-        from esengine.simulators.maze import MazeSimulator
-
-        return MazeSimulator
-    if home.startswith("gymnasium.envs.mujoco.") and home.endswith("_v5"):
-        from esengine.environments import mujoco_physics
-
-        return (
-            MujocoSimulator
-            if name in mujoco_physics.CLASSES and observes_by_default(inner)
-            else None
-        )
-    return None
+    family = STEPPED if backend == "gymnasium" else family_of(env)
+    return family.simulator(env, observations)
 
 
 def make_dynamics(spec: EnvironmentSpec) -> Dynamics:
@@ -104,34 +57,20 @@ def make_dynamics(spec: EnvironmentSpec) -> Dynamics:
         UserError: actions have no finite bounds, or the state cannot be read and set.
     """
     env = spec.make()
-    kind = compiled_kind(env)
-    if kind is None:
-        return SteppedDynamics(env, spec.env_id)
-    if kind is ClassicSimulator:
-        return ClassicDynamics(env)
-    if kind is MujocoSimulator:
-        return MujocoDynamics(env)
-    from esengine.simulators.maze import MazeDynamics
-
-    return MazeDynamics(env)
+    return family_of(env).dynamics(env)
 
 
-def make_tracer(
-    spec: EnvironmentSpec,
-    observations: ObservationSpec,
-    action: ActionSpec,
-    rules: Rules,
-    backend: EnvBackend,
-    horizon: int,
-) -> Tracer:
-    """A tracer for a new environment, compiled where that exists, unless rules step in or
-    ``backend`` is gymnasium.
+def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether compiled code computes this environment's observations and rewards."""
+    return family_of(env) is not STEPPED
+
+
+def family_of(env: gymnasium.Env[Any, Any]) -> Family:
+    """The family that simulates an environment; a wrapper that may change something has none but
+    the last.
     """
-    if not rules and backend != "gymnasium":
-        simulator = make_simulator(spec, observations, backend)
-        if isinstance(simulator, ClassicSimulator):
-            return ClassicTracer(simulator, observations.dim, horizon)
-        if isinstance(simulator, MujocoSimulator):
-            return MujocoTracer(simulator, observations.dim, len(action.sizes), horizon)
-        simulator.close()
-    return GymnasiumTracer(spec.make(), observations, action, rules, horizon)
+    while isinstance(env, gymnasium.Wrapper):
+        if type(env) not in _PLAIN_WRAPPERS:
+            return STEPPED
+        env = env.env
+    return next(family for family in FAMILIES if family.matches(env))

@@ -34,7 +34,7 @@ from esengine.environments.classic_physics import (
 )
 from esengine.policies.network import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
 from esengine.policies.normalizer import merge_moments
-from esengine.simulators.classic_rollouts import go_on
+from esengine.simulators.classic_rollouts import continue_episode
 
 LANES = 16  # float32 numbers of a 512-bit register
 _NUMBERS = 8
@@ -189,6 +189,7 @@ def rollouts(
         )
     _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     observation, state = np.zeros(obs_dim, np.float32), np.zeros(4)
+    trace = (np.empty((0, 0), np.float32), np.empty((0, 0)), np.empty(0))
     for lane in range(LANES):
         member, first = members[lane], episodes[lane]
         if member < 0:
@@ -201,7 +202,7 @@ def rollouts(
             for k in range(4):
                 state[k] = numbers[k * LANES + lane]
             total, count = returns[member, episode], counts[lane]
-            returns[member, episode], count, _ = go_on(
+            returns[member, episode], count, _, _ = continue_episode(
                 task,
                 constant,
                 seed,
@@ -214,6 +215,7 @@ def rollouts(
                 observation,
                 0,
                 0.0,
+                trace,
             )
             steps[member] += count
     for member in range(num_members):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.maze_physics import observe, step
-from esengine.policies.network import act
-from esengine.policies.normalizer import accumulate
+from esengine.simulators.acting import decide
+from esengine.simulators.traces import keep_last, keep_step
 
 
 @kernel
@@ -20,9 +20,9 @@ def steps(
     walls: NDArray[np.bool_],
     dense: bool,
     states: NDArray[np.float64],
-    actions: NDArray[np.float64],
     rewards: NDArray[np.float64],
     reached: NDArray[np.bool_],
+    actions: NDArray[np.float64],
 ) -> None:
     """Advance each of ``states`` (n, 6) in place by its action (n, 2), writing rewards and ends
     (n,).
@@ -48,55 +48,57 @@ def returns(
 
 
 @kernel
+def observations(states: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Write the observations of ``states`` (n, 6) into ``out`` (n, 8)."""
+    for i in range(len(states)):
+        observe(states[i], out[i])
+
+
+@kernel
 def rollout(
     walls: NDArray[np.bool_],
     dense: bool,
     state: NDArray[np.float64],
     seed: np.uint64,
-    done: int,
     max_steps: int,
     policy: Any,
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
-) -> tuple[float, int, bool]:
-    """Go on from ``state`` (6,), which is advanced; returns the return, the steps, and whether the
-    goal was reached.
+    gate_step: int,
+    least: float,
+    trace: Any,
+) -> tuple[float, int, bool, float]:
+    """Run one episode from ``state``; returns its return, its steps, whether the goal was reached,
+    and its return at the gate.
 
     Args:
         walls: (rows, columns).
         dense: see `step`.
+        state: (6,) float64, advanced to the last one.
         seed: the stream of sampled actions.
-        done: steps that it has taken already.
-        max_steps: after which it is cut.
+        max_steps: end of the episode.
         policy: `Actor.compiled_arguments`.
         moments: packed observation moments to add to, or an empty array.
-        observation: (8,) float32, left as the last observation.
+        observation: (8,) float32, left as the last observation of the episode.
+        gate_step, least: see `contract.Gate`.
+        trace: `TraceBuffer.arrays`, overwritten, or `NO_TRACE`.
     """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    total = 0.0
-    for count in range(done, max_steps):
+    decoded = policy[-1]
+    total, steps, at_gate = 0.0, 0, np.nan
+    while True:
         observe(state, observation)
-        if moments.size:
-            accumulate(moments, observation)
-        act(
-            parameters,
-            sizes,
-            observation,
-            mean,
-            inverse_std,
-            hidden,
-            head,
-            sampled,
-            seed,
-            np.uint64(count),
-            decoded,
-        )
+        decide(policy, observation, moments, seed, steps)
         for k in range(2):
             decoded[k] = np.float64(np.float32(decoded[k]))  # as the environment takes it
         reward, reached = step(walls, dense, state, decoded)
+        keep_step(trace, steps, observation, decoded, reward)
         total += reward
-        if reached:
-            observe(state, observation)
-            return total, count + 1 - done, True
-    observe(state, observation)
-    return total, max_steps - done, False
+        steps += 1
+        ended = reached or steps >= max_steps
+        if ended or steps == gate_step:
+            if steps <= gate_step:
+                at_gate = total
+            if ended or total < least:
+                observe(state, observation)
+                keep_last(trace, steps, observation)
+                return total, steps, reached, at_gate

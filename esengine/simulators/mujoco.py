@@ -1,4 +1,4 @@
-"""The MuJoCo family: simulator, tracer and dynamics."""
+"""The MuJoCo family, reset by gymnasium and stepped by compiled code: simulator and dynamics."""
 
 from __future__ import annotations
 
@@ -10,63 +10,33 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.environments import mujoco_physics
+from esengine.environments.spaces import ObservationSpec
+from esengine.environments.spec import class_of
 from esengine.policies.network import Actor
-from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Gate, step_limit
+from esengine.simulators import mujoco_rollouts
+from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import Trace
+from esengine.simulators.traces import NO_TRACE, TraceBuffer
 
 
 class MujocoSimulator:
-    """A MuJoCo task of gymnasium, reset by gymnasium and rolled out by compiled code on the
-    environment's own data.
+    """Runs a MuJoCo task of gymnasium on the environment's own model and data.
 
     Args:
-        env: an environment that `has_compiled` accepts.
+        env: a task of the family.
+        observations: how its observations become flat vectors.
+
+    Attributes:
+        step_arguments: what `mujoco_physics.step` takes before the action.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine.environments import mujoco_physics
-        from esengine.simulators import mujoco_rollouts
-
+    def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec) -> None:
         self.env = env
-        self._observe: Any = mujoco_physics.observe
-        self._rollout: Any = mujoco_rollouts.rollout
-        task = env.unwrapped
         self._limit = step_limit(env)
-        model, data = task.model, task.data  # type: ignore[attr-defined]
-        self._task = mujoco_physics.CLASSES[type(task).__name__]
-        self._handles = (int(model._address), int(data._address))
-        library = _mujoco_library()
-        self._functions = tuple(
-            _address(library, name) for name in ("mj_step", "mj_rnePostConstraint")
-        )
-        self._data = tuple(getattr(data, name) for name in mujoco_physics.DATA_FIELDS)
-        self._body_mass = np.array(model.body_mass)
-        self._bodies = _bodies(task)
-        self._constants = np.array([_constant(task, name) for name in mujoco_physics.CONSTANTS])
-        self._observation = np.empty(int(np.prod(env.observation_space.shape or ())))
-
-    @property
-    def step_arguments(self) -> tuple[Any, ...]:
-        """What `mujoco_physics.step` takes before the action."""
-        frame_skip = int(self.env.unwrapped.frame_skip)  # type: ignore[attr-defined]
-        state = (self._data, self._body_mass, self._bodies, self._constants)
-        return (self._task, self._functions, self._handles, frame_skip, *state)
-
-    def observe(self) -> NDArray[np.float64]:
-        """The observation of the current state, (obs_dim,) float64, overwritten by the next
-        call.
-        """
-        self._observe(
-            self._task,
-            self._data,
-            self._constants,
-            self._bodies[1],
-            self._bodies[2],
-            self._observation,
-        )
-        return self._observation
+        self.step_arguments = step_arguments(env)
+        self._observation = np.empty(observations.dim)
 
     def run(
         self,
@@ -75,102 +45,51 @@ class MujocoSimulator:
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
         gate: Gate = NO_GATE,
+        trace: TraceBuffer | None = None,
     ) -> Episode:
         self.env.reset(seed=seed)
-        limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        result = self._rollout(
-            *self.step_arguments,
-            limit,
+        total, steps, terminated, at_gate = mujoco_rollouts.rollout(
+            self.step_arguments,
+            self._limit if max_steps is None else min(self._limit, max_steps),
             actor.compiled_arguments,
             np.uint64(seed),
             NO_MOMENTS if moments is None else moments,
             self._observation,
-            gate.step,
-            gate.least,
+            *gate,
+            NO_TRACE if trace is None else trace.arrays,
         )
-        total, steps, at_gate = result
-        return Episode(total, steps, at_gate, self.observe())
+        return Episode(total, steps, terminated, at_gate, self._observation)
 
     def close(self) -> None:
         self.env.close()
 
 
-def observes_by_default(task: Any) -> bool:
-    names = [name for name in vars(task) if name.startswith(("_include_", "_exclude_"))]
-    return all(getattr(task, name) is True for name in names)
-
-
-def _mujoco_library() -> ctypes.CDLL:
-    import mujoco
-
-    (path,) = Path(mujoco.__file__).parent.glob("libmujoco.so*")
-    return ctypes.CDLL(str(path))
-
-
-def _address(library: ctypes.CDLL, name: str) -> int:
-    address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-    assert address is not None
-    return address
-
-
-def _bodies(task: Any) -> tuple[int, int, int]:
-    """Ids of the main body, the fingertip and the target; 0 where the task has none."""
-    main = getattr(task, "_main_body", 0)
-    main_id = int(main) if isinstance(main, int) else int(task.data.body(main).id)
-    names = {task.model.body(i).name: i for i in range(task.model.nbody)}
-    return main_id, names.get("fingertip", 0), names.get("target", 0)
-
-
-def _constant(task: Any, name: str) -> float:
-    """A number of `mujoco_physics.CONSTANTS`, 0 where the task has none."""
-    ranges = {
-        "healthy_z": "_healthy_z_range",
-        "healthy_angle": "_healthy_angle_range",
-        "healthy_state": "_healthy_state_range",
-    }
-    if name == "dt":
-        return float(task.dt)
-    prefix, _, end = name.rpartition("_")
-    if end in ("low", "high"):
-        attribute = ranges.get(prefix)
-        if attribute is None:  # the ant clips forces, the humanoid their cost
-            attribute = (
-                "_contact_force_range"
-                if hasattr(task, "_contact_force_range")
-                else "_contact_cost_range"
-            )
-        return float(getattr(task, attribute, (0.0, 0.0))[end == "high"])
-    return float(getattr(task, f"_{name}", 0.0))
-
-
 class MujocoDynamics:
-    """A MuJoCo task of gymnasium in compiled code, on model and data of its own.
+    """A MuJoCo task of gymnasium for planners, on its own model and data.
 
     A state is position, velocity, the warm start of the constraint solver, and the places of bodies
     that the reward of the next step compares with, which lag behind the position.
 
     Args:
-        env: a task that `MujocoSimulator` runs.
+        env: a task of the family, owned by these dynamics.
     """
 
-    smooth = True
-
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        from esengine.simulators import mujoco_rollouts
-
-        self._kernels: Any = mujoco_rollouts
-        self._simulator = MujocoSimulator(env)
-        self._controls = Controls(env, str(env.spec and env.spec.id))
+        self._controls = Controls(env)
         self.low, self.high = self._controls.low, self._controls.high
         env.reset(seed=0)  # which fills what resets never change
-        self._parts = _mujoco_parts(env)
+        self._step_arguments = step_arguments(env)
+        self._observation_dim = ObservationSpec.of(env.observation_space).dim
+        self._env = env  # whose arrays are used
+
+        self._parts = _state_parts(env)
+        position, velocity = self._parts[0].size, self._parts[1].size
         self.state_size = sum(part.size for part in self._parts)
-        self.num_coordinates = self._parts[0].size + self._parts[1].size
-        if self._parts[0].size != self._parts[1].size:
-            self.smooth = False  # a quaternion's numbers cannot vary freely
+        self.num_coordinates = position + velocity
+        self.smooth = position == velocity  # a quaternion's numbers cannot vary freely
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
-        return np.concatenate([part.ravel() for part in _mujoco_parts(env)])
+        return np.concatenate([part.ravel() for part in _state_parts(env)])
 
     def action_of(self, control: NDArray[np.float64]) -> Any:
         return self._controls.action(control)
@@ -179,75 +98,66 @@ class MujocoDynamics:
         return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, terminated = (
-            np.array(states),
-            np.empty(len(states)),
-            np.empty(len(states), np.bool_),
-        )
-        arguments, values = (
-            self._simulator.step_arguments,
-            self._controls.values(controls).astype(np.float32),
-        )
-        self._kernels.mujoco_steps(arguments, self._parts, after, values, rewards, terminated)
-        return Transitions(after, rewards, terminated)
+        transitions = Transitions.starting_from(states)
+        actions = controls.astype(np.float32)
+        mujoco_rollouts.steps(self._step_arguments, self._parts, *transitions, actions)
+        return transitions
 
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        arguments, values = (
-            self._simulator.step_arguments,
-            self._controls.values(controls).astype(np.float32),
-        )
-        returns: NDArray[np.float64] = self._kernels.mujoco_returns(
-            arguments, self._parts, state, values
+        returns: NDArray[np.float64] = mujoco_rollouts.returns(
+            self._step_arguments, self._parts, state, controls.astype(np.float32)
         )
         return returns
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
-        out = np.empty((len(states), self._simulator.observe().size), np.float32)
-        for state, row in zip(states, out, strict=True):
-            self._kernels.write_state(state, self._parts)
-            row[:] = self._simulator.observe()
+        out = np.empty((len(states), self._observation_dim), np.float32)
+        mujoco_rollouts.observations(self._step_arguments, self._parts, states, out)
         return out
 
 
-def _mujoco_parts(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float64], ...]:
+def step_arguments(env: gymnasium.Env[Any, Any]) -> tuple[Any, ...]:
+    """What `mujoco_physics.step` takes before the action, on the environment's own data."""
+    import mujoco
+
+    task: Any = env.unwrapped
+    row = mujoco_physics.TASKS[class_of(task)]
+    (path,) = Path(mujoco.__file__).parent.glob("libmujoco.so*")
+    library = ctypes.CDLL(str(path))
+    functions = [
+        ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+        for name in ("mj_step", "mj_rnePostConstraint")
+    ]
+
+    bodies = [getattr(task, name) if name.startswith("_") else name for name in row.bodies]
+    ids = [int(task.data.body(body).id) for body in bodies]
+    numbers = [float(getattr(task, name, 0.0)) for name in mujoco_physics.NUMBERS]
+    bounds = [bound for name in mujoco_physics.RANGES for bound in getattr(task, name, (0.0, 0.0))]
+    return (
+        row.number,
+        tuple(functions),
+        (int(task.model._address), int(task.data._address)),
+        int(task.frame_skip),
+        tuple(getattr(task.data, name) for name in mujoco_physics.DATA_FIELDS),
+        np.array(task.model.body_mass),
+        (*ids, *[0] * (3 - len(ids))),
+        np.array(numbers + bounds, np.float64),
+    )
+
+
+def _state_parts(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float64], ...]:
     """The arrays of ``mjData`` that make up a state: position and velocity first."""
     data = env.unwrapped.data  # type: ignore[attr-defined]
     return data.qpos, data.qvel, data.qacc_warmstart, data.xpos.reshape(-1), data.xipos.reshape(-1)
 
 
-class MujocoTracer:
-    """A MuJoCo task, reset by gymnasium and rolled out by compiled code.
+def _is_compiled(task: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the task is in the table, and observes what it does by default."""
+    if class_of(task) not in mujoco_physics.TASKS:
+        return False
+    options = [name for name in vars(task) if name.startswith(("_include_", "_exclude_"))]
+    return all(getattr(task, name) is True for name in options)
 
-    Args:
-        simulator: of the task.
-        observation_dim: numbers of an observation.
-        num_choices: numbers of an action.
-        horizon: most steps of an episode.
-    """
 
-    def __init__(
-        self, simulator: MujocoSimulator, observation_dim: int, num_choices: int, horizon: int
-    ) -> None:
-        from esengine.simulators import mujoco_rollouts
-
-        self._simulator, self._kernel = simulator, mujoco_rollouts.trace
-        self._observations = np.empty((horizon + 1, observation_dim), np.float32)
-        self._choices, self._rewards = np.empty((horizon, num_choices)), np.empty(horizon)
-
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
-        self._simulator.env.reset(seed=seed)
-        kept = (self._observations, self._choices, self._rewards)
-        acting = (actor.compiled_arguments, np.uint64(seed), moments, self._simulator.observe())
-        total, steps, terminated = self._kernel(*self._simulator.step_arguments, *acting, *kept)
-        return Trace(
-            self._observations[: steps + 1],
-            self._choices[:steps],
-            self._rewards[:steps],
-            total,
-            terminated,
-        )
-
-    def close(self) -> None:
-        self._simulator.close()
+MUJOCO = Family("MuJoCo", _is_compiled, MujocoSimulator, MujocoDynamics)

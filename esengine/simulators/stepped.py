@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
@@ -16,14 +16,78 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec
-from esengine.environments.spec import is_mujoco
+from esengine.environments.spec import is_mujoco, name_of
 from esengine.errors import UserError
 from esengine.policies.network import Actor, act
 from esengine.policies.normalizer import accumulate
-from esengine.simulators.contract import NO_GATE, UNLIMITED, Episode, Gate
+from esengine.simulators.contract import NO_GATE, UNLIMITED, Episode, Family, Gate
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import Trace
+from esengine.simulators.traces import TraceBuffer
+
+
+class Agent(Protocol):
+    """Acts in one episode."""
+
+    def __call__(self, observation: Any, step: int, /) -> Any:
+        """The action after ``step`` steps, for an observation in the environment's own form."""
+
+
+class Recorder(Protocol):
+    """Keeps the steps of one episode."""
+
+    def begin(self, observation: Any) -> None:
+        """Keep the first observation, in the environment's own form."""
+
+    def add(self, action: Any, reward: float, observation: Any) -> None:
+        """Keep one step: its action, its reward, and the observation after it."""
+
+
+def run_agent(
+    env: gymnasium.Env[Any, Any],
+    observations: ObservationSpec,
+    agent: Agent,
+    seed: int,
+    max_steps: int | None = None,
+    gate: Gate = NO_GATE,
+    recorder: Recorder | None = None,
+) -> Episode:
+    """Run one episode of an environment; all episodes that are stepped in Python are run here.
+
+    Who acts is a function of the observation: `policy_agent` makes one of a policy, `shielded` puts
+    rules around another one. An expert, a mixture of both or a policy with noise are agents of
+    the same form, and what they need of the environment's first state they read at step 0.
+
+    Args:
+        env: reset and stepped; it is left as the episode ends.
+        observations: how the last observation becomes a flat vector.
+        agent: called with each observation and the number of steps before it.
+        seed: of `env.reset`.
+        max_steps: cut the episode after this many steps, or None to leave that to the environment.
+        gate: ends an episode that is not worth continuing.
+        recorder: keeps the steps, or None.
+    """
+    step = env.step
+    episode_return, num_steps, at_gate = 0.0, 0, math.nan
+    observation, _ = env.reset(seed=seed)
+    if recorder is not None:
+        recorder.begin(observation)
+
+    while True:
+        action = agent(observation, num_steps)
+        observation, reward, terminated, truncated, _ = step(action)
+        episode_return += float(reward)
+        num_steps += 1
+        if recorder is not None:
+            recorder.add(action, float(reward), observation)
+
+        ended = terminated or truncated or num_steps == max_steps
+        if ended or num_steps == gate.step:
+            if num_steps <= gate.step:
+                at_gate = episode_return
+            if ended or episode_return < gate.least:
+                last = observations.flat(env.observation_space, observation)
+                return Episode(episode_return, num_steps, bool(terminated), at_gate, last)
 
 
 def run_episode(
@@ -34,52 +98,106 @@ def run_episode(
     moments: NDArray[np.float64] | None = None,
     max_steps: int | None = None,
     gate: Gate = NO_GATE,
+    rules: Rules | None = None,
+    trace: TraceBuffer | None = None,
 ) -> Episode:
-    """Run one episode from the start that ``seed`` gives.
+    """Run one episode of a policy: `run_agent`, with the arguments of `Simulator.run`.
 
     Args:
-        env: reset and stepped; left as the episode ends.
-        observations: how the environment's observations become flat vectors.
-        actor: the policy; a sampled one draws from the stream ``seed``.
-        seed: of `env.reset` and of the sampled actions.
-        moments: packed observation moments that every acted-on observation is added to, or None.
-        max_steps: cut the episode after so many steps, or None to leave that to the environment.
-        gate: ends an episode that is not worth going on with.
+        env, observations: see `run_agent`.
+        actor, seed, moments, max_steps, gate, trace: see `Simulator.run`.
+        rules: replace the policy's actions while they fire.
     """
-    space, direct = env.observation_space, observations.direct
-    step, decoded, policy = env.step, actor.decoded, packed(actor, seed, moments)
-    observation, _ = env.reset(seed=seed)
-    episode_return, num_steps, at_gate, gate_step = 0.0, 0, math.nan, gate.step
-    while True:
+    agent = policy_agent(env.observation_space, observations, actor, seed, moments)
+    if rules:
+        agent = shielded(agent, rules)
+    recorder = None
+    if trace is not None:
+        recorder = _TraceRecorder(env.observation_space, observations, actor.spec.action, trace)
+    return run_agent(env, observations, agent, seed, max_steps, gate, recorder)
+
+
+def policy_agent(
+    space: gymnasium.Space[Any],
+    observations: ObservationSpec,
+    actor: Actor,
+    seed: int,
+    moments: NDArray[np.float64] | None = None,
+) -> Agent:
+    """The agent that does what a policy does, and adds each observation to ``moments``.
+
+    Args:
+        space: of the observations.
+        observations: how they become flat vectors.
+        actor: the policy, whose arrays must not be replaced during the episode.
+        seed: stream of sampled actions.
+        moments: see `Simulator.run`.
+    """
+    direct = observations.direct
+    dim = observations.dim
+    decoded = actor.decoded
+    policy = packed(actor, seed, moments)
+
+    def act(observation: Any, step: int) -> Any:
         if not direct or type(observation) is not np.ndarray or observation.ndim != 1:
-            observation = _flat(observations, space, observation)
-        if observation.size != observations.dim:
+            observation = observations.flat(space, observation)
+        if observation.size != dim:
             raise ValueError(
-                f"an observation must have {observations.dim} numbers as {space} declares, got "
+                f"an observation must have {dim} numbers as {space} declares, got "
                 f"{observation.size}"
             )
-        observe_and_act(policy, observation, num_steps)
-        observation, reward, terminated, truncated, _ = step(decoded())
-        episode_return += float(reward)
-        num_steps += 1
-        ended = terminated or truncated or num_steps == max_steps
-        if ended or num_steps == gate_step:
-            if num_steps <= gate_step:
-                at_gate = episode_return
-            if ended or episode_return < gate.least:
-                return Episode(
-                    episode_return, num_steps, at_gate, _flat(observations, space, observation)
-                )
+        observe_and_act(policy, observation, step)
+        return decoded()
+
+    return act
 
 
-def _flat(
-    observations: ObservationSpec, space: gymnasium.Space[Any], observation: Any
-) -> NDArray[Any]:
-    return (
-        np.asarray(observation, np.float32).ravel()
-        if observations.direct
-        else observations.flat(space, observation)
-    )
+def shielded(agent: Agent, rules: Rules) -> Agent:
+    """The agent that does what the first rule that fires wants, or else what ``agent`` does."""
+
+    def act(observation: Any, step: int) -> Any:
+        action = agent(observation, step)
+        correction = rules.correction(observation)
+        return action if correction is None else correction
+
+    return act
+
+
+class _TraceRecorder:
+    """Writes the steps of an episode into a trace.
+
+    Args:
+        space: of the observations.
+        observations: how they become flat vectors.
+        action: how actions become numbers.
+        trace: overwritten.
+    """
+
+    def __init__(
+        self,
+        space: gymnasium.Space[Any],
+        observations: ObservationSpec,
+        action: ActionSpec,
+        trace: TraceBuffer,
+    ) -> None:
+        self._space = space
+        self._spec = observations
+        self._action = action
+        self._observations, self._choices, self._rewards = trace.arrays
+        self._steps = 0
+
+    def begin(self, observation: Any) -> None:
+        self._observations[0] = self._spec.flat(self._space, observation)
+
+    def add(self, action: Any, reward: float, observation: Any) -> None:
+        values = self._action.flat(action)
+        if self._action.kind != "box":
+            self._choices[self._steps] = self._action.options(values[None])[0]
+        else:
+            self._choices[self._steps] = values
+        self._rewards[self._steps] = reward
+        self._steps += 1
+        self._observations[self._steps] = self._spec.flat(self._space, observation)
 
 
 def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDArray[np.int64]:
@@ -89,27 +207,17 @@ def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDAr
     Args:
         actor: the policy, which must live, with the same arrays, as long as the result is used.
         seed: stream of sampled actions.
-        moments: see `run_episode`.
+        moments: see `Simulator.run`.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = actor.compiled_arguments
     kind, *bounds = head
-    numbers = [
-        kind,
-        sampled,
-        np.uint64(seed).astype(np.int64),
-        hidden.shape[1],
-        0 if moments is None else moments.size,
-    ]
-    arrays = [
-        parameters,
-        sizes,
-        mean,
-        inverse_std,
-        hidden,
-        *bounds,
-        decoded,
-        *([] if moments is None else [moments]),
-    ]
+    arrays = [parameters, sizes, mean, inverse_std, hidden, *bounds, decoded]
+    num_moments = 0
+    if moments is not None:
+        arrays.append(moments)
+        num_moments = moments.size
+
+    numbers = [kind, sampled, np.uint64(seed).astype(np.int64), hidden.shape[1], num_moments]
     for array in arrays:
         numbers += [array.__array_interface__["data"][0], array.size]
     return np.array(numbers, np.int64)
@@ -172,15 +280,23 @@ class GymnasiumSimulator:
 
     The outermost wrappers that only count steps are left out: the loop here resets first and knows
     the limit.
+
+    Args:
+        env: the environment.
+        observations: how its observations become flat vectors.
+        rules: replace a policy's actions while they fire, or None.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], observations: ObservationSpec) -> None:
-        self.env, self._observations = env, observations
-        self._inner, self._limit = env, UNLIMITED
-        while isinstance(self._inner, wrappers.TimeLimit | wrappers.OrderEnforcing):
-            if isinstance(self._inner, wrappers.TimeLimit):
-                self._limit = min(self._limit, self._inner._max_episode_steps)
-            self._inner = self._inner.env
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        observations: ObservationSpec,
+        rules: Rules | None = None,
+    ) -> None:
+        self.env = env
+        self._observations = observations
+        self._rules = rules
+        self._inner, self._limit = without_limits(env)
 
     def run(
         self,
@@ -189,53 +305,57 @@ class GymnasiumSimulator:
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
         gate: Gate = NO_GATE,
+        trace: TraceBuffer | None = None,
     ) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        return run_episode(self._inner, self._observations, actor, seed, moments, limit, gate)
+        episode = (actor, seed, moments, limit, gate, self._rules, trace)
+        return run_episode(self._inner, self._observations, *episode)
 
     def close(self) -> None:
         self.env.close()
 
 
+def without_limits(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], int]:
+    """An environment without its outermost wrappers that only count steps, and the least of their
+    limits.
+    """
+    limit = UNLIMITED
+    while isinstance(env, wrappers.TimeLimit | wrappers.OrderEnforcing):
+        if isinstance(env, wrappers.TimeLimit):
+            limit = min(limit, env._max_episode_steps)
+        env = env.env
+    return env, limit
+
+
 class SteppedDynamics:
     """Any environment that has ``get_state()`` and ``set_state(state)``, or that runs on MuJoCo,
-    stepped one by one.
+    stepped one candidate after another.
 
-    ``get_state`` returns a vector of floats from which ``set_state`` lets the environment go on
+    ``get_state`` returns a vector of floats from which ``set_state`` lets the environment continue
     exactly.
 
     Args:
-        env: its own copy of the environment; wrappers are stepped with it, apart from limits of
-            time.
-        name: for errors.
+        env: owned by these dynamics; its wrappers are stepped with it, except limits of time.
 
     Raises:
-        UserError: see `make_dynamics`.
+        UserError: actions have no finite bounds, or the state cannot be read and set.
     """
 
     smooth = True
 
-    def __init__(self, env: gymnasium.Env[Any, Any], name: str) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._mujoco = is_mujoco(env)
-        if not self._mujoco and not (
-            hasattr(env.unwrapped, "get_state") and hasattr(env.unwrapped, "set_state")
-        ):
+        task = env.unwrapped
+        if not self._mujoco and not (hasattr(task, "get_state") and hasattr(task, "set_state")):
             raise UserError(
-                f"a planner needs an environment whose state can be set, and {name} has none; "
-                f"give its class get_state() and "
-                "set_state(state), or take a MuJoCo or classic control task"
+                f"a planner needs an environment whose state can be set, got "
+                f"{name_of(env)}; give its class get_state() and set_state(state), or take a "
+                "MuJoCo or classic control task"
             )
-        self._env: Any = env
-        while isinstance(
-            self._env, gymnasium.wrappers.TimeLimit | gymnasium.wrappers.OrderEnforcing
-        ):
-            self._env = self._env.env
-        self._controls = Controls(env, name)
-        self.low, self.high, self.smooth = (
-            self._controls.low,
-            self._controls.high,
-            self._controls.smooth,
-        )
+        self._env: Any = without_limits(env)[0]
+        self._controls = Controls(env)
+        self.low, self.high = self._controls.low, self._controls.high
+        self.smooth = self._controls.smooth
         env.reset(seed=0)
         self.state_size = self.num_coordinates = self.state_of(env).size
 
@@ -256,16 +376,14 @@ class SteppedDynamics:
         return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-        after, rewards, terminated = (
-            np.array(states),
-            np.empty(len(states)),
-            np.empty(len(states), np.bool_),
-        )
+        transitions = Transitions.starting_from(states)
         for i, (state, control) in enumerate(zip(states, controls, strict=True)):
             self._set(state)
-            _, rewards[i], terminated[i], _, _ = self._env.step(self.action_of(control))
-            after[i] = self.state_of(self._env)
-        return Transitions(after, rewards, terminated)
+            _, reward, terminated, _, _ = self._env.step(self.action_of(control))
+            transitions.states[i] = self.state_of(self._env)
+            transitions.rewards[i] = reward
+            transitions.terminated[i] = terminated
+        return transitions
 
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
@@ -287,121 +405,10 @@ class SteppedDynamics:
             return
         import mujoco
 
-        for settle in (
-            True,
-            False,
-        ):  # what follows from a position is computed, then the solver's warm start put back
-            mujoco.mj_setState(task.model, task.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
-            if settle:
-                mujoco.mj_forward(task.model, task.data)
+        whole = mujoco.mjtState.mjSTATE_INTEGRATION
+        mujoco.mj_setState(task.model, task.data, state, whole)
+        mujoco.mj_forward(task.model, task.data)  # computes what follows from a position
+        mujoco.mj_setState(task.model, task.data, state, whole)  # the solver's warm start again
 
 
-class GymnasiumTracer:
-    """Any environment, stepped through gymnasium, under rules if there are any.
-
-    Args:
-        env: the environment.
-        observations: how its observations become flat vectors.
-        action: how its actions become numbers.
-        rules: step in while the policy acts.
-        horizon: most steps of an episode.
-    """
-
-    def __init__(
-        self,
-        env: gymnasium.Env[Any, Any],
-        observations: ObservationSpec,
-        action: ActionSpec,
-        rules: Rules,
-        horizon: int,
-    ) -> None:
-        self._env, self._spec, self._action, self._rules = env, observations, action, rules
-        self._observations = np.empty((horizon + 1, observations.dim), np.float32)
-        self._choices, self._rewards = np.empty((horizon, len(action.sizes))), np.empty(horizon)
-
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
-        observation, _ = self._env.reset(seed=seed)
-        total, steps, terminated, truncated = 0.0, 0, False, False
-        while not (terminated or truncated or steps == len(self._choices)):
-            flat = self._flat(observation)
-            if moments.size:
-                accumulate(moments, flat)
-            done, correction = actor.act(flat, seed, steps), self._rules.correction(observation)
-            done = done if correction is None else correction
-            values = self._action.flat(done)
-            self._observations[steps] = flat
-            self._choices[steps] = (
-                values if self._action.kind == "box" else self._action.options(values[None])[0]
-            )
-            observation, gained, terminated, truncated, _ = self._env.step(done)
-            self._rewards[steps] = gained
-            total += float(gained)
-            steps += 1
-        self._observations[steps] = self._flat(observation)
-        kept = (self._observations[: steps + 1], self._choices[:steps], self._rewards[:steps])
-        return Trace(*kept, total, bool(terminated))
-
-    def _flat(self, observation: Any) -> NDArray[np.float32]:
-        space = self._env.observation_space
-        flat = self._spec.flat(space, observation)
-        if flat.size != self._spec.dim:
-            raise ValueError(
-                f"an observation must have {self._spec.dim} numbers as {space} declares, got "
-                f"{flat.size}"
-            )
-        return flat
-
-    def close(self) -> None:
-        self._env.close()
-
-
-class ShieldedSimulator:
-    """Any environment, stepped through gymnasium, where the action of the first rule that fires
-    replaces the policy's.
-
-    Args:
-        env: the environment.
-        observations: how its observations become flat vectors.
-        rules: given the observation as the environment gives it.
-    """
-
-    def __init__(
-        self, env: gymnasium.Env[Any, Any], observations: ObservationSpec, rules: Rules
-    ) -> None:
-        self.env, self._observations, self._rules = env, observations, rules
-
-    def run(
-        self,
-        actor: Actor,
-        seed: int,
-        moments: NDArray[np.float64] | None = None,
-        max_steps: int | None = None,
-        gate: Gate = NO_GATE,
-    ) -> Episode:
-        """One episode, with the arguments of `stepped.run_episode`."""
-        space = self.env.observation_space
-        observation, _ = self.env.reset(seed=seed)
-        episode_return, num_steps, at_gate, ended = 0.0, 0, math.nan, False
-        while not ended:
-            flat = self._observations.flat(space, observation)
-            if moments is not None:
-                accumulate(moments, flat)
-            action, correction = (
-                actor.act(flat, seed, num_steps),
-                self._rules.correction(observation),
-            )
-            observation, reward, terminated, truncated, _ = self.env.step(
-                action if correction is None else correction
-            )
-            episode_return += float(reward)
-            num_steps += 1
-            ended = terminated or truncated or num_steps == max_steps
-            if num_steps == gate.step or (ended and num_steps < gate.step):
-                at_gate = episode_return
-                ended = ended or episode_return < gate.least
-        return Episode(
-            episode_return, num_steps, at_gate, self._observations.flat(space, observation)
-        )
-
-    def close(self) -> None:
-        self.env.close()
+STEPPED = Family("stepped", lambda env: True, GymnasiumSimulator, SteppedDynamics)

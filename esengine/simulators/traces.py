@@ -1,25 +1,26 @@
-"""Episodes whose observations and actions are kept for a learned reward: by compiled code, or
-stepped through gymnasium.
-"""
+"""Traces: what a policy saw, did and got at every step of an episode, for learned rewards."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.policies.network import Actor
+from esengine.compiled import kernel
+
+if TYPE_CHECKING:
+    from esengine.simulators.contract import Episode
 
 
 class Trace(NamedTuple):
-    """What is kept of an episode; the arrays are overwritten by the next one.
+    """The steps of one episode.
 
     Attributes:
-        observations: (num_steps + 1, obs_dim) float32, the one after the last action included.
-        choices: (num_steps, num_choices) float64, what was done, as the kernel `policies.act`
-            writes it.
+        observations: (num_steps + 1, obs_dim) float32, including the one after the last action.
+        choices: (num_steps, num_choices) float64, the actions as the kernel `policies.act` writes
+            them.
         rewards: (num_steps,) float64, the environment's own.
         episode_return: their sum.
         terminated: whether the task itself ended, in contrast to an episode that is cut.
@@ -32,19 +33,78 @@ class Trace(NamedTuple):
     terminated: bool
 
 
-class Tracer(Protocol):
-    """Runs and keeps episodes of one environment."""
+class TraceBuffer:
+    """Room for the steps of one episode, which `Simulator.run` fills.
 
-    def run(self, actor: Actor, seed: int, moments: NDArray[np.float64]) -> Trace:
-        """One episode from the start that ``seed`` gives; ``moments`` as in `stepped.run_episode`,
-        or empty.
-        """
+    Args:
+        horizon: most steps of an episode.
+        observation_dim: numbers of an observation.
+        num_choices: numbers of an action.
 
-    def close(self) -> None:
-        """Give the environment back."""
+    Attributes:
+        arrays: observations, choices and rewards as in `Trace`, with room for ``horizon`` steps.
+    """
+
+    def __init__(self, horizon: int, observation_dim: int, num_choices: int) -> None:
+        self.arrays = (
+            np.empty((horizon + 1, observation_dim), np.float32),
+            np.empty((horizon, num_choices)),
+            np.empty(horizon),
+        )
+
+    def trace(self, episode: Episode) -> Trace:
+        """The trace of the episode that has just been run; the next one overwrites its arrays."""
+        observations, choices, rewards = self.arrays
+        steps = episode.num_steps
+        return Trace(
+            observations[: steps + 1],
+            choices[:steps],
+            rewards[:steps],
+            episode.episode_return,
+            episode.terminated,
+        )
+
+
+NO_TRACE = (np.empty((0, 0), np.float32), np.empty((0, 0)), np.empty(0))
+"""What kernels take in the place of `TraceBuffer.arrays` if nothing is to be kept."""
+
+
+@kernel
+def keep_step(
+    trace: Any,
+    step: int,
+    observation: NDArray[np.float32],
+    choices: NDArray[np.floating],
+    reward: float,
+) -> None:
+    """Write one step into the arrays of a trace, if they are not empty.
+
+    Args:
+        trace: `TraceBuffer.arrays`, or `NO_TRACE`.
+        step: its number.
+        observation: (obs_dim,) before the action.
+        choices: (num_choices,) the action.
+        reward: of the step.
+    """
+    observations, all_choices, rewards = trace
+    if rewards.size:
+        observations[step] = observation
+        rewards[step] = reward
+        for k in range(choices.size):
+            all_choices[step, k] = choices[k]
+
+
+@kernel
+def keep_last(trace: Any, num_steps: int, observation: NDArray[np.float32]) -> None:
+    """Write the observation after the last action into the arrays of a trace, if they are not
+    empty.
+    """
+    observations = trace[0]
+    if observations.size:
+        observations[num_steps] = observation
 
 
 def horizon_of(env: gymnasium.Env[Any, Any], max_episode_steps: int | None) -> int | None:
-    """Most steps of an episode, or None where nothing limits it."""
+    """The most steps of an episode, or None if nothing limits them."""
     limits = [getattr(env.spec, "max_episode_steps", None), max_episode_steps]
     return min((limit for limit in limits if limit is not None), default=None)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from esengine.candidates import AntitheticPairs
-from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
@@ -26,10 +25,9 @@ from esengine.rewards.file import load_reward, save_reward
 from esengine.rewards.network import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
 from esengine.rewards.problem import RewardedProblem
 from esengine.rewards.source import RewardSource, over_horizon
-from esengine.simulators.classic import ClassicTracer
-from esengine.simulators.families import make_tracer
-from esengine.simulators.mujoco import MujocoTracer
-from esengine.simulators.stepped import GymnasiumTracer
+from esengine.simulators.classic import ClassicSimulator
+from esengine.simulators.families import make_simulator
+from esengine.simulators.traces import TraceBuffer
 
 SPACES = {
     "box": gymnasium.spaces.Box(-2, 2, (2,)),
@@ -157,7 +155,14 @@ def test_a_damaged_file_is_a_clear_error(
 
 
 @pytest.mark.parametrize(
-    "env_id", ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "Hopper-v5"]
+    "env_id",
+    [
+        "CartPole-v1",
+        "Pendulum-v1",
+        "MountainCarContinuous-v0",
+        "Hopper-v5",
+        "esengine/PointMaze-v0",
+    ],
 )
 def test_compiled_traces_equal_gymnasiums(env_id: str) -> None:
     spec = EnvironmentSpec(env_id)
@@ -167,16 +172,14 @@ def test_compiled_traces_equal_gymnasiums(env_id: str) -> None:
     actor = Actor(
         policy, row, np.zeros(observations.dim, np.float32), np.ones(observations.dim, np.float32)
     )
-    compiled = make_tracer(spec, observations, action, Rules(()), "auto", 60)
-    stepped = make_tracer(spec, observations, action, Rules(()), "gymnasium", 60)
-    assert (type(compiled), type(stepped)) == (
-        MujocoTracer if env_id == "Hopper-v5" else ClassicTracer,
-        GymnasiumTracer,
-    )
+    compiled = make_simulator(spec, observations, "compiled")
+    stepped = make_simulator(spec, observations, "gymnasium")
+    buffers = [TraceBuffer(60, observations.dim, len(action.sizes)) for _ in range(2)]
     for seed in range(5):
         moments = np.zeros((2, 1 + 2 * observations.dim))
         one, other = (
-            tracer.run(actor, seed, moments[i]) for i, tracer in enumerate((compiled, stepped))
+            buffer.trace(simulator.run(actor, seed, own, 60, trace=buffer))
+            for simulator, own, buffer in zip((compiled, stepped), moments, buffers, strict=True)
         )
         np.testing.assert_array_equal(one.observations, other.observations)
         np.testing.assert_array_equal(one.choices, other.choices)
@@ -216,11 +219,12 @@ def test_members_are_judged_by_the_reward_and_their_true_return_is_told_beside()
     records, statistics = problem.evaluate(candidates, 0, rows)
     problem.merge(statistics)
     seeds = problem.seeds(candidates, records["member"], 2)
-    tracer, returns = cartpole_problem("gymnasium")._trace(), []
+    simulator, returns = cartpole_problem("gymnasium").simulator(), []
+    buffer = TraceBuffer(100, 4, 1)
     for row, own, record in zip(rows, seeds, records, strict=True):
         problem.actor.parameters, worth = row, []
         for seed in own.tolist():
-            trace = tracer.run(problem.actor, seed, np.zeros(0))
+            trace = buffer.trace(simulator.run(problem.actor, seed, None, 100, trace=buffer))
             assert problem.source.learned is not None
             rewards = score_reference(
                 problem.source.learned, trace.observations[:-1], trace.choices
@@ -238,14 +242,14 @@ def test_a_member_that_raises_costs_nothing_but_itself(monkeypatch: pytest.Monke
     rows = np.random.default_rng(1).standard_normal((2, candidates.dimension)).astype(np.float32)
     alone, problem = cartpole_problem(), cartpole_problem()
     record, expected = alone.evaluate(candidates, 0, rows[:1])
-    run, calls = ClassicTracer.run, itertools.count()
+    run, calls = ClassicSimulator.run, itertools.count()
 
-    def raises_late(tracer: ClassicTracer, *arguments: Any) -> Any:
+    def raises_late(simulator: ClassicSimulator, *arguments: Any, **options: Any) -> Any:
         if next(calls) == 3:  # the second episode of the second member
             raise ValueError("broken")
-        return run(tracer, *arguments)
+        return run(simulator, *arguments, **options)
 
-    monkeypatch.setattr(ClassicTracer, "run", raises_late)
+    monkeypatch.setattr(ClassicSimulator, "run", raises_late)
     with pytest.raises(MembersFailed, match="broken") as failed:
         problem.evaluate(candidates, 0, rows)
     assert failed.value.records[0] == record[0]

@@ -15,10 +15,11 @@ from esengine.environments import classic_physics, mujoco_physics
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, PolicySpec
-from esengine.simulators.classic import ClassicSimulator
+from esengine.simulators import mujoco
+from esengine.simulators.classic import ClassicSimulator, task_of
 from esengine.simulators.contract import Gate
-from esengine.simulators.families import has_compiled, make_simulator
-from esengine.simulators.mujoco import MujocoSimulator
+from esengine.simulators.families import family_of, has_compiled, make_simulator
+from esengine.simulators.mujoco import step_arguments
 from esengine.simulators.stepped import GymnasiumSimulator
 from esengine.simulators.vectorized import VectorSimulator, offers_vector
 
@@ -54,8 +55,7 @@ def test_starts_come_from_numpys_own_bit_stream(seed: int) -> None:
 def test_every_step_of_classic_control_is_gymnasiums(env_id: str) -> None:
     env = gymnasium.make(env_id)
     task: Any = env.unwrapped
-    number = classic_physics.CLASSES[type(task).__name__]
-    constant = float(getattr(task, "g", getattr(task, "goal_velocity", 0.0)))
+    number, constant = task_of(env)
     random, state, flat = (
         np.random.default_rng(0),
         np.empty(4),
@@ -94,15 +94,20 @@ def _random_action(env: gymnasium.Env[Any, Any], random: np.random.Generator) ->
 @pytest.mark.parametrize("env_id", MUJOCO)
 def test_every_step_of_a_mujoco_task_is_gymnasiums_to_the_last_bit(env_id: str) -> None:
     reference = gymnasium.make(env_id)
-    simulator = MujocoSimulator(gymnasium.make(env_id))
+    compiled = gymnasium.make(env_id)
+    assert family_of(compiled) is mujoco.MUJOCO
+    arguments = step_arguments(compiled)
+    task, data, bodies, constants = arguments[0], arguments[4], arguments[6], arguments[7]
+    ours = np.empty(reference.observation_space.shape or ())
     random = np.random.default_rng(0)
     for seed in range(2):
         observation, _ = reference.reset(seed=seed)
-        simulator.env.reset(seed=seed)
+        compiled.reset(seed=seed)
         for _ in range(300):
-            np.testing.assert_array_equal(simulator.observe(), observation)
+            mujoco_physics.observe(task, data, constants, bodies, ours)
+            np.testing.assert_array_equal(ours, observation)
             action = _random_action(reference, random)
-            reward, terminated = mujoco_physics.step(*simulator.step_arguments, action)
+            reward, terminated = mujoco_physics.step(*arguments, action)
             observation, expected_reward, expected_end, truncated, _ = reference.step(action)
             if env_id == "Reacher-v5":  # NumPy's norm of a vector goes through BLAS
                 assert reward == pytest.approx(float(expected_reward), rel=1e-14)
