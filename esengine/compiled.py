@@ -1,9 +1,8 @@
-"""The decorator of all kernels: Numba's ``njit`` with a cache on the disk that knows what a kernel
-is made of.
+"""The decorator of all kernels: Numba's ``njit`` with a disk cache that depends on everything a
+kernel is made of.
 
-Numba's own cache looks at the file of a kernel alone. A kernel that calls one of another module, or
-reads a constant there, would go on with the former machine code after that module has changed:
-wrong numbers, and no word about it.
+Numba's own cache depends only on the file of the kernel. If a kernel calls one in another module,
+or reads a constant there, and that module changes, Numba would silently use the old machine code.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from numba.core.caching import FunctionCache
 def kernel(
     function: Callable[..., Any] | None = None, *, inline: Literal["never", "always"] = "never"
 ) -> Any:
-    """Compile a function when it is first called, or load it from the cache. A division by 0 gives
-    what NumPy gives.
+    """Compile a function when it is first called, or load it from the cache. Division by 0 follows
+    NumPy.
 
     Args:
-        function: what to compile.
-        inline: ``always`` puts its code into its callers' before these are compiled.
+        function: the function to compile.
+        inline: ``always`` copies its code into each caller before the caller is compiled.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
@@ -39,9 +38,7 @@ def kernel(
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache, where a kernel that has the same code but is made of other parts is another
-    one.
-    """
+    """Numba's cache with a digest of all ingredients in its key."""
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), ingredients_digest(self._py_func))
@@ -49,8 +46,8 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 @cache
 def ingredients_digest(function: FunctionType) -> str:
-    """A digest of a function's code, of the constants that it reads, and of all functions that it
-    calls, wherever they are.
+    """The digest of a function's code, the constants that it reads and all functions that it calls,
+    in any module.
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in _ingredients(function, set()):
@@ -62,24 +59,27 @@ def ingredients_digest(function: FunctionType) -> str:
 def _ingredients(function: FunctionType, met: set[FunctionType]) -> Iterator[bytes]:
     if function in met:
         return
+
     met.add(function)
-    code, names = function.__code__, sorted(_names(function.__code__))
+    code = function.__code__
+    names = sorted(_names(function.__code__))
     yield from _code_parts(code)
     yield from _value_parts(
         (function.__defaults__, tuple(sorted((function.__kwdefaults__ or {}).items()))), names, met
     )
     free = zip(code.co_freevars, function.__closure__ or (), strict=True)
     scope = function.__globals__ | {name: cell.cell_contents for name, cell in free}
+
     for name in sorted({*names, *code.co_freevars} & scope.keys()):
         yield name.encode()
         yield from _value_parts(scope[name], names, met)
 
 
 def _value_parts(value: Any, names: list[str], met: set[FunctionType]) -> Iterator[bytes]:
-    """Of a module, what it holds by one of the names that the code reads."""
-    function = getattr(value, "py_func", None) or getattr(
-        value, "_defn", None
-    )  # of a kernel, of an intrinsic
+    """The bytes of a value. Of a module, only what the code reads by one of ``names``."""
+    kernel_function = getattr(value, "py_func", None)
+    intrinsic_function = getattr(value, "_defn", None)
+    function = kernel_function or intrinsic_function
     if function is not None:
         yield from _ingredients(function, met)
     elif isinstance(value, ModuleType):
@@ -98,14 +98,15 @@ def _value_parts(value: Any, names: list[str], met: set[FunctionType]) -> Iterat
 
 
 def _code_parts(code: CodeType) -> Iterator[bytes]:
-    yield from (code.co_code, repr((code.co_names, code.co_varnames, code.co_freevars)).encode())
+    yield code.co_code
+    yield repr((code.co_names, code.co_varnames, code.co_freevars)).encode()
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _code_parts(constant)
-        else:  # a set has another order in another process
-            yield repr(
-                sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
-            ).encode()
+        elif isinstance(constant, frozenset):  # its order differs between processes
+            yield repr(sorted(map(repr, constant))).encode()
+        else:
+            yield repr(constant).encode()
 
 
 def _names(code: CodeType) -> set[str]:

@@ -7,20 +7,18 @@ from difflib import get_close_matches
 
 
 class UserError(ValueError):
-    """Bad flags, bad files or a bad environment; the command line prints it as one line and exits
-    with 2.
-    """
+    """Invalid flags, files or environments. The command line prints one line and exits with 2."""
 
 
 class WorkerError(RuntimeError):
-    """A worker's exception, told on the master with rank, host, generation, member, seed and
+    """A worker's exception, raised on the master with rank, host, generation, member, seed and
     traceback.
     """
 
 
 class RanksFailed(Exception):
-    """Ranks that this process started have failed and said why; the command line exits with their
-    status.
+    """Ranks that this process started have failed and reported why. The command line exits with
+    their status.
     """
 
     def __init__(self, status: int) -> None:
@@ -33,12 +31,12 @@ class Interrupted(Exception):
 
 
 def listed(names: object) -> str:
-    """The names of an iterable as one readable list: ``a, b, c``."""
+    """The names of an iterable as one list: ``a, b, c``."""
     return ", ".join(str(name) for name in names)  # type: ignore[attr-defined]
 
 
 def in_one_line(value: object) -> str:
-    """A value of an environment, be it a long array, for a message."""
+    """A value of an environment, shortened to one line for a message."""
     words = " ".join(str(value).split())
     return words if len(words) <= 120 else f"{words[:100]} ..."
 
@@ -49,7 +47,5 @@ def counted(number: int, noun: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What to say of the known name that comes nearest to a wrong one: ``; did you mean cma-es?``,
-    or nothing.
-    """
+    """The suggestion for an unknown name, such as ``; did you mean cma-es?``, or nothing."""
     return "".join(f"; did you mean {close}?" for close in get_close_matches(name, names, n=1))

@@ -1,8 +1,8 @@
-"""Random numbers as functions of (seed, purpose, generation, member): no hidden generator, no rank.
+"""Random numbers as functions of (seed, purpose, generation, member), the same on any rank.
 
-A *key* is a 64-bit number derived from the seed, a purpose in words and a generation. The draws
-below a key are counted: draw ``i`` of a key is ``mix(key + i * GOLDEN)``, so any rank can compute
-any draw without the ones before it.
+A *key* is a 64-bit number derived from the seed, a purpose in words and a generation. The draws of
+a key are numbered: draw ``i`` is ``mix(key + (i + 1) * GOLDEN)``, so any rank can compute any draw
+without the ones before it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 
 _MASK = (1 << 64) - 1
-_GOLDEN = (
-    0x9E3779B97F4A7C15  # 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014)
-)
+# 2^64 / golden ratio: the increment of SplitMix64 (Steele, Lea, Flood 2014).
+_GOLDEN = 0x9E3779B97F4A7C15
 
 
 @lru_cache(maxsize=256)
@@ -27,17 +26,17 @@ def derive_key(seed: int, purpose: str, generation: int = 0) -> int:
 
     Args:
         seed: the run's seed, any Python integer.
-        purpose: what the numbers are for, for example ``"noise"``; streams of different purposes
+        purpose: what the numbers are for, for example ``"noise"``. Streams of different purposes
             are unrelated.
-        generation: number of the generation, or 0 for what belongs to the whole run.
+        generation: number of the generation, or 0 for a stream of the whole run.
     """
     text = f"{seed}/{purpose}/{generation}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
 def derive_seed(key: int, *counters: int) -> int:
-    """A seed in [0, 2^63) for a library's generator, from a key and counters such as (member,
-    episode).
+    """The seed in [0, 2^63) for a library's generator that belongs to a key and counters such as
+    (member, episode).
     """
     value = _mix(key)
     for counter in counters:
@@ -46,7 +45,7 @@ def derive_seed(key: int, *counters: int) -> int:
 
 
 def generator(key: int, *counters: int) -> np.random.Generator:
-    """A NumPy generator that depends on nothing but the key and the counters."""
+    """The NumPy generator that belongs to a key and counters."""
     return np.random.Generator(np.random.Philox(key=derive_seed(key, *counters)))
 
 
@@ -83,9 +82,7 @@ def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArr
     """
     seeds = np.empty((groups.size, count), np.uint64)
     for j in range(groups.size):
-        value = mix64(
-            mix64(key) + (np.uint64(groups[j]) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        )
+        value = draw64(mix64(key), np.uint64(groups[j]))
         for i in range(count):
             seeds[j, i] = draw64(value, np.uint64(i)) >> np.uint64(1)
     return seeds

@@ -67,7 +67,7 @@ class Pool:
         self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
         self._publisher = Publisher(rank_state, self.workers, self._stop)
         guard.mark_serving()
-        world.announce()
+        world.mark_ready()
 
     def evaluate(
         self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True

@@ -235,7 +235,7 @@ class Workers:
         self._world.living.add(rank)
         self.arriving.add(rank)
         if self.mail.connect(rank, link):
-            self._world.welcome(rank, node.address)
+            self._world.send_state(rank, node.address)
 
     def _give_up(self, reason: str) -> None:
         self._respawn = False

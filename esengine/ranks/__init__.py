@@ -1,6 +1,7 @@
-"""MPI: the ranks of a launch and what connects them.
+"""The ranks of a launch and what connects them, over MPI.
 
 Modules: `world` (the ranks, or one process), `mailbox` and `messages` (point-to-point messages),
-`node_memory` (arrays that the ranks of a node share), `shared_folder` (where a launch keeps them),
-`signals`, `watchdog` (time-outs of members), `guard` (cleaning up after a killed launch).
+`node_memory` (arrays that the ranks of a node share), `shared_folder` (the launch's folder in
+shared memory), `signals` (requests to stop), `watchdog` (the time limit of a member) and `guard`
+(the parent of each rank, which reports its death).
 """

@@ -1,10 +1,10 @@
 """The guard of a rank: the process that the launcher started, which forks the rank and watches how
 it ends.
 
-Fault-tolerant MPI tells the other ranks of a process that a signal ended, and of no other end:
-after ``exit(1)`` in a simulator they would wait for ever. So a guard ends by a signal when its rank
-ended badly. A rank that dies before the pool is open ends the whole launch, since MPI's start-up
-cannot go on without it, and so does the master, whenever it dies.
+Fault-tolerant MPI reports a rank that died by a signal, but not one that exited: after ``exit(1)``
+in a simulator the other ranks would wait for ever. So a guard kills itself by a signal when its
+rank failed. A rank that dies before the pool is open ends the whole launch, since MPI's start-up
+needs all ranks. The death of the master always ends the launch.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Final
 REPLACEMENT_VARIABLE: Final = "ESENGINE_REPLACEMENT"
 """Rank of a process that the master started in place of a worker that died."""
 FOLDER_VARIABLE: Final = "ESENGINE_SHARED_FOLDER"
-"""Names the folder of the local launcher that started this rank."""
+"""Folder of the local launcher that started this rank."""
 DIED_EARLY: Final = "died-early"
-"""File in that folder which says that a rank died before the pool was open."""
+"""File in that folder: a rank died before the pool was open."""
 TOLERANT_VARIABLE: Final = "OMPI_MCA_mpi_ft_enable"
 """Set by ``mpirun --with-ft ulfm`` in every rank."""
 
@@ -33,43 +33,45 @@ _stage: mmap.mmap | None = None  # one byte that a rank shares with its guard
 
 
 def is_tolerant() -> bool:
-    """Whether the launcher lets a job go on without a rank that died."""
+    """Whether the launcher keeps a job running after a rank has died."""
     return os.environ.get(TOLERANT_VARIABLE, "").lower() in ("1", "true", "yes")
 
 
 def guard_rank() -> None:
-    """Go on in a child that this process guards, on a rank of a fault-tolerant launch that is not
-    guarded yet.
+    """Fork, continue in the child and guard it from this process.
 
-    To be called before MPI is imported, and best before anything large is.
+    Does nothing unless the launch is fault tolerant and this rank has no guard yet. Call it before
+    MPI is imported, and preferably before any large import.
     """
     global _stage
     if _stage is not None or not is_tolerant() or "mpi4py.MPI" in sys.modules:
         return
+
     _stage = mmap.mmap(-1, 1)
-    sys.stdout.flush()
     launcher = os.getppid()
+    sys.stdout.flush()
     rank = os.fork()
     if rank:
         _watch(rank, launcher, _stage)
-    os.setpgid(0, 0)  # signals come from the guard, once
+
+    os.setpgid(0, 0)  # only the guard forwards signals, each one once
     end_with_parent(signal.SIGKILL)
 
 
 def mark_serving() -> None:
-    """The pool is open: from now on the others go on without this rank."""
+    """Record that the pool is open: from now on the launch survives the death of this rank."""
     if _stage is not None:
         _stage[0] = _SERVING
 
 
 def mark_leaving() -> None:
-    """This rank's exit status is its own word: MPI knows that it leaves."""
+    """Record that this rank leaves MPI in order, so that its guard exits with the same status."""
     if _stage is not None:
         _stage[0] = _LEAVING
 
 
 def mark_dying() -> None:
-    """This rank ends itself because others have, of which there is nothing to tell."""
+    """Record that this rank ends itself because others have ended, which needs no report."""
     if _stage is not None:
         _stage[0] = _DYING
 
@@ -81,18 +83,17 @@ def end_with_parent(number: signal.Signals) -> None:
 
 
 def _guards_master() -> bool:
-    """Whether this is rank 0 of the launch itself; a replacement is rank 0 of a launch of its
-    own.
-    """
+    """Whether this is rank 0 of the launch itself. A replacement is rank 0 of its own launch."""
     return os.environ.get("OMPI_COMM_WORLD_RANK") == "0" and REPLACEMENT_VARIABLE not in os.environ
 
 
-def _last_words(code: int) -> str:
-    """How the rank of this guard ended, told since the rank itself cannot."""
+def _death_report(code: int) -> str:
+    """The line that reports how the rank of this guard ended."""
     number = os.environ.get(REPLACEMENT_VARIABLE) or os.environ.get("OMPI_COMM_WORLD_RANK", "")
     where = f"rank {number}{', the master,' if _guards_master() else ''} on {os.uname().nodename}"
     if code > 0:
         return f"{where} ended with exit status {code}"
+
     hint = (
         ", as when memory runs out, a member exceeds --member-timeout or somebody kills it"
         if code == -signal.SIGKILL
@@ -101,31 +102,32 @@ def _last_words(code: int) -> str:
     return f"{where} was ended by {signal.Signals(-code).name}{hint}"
 
 
-def _pass_on(rank: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it may have ended by itself just now
-        os.kill(rank, number)
-
-
 def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
     is_ending = False  # the launcher ends all ranks
 
     def forward(number: int, _: object) -> None:
         nonlocal is_ending
         is_ending |= number == signal.SIGTERM
-        os.kill(rank, number)
+        with suppress(ProcessLookupError):  # the rank may have ended a moment ago
+            os.kill(rank, number)
 
     for number in _FORWARDED:
         signal.signal(number, forward)
+
     end_with_parent(signal.SIGKILL)
     _, status = os.waitpid(rank, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == 0 or (stage[0] == _LEAVING and code > 0):
         os._exit(code)
+
     if stage[0] != _DYING and not is_ending:
-        os.write(2, f"esengine: {_last_words(code)}\n".encode())
+        os.write(2, f"esengine: {_death_report(code)}\n".encode())
+
     if stage[0] == _STARTING and FOLDER_VARIABLE in os.environ:
         Path(os.environ[FOLDER_VARIABLE], DIED_EARLY).touch()
+
     if stage[0] == _STARTING or _guards_master():
         os.kill(launcher, signal.SIGTERM)
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,70 +9,82 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 TASK_TAG, RESULT_TAG, PUBLISH_TAG, STOP_TAG, ERROR_TAG, READY_TAG, FAILURE_TAG = range(1, 8)
-LEAD_TAG, LEADING_TAG, FOLLOW_TAG, TOLD_TAG, BEGUN_TAG = range(8, 13)
+LEAD_TAG, LEADING_TAG, FOLLOW_TAG, VALUE_TAG, BEGUN_TAG = range(8, 13)
 
 _GREETING_S = 10.0
-_EAGER_BYTES = 2048  # up to which MPI takes a body without asking the other end
+_EAGER_BYTES = 2048  # the largest body that MPI sends without a handshake
 
 
 class Mailbox:
-    """A rank's end of all conversations.
+    """A rank's connections to all other ranks.
 
-    Where the launch is fault tolerant, a rank that died is found in `lost` after the `poll` or the
-    sending that noticed; what is sent to it is dropped.
+    In a fault-tolerant launch, the `poll` or the `send` that detects a dead rank adds it to `lost`.
+    Messages to a dead rank are dropped.
 
     Attributes:
-        comm: the ranks of the launch, or the link to the master of a rank that replaces one.
+        comm: the ranks of the launch; in a replacement, the link to its master.
         source, tag: of the message that `poll` returned last.
-        lost: ranks whose death was noticed, until somebody takes them out.
+        lost: ranks that were detected as dead; the caller removes them.
         num_sent: messages sent so far, by tag.
     """
 
     def __init__(self, comm: MPI.Comm, tolerant: bool = False) -> None:
         from mpi4py import MPI
 
-        self.comm, self.source, self.tag = comm, -1, -1
+        self.comm = comm
+        self.source = -1
+        self.tag = -1
         self.lost: list[int] = []
         self.num_sent = [0] * (BEGUN_TAG + 1)
-        self._status, self._byte = MPI.Status(), MPI.BYTE
-        self._any_source, self._any_tag = MPI.ANY_SOURCE, MPI.ANY_TAG
-        self._match, self._send = comm.Improbe, comm.Send
+        self._status = MPI.Status()
+        self._byte = MPI.BYTE
+        self._any_source = MPI.ANY_SOURCE
+        self._any_tag = MPI.ANY_TAG
+        self._match = comm.Improbe
+        self._send = comm.Send
         self._links: dict[int, MPI.Comm] = {}
         self._dead: set[int] = set()
         self._sending: list[tuple[MPI.Request, bytes]] = []  # with what is being sent
         self._failure: type[Exception] | tuple[()] = MPI.Exception if tolerant else ()
 
     def connect(self, rank: int, link: MPI.Comm) -> bool:
-        """From now on ``rank`` is the process at the other end of ``link``; False if it dies before
-        it has sent its greeting.
+        """Make the process at the other end of ``link`` the one with number ``rank``.
 
-        Only who has once been heard is known to be dead when it dies.
+        Waits for its greeting, since MPI reports only the death of a process that has sent a
+        message.
+
+        Returns:
+            False if it dies before it has sent its greeting, or sends none in time.
         """
         deadline = time.monotonic() + _GREETING_S
         while time.monotonic() < deadline:
             try:
-                if (message := link.Improbe(0, TOLD_TAG)) is not None:
+                if (message := link.Improbe(0, VALUE_TAG)) is not None:
                     message.Recv(bytearray())
                     self._links[rank] = link
                     return True
             except self._failure:
                 break
+
             time.sleep(1e-4)
+
         self.lost.append(rank)
         return False
 
     def poll(self) -> bytearray | None:
-        """The next message's body if one is here; else None, at once."""
+        """The body of the next message that has arrived, or None. Does not wait."""
         try:
             body = self._receive()
         except self._failure:
             self._find_dead()
             try:
-                body = self._receive()  # what the dead sent before they died comes first
+                body = self._receive()  # messages from before the death come first
             except self._failure:
-                body = None  # more have died since; the next poll tells
+                body = None  # another rank has died since; the next poll finds it
+
         if body is None and self._links:
             return self._poll_links()
+
         return body
 
     def _receive(self) -> bytearray | None:
@@ -80,13 +92,15 @@ class Mailbox:
         message = self._match(self._any_source, self._any_tag, status)
         if message is None:
             return None
+
         body = bytearray(status.Get_count(self._byte))
         message.Recv(body)
-        self.source, self.tag = status.source, status.tag
+        self.source = status.source
+        self.tag = status.tag
         return body
 
     def send(self, body: bytes, rank: int, tag: int) -> None:
-        """Send a body; it may be forgotten at once."""
+        """Send a body, which the caller need not keep."""
         self.num_sent[tag] += 1
         try:
             if rank in self._links or len(body) > _EAGER_BYTES:
@@ -97,36 +111,38 @@ class Mailbox:
             self._lose(rank)
 
     def begin_send(self, body: bytes | bytearray, rank: int, tag: int) -> MPI.Request | None:
-        """Send without waiting; the body must be kept until the request is `sent`. None if the
-        other end is dead.
+        """Send without waiting. The caller keeps the body unchanged until the request is `sent`.
+
+        Returns:
+            The request, or None if the other end is dead.
         """
         self.num_sent[tag] += 1
         try:
-            if rank in self._links:
-                return self._links[rank].Isend(body, 0, tag)
-            return self.comm.Isend(body, rank, tag)
+            return self._isend(body, rank, tag)
         except self._failure:
             self._lose(rank)
             return None
 
     def sent(self, request: MPI.Request | None) -> bool:
-        """Whether a request of `begin_send` is done, be it because the other end has died."""
+        """Whether a request of `begin_send` is done, or the other end has died."""
         if request is None:
             return True
         try:
             return request.Test()
         except self._failure:
-            return True  # the next poll tells who died
+            return True  # the next poll finds the dead rank
 
     def _send_later(self, body: bytes, rank: int, tag: int) -> None:
-        """A sending that does not wait: for a large body the other end may be slow, or never have
-        been connected.
+        """Send without waiting, since for a large body the other end may be slow or not connected
+        yet.
         """
         self._sending = [item for item in self._sending if not self.sent(item[0])]
-        link = self._links.get(rank)
-        self._sending.append(
-            (self.comm.Isend(body, rank, tag) if link is None else link.Isend(body, 0, tag), body)
-        )
+        self._sending.append((self._isend(body, rank, tag), body))
+
+    def _isend(self, body: bytes | bytearray, rank: int, tag: int) -> MPI.Request:
+        if rank in self._links:
+            return self._links[rank].Isend(body, 0, tag)
+        return self.comm.Isend(body, rank, tag)
 
     def _poll_links(self) -> bytearray | None:
         for rank, link in list(self._links.items()):
@@ -135,23 +151,27 @@ class Mailbox:
                 if message is not None:
                     body = bytearray(self._status.Get_count(self._byte))
                     message.Recv(body)
-                    self.source, self.tag = rank, self._status.tag
+                    self.source = rank
+                    self.tag = self._status.tag
                     return body
             except self._failure:
                 self._lose(rank)
+
         return None
 
     def _find_dead(self) -> None:
-        """Note who died, and let receiving go on without them."""
+        """Add the ranks that died to `lost`, and let MPI receive from the others again."""
+        from mpi4py import MPI
+
         comm = self.comm
-        if comm.is_inter:  # a replacement's only other end
+        if comm.is_inter:  # a replacement is connected with the master alone
             self._lose(0)
             return
-        from mpi4py import MPI
 
         failed = comm.Get_failed()
         for rank in MPI.Group.Translate_ranks(failed, list(range(failed.size)), comm.group):
             self._lose(rank)
+
         comm.Ack_failed(failed.size)
 
     def _lose(self, rank: int) -> None:

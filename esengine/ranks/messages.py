@@ -2,21 +2,21 @@
 
 | message | from, to | body |
 |---|---|---|
-| task | master, worker | one `Task`: which unit, or neighbouring units, of which published work |
-| result | worker, master | `Results` of the next units, and how many are handed back |
-| failure | worker, master | the same of one unit, and what its members raised |
-| publish | master, node leaders | version, their tree, a bundle (`node_memory.pack`) |
-| ready | node leader, master | version: the ranks of its node may map what was published |
+| task | master, worker | one `Task`: which units of which publication |
+| result | worker, master | `Results` of the next units, and how many units are returned undone |
+| failure | worker, master | `Results` of one unit, and the exceptions that its members raised |
+| publish | master, node leaders | version, the tree of leaders, a bundle (`node_memory.pack`) |
+| ready | node leader, master | version: the ranks of the node may map the publication |
 | lead | master, worker | nothing: lead this node, whose leader died |
-| leading | worker, master | where the other ranks of its node find its shared files |
-| follow | master, worker | where its new leader's shared files are |
+| leading | worker, master | where the other ranks of the node find its shared files |
+| follow | master, worker | where the shared files of the new leader are |
 | stop | master, worker, and back | whether a rank has died, so that MPI cannot be finalised |
-| told | master, worker | a pickled value of `World`, outside collective calls |
-| begun | worker, master | seconds that its first unit took, where there is a --member-timeout |
+| value | master, worker | a pickled value of `World`, outside collective calls |
+| begun | worker, master | seconds that its first unit took, with --member-timeout |
 | error | worker, master | the text of an exception |
 
-All are point to point; a probe with a match lets every body have its own length. Only `told` is
-pickled.
+All messages are point to point. A matched probe lets every body have its own length. Only `value`
+is pickled.
 """
 
 from __future__ import annotations
@@ -49,17 +49,19 @@ if TYPE_CHECKING:
 
 _TASK = struct.Struct("<5q")
 _RESULTS = struct.Struct("<4qd")
-_VERSION, _LENGTH, _SECONDS = struct.Struct("<q"), struct.Struct("<q"), struct.Struct("<d")
+_VERSION = struct.Struct("<q")
+_LENGTH = struct.Struct("<q")
+_SECONDS = struct.Struct("<d")
 _PUBLICATION = struct.Struct("<qq")
 
 
 class Task(NamedTuple):
-    """One unit of work on published state, or neighbouring units to be done one after the other.
+    """One unit of work on published state, or neighbouring units to do one after the other.
 
     Attributes:
-        version: of the published bundle that it refers to.
+        version: of the publication that it refers to.
         kind: what to do, see `rank_state.Kind`.
-        unit: index of the first in the work list, which is the order that results are merged in.
+        unit: index of the first unit in the work list. Results are merged in this order.
         start, stop: members of the units, or coordinates of the one unit of a sum.
     """
 
@@ -73,21 +75,19 @@ class Task(NamedTuple):
     def of_units(
         cls, version: int, kind: int, units: range, bounds: Sequence[tuple[int, int]]
     ) -> Task:
-        """The task of neighbouring units of a work list, whose members or coordinates are
-        ``bounds``.
-        """
+        """The task of neighbouring units of a work list with these ``bounds``."""
         return cls(version, kind, units.start, bounds[units[0]][0], bounds[units[-1]][1])
 
 
 class Results(NamedTuple):
-    """Some units of a task are done.
+    """The results of some units of a task.
 
     Attributes:
-        version: as the task's.
-        unit: index of the first.
-        num_returned: units at the end of the task that the worker hands back undone, since they
-            take longer than expected.
-        seconds: of work.
+        version: of the task.
+        unit: index of the first unit.
+        num_returned: units at the end of the task that the worker returns undone, since the task
+            takes longer than expected.
+        seconds: time that the work took.
         payloads: bytes of each unit.
     """
 
@@ -110,7 +110,8 @@ def _encode_results(results: Results) -> bytes:
     version, unit, num_returned, seconds, payloads = results
     count = len(payloads)
     header = _RESULTS.pack(version, unit, num_returned, count, seconds)
-    return b"".join((header, struct.pack(f"<{count}q", *map(len, payloads)), *payloads))
+    lengths = struct.pack(f"<{count}q", *map(len, payloads))
+    return b"".join((header, lengths, *payloads))
 
 
 def send_results(mail: Mailbox, results: Results) -> None:
@@ -119,11 +120,14 @@ def send_results(mail: Mailbox, results: Results) -> None:
 
 def decode_results(body: bytearray) -> Results:
     version, unit, num_returned, count, seconds = _RESULTS.unpack_from(body)
-    place, payloads = _RESULTS.size + 8 * count, []
     image = bytes(body)
+    place = _RESULTS.size + 8 * count
+    payloads = []
+
     for length in struct.unpack_from(f"<{count}q", image, _RESULTS.size):
         payloads.append(image[place : place + length])
         place += length
+
     return Results(version, unit, num_returned, seconds, payloads)
 
 
@@ -133,35 +137,32 @@ def send_failure(mail: Mailbox, results: Results, failures: list[dict[str, Any]]
 
 
 def decode_failure(body: bytearray) -> tuple[Results, list[dict[str, Any]]]:
-    """As `decode_results`, of one unit, and what was raised."""
+    """The results of one unit, and the exceptions that its members raised."""
     (length,) = _LENGTH.unpack_from(body)
     end = _LENGTH.size + length
     return decode_results(body[end:]), json.loads(body[_LENGTH.size : end])
 
 
 def encode_publication(version: int, leaders: Sequence[int], image: bytes) -> bytes:
-    """A publication that travels along the tree of ``leaders``, see `world.place_in_tree`."""
+    """The body of a publication for the tree of ``leaders``, see `world.place_in_tree`."""
     return _PUBLICATION.pack(version, len(leaders)) + np.array(leaders, "<i8").tobytes() + image
 
 
 def send_publication(mail: Mailbox, leader: int, body: bytes | bytearray) -> MPI.Request | None:
-    """Pass a publication on; the body must stay as it is until the request is done."""
+    """Send a publication. The caller keeps the body unchanged until the request is done."""
     return mail.begin_send(body, leader, PUBLISH_TAG)
 
 
 def decode_publication(body: bytearray) -> tuple[int, list[int], memoryview]:
-    """Version, the tree of leaders, and the packed bundle."""
+    """The version, the tree of leaders, and the packed bundle."""
     version, count = _PUBLICATION.unpack_from(body)
+    leaders = np.frombuffer(body, "<i8", count, _PUBLICATION.size)
     end = _PUBLICATION.size + 8 * count
-    return (
-        version,
-        np.frombuffer(body, "<i8", count, _PUBLICATION.size).tolist(),
-        memoryview(body)[end:],
-    )
+    return version, leaders.tolist(), memoryview(body)[end:]
 
 
 def send_ready(mail: Mailbox, version: int) -> None:
-    """A leader's answer to a publication: the ranks of its node may map it now."""
+    """Answer a publication: the ranks of this leader's node may map it now."""
     mail.send(_VERSION.pack(version), 0, READY_TAG)
 
 
@@ -186,7 +187,7 @@ def send_begun(mail: Mailbox, seconds: float) -> None:
 
 
 def decode_begun(body: bytearray) -> float:
-    """Seconds that a worker's first unit took."""
+    """The seconds that a worker's first unit took."""
     return float(_SECONDS.unpack(body)[0])
 
 

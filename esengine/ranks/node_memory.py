@@ -1,15 +1,16 @@
-"""Memory that the ranks of one node share: files without a name in ``/dev/shm``, made by the rank
-that leads the node.
+"""Memory that the ranks of one node share: unnamed files in ``/dev/shm``, created by the rank that
+leads the node.
 
-A file loses its name as soon as it is made, and the other ranks open it through the leader's entry
-in ``/proc``. So the kernel frees it with the last rank that uses it, however the ranks end, and a
-killed run leaves nothing. Every rank keeps the noise table open, so that any of them can lead the
-node when its leader has died.
+A file loses its name as soon as it is created. The other ranks open it through the leader's entry
+in ``/proc``. So the kernel frees it when the last rank that uses it ends, and a killed run leaves
+nothing behind. Every rank keeps the noise table open, so that any of them can lead the node when
+its leader has died.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import socket
@@ -28,7 +29,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 ROOT = Path(os.environ.get("ESENGINE_SHM_ROOT", "/dev/shm"))
 NOISE = -1
-"""Key of the noise table; publications have their version as key."""
+"""Key of the noise table. The key of a publication is its version."""
 _FREE = -2  # key of an unused row of the index
 _INDEX_ROWS = 16
 _ALIGNMENT = 64
@@ -38,8 +39,8 @@ class NodeMemory:
     """The shared files of one node, each under an integer key.
 
     Args:
-        address: the leader's `address`; None makes this rank the leader, who alone can `allocate`,
-            `write` and `remove`.
+        address: the leader's `address`. None makes this rank the leader, which alone can
+            `allocate`, `write` and `remove`.
 
     Attributes:
         address: where the other ranks of the node find the index of all files.
@@ -51,48 +52,52 @@ class NodeMemory:
         if address is None:
             self.lead()
             return
+
         self.follow(address)
-        if NOISE in self._index[:, 0]:
-            # - kept for `lead`
+        if NOISE in self._index[:, 0]:  # kept open for `lead`
             self._files[NOISE] = open(self.find(NOISE), "r+b", buffering=0)  # noqa: SIM115
 
     def lead(self) -> None:
-        """Become the leader, with the noise table and without publications."""
+        """Become the leader, with the noise table but without publications."""
         self._own_index = _unnamed_file(_INDEX_ROWS * 16, "an index", "fewer runs")
         self.follow(f"/proc/{os.getpid()}/fd/{self._own_index.fileno()}")
         self._index[:] = _FREE, 0
         for key, file in self._files.items():
-            self._note(key, file)
+            self._enter(key, file)
 
     def follow(self, address: str) -> None:
-        """Find files at another leader's from now on.
+        """Look up files at this leader from now on.
 
         Raises:
             OSError: that rank has ended.
         """
         self.address = address
-        self._index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True).reshape(
-            -1, 2
-        )
+        index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True)
+        self._index = index.reshape(_INDEX_ROWS, 2)  # key and file descriptor
 
     def allocate(self, key: int, num_bytes: int, what: str, flag: str) -> Path:
-        """Reserve a file of ``num_bytes`` zeros; a node without room is told which flag shrinks the
-        need.
+        """Reserve a file of ``num_bytes`` zeros.
+
+        Args:
+            key: of the file.
+            num_bytes: its size.
+            what: what the file holds, for the error.
+            flag: the flag that makes it smaller, for the error.
 
         Raises:
             UserError: the shared memory of the node has no room.
         """
         file = _unnamed_file(num_bytes, what, flag)
         self._files[key] = file
-        self._note(key, file)
+        self._enter(key, file)
         return self.find(key)
 
     def holds(self, key: int) -> bool:
-        """Whether this rank, the leader, has made this file."""
+        """Whether this rank, as the leader, has created this file."""
         return key in self._files
 
     def image(self, key: int) -> bytes:
-        """All bytes of a file."""
+        """The bytes of a file."""
         return self.find(key).read_bytes()
 
     def write(self, key: int, header: Mapping[str, Any], arrays: Arrays) -> Path:
@@ -105,10 +110,10 @@ class NodeMemory:
         return path
 
     def find(self, key: int) -> Path:
-        """Where any rank of the node can open a file that its leader has made.
+        """The path at which any rank of the node can open a file of its leader.
 
         Raises:
-            KeyError: there is none, or no more.
+            KeyError: there is no such file, or it was removed.
         """
         rows = np.flatnonzero(self._index[:, 0] == key)
         if len(rows) == 0:
@@ -116,7 +121,7 @@ class NodeMemory:
         return Path(self.address).parent / str(self._index[rows[0], 1])
 
     def remove(self, key: int) -> None:
-        """Let a file go; ranks that have mapped it keep it."""
+        """Close a file. Ranks that have mapped it keep it."""
         self._index[self._index[:, 0] == key] = _FREE, 0
         self._files.pop(key).close()
 
@@ -128,19 +133,19 @@ class NodeMemory:
             self._index[:] = _FREE, 0
             self._own_index.close()
 
-    def _note(self, key: int, file: BinaryIO) -> None:
+    def _enter(self, key: int, file: BinaryIO) -> None:
         row = np.flatnonzero(self._index[:, 0] == _FREE)[0]
         self._index[row] = key, file.fileno()
 
 
 def check_room(what: str, num_bytes: int, flag: str) -> None:
-    """Raises UserError if the node has no room for a file that is still to be made."""
+    """Raise a UserError if the node has no room for a file of this size."""
     if free_bytes() < num_bytes:
         raise UserError(_no_room(what, num_bytes, flag))
 
 
 def free_bytes() -> int:
-    """Free bytes in the node's shared memory."""
+    """The free bytes in the node's shared memory."""
     status = os.statvfs(ROOT)
     return status.f_bavail * status.f_frsize
 
@@ -148,34 +153,38 @@ def free_bytes() -> int:
 def map_array(
     path: Path, dtype: type[np.generic], count: int, writable: bool = False
 ) -> NDArray[Any]:
-    """The file as a flat array over shared pages; the mapping lives as long as the array."""
+    """The file as a flat array over shared pages, mapped as long as the array exists."""
     with open(path, "r+b" if writable else "rb") as file:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=access), dtype, count)
 
 
 def map_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Header and read-only arrays of a bundle, without a copy."""
+    """The header and the read-only arrays of a bundle, without a copy."""
     with open(path, "rb") as file:
         return unpack(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
 
 
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
-    """Header and arrays as one block of bytes, arrays on 64-byte boundaries. It is a message's body
-    as well.
+    """The header and the arrays as one block of bytes, each array on a 64-byte boundary. Published
+    messages have the same form.
     """
     described: list[tuple[str, str, list[int], int]] = []
     offset = 0
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
     for name, array in contiguous.items():
         described.append((name, array.dtype.str, list(np.shape(arrays[name])), offset))
         offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+
     text = json.dumps({"header": dict(header), "arrays": described}).encode()
     start = -(-(8 + len(text)) // _ALIGNMENT) * _ALIGNMENT
     image = bytearray(start + offset)
     image[: 8 + len(text)] = struct.pack("<Q", len(text)) + text
+
     for (_, _, _, position), array in zip(described, contiguous.values(), strict=True):
         image[start + position : start + position + array.nbytes] = array.tobytes()
+
     return bytes(image)
 
 
@@ -184,17 +193,15 @@ def unpack(image: memoryview | bytes) -> tuple[dict[str, Any], dict[str, NDArray
     (length,) = struct.unpack_from("<Q", image, 0)
     text = json.loads(bytes(image[8 : 8 + length]))
     start = -(-(8 + length) // _ALIGNMENT) * _ALIGNMENT
-    arrays = {
-        name: np.frombuffer(
-            image, np.dtype(dtype), int(np.prod(shape, dtype=np.int64)), start + offset
-        ).reshape(shape)
-        for name, dtype, shape, offset in text["arrays"]
-    }
+    arrays = {}
+    for name, dtype, shape, offset in text["arrays"]:
+        flat = np.frombuffer(image, np.dtype(dtype), math.prod(shape), start + offset)
+        arrays[name] = flat.reshape(shape)
     return text["header"], arrays
 
 
 def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
-    # - its owner closes it
+    """A file of this size that the kernel frees when nobody has it open; the caller closes it."""
     file: BinaryIO = tempfile.TemporaryFile(dir=ROOT, buffering=0)  # noqa: SIM115
     try:
         os.posix_fallocate(file.fileno(), 0, num_bytes)
@@ -206,9 +213,8 @@ def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
 
 def _no_room(what: str, num_bytes: int, flag: str) -> str:
     return (
-        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {what}, has "
-        f"{_megabytes(free_bytes())}; "
-        f"shrink it with {flag} or enlarge {ROOT}"
+        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {what}, "
+        f"has {_megabytes(free_bytes())}; shrink it with {flag} or enlarge {ROOT}"
     )
 
 

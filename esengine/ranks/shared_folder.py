@@ -1,9 +1,9 @@
-"""The folder in a node's shared memory that the ranks of one launch share, and that goes with the
-last of them.
+"""The folder in a node's shared memory that the processes of one launch share. The last one removes
+it.
 
-Whoever uses it holds a shared lock on a file in it, which the kernel drops however a process ends;
-a folder that nobody holds is abandoned. The launcher makes it on its own node, the ranks on the
-others.
+Each process holds a shared lock on a file in the folder, which the kernel releases however the
+process ends. A folder that no process holds is abandoned. The launcher creates the folder on its
+own node, the ranks create it on the other nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCK = "alive"
 
 
 def join(folder: Path) -> int:
-    """Hold a folder, and make it if it is not there; returns the descriptor that holds it."""
+    """Hold a folder, created if necessary, and return the file descriptor that holds it."""
     if not folder.exists():
         remove_abandoned(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -28,7 +28,7 @@ def join(folder: Path) -> int:
 
 
 def leave(folder: Path, descriptor: int) -> None:
-    """Let go of a folder, and remove it if nobody else holds it."""
+    """Release a folder, and remove it if no other process holds it."""
     if _is_alone(descriptor):
         shutil.rmtree(folder, ignore_errors=True)
     os.close(descriptor)
@@ -41,10 +41,12 @@ def remove_abandoned(root: Path) -> list[Path]:
         try:
             descriptor = os.open(folder / LOCK, os.O_RDWR)
         except OSError:
-            continue  # another user's, or one that is being removed at this moment
+            continue  # another user's folder, or one that is being removed
+
         if _is_alone(descriptor):
             removed.append(folder)
         leave(folder, descriptor)
+
     return removed
 
 

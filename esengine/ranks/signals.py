@@ -11,8 +11,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Abandoned(BaseException):
-    """Raised inside an evaluation that a stop request cuts short; not an `Exception`, so that no
-    environment swallows it.
+    """A stop request cut an evaluation short. It is no `Exception`, so that no environment catches
+    it.
     """
 
 
@@ -32,9 +32,9 @@ class StopRequest:
 
     @property
     def is_final(self) -> bool:
-        """Whether the ranks are being ended from outside, so that MPI cannot be relied on any more.
+        """Whether the ranks are being ended from outside, so that MPI is no longer reliable.
 
-        SIGUSR1 asks politely; SIGTERM reaches the launcher's own processes as well, and SIGKILL
+        SIGUSR1 only asks for a stop. SIGTERM also reaches the launcher's processes, and SIGKILL
         follows.
         """
         return self.received in ("SIGTERM", "SIGINT")
@@ -46,9 +46,7 @@ class StopRequest:
         return self
 
     def abandonable(self) -> StopRequest:
-        """Let a signal end the ``with`` block at once with `Abandoned`; the block must not be
-        inside an MPI call.
-        """
+        """A context in which a signal raises `Abandoned` at once. It must contain no MPI call."""
         return self
 
     def __enter__(self) -> None:
@@ -62,9 +60,8 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT":
-            signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            )  # the third Ctrl-C ends what does not listen
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the third Ctrl-C ends the process
+
         self.received = self.received or signal.Signals(number).name
         if self._cuts:
             self._cuts = False
@@ -72,16 +69,16 @@ class StopRequest:
 
 
 def outlive(action: Callable[[], None]) -> None:
-    """Do something in a copy of this process that the launcher does not know, and wait for it while
-    this one lives.
+    """Run ``action`` in a forked child that the launcher cannot kill, and wait for it.
 
     mpirun kills its ranks a third of a second after a SIGTERM, too soon for a large checkpoint. The
-    copy uses no MPI.
+    child survives and finishes. It must not use MPI.
     """
     pid = os.fork()
     if pid:
         os.waitpid(pid, 0)
         return
+
     os.setsid()
     status = 1
     try:

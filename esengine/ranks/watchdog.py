@@ -1,5 +1,5 @@
-"""A deadline that the kernel keeps: a process that overruns it is killed, also inside C code and
-when it is stopped.
+"""A deadline that the kernel enforces: a process that exceeds it is killed, also inside C code and
+while it is suspended.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 _SIGEV_SIGNAL = 0
 
 
-class _Event(ctypes.Structure):
+class _SignalEvent(ctypes.Structure):
     """``struct sigevent`` of Linux, 64 bytes."""
 
     _fields_ = (
@@ -23,29 +23,38 @@ class _Event(ctypes.Structure):
     )
 
 
-class _Span(ctypes.Structure):
+class _TimerSpec(ctypes.Structure):
     """``struct itimerspec``: interval and time left, each in seconds and nanoseconds."""
 
     _fields_ = (("interval", ctypes.c_long * 2), ("left", ctypes.c_long * 2))
 
 
 class Deadline:
-    """SIGKILL for this process when it is not moved in time. It is a POSIX timer, so a simulator's
-    own alarms stay its own.
+    """A timer that sends SIGKILL to this process unless it is moved in time. It is a POSIX timer,
+    so it does not interfere with a simulator's alarms.
     """
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL("librt.so.1", use_errno=True)
         self._timer = ctypes.c_void_p()
-        event = _Event(number=signal.SIGKILL, notify=_SIGEV_SIGNAL)
-        if self._library.timer_create(
-            time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)
-        ):
-            raise OSError(ctypes.get_errno(), f"timer_create: {os.strerror(ctypes.get_errno())}")
+        event = _SignalEvent(number=signal.SIGKILL, notify=_SIGEV_SIGNAL)
+        _check(
+            "timer_create",
+            self._library.timer_create(
+                time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)
+            ),
+        )
 
     def move(self, seconds: float) -> None:
-        """The process is killed so many seconds from now; 0 for never."""
+        """Set the deadline to this many seconds from now, or to never with 0."""
         whole = int(seconds)
-        span = _Span(left=(ctypes.c_long * 2)(whole, int((seconds - whole) * 1e9)))
-        if self._library.timer_settime(self._timer, 0, ctypes.byref(span), None):
-            raise OSError(ctypes.get_errno(), f"timer_settime: {os.strerror(ctypes.get_errno())}")
+        nanoseconds = int((seconds - whole) * 1e9)
+        spec = _TimerSpec(left=(ctypes.c_long * 2)(whole, nanoseconds))
+        _check(
+            "timer_settime", self._library.timer_settime(self._timer, 0, ctypes.byref(spec), None)
+        )
+
+
+def _check(call: str, status: int) -> None:
+    if status:
+        raise OSError(ctypes.get_errno(), f"{call}: {os.strerror(ctypes.get_errno())}")
