@@ -1,9 +1,10 @@
-"""Noise: what every member's perturbation is made of.
+"""Standard normal noise, from which all perturbations are made.
 
-`NoiseTable` holds standard normal float32 numbers, one copy per node. `CounterNoise` computes them
-when they are used, which takes over where the parameters come near the size of the largest table.
-Modules: `contract` (what both offer), `table`, `counter`, `streams` (keyed streams of normal
-numbers), `product_sums` (sums of outer products), `kernels` (compiled loops).
+`NoiseTable` holds a table of numbers, one copy per node. `CounterNoise` computes the numbers when
+they are used, for problems with too many parameters for a table.
+
+Modules: `contract` (the protocol `Noise`), `table`, `counter`, `streams` (keyed streams of normal
+numbers), `product_sums` (sums of outer products) and `kernels` (compiled loops).
 """
 
 from esengine.noise.contract import Noise

@@ -1,4 +1,4 @@
-"""What the engine asks of noise."""
+"""The protocol of noise, which a table and computed noise implement."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 
 class Noise(Protocol):
-    """What the engine asks of noise. Members of one generation have different starts."""
+    """Noise of the members of a generation, each of which has a different start."""
 
     @property
     def max_population_size(self) -> int:
-        """Members of a generation that can have a start of their own."""
+        """The largest number of members of a generation with different starts."""
 
     def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the noise of members of a generation begins, (num_members,) int64."""
+        """The starts of the noise of members of a generation, (num_members,) int64."""
 
     def perturb(
         self,
@@ -36,7 +36,7 @@ class Noise(Protocol):
         first: int,
         out: NDArray[np.floating],
     ) -> None:
-        """Rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
+        """The rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
 
     def perturb_scaled(
         self,
@@ -82,16 +82,16 @@ class Noise(Protocol):
         out: NDArray[np.floating],
         scales: NDArray[np.floating] | None = None,
     ) -> None:
-        """A slice of the noise itself from coordinate ``first`` on, (num_rows, width), times 1 or
-        one of ``scales`` a row.
+        """A slice of the noise itself from coordinate ``first`` on, (num_rows, width).
 
-        See `kernels.read_rows`.
+        Each row is multiplied by its number in ``scales``, if given. See `kernels.read_rows`.
         """
 
 
 def scales_of(
     starts: NDArray[np.int64], out: NDArray[np.floating], scales: NDArray[np.floating] | None
 ) -> NDArray[np.floating]:
-    return (
-        np.ones(starts.size, out.dtype) if scales is None else scales.astype(out.dtype, copy=False)
-    )
+    """The scales of the rows in the precision of ``out``, or ones."""
+    if scales is None:
+        return np.ones(starts.size, out.dtype)
+    return scales.astype(out.dtype, copy=False)

@@ -1,5 +1,6 @@
-"""Weighted sums of outer products of the members' noise, tile by tile of the matrix, each over all
-members in order.
+"""Weighted sums of outer products of the members' noise.
+
+The matrix is computed tile by tile. Each tile is a sum over all members in order.
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from esengine.noise.contract import Noise
 
 _BLOCK = 256  # members whose slices of noise stay in the second-level cache
 _WIDEST = 128  # columns of a tile: enough products for each number that is read
-_MUCH_WORK = (
-    1 << 28
-)  # multiply-adds from which a small matrix is cut further, so that ranks share it
+_LARGE_WORK = 1 << 28  # multiply-adds above which a small matrix has smaller tiles, for more ranks
 
 
 def product_tile(dimension: int, population_size: int) -> int:
-    """Rows and columns of a tile, a function of the problem alone: one unit of work."""
+    """The number of rows and columns of a tile, the unit of work, from the problem alone."""
     padded = -(-dimension // kernels.PANEL) * kernels.PANEL
-    much = population_size * dimension * dimension > _MUCH_WORK
-    return min(_WIDEST if not much or dimension > 4 * _WIDEST else 2 * kernels.PANEL, padded)
+    is_large = population_size * dimension * dimension > _LARGE_WORK
+    has_few_tiles = dimension <= 4 * _WIDEST
+    return min(2 * kernels.PANEL if is_large and has_few_tiles else _WIDEST, padded)
 
 
 def product_tiles(dimension: int, population_size: int) -> list[tuple[int, int]]:
-    """First row and first column of the tiles on and below the diagonal."""
+    """The first row and the first column of each tile on and below the diagonal."""
     firsts = range(0, dimension, product_tile(dimension, population_size))
     return [(row, column) for row in firsts for column in firsts if column <= row]
 
@@ -41,22 +41,23 @@ def product_sum(
     above the diagonal.
 
     Args:
-        noise: where windows lie.
+        noise: the node's noise.
         weights: (num_members,).
-        starts: (num_members,) of the members' windows.
+        starts: (num_members,) of the members' noise.
         tile: its first row and column.
-        size: from `product_tile`. A tile at the edge has numbers past the dimension, which mean
-            nothing.
+        size: from `product_tile`. Numbers of a tile past the dimension are meaningless.
     """
     row, column = tile
     out = np.zeros((size, size))
-    room = np.empty((2, _BLOCK, size))
+    buffers = np.empty((2, _BLOCK, size))
+
     for first in range(0, weights.size, _BLOCK):
         block = slice(first, first + _BLOCK)
-        left, right = room[:, : starts[block].size]
+        left, right = buffers[:, : starts[block].size]
         noise.read_rows(starts[block], column, right)
         noise.read_rows(starts[block], row, left, weights[block])
         kernels.add_products(left, right, row == column, out)
+
     return out
 
 
@@ -77,8 +78,9 @@ def assembled(
 def transformed(
     A: NDArray[np.float64], products: NDArray[np.float64], lower: bool
 ) -> NDArray[np.float64]:
-    """A S A^T, exactly symmetric, of a symmetric S and any or a lower triangular A, all (n, n), a
-    band of rows at a time.
+    """A S A^T, exactly symmetric, for a symmetric S, all (n, n), one band of rows at a time.
+
+    ``lower`` says that A is lower triangular.
     """
     n = len(A)
     matrix = np.empty((n, n))
@@ -86,20 +88,24 @@ def transformed(
         stop = min(first + _WIDEST, n)
         terms = stop if lower else n
         band = A[first:stop, :terms] @ products[:terms, :terms] @ A[:stop, :terms].T
+
         for column in range(0, stop, _WIDEST):
             _set_both(matrix, band[:, column : column + _WIDEST], first, column)
+
     return matrix
 
 
 def _set_both(
     matrix: NDArray[np.float64], part: NDArray[np.float64], row: int, column: int
 ) -> None:
-    """A part of a symmetric matrix from (row, column) on and its mirror; of one on the diagonal the
-    lower half counts.
+    """Write a part of a symmetric matrix from (row, column) on, and its mirror image.
+
+    Only the lower half of a part on the diagonal is used.
     """
     height, width = part.shape
     if row == column:
         part = np.tril(part)
         part += np.tril(part, -1).T
+
     matrix[row : row + height, column : column + width] = part
     matrix[column : column + width, row : row + height] = part.T

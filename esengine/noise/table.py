@@ -1,14 +1,9 @@
-"""Noise: what every member's perturbation is made of, from a table or computed.
+"""A table of standard normal float32 numbers, one copy per node.
 
-`NoiseTable` holds standard normal float32 numbers, one copy a node. A member's window starts at an
-address computed from (seed, generation, member) by a keyed bijection, so no two members of a
-generation share a start and nothing but the member id has to travel. Starts are aligned to 64
-bytes, and the table is followed by a copy of its beginning, so that windows wrap around and every
-entry is used equally often.
-
-`CounterNoise` keeps nothing: a member's "start" is the key of a stream of its own. It costs about
-three times as much as a table in memory, and takes over where the parameters come near the size of
-the largest table.
+A member's noise is a window of the table. It starts at an address computed from (seed, generation,
+member) by a keyed bijection, so no two members of a generation share a start, and only the member's
+id has to travel. Starts are aligned to 64 bytes. The table is followed by a copy of its beginning,
+so that windows wrap around and every entry is used equally often.
 """
 
 from __future__ import annotations
@@ -24,8 +19,8 @@ from esengine.noise.contract import scales_of
 from esengine.ranks.node_memory import NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
-_BLOCK = 1 << 16  # numbers; what ranks divide among themselves when they fill a table
-_MIN_LOG2 = 24  # 16 M numbers, 64 MB: 2^20 members a generation without a shared start
+_BLOCK = 1 << 16  # numbers of the table that one rank fills at a time
+_MIN_LOG2 = 24  # 16 M numbers, 64 MB: 2^20 members per generation without a shared start
 _MAX_DEFAULT_LOG2 = 28
 _LOG2_ALIGNMENT = kernels.ALIGNMENT.bit_length() - 1
 _TABLE = "the noise table"
@@ -36,7 +31,7 @@ class NoiseTable:
     """A mapped table.
 
     Attributes:
-        table: (2^log2_size + wrap,) float32; the last ``wrap`` numbers repeat the first.
+        table: (2^log2_size + wrap,) float32; the last ``wrap`` numbers repeat the first ones.
         log2_size: binary logarithm of the number of different entries.
     """
 
@@ -121,11 +116,10 @@ class NoiseTable:
 
 
 def table_log2(requested: int | None, dimension: int, population_size: int) -> int | None:
-    """Binary logarithm of the table's size: as requested, or large enough for the run.
+    """The binary logarithm of the table's size: as requested, or large enough for the run.
 
     Returns:
-        None if noise is to be computed: on request (0), or when no table of up to 2^28 numbers is
-            large enough.
+        None if noise is computed: on request (0), or if a table of 2^28 numbers is too small.
 
     Raises:
         UserError: the size is no power of two, or too small for the parameters or the population.
@@ -145,6 +139,7 @@ def table_log2(requested: int | None, dimension: int, population_size: int) -> i
             f"--noise-table-size must be at least 4 x parameters and 16 x population = {least}, "
             f"got {requested}; use {_next_power(least)}, or 0 for computed noise"
         )
+
     return requested.bit_length() - 1
 
 
@@ -156,44 +151,46 @@ def create_table(
     part: int = 0,
     num_parts: int = 1,
 ) -> NoiseTable:
-    """Map the node's table and fill this rank's share of it; the same numbers whoever fills which
-    block.
+    """Map the node's table and fill this rank's share of it.
 
-    Ranks of a node call it after their leader has reserved the file with `reserve`, and wait for
-    each other afterwards.
+    The numbers do not depend on which rank fills which block. The ranks of a node call this after
+    their leader has reserved the file with `reserve`, and wait for each other afterwards.
 
     Args:
         seed: the run's seed.
         log2_size: see `table_log2`.
-        dimension: the longest window.
-        memory: the node's shared files, or None for a table private to this process.
-        part: this rank's index among the node's ranks.
-        num_parts: number of ranks that share the work.
+        dimension: length of the longest window.
+        memory: the node's shared files, or None for a table of this process alone.
+        part: index of this rank among the ranks that share the work.
+        num_parts: number of these ranks.
     """
     size = 1 << log2_size
     total = size + wrap(dimension)
-    table = (
-        _aligned(total)
-        if memory is None
-        else map_array(memory.find(NOISE), np.float32, total, writable=True)
-    )
+    if memory is None:
+        table = _aligned(total)
+    else:
+        table = map_array(memory.find(NOISE), np.float32, total, writable=True)
+
     key = np.uint64(derive_key(seed, "noise-table"))
     num_blocks = -(-total // _BLOCK)
+
     for block in range(part, num_blocks, num_parts):
-        low, high = block * _BLOCK, min((block + 1) * _BLOCK, total)
+        low = block * _BLOCK
+        high = min((block + 1) * _BLOCK, total)
         while low < high:  # the numbers after ``size`` repeat those from the beginning
             source = low % size
             count = min(high - low, size - source)
             streams.fill_normals(key, source, table[low : low + count])
             low += count
+
     return NoiseTable(table, log2_size)
 
 
 def reserve(log2_size: int | None, dimension: int) -> NodeMemory:
-    """Shared files for this node, with room reserved for its table, if it has one.
+    """The shared files of this node, with room reserved for its table, if it has one.
 
     Raises:
-        UserError: ``/dev/shm`` is too small; says by how much and which flag shrinks the table.
+        UserError: ``/dev/shm`` is too small. The message names the flag that shrinks the table.
     """
     memory = NodeMemory()
     if log2_size is not None:
@@ -204,20 +201,20 @@ def reserve(log2_size: int | None, dimension: int) -> NodeMemory:
 
 
 def check_table_room(log2_size: int | None, dimension: int) -> None:
-    """Raises UserError as `reserve` would, before anything is started."""
+    """Raise a UserError if `reserve` would, before anything is started."""
     if log2_size is not None:
         check_room(_TABLE, _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
 
 
 def _aligned(size: int) -> NDArray[np.float32]:
-    """An empty array on a 64-byte boundary, as a mapped table is."""
-    room: NDArray[np.float32] = np.empty(size + kernels.ALIGNMENT, np.float32)
-    first = -room.__array_interface__["data"][0] // room.itemsize % kernels.ALIGNMENT
-    return room[first : first + size]
+    """An uninitialised array on a 64-byte boundary, like a mapped table."""
+    memory: NDArray[np.float32] = np.empty(size + kernels.ALIGNMENT, np.float32)
+    first = -memory.__array_interface__["data"][0] // memory.itemsize % kernels.ALIGNMENT
+    return memory[first : first + size]
 
 
 def wrap(dimension: int) -> int:
-    """Length of the repeated beginning that lets the last window run past the end."""
+    """The length of the repeated beginning, which lets the last window run past the end."""
     return -(-dimension // 1024) * 1024
 
 
@@ -227,8 +224,8 @@ def _table_bytes(log2_size: int, dimension: int) -> int:
 
 def _shrinking_flag(log2_size: int) -> str:
     return (
-        f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes; 0 computes noise "
-        f"instead)"
+        f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes; "
+        f"0 computes noise instead)"
     )
 
 

@@ -1,8 +1,8 @@
 """Numba kernels over parameter rows, each with a NumPy twin named ``<kernel>_reference``.
 
-Kernels take arrays and scalars, allocate nothing but their result and never raise. Their results do
-not depend on how the work is cut: every output coordinate is computed by the same sequence of
-operations wherever a slice begins. None of them uses ``fastmath``, which would let the compiler
+Kernels take arrays and scalars, allocate only their result and never raise. Their results do not
+depend on how the work is divided: every output coordinate is computed by the same sequence of
+operations wherever a slice begins. No kernel uses ``fastmath``, which would allow the compiler to
 reorder sums.
 """
 

@@ -1,4 +1,4 @@
-"""Members' rows from a parent or a mean and their noise."""
+"""Rows of members: a parent or a mean plus noise."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ def perturb(
     scale: np.floating,
     out: NDArray[np.floating],
 ) -> None:
-    """``out = parent + scale * table[start : start + n]`` in one pass, in the precision of
-    ``parent``.
+    """``out = parent + scale * table[start : start + n]`` in the precision of ``parent``.
 
     Args:
         parent: (n,) float32 or float64.
         table: the noise table with its wrap-around tail.
         start: offset of the noise window.
-        scale: sigma, or minus sigma for the second of a pair, in the parent's precision.
+        scale: sigma, or minus sigma for the second member of a pair, in the parent's precision.
         out: (n,), may be ``parent`` itself.
     """
     noise = table[start : start + parent.size]
@@ -52,7 +51,7 @@ def perturb_rows(
     scales: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """One `perturb` a row, from the parent ``sources[i]``; a row of scale 0 is a copy.
+    """`perturb` for each row, from the parent ``sources[i]``. A row of scale 0 is a copy.
 
     Args:
         parents: (num_parents, n).
@@ -91,8 +90,9 @@ def perturb_pair(
     plus: NDArray[np.floating],
     minus: NDArray[np.floating],
 ) -> None:
-    """``plus, minus = mean +- scale * table[start : start + n]``: an antithetic pair in one pass,
-    the bits of two `perturb`.
+    """``plus, minus = mean +- scale * table[start : start + n]``: an antithetic pair in one pass.
+
+    The bits are those of two `perturb`.
 
     Args:
         mean: (n,) float32 or float64.
@@ -131,15 +131,15 @@ def perturb_pairs(
     first: int,
     out: NDArray[np.floating],
 ) -> None:
-    """Rows of consecutive members of antithetic pairs: members 2k and 2k + 1 are ``mean +- scale *
-    noise_k``.
+    """Write the rows of consecutive members of antithetic pairs: members 2k and 2k + 1 are ``mean
+    +- scale * noise_k``.
 
     Args:
         mean: (n,) float32 or float64.
         table: the noise table.
         starts: (num_pairs,) window starts of the pairs that the rows touch.
         scale: sigma, in the precision of ``mean``.
-        first: member of the first row; an odd one begins with the second half of its pair.
+        first: member of the first row; an odd one is the second of its pair.
         out: (num_rows, n) overwritten.
     """
     row = 0
@@ -178,8 +178,7 @@ def perturb_scaled(
     signs: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """``out[i] = mean + signs[i] * deviations * noise_i``, in one pass a row and in the precision
-    of ``mean``.
+    """``out[i] = mean + signs[i] * deviations * noise_i`` in the precision of ``mean``.
 
     Args:
         mean: (n,) float32 or float64.
@@ -190,7 +189,9 @@ def perturb_scaled(
         out: (num_rows, n) overwritten.
     """
     for i in range(starts.size):
-        sign, noise, row = signs[i], table[starts[i] : starts[i] + mean.size], out[i]
+        sign = signs[i]
+        noise = table[starts[i] : starts[i] + mean.size]
+        row = out[i]
         for k in range(mean.size):
             row[k] = mean[k] + sign * (deviations[k] * noise[k])
 

@@ -1,9 +1,9 @@
-"""Matrix products whose bits do not depend on how the work is cut.
+"""Matrix products whose bits do not depend on how the work is divided.
 
-BLAS sums a product in another order for another number of rows, so members could not be sampled by
-whoever evaluates them. Here every number of a result is one running sum in the order of ``k``, each
-step a fused multiply-add, in tiles of registers: the same bits for one row or a thousand, on any
-machine.
+The order of a BLAS sum depends on the number of rows, so a member's bits would depend on the chunk
+that it is sampled in. Here every number of a result is one running sum in the order of ``k``, and
+each step is a fused multiply-add in a tile of registers. The bits are the same for one row or a
+thousand, on any machine.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _BLOCK = 64  # rows that stay in the second-level cache while all columns pass o
 
 
 def _make_tile(num_rows: int) -> Any:
-    """An intrinsic that adds ``sum_k a[k, r] * b[k, v]`` to a tile c of ``num_rows`` x `PANEL`,
-    held in registers.
+    """An intrinsic that adds ``sum_k a[k, r] * b[k, v]`` to a tile c of ``num_rows`` x `PANEL` in
+    registers.
 
-    Its arguments are the addresses of a, b and c, the number of terms, and strides in bytes: of a
-    by term and by row, of b by term, of c by row. The columns of b and of c are contiguous.
+    Its arguments are the addresses of a, b and c, the number of terms, and four strides in bytes:
+    of a per term and per row, of b per term, of c per row. The columns of b and c are contiguous.
     """
 
     @intrinsic
@@ -69,15 +69,18 @@ def _make_tile(num_rows: int) -> Any:
             halves = [ir.Constant(integer, 8 * _LANES * half) for half in range(PANEL // _LANES)]
             rows = [builder.mul(c_row, ir.Constant(integer, row)) for row in range(num_rows)]
             sums = [[cgutils.alloca_once(builder, vector) for _ in halves] for _ in rows]
+
             for row, of_row in zip(rows, sums, strict=True):
                 for half, total in zip(halves, of_row, strict=True):
                     builder.store(
                         builder.load(at(c, builder.add(row, half), vector), align=8), total
                     )
+
             with cgutils.for_range(builder, count) as loop:
                 a_now = builder.add(a, builder.mul(loop.index, a_term))
                 b_now = builder.add(b, builder.mul(loop.index, b_term))
                 columns = [builder.load(at(b_now, half, vector), align=8) for half in halves]
+
                 for row, of_row in enumerate(sums):
                     offset = builder.mul(a_row, ir.Constant(integer, row))
                     factor = broadcast(builder.load(at(a_now, offset, number), align=8))
@@ -85,11 +88,13 @@ def _make_tile(num_rows: int) -> Any:
                         builder.store(
                             builder.call(fused, [factor, column, builder.load(total)]), total
                         )
+
             for row, of_row in zip(rows, sums, strict=True):
                 for half, total in zip(halves, of_row, strict=True):
                     builder.store(
                         builder.load(total), at(c, builder.add(row, half), vector), align=8
                     )
+
             return context.get_dummy_value()
 
         return signature, generate
@@ -97,11 +102,12 @@ def _make_tile(num_rows: int) -> Any:
     return tile
 
 
-_tile_of_one, _tile_of_group = _make_tile(1), _make_tile(_GROUP)
+_tile_of_one = _make_tile(1)
+_tile_of_group = _make_tile(_GROUP)
 
 
 def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rows of a matrix, (num_rows, n), as `multiply_rows` reads them: (num_panels, n, PANEL),
+    """The rows of a matrix, (num_rows, n), in the form for `multiply_rows`: (num_panels, n, PANEL),
     padded with zeros.
     """
     num_rows, n = matrix.shape
@@ -114,8 +120,8 @@ def pack_panels(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def multiply_rows(
     rows: NDArray[np.float64], panels: NDArray[np.float64], lower: bool
 ) -> NDArray[np.float64]:
-    """``rows @ matrix.T``, (num_rows, num_panels * PANEL): each row's bits do not depend on the
-    others.
+    """``rows @ matrix.T``, (num_rows, num_panels * PANEL). A row's bits do not depend on the other
+    rows.
 
     Args:
         rows: (num_rows, n) contiguous.
@@ -125,36 +131,29 @@ def multiply_rows(
     num_rows, n = rows.shape
     width = len(panels) * PANEL
     out = np.zeros((num_rows, width))
-    source, target = np.intp(rows.ctypes.data), np.intp(out.ctypes.data)
+    source = np.intp(rows.ctypes.data)
+    target = np.intp(out.ctypes.data)
     matrix = np.intp(panels.ctypes.data)
+    a_row = n * 8  # strides in bytes
+    b_term = PANEL * 8
+    c_row = width * 8
+
     for low in range(0, num_rows, _BLOCK):
         high = min(low + _BLOCK, num_rows)
         grouped = high - (high - low) % _GROUP
+
         for p in range(len(panels)):
-            panel, first = matrix + p * n * PANEL * 8, target + p * PANEL * 8
+            b = matrix + p * n * b_term
+            c = target + p * b_term
             count = min(n, (p + 1) * PANEL) if lower else n
+
             for i in range(low, grouped, _GROUP):
-                _tile_of_group(
-                    source + i * n * 8,
-                    panel,
-                    first + i * width * 8,
-                    count,
-                    8,
-                    n * 8,
-                    PANEL * 8,
-                    width * 8,
-                )
+                a = source + i * a_row
+                _tile_of_group(a, b, c + i * c_row, count, 8, a_row, b_term, c_row)
             for i in range(grouped, high):
-                _tile_of_one(
-                    source + i * n * 8,
-                    panel,
-                    first + i * width * 8,
-                    count,
-                    8,
-                    n * 8,
-                    PANEL * 8,
-                    width * 8,
-                )
+                a = source + i * a_row
+                _tile_of_one(a, b, c + i * c_row, count, 8, a_row, b_term, c_row)
+
     return out
 
 
@@ -174,24 +173,21 @@ def add_products(
     Args:
         left: (num_rows, height) contiguous; height is a multiple of 8.
         right: (num_rows, width) contiguous; width is a multiple of PANEL.
-        lower: leave out what lies above the diagonal, for a product that is symmetric.
+        lower: leave out the part above the diagonal, for a symmetric product.
         out: (height, width) contiguous.
     """
     num_rows, height = left.shape
     width = right.shape[1]
-    a, b, c = np.intp(left.ctypes.data), np.intp(right.ctypes.data), np.intp(out.ctypes.data)
+    a = np.intp(left.ctypes.data)
+    b = np.intp(right.ctypes.data)
+    c = np.intp(out.ctypes.data)
+    a_term = height * 8  # strides in bytes
+    c_row = width * 8
+
     for j in range(0, width, PANEL):
         for i in range(j if lower else 0, height, _GROUP):
-            _tile_of_group(
-                a + i * 8,
-                b + j * 8,
-                c + (i * width + j) * 8,
-                num_rows,
-                height * 8,
-                8,
-                width * 8,
-                width * 8,
-            )
+            tile = c + i * c_row + j * 8
+            _tile_of_group(a + i * 8, b + j * 8, tile, num_rows, a_term, 8, c_row, c_row)
 
 
 def add_products_reference(
@@ -213,13 +209,15 @@ def adapt_covariance(
 
     Args:
         C: (n, n) symmetric.
-        decay: what is kept of it.
+        decay: factor of the old C.
         rank_mu: (n, n) symmetric.
         rate: of the rank-one update.
         path: (n,).
     """
     for i in range(path.size):
-        row, added, number = C[i], rank_mu[i], path[i]
+        row = C[i]
+        added = rank_mu[i]
+        number = path[i]
         for j in range(path.size):
             row[j] = (decay * row[j] + added[j]) + rate * (number * path[j])
 
@@ -243,8 +241,7 @@ def read_rows(
     scales: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """``out[i] = scales[i] * table[starts[i] + first : ... + width]``: the same slice of many
-    windows, (num_rows, width).
+    """``out[i] = scales[i] * table[starts[i] + first : ... + width]``: a slice of each window.
 
     Args:
         table: the noise table.
@@ -254,11 +251,9 @@ def read_rows(
         out: (num_rows, width) overwritten.
     """
     for i in range(starts.size):
-        noise, row, scale = (
-            table[starts[i] + first : starts[i] + first + out.shape[1]],
-            out[i],
-            scales[i],
-        )
+        noise = table[starts[i] + first : starts[i] + first + out.shape[1]]
+        row = out[i]
+        scale = scales[i]
         for k in range(row.size):
             row[k] = scale * noise[k]
 

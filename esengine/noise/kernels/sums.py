@@ -1,6 +1,4 @@
-"""Sums of many windows of noise: over the members of a population, or over the links of a
-genome.
-"""
+"""Sums of windows of noise, over the members of a population or the links of a genome."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.noise.kernels.perturbations import perturb_reference
 
-_TILE = (
-    16384  # outputs of a sum that stay in the first-level caches while all members pass over them
-)
+_TILE = 16384  # outputs of a sum that stay in the first-level cache while all members are added
 
 
 @kernel
@@ -23,12 +19,11 @@ def weighted_noise_sum(
     first: int,
     out: NDArray[np.floating],
 ) -> None:
-    """``out = sum_i weights[i] * table[starts[i] + first : ... + out.size]``, summed in the order
-    of ``i``.
+    """``out = sum_i weights[i] * table[starts[i] + first : ... + out.size]`` in the order of ``i``.
 
-    Twelve rows a pass over tiles that stay in cache; with sixteen, memory does not follow so many
-    streams. Every coordinate is one running sum over all members in order, so any slicing by
-    ``first`` gives the same bits.
+    A pass adds twelve rows to a tile that stays in the cache; sixteen streams exceed what the
+    memory can prefetch. Every coordinate is one running sum over all members in order, so any
+    slicing by ``first`` gives the same bits.
 
     Args:
         weights: (num_members,) in the precision of ``out``.
@@ -40,10 +35,12 @@ def weighted_noise_sum(
     out[:] = 0
     num_members = weights.size
     grouped = num_members - num_members % 12
+
     for low in range(0, out.size, _TILE):
         tile = out[low : min(low + _TILE, out.size)]
         size = tile.size
         base = first + low
+
         for i in range(0, grouped, 12):
             w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
             w4, w5, w6, w7 = weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]
@@ -60,6 +57,7 @@ def weighted_noise_sum(
             r9 = table[starts[i + 9] + base : starts[i + 9] + base + size]
             r10 = table[starts[i + 10] + base : starts[i + 10] + base + size]
             r11 = table[starts[i + 11] + base : starts[i + 11] + base + size]
+
             for k in range(size):
                 total = tile[k] + w0 * r0[k]
                 total = total + w1 * r1[k]
@@ -73,6 +71,7 @@ def weighted_noise_sum(
                 total = total + w9 * r9[k]
                 total = total + w10 * r10[k]
                 tile[k] = total + w11 * r11[k]
+
         for i in range(grouped, num_members):
             weight = weights[i]
             row = table[starts[i] + base : starts[i] + base + size]
@@ -101,17 +100,17 @@ def weighted_square_sum(
     first: int,
     out: NDArray[np.floating],
 ) -> None:
-    """``out = sum_i weights[i] * noise_i^2``, a slice of coordinates from ``first`` on, summed in
-    the order of ``i``.
-
-    Arguments and order are those of `weighted_noise_sum`, four rows a pass.
+    """``out = sum_i weights[i] * noise_i^2`` in the order of ``i``, otherwise as
+    `weighted_noise_sum`.
     """
     out[:] = 0
     grouped = weights.size - weights.size % 4
+
     for low in range(0, out.size, _TILE):
         tile = out[low : min(low + _TILE, out.size)]
         size = tile.size
         base = first + low
+
         for i in range(0, grouped, 4):
             w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
             r0 = table[starts[i] + base : starts[i] + base + size]
@@ -123,6 +122,7 @@ def weighted_square_sum(
                 total = total + (w1 * r1[k]) * r1[k]
                 total = total + (w2 * r2[k]) * r2[k]
                 tile[k] = total + (w3 * r3[k]) * r3[k]
+
         for i in range(grouped, weights.size):
             weight = weights[i]
             row = table[starts[i] + base : starts[i] + base + size]
@@ -152,7 +152,7 @@ def apply_chain(
     scales: NDArray[np.floating],
     out: NDArray[np.floating],
 ) -> None:
-    """The row of a genome: ``root`` plus its mutations in order, the same bits as one `perturb` a
+    """The row of a genome: ``root`` plus its mutations in order, with the bits of one `perturb` per
     link.
 
     Args:
@@ -166,6 +166,7 @@ def apply_chain(
         high = min(low + _TILE, root.size)
         tile = out[low:high]
         tile[:] = root[low:high]
+
         for i in range(starts.size):
             scale = scales[i]
             noise = table[starts[i] + low : starts[i] + high]
