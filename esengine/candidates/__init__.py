@@ -1,8 +1,10 @@
-"""Populations described compactly: what a strategy asks to be evaluated, without one dense member.
+"""Populations that a strategy asks to evaluate, described compactly and without dense members.
 
-Each class is both ends of one message: `publish` gives what travels once to every node, `receive`
-rebuilds the population there, and `rows` makes the parameters of a run of members from the node's
-noise. `chunks` fixes the unit of all work.
+Each class is both ends of one message: `publish` returns what travels once to every node, `receive`
+rebuilds the population there, and `rows` computes the parameters of some members from the noise.
+
+Modules: `contract` (the base class), `chunking` (the units of work), and one for each kind of
+population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `given`, `joint`, `episodes`.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size

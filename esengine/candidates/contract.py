@@ -1,9 +1,9 @@
-"""What every population has."""
+"""The base class of all populations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,11 +16,11 @@ Message = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Candidates:
-    """What every population has.
+    """A population that a strategy asks to evaluate.
 
     Attributes:
         seed: the run's seed, the first part of every noise address.
-        generation: number of the generation, counted from 1.
+        generation: number of the generation, from 1 on.
         population_size: number of members, ids 0 to population_size - 1.
     """
 
@@ -32,16 +32,25 @@ class Candidates:
 
     @property
     def dimension(self) -> int:
-        """Number of parameters of a member."""
+        """The number of parameters of a member."""
         raise NotImplementedError
 
     def shared(self) -> Message:
-        """Header and arrays of the whole population, which the ranks of a node map."""
-        raise NotImplementedError
+        """The whole population as a header and arrays, which the ranks of a node map.
+
+        The header holds the fields that are numbers or strings.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        scalars = int | float | str | np.generic
+        header = {name: value for name, value in values.items() if isinstance(value, scalars)}
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        return header, arrays
 
     def publish(self, previous: Candidates | None) -> Message:
-        """Header and arrays that travel once to every node, where ``previous`` is the population
-        before this one.
+        """The header and the arrays that travel once to every node.
+
+        Args:
+            previous: the population before this one, which the nodes still have.
         """
         return self.shared()
 
@@ -53,35 +62,36 @@ class Candidates:
         previous: Candidates | None,
         noise: Noise,
     ) -> Self:
-        """The population rebuilt from what `publish` or `shared` gave."""
-        fields: dict[str, Any] = {**header, **arrays}
-        return cls(**fields)
+        """The population rebuilt from what `publish` or `shared` returned."""
+        values: dict[str, Any] = {**header, **arrays}
+        return cls(**values)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        """Parameters of some members, (stop - start, dimension); the same bits whatever they are
-        asked together with.
+        """The parameters of some members, (stop - start, dimension).
+
+        A member's bits do not depend on the other members in the call.
         """
         raise NotImplementedError
 
     def row(self, noise: Noise, member: int) -> NDArray[np.floating]:
-        """Parameters of one member, (dimension,)."""
+        """The parameters of one member, (dimension,)."""
         row: NDArray[np.floating] = self.rows(noise, member, member + 1)[0]
         return row
 
     def num_episodes(self, member: int) -> int | None:
-        """Episodes that this member must run, or None for the problem's setting."""
+        """The number of episodes that this member must run, or None for the problem's setting."""
         return None
 
     def weighted_starts(
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """What a sum of the members' noise is made of: non-zero weights and the window starts that
-        they belong to.
+        """The terms of a sum of the members' noise: non-zero weights, and the start that belongs to
+        each.
 
         Args:
-            noise: where windows lie.
-            weights: (population_size,) one a member.
-            power: 1 for a sum of noise, 2 for one of squared noise.
+            noise: the node's noise.
+            weights: (population_size,) one per member.
+            power: 1 for a sum of noise, 2 for a sum of squared noise.
         """
         members = np.flatnonzero(weights)
         return weights[members], noise.starts(self.seed, self.generation, members)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates.contract import Candidates, Message
+from esengine.candidates.contract import Candidates
 from esengine.noise.contract import Noise
 
 
 @dataclass(frozen=True)
 class PolicyEpisodes(Candidates):
-    """One policy run for many episodes, an episode a member: evaluation on starts that training
-    never sees.
+    """One policy run for many episodes, one per member, from starts that training never uses.
 
     Attributes:
-        parameters: (dimension,) the policy.
-        purpose: names the stream of start states; the same purpose and seed give the same starts.
+        parameters: (dimension,) of the policy.
+        purpose: of the start states; the same purpose and seed give the same starts.
     """
 
     parameters: NDArray[np.floating]
@@ -31,10 +30,6 @@ class PolicyEpisodes(Candidates):
     @property
     def dimension(self) -> int:
         return int(self.parameters.size)
-
-    def shared(self) -> Message:
-        names = ("seed", "generation", "population_size", "purpose")
-        return {name: getattr(self, name) for name in names}, {"parameters": self.parameters}
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         if stop - start == 1:

@@ -1,4 +1,4 @@
-"""Members drawn from a normal distribution with any covariance."""
+"""Members drawn from a normal distribution with a full covariance matrix."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from esengine.candidates.pairs import pair_weights
 from esengine.noise import kernels
 from esengine.noise.contract import Noise
 
-_BLOCK_WORK = (
-    1 << 15
-)  # numbers of the steps that are made together: they stay in the second-level cache
+_BLOCK_SIZE = 1 << 15  # numbers of the steps that are computed together, in the second-level cache
 
 
 @dataclass(frozen=True)
@@ -27,15 +25,14 @@ class GaussianSamples(Candidates):
     Attributes:
         sigma: step size.
         mean: (dimension,) float64.
-        panels: A with A A^T = C, packed by `kernels.pack_panels`; without panels A is the identity.
-        lineage: number of the strategy that asks, since ``factor`` is its own.
-        factor: generation in which A was computed, so that it travels only when it has changed.
-        mirrored: whether members 2k and 2k + 1 share z, the second with the other sign.
+        panels: A with A A^T = C, packed by `kernels.pack_panels`; empty if A is the identity.
+        lineage: number of the strategy that asks, which ``factor`` refers to.
+        factor: generation in which A was computed, so that A travels only when it has changed.
+        mirrored: whether members 2k and 2k + 1 share z, the second with the opposite sign.
         triangular: whether A is lower triangular.
-        injected: (num_injected, dimension) float64 points that the first members are instead; they
-            have no noise.
-        factors: (dimension,) float64 on the members' steps, which widen them along some axes; None
-            for 1.
+        injected: (num_injected, dimension) float64 points in place of the first members; they have
+            no noise.
+        factors: (dimension,) float64 by which the steps are multiplied along each axis; None for 1.
     """
 
     sigma: float
@@ -47,9 +44,9 @@ class GaussianSamples(Candidates):
     triangular: bool = False
     injected: NDArray[np.float64] | None = None
     factors: NDArray[np.float64] | None = None
-    _kept: dict[int, NDArray[np.float64]] = field(
+    _kept_steps: dict[int, NDArray[np.float64]] = field(
         default_factory=dict, repr=False, compare=False
-    )  # steps of members
+    )
 
     @property
     def dimension(self) -> int:
@@ -57,7 +54,7 @@ class GaussianSamples(Candidates):
 
     @property
     def num_injected(self) -> int:
-        """Leading members that are given points."""
+        """The number of leading members that are given points."""
         return 0 if self.injected is None else len(self.injected)
 
     def publish(self, previous: Candidates | None) -> Message:
@@ -80,55 +77,36 @@ class GaussianSamples(Candidates):
         fields: dict[str, Any] = {**header, **arrays}
         return cls(**fields)
 
-    def shared(self) -> Message:
-        names = (
-            "seed",
-            "generation",
-            "population_size",
-            "sigma",
-            "lineage",
-            "factor",
-            "mirrored",
-            "triangular",
-        )
-        arrays = {"mean": self.mean, "panels": self.panels}
-        if self.injected is not None:
-            arrays["injected"] = self.injected
-        if self.factors is not None:
-            arrays["factors"] = self.factors
-        return {name: getattr(self, name) for name in names}, arrays
-
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
         rows = np.empty((stop - start, self.dimension))
         sigma = self.sigma if self.factors is None else self.sigma * self.factors
-        block = max(64, _BLOCK_WORK // self.dimension)
+        block = max(64, _BLOCK_SIZE // self.dimension)
+
         for first in range(start, stop, block):
             last = min(first + block, stop)
-            steps, own = (
-                self.steps(noise, np.arange(first, last)),
-                rows[first - start : last - start],
-            )
-            if (
-                self.population_size < 2 * self.dimension
-            ):  # then `Population.covariance` asks for them again
-                self._kept.update(zip(range(first, last), steps, strict=True))
-            np.multiply(steps, sigma, out=own)
-            own += self.mean
-        given = self.num_injected - start
-        if self.injected is not None and given > 0:
-            rows[:given] = self.injected[start : start + len(rows)]
+            steps = self.steps(noise, np.arange(first, last))
+            if self.population_size < 2 * self.dimension:  # `Population.covariance` uses them again
+                self._kept_steps.update(zip(range(first, last), steps, strict=True))
+
+            part = rows[first - start : last - start]
+            np.multiply(steps, sigma, out=part)
+            part += self.mean
+
+        num_given = self.num_injected - start
+        if self.injected is not None and num_given > 0:
+            rows[:num_given] = self.injected[start : start + len(rows)]
         return rows
 
     def normals(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
         """z of any members, (num_members, dimension)."""
         windows = members // 2 if self.mirrored else members
-        normals = np.empty((members.size, self.dimension))
         signs = 1.0 - 2 * (members % 2) if self.mirrored else None
+        normals = np.empty((members.size, self.dimension))
         noise.read_rows(noise.starts(self.seed, self.generation, windows), 0, normals, signs)
         return normals
 
     def steps(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """y = A z of any members, (num_members, dimension); a member's bits do not depend on the
+        """y = A z of any members, (num_members, dimension). A member's bits do not depend on the
         others.
         """
         normals = self.normals(noise, members)
@@ -138,13 +116,11 @@ class GaussianSamples(Candidates):
         return product[:, : self.dimension]
 
     def steps_again(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """As `steps`, from those that this process has made rows of already where it has them
-        all.
-        """
-        if all(member in self._kept for member in members.tolist()):
-            return np.array([self._kept[member] for member in members.tolist()]).reshape(
-                -1, self.dimension
-            )
+        """As `steps`, without computing them again if this process still has all of them."""
+        numbers = members.tolist()
+        if all(member in self._kept_steps for member in numbers):
+            kept = np.array([self._kept_steps[member] for member in numbers])
+            return kept.reshape(-1, self.dimension)
         return self.steps(noise, members)
 
     def matrix(self) -> NDArray[np.float64]:
@@ -155,14 +131,14 @@ class GaussianSamples(Candidates):
     def weighted_starts(
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Weights of the members' noise; given points have none."""
-        weights = np.concatenate(
-            [np.zeros(self.num_injected, weights.dtype), weights[self.num_injected :]]
-        )
+        """The weights and starts of the members' noise. Given points have no noise."""
+        weights = weights.copy()
+        weights[: self.num_injected] = 0
         if self.mirrored:
             return pair_weights(self, noise, weights, power)
         return super().weighted_starts(noise, weights, power)
 
     def _follows(self, previous: GaussianSamples) -> bool:
+        """Whether ``previous`` is the same strategy's last generation, with the same A."""
         mine = (self.seed, self.lineage, self.factor, self.generation)
         return mine == (previous.seed, previous.lineage, previous.factor, previous.generation + 1)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates.contract import Candidates, Message
+from esengine.candidates.contract import Candidates
 from esengine.noise.contract import Noise
 
 
 @dataclass(frozen=True)
 class GivenPoints(Candidates):
-    """Members that a strategy has made itself: all of them travel to every node, so this is for
-    libraries, not for many.
+    """Members that a strategy has computed itself.
+
+    All of them travel to every node, so this is for small populations, such as those of a library.
 
     Attributes:
         points: (population_size, dimension) float64.
@@ -26,16 +27,11 @@ class GivenPoints(Candidates):
     def dimension(self) -> int:
         return int(self.points.shape[1])
 
-    def shared(self) -> Message:
-        return {name: getattr(self, name) for name in ("seed", "generation", "population_size")}, {
-            "points": self.points
-        }
-
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
-        return np.array(self.points[start:stop])  # a mapped array is another type to Numba
+        return np.array(self.points[start:stop])  # for Numba, a mapped array has another type
 
     def weighted_starts(
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """No member has noise."""
+        """Nothing, since no member has noise."""
         return weights[:0], np.zeros(0, np.int64)

@@ -21,8 +21,9 @@ _KINDS: dict[str, type[Candidates]] = {
 
 @dataclass(frozen=True)
 class JointPopulation(Candidates):
-    """The members of several populations after one another; their noise stays apart by the
-    populations' own seeds.
+    """The members of several populations, one after another.
+
+    Their noise differs, since each population has its own seed.
 
     Attributes:
         parts: the populations, of the same dimension.
@@ -32,7 +33,7 @@ class JointPopulation(Candidates):
 
     @classmethod
     def of(cls, seed: int, parts: tuple[Candidates, ...]) -> JointPopulation:
-        """The populations of one generation of a run with this seed."""
+        """The joint population of one generation of a run with this seed."""
         return cls(seed, parts[0].generation, sum(part.population_size for part in parts), parts)
 
     @property
@@ -41,7 +42,7 @@ class JointPopulation(Candidates):
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
-        """First member of each part, and the one after its last."""
+        """The first member of each part, and the one after its last."""
         stops = np.cumsum([part.population_size for part in self.parts]).tolist()
         return list(zip([0, *stops], stops, strict=False))
 
@@ -60,7 +61,8 @@ class JointPopulation(Candidates):
         previous: Candidates | None,
         noise: Noise,
     ) -> JointPopulation:
-        before, parts = _by_lineage(previous), []
+        before = _by_lineage(previous)
+        parts = []
         for number, (kind, own) in enumerate(header["parts"]):
             prefix = f"{number}/"
             mine = {
@@ -69,6 +71,7 @@ class JointPopulation(Candidates):
                 if name.startswith(prefix)
             }
             parts.append(_KINDS[kind].receive(own, mine, before.get(own.get("lineage")), noise))
+
         return cls(header["seed"], header["generation"], header["population_size"], tuple(parts))
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
@@ -80,9 +83,7 @@ class JointPopulation(Candidates):
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     def normals(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """z of any members of Gaussian populations, in ascending order, (num_members,
-        dimension).
-        """
+        """z of members of Gaussian populations, in ascending order, (num_members, dimension)."""
         normals = []
         for part, (first, last) in zip(self.parts, self.bounds, strict=True):
             mine = members[(first <= members) & (members < last)] - first
@@ -101,19 +102,19 @@ class JointPopulation(Candidates):
         ]
         if not found:
             return weights[:0], np.zeros(0, np.int64)
-        return np.concatenate([weights for weights, _ in found]), np.concatenate(
-            [starts for _, starts in found]
-        )
+
+        part_weights, part_starts = zip(*found, strict=True)
+        return np.concatenate(part_weights), np.concatenate(part_starts)
 
     def _message(self, message: Callable[[Candidates], Message]) -> Message:
-        headers: list[tuple[str, dict[str, Any]]] = []
-        arrays: dict[str, NDArray[Any]] = {}
+        """The messages of all parts as one; the arrays of part 0 are named ``0/...`` and so on."""
+        header, arrays = super().shared()
+        header["parts"] = []
         for number, part in enumerate(self.parts):
-            header, own = message(part)
-            headers.append((type(part).__name__, header))
-            arrays |= {f"{number}/{name}": array for name, array in own.items()}
-        names = ("seed", "generation", "population_size")
-        return {name: getattr(self, name) for name in names} | {"parts": headers}, arrays
+            part_header, part_arrays = message(part)
+            header["parts"].append((type(part).__name__, part_header))
+            arrays |= {f"{number}/{name}": array for name, array in part_arrays.items()}
+        return header, arrays
 
 
 def _lineage(part: Candidates) -> int | None:
@@ -121,9 +122,7 @@ def _lineage(part: Candidates) -> int | None:
 
 
 def _by_lineage(previous: Candidates | None) -> dict[int | None, Candidates]:
-    """The parts of the joint population before, by the search that asked for them."""
-    return (
-        {_lineage(part): part for part in previous.parts}
-        if isinstance(previous, JointPopulation)
-        else {}
-    )
+    """The parts of the previous joint population, by the strategy that asked for them."""
+    if not isinstance(previous, JointPopulation):
+        return {}
+    return {_lineage(part): part for part in previous.parts}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates.contract import Candidates, Message
+from esengine.candidates.contract import Candidates
 from esengine.noise.contract import Noise
 
 
@@ -19,7 +19,7 @@ class LimitedSamples(Candidates):
         sigma: step size.
         mean: (dimension,) in the problem's precision.
         directions: (num_directions, dimension) float64, in the order in which they act.
-        rates: (num_directions,) float64.
+        rates: (num_directions,) float64 c_i of each direction.
     """
 
     sigma: float
@@ -30,11 +30,6 @@ class LimitedSamples(Candidates):
     @property
     def dimension(self) -> int:
         return int(self.mean.size)
-
-    def shared(self) -> Message:
-        names = ("seed", "generation", "population_size", "sigma")
-        arrays = {"mean": self.mean, "directions": self.directions, "rates": self.rates}
-        return {name: getattr(self, name) for name in names}, arrays
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         steps = np.empty((stop - start, self.dimension))
@@ -48,8 +43,9 @@ class LimitedSamples(Candidates):
 def transformed(
     z: NDArray[np.float64], directions: NDArray[np.float64], rates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """d from z, (n,): d <- (1 - c_i) d + c_i m_i (m_i . d) for each direction m_i with its rate
-    c_i; linear in z.
+    """d from z, (n,): d <- (1 - c_i) d + c_i m_i (m_i . d) for each direction m_i and rate c_i.
+
+    It is linear in z.
     """
     d = z.copy()
     for direction, rate in zip(directions, rates, strict=True):

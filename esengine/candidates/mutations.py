@@ -1,4 +1,4 @@
-"""Parents mutated once each, and the chains of mutations that the parents are."""
+"""Mutated parents, and the chains of mutations that the parents consist of."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from esengine.seeding import derive_key, normals, uniforms
 
 @dataclass(frozen=True)
 class Genomes:
-    """Rows as chains of noise addresses: a root and, for each genome, its mutations from oldest to
-    newest.
+    """Rows as chains of noise addresses: for each genome a root and its mutations, oldest first.
 
     Attributes:
         roots: (num_roots, dimension) the rows that chains start from.
         origins: (num_genomes,) int64 the root of each genome.
-        generations: (num_links,) int64 generation of each link, all genomes after one another.
+        generations: (num_links,) int64 generation of each link, one genome after another.
         members: (num_links,) int64 member of each link.
         sigmas: (num_links,) float64 step size of each link.
         offsets: (num_genomes + 1,) int64 where each genome's links begin.
@@ -40,10 +39,10 @@ class Genomes:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def rows(self, noise: Noise, seed: int) -> NDArray[np.floating]:
-        """Dense rows of all genomes, (num_genomes, dimension), in the precision of ``roots``."""
+        """The dense rows of all genomes, (num_genomes, dimension), in the dtype of ``roots``."""
         starts = link_starts(noise, seed, self.generations, self.members)
-        rows = np.empty((self.origins.size, self.roots.shape[1]), self.roots.dtype)
         scales = self.sigmas.astype(self.roots.dtype)
+        rows = np.empty((self.origins.size, self.roots.shape[1]), self.roots.dtype)
         for i, row in enumerate(rows):
             links = slice(self.offsets[i], self.offsets[i + 1])
             noise.apply_chain(self.roots[self.origins[i]], starts[links], scales[links], row)
@@ -53,7 +52,7 @@ class Genomes:
 def link_starts(
     noise: Noise, seed: int, generations: NDArray[np.int64], members: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Where the noise of links begins, (num_links,) int64."""
+    """The starts of the noise of links, (num_links,) int64."""
     starts = np.empty(members.size, np.int64)
     for generation in np.unique(generations):
         here = generations == generation
@@ -61,33 +60,34 @@ def link_starts(
     return starts
 
 
+_TRAITS = ("deviations", "last_links")  # arrays about rows, apart from their parameters
+
+
 @dataclass(frozen=True)
 class MutatedParents(Candidates):
-    """Parents mutated once each: member = parent + sigma * noise(seed, generation, member).
+    """Parents, each mutated: member = parent + sigma * noise(seed, generation, member).
 
-    The first ``num_unchanged`` members are rows carried over without a mutation, to be evaluated
-    again. The others draw their parent uniformly from the remaining rows. With crossover, some of
-    them also take the last mutation of a second parent. With self-adaptation a member's step size
-    is its parent's times exp(``adaptation_rate`` N(0, 1)).
+    The first ``num_unchanged`` members are rows that are carried over without a mutation and
+    evaluated again. The other members draw their parents uniformly from the remaining rows. With
+    crossover, some of them also take the last mutation of a second parent. With self-adaptation, a
+    member's step size is its parent's times exp(``adaptation_rate`` N(0, 1)).
 
     Attributes:
-        sigma: step size of this generation's mutations, or of the first row's when rows have
-            ``deviations``.
-        lineage: number of the strategy that asks, since ``selected`` refers to its own previous
-            generation.
-        num_rows: number of rows, those carried over and the parents.
-        num_unchanged: leading members (and rows) that are not mutated.
+        sigma: step size of this generation's mutations; if rows have ``deviations``, that of the
+            first row.
+        lineage: number of the strategy that asks, whose previous generation ``selected`` refers to.
+        num_rows: number of rows: those carried over, and the parents.
+        num_unchanged: number of leading members (and rows) that are not mutated.
         unchanged_episodes: episodes that each of those runs.
         crossover: probability that a member takes the last mutation of a second parent.
         adaptation_rate: standard deviation of the logarithm of a member's step size.
-        least_sigma: below which no step size adapts.
-        genomes: gives the rows as chains of noise addresses, enough to rebuild them anywhere.
-        selected: (num_rows,) int64 members of the previous generation whose parameters are the
-            rows, or None.
-        parents: (num_rows, dimension) the rows, once a node has built them, or given by the
-            strategy.
-        deviations: (num_rows,) float64 step size of each row's lineage, or None where ``sigma`` is
-            everybody's.
+        least_sigma: the smallest step size that adaptation may reach.
+        genomes: returns the rows as chains of noise addresses, from which any node can rebuild
+            them.
+        selected: (num_rows,) int64 members of the previous generation that are the rows, or None.
+        parents: (num_rows, dimension) the rows, if the strategy gives them or a node has built
+            them.
+        deviations: (num_rows,) float64 step size of each row's lineage, or None for ``sigma``.
         last_links: (3, num_rows) float64 generation, member and step size of each row's last
             mutation, or None.
     """
@@ -112,18 +112,20 @@ class MutatedParents(Candidates):
         return int(self.parents.shape[1])
 
     def publish(self, previous: Candidates | None) -> Message:
-        follows = isinstance(previous, MutatedParents) and (
+        header, arrays = self.shared()
+        if self.parents is not None or not self._follows(previous):
+            arrays.pop("selected", None)
+        if not arrays.keys() & {"parents", "selected"}:
+            assert self.genomes is not None
+            arrays |= self.genomes().arrays()
+        return header, arrays
+
+    def _follows(self, previous: Candidates | None) -> bool:
+        """Whether ``previous`` is the same strategy's last generation."""
+        return isinstance(previous, MutatedParents) and (
             (previous.seed, previous.lineage, previous.generation + 1)
             == (self.seed, self.lineage, self.generation)
         )
-        if self.parents is not None:
-            arrays: dict[str, NDArray[Any]] = {"parents": self.parents}
-        elif self.selected is not None and follows:
-            arrays = {"selected": self.selected}
-        else:
-            assert self.genomes is not None
-            arrays = self.genomes().arrays()
-        return self._header(), arrays | self._traits()
 
     @classmethod
     def receive(
@@ -142,68 +144,63 @@ class MutatedParents(Candidates):
             parents = previous.members(noise, arrays["selected"])
         else:
             parents = Genomes(**arrays).rows(noise, header["seed"])
-        return cls(**header, parents=parents, **traits)
 
-    def shared(self) -> Message:
-        assert self.parents is not None
-        return self._header(), {"parents": self.parents} | self._traits()
+        return cls(**header, parents=parents, **traits)
 
     def parent_indices(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row that each member is a copy or a mutation of, (num_members,) int64."""
         return self._drawn_rows("parent", members)
 
     def mates(self, members: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The row whose last mutation each member takes too, (num_members,) int64; -1 for those
-        that take none.
+        """The row whose last mutation each member also takes, (num_members,) int64; -1 for none.
 
-        None is taken twice: where the two parents have the same last mutation, or the second has
-        none, there is no crossover.
+        There is no crossover if the second parent has no mutation, or the same one as the first.
         """
-        none = np.full(members.size, -1)
         if not self.crossover:
-            return none
+            return np.full(members.size, -1)
+
         assert self.last_links is not None
-        mates, parents = self._drawn_rows("mate", members), self.parent_indices(members)
-        crossed = (
-            uniforms(np.uint64(derive_key(self.seed, "crossover", self.generation)), members)
-            < self.crossover
-        )
-        crossed &= (members >= self.num_unchanged) & (self.last_links[2, mates] > 0)
+        mates = self._drawn_rows("mate", members)
+        parents = self.parent_indices(members)
+        key = np.uint64(derive_key(self.seed, "crossover", self.generation))
+        crossed = uniforms(key, members) < self.crossover
+        crossed &= members >= self.num_unchanged
+        crossed &= self.last_links[2, mates] > 0
         crossed &= (self.last_links[:, mates] != self.last_links[:, parents]).any(axis=0)
-        return np.where(crossed, mates, none)
+        return np.where(crossed, mates, -1)
 
     def step_sizes(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Step size of each member's mutation, (num_members,); for one that is not mutated, that of
-        its lineage.
+        """The step size of each member's mutation, (num_members,). A member without a mutation has
+        the step size of its lineage.
         """
         if self.deviations is None:
             return np.full(members.size, self.sigma)
+
         inherited = self.deviations[self.parent_indices(members)]
         key = np.uint64(derive_key(self.seed, "adaptation", self.generation))
         factors = np.exp(self.adaptation_rate * normals(key, members))
-        return np.where(
-            members < self.num_unchanged,
-            inherited,
-            np.maximum(self.least_sigma, inherited * factors),
-        )
+        adapted = np.maximum(self.least_sigma, inherited * factors)
+        return np.where(members < self.num_unchanged, inherited, adapted)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
         return self.members(noise, np.arange(start, stop))
 
     def members(self, noise: Noise, members: NDArray[np.int64]) -> NDArray[np.floating]:
-        """Parameters of any members, (num_members, dimension)."""
+        """The parameters of any members, (num_members, dimension)."""
         assert self.parents is not None
         rows = np.empty((members.size, self.dimension), self.parents.dtype)
         scales = self.step_sizes(members).astype(self.parents.dtype)
         scales[members < self.num_unchanged] = 0
         starts = noise.starts(self.seed, self.generation, members)
         noise.perturb(self.parents, self.parent_indices(members), starts, scales, rows)
+
         mates = self.mates(members)
         crossed = np.flatnonzero(mates >= 0)
         if crossed.size:
             rows[crossed] = self._crossed(
                 noise, members[crossed], mates[crossed], starts[crossed], scales[crossed]
             )
+
         return rows
 
     def num_episodes(self, member: int) -> int | None:
@@ -212,7 +209,9 @@ class MutatedParents(Candidates):
     def weighted_starts(
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1
     ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
-        """Non-zero weights of mutated members and their starts; unchanged members have no noise."""
+        """The non-zero weights of mutated members, and their starts. Unchanged members have no
+        noise.
+        """
         members = np.flatnonzero(weights)
         members = members[members >= self.num_unchanged]
         return weights[members], noise.starts(self.seed, self.generation, members)
@@ -225,21 +224,21 @@ class MutatedParents(Candidates):
         starts: NDArray[np.int64],
         scales: NDArray[np.floating],
     ) -> NDArray[np.floating]:
-        """Parameters of members with crossover: parent, then the mate's last mutation, then their
-        own, as in a genome.
+        """The parameters of members with crossover: the parent, the mate's last mutation and the
+        member's own mutation, added in this order as in a genome.
         """
         assert self.parents is not None
         assert self.last_links is not None
-        generations, link_members, sigmas = self.last_links[:, mates]
-        taken = link_starts(
-            noise, self.seed, generations.astype(np.int64), link_members.astype(np.int64)
-        )
-        crossed = np.empty((members.size, self.dimension), self.parents.dtype)
-        noise.perturb(
-            self.parents, self.parent_indices(members), taken, sigmas.astype(crossed.dtype), crossed
-        )
+        dtype = self.parents.dtype
+        generations, link_members = self.last_links[:2, mates].astype(np.int64)
+        sigmas = self.last_links[2, mates].astype(dtype)
+        mate_starts = link_starts(noise, self.seed, generations, link_members)
+        crossed = np.empty((members.size, self.dimension), dtype)
+        noise.perturb(self.parents, self.parent_indices(members), mate_starts, sigmas, crossed)
+
         rows = np.empty_like(crossed)
         noise.perturb(crossed, np.arange(members.size), starts, scales, rows)
+
         return rows
 
     def _drawn_rows(self, purpose: str, members: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -248,26 +247,3 @@ class MutatedParents(Candidates):
             key, members, self.num_unchanged, self.num_rows
         )
         return indices
-
-    def _traits(self) -> dict[str, NDArray[Any]]:
-        """What rows have beside their parameters."""
-        return {name: getattr(self, name) for name in _TRAITS if getattr(self, name) is not None}
-
-    def _header(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _HEADER}
-
-
-_TRAITS = ("deviations", "last_links")
-_HEADER = (
-    "seed",
-    "generation",
-    "population_size",
-    "sigma",
-    "lineage",
-    "num_rows",
-    "num_unchanged",
-    "unchanged_episodes",
-    "crossover",
-    "adaptation_rate",
-    "least_sigma",
-)

@@ -1,4 +1,4 @@
-"""Members with a standard deviation for every parameter."""
+"""Members drawn with a standard deviation for each parameter."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates.contract import Candidates, Message
+from esengine.candidates.contract import Candidates
 from esengine.candidates.pairs import pair_weights
 from esengine.noise.contract import Noise
 
 
 @dataclass(frozen=True)
 class ScaledSamples(Candidates):
-    """Members with a standard deviation for every parameter: mean + deviations * noise(seed,
-    generation, member).
+    """Members mean + deviations * noise(seed, generation, member).
 
     Attributes:
-        antithetic: whether members 2k and 2k + 1 share noise_k, the second with the other sign.
+        antithetic: whether members 2k and 2k + 1 share noise_k, the second with the opposite sign.
         mean: (dimension,) in the problem's precision.
         deviations: (dimension,) in the same precision.
     """
@@ -31,20 +30,16 @@ class ScaledSamples(Candidates):
     def dimension(self) -> int:
         return int(self.mean.size)
 
-    def shared(self) -> Message:
-        names = ("seed", "generation", "population_size", "antithetic")
-        return {name: getattr(self, name) for name in names}, {
-            "mean": self.mean,
-            "deviations": self.deviations,
-        }
-
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        rows = np.empty((stop - start, self.dimension), self.mean.dtype)
         members = np.arange(start, stop)
-        windows = members // 2 if self.antithetic else members
-        signs = 1 - 2 * (members % 2 if self.antithetic else np.zeros_like(members))
-        starts = noise.starts(self.seed, self.generation, windows)
-        noise.perturb_scaled(self.mean, self.deviations, starts, signs.astype(rows.dtype), rows)
+        rows = np.empty((stop - start, self.dimension), self.mean.dtype)
+        signs = np.ones(members.size, rows.dtype)
+        if self.antithetic:
+            signs[members % 2 == 1] = -1
+            members = members // 2
+
+        starts = noise.starts(self.seed, self.generation, members)
+        noise.perturb_scaled(self.mean, self.deviations, starts, signs, rows)
         return rows
 
     def weighted_starts(
