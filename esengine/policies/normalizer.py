@@ -1,4 +1,4 @@
-"""Running mean and variance of observations in float64, merged in chunk order."""
+"""The running mean and variance of observations in float64, merged in the order of chunks."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def accumulate(moments: NDArray[np.float64], observation: NDArray[np.float32]) -
     inverse = 1.0 / moments[0]
     mean = moments[1 : 1 + size]
     m2 = moments[1 + size : 1 + 2 * size]
+
     for k in range(size):
         delta = observation[k] - mean[k]
         mean[k] += delta * inverse
@@ -44,13 +45,17 @@ def merge_moments(moments: NDArray[np.float64], other: NDArray[np.float64]) -> N
     """Add packed moments to packed moments, in place (Chan, Golub, LeVeque 1983)."""
     if other[0] == 0.0:
         return
+
     size = (moments.size - 1) // 2
     total = moments[0] + other[0]
-    share, product = other[0] / total, moments[0] * other[0] / total
+    share = other[0] / total
+    product = moments[0] * other[0] / total
+
     for k in range(1, 1 + size):
         delta = other[k] - moments[k]
         moments[k] += delta * share
         moments[k + size] = moments[k + size] + other[k + size] + delta * delta * product
+
     moments[0] = total
 
 
@@ -58,6 +63,7 @@ def merge_moments_reference(moments: NDArray[np.float64], other: NDArray[np.floa
     """NumPy twin of `merge_moments`."""
     if other[0] == 0:
         return
+
     size = (moments.size - 1) // 2
     total = moments[0] + other[0]
     delta = other[1 : 1 + size] - moments[1 : 1 + size]
@@ -86,27 +92,29 @@ class RunningStatistics:
         return cls(0.0, np.zeros(observation_dim), np.zeros(observation_dim))
 
     def merge(self, moments: NDArray[np.float64]) -> None:
-        """Add packed moments of a chunk. The caller keeps the order of chunks."""
+        """Add packed moments of a chunk. The caller must call it in the order of chunks."""
         packed = self.pack()
         merge_moments(packed, moments)
         size = self.mean.size
-        self.count, self.mean, self.m2 = float(packed[0]), packed[1 : 1 + size], packed[1 + size :]
+        self.count = float(packed[0])
+        self.mean = packed[1 : 1 + size]
+        self.m2 = packed[1 + size :]
 
     def pack(self) -> NDArray[np.float64]:
-        """Packed moments, (1 + 2 * obs_dim,) float64: the form that `accumulate` fills and `merge`
-        takes.
+        """The packed moments, (1 + 2 * obs_dim,) float64, as `accumulate` fills and `merge` takes
+        them.
         """
         return np.concatenate([[self.count], self.mean, self.m2])
 
     def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The float32 (mean, 1 / std) that a policy applies; a coordinate that never varied keeps
-        scale 0.
+        """The float32 (mean, 1 / std) that a policy applies to observations.
 
-        A coordinate whose variance is below 1e-8 of its scale carries no signal and would explode
-        (Mania 2018, V2).
+        A coordinate whose variance is below 1e-8 of its scale has no signal and would be amplified
+        without limit, so it gets scale 0 (Mania 2018, V2).
         """
         if self.count < 2:
             return np.zeros(self.mean.size, np.float32), np.ones(self.mean.size, np.float32)
+
         variance = self.m2 / (self.count - 1)
         varies = variance > 1e-8 * np.maximum(1.0, self.mean**2)
         inverse_std = np.where(varies, 1.0 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)

@@ -92,6 +92,7 @@ class Policy:
             and np.size(observation) == self.spec.observation_dim
         ):
             return np.asarray(observation, np.float32).ravel()
+
         if self._space is None:
             if self.environment.modules:
                 raise UserError(
@@ -101,6 +102,7 @@ class Policy:
             env = self.environment.make()
             self._space = env.observation_space
             env.close()
+
         return ObservationSpec.of(self._space).flat(self._space, observation)
 
 
@@ -167,6 +169,7 @@ def load_policy(path: str | Path) -> Policy:
         raise
     except (ValueError, OSError, MemoryError) as error:
         raise UserError(f"{path} must be a whole policy file, but: {error}") from error
+
     return policy
 
 
@@ -177,6 +180,7 @@ def description_in(image: bytes, key: str) -> Any:
     size = int.from_bytes(image[:8], "little")
     if len(image) < 8 or size > min(len(image) - 8, JSON_BYTES):
         raise ValueError(f"its header claims {size} bytes")
+
     header = parse_json(image[8 : 8 + size])
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     text = metadata.get(key) if isinstance(metadata, dict) else None
@@ -203,6 +207,7 @@ def _spec(data: Any) -> PolicySpec:
         "components",
         components,
     )
+
     return PolicySpec(observation_dim, head, tuple(hidden_sizes), sampled, components)
 
 
@@ -213,6 +218,7 @@ def action_from(data: Any) -> ActionSpec:
     require(kind in ("box", "discrete", "multi-discrete", "multi-binary"), "kind", kind)
     require(is_list_of(sizes, is_count) and bool(sizes), "sizes", sizes)
     bounds = len(sizes) if kind == "box" else 0
+
     for name, values in (("low", low), ("high", high)):
         require(
             is_list_of(values, lambda value: isinstance(value, float) and value == value),
@@ -220,6 +226,7 @@ def action_from(data: Any) -> ActionSpec:
             values,
         )
         require(len(values) == bounds, name, values)
+
     require(all(below <= above for below, above in zip(low, high, strict=True)), "low", low)
     require(is_list_of(shape, is_count), "shape", shape)
     require(math.prod(shape) == len(sizes), "shape", shape)
@@ -236,20 +243,23 @@ def action_from(data: Any) -> ActionSpec:
     require(isinstance(dtype, str) and dtype in _DTYPES, "dtype", dtype)
     if kind in ("box", "multi-binary"):
         require(set(sizes) == {1}, "sizes", sizes)
+
     return ActionSpec(
         kind, tuple(sizes), tuple(low), tuple(high), tuple(shape), tuple(starts), dtype
     )
 
 
 def environment_from(described: dict[str, Any]) -> EnvironmentSpec:
-    env_id, arguments = described.get("env_id"), described.get("env_arguments")
+    env_id = described.get("env_id")
+    arguments = described.get("env_arguments")
     require(isinstance(env_id, str) and 0 < len(env_id) < 1000, "env_id", env_id)
     require(isinstance(arguments, dict), "env_arguments", arguments)
     return EnvironmentSpec(str(env_id), dict(arguments or {}))
 
 
 def _limits(described: dict[str, Any]) -> tuple[int | None, bool]:
-    steps, fresh_env = described.get("max_episode_steps"), described.get("fresh_env")
+    steps = described.get("max_episode_steps")
+    fresh_env = described.get("fresh_env")
     require(steps is None or is_count(steps), "max_episode_steps", steps)
     require(isinstance(fresh_env, bool), "fresh_env", fresh_env)
     return steps, bool(fresh_env)

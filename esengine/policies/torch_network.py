@@ -1,7 +1,6 @@
-"""The flat policy vector as a differentiable network: outputs, log densities and entropies, for
-methods that use gradients.
+"""The flat policy vector as a differentiable network, for methods that use gradients.
 
-torch is imported by this module alone, and only where gradients are needed.
+Only code that needs gradients imports this module, since it imports torch.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class TorchNetwork:
-    """A tanh network whose parameters begin one flat leaf tensor, the layout of
-    `esengine.policies`.
+    """A tanh network whose parameters are the first part of one flat leaf tensor.
+
+    The layout is that of `network`.
 
     Args:
         layer_sizes: units of each layer, the inputs first.
@@ -30,7 +30,7 @@ class TorchNetwork:
         mean, inverse_std: (num_inputs,) float32 scaling of inputs.
 
     Attributes:
-        flat: (num_parameters,) float32 tensor that gradients are taken with respect to.
+        flat: (num_parameters,) float32 tensor, for which gradients are computed.
         scaling: mean and inverse standard deviation of inputs.
     """
 
@@ -51,16 +51,17 @@ class TorchNetwork:
         self._parts.append(parameters.size - sum(self._parts))
 
     def rescale(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
-        """Scale inputs so from now on."""
+        """Use this mean and inverse standard deviation from now on."""
         self.scaling = (mean, inverse_std)
-        self._mean, self._inverse_std = torch.tensor(mean), torch.tensor(inverse_std)
+        self._mean = torch.tensor(mean)
+        self._inverse_std = torch.tensor(inverse_std)
 
     def parameters(self) -> NDArray[np.float32]:
-        """(num_parameters,) float32, a copy."""
+        """The parameters, (num_parameters,) float32, as a copy."""
         return np.array(self.flat.detach().numpy(), np.float32)
 
     def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Weights (inputs, outputs) and biases (outputs,) of each layer."""
+        """The weights (inputs, outputs) and biases (outputs,) of each layer."""
         parts = torch.split(self.flat, self._parts)
         return [
             (parts[2 * layer].view(shape), parts[2 * layer + 1])
@@ -68,7 +69,7 @@ class TorchNetwork:
         ]
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What the network puts out, (batch, num_outputs), for (batch, num_inputs) float32."""
+        """The outputs of the network, (batch, num_outputs), for (batch, num_inputs) float32."""
         clip = float(OBSERVATION_CLIP)
         values = ((inputs - self._mean) * self._inverse_std).clamp(-clip, clip)
         for layer, (weights, biases) in enumerate(self.layers()):
@@ -98,22 +99,23 @@ class TorchPolicy(TorchNetwork):
         self.spec = spec
 
     def log_stds(self, least: float = -math.inf) -> torch.Tensor:
-        """(num_choices,) log standard deviations of a sampled box policy, not below ``least``."""
+        """The log standard deviations of a sampled box policy, (num_choices,), >= ``least``."""
         return torch.split(self.flat, self._parts)[-1].clamp(min=least)
 
     def log_densities(
         self, observations: torch.Tensor, targets: torch.Tensor, least_log_std: float = -math.inf
     ) -> torch.Tensor:
-        """Log density, or log probability, of actions under the policy, (batch,).
+        """The log density, or log probability, of actions under the policy, (batch,).
 
-        A box action has the density before it is clipped to its bounds, in the policy's own units.
+        The density of a box action is that before clipping, in the policy's units.
 
         Args:
             observations: (batch, observation_dim) float32.
             targets: (batch, num_choices) from `encode`.
-            least_log_std: floor of a sampled box policy's log standard deviations.
+            least_log_std: the smallest log standard deviation of a sampled box policy.
         """
-        outputs, action = self.outputs(observations), self.spec.action
+        outputs = self.outputs(observations)
+        action = self.spec.action
         if self.spec.components:
             return self._mixture(outputs, targets)
         if action.kind == "box":
@@ -122,6 +124,7 @@ class TorchPolicy(TorchNetwork):
             return -functional.binary_cross_entropy_with_logits(
                 outputs, targets, reduction="none"
             ).sum(dim=1)
+
         parts = torch.split(outputs, list(action.sizes), dim=1)
         chosen = [
             -functional.cross_entropy(part, targets[:, k], reduction="none")
@@ -130,10 +133,13 @@ class TorchPolicy(TorchNetwork):
         return torch.stack(chosen).sum(dim=0)
 
     def entropies(self, observations: torch.Tensor) -> torch.Tensor:
-        """Entropy of the policy's distribution for each observation, (batch,); of a mixture, that
-        of its components' choice and the mean of theirs, which bounds it from above.
+        """The entropy of the policy's distribution for each observation, (batch,).
+
+        For a mixture it is an upper bound: the entropy of the choice of a component plus the mean
+        entropy of the components.
         """
-        outputs, action = self.outputs(observations), self.spec.action
+        outputs = self.outputs(observations)
+        action = self.spec.action
         if self.spec.components:
             logits, _, log_stds = self._components(outputs)
             weights = torch.softmax(logits, dim=1)
@@ -144,24 +150,23 @@ class TorchPolicy(TorchNetwork):
         if action.kind == "multi-binary":
             logits = torch.stack([torch.zeros_like(outputs), outputs], dim=2)
             return _entropy(logits).sum(dim=1)
+
         return torch.stack(
             [_entropy(part) for part in torch.split(outputs, list(action.sizes), dim=1)]
         ).sum(dim=0)
 
     def _components(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits (batch, components), means and log standard deviations (batch, components,
-        num_choices).
+        """The logits (batch, components), and the means and log standard deviations (batch,
+        components, num_choices).
         """
-        components, size = self.spec.components, self.spec.action.num_outputs
+        components = self.spec.components
+        size = self.spec.action.num_outputs
+        shape = (len(outputs), components, size)
         logits, means, log_stds = torch.split(
             outputs, [components, components * size, components * size], dim=1
         )
-        shape = (len(outputs), components, size)
-        return (
-            logits,
-            means.reshape(shape),
-            log_stds.reshape(shape).clamp(LEAST_LOG_STD, MOST_LOG_STD),
-        )
+        log_stds = log_stds.reshape(shape).clamp(LEAST_LOG_STD, MOST_LOG_STD)
+        return logits, means.reshape(shape), log_stds
 
     def _mixture(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         logits, means, log_stds = self._components(outputs)
@@ -170,8 +175,8 @@ class TorchPolicy(TorchNetwork):
 
 
 def encode(action: ActionSpec, actions: NDArray[np.float64]) -> torch.Tensor:
-    """Actions, (num_actions, num_choices), in the policy's units: for a box float32 where 1 is half
-    the range, else options.
+    """Actions, (num_actions, num_choices), in the policy's units: those of a box as float32 in
+    halves of the range, others as indices of options.
     """
     if action.kind == "box":
         return torch.tensor(((actions - action.center()) / action.reach()).astype(np.float32))
@@ -180,11 +185,11 @@ def encode(action: ActionSpec, actions: NDArray[np.float64]) -> torch.Tensor:
 
 
 def _normal(values: torch.Tensor, means: torch.Tensor, log_stds: torch.Tensor) -> torch.Tensor:
-    """Log density of values under N(mean, std^2), each by itself."""
+    """The log density of each value under N(mean, std^2)."""
     return -0.5 * ((values - means) * torch.exp(-log_stds)) ** 2 - log_stds - _HALF_LOG_TWO_PI
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Of a categorical distribution over the last axis."""
+    """The entropy of a categorical distribution over the last axis."""
     log = torch.log_softmax(logits, dim=-1)
     return -(log.exp() * log).sum(dim=-1)
