@@ -440,7 +440,7 @@ class _Overheard(Population):
     """A population that notes the weights that it is asked to sum with."""
 
     def __init__(self, pool: Pool) -> None:
-        super().__init__(pool)
+        super().__init__(pool.rank_state, None)
         self.weights: list[NDArray[np.floating]] = []
 
     def weighted_noise(

@@ -1,4 +1,4 @@
-"""What the pool does about members and workers that fail."""
+"""The rules for members and workers that fail."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from esengine.errors import UserError
 
 MOST_DEATHS = 3
-"""Workers that die over a unit before it counts as its own fault. Two kills from outside may hit
-the same unit by chance.
+"""The number of workers that must die during a unit before its members count as failed. Two kills
+from outside may hit the same unit by chance.
 """
 
 
 @dataclass(frozen=True)
 class FaultRules:
-    """What the pool does about members and workers that fail.
+    """The rules for members and workers that fail.
 
     Attributes:
-        member_retries: times that a member is evaluated again, on another worker, after it raised
-            or ran out of time.
-        max_failed_fraction: of a generation, beyond which the run ends.
-        member_timeout: seconds that a member may take before its worker is killed, or None for no
+        member_retries: how often a member is evaluated again, on another worker, after it raised an
+            exception or exceeded its time.
+        max_failed_fraction: fraction of a generation that may fail before the run ends.
+        member_timeout: seconds that a member may take before its worker is killed; None for no
             limit.
         respawn: whether a worker that died is replaced.
     """

@@ -1,5 +1,5 @@
-"""The one way in for all ranks: build the same problem everywhere, then the master works and the
-workers serve it.
+"""The entry point of all ranks: each builds the same problem, then the master works and the workers
+evaluate for it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Built(Generic[M]):
-    """What a rank has built before the pool opens.
+    """The objects that a rank builds before the pool opens.
 
     Attributes:
-        problem: what members are evaluated on, the same on every rank.
-        method: what the master works with; workers do not look at it.
+        problem: the problem, the same on every rank.
+        method: the method that the master runs; workers do not use it.
         log2_size: binary logarithm of the noise table's size, or None for computed noise, see
             `noise.table_log2`.
         seed: of the noise table.
@@ -45,21 +45,21 @@ def on_all_ranks(
     stop: StopRequest | None = None,
     rules: FaultRules | None = None,
 ) -> T | None:
-    """Run ``work`` on the master while all other ranks evaluate. Every rank calls it together.
+    """Run ``work`` on the master while all other ranks evaluate. All ranks call this together.
 
     Args:
         world: the ranks.
         build: called on every rank.
-        work: called on the master with the pool and with what its own ``build`` made as the method.
-        stop: asked between messages whether to stop.
-        rules: what to do about members and workers that fail.
+        work: called on the master with the pool and the method that its ``build`` returned.
+        stop: the request to stop, checked between messages.
+        rules: for members and workers that fail.
 
     Returns:
-        What ``work`` returns; None on workers, once the master is done.
+        The result of ``work``; None on workers, when the master is done.
 
     Raises:
-        UserError: on every rank: one rank's ``build`` raised it, or a node's shared memory has no
-            room.
+        UserError: on every rank, if ``build`` raised it on any rank, or if the shared memory of any
+            node has no room.
     """
     built = world.agree(build)
     with open_rank_state(world, built.problem, built.seed, built.log2_size) as rank_state:

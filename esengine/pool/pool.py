@@ -152,10 +152,8 @@ class Pool:
         return np.frombuffer(image, MEMBER, stop - start)[member - start]
 
     def population(self) -> Population:
-        """What can be computed over the last evaluated search population without moving its
-        members.
-        """
-        return Population(self)
+        """The last evaluated search population, for sums over its members."""
+        return Population(self.rank_state, self.sum_up if self.world.size > 1 else None)
 
     @property
     def num_lost(self) -> int:
@@ -275,7 +273,7 @@ class Pool:
                         (outcome,) = runner.run(Task.of_units(version, kind, outcome.units, bounds))
                     finished.update(zip(outcome.units, outcome.payloads, strict=True))
                     if outcome.failures:
-                        failures.give_up(
+                        failures.add(
                             [
                                 {**failure, "rank": 0, "host": self.world.host}
                                 for failure in outcome.failures

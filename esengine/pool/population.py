@@ -1,57 +1,67 @@
-"""Sums over a population's noise, which no single rank should do alone."""
+"""Sums over a population's noise, which are too large for one rank."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import GaussianSamples, Genomes, JointPopulation, chunks
 from esengine.noise.product_sums import assembled, product_tiles, transformed
-from esengine.pool.rank_state import Kind
-
-if TYPE_CHECKING:
-    from esengine.pool.pool import Pool
+from esengine.pool.rank_state import Kind, RankState
 
 _ALONE_WORK = 1 << 22  # multiply-adds below which the master sums alone: a message costs more
 
+SumUnits = Callable[[Kind, list[tuple[int, int]], NDArray[np.floating]], list[bytes]]
+"""Computes the units of a weighted sum over the search population on all ranks, see `Pool.sum_up`.
+"""
+
 
 def noise_sum_slices(dimension: int) -> list[tuple[int, int]]:
-    """Bounds of the coordinates that one unit of `Population.weighted_noise` sums."""
+    """The bounds of the coordinates that one unit of `Population.weighted_noise` sums."""
     return chunks(dimension, max(4096, -(-dimension // 256)))
 
 
 class Population:
-    """The last evaluated search population, for sums that no single rank should do alone.
+    """The last evaluated search population, for sums that are too large for one rank.
 
-    A strategy gets it in ``tell``; it hides where the members' noise is and who adds it up.
+    A strategy gets it in ``tell``. It hides where the members' noise is and which ranks add it up.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self._rank_state = pool, pool.rank_state
-        self._whole = self._candidates = pool.rank_state.candidates["search"]
-        self._first = 0  # member of the whole population that is this one's first
+    def __init__(self, rank_state: RankState, sum_up: SumUnits | None) -> None:
+        """The population that ``rank_state`` holds.
+
+        Args:
+            rank_state: the master's.
+            sum_up: computes sums on all ranks; None computes them in this process.
+        """
+        self._rank_state = rank_state
+        self._sum_up = sum_up
+        self._whole = self._candidates = rank_state.candidates["search"]
+        self._first = 0  # number of this population's first member in the whole one
 
     def part(self, number: int) -> Population:
         """One of the populations that were evaluated together."""
         assert isinstance(self._whole, JointPopulation)
-        part = Population(self._pool)
-        part._candidates, (part._first, _) = self._whole.parts[number], self._whole.bounds[number]
+        part = Population(self._rank_state, self._sum_up)
+        part._candidates = self._whole.parts[number]
+        part._first = self._whole.bounds[number][0]
         return part
 
     def row(self, member: int) -> NDArray[np.floating]:
-        """Parameters of one member, (dimension,)."""
+        """The parameters of one member, (dimension,)."""
         return np.array(self._candidates.row(self._rank_state.noise, member))
 
     def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
-        """Dense rows of chains of noise addresses, (num_genomes, dimension), by the master
-        alone.
+        """The dense rows of chains of noise addresses, (num_genomes, dimension), computed by the
+        master alone.
         """
         return genomes.rows(self._rank_state.noise, self._candidates.seed)
 
     def steps(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """y = A z of some members of a Gaussian population, (num_members, dimension)."""
+        """The steps y = A z of some members of a Gaussian population, (num_members, dimension)."""
         assert isinstance(self._candidates, GaussianSamples)
         return self._candidates.steps(self._rank_state.noise, members)
 
@@ -60,58 +70,51 @@ class Population:
     ) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i over the members in order, (dimension,).
 
-        The second member of an antithetic pair has minus the noise of the first, and a member that
-        is carried over has none.
+        The noise of the second member of an antithetic pair is minus that of the first. A member
+        that is carried over has no noise.
 
         Args:
             weights: (population_size,); members of weight 0 cost nothing.
-            dtype: precision of the sum; the problem's if it is not given.
+            dtype: precision of the sum; by default the problem's.
         """
         return self._sliced(Kind.NOISE_SUM, weights, dtype)
 
     def weighted_squares(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
-        """sum_i weights[i] * noise_i^2, coordinate by coordinate; as `weighted_noise` otherwise."""
+        """sum_i weights[i] * noise_i^2 for each coordinate, otherwise as `weighted_noise`."""
         return self._sliced(Kind.SQUARE_SUM, weights, None)
 
     def squared_lengths(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """|z|^2 of the chosen members of a Gaussian population, in order; ``members`` is
-        (population_size,).
+        """|z|^2 of the chosen members of a Gaussian population, in order.
+
+        Args:
+            members: (population_size,) whether a member is chosen.
         """
         chosen = int(np.count_nonzero(members))
         if not chosen:
             return np.zeros(0)
-        bounds = chunks(
-            chosen, max(256, -(-chosen // 256), (1 << 16) // self._candidates.dimension)
-        )
-        alone = chosen * self._candidates.dimension < _ALONE_WORK
-        return np.concatenate(
-            self._sum(Kind.LENGTHS, bounds, members.astype(np.float64), alone, np.float64)
-        )
+
+        dimension = self._candidates.dimension
+        bounds = chunks(chosen, max(256, -(-chosen // 256), (1 << 16) // dimension))
+        alone = chosen * dimension < _ALONE_WORK
+        weights = members.astype(np.float64)
+        return np.concatenate(self._sum(Kind.LENGTHS, bounds, weights, alone, np.float64))
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """sum_i weights[i] y_i y_i^T over the steps y = A z of a Gaussian population, (n, n),
         exactly symmetric.
 
-        For many members that is A S A^T, where all ranks share the sum S of w z z^T tile by tile;
-        for fewer the master makes the members' steps again, which costs it less than two products
-        with A. Given points have no part in it.
+        Given points are left out. For many members the sum is A S A^T, where all ranks compute the
+        tiles of S, the sum of w z z^T. For few members the master computes it from their steps,
+        which is cheaper than two products with A.
         """
-        samples, noise = self._candidates, self._rank_state.noise
+        samples = self._candidates
         assert isinstance(samples, GaussianSamples)
         n = samples.dimension
         if samples.population_size < 2 * n:
-            signed = []
-            for sign in (1, -1):
-                members = (
-                    np.flatnonzero(sign * weights[samples.num_injected :] > 0)
-                    + samples.num_injected
-                )
-                steps = np.sqrt(np.abs(weights[members]))[:, None] * samples.steps_again(
-                    noise, members
-                )
-                signed.append(steps.T @ steps if members.size else np.zeros((n, n)))
-            signed[0] -= signed[1]
-            return signed[0]
+            positive = self._outer_products(samples, weights)
+            positive -= self._outer_products(samples, -weights)
+            return positive
+
         bounds = product_tiles(n, self._whole.population_size)
         alone = samples.population_size * n * n < _ALONE_WORK
         tiles = self._sum(Kind.PRODUCT_SUM, bounds, weights, alone, np.float64)
@@ -120,10 +123,23 @@ class Population:
             return products
         return transformed(samples.matrix(), products, samples.triangular)
 
+    def _outer_products(
+        self, samples: GaussianSamples, weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """sum_i weights[i] y_i y_i^T over the members with positive weights."""
+        first = samples.num_injected
+        members = np.flatnonzero(weights[first:] > 0) + first
+        if not members.size:
+            return np.zeros((samples.dimension, samples.dimension))
+
+        steps = samples.steps_again(self._rank_state.noise, members)
+        steps = np.sqrt(weights[members])[:, None] * steps
+        return np.asarray(steps.T @ steps)
+
     def _sliced(
         self, kind: Kind, weights: NDArray[np.floating], dtype: type[np.floating] | None
     ) -> NDArray[np.floating]:
-        """A sum by slices of coordinates, each over all members in order."""
+        """A sum in slices of coordinates, each over all members in order."""
         dimension = self._candidates.dimension
         weights = np.asarray(weights, dtype or self._rank_state.problem.dtype)
         slices = noise_sum_slices(dimension)
@@ -138,14 +154,15 @@ class Population:
         alone: bool,
         dtype: type[np.generic],
     ) -> list[NDArray[Any]]:
-        """The units' results in order, computed here or by all ranks: the same bits either way."""
+        """The results of the units in order, with the same bits here or on all ranks."""
         if self._candidates is not self._whole:
             placed = np.zeros(self._whole.population_size, weights.dtype)
             placed[self._first : self._first + weights.size] = weights
             weights = placed
-        if alone or self._pool.world.size == 1:
+
+        if alone or self._sum_up is None:
             self._rank_state.weights = weights
-            return [
-                np.frombuffer(self._rank_state.execute(kind, *bound), dtype) for bound in bounds
-            ]
-        return [np.frombuffer(result, dtype) for result in self._pool.sum_up(kind, bounds, weights)]
+            results = [self._rank_state.execute(kind, *bound) for bound in bounds]
+        else:
+            results = self._sum_up(kind, bounds, weights)
+        return [np.frombuffer(result, dtype) for result in results]

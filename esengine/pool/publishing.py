@@ -1,4 +1,4 @@
-"""Publishing the shared state of a generation: one copy to every node, along a tree of the nodes'
+"""Publishing the shared state of a generation: one copy to every node, along a tree of the node
 leaders.
 """
 
@@ -22,88 +22,103 @@ if TYPE_CHECKING:
 
 
 class Publisher:
-    """The master's part.
+    """The master's end of publishing.
 
     Args:
         rank_state: the master's, which leads its node.
         workers: the workers, or None when the process is alone.
-        stop: ends the waiting for the nodes.
+        stop: ends the wait for the nodes.
 
     Attributes:
         version: of the last publication.
     """
 
     def __init__(self, rank_state: RankState, workers: Workers | None, stop: StopRequest) -> None:
-        self._rank_state, self._workers, self._stop = rank_state, workers, stop
+        self._rank_state = rank_state
+        self._workers = workers
+        self._stop = stop
         self.version = 0
-        self._requests: list[
-            MPI.Request | None
-        ] = []  # of the last publication: they hold what is being sent
+        # Requests of the last publication; they keep the body alive.
+        self._requests: list[MPI.Request | None] = []
 
     def publish(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
-        """One copy to every node, along the tree of leaders; returns when all nodes have it."""
+        """Send one copy to every node along the tree of leaders, and return the version when all
+        nodes have it.
+        """
         self.version += 1
         if self._workers is None:
             self._rank_state.publish(self.version, header, arrays)
             return self.version
-        mail, tree, apart = self._workers.mail, self._workers.tree(), self._workers.apart()
+
+        mail = self._workers.mail
+        tree = self._workers.tree()
+        replaced = self._workers.replaced_leaders()
         _, children = place_in_tree(tree, 0)
-        if children or apart:
+        if children or replaced:
             publication = messages.encode_publication(self.version, tree, pack(header, arrays))
             self._requests = [
                 messages.send_publication(mail, leader, publication)
-                for leader in (*children, *apart)
+                for leader in (*children, *replaced)
             ]
+
         self._rank_state.publish(self.version, header, arrays)
-        self._await_ready(self._workers, {*tree[1:], *apart})
+        self._await_ready(self._workers, {*tree[1:], *replaced})
         return self.version
 
     def _await_ready(self, workers: Workers, waiting: set[int]) -> None:
-        """Wait until all nodes have what was published; those below a leader that died are sent it
-        directly.
+        """Wait until all nodes have the publication.
+
+        If a leader dies, send it directly to all nodes that have not confirmed it.
         """
-        mail, backoff = workers.mail, Backoff()
+        mail = workers.mail
+        backoff = Backoff()
         while waiting or not all([mail.sent(request) for request in self._requests]):
             if self._stop.is_final:
                 raise Interrupted(self._stop.received)
             body = mail.poll()
             if body is not None:
-                ready = (
+                is_ready = (
                     mail.tag == mailbox.READY_TAG and messages.decode_ready(body) == self.version
                 )
-                if ready and mail.source in waiting:
+                if is_ready and mail.source in waiting:
                     waiting.discard(mail.source)
                 else:
                     workers.handle(body)
+
             elif mail.lost:
                 lost = waiting & set(workers.take_dead())
                 waiting -= lost
-                if lost:  # a second copy does no harm
+                if lost:  # a node that gets a second copy ignores it
                     image = dict(self._rank_state.images())[self.version]
                     publication = messages.encode_publication(self.version, [], image)
                     self._requests += [
                         messages.send_publication(mail, leader, publication) for leader in waiting
                     ]
+
             else:
                 backoff.pause()
 
 
 class Relay:
-    """A leader's part in publishing: pass a publication on to its children in the tree, lay it out,
-    tell the master.
+    """A node leader's end of publishing.
+
+    It forwards a publication to its children in the tree, writes it to the node's memory, and
+    confirms it to the master.
 
     Args:
-        world: the ranks; others than leaders are never sent a publication.
-        rank_state: lays publications out.
+        world: the ranks; only leaders receive publications.
+        rank_state: writes publications to the node's memory.
     """
 
     def __init__(self, world: World, rank_state: RankState) -> None:
         assert world.mail is not None
-        self._world, self._mail, self._rank_state = world, world.mail, rank_state
+        self._world = world
+        self._mail = world.mail
+        self._rank_state = rank_state
         self._requests: list[MPI.Request | None] = []
 
     def publish(self, body: bytearray) -> None:
-        """Pass on and lay out."""
+        """Forward a publication, write it to the node's memory and confirm it."""
         self.finish()
         version, leaders, image = messages.decode_publication(body)
         _, children = place_in_tree(leaders, self._world.rank)
@@ -112,8 +127,8 @@ class Relay:
         messages.send_ready(self._mail, version)
 
     def finish(self) -> None:
-        """Wait until the children have received what was passed on; past the master's patience the
-        ranks are aborted.
+        """Wait until the children have received the last publication. If that takes too long, the
+        master aborts the ranks.
         """
         backoff = Backoff()
         while not all([self._mail.sent(request) for request in self._requests]):

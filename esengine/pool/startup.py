@@ -1,5 +1,5 @@
-"""Opening a run on all ranks: shared memory, the noise table and compiled kernels, each made once a
-node.
+"""The start of a run on all ranks: shared memory, the noise table and compiled kernels, each made
+once per node.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ _NO_PART = 1 << 62  # past the last block of any table
 
 
 def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | None) -> RankState:
-    """A rank's rank_state, with the node's noise table filled by all of its ranks. Every rank calls
-    it together.
+    """The state of this rank, with the node's noise table. All ranks call this together.
 
     Args:
         world: the ranks.
@@ -29,7 +28,7 @@ def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | 
         log2_size: of the table, or None for computed noise, see `noise.table_log2`.
 
     Raises:
-        UserError: on every rank, when a node's shared memory has no room.
+        UserError: on every rank, if the shared memory of any node has no room.
     """
     memory = None
     if world.is_replacement:
@@ -42,42 +41,45 @@ def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | 
         memory = world.agree(reserve_table)
         address = world.node_broadcast(memory.address if memory is not None else None)
         memory = NodeMemory(address) if memory is None else memory
+
     noise: Noise = CounterNoise()
     if log2_size is not None:
         is_full = world.is_replacement and world.node_rank > 0
         part = _NO_PART if is_full else world.node_rank
         noise = create_table(seed, log2_size, problem.dimension, memory, part, world.node_size)
+
     if world.node_rank == 0:
         compile_kernels(noise, problem, mapped=memory is not None)
+
     world.node_barrier()
     if world.node_rank > 0:
         compile_kernels(
             noise, problem, mapped=True
         )  # finds all in the cache, so that the first unit takes as long as others
+
     return RankState(noise, problem, memory)
 
 
 def _reopen(world: World, problem: Problem, log2_size: int | None) -> NodeMemory:
-    """A replacement's way to its node's files: those of the living leader, or new ones where nobody
-    is left.
+    """The shared files of a replacement's node: those of its leader, or new ones if there is no
+    leader.
     """
     if world.address is None:
         return reserve(log2_size, problem.dimension)
     try:
         return NodeMemory(world.address)
     except OSError:
-        world.die()  # the leader has died meanwhile; the master will start another replacement
+        world.die()  # the leader has just died; the master starts another replacement
 
 
 def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
-    """Compile, or load from the cache, every kernel that this problem uses, so that the node's
-    other ranks only load.
+    """Compile, or load from the cache, every kernel that this problem uses.
 
     Args:
-        noise: the node's table.
-        problem: what members are evaluated on.
-        mapped: whether published arrays will be mapped, and so read-only, which is another type to
-            the compiler.
+        noise: the node's noise.
+        problem: the problem.
+        mapped: whether published arrays will be mapped. These are read-only, which is another type
+            for the compiler.
     """
     row = np.zeros(problem.dimension, problem.dtype)
     none = np.empty(0, np.int64)

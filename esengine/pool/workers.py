@@ -1,9 +1,8 @@
-"""The master's view of its workers: who lives, who leads which node, and who comes in place of the
-dead.
+"""The master's view of its workers: those alive, the leaders of nodes, and replacements.
 
-A node whose leader dies gets another one: a rank of the node, which has the noise table open, makes
-shared files of its own, is sent all that is published, and the others are told where to look. A
-node that has lost all its ranks begins anew with the first replacement.
+If the leader of a node dies, another rank of the node takes over, since it also has the noise table
+open. It creates new shared files, receives the current publications, and the other ranks of the
+node follow it. If all ranks of a node have died, its first replacement leads it.
 """
 
 from __future__ import annotations
@@ -23,16 +22,11 @@ from esengine.ranks.world import World
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-_MOST_EARLY_DEATHS = (
-    3  # replacements that die one after another before they have served, until no more are tried
-)
-_SLOWER, _START_S = (
-    3.0,
-    5.0,
-)  # a replacement's first unit may take so much longer than the slowest first unit yet
-_ELECTED = (
-    -1
-)  # stands among the missing publications of a leader that has not said yet where its files are
+_MOST_EARLY_DEATHS = 3  # in a row, of replacements that have not served yet, before giving up
+# A replacement's first unit may take `_SLOWER` times the slowest first unit so far, and `_START_S`.
+_SLOWER = 3.0
+_START_S = 5.0
+_ELECTED = -1  # among the missing publications of a leader that has not reported its address yet
 
 
 @dataclass
@@ -40,13 +34,13 @@ class Node:
     """A node of the launch.
 
     Attributes:
-        host: the machine's name.
+        host: name of the machine.
         ranks: its living workers.
-        leader: who lays publications out, or None while there is nobody.
-        address: where the leader's files are, once it has said so.
-        missing: publications that a new leader has not laid out yet; the other ranks follow it when
-            there are none.
-        vacancies: workers that have died and are not replaced yet.
+        leader: the rank that receives publications for the node, or None if there is none.
+        address: where the leader's files are, or None until it has reported it.
+        missing: publications that a new leader has not confirmed yet. When there are none, the
+            other ranks follow it.
+        vacancies: number of dead workers that are not replaced yet.
     """
 
     host: str
@@ -63,48 +57,53 @@ class Workers:
     Args:
         world: the ranks.
         rank_state: the master's.
-        rules: whether to replace the dead.
+        rules: whether to replace dead workers.
 
     Attributes:
-        ranks: those that take tasks.
-        arriving: replacements that have been started and do not serve yet.
-        num_lost: workers that have died.
+        ranks: the workers that take tasks.
+        arriving: replacements that were started and do not serve yet.
+        num_lost: number of workers that have died.
     """
 
     def __init__(self, world: World, rank_state: RankState, rules: FaultRules) -> None:
         assert world.mail is not None
         assert rank_state.memory is not None
-        self._world, self._rank_state, self.mail = world, rank_state, world.mail
+        self._world = world
+        self._rank_state = rank_state
+        self.mail = world.mail
         self._nodes = [Node(world.hosts[ranks[0]], set(ranks), ranks[0]) for ranks in world.nodes]
         self._nodes[0].address = rank_state.memory.address
         self._node_of = {rank: node for node in self._nodes for rank in node.ranks}
-        for rank in (
-            self._node_of.keys() - world.living - {0}
-        ):  # died while an earlier pool was open
+
+        died_earlier = self._node_of.keys() - world.living - {0}  # while another pool was open
+        for rank in died_earlier:
             self._node_of.pop(rank).ranks.discard(rank)
+
         self.ranks = sorted(world.living)
         self.arriving: set[int] = set()
-        self.num_lost, self._early_deaths, self._next_rank = 0, 0, world.size
+        self.num_lost = 0
+        self._early_deaths = 0
+        self._next_rank = world.size
         self._respawn = rules.respawn and world.tolerant and world.num_pools == 1
-        self._sending: list[tuple[MPI.Request | None, bytes]] = []  # bodies that must be kept
+        self._sending: list[tuple[MPI.Request | None, bytes]] = []  # requests and their bodies
 
     @property
     def can_go_on(self) -> bool:
-        """Whether anybody works, or will."""
+        """Whether there is a worker, or a replacement on the way."""
         return bool(self.ranks or self.arriving)
 
     def tree(self) -> list[int]:
-        """Leaders that publications travel through, the master first. Replacements know nobody but
-        the master.
+        """The leaders that forward publications, the master first. Replacements do not, since they
+        are connected with the master alone.
         """
         return [leader for leader in self._leaders() if leader < self._world.size]
 
-    def apart(self) -> list[int]:
-        """Leaders that publications are sent to directly."""
+    def replaced_leaders(self) -> list[int]:
+        """The leaders that are replacements, to which publications are sent directly."""
         return [leader for leader in self._leaders() if leader >= self._world.size]
 
     def _leaders(self) -> list[int]:
-        """Leaders that have what went before; one that has just been elected is sent everything
+        """The leaders that have the earlier publications. A newly elected leader gets all of them
         when it answers.
         """
         return [
@@ -114,8 +113,13 @@ class Workers:
         ]
 
     def take_dead(self) -> list[int]:
-        """Strike off the ranks whose death was noticed, see to their nodes, and return them."""
-        lost, self.mail.lost[:] = list(self.mail.lost), []
+        """Remove the ranks that were detected as dead, elect leaders and start replacements.
+
+        Returns:
+            The dead ranks.
+        """
+        lost = list(self.mail.lost)
+        self.mail.lost[:] = []
         for rank in lost:
             self._world.rank_died = True
             self.num_lost += 1
@@ -123,6 +127,7 @@ class Workers:
             if rank in self.arriving:
                 self.arriving.discard(rank)
                 self._early_deaths += 1
+
             if rank in self.ranks:
                 self.ranks.remove(rank)
             node = self._node_of.pop(rank, None)
@@ -131,23 +136,28 @@ class Workers:
                 node.vacancies += 1
                 if node.leader == rank:
                     self._elect(node)
+
         for node in self._nodes:
             self._fill(node)
+
         return lost
 
     def handle(self, body: bytearray) -> None:
-        """See to a message that is no result.
+        """Handle a message that is no result.
 
         Raises:
-            WorkerError: it reports an exception.
+            WorkerError: the message reports an exception.
         """
-        source, tag = self.mail.source, self.mail.tag
+        source = self.mail.source
+        tag = self.mail.tag
         node = self._node_of.get(source)
+
         if tag == mailbox.ERROR_TAG:
             details = messages.decode_error(body)
             raise WorkerError(f"worker of rank {source} on {details['host']}: {details['text']}")
         if node is None:
-            return  # of a rank that has died since
+            return  # the rank has died since
+
         if tag == mailbox.LEADING_TAG:
             self._follow(node, source, body.decode())
         elif tag == mailbox.BEGUN_TAG:
@@ -160,7 +170,7 @@ class Workers:
                 self._announce(node)
 
     def _elect(self, node: Node) -> None:
-        """Have another rank lead a node; without one, its first replacement will."""
+        """Let another rank lead a node. If there is none, its first replacement will lead it."""
         node.leader = node.address = None
         node.missing = set()
         candidates = sorted(node.ranks & set(self.ranks))
@@ -170,28 +180,27 @@ class Workers:
             messages.send_lead(self.mail, node.leader)
 
     def _follow(self, node: Node, leader: int, address: str) -> None:
-        """A leader says where its files are; a new one is sent all that is published."""
-        known, node.leader, node.address = (
-            node.leader == leader and not node.missing,
-            leader,
-            address,
-        )
+        """Store the address of a leader's files. A new leader gets the current publications."""
+        is_known = node.leader == leader and not node.missing
+        node.leader = leader
+        node.address = address
         self._arrive(leader)
-        if not known:
+        if not is_known:
             images = self._rank_state.images()
             node.missing = {version for version, _ in images}
             for version, image in images:
                 publication = messages.encode_publication(version, [], image)
-                self._sending.append(
-                    (messages.send_publication(self.mail, leader, publication), publication)
-                )
+                request = messages.send_publication(self.mail, leader, publication)
+                self._sending.append((request, publication))
+
             if not images:
                 self._announce(node)
+
         self._sending = [item for item in self._sending if not self.mail.sent(item[0])]
         self._fill(node)
 
     def _announce(self, node: Node) -> None:
-        """Tell the node's other ranks where to look, when there is something new about it."""
+        """Send the address of a node's new leader to the other ranks of the node."""
         if self.num_lost and node.address is not None and node is not self._nodes[0]:
             for rank in sorted(node.ranks - {node.leader}):
                 messages.send_follow(self.mail, rank, node.address)
@@ -203,9 +212,7 @@ class Workers:
             self._early_deaths = 0
 
     def _fill(self, node: Node) -> None:
-        """Start replacements where the node's leader is known, or where one has to begin the node
-        anew.
-        """
+        """Start the replacements of a node if its leader is known, or if it has no ranks left."""
         while node.vacancies and self._respawn:
             if self._early_deaths >= _MOST_EARLY_DEATHS:
                 self._give_up(f"{self._early_deaths} replacements died before they served")
@@ -213,15 +220,17 @@ class Workers:
                 node.vacancies -= 1
                 self._replace(node)
             else:
-                return  # the new leader will say where it is, or the first replacement will
+                return  # until the new leader, or the first replacement, reports its address
 
     def _replace(self, node: Node) -> None:
         from mpi4py import MPI
 
-        rank, self._next_rank = self._next_rank, self._next_rank + 1
+        rank = self._next_rank
+        self._next_rank += 1
         info = MPI.Info.Create()
         if node.host != self._world.host:
             info.Set("host", node.host)
+
         info.Set("wdir", os.getcwd())
         command = [f"{REPLACEMENT_VARIABLE}={rank}", *sys.orig_argv]
         try:
@@ -229,6 +238,7 @@ class Workers:
         except MPI.Exception as error:
             self._give_up(error.Get_error_string())
             return
+
         link.Set_errhandler(MPI.ERRORS_RETURN)
         node.ranks.add(rank)
         self._node_of[rank] = node
