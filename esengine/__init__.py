@@ -1,8 +1,8 @@
 """Massively parallel evolution strategies over MPI.
 
-`minimize`, `train`, `evaluate` and `load_policy` do from Python what the command line does;
-`World`, `run_search` and the strategies in `esengine.algorithms` make loops of one's own. Names are
-imported when they are first used.
+`minimize`, `train`, `evaluate`, `collect` and `load_policy` do from Python what the command line
+does. `World`, `run_search` and the strategies in `esengine.algorithms` are for custom loops. A name
+is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -18,34 +18,48 @@ if TYPE_CHECKING:
     from esengine.candidates import GaussianSamples as GaussianSamples
     from esengine.candidates import MutatedParents as MutatedParents
     from esengine.candidates import ScaledSamples as ScaledSamples
+    from esengine.demonstrations import Demonstrations as Demonstrations
+    from esengine.demonstrations import Trajectory as Trajectory
+    from esengine.demonstrations import load_demonstrations as load_demonstrations
+    from esengine.demonstrations import save_demonstrations as save_demonstrations
+    from esengine.environments import EnvironmentSpec as EnvironmentSpec
     from esengine.errors import UserError as UserError
+    from esengine.launch.api import collect as collect
     from esengine.launch.api import evaluate as evaluate
     from esengine.launch.api import minimize as minimize
     from esengine.launch.api import run_search as run_search
     from esengine.launch.api import train as train
-    from esengine.policies.policy_file import Policy as Policy
-    from esengine.policies.policy_file import load_policy as load_policy
-    from esengine.pool.population import Population as Population
+    from esengine.policies import Policy as Policy
+    from esengine.policies import PolicySpec as PolicySpec
+    from esengine.policies import load_policy as load_policy
+    from esengine.pool import Population as Population
     from esengine.problems import EnvironmentProblem as EnvironmentProblem
     from esengine.problems import ObjectiveProblem as ObjectiveProblem
-    from esengine.ranks.world import World as World
+    from esengine.ranks import World as World
 
 _HOME = {
     "AntitheticPairs": "esengine.candidates",
     "Candidates": "esengine.candidates",
+    "Demonstrations": "esengine.demonstrations",
     "EnvironmentProblem": "esengine.problems",
+    "EnvironmentSpec": "esengine.environments",
     "GaussianSamples": "esengine.candidates",
     "MutatedParents": "esengine.candidates",
     "ObjectiveProblem": "esengine.problems",
-    "Policy": "esengine.policies.policy_file",
+    "Policy": "esengine.policies",
+    "PolicySpec": "esengine.policies",
     "Population": "esengine.pool",
     "ScaledSamples": "esengine.candidates",
+    "Trajectory": "esengine.demonstrations",
     "UserError": "esengine.errors",
-    "World": "esengine.ranks.world",
+    "World": "esengine.ranks",
+    "collect": "esengine.launch.api",
     "evaluate": "esengine.launch.api",
-    "load_policy": "esengine.policies.policy_file",
+    "load_demonstrations": "esengine.demonstrations",
+    "load_policy": "esengine.policies",
     "minimize": "esengine.launch.api",
     "run_search": "esengine.launch.api",
+    "save_demonstrations": "esengine.demonstrations",
     "train": "esengine.launch.api",
 }
 

@@ -11,11 +11,10 @@ from esengine.algorithms.inverse_rl import tabular
 from esengine.algorithms.inverse_rl.airl import AIRL
 from esengine.algorithms.inverse_rl.generators import Improvement, Sampled
 from esengine.algorithms.inverse_rl.settings import AIRLSettings
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
-from esengine.environments.spaces import ActionSpec, ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import Actor, PolicySpec
-from esengine.rewards.sampling import SamplingProblem, Steps
+from esengine.demonstrations import Demonstrations, Trajectory
+from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
+from esengine.policies import Actor, PolicySpec
+from esengine.rewards import SamplingProblem, Steps
 
 S, A, GAMMA, LENGTH = 16, 4, 0.9, 2000
 random = np.random.default_rng(0)

@@ -7,22 +7,17 @@ Run from the repository's root: python examples/behavior_cloning.py
 from pathlib import Path
 
 import esengine
-from esengine.demonstrations.files import save_demonstrations
-from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.ranks.world import World
 
 
 def main(
     folder: Path = Path("runs/cloning-example"), episodes: int = 10, generations: int = 200
 ) -> tuple[float, float]:
     """Collect, clone, evaluate; returns the mean returns of the expert and of its clone."""
-    settings = CollectSettings(
+    demonstrations = esengine.collect(
         expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=episodes
     )
-    demonstrations = collect_on(World(), settings)
-    assert demonstrations is not None  # as it is on workers
     folder.mkdir(parents=True, exist_ok=True)
-    save_demonstrations(folder / "demos.npz", demonstrations)
+    esengine.save_demonstrations(folder / "demos.npz", demonstrations)
     esengine.train(
         "behavior-cloning",
         demonstrations=(str(folder / "demos.npz"),),

@@ -14,10 +14,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import esengine
-from esengine.demonstrations.files import save_demonstrations
-from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.policies.network import forward_reference
-from esengine.ranks.world import World
 from examples.tightrope import walk
 
 EXPERT, ROPE = "examples.tightrope:walk", "examples.tightrope:Tightrope-v0"
@@ -29,14 +25,15 @@ def chances(run: Path) -> tuple[float, float]:
     step.
     """
     policy = esengine.load_policy(run)
-    layers, scaling = (
-        np.array(policy.spec.layer_sizes),
-        (policy.observation_mean, policy.observation_inverse_std),
-    )
+    num_actions = policy.spec.num_outputs
+    weights = policy.parameters[:-num_actions].reshape(-1, num_actions)  # of a linear policy
+    biases = policy.parameters[-num_actions:]
     right = []
     for observation in np.eye(9, dtype=np.float32):
-        weights = np.exp(forward_reference(policy.parameters, layers, observation, *scaling))
-        right.append(float(weights[walk(observation)] / weights.sum()))
+        scaled = (observation - policy.observation_mean) * policy.observation_inverse_std
+        chances = np.exp(scaled.clip(-5, 5) @ weights + biases)
+        right.append(float(chances[walk(observation)] / chances.sum()))
+
     return 1 - float(np.mean(right[:8])), right[8]
 
 
@@ -72,10 +69,9 @@ def main(
     folder: Path = Path("runs/drift"), picture: Path | None = Path("drift.png")
 ) -> dict[str, float]:
     """Clone, run dagger, and give the power of the time that the regret of each grows with."""
-    demonstrations = collect_on(World(), CollectSettings(expert=EXPERT, env_id=ROPE, episodes=20))
-    assert demonstrations is not None  # as it is on workers
+    demonstrations = esengine.collect(expert=EXPERT, env_id=ROPE, episodes=20)
     folder.mkdir(parents=True)
-    save_demonstrations(folder / "demos.npz", demonstrations)
+    esengine.save_demonstrations(folder / "demos.npz", demonstrations)
     common: dict[str, Any] = {
         "demonstrations": (str(folder / "demos.npz"),),
         "policy": "linear",

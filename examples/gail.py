@@ -10,18 +10,14 @@ import tempfile
 from pathlib import Path
 
 import esengine
-from esengine.demonstrations.files import save_demonstrations
-from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.ranks.world import World
 
 
 def main(folder: Path, budget: int = 4_000_000) -> tuple[float, float]:
     """Learn reward and policy, then a new policy on the reward alone; gives the returns of both."""
-    settings = CollectSettings(
+    demonstrations = esengine.collect(
         expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=10
     )
-    demonstrations = collect_on(World(), settings)
-    save_demonstrations(folder / "demonstrations.npz", demonstrations)
+    esengine.save_demonstrations(folder / "demonstrations.npz", demonstrations)
 
     # The environment's own return is told by evaluations, and nobody learns from it. The expert is
     # told from the policies of all generations: a reward that remembers the last ten, as by

@@ -13,11 +13,10 @@ from esengine.algorithms.inverse_rl import tabular
 from esengine.algorithms.inverse_rl.generators import Improvement, Sampled
 from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
-from esengine.environments.spaces import ActionSpec, ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import Actor, PolicySpec
-from esengine.rewards.sampling import SamplingProblem, Steps
+from esengine.demonstrations import Demonstrations, Trajectory
+from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
+from esengine.policies import Actor, PolicySpec
+from esengine.rewards import SamplingProblem, Steps
 
 S, A, T = 8, 3, 10
 random = np.random.default_rng(0)

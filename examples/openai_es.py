@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from esengine import ObjectiveProblem, run_search
 from esengine.algorithms import OpenAIES, OpenAIESSettings
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 
 DIMENSION = 20
 

@@ -10,19 +10,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from esengine.demonstrations.files import load_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations
-from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.ranks.world import World
+import esengine
 
 
-def recorded(source: Path, episodes: int) -> Demonstrations:
+def recorded(source: Path, episodes: int) -> esengine.Demonstrations:
     """The episodes of a file of demonstrations, or some of a run's policy."""
     if source.suffix == ".npz":
-        return load_demonstrations([str(source)])
-    demonstrations = collect_on(World(), CollectSettings(policy=source, episodes=episodes))
-    assert demonstrations is not None  # as it is on workers
-    return demonstrations
+        return esengine.load_demonstrations([str(source)])
+    return esengine.collect(policy=source, episodes=episodes)
 
 
 def main(sources: list[Path], picture: Path, episodes: int = 10) -> list[float]:

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from esengine.algorithms.planners import MPPI, PlannerExpert
-from esengine.simulators.stepped import SteppedDynamics
+from esengine.simulators import SteppedDynamics
 
 
 class Landing(gymnasium.Env):

@@ -10,7 +10,6 @@ import gymnasium
 import numpy as np
 
 import esengine
-from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 
 MAZE = "esengine/PointMaze-v0"
 
@@ -46,9 +45,9 @@ def main(
         generations=generations,
         run_dir=run_dir,
     )
-    chain = CollectSettings(skills=(run_dir,), env_id=MAZE, env_arg=("maze=s",), episodes=episodes)
-    demonstrations = collect_on(esengine.World(), chain)
-    assert demonstrations is not None
+    demonstrations = esengine.collect(
+        skills=(run_dir,), env_id=MAZE, env_arg=("maze=s",), episodes=episodes
+    )
     reached = alone(run_dir, episodes), float(demonstrations.returns.mean())
     print(f"success of the skill alone {reached[0]:.2f}, chained by a planner {reached[1]:.2f}")
     return reached

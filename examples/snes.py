@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from esengine import ObjectiveProblem, run_search
 from esengine.algorithms import SNES, SNESSettings
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 
 SCALES = np.logspace(0, 3, 12)
 

@@ -1,4 +1,4 @@
-"""The same from Python: `minimize`, `train`, `evaluate` and `run_search`.
+"""The same from Python: `minimize`, `train`, `evaluate`, `collect` and `run_search`.
 
 Alone, each runs in the calling process. In a script under ``mpirun`` every rank calls it together:
 workers serve until the master is done, and every rank gets the result.
@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.demonstrations import Demonstrations
 from esengine.errors import UserError, WorkerError, listed
+from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.launch.mpirun.local_ranks import must_launch
 from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluate_on
 from esengine.launch.runs.outcomes import DONE
@@ -125,6 +127,32 @@ def evaluate(
     settings.check()
     world = World()
     return world.broadcast(evaluate_on(world, Path(policy), settings))
+
+
+def collect(**settings: Any) -> Demonstrations:
+    """Record demonstrations as ``esengine collect`` does, on the ranks that the script has.
+
+    Args:
+        **settings: any flags, with underscores: ``expert``, ``policy``, ``env_id``, ``episodes``,
+            ``seed``, ... except ``out``, ``ranks`` and ``quiet``.
+
+    Returns:
+        The demonstrations, which `save_demonstrations` writes to a file.
+
+    Raises:
+        UserError: a setting is unknown or out of range, or too few episodes are good enough.
+        WorkerError: the environment or the expert raised.
+    """
+    refused = {"out", "ranks", "quiet"} & set(settings)
+    if refused:
+        raise UserError(
+            f"collect works in memory on the ranks it finds, got {listed(sorted(refused))}; use "
+            f"esengine.save_demonstrations for a file"
+        )
+    chosen = settings_from(CollectSettings, settings)
+    chosen.check()
+    world = World()
+    return world.broadcast(collect_on(world, chosen))
 
 
 def run_search(

@@ -5,3 +5,8 @@ Modules: `world` (the ranks, or one process), `mailbox` and `messages` (point-to
 shared memory), `signals` (requests to stop), `watchdog` (the time limit of a member) and `guard`
 (the parent of each rank, which reports its death).
 """
+
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
+
+__all__ = ["StopRequest", "World"]

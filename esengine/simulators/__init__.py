@@ -11,3 +11,7 @@ gymnasium's vector environments.
 
 To add a compiled environment: its physics and its row in ``TASKS``, and a test.
 """
+
+from esengine.simulators.stepped import SteppedDynamics
+
+__all__ = ["SteppedDynamics"]

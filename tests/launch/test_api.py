@@ -134,3 +134,17 @@ def test_training_does_not_import_torch(tmp_path: Path) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'maximise'"):
         _ = esengine.maximise
+
+
+def test_collect_returns_the_episodes_of_an_expert() -> None:
+    demonstrations = esengine.collect(
+        expert="examples.pendulum:swing_up", env_id="Pendulum-v1", episodes=2, max_episode_steps=5
+    )
+    assert [one.num_steps for one in demonstrations.trajectories] == [5, 5]
+
+
+def test_collect_writes_no_file_and_lists_the_settings_that_it_knows() -> None:
+    with pytest.raises(UserError, match=r"collect works in memory .*got out"):
+        esengine.collect(policy="run", out="demos.npz")
+    with pytest.raises(UserError, match=r"must be among env_arg, .*got episode"):
+        esengine.collect(policy="run", episode=2)
