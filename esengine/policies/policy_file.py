@@ -1,12 +1,8 @@
-"""Policy files: parameters, observation scaling and architecture in one safetensors file, no
-code.
-"""
+"""Policy files: parameters, observation scaling and architecture in one safetensors file."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,29 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
-from esengine.errors import UserError, listed
+from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
-from esengine.storage.files import (
-    JSON_BYTES,
-    array_pieces,
-    parse_arrays,
-    parse_json,
-    read_bytes,
-    replace_lasting,
+from esengine.policies.network_file import (
+    FORMAT,
+    action_from,
+    check_arrays,
+    fields_from,
+    hidden_sizes_from,
+    is_count,
+    read_network,
+    require,
 )
+from esengine.storage.files import array_pieces, replace_lasting
 
-FORMAT = 1
 _KEY = "esengine"
-_ARRAYS = ("observation_inverse_std", "observation_mean", "parameters")
-_DTYPES = (
-    "float16",
-    "float32",
-    "float64",
-    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-)
-_MOST_LAYERS = 1000
 
 
 @dataclass
@@ -49,7 +39,7 @@ class Policy:
         observation_mean, observation_inverse_std: (observation_dim,) float32 scaling.
         environment: where it was trained.
         max_episode_steps: where its episodes were cut, or None.
-        fresh_env: whether each of its episodes had an environment of its own.
+        fresh_env: whether each of its episodes had a new environment.
     """
 
     spec: PolicySpec
@@ -62,18 +52,18 @@ class Policy:
     _space: Any = field(default=None, init=False, repr=False, compare=False)
 
     def actor(self) -> Actor:
-        """A fast actor with working memory of its own."""
+        """A fast actor with its own working memory."""
         return Actor(
             self.spec, self.parameters, self.observation_mean, self.observation_inverse_std
         )
 
     def act(self, observation: Any, key: int = 0, step: int = 0) -> Any:
-        """The action for one observation of the environment, flattened first if it is no array of
-        numbers.
+        """The action for one observation of the environment.
 
         Args:
-            observation: as the environment gives it.
-            key, step: of a sampled action, see `Actor.act`; count ``step`` up within an episode.
+            observation: as the environment returns it; flattened if it is no array of numbers.
+            key, step: of a sampled action, see `Actor.act`; ``step`` counts the steps of an
+                episode.
 
         Raises:
             UserError: the observation does not fit the policy.
@@ -135,167 +125,47 @@ def load_policy(path: str | Path) -> Policy:
     Raises:
         UserError: there is no such file, or it is damaged or of another kind.
     """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            path = path / "policy.safetensors"
-        if not path.exists():
-            raise UserError(
-                f"a policy must be a run directory or a policy file, got {path}, which does not "
-                f"exist"
-            )
-        image = read_bytes(path)
-        described = description_in(image, _KEY)
-        if not isinstance(described, dict) or described.get("format") != FORMAT:
-            raise UserError(
-                f"{path} must be a policy of format {FORMAT}; it is another file, or of a newer "
-                f"version"
-            )
-        arrays = parse_arrays(image, JSON_BYTES)
-        if set(arrays) != set(_ARRAYS):
-            raise ValueError(
-                f"its arrays must be {listed(_ARRAYS)}, got {listed(sorted(arrays))[:200]}"
-            )
-        policy = Policy(
-            _spec(described.get("policy")),
-            arrays["parameters"],
-            arrays["observation_mean"],
-            arrays["observation_inverse_std"],
-            environment_from(described),
-            *_limits(described),
-        )
-        _check(policy)
-    except UserError:
-        raise
-    except (ValueError, OSError, MemoryError) as error:
-        raise UserError(f"{path} must be a whole policy file, but: {error}") from error
-
-    return policy
+    return read_network(path, "policy", _KEY, _policy_from, "a policy")
 
 
-def description_in(image: bytes, key: str) -> Any:
-    """The JSON value under a key of a safetensors file's header, or None if there is none. Raises
-    ValueError.
-    """
-    size = int.from_bytes(image[:8], "little")
-    if len(image) < 8 or size > min(len(image) - 8, JSON_BYTES):
-        raise ValueError(f"its header claims {size} bytes")
-
-    header = parse_json(image[8 : 8 + size])
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    text = metadata.get(key) if isinstance(metadata, dict) else None
-    return parse_json(text) if isinstance(text, str) else None
-
-
-def _spec(data: Any) -> PolicySpec:
-    """The architecture, every part of the type and the size that a kernel may rely on. Raises
-    ValueError.
-    """
-    names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
-    observation_dim, hidden_sizes, sampled, components, action = fields_from(data, *names)
-    require(is_count(observation_dim), "observation_dim", observation_dim)
-    require(
-        is_list_of(hidden_sizes, is_count) and len(hidden_sizes) <= _MOST_LAYERS,
-        "hidden_sizes",
-        hidden_sizes,
-    )
-    require(isinstance(sampled, bool), "sampled", sampled)
-    head = action_from(action)
-    require(
-        (type(components) is int and components == 0)
-        or (is_count(components) and head.kind == "box"),
-        "components",
-        components,
+def _policy_from(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Policy:
+    spec = _spec_from(described.get("policy"))
+    check_arrays(
+        arrays,
+        {
+            "parameters": spec.num_parameters,
+            "observation_mean": spec.observation_dim,
+            "observation_inverse_std": spec.observation_dim,
+        },
     )
 
-    return PolicySpec(observation_dim, head, tuple(hidden_sizes), sampled, components)
-
-
-def action_from(data: Any) -> ActionSpec:
-    kind, sizes, low, high, shape, starts, dtype = fields_from(
-        data, "kind", "sizes", "low", "high", "shape", "starts", "dtype"
-    )
-    require(kind in ("box", "discrete", "multi-discrete", "multi-binary"), "kind", kind)
-    require(is_list_of(sizes, is_count) and bool(sizes), "sizes", sizes)
-    bounds = len(sizes) if kind == "box" else 0
-
-    for name, values in (("low", low), ("high", high)):
-        require(
-            is_list_of(values, lambda value: isinstance(value, float) and value == value),
-            name,
-            values,
-        )
-        require(len(values) == bounds, name, values)
-
-    require(all(below <= above for below, above in zip(low, high, strict=True)), "low", low)
-    require(is_list_of(shape, is_count), "shape", shape)
-    require(math.prod(shape) == len(sizes), "shape", shape)
-    require(
-        is_list_of(starts, lambda value: type(value) is int and abs(value) < 1 << 62),
-        "starts",
-        starts,
-    )
-    require(
-        len(starts) == (len(sizes) if kind in ("discrete", "multi-discrete") else 0),
-        "starts",
-        starts,
-    )
-    require(isinstance(dtype, str) and dtype in _DTYPES, "dtype", dtype)
-    if kind in ("box", "multi-binary"):
-        require(set(sizes) == {1}, "sizes", sizes)
-
-    return ActionSpec(
-        kind, tuple(sizes), tuple(low), tuple(high), tuple(shape), tuple(starts), dtype
-    )
-
-
-def environment_from(described: dict[str, Any]) -> EnvironmentSpec:
     env_id = described.get("env_id")
     arguments = described.get("env_arguments")
     require(isinstance(env_id, str) and 0 < len(env_id) < 1000, "env_id", env_id)
     require(isinstance(arguments, dict), "env_arguments", arguments)
-    return EnvironmentSpec(str(env_id), dict(arguments or {}))
+    environment = EnvironmentSpec(str(env_id), dict(arguments or {}))
 
-
-def _limits(described: dict[str, Any]) -> tuple[int | None, bool]:
     steps = described.get("max_episode_steps")
     fresh_env = described.get("fresh_env")
     require(steps is None or is_count(steps), "max_episode_steps", steps)
     require(isinstance(fresh_env, bool), "fresh_env", fresh_env)
-    return steps, bool(fresh_env)
+
+    return Policy(
+        spec,
+        **arrays,
+        environment=environment,
+        max_episode_steps=steps,
+        fresh_env=bool(fresh_env),
+    )
 
 
-def fields_from(data: Any, *names: str) -> list[Any]:
-    if not isinstance(data, dict) or set(data) != set(names):
-        raise ValueError(f"its description must have {listed(names)}, got {data!r:.200}")
-    return [data[name] for name in names]
-
-
-def require(condition: bool, name: str, value: Any) -> None:
-    if not condition:
-        raise ValueError(f"{name} is no good: {value!r:.80}")
-
-
-def is_count(value: Any) -> bool:
-    return type(value) is int and 0 < value < 1 << 31
-
-
-def is_list_of(value: Any, good: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list) and all(good(item) for item in value)
-
-
-def _check(policy: Policy) -> None:
-    expected = {
-        "parameters": policy.spec.num_parameters,
-        "observation_mean": policy.spec.observation_dim,
-        "observation_inverse_std": policy.spec.observation_dim,
-    }
-    for name, size in expected.items():
-        array = getattr(policy, name)
-        if array.shape != (size,) or array.dtype != np.float32:
-            raise ValueError(
-                f"{name} must be float32 of shape ({size},), got {array.dtype} of shape "
-                f"{array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} must be finite")
+def _spec_from(data: Any) -> PolicySpec:
+    names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
+    observation_dim, hidden_sizes, sampled, components, action = fields_from(data, *names)
+    require(is_count(observation_dim), "observation_dim", observation_dim)
+    require(isinstance(sampled, bool), "sampled", sampled)
+    head = action_from(action)
+    is_mixture = is_count(components) and head.kind == "box"
+    is_single = type(components) is int and components == 0
+    require(is_mixture or is_single, "components", components)
+    return PolicySpec(observation_dim, head, hidden_sizes_from(hidden_sizes), sampled, components)
