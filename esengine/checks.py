@@ -1,17 +1,20 @@
-"""The checks that settings share. A message names a setting by its flag; `named_by_arguments` names
-it by its argument for callers from Python.
+"""The checks that settings share. A message names a setting by its flag; `arguments_named` names it
+by its argument for callers from Python.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from esengine.errors import UserError, listed, nearest
+
+_FLAG = re.compile(r"(?<!mpirun )(?<!srun )--(?!help\b)(no-)?([a-z][a-z0-9-]*)")
 
 
 def flag_name(name: str) -> str:
@@ -20,21 +23,21 @@ def flag_name(name: str) -> str:
 
 
 @contextmanager
-def named_by_arguments(names: Iterable[str]) -> Iterator[None]:
-    """Let a UserError name settings as a Python caller gives them: ``population_size``, not
-    ``--population-size``, and ``antithetic=False``, not ``--no-antithetic``.
-
-    Args:
-        names: the arguments that the caller may give.
+def arguments_named() -> Iterator[None]:
+    """Let a UserError name settings as a Python caller gives them: ``population_size`` in place of
+    ``--population-size``, and ``antithetic=False`` in place of ``--no-antithetic``.
     """
     try:
         yield
     except UserError as error:
-        flags = {flag_name(name): name for name in names}
-        flags |= {f"--no-{flag[2:]}": f"{name}=False" for flag, name in flags.items()}
-        words = re.sub(r"--[a-z][a-z0-9-]*", lambda flag: flags.get(flag[0], flag[0]), str(error))
-        error.args = (words,)
+        error.args = (_FLAG.sub(_argument, str(error)),)
         raise
+
+
+def _argument(flag: re.Match[str]) -> str:
+    negated, name = flag.groups()
+    argument = name.replace("-", "_")
+    return f"{argument}=False" if negated else argument
 
 
 def at_least(settings: object, least: float, *names: str, way_out: str | None = None) -> None:
@@ -107,6 +110,17 @@ def finite(settings: object, *names: str, way_out: str | None = None) -> None:
             raise _invalid(settings, name, "must be finite", way_out)
 
 
+def writable_folder(settings: object, *names: str) -> None:
+    """Raises UserError for a file that is to be written to a folder that cannot be written."""
+    for name in names:
+        path = getattr(settings, name)
+        if path is not None and not os.access(path.resolve().parent, os.W_OK):
+            raise UserError(
+                f"{flag_name(name)} must lie in a folder that can be written, got {path}; make the "
+                f"folder first"
+            )
+
+
 def one_of(what: str, value: str, known: Iterable[str], way_out: str) -> None:
     """Raises UserError for an unknown name, with the known names and the nearest of them.
 
@@ -122,7 +136,9 @@ def one_of(what: str, value: str, known: Iterable[str], way_out: str) -> None:
         raise UserError(f"{what} must be one of {listed(names)}, got {value!r}{similar}")
 
 
-def belong_to(settings: object, owner: str, got: str, *names: str) -> None:
+def belong_to(
+    settings: object, owner: str, got: str, *names: str, way_out: str = "drop it"
+) -> None:
     """Raises UserError for a setting that is given although it belongs to another choice.
 
     Args:
@@ -130,10 +146,11 @@ def belong_to(settings: object, owner: str, got: str, *names: str) -> None:
         owner: the flags that the fields belong to.
         got: the flag or the value that was given instead.
         names: the fields that must be at their defaults.
+        way_out: what to do instead.
     """
     for name in names:
         if not is_default(settings, name):
-            raise UserError(f"{flag_name(name)} belongs to {owner}, got {got}; drop it")
+            raise UserError(f"{flag_name(name)} belongs to {owner}, got {got}; {way_out}")
 
 
 def is_default(settings: object, name: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.checks import arguments_named
 from esengine.demonstrations import Demonstrations
 from esengine.errors import UserError, WorkerError, listed
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
@@ -37,6 +38,7 @@ from esengine.ranks.world import World
 T = TypeVar("T")
 
 
+@arguments_named()
 def minimize(
     objective: Callable[[NDArray[np.float64]], float],
     dimension: int,
@@ -76,6 +78,7 @@ def minimize(
     return world.broadcast(run(world, config, None, None, tuple(callbacks), objective))
 
 
+@arguments_named()
 def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> RunResult:
     """Train as ``esengine train METHOD`` does, and keep the run in its directory.
 
@@ -115,6 +118,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     return world.broadcast(result)
 
 
+@arguments_named()
 def evaluate(
     policy: str | Path, episodes: int = 100, seed: int = 0, trust_modules: bool = False
 ) -> Evaluation:
@@ -129,6 +133,7 @@ def evaluate(
     return world.broadcast(evaluate_on(world, Path(policy), settings))
 
 
+@arguments_named()
 def collect(**settings: Any) -> Demonstrations:
     """Record demonstrations as ``esengine collect`` does, on the ranks that the script has.
 
@@ -155,6 +160,7 @@ def collect(**settings: Any) -> Demonstrations:
     return world.broadcast(collect_on(world, chosen))
 
 
+@arguments_named()
 def run_search(
     search: Callable[[Pool], T],
     problem: Problem,

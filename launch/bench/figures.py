@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from esengine.checks import at_least
 from esengine.errors import UserError, listed
 
 
@@ -31,10 +32,7 @@ class BenchSettings:
 
     def check(self) -> None:
         """Raises UserError for values that measure nothing."""
-        if self.repeats < 1:
-            raise UserError(f"--repeats must be at least 1, got {self.repeats}; use 7")
-        if self.generations < 1:
-            raise UserError(f"--generations must be at least 1, got {self.generations}; use 20")
+        at_least(self, 1, "repeats", "generations")
         if not self.workers or min(self.workers) < 1:
             raise UserError(
                 f"--workers must be numbers from 1, got {listed(self.workers) or 'none'}; use 1 3 7"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from esengine.checks import writable_folder
 from esengine.demonstrations import files as file_layout
 from esengine.demonstrations.files import load_demonstrations, save_demonstrations
 from esengine.errors import UserError
@@ -66,11 +66,7 @@ def command(argv: list[str], stop: StopRequest) -> int:
 
 
 def _inspect(settings: InspectSettings) -> None:
-    if settings.json is not None and not os.access(settings.json.parent, os.W_OK):
-        raise UserError(
-            f"--json must lie in a folder that can be written, got {settings.json}; make the "
-            f"folder first"
-        )
+    writable_folder(settings, "json")
     description = describe_demonstrations(
         load_demonstrations(settings.files, settings.trust_modules)
     )

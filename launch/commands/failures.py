@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from esengine.checks import at_least, writable_folder
 from esengine.errors import UserError
 from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.results.failure_clusters import as_json, cluster_failures, report
@@ -51,20 +51,12 @@ class FailuresSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that tell nothing."""
-        for name in ("episodes", "worst", "clusters", "window"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name} must be at least 1, got {getattr(self, name)}; use 1 or more"
-                )
+        at_least(self, 1, "episodes", "worst", "clusters", "window")
         if self.worst > self.episodes:
             raise UserError(
                 f"--worst must be at most --episodes {self.episodes}, got {self.worst}; use fewer"
             )
-        if self.json is not None and not os.access(self.json.parent, os.W_OK):
-            raise UserError(
-                f"--json must lie in a folder that can be written, got {self.json}; make the "
-                f"folder first"
-            )
+        writable_folder(self, "json")
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from esengine.algorithms.planners import PlannerExpert, SkillExpert
+from esengine.checks import at_least, not_negative
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import check_target, load_demonstrations, save_demonstrations
 from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, record
@@ -19,13 +20,13 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import RanksFailed, UserError
 from esengine.launch.mpirun.local_ranks import find_mpirun, launched_by_us, must_launch, run_ranks
 from esengine.launch.runs.outcomes import DONE, FAILED
-from esengine.launch.settings.config import env_arguments
 from esengine.launch.settings.planners import (
     PlannerName,
     check_planner,
     load_planner,
     load_skill_planner,
 )
+from esengine.launch.settings.task import env_arguments
 from esengine.planning.problem import PlanningProblem, PooledDynamics
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
@@ -120,15 +121,9 @@ class CollectSettings:
                 "whose file names them; "
                 "drop them"
             )
-        for name, least in (("episodes", 1), ("seed", 0), ("max_episode_steps", 1), ("ranks", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use "
-                    f"{least} or more"
-                )
-        if not (np.isfinite(self.noise) and self.noise >= 0):
-            raise UserError(f"--noise must not be negative, got {self.noise}; 0 adds none")
+        at_least(self, 1, "episodes", "max_episode_steps", "ranks")
+        at_least(self, 0, "seed")
+        not_negative(self, "noise", way_out="0 adds none")
         check_target(self.out)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
+from esengine.checks import at_least, writable_folder
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.errors import RanksFailed, UserError, WorkerError
@@ -54,19 +54,9 @@ class EvaluateSettings:
 
     def check(self) -> None:
         """Raises UserError for values that no evaluation can have."""
-        for name, least in (("episodes", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} "
-                    f"or more"
-                )
-        if self.json is not None and not os.access(self.json.parent, os.W_OK):
-            raise UserError(
-                f"--json must lie in a folder that can be written, got {self.json}; make the "
-                f"folder first"
-            )
-        if self.ranks is not None and self.ranks < 1:
-            raise UserError(f"--ranks must be at least 1, got {self.ranks}; use 1 or more")
+        at_least(self, 1, "episodes", "ranks")
+        at_least(self, 0, "seed")
+        writable_folder(self, "json")
 
 
 @dataclass(frozen=True)

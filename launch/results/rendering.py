@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from esengine.checks import at_least, writable_folder
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.results.evaluation import policy_problem
@@ -61,16 +62,10 @@ class RenderSettings:
                 f"--out must end in {listed(FORMATS)}, got {self.out}; for example "
                 f"{self.out.with_suffix('.gif')}"
             )
-        if not self.out.resolve().parent.is_dir():
-            raise UserError(
-                f"--out must lie in a folder that exists, got {self.out}; make the folder first"
-            )
-        for name, least in (("episodes", 1), ("seed", 0), ("seconds", 0), ("width", 16)):
-            if not getattr(self, name) >= least:
-                raise UserError(
-                    f"--{name} must be at least {least}, got {getattr(self, name)}; use {least} "
-                    f"or more"
-                )
+        writable_folder(self, "out")
+        at_least(self, 1, "episodes")
+        at_least(self, 0, "seed", "seconds")
+        at_least(self, 16, "width")
 
 
 @dataclass(frozen=True)

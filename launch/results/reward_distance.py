@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
+from esengine.checks import at_least, within
 from esengine.demonstrations.files import load_demonstrations
 from esengine.errors import UserError
 from esengine.rewards.file import load_reward
@@ -36,12 +37,8 @@ class RewardsSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that compare nothing."""
-        if self.steps < 2:
-            raise UserError(f"--steps must be at least 2, got {self.steps}; use 1000")
-        if not 0 <= self.discount <= 1:
-            raise UserError(
-                f"--discount must lie in [0, 1], got {self.discount}; 0.99 is the default"
-            )
+        at_least(self, 2, "steps")
+        within(self, 0, 1, "discount")
 
 
 def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[str, str, float]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.run import StartSettings
 
-_OF_THE_START = {"run_dir", "ranks", "quiet", "trust_modules"}  # these change no result
+_OF_A_START = {"run_dir", *(field.name for field in fields(StartSettings))}  # change no result
 
 
 def command_of(config: RunConfig) -> list[str]:
@@ -18,7 +19,7 @@ def command_of(config: RunConfig) -> list[str]:
     words = ["esengine", "train", config.method]
     for settings in (config.train, config.search):
         for name, value in changed(settings).items():
-            if name not in _OF_THE_START:
+            if name not in _OF_A_START:
                 words += _flag(name, value)
     return words
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, make_dataclass
 from itertools import takewhile
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
+from esengine.checks import flag_name
 from esengine.errors import UserError
 
 T = TypeVar("T")
+
+_NUMBERS: dict[Any, type[int] | type[float]] = {
+    int: int,
+    int | None: int,
+    tuple[int, ...]: int,
+    float: float,
+    float | None: float,
+    tuple[float, ...]: float,
+}
+"""The types of flags that take only numbers, and the kind of number."""
 
 
 def parse(
@@ -35,8 +46,9 @@ def parse(
     Raises:
         UserError: a flag that takes numbers got something else.
     """
-    words = gathered(argv, _lists(kind))
-    _check_numbers(words, _numbers(kind))
+    flags = dict(_flags(kind))
+    words = gathered(argv, {flag for flag, (hint, _) in flags.items() if _is_list(hint)})
+    _check_numbers(words, flags)
     options: dict[str, Any] = {} if default is None else {"default": default}
     parsed: T = tyro.cli(
         kind,
@@ -92,67 +104,47 @@ def gathered(argv: list[str], lists: set[str]) -> list[str]:
     ]
 
 
-def _lists(kind: type[Any]) -> set[str]:
-    """The flags of a settings class, and of those inside it, that take several values."""
-    found: set[str] = set()
-    for name, hint in get_type_hints(kind).items():
-        if is_dataclass(hint):
-            found |= _lists(hint)  # type: ignore[arg-type]
-        elif get_origin(hint) is tuple:
-            found.add(f"--{name.replace('_', '-')}")
-    return found
-
-
-class _Number(NamedTuple):
-    """What a flag takes: a kind of number, or several, or the word None; and one that would do."""
-
-    kind: type[int] | type[float]
-    several: bool
-    optional: bool
-    example: str
-
-
-def _numbers(kind: type[Any]) -> dict[str, _Number]:
-    """The flags of a settings class, and of those inside it, that take numbers and nothing else."""
-    found: dict[str, _Number] = {}
+def _flags(kind: type[Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Each flag of a settings class, and of those inside it, with its type and its default."""
     hints = get_type_hints(kind)
     for field in fields(kind):
         hint = hints[field.name]
         if is_dataclass(hint):
-            found |= _numbers(hint)  # type: ignore[arg-type]
-            continue
-        several, optional = get_origin(hint) is tuple, get_origin(hint) in (Union, UnionType)
-        taken = set(get_args(hint) if several or optional else (hint,)) - {Ellipsis, NoneType}
-        if taken == {int} or taken == {float}:
-            number = taken.pop()
-            shown = field.default if isinstance(field.default, tuple) else (field.default,)
-            known = shown and all(isinstance(value, int | float) for value in shown)
-            example = " ".join(map(str, shown)) if known else "100" if number is int else "0.5"
-            found[f"--{field.name.replace('_', '-')}"] = _Number(number, several, optional, example)
-    return found
+            yield from _flags(hint)  # type: ignore[arg-type]
+        else:
+            yield flag_name(field.name), (hint, field.default)
 
 
-def _check_numbers(words: list[str], numbers: dict[str, _Number]) -> None:
-    """Raises UserError for a word behind a flag of ``numbers`` that is none."""
+def _is_list(hint: Any) -> bool:
+    return get_origin(hint) is tuple
+
+
+def _check_numbers(words: list[str], flags: dict[str, tuple[Any, Any]]) -> None:
+    """Raises UserError for a word after a flag that takes numbers if it is not a number."""
     for index, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        flag = flag.replace("_", "-")
-        if flag not in numbers:
+        name, equals, value = word.partition("=")
+        flag = name.replace("_", "-")
+        hint, default = flags.get(flag, (None, None))
+        kind = _NUMBERS.get(hint)
+        if kind is None:
             continue
-        number = numbers[flag]
-        behind = (
-            [value]
-            if equals
-            else list(takewhile(lambda word: not word.startswith("--"), words[index + 1 :]))
-        )
-        for text in behind if number.several else behind[:1]:
-            if not (_is_number(text, number.kind) or (number.optional and text == "None")):
-                rule = "a whole number" if number.kind is int else "a number"
-                whole = number.kind is int and _is_number(text, float) and float(text).is_integer()
-                way_out = (
-                    f"use {float(text):.0f}" if whole else f"for example {flag} {number.example}"
-                )
-                raise UserError(f"{flag} must be {rule}, got {text!r}; {way_out}")
+        after = takewhile(lambda word: not word.startswith("--"), words[index + 1 :])
+        texts = [value] if equals else list(after)
+        for text in texts if _is_list(hint) else texts[:1]:
+            if text != "None" or hint != kind | None:
+                _check_number(flag, text, kind, default)
+
+
+def _check_number(flag: str, text: str, kind: type[int] | type[float], default: Any) -> None:
+    if _is_number(text, kind):
+        return
+    rule = "a whole number" if kind is int else "a number"
+    if kind is int and _is_number(text, float) and float(text).is_integer():
+        raise UserError(f"{flag} must be {rule}, got {text!r}; use {float(text):.0f}")
+    values = default if isinstance(default, tuple) else (default,)
+    known = values and all(isinstance(value, int | float) for value in values)
+    example = " ".join(map(str, values)) if known else "100" if kind is int else "0.5"
+    raise UserError(f"{flag} must be {rule}, got {text!r}; for example {flag} {example}")
 
 
 def _is_number(text: str, kind: type[int] | type[float]) -> bool:
@@ -173,4 +165,4 @@ def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
 
 def flags_of(kind: type[Any]) -> list[str]:
     """The flags of a settings class."""
-    return [f"--{field.name.replace('_', '-')}" for field in fields(kind)]
+    return [flag_name(field.name) for field in fields(kind)]

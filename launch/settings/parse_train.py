@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import KW_ONLY, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,21 +11,22 @@ import tyro
 
 from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError, listed
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.budget import BudgetSettings
+from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.methods import METHODS, defaults_of, settings_of
+from esengine.launch.settings.run import StartSettings
 from esengine.launch.settings.settings_values import settings_from
 from esengine.user_code import check_trusted
 
 T = TypeVar("T")
 
-
 _MOST_BYTES = 1 << 20
 
 
 def parse_train(argv: list[str]) -> RunConfig:
-    """The settings that the words after ``esengine train`` say. Raises UserError for some that no
-    run can have.
+    """The configuration from the words after ``esengine train``. Raises UserError for words that
+    give none.
     """
     if not argv:
         raise UserError(
@@ -33,23 +34,32 @@ def parse_train(argv: list[str]) -> RunConfig:
             f"esengine train --help"
         )
     method, rest = _method(argv)
-    settings = settings_of(method)
-    _check_names(method, settings)
-    rest, values = _without_config_file(rest)
-    kind = make_dataclass("train", [("search", settings), ("train", TrainSettings)], frozen=True)
-    default = kind(*_defaults(method, values))
-    parsed: Any = parse(kind, rest, f"esengine train {method}", default, settings.__doc__)
-    config = RunConfig(method, parsed.train, parsed.search)
-    if not parsed.train.trust_modules:
-        from_file = RunConfig(method, default.train, default.search).modules
-        check_trusted(
-            "--config", *(name for name in config.modules if name in from_file and name != method)
-        )
+    kind = settings_of(method)
+    _check_names(method, kind)
+
+    file, rest = _take_flag(rest, "--config")
+    search, train = _defaults(method, {} if file is None else _read_toml(file))
+    groups = {"method": kind, **GROUPS}
+    default = {"method": search} | {name: _part(GROUPS[name], train) for name in GROUPS}
+    command = make_dataclass("train", groups.items(), frozen=True)
+    prog = f"esengine train {method}"
+    parsed: Any = parse(command, rest, prog, command(**default), kind.__doc__)
+
+    values = {
+        field.name: getattr(getattr(parsed, name), field.name)
+        for name, group in GROUPS.items()
+        for field in fields(group)
+    }
+    config = RunConfig(method, TrainSettings(**values), parsed.method)
+    if not config.train.trust_modules:
+        from_file = RunConfig(method, train, search).modules
+        named = (name for name in config.modules if name in from_file and name != method)
+        check_trusted("--config", *named)
     return config
 
 
 def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
-    """The settings that a TOML file gives, others at their defaults. Raises UserError."""
+    """The settings from a TOML file, and the defaults of all others. Raises UserError."""
     return _defaults(method, _read_toml(name))
 
 
@@ -59,41 +69,47 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
             "--trust-modules must be given on the command line, got it from the file of --config; "
             "drop it there"
         )
-    settings, rest = settings_of(method), dict(values)
-    taken = _take(settings, rest), _take(TrainSettings, rest := defaults_of(method) | rest)
+    rest = defaults_of(method) | values
+    search = _take(settings_of(method), rest)
+    train = _take(TrainSettings, rest)
     if rest:
         raise UserError(
             f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see "
             f"esengine train {method} --help"
         )
-    return taken
+    return search, train
 
 
 def _method(argv: list[str]) -> tuple[str, list[str]]:
-    """The method and the other arguments; a user's own strategy is named by ``--strategy``, or as a
-    method is.
+    """The method and the other words; a user-supplied strategy is given by ``--strategy``, or in
+    place of the method.
     """
-    for index, argument in enumerate(argv):
-        flag, separator, name = argument.partition("=")
-        if flag != "--strategy":
-            continue
-        rest = argv[:index] + argv[index + (1 if separator else 2) :]
-        name = name if separator else "".join(argv[index + 1 : index + 2])
-        if ":" not in name:
-            raise UserError(
-                f"--strategy must be module:Class, got {name!r}; for example "
-                f"mypackage.search:HillClimb"
-            )
-        if rest and not rest[0].startswith("-"):
-            raise UserError(
-                f"a run has one method, got {rest[0]} and --strategy {name}; drop one of them"
-            )
-        return name, rest
-    return argv[0], argv[1:]
+    name, rest = _take_flag(argv, "--strategy")
+    if name is None:
+        return argv[0], argv[1:]
+    if ":" not in name:
+        raise UserError(
+            f"--strategy must be module:Class, got {name!r}; for example mypackage.search:HillClimb"
+        )
+    if rest and not rest[0].startswith("-"):
+        raise UserError(
+            f"a run has one method, got {rest[0]} and --strategy {name}; drop one of them"
+        )
+    return name, rest
+
+
+def _take_flag(argv: list[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of a flag, or None if it is not given, and the other words."""
+    for index, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if name == flag:
+            after = index + 1 if equals else index + 2
+            return value or "".join(argv[index + 1 : after]), argv[:index] + argv[after:]
+    return None, argv
 
 
 def _check_names(method: str, settings: type[Any]) -> None:
-    """Raises UserError where a user's settings take the name of a flag that every method has."""
+    """Raises UserError where user-supplied settings have the name of a flag of every method."""
     shared = {field.name for field in fields(TrainSettings)}
     taken = sorted(shared & {field.name for field in fields(settings)})
     if taken:
@@ -102,19 +118,8 @@ def _check_names(method: str, settings: type[Any]) -> None:
         )
 
 
-def _without_config_file(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Take ``--config FILE`` out of the arguments and read the file."""
-    rest = list(argv)
-    for index, argument in enumerate(argv):
-        if argument == "--config" or argument.startswith("--config="):
-            name = argument.partition("=")[2] or (argv[index + 1] if index + 1 < len(argv) else "")
-            del rest[index : index + (1 if "=" in argument else 2)]
-            return rest, _read_toml(name)
-    return rest, {}
-
-
 def _read_toml(name: str) -> dict[str, Any]:
-    """The values of a TOML file, which may be a pipe, keys with underscores. Raises UserError."""
+    """The values of a TOML file or a pipe, by names with underscores. Raises UserError."""
     try:
         with open(name, "rb") as file:
             image = file.read(_MOST_BYTES + 1)
@@ -137,50 +142,33 @@ def _read_toml(name: str) -> dict[str, Any]:
 
 
 def _take(kind: type[T], values: dict[str, Any]) -> T:
-    """The settings with the file's values, which are taken out of ``values``."""
+    """Settings of one class from ``values``; what it uses is removed there."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return settings_from(kind, {name: values.pop(name) for name in names if name in values})
 
 
+def _part(group: type[Any], train: TrainSettings) -> Any:
+    """The settings of one group."""
+    return group(**{field.name: getattr(train, field.name) for field in fields(group)})
+
+
 @dataclass(frozen=True)
-class ResumeSettings:
-    """Go on with a run that was stopped or killed; the result is that of a run that never
-    stopped.
+class ResumeSettings(StartSettings, BudgetSettings):
+    """Resume a run that was stopped or killed. The result is that of a run that was never stopped.
+    A budget or target that is not given stays as it was.
     """
 
+    _: KW_ONLY
     run: Annotated[Path, tyro.conf.Positional]
     """The run directory."""
-    generations: int | None = None
-    """Change the number of generations."""
-    max_env_steps: int | None = None
-    """Change the budget of environment steps."""
-    max_evaluations: int | None = None
-    """Change the budget of episodes or function values."""
-    max_time: float | None = None
-    """Change the budget of seconds, which counts earlier starts."""
-    target_return: float | None = None
-    """Change the target."""
-    ranks: int | None = None
-    """Workers to start on this machine; the result does not depend on it."""
-    trust_modules: bool = False
-    """Import the module that the run's files name."""
-    quiet: bool = False
-    """Print nothing but errors."""
 
 
 def parse_resume(argv: list[str]) -> ResumeSettings:
-    """The flags after ``esengine resume``."""
+    """The settings from the words after ``esengine resume``."""
     return parse(ResumeSettings, argv, "esengine resume")
 
 
 def resume_changes(parsed: ResumeSettings) -> dict[str, object]:
-    """The run's settings that are to change."""
-    names = (
-        "generations",
-        "max_env_steps",
-        "max_evaluations",
-        "max_time",
-        "target_return",
-        "ranks",
-    )
+    """The settings of the run that are to change: budgets, and the number of ranks."""
+    names = [*(field.name for field in fields(BudgetSettings)), "ranks"]
     return {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.checks import flag_name, within
 from esengine.errors import UserError
 from esengine.problems.search_space import SearchSpace
+
+MOST_PARAMETERS = 1 << 48  # with more, NumPy raises other errors than MemoryError
 
 Numbers = float | tuple[float, ...] | Path
 """One number for all variables, one for each, or a file of them: .npy, or text."""
@@ -21,6 +24,8 @@ Numbers = float | tuple[float, ...] | Path
 class SpaceSettings:
     """Where an objective is searched; policies have none of it."""
 
+    dimension: int | None = None
+    """Number of parameters of the objective."""
     initial_mean: Numbers | None = None
     """Start of an objective's variables: one number, one each, or a file; default 0, or the middle
     between two bounds.
@@ -39,6 +44,11 @@ class SpaceSettings:
     integer_variables: tuple[int | str, ...] = ()
     """Variables that are whole numbers: numbers counted from 0, or ranges 2:5, or : for all."""
 
+    def check(self) -> None:
+        """Raises UserError for a number of parameters that no vector can have."""
+        way_out = "give the objective's number of parameters"
+        within(self, 1, MOST_PARAMETERS, "dimension", way_out=way_out)
+
     @property
     def has_space(self) -> bool:
         """Whether the space is more than all vectors of numbers."""
@@ -55,12 +65,9 @@ class SpaceSettings:
         """The settings that files give, as numbers: a run must not depend on a file elsewhere.
         Raises UserError.
         """
-        given = {each.name: getattr(self, each.name) for each in fields(SpaceSettings)}
-        return {
-            name: _read(_flag(name), value)
-            for name, value in given.items()
-            if isinstance(value, Path)
-        }
+        given = {field.name: getattr(self, field.name) for field in fields(SpaceSettings)}
+        files = {name: value for name, value in given.items() if isinstance(value, Path)}
+        return {name: _read(flag_name(name), path) for name, path in files.items()}
 
     def space(self, num_variables: int) -> SearchSpace:
         """The space. Raises UserError for settings that describe none."""
@@ -138,22 +145,18 @@ class SpaceSettings:
         if value is None:
             return default.copy()
         numbers = np.array(
-            _read(_flag(name), value) if isinstance(value, Path) else value, np.float64
+            _read(flag_name(name), value) if isinstance(value, Path) else value, np.float64
         )
         if numbers.size not in (1, default.size):
             raise UserError(
-                f"{_flag(name)} must be one number or {default.size}, one a variable, got "
+                f"{flag_name(name)} must be one number or {default.size}, one a variable, got "
                 f"{numbers.size}"
             )
         if np.isnan(numbers).any():
             raise UserError(
-                f"{_flag(name)} must be numbers, got NaN; -inf and inf stand for no bound"
+                f"{flag_name(name)} must be numbers, got NaN; -inf and inf stand for no bound"
             )
         return np.broadcast_to(numbers.ravel(), default.shape).copy()
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _read(flag: str, path: Path) -> tuple[float, ...]:

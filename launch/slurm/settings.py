@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from esengine.checks import at_least
 from esengine.errors import UserError, listed
 
 _NAMES = """
@@ -101,18 +102,8 @@ class SubmitSettings:
         """Raises UserError for what sbatch would refuse less clearly, or what would undo the job's
         own options.
         """
-        for name, least in (
-            ("ntasks_per_node", 1),
-            ("cpus_per_task", 1),
-            ("stop_before", 1),
-            ("max_requeues", 0),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {value}; use "
-                    f"{least} or more"
-                )
+        at_least(self, 1, "ntasks_per_node", "cpus_per_task", "stop_before")
+        at_least(self, 0, "max_requeues")
         if self.array is not None and not _ARRAY.match(self.array):
             raise UserError(
                 f"--array must be task numbers such as 0-5%3 or 1,4,7, got {self.array!r}; see "

@@ -11,7 +11,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from esengine.errors import UserError
+from esengine.checks import positive
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resumption
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.terminal.metrics_follower import Follower
@@ -34,8 +34,7 @@ class WatchSettings:
 
     def check(self) -> None:
         """Raises UserError for an interval that no clock has."""
-        if not self.interval > 0:
-            raise UserError(f"--interval must be positive seconds, got {self.interval}; use 1")
+        positive(self, "interval")
 
 
 def watch(

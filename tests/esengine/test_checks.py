@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import pytest
 
 from esengine.checks import (
+    arguments_named,
     at_least,
     belong_to,
     finite,
     is_default,
-    named_by_arguments,
     not_negative,
     one_of,
     positive,
@@ -100,9 +100,9 @@ def test_an_unknown_name_gets_the_nearest_or_the_way_out() -> None:
 
 
 def test_a_python_caller_reads_arguments() -> None:
-    message = "--step-size goes with --no-mirrored, not --mirrored; see esengine --help"
-    with pytest.raises(UserError) as raised, named_by_arguments(("step_size", "mirrored")):
+    message = "--step-size needs --no-mirrored and mpirun --with-ft, got 0.5; see esengine --help"
+    with pytest.raises(UserError) as raised, arguments_named():
         raise UserError(message)
     assert str(raised.value) == (
-        "step_size goes with mirrored=False, not mirrored; see esengine --help"
+        "step_size needs mirrored=False and mpirun --with-ft, got 0.5; see esengine --help"
     )

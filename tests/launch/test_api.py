@@ -52,10 +52,21 @@ def test_unknown_settings_and_methods_list_the_known_ones() -> None:
 
 
 def test_settings_have_types_and_minimize_keeps_no_run() -> None:
-    with pytest.raises(UserError, match="--population-size must be a whole number, got '8'"):
+    with pytest.raises(UserError, match=r"^population_size must be a whole number, got '8'"):
         esengine.minimize(sphere, 3, population_size="8")
     with pytest.raises(UserError, match="minimize works in memory"):
         esengine.minimize(sphere, 3, run_dir="somewhere")
+
+
+def test_an_error_names_the_argument_and_not_the_flag() -> None:
+    with pytest.raises(
+        UserError, match=r"^population_size must be at least 4, got 2; leave it out"
+    ):
+        esengine.minimize(sphere, 3, population_size=2)
+    with pytest.raises(UserError, match=r"^max_speed belongs to optimizer clipup, got adam; drop"):
+        esengine.train("openai-es", env_id="CartPole-v1", max_speed=0.1)
+    with pytest.raises(UserError, match=r"^episodes must be at least 1, got 0; 100 is the default"):
+        esengine.evaluate("missing", episodes=0)
 
 
 def test_an_objective_that_raises_ends_the_search_with_its_traceback() -> None:
@@ -98,7 +109,7 @@ def test_a_policy_starts_another_run_where_it_ended(tmp_path: Path) -> None:
         esengine.evaluate(tmp_path / name, episodes=10) for name in ("first", "second")
     )
     assert second.returns == first.returns
-    with pytest.raises(UserError, match="--init-policy must fit Pendulum-v1"):
+    with pytest.raises(UserError, match=r"^init_policy must fit Pendulum-v1"):
         esengine.train(
             "cma-es",
             env_id="Pendulum-v1",

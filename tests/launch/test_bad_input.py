@@ -43,6 +43,10 @@ CASES = {
         "--population-size must be at least 5 to leave a parent at --parent-fraction 0.2, got 3; "
         "use 5 or more",
     ),
+    "population too small for the method": (
+        ("train", "cma-es", "--env-id", "CartPole-v1", "--population-size", "2"),
+        "--population-size must be at least 4, got 2; leave it out for its default",
+    ),
     "negative sigma": (
         (*TRUNCATION, "CartPole-v1", "--sigma", "-0.5"),
         "--sigma must be positive, got -0.5",
@@ -145,7 +149,7 @@ CASES = {
     ),
     "bonus without episodes": (
         (*CMA, "worlds:sphere", "--dimension", "3", "--survival-bonus", "1"),
-        "--survival-bonus must be a number, with --env-id, got 1.0",
+        "--survival-bonus belongs to --env-id, got --objective; drop it",
     ),
     "zero generations": (
         (*TRUNCATION, "CartPole-v1", "--generations", "0"),

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from safetensors.numpy import save
 
+from esengine.checks import writable_folder
 from esengine.errors import UserError
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
@@ -43,10 +44,7 @@ class ExportSettings:
                 f"--out must end in {ending} for {self.format}, got {self.out}; use "
                 f"{self.out.with_suffix(ending)}"
             )
-        if not self.out.resolve().parent.is_dir():
-            raise UserError(
-                f"--out must lie in a folder that exists, got {self.out}; make the folder first"
-            )
+        writable_folder(self, "out")
 
 
 def export(path: Path, settings: ExportSettings) -> str:

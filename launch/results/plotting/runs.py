@@ -5,7 +5,7 @@ alone.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.evaluations import EvaluationSettings
+from esengine.launch.settings.run import RunSettings, StartSettings
 
 Row = dict[str, Any]
 
@@ -22,24 +25,10 @@ X_AXES = {"steps": "environment steps", "evaluations": "evaluations", "hours": "
 
 # Settings that change where and for how long a run goes on, but not what it searches.
 _NOT_THE_SEARCH = {
-    "seed",
-    "generations",
-    "max_env_steps",
-    "max_evaluations",
-    "max_time",
-    "target_return",
-    "run_dir",
-    "ranks",
-    "quiet",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "noise_table_size",
-    "trust_modules",
-    "eval_every",
-    "eval_episodes",
-    "final_episodes",
-    "env_backend",
-}
+    field.name
+    for group in (BudgetSettings, RunSettings, StartSettings, EvaluationSettings)
+    for field in fields(group)
+} | {"env_backend"}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from esengine.checks import positive, writable_folder
 from esengine.errors import UserError, counted
 from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.launch.results.plotting.runs import PlottedRun
@@ -60,12 +61,8 @@ class ReportSettings:
                 f"--out must end in .html, got {self.out}; for example "
                 f"{self.out.with_suffix('.html')}"
             )
-        if not self.out.resolve().parent.is_dir():
-            raise UserError(
-                f"--out must lie in a folder that exists, got {self.out}; make the folder first"
-            )
-        if not self.seconds > 0:
-            raise UserError(f"--seconds must be positive, got {self.seconds}; use 8, or --no-film")
+        writable_folder(self, "out")
+        positive(self, "seconds", way_out="use 8, or --no-film")
 
 
 def report(path: Path, settings: ReportSettings) -> None:

@@ -30,7 +30,8 @@ OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
         (OBJECTIVE | {"novelty": "ns"}, "--novelty belongs to --env-id, got --objective"),
         (
             ENV | {"novelty": "ns", "env_backend": "vectorized"},
-            "need an episode at a time, got --env-backend vectorized",
+            "--novelty belongs to --env-backend auto, compiled or gymnasium, got vectorized; "
+            "use auto",
         ),
         (
             ENV | {"survival_bonus": 1.0, "member_statistic": "min", "env_backend": "vectorized"},

@@ -172,7 +172,7 @@ def test_an_environment_of_ones_own_is_trained_on_goals_that_it_can_reach(tmp_pa
         ),
         (
             ("openai-es", *MAZE, "--novelty", "ns"),
-            "--novelty does not go with --goals curriculum, got ns",
+            "--novelty belongs to --goals own, got --goals curriculum",
         ),
         (
             ("openai-es", *MAZE, "--least-success", "0.8"),
