@@ -117,6 +117,6 @@ def test_what_does_not_go_together_with_a_space_is_refused() -> None:
         minimize(to_the_right, 3, "snes", integer_variables=[1])
     with pytest.raises(
         UserError,
-        match=r"--sigma must be at most the width of the bounds, 0.1 for variable 0, got 1",
+        match=r"^sigma must be at most the width of the bounds, 0.1 for variable 0, got 1",
     ):
         minimize(to_the_right, 3, lower_bound=0, upper_bound=[0.1, 9, 9])
