@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.errors import UserError
+from esengine.pool.pool import Pool
 from esengine.pool.population import Population
 from esengine.problems.search_space import SearchSpace
 
@@ -43,16 +45,69 @@ class SettingsInSpace(Settings, Protocol):
         """
 
 
-class Strategy(Protocol):
-    """A search method: ``ask`` for a population, ``tell`` its fitness, again and again.
+class Method(Protocol):
+    """What the training loop asks of strategies and of `RoundMethod` alike.
 
-    A strategy is deterministic: what it asks is a function of its seed, its state and what it was
-    told. It never sees a rank. Restoring the state of another strategy of the same settings makes
-    the two equal bit for bit.
+    A method is deterministic, and never sees a rank. Restoring the state of another one of the same
+    settings makes the two equal bit for bit. The arrays of a state may come and go, if their names
+    begin as one of an optional attribute ``varying_state: tuple[str, ...]``.
     """
 
-    generation: int
-    """Number of generations told so far."""
+    @property
+    def generation(self) -> int:
+        """Number of completed generations."""
+
+    def should_stop(self) -> str | None:
+        """Why the search is over, or None."""
+
+    def parameters(self) -> NDArray[np.floating]:
+        """The parameters to use now, (dimension,): the distribution's mean, the re-evaluated best
+        elite, or the newest policy.
+        """
+
+    def metrics(self) -> dict[str, Any]:
+        """Numbers for the generation's row of metrics; a strategy's have ``sigma`` among them."""
+
+    def state(self) -> State:
+        """Everything that `restore` needs, as plain arrays."""
+
+    def restore(self, state: State) -> None:
+        """Become the method that gave ``state``."""
+
+
+class RoundMethod(Method, Protocol):
+    """A method that evaluates and learns in rounds of its own, a round a generation."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds of the last round by part, except learning."""
+
+    def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
+        """Do one round; returns its environment steps and episodes.
+
+        Args:
+            pool: of the problem.
+            finished: results of this round that exist already; filled with those that arrive.
+
+        Raises:
+            Interrupted: a signal; ``finished`` holds what was evaluated, all else is as it was
+                before the round.
+            WorkerError: the environment raised, or every member failed.
+        """
+
+
+@runtime_checkable
+class HasMean(Protocol):
+    """A strategy with a mean that others may improve between two generations."""
+
+    mean: NDArray[np.floating]
+
+
+class Strategy(Method, Protocol):
+    """A search method: ``ask`` for a population, ``tell`` its fitness, again and again.
+
+    What it asks is a function of its seed, its state and what it was told.
+    """
 
     population_size: int
 
@@ -73,23 +128,6 @@ class Strategy(Protocol):
         Raises:
             ValueError: the results are of another generation or of another size.
         """
-
-    def should_stop(self) -> str | None:
-        """Why the search is over, or None."""
-
-    def parameters(self) -> NDArray[np.floating]:
-        """The parameters to use now, (dimension,): the distribution's mean, or the re-evaluated
-        best elite.
-        """
-
-    def metrics(self) -> dict[str, float]:
-        """Numbers for the generation's row of metrics, ``sigma`` among them."""
-
-    def state(self) -> State:
-        """Everything that `restore` needs, as plain arrays."""
-
-    def restore(self, state: State) -> None:
-        """Become the strategy that gave ``state``."""
 
 
 def check_results(strategy: Strategy, candidates: Candidates, fitness: NDArray[np.float64]) -> None:

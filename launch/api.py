@@ -25,8 +25,9 @@ from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import defaults_of, settings_of
 from esengine.launch.settings.settings_values import settings_from
-from esengine.launch.training.loop import Callback, RunResult, run
-from esengine.launch.training.start_and_resume import completed, prepare, start
+from esengine.launch.training.loop import Callback, RunResult
+from esengine.launch.training.run import completed, prepare, run
+from esengine.launch.training.start_and_resume import start
 from esengine.noise.table import table_log2
 from esengine.policies.policy_file import load_policy
 from esengine.pool.on_all_ranks import Built, on_all_ranks

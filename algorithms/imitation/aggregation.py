@@ -83,6 +83,7 @@ class Aggregation(ABC):
         initial: (num_parameters,) where the policy starts, or None.
     """
 
+    seconds: ClassVar[dict[str, float]] = {}
     varying_state: ClassVar[tuple[str, ...]] = (
         "mean",
         "inverse_std",

@@ -293,6 +293,7 @@ class BehaviorCloning:
         seed: the run's seed.
     """
 
+    seconds: ClassVar[dict[str, float]] = {}
     varying_state: ClassVar[tuple[str, ...]] = (
         "learner/adam/",
     )  # arrays that a state may have or lack

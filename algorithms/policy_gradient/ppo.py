@@ -114,6 +114,7 @@ class PPO:
         trajectories: the episodes of the last round.
     """
 
+    seconds: ClassVar[dict[str, float]] = {}
     varying_state: ClassVar[tuple[str, ...]] = ("adam/",)  # arrays that a state may have or lack
 
     def __init__(

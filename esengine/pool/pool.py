@@ -155,6 +155,11 @@ class Pool:
         """The last evaluated search population, for sums over its members."""
         return Population(self.rank_state, self.sum_up if self.world.size > 1 else None)
 
+    def check_stop(self) -> None:
+        """Raises Interrupted if a signal asked to stop."""
+        if self._stop:
+            raise Interrupted(self._stop.received)
+
     @property
     def num_lost(self) -> int:
         """Workers that have died."""

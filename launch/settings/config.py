@@ -21,7 +21,7 @@ from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.episodes import EpisodeSettings
 from esengine.launch.settings.evaluations import EvaluationSettings
 from esengine.launch.settings.initial_policy import InitialPolicySettings
-from esengine.launch.settings.methods import defaults_of, settings_of
+from esengine.launch.settings.methods import defaults_of, family_of, settings_of
 from esengine.launch.settings.policy import PolicySettings
 from esengine.launch.settings.reward import RewardSettings
 from esengine.launch.settings.run import RunSettings, StartSettings
@@ -120,18 +120,16 @@ class TrainSettings(
     def max_generations(self) -> int:
         return self.generations or (100 if self.env_id is not None else 10_000)
 
-    def reason_to_stop(
-        self, generation: int, counters: Mapping[str, Any], value: float | None
-    ) -> str | None:
+    def reason_to_stop(self, generation: int, counters: Mapping[str, Any]) -> str | None:
         """Why a run ends here, or None: its target, or a budget, is reached.
 
         Args:
             generation: completed generations.
-            counters: what was used: ``env_steps``, ``evaluations`` and ``elapsed_s``.
-            value: the newest evaluation's mean return, or the greatest fitness of an objective, if
-                there is one.
+            counters: what was used, ``env_steps``, ``evaluations`` and ``elapsed_s``; and what was
+                reached, ``last_eval`` with an environment, ``best_fitness`` with an objective.
         """
         target = self.target_return
+        value = counters.get("best_fitness" if self.env_id is None else "last_eval")
         if (
             target is not None
             and value is not None
@@ -186,6 +184,10 @@ class RunConfig:
         if not self.train.has_space or self.train.dimension is None:
             return None
         return self.train.space(self.train.dimension)
+
+    def refuse_unread(self) -> None:
+        """Raises UserError if a shared setting that the method does not read is not the default."""
+        self.refuse(family_of(self.method).unread)
 
     def refuse(self, names: tuple[str, ...], by: str | None = None) -> None:
         """Raises UserError for a shared setting that has no meaning for the method and is not at

@@ -6,7 +6,7 @@ A name with a colon is a user's own strategy, ``module:Class``, whose settings s
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -16,53 +16,111 @@ from esengine.errors import UserError, listed, nearest
 if TYPE_CHECKING:
     from esengine.algorithms.strategy import Settings
 
-METHODS = {
-    "truncation-es": "evolution.truncation_es:TruncationESSettings",
-    "openai-es": "evolution.openai_es:OpenAIESSettings",
-    "ars": "evolution.ars:ARSSettings",
-    "pgpe": "evolution.pgpe:PGPESettings",
-    "snes": "evolution.snes:SNESSettings",
-    "cma-es": "evolution.cma_es:CMAESSettings",
-    "sep-cma-es": "evolution.sep_cma_es:SepCMAESSettings",
-    "lm-ma-es": "evolution.lm_ma_es:LMMAESSettings",
-    "pycma": "evolution.pycma:PyCMASettings",
-    "behavior-cloning": "imitation.behavior_cloning:BehaviorCloningSettings",
-    "dagger": "imitation.dagger:DAggerSettings",
-    "dart": "imitation.dart:DARTSettings",
-    "plato": "imitation.plato:PLATOSettings",
-    "guided-policy-search": "imitation.guided_policy_search:GuidedPolicySearchSettings",
-    "ppo": "policy_gradient.ppo:PPOSettings",
-    "gail": "inverse_rl.settings:GAILSettings",
-    "airl": "inverse_rl.settings:AIRLSettings",
-    "inverse-rl": "inverse_rl.settings:InverseRLSettings",
+
+@dataclass(frozen=True)
+class Family:
+    """Methods whose runs are made in the same way.
+
+    Attributes:
+        name: in words.
+        unread: shared settings that have no meaning for them.
+        needs_torch: whether they learn with PyTorch.
+    """
+
+    name: str
+    unread: tuple[str, ...] = ()
+    needs_torch: bool = True
+
+
+_OF_OBJECTIVES = ("objective", "dimension", "minimize", "initial_mean")
+_OF_JUMPS = ("keep_skill", "anchor", "anchor_decay")
+
+STRATEGY = Family("strategy", needs_torch=False)
+IMITATION = Family(
+    "imitation",
+    (
+        *_OF_OBJECTIVES,
+        *_OF_JUMPS,
+        "episodes_per_member",
+        "reward",
+        "goals",
+        "survival_bonus",
+        "episode_seeds",
+        "noise_table_size",
+    ),
+)
+POLICY_GRADIENT = Family(
+    "policy gradient",
+    (
+        *_OF_OBJECTIVES,
+        *_OF_JUMPS,
+        "episodes_per_member",
+        "member_statistic",
+        "member_quantile",
+        "survival_bonus",
+        "episode_seeds",
+        "episode_cap",
+        "stop_step",
+        "novelty",
+        "noise_table_size",
+        "goals",
+    ),
+)
+REWARD_LEARNING = Family(
+    "reward learning",
+    (
+        *_OF_OBJECTIVES,
+        *_OF_JUMPS,
+        "reward",
+        "potential",
+        "potential_discount",
+        "survival_bonus",
+        "novelty",
+        "episode_cap",
+        "stop_step",
+        "goals",
+    ),
+)
+
+_SETTINGS = {
+    STRATEGY: {
+        "truncation-es": "evolution.truncation_es:TruncationESSettings",
+        "openai-es": "evolution.openai_es:OpenAIESSettings",
+        "ars": "evolution.ars:ARSSettings",
+        "pgpe": "evolution.pgpe:PGPESettings",
+        "snes": "evolution.snes:SNESSettings",
+        "cma-es": "evolution.cma_es:CMAESSettings",
+        "sep-cma-es": "evolution.sep_cma_es:SepCMAESSettings",
+        "lm-ma-es": "evolution.lm_ma_es:LMMAESSettings",
+        "pycma": "evolution.pycma:PyCMASettings",
+    },
+    IMITATION: {
+        "behavior-cloning": "imitation.behavior_cloning:BehaviorCloningSettings",
+        "dagger": "imitation.dagger:DAggerSettings",
+        "dart": "imitation.dart:DARTSettings",
+        "plato": "imitation.plato:PLATOSettings",
+        "guided-policy-search": "imitation.guided_policy_search:GuidedPolicySearchSettings",
+    },
+    POLICY_GRADIENT: {"ppo": "policy_gradient.ppo:PPOSettings"},
+    REWARD_LEARNING: {
+        "gail": "inverse_rl.settings:GAILSettings",
+        "airl": "inverse_rl.settings:AIRLSettings",
+        "inverse-rl": "inverse_rl.settings:InverseRLSettings",
+    },
 }
-
-_LOOPS = {
-    "behavior-cloning": "imitation",
-    "dagger": "imitation",
-    "dart": "imitation",
-    "plato": "imitation",
-    "guided-policy-search": "imitation",
-    "ppo": "policy_gradient",
-    "gail": "reward_learning",
-    "airl": "reward_learning",
-    "inverse-rl": "reward_learning",
-}
-"""Modules of `esengine.launch.training` that run the methods which are no strategies: with
-``complete``, ``prepare`` and ``run``.
-"""
+METHODS = {name: family for family, methods in _SETTINGS.items() for name in methods}
+"""The family of every method by name."""
+STRATEGIES = tuple(_SETTINGS[STRATEGY])
 
 
-def loop_of(method: str) -> Any | None:
-    """The module that runs a method, or None for a strategy, which `training` runs."""
-    return import_module(f"esengine.launch.training.{_LOOPS[method]}") if method in _LOOPS else None
+def family_of(method: str) -> Family:
+    """The family of a method; a custom one, module:Class, is a strategy."""
+    return METHODS.get(method, STRATEGY)
 
 
 def check_torch(method: str) -> None:
-    """Raises UserError if there is no PyTorch for one of the methods that are no strategies, which
-    learn with it.
-    """
-    if method in _LOOPS and find_spec("torch") is None:
+    """Raises UserError if a method learns with PyTorch, and there is none."""
+    if family_of(method).needs_torch and find_spec("torch") is None:
         raise UserError(
             f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' "
             f"(README tells of small builds)"
@@ -82,7 +140,7 @@ def settings_of(method: str) -> type[Settings]:
     if method not in METHODS:
         way_out = nearest(method, METHODS) or "; see esengine train --help"
         raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}{way_out}")
-    module, _, name = METHODS[method].partition(":")
+    module, _, name = _SETTINGS[METHODS[method]][method].partition(":")
     kind: type[Settings] = getattr(import_module(f"esengine.algorithms.{module}"), name)
     return kind
 

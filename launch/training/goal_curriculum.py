@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.goals.curriculum import Curriculum
 from esengine.algorithms.goals.hindsight import improved
+from esengine.algorithms.strategy import HasMean, Strategy
 from esengine.demonstrations.recording import Acting, Recorded, pack, record, unpack
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.errors import UserError
 from esengine.goals.problem import GoalList, GoalProblem
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot, copied
-from esengine.launch.training.loop import Callback, Training
+from esengine.launch.training.loop import Callback
+from esengine.launch.training.restoring import Groups
+from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool.pool import Pool
 from esengine.storage.checkpoint import Checkpoint
 
 
-class GoalTraining(Training):
+class GoalTraining(StrategyTraining):
     """The training loop with a phase before every generation: wander, learn from hindsight, choose
     goals.
     """
@@ -34,11 +37,11 @@ class GoalTraining(Training):
         pool: Pool,
         config: Any,
         directory: RunDirectory | None,
-        strategy: Any,
+        method: Strategy,
         callbacks: tuple[Callback, ...],
     ) -> None:
-        super().__init__(pool, config, directory, strategy, callbacks)
-        if config.train.hindsight and not hasattr(strategy, "mean"):
+        super().__init__(pool, config, directory, method, callbacks)
+        if config.train.hindsight and not isinstance(method, HasMean):
             raise UserError(
                 f"--hindsight must be used with a method that has a mean to improve, got "
                 f"{config.method}; "
@@ -59,10 +62,10 @@ class GoalTraining(Training):
         """Nothing is changed if a signal comes while episodes are recorded; what follows waits for
         nobody.
         """
-        if self._prepared > self.strategy.generation:
+        if self._prepared > self.method.generation:
             return
-        train, number = self.train, self.strategy.generation + 1
-        row = np.asarray(self.strategy.parameters(), np.float32)
+        train, number = self.train, self.method.generation + 1
+        row = np.asarray(self.method.parameters(), np.float32)
         recorded = record(
             self.pool,
             row,
@@ -72,8 +75,7 @@ class GoalTraining(Training):
             number,
         )
         found = [one.trajectory for one in recorded]
-        self.counters["env_steps"] += sum(one.num_steps for one in found)
-        self.counters["evaluations"] += len(found)
+        self.count(sum(one.num_steps for one in found), len(found))
         self._episodes = (self._episodes + found)[-train.hindsight_episodes :]
         layout = self.problem.layout
         self.curriculum.add(
@@ -82,21 +84,22 @@ class GoalTraining(Training):
         if train.hindsight:
             policy = (self.problem.policy, row, self.problem.scaling(), self._episodes, layout)
             learned = improved(*policy, train.hindsight, train.seed, number)
-            self.strategy.mean = learned.astype(self.strategy.mean.dtype)
+            assert isinstance(self.method, HasMean)
+            self.method.mean = learned.astype(self.method.mean.dtype)
         self.problem.goals = GoalList(self.curriculum.goals.copy(), self.curriculum.shares())
         self._prepared = number
 
-    def _policy_returns(
+    def policy_returns(
         self, row: NDArray[np.floating], num_episodes: int, purpose: str
     ) -> NDArray[np.float64]:
-        returns = super()._policy_returns(row, num_episodes, purpose)
+        returns = super().policy_returns(row, num_episodes, purpose)
         success = self.problem.take_success()
         if self.row is not None and success is not None:
             self.row["success_eval"] = success
         return returns
 
-    def _snapshot(self) -> Snapshot:
-        snapshot = super()._snapshot()
+    def snapshot(self) -> Snapshot:
+        snapshot = super().snapshot()
         images = [pack(Recorded(one, np.zeros(0), 0)) for one in self._episodes]
         arrays = self.curriculum.state() | {
             "episodes": np.concatenate([np.zeros(0), *images]),
@@ -109,20 +112,10 @@ class GoalTraining(Training):
         )
         return snapshot
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        super().restore(checkpoint)
-        found = {
-            name[6:]: array
-            for name, array in checkpoint.arrays.items()
-            if name.startswith("goals/")
-        }
-        try:
-            self.curriculum.restore(found)
-            self._episodes = [one.trajectory for one in unpack(found["episodes"])]
-            self._prepared = int(found["prepared"])
-            self.problem.goals = GoalList(found["list"], found["shares"])
-        except (KeyError, ValueError, IndexError) as error:
-            raise UserError(
-                f"checkpoint {checkpoint.name} must hold a curriculum, but: {error!r}; restore it "
-                f"from a copy"
-            ) from error
+    def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:
+        super().restore_parts(checkpoint, groups)
+        found = groups["goals"]
+        self.curriculum.restore(found)
+        self._episodes = [one.trajectory for one in unpack(found["episodes"])]
+        self._prepared = int(found["prepared"])
+        self.problem.goals = GoalList(found["list"], found["shares"])

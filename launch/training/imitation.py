@@ -4,7 +4,6 @@ run.
 
 from __future__ import annotations
 
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from esengine.algorithms.imitation.guided_policy_search import (
 )
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
+from esengine.algorithms.strategy import RoundMethod
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import load_demonstrations
 from esengine.demonstrations.recording import RecordingProblem
@@ -34,18 +34,15 @@ from esengine.demonstrations.rule_labels import corrected
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spec import EnvironmentSpec
-from esengine.errors import Interrupted, UserError
+from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.planners import check_planner, load_planner
-from esengine.launch.training.loop import Callback, RunResult, Training
+from esengine.launch.training.method_run import MethodRun
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.policies.policy_file import load_policy
-from esengine.pool.on_all_ranks import Built, on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.pool.on_all_ranks import Built
 from esengine.problems import EnvironmentProblem
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
 from esengine.simulators.dynamics import Dynamics, ObservableDynamics
 from esengine.simulators.families import make_dynamics
 from esengine.simulators.traces import horizon_of
@@ -56,106 +53,45 @@ _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     PLATOSettings: PLATO,
     GuidedPolicySearchSettings: GuidedPolicySearch,
 }
-_MEANINGLESS = (
-    "objective",
-    "dimension",
-    "minimize",
-    "initial_mean",
-    "episodes_per_member",
-    "reward",
-    "goals",
-    "survival_bonus",
-    "episode_seeds",
-    "noise_table_size",
-    "keep_skill",
-    "anchor",
-    "anchor_decay",
-)
 
 
-def run(
-    world: World,
-    config: RunConfig,
-    directory: RunDirectory | None,
-    stop: StopRequest | None = None,
-    callbacks: tuple[Callback, ...] = (),
-) -> RunResult | None:
-    """Imitate on all ranks, see `training.run`. The master alone learns; all ranks record, label
-    and evaluate.
+class ImitationRun(MethodRun):
+    """A run of a method that imitates: the master alone learns; all ranks record, label and
+    evaluate.
     """
 
-    def build() -> Built[Any]:
-        problem = recording_problem(config)
-        return Built(problem, method_of(config, problem) if world.is_master else None)
+    def completed(self) -> RunConfig:
+        search = self.config.search
+        assert isinstance(search, LearnerSettings)
+        search.check()
+        if isinstance(search, AggregationSettings):
+            _check_labels(self.config.method, search, bool(self.train.rules))
+        if search.demonstrations:
+            return with_environment(self.config)
+        if self.train.env_id is None:
+            raise UserError(
+                f"{self.config.method} needs --env-id or --demonstrations, got none; for example "
+                f"--env-id Pendulum-v1"
+            )
+        return self.config
 
-    def work(pool: Pool, method: Any) -> RunResult:
-        return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
+    def build(self, on_master: bool) -> Built[RoundMethod | None]:
+        problem = recording_problem(self.config)
+        return Built(problem, method_of(self.config, problem) if on_master else None)
 
-    return on_all_ranks(world, build, work, stop)
+    def check(self) -> Built[RoundMethod | None]:
+        search = self.config.search
+        assert isinstance(search, LearnerSettings)
+        problem = recording_problem(self.config)
+        search.loss_of(problem.policy)
+        return Built(problem, None)
 
-
-class RecordingTraining(Training):
-    """The master's loop over the epochs or rounds of a method that learns from recorded episodes
-    and is no strategy.
-    """
-
-    def __init__(
-        self,
-        pool: Pool,
-        config: RunConfig,
-        directory: RunDirectory | None,
-        method: Any,
-        callbacks: tuple[Callback, ...],
-        stop: StopRequest | None,
-    ) -> None:
-        super().__init__(pool, config, directory, method, callbacks)
-        self._stop = StopRequest() if stop is None else stop
-
-    def advance(self) -> None:
-        if self._stop:  # an epoch waits for nobody, so nothing else would look
-            raise Interrupted(self._stop.received)
-        began = time.monotonic()
-        steps, episodes = self.strategy.step(self.pool, self._finished)
-        self._finished = {}
-        parts = getattr(self.strategy, "seconds", {})  # all else is learning
-        for part, seconds in {
-            "update": time.monotonic() - began - sum(parts.values()),
-            **parts,
-        }.items():
-            self._watch.add(part, seconds)
-        self.counters["env_steps"] += steps
-        self.counters["evaluations"] += episodes
-        rate = steps / (time.monotonic() - began)
-        self.row = {
-            "generation": self.strategy.generation,
-            "env_steps": self.counters["env_steps"],
-            "evaluations": self.counters["evaluations"],
-            "failed_members": 0,
-            **self.strategy.metrics(),
-            "machine": {"ranks": self.pool.world.size, "steps_per_s": round(rate, 1)},
-        }
-
-
-def complete(config: RunConfig) -> RunConfig:
-    """The settings with the environment of the demonstrations where none is given.
-
-    Raises:
-        UserError: settings have no meaning for the method, or demonstrations are no good.
-    """
-    search = config.search
-    assert isinstance(search, LearnerSettings)
-    config.refuse(_MEANINGLESS)
-    search.check()
-    if isinstance(search, AggregationSettings):
-        _check_labels(config.method, search, bool(config.train.rules))
-    if search.demonstrations:
-        return with_environment(config)
-    if config.train.env_id is None:
-        raise UserError(
-            f"{config.method} needs --env-id or --demonstrations, got none; for example --env-id "
-            f"Pendulum-v1"
-        )
-    return config
+    def keep_files(self, directory: RunDirectory) -> None:
+        super().keep_files(directory)
+        search = self.config.search
+        assert isinstance(search, LearnerSettings)
+        demonstrations = load_given(self.config) if search.demonstrations else None
+        directory.adopt_imitation(demonstrations, _policy_path(search))
 
 
 def with_environment(config: RunConfig) -> RunConfig:
@@ -184,24 +120,6 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
             f"name a planner"
         )
     check_planner(search.planner, search.planner_arg)
-
-
-def prepare(config: RunConfig, path: Path) -> RunDirectory:
-    """Check what can be checked before ranks start, and make the run's folder with all that the run
-    depends on.
-
-    Raises:
-        UserError: something is no good; nothing has been made.
-    """
-    config.check()
-    problem = recording_problem(config)
-    search = config.search
-    assert isinstance(search, LearnerSettings)
-    search.loss_of(problem.policy)
-    demonstrations = load_given(config) if search.demonstrations else None
-    directory = RunDirectory.create(path, config)
-    directory.adopt_imitation(demonstrations, _policy_path(search))
-    return directory
 
 
 def recording_problem(config: RunConfig) -> RecordingProblem:

@@ -1,23 +1,91 @@
-"""What a row of ``metrics.jsonl`` tells of a generation's evaluations."""
+"""The columns of ``metrics.jsonl``. A new column is added here, and nowhere else."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.strategy import RoundMethod, Strategy
 from esengine.launch.runs.metrics_file import Row
-from esengine.problems import FAILED, OK, STOPPED
+from esengine.pool.pool import Pool
+from esengine.problems import FAILED, OK, STOPPED, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.evaluations import Evaluations
-from esengine.ranks.world import World
+from esengine.rewards.problem import RewardedProblem
 
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
 
 
-def fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
-    """Mean, greatest, spread and quantiles of the fitness of the members that neither failed nor
+def generation_row(
+    strategy: Strategy,
+    problem: EnvironmentProblem | ObjectiveProblem,
+    evaluations: Evaluations,
+    counters: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    pool: Pool,
+) -> Row:
+    """The row of a strategy's generation; ``metrics`` are those of the strategy and of what works
+    with it.
+    """
+    records = evaluations.records
+    row: Row = {
+        "generation": strategy.generation,
+        "population_size": strategy.population_size,
+    }
+    row |= _fitness_columns(records, isinstance(problem, ObjectiveProblem) and problem.minimize)
+    if isinstance(problem, RewardedProblem):
+        row["episode_return_mean"] = problem.take_return()
+    row |= _used(counters)
+    row["failed_members"] = int(np.sum(records["status"] == FAILED))
+    row |= metrics
+    if isinstance(problem, EnvironmentProblem):
+        row |= _limit_columns(problem.limits, records)
+
+    wall_s = max(evaluations.wall_s, 1e-9)
+    rate = int(records["steps"].sum() or len(records)) / wall_s
+    busy_share = evaluations.busy_s / wall_s / pool.world.num_workers
+    row["machine"] = {
+        **_machine_columns(pool, rate),
+        "busy_share": round(busy_share, 4),
+        "lost_workers": pool.num_lost,
+    }
+    return row
+
+
+def round_row(method: RoundMethod, counters: Mapping[str, Any], pool: Pool, rate: float) -> Row:
+    """The row of a round of a method that evaluates by itself; ``rate`` is its steps per second."""
+    return {
+        "generation": method.generation,
+        **_used(counters),
+        "failed_members": 0,
+        **method.metrics(),
+        "machine": _machine_columns(pool, rate),
+    }
+
+
+def evaluation_columns(returns: NDArray[np.float64]) -> Row:
+    """What an evaluation of the policy found; its episodes that failed have the return NaN."""
+    return {
+        "episode_return_eval": mean_return(returns),
+        "failed_eval_episodes": int(np.isnan(returns).sum()),
+    }
+
+
+def episode_returns(records: NDArray[Any]) -> NDArray[np.float64]:
+    """(episodes,) returns of a policy's episodes, NaN where one failed."""
+    return np.where(records["status"] == FAILED, np.nan, records["fitness"])
+
+
+def mean_return(returns: NDArray[np.float64]) -> float | None:
+    """The mean over the episodes that did not fail, None if all did."""
+    return None if np.isnan(returns).all() else float(np.nanmean(returns))
+
+
+def _fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
+    """Mean, maximum, spread and quantiles of the fitness of the members that neither failed nor
     were stopped.
     """
     fitness = records["fitness"][records["status"] == OK]
@@ -32,27 +100,19 @@ def fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
     return row
 
 
-def episode_returns(records: NDArray[Any]) -> NDArray[np.float64]:
-    """(episodes,) returns of a policy's episodes, NaN where one failed."""
-    return np.where(records["status"] == FAILED, np.nan, records["fitness"])
-
-
-def mean_return(returns: NDArray[np.float64]) -> float | None:
-    """Of the episodes that did not fail, None if all did."""
-    return None if np.isnan(returns).all() else float(np.nanmean(returns))
-
-
-def limit_columns(limits: EpisodeLimits, records: NDArray[Any]) -> Row:
-    """Where episodes were cut, and how many members were stopped, where there are such limits."""
+def _limit_columns(limits: EpisodeLimits, records: NDArray[Any]) -> Row:
+    """Where episodes were cut, and how many members were stopped, if there are such limits."""
     row: Row = {} if limits.cap is None else {"episode_cap": limits.cap}
-    return row | (
-        {"stopped_members": int(np.sum(records["status"] == STOPPED))} if limits.gate_step else {}
-    )
+    if limits.gate_step:
+        row["stopped_members"] = int(np.sum(records["status"] == STOPPED))
+    return row
 
 
-def machine_columns(evaluations: Evaluations, world: World) -> Row:
+def _used(counters: Mapping[str, Any]) -> Row:
+    """What the run has used so far."""
+    return {name: counters[name] for name in ("env_steps", "evaluations")}
+
+
+def _machine_columns(pool: Pool, rate: float) -> Row:
     """How fast the ranks worked: never the same twice."""
-    wall_s = max(evaluations.wall_s, 1e-9)
-    rate = int(evaluations.records["steps"].sum() or len(evaluations.records)) / wall_s
-    busy_share = evaluations.busy_s / wall_s / world.num_workers
-    return {"ranks": world.size, "steps_per_s": round(rate, 1), "busy_share": round(busy_share, 4)}
+    return {"ranks": pool.world.size, "steps_per_s": round(rate, 1)}

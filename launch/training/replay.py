@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.methods import loop_of
-from esengine.launch.training.loop import Training, built, loop_class
+from esengine.launch.settings.methods import STRATEGY, family_of
+from esengine.launch.training.run import method_run
+from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.on_all_ranks import on_all_ranks
 from esengine.pool.pool import Pool
@@ -42,7 +43,7 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
     config = directory.config()
     if not trusted:
         check_trusted(path, *config.modules)
-    if loop_of(config.method) is not None:
+    if family_of(config.method) is not STRATEGY:
         raise UserError(
             f"replay must be of a run with members, got {path} of {config.method}; its rows tell "
             f"of its rounds"
@@ -58,13 +59,16 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
             f"esengine replay works in one process, got {world.size} ranks; start it without mpirun"
         )
 
+    chosen = method_run(config)
+
     def work(pool: Pool, strategy: Strategy) -> int:
-        training = loop_class(config)(pool, config, None, strategy, ())
+        training = chosen.loop(pool, config, None, strategy, ())
+        assert isinstance(training, StrategyTraining)
         _go_to(training, _nearest(directory, generation - 1), generation - 1)
         return _evaluate(training, member)
 
     rules = FaultRules(config.train.member_retries, 1.0)
-    status = on_all_ranks(world, lambda: built(config), work, stop, rules)
+    status = on_all_ranks(world, lambda: chosen.build(on_master=True), work, stop, rules)
     assert status is not None
     return status
 
@@ -82,25 +86,25 @@ def _nearest(directory: RunDirectory, generation: int) -> Checkpoint | None:
     return None
 
 
-def _go_to(training: Training, checkpoint: Checkpoint | None, generation: int) -> None:
+def _go_to(training: StrategyTraining, checkpoint: Checkpoint | None, generation: int) -> None:
     """Bring the strategy to where a generation had been told."""
     if checkpoint is not None:
         training.restore(checkpoint)
     training.begin()
-    behind = generation - training.strategy.generation
+    behind = generation - training.method.generation
     if behind:
         print(
-            f"repeating {behind} generations from generation {training.strategy.generation}",
+            f"repeating {behind} generations from generation {training.method.generation}",
             flush=True,
         )
-    while training.strategy.generation < generation:
+    while training.method.generation < generation:
         training.advance()
 
 
-def _evaluate(training: Training, member: int) -> int:
+def _evaluate(training: StrategyTraining, member: int) -> int:
     """Evaluate one member of the next generation; returns 0, or 1 if it failed."""
     training.prepare()
-    candidates = training.strategy.ask()
+    candidates = training.method.ask()
     if not 0 <= member < candidates.population_size:
         raise UserError(
             f"--member must lie between 0 and {candidates.population_size - 1}, got {member}"

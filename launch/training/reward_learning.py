@@ -5,8 +5,7 @@ kept with the run.
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
 from esengine.algorithms.inverse_rl.settings import (
@@ -19,92 +18,64 @@ from esengine.algorithms.policy_gradient.ppo import PPOSettings
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.settings.methods import METHODS, loop_of, settings_of
+from esengine.launch.settings.methods import POLICY_GRADIENT, STRATEGIES, settings_of
 from esengine.launch.settings.settings_values import settings_from
-from esengine.launch.training import policy_gradient
-from esengine.launch.training.imitation import RecordingTraining, load_given, with_environment
-from esengine.launch.training.loop import Callback, RunResult
+from esengine.launch.training.imitation import load_given, with_environment
+from esengine.launch.training.loop import Training
+from esengine.launch.training.method_run import MethodRun
+from esengine.launch.training.policy_gradient import check_policy, make_ppo
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.launch.training.round_loop import RoundTraining
 from esengine.noise.table import table_log2
-from esengine.pool.on_all_ranks import Built, on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.pool.on_all_ranks import Built
 from esengine.problems import EnvironmentProblem
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
 from esengine.rewards.sampling import SamplingProblem
 from esengine.simulators.traces import horizon_of
 
-_MEANINGLESS = (
-    "objective",
-    "dimension",
-    "minimize",
-    "initial_mean",
-    "reward",
-    "potential",
-    "potential_discount",
-    "survival_bonus",
-    "keep_skill",
-    "anchor",
-    "anchor_decay",
-    "novelty",
-    "episode_cap",
-    "stop_step",
-    "goals",
-)
+if TYPE_CHECKING:
+    from esengine.algorithms.inverse_rl.gail import GAIL
 
 
-def run(
-    world: World,
-    config: RunConfig,
-    directory: RunDirectory | None,
-    stop: StopRequest | None = None,
-    callbacks: tuple[Callback, ...] = (),
-) -> RunResult | None:
-    """Learn a reward and a policy on all ranks, see `training.run`. The master alone learns the
-    reward; workers score by it.
+class RewardTraining(RoundTraining):
+    """The loop of a method that learns a reward, which is saved with the policy."""
+
+    method: GAIL
+
+    def snapshot(self) -> Snapshot:
+        return replace(super().snapshot(), reward=self.method.reward)
+
+
+class RewardLearningRun(MethodRun):
+    """A run of a method that learns a reward and a policy: the master alone learns the reward;
+    workers score by it.
     """
 
-    def build() -> Built[Any]:
-        problem = sampling_problem(config)
-        log2 = noise_log2(generator_config(config), problem)
-        method = method_of(config, problem) if world.is_master else None
-        return Built(problem, method, log2, config.train.seed)
+    @property
+    def loop(self) -> type[Training]:
+        return RewardTraining
 
-    def work(pool: Pool, method: Any) -> RunResult:
-        return RecordingTraining(pool, config, directory, method, callbacks, stop).run()
+    def completed(self) -> RunConfig:
+        self.config.search.check()
+        of_policies = generator_config(self.config)
+        of_policies.search.check()
+        if isinstance(of_policies.search, PPOSettings):
+            self.config.refuse(POLICY_GRADIENT.unread, f"{self.config.method} with --generator ppo")
+        return with_environment(self.config)
 
-    return on_all_ranks(world, build, work, stop, config.train.fault_rules())
+    def build(self, on_master: bool) -> Built[GAIL | None]:
+        problem = sampling_problem(self.config)
+        log2 = noise_log2(generator_config(self.config), problem)
+        method = method_of(self.config, problem) if on_master else None
+        return Built(problem, method, log2, self.train.seed)
 
+    def check(self) -> Built[GAIL | None]:
+        return self.build(on_master=True)
 
-def complete(config: RunConfig) -> RunConfig:
-    """The settings with the environment of the demonstrations where none is given.
-
-    Raises:
-        UserError: settings have no meaning for the method, or demonstrations or the generator are
-            no good.
-    """
-    config.refuse(_MEANINGLESS)
-    config.search.check()
-    of_policies = generator_config(config)
-    of_policies.search.check()
-    if isinstance(of_policies.search, PPOSettings):
-        config.refuse(policy_gradient.MEANINGLESS, f"{config.method} with --generator ppo")
-    return with_environment(config)
-
-
-def prepare(config: RunConfig, path: Path) -> RunDirectory:
-    """Check what can be checked before ranks start, and make the run's folder with all that the run
-    depends on.
-
-    Raises:
-        UserError: something is no good; nothing has been made.
-    """
-    config.check()
-    method_of(config, sampling_problem(config))
-    directory = RunDirectory.create(path, config)
-    directory.adopt_imitation(load_given(config), None)
-    return directory
+    def keep_files(self, directory: RunDirectory) -> None:
+        super().keep_files(directory)
+        directory.adopt_imitation(load_given(self.config), None)
 
 
 def generator_config(config: RunConfig) -> RunConfig:
@@ -113,7 +84,7 @@ def generator_config(config: RunConfig) -> RunConfig:
     """
     search = config.search
     assert isinstance(search, RewardLearningSettings)
-    known = [name for name in METHODS if name == "ppo" or loop_of(name) is None]
+    known = [*STRATEGIES, "ppo"]
     if search.generator not in known and ":" not in search.generator:
         raise UserError(
             f"--generator must be one of {listed(known)}, or module:Class, got {search.generator!r}"
@@ -127,8 +98,8 @@ def generator_config(config: RunConfig) -> RunConfig:
 def make_generator(config: RunConfig, problem: SamplingProblem) -> Generator:
     """A generator at its start: the policy gradient, or any strategy."""
     if isinstance(config.search, PPOSettings):
-        policy_gradient.check_policy(problem)
-        return policy_gradient.make_ppo(PolicyGradient, config, problem)
+        check_policy(problem)
+        return make_ppo(PolicyGradient, config, problem)
     return Evolution(config.strategy(initial_row(config.train, problem)))
 
 
@@ -175,7 +146,7 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     return problem
 
 
-def method_of(config: RunConfig, problem: SamplingProblem) -> Any:
+def method_of(config: RunConfig, problem: SamplingProblem) -> GAIL:
     """The method that the settings describe, at its start, with its generator. torch is imported
     here.
     """
@@ -187,4 +158,5 @@ def method_of(config: RunConfig, problem: SamplingProblem) -> Any:
         type(config.search)
     ]
     generator = make_generator(generator_config(config), problem)
-    return kind(config.search, problem, generator, load_given(config), config.train.seed)
+    method: GAIL = kind(config.search, problem, generator, load_given(config), config.train.seed)
+    return method

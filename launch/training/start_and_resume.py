@@ -19,14 +19,12 @@ from esengine.launch.runs.outcomes import (
 )
 from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.settings.methods import check_torch, loop_of
+from esengine.launch.settings.methods import check_torch
 from esengine.launch.terminal.choose_output import shown
 from esengine.launch.terminal.compile_notice import on_compiling
 from esengine.launch.terminal.metrics_follower import showing
 from esengine.launch.terminal.panel import Display
-from esengine.launch.training.loop import run
-from esengine.launch.training.problem_from_settings import build_problem, initial_row
-from esengine.noise.table import check_table_room, table_log2
+from esengine.launch.training.run import completed, prepare, run
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints, load_checkpoint
@@ -99,55 +97,6 @@ def resume(
     return _run_here(world, directory, config, stop)
 
 
-def completed(config: RunConfig) -> RunConfig:
-    """The settings with what a method can tell from its own, such as the environment from
-    demonstrations, or files hold.
-    """
-    check_torch(config.method)
-    loop = loop_of(config.method)
-    return config.with_train(**config.train.read_files()) if loop is None else loop.complete(config)
-
-
-def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
-    """Check everything that can be checked before ranks start, and make the run's folder.
-
-    Args:
-        config: the settings.
-        path: the folder to make.
-        shared_memory: whether the noise table will lie in this node's shared memory.
-
-    Raises:
-        UserError: something is no good; nothing has been made.
-    """
-    loop = loop_of(config.method)
-    if loop is not None:
-        return _with_own_files(loop.prepare(config, path), config)
-    config.check()
-    problem = build_problem(config)
-    strategy = config.strategy(initial_row(config.train, problem))
-    log2 = table_log2(config.train.noise_table_size, problem.dimension, strategy.population_size)
-    if shared_memory:
-        check_table_room(log2, problem.dimension)
-    return _with_own_files(RunDirectory.create(path, config), config)
-
-
-def _with_own_files(directory: RunDirectory, config: RunConfig) -> RunDirectory:
-    """The run's folder with copies of the files that it begins from: it must not depend on a file
-    elsewhere.
-    """
-    try:
-        if config.train.init_policy is not None:
-            directory.adopt_policy(config.train.init_policy)
-        for name in ("reward", "potential"):
-            file = getattr(config.train, name)
-            if file is not None:
-                directory.adopt_reward(name, file)
-    except (OSError, ValueError):
-        directory.remove_if_bare()
-        raise
-    return directory
-
-
 def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
     directory = RunDirectory.open(path, trusted).acquire()
     try:
@@ -173,12 +122,9 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
         done = directory.done()
         if done is None or not changes.keys() - {"ranks"}:
             return None if done is None else str(done["reason"])
-        checkpoint, train = (
-            load_checkpoint(checkpoints(directory.checkpoints)[-1]),
-            directory.config().train,
-        )
-        value = checkpoint.counters.get("last_eval" if train.objective is None else "best_fitness")
-        return train.reason_to_stop(checkpoint.generation, checkpoint.counters, value)
+        checkpoint = load_checkpoint(checkpoints(directory.checkpoints)[-1])
+        train = directory.config().train
+        return train.reason_to_stop(checkpoint.generation, checkpoint.counters)
     return None
 
 

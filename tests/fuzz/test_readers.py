@@ -64,7 +64,7 @@ hostile_texts = st.sampled_from([
 def run() -> Path:
     """A stopped run with an open generation, a policy and rows."""
     path = Path(mkdtemp(prefix="esengine-fuzz-")) / "run"
-    training(path, {"_policy_returns": interrupted_at(2)}, METHODS["truncation-es"]).run()
+    training(path, {"policy_returns": interrupted_at(2)}, METHODS["truncation-es"]).run()
     training(path, {"tell": interrupted_at(1)}, METHODS["truncation-es"]).run()
     return path
 

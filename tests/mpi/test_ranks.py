@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from esengine.launch.settings.methods import METHODS as METHOD_NAMES
-from esengine.launch.settings.methods import loop_of
+from esengine.launch.settings.methods import STRATEGIES
 from tests.conftest import Run
 from tests.support.launches import run_all, under_mpirun
 from tests.support.runs import folder_of, rows, same_run
@@ -155,9 +154,7 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(
 
 
 def test_every_search_is_resumed() -> None:
-    assert {(METHODS | FURTHER)[method][1] for method in RESUMED} == {
-        method for method in METHOD_NAMES if loop_of(method) is None
-    }
+    assert {(METHODS | FURTHER)[method][1] for method in RESUMED} == set(STRATEGIES)
 
 
 SHARED = [

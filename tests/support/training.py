@@ -11,8 +11,8 @@ from esengine.algorithms.evolution.truncation_es import TruncationESSettings
 from esengine.errors import Interrupted
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.training.loop import Training
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
 from esengine.ranks.signals import StopRequest
@@ -37,7 +37,7 @@ def training(
     patch: dict[str, Any] | None = None,
     config: RunConfig = CONFIG,
     stop: StopRequest | None = None,
-) -> Training:
+) -> StrategyTraining:
     """The loop over a new or an existing run in this process; ``patch`` replaces methods of it or
     of its strategy.
     """
@@ -45,9 +45,9 @@ def training(
     problem = build_problem(config)
     strategy = config.strategy(initial_row(config.train, problem))
     pool = Pool(World(), open_rank_state(World(), problem, 0, 16), stop)
-    loop = Training(pool, config, directory, strategy, ())
+    loop = StrategyTraining(pool, config, directory, strategy, ())
     for name, value in (patch or {}).items():
-        owner: Any = loop.strategy if hasattr(strategy, name) else loop
+        owner: Any = loop.method if hasattr(strategy, name) else loop
         setattr(owner, name, value(getattr(owner, name)))
     return loop
 

@@ -19,7 +19,7 @@ from esengine.algorithms.inverse_rl.settings import GAILSettings, InverseRLSetti
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.training.reward_learning import prepare
+from esengine.launch.training.run import prepare
 from esengine.rewards.network import LearnedReward, RewardSpec
 from esengine.rewards.sampling import Sampling, Steps
 from tests.support.learners import demonstrations
@@ -150,6 +150,8 @@ def test_inverse_rl_refuses_a_policy_that_has_no_density(tmp_path: Path) -> None
         match="inverse-rl needs a stochastic policy, since a deterministic one has no density",
     ):
         prepare(
-            RunConfig("inverse-rl", TrainSettings(env_id="CartPole-v1"), search), tmp_path / "run"
+            RunConfig("inverse-rl", TrainSettings(env_id="CartPole-v1"), search),
+            tmp_path / "run",
+            False,
         )
     assert not (tmp_path / "run").exists()

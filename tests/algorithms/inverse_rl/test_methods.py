@@ -15,11 +15,11 @@ from safetensors.numpy import load_file
 
 import esengine
 from esengine.demonstrations.files import load_demonstrations
-from esengine.launch.settings.methods import METHODS, loop_of
+from esengine.launch.settings.methods import STRATEGIES
 from esengine.rewards.file import load_reward
 from tests.support.learners import demonstrations
 
-GENERATORS = ["ppo", *(name for name in METHODS if loop_of(name) is None)]
+GENERATORS = ["ppo", *STRATEGIES]
 LEARNERS = ["gail", "airl", "inverse-rl"]
 
 

@@ -21,7 +21,8 @@ from esengine.errors import WorkerError
 from esengine.launch.runs import saving
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.training.loop import RunResult, run
+from esengine.launch.training.loop import RunResult
+from esengine.launch.training.run import run
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
 from tests.support.runs import rows, same_run
@@ -115,7 +116,7 @@ def test_a_folder_that_vanishes_is_not_made_again_and_the_run_fails_at_its_end(
         match=r"the final state could not be saved in .*No such file or directory; there is no",
     ):
         loop.run()
-    assert loop.strategy.generation == 4
+    assert loop.method.generation == 4
     assert capsys.readouterr().err.count("cannot be written: No such file or directory") == 1
     assert not (tmp_path / "run").exists()
 

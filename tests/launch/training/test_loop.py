@@ -80,7 +80,7 @@ def test_a_stop_inside_an_evaluation_writes_no_row_twice(
 ) -> None:
     for _ in range(2):  # stopped at the same evaluation twice
         result: RunResult = training(
-            tmp_path / "run", {"_policy_returns": interrupted_at(evaluation)}
+            tmp_path / "run", {"policy_returns": interrupted_at(evaluation)}
         ).run()
         evaluation = 1
         assert not result.finished

@@ -17,9 +17,8 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import defaults_of, settings_of
 from esengine.launch.settings.settings_values import settings_from
-from esengine.launch.training.loop import run
 from esengine.launch.training.problem_from_settings import build_problem
-from esengine.launch.training.start_and_resume import completed, prepare
+from esengine.launch.training.run import completed, prepare, run
 from esengine.ranks.world import World
 from esengine.rewards.file import save_reward
 from esengine.rewards.network import LearnedReward, RewardSpec

@@ -14,14 +14,13 @@ from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.settings.methods import METHODS, loop_of, settings_of
-from esengine.launch.training.loop import run
-from esengine.launch.training.start_and_resume import prepare
+from esengine.launch.settings.methods import STRATEGIES, settings_of
+from esengine.launch.training.run import prepare, run
 from esengine.ranks.world import World
 from tests.support.learners import reward_file
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if loop_of(name) is None])
+@pytest.mark.parametrize("method", STRATEGIES)
 def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(
     tmp_path: Path, method: str
 ) -> None:

