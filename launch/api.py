@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @arguments_named()
 def minimize(
-    objective: Callable[[NDArray[np.float64]], float],
+    objective: Callable[..., float],
     dimension: int,
     method: str = "cma-es",
     callbacks: Sequence[Callback] = (),
@@ -50,7 +50,8 @@ def minimize(
     """Minimise a function.
 
     Args:
-        objective: maps (dimension,) float64 to a cost; raising ends the search with that error.
+        objective: maps (dimension,) float64, and a keyword ``seed`` if it is noisy, to a cost;
+            raising ends the search with that error.
         dimension: number of parameters.
         method: as on the command line.
         callbacks: called with the row of metrics after every generation, on the master.
@@ -59,7 +60,7 @@ def minimize(
 
     Returns:
         The result; ``best_point`` and ``best_value`` are the best that was evaluated,
-        ``parameters`` the final mean.
+        ``parameters`` the final mean. The value of a noisy objective is a mean over new seeds.
 
     Raises:
         UserError: a setting is unknown or out of range.

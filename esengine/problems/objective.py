@@ -53,6 +53,13 @@ class ObjectiveProblem:
     def __post_init__(self) -> None:
         self._takes_seed = _takes_seed(self.function)
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether two evaluations of a point may differ: the function takes a seed, or a member's
+        fitness is made of several values.
+        """
+        return self.evaluations_per_member > 1 or self._takes_seed
+
     def members_together(self, population_size: int) -> int:
         return 1
 
@@ -61,7 +68,7 @@ class ObjectiveProblem:
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         self._failures: list[Failure] = []
         rows = self.points(rows)
-        if self.evaluations_per_member > 1 or self._takes_seed:
+        if self.is_noisy:
             results = [
                 self._evaluate_often(candidates, member, row)
                 for member, row in enumerate(rows, first)

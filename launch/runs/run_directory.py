@@ -272,7 +272,9 @@ class RunDirectory:
         text take minutes.
         """
         vectors = {name: np.asarray(best[name]) for name in _VECTORS}
-        record: dict[str, Any] = {"value": best["value"]}
+        record: dict[str, Any] = {
+            name: best[name] for name in ("value", "evaluations") if name in best
+        }
         if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
             record |= {name: vector.tolist() for name, vector in vectors.items()}
         else:

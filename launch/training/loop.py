@@ -145,15 +145,7 @@ class Training(ABC):
             raise
 
         if self._saver is not None:
-            done = {
-                "reason": reason,
-                "generations": self.method.generation,
-                "best_fitness": self.counters["best_fitness"],
-                "final_return": final_return,
-                "env_steps": self.counters["env_steps"],
-                "evaluations": self.counters["evaluations"],
-            }
-            self._saver.save_last(self.snapshot(), done)
+            self._saver.save_last(self.snapshot(), self.done(reason, final_return))
         return self.result(True, reason, final_return)
 
     def _advance_until_done(self) -> str:
@@ -315,6 +307,17 @@ class Training(ABC):
         if isinstance(self.problem, EnvironmentProblem):
             policy = trained_policy(self.problem, np.array(self.parameters()))
         return Snapshot(checkpoint, policy)
+
+    def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
+        """The completion record."""
+        return {
+            "reason": reason,
+            "generations": self.method.generation,
+            "best_fitness": self.counters["best_fitness"],
+            "final_return": final_return,
+            "env_steps": self.counters["env_steps"],
+            "evaluations": self.counters["evaluations"],
+        }
 
     def _save_last_state(self) -> None:
         """Save the state of a run that is stopped; while ranks are being killed there is no time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from esengine.algorithms.novelty import Novelty
 from esengine.algorithms.strategy import Strategy
 from esengine.candidates import PolicyEpisodes
-from esengine.errors import WorkerError
+from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.initial_policy import JumpStart
 from esengine.launch.training.loop import Callback, RunResult, Training
-from esengine.launch.training.metric_columns import generation_row
+from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
+from esengine.launch.training.noisy_best import Best, NoisyBest
 from esengine.launch.training.restoring import (
     Groups,
     check_finished,
@@ -48,6 +50,15 @@ class StrategyTraining(Training):
         self.best_point: NDArray[np.float64] | None = None
         self.novelty: Novelty | None = None
         self._jump: JumpStart | None = None
+        self._noisy_best: NoisyBest | None = None
+        self._final_best: Best | None = None  # evaluated at the end of the run, by fresh seeds
+        if isinstance(self.problem, ObjectiveProblem) and self.problem.is_noisy:
+            self._noisy_best = NoisyBest(self.problem.dimension)
+            if self.train.target_return is not None and not self.train.eval_every:
+                raise UserError(
+                    "--target-return needs evaluations of a noisy objective, got --eval-every 0; "
+                    "use 10"
+                )
         if isinstance(self.problem, EnvironmentProblem):
             if self.problem.behavior is not None:
                 size = self.problem.behavior.size
@@ -113,6 +124,7 @@ class StrategyTraining(Training):
 
     def judge(self) -> NDArray[np.float64]:
         if isinstance(self.problem, ObjectiveProblem):
+            self._judge_newcomer()
             return np.zeros(0)
         returns = super().judge()
         if self._jump is not None:
@@ -122,8 +134,24 @@ class StrategyTraining(Training):
             self.counters["last_eval"] = self._jump.best_return
         return returns
 
+    def _judge_newcomer(self) -> None:
+        if self._noisy_best is not None:
+            with self._watch.part("evaluate_policy"):
+                self._noisy_best.judge(self._evaluated_again)
+            if self._noisy_best.best.num_evaluations:
+                self.counters["best_fitness"] = self._noisy_best.best.fitness
+
     def conclude(self) -> float | None:
-        return None if isinstance(self.problem, ObjectiveProblem) else super().conclude()
+        """Evaluate what the run ends with. A resumed run has to find the state as it was, so a
+        noisy objective's final value is no part of it.
+        """
+        if isinstance(self.problem, EnvironmentProblem):
+            return super().conclude()
+        if self._noisy_best is not None:
+            best = self._noisy_best.better(self._evaluated_again)
+            if best.num_evaluations:
+                self._final_best = self._evaluated(best.row, self.train.final_episodes, "final")
+        return None
 
     def parameters(self) -> NDArray[np.floating]:
         """The parameters to use: the strategy's or, after a start from a policy, the best that were
@@ -146,28 +174,35 @@ class StrategyTraining(Training):
         self.best_point = groups["best"].get("point")
         if self.best_point is not None:
             check_shape("best/point", self.best_point, self.parameters().shape)
+        if self._noisy_best is not None:
+            restore_part("best", self._noisy_best, groups, dimension)
 
     def parts(self) -> dict[str, Any]:
-        own = {"novelty": self.novelty, "jump": self._jump}
+        own = {"novelty": self.novelty, "jump": self._jump, "best": self._noisy_best}
         return super().parts() | {name: part for name, part in own.items() if part is not None}
 
     def snapshot(self) -> Snapshot:
         snapshot = super().snapshot()
-        if self.best_point is None:
+        value, point, num_evaluations = self._best()
+        if point is None:
             return snapshot
-        snapshot.checkpoint.arrays["best/point"] = self.best_point.copy()
-        best = {
-            "value": self._best_value(),
-            "point": self.best_point,
-            "parameters": np.array(self.parameters()),
-        }
+        best = {"value": value, "point": point, "parameters": np.array(self.parameters())}
+        if self._noisy_best is None:
+            snapshot.checkpoint.arrays["best/point"] = point.copy()
+        else:
+            best["evaluations"] = num_evaluations
         return replace(snapshot, best=best)
 
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
+        value, point, _ = self._best()
         result = super().result(finished, reason, final_return)
-        if isinstance(self.problem, EnvironmentProblem):
-            return result
-        return replace(result, best_value=self._best_value(), best_point=self.best_point)
+        return replace(result, best_value=value, best_point=point)
+
+    def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
+        record = super().done(reason, final_return)
+        if self._final_best is not None:
+            record["best_fitness"] = self._final_best.fitness
+        return record
 
     def _traits(self, evaluations: Evaluations) -> NDArray[np.float64]:
         """What came back of every member besides its record."""
@@ -191,16 +226,46 @@ class StrategyTraining(Training):
     def _keep_best(self, evaluations: Evaluations, population: Population) -> None:
         fitness = evaluations.fitness
         member = int(np.argmax(fitness))
+        if self._noisy_best is not None:
+            self._noisy_best.meet(population.row(member), float(fitness[member]))
+            return
         best = self.counters["best_fitness"]
         if best is None or fitness[member] > best:
             self.counters["best_fitness"] = float(fitness[member])
             if isinstance(self.problem, ObjectiveProblem):
-                points = self.problem.points(population.row(member)[None])
-                self.best_point = points[0].astype(np.float64)
+                self.best_point = self._point(population.row(member))
 
-    def _best_value(self) -> float | None:
-        best: float | None = self.counters["best_fitness"]
-        return -best if best is not None and self.train.minimize else best
+    def _best(self) -> tuple[float | None, NDArray[np.float64] | None, int]:
+        """Value and point of an objective's best, and the evaluations that the value is a mean of;
+        None for what there is not.
+        """
+        if isinstance(self.problem, EnvironmentProblem):
+            return None, None, 0
+        fitness = self.counters["best_fitness"]
+        point = self.best_point
+        count = 1
+        if self._noisy_best is not None:
+            row, fitness, count = self._final_best or self._noisy_best.shown
+            point = self._point(row) if count else None
+        if point is None:
+            return None, None, 0
+        return -fitness if self.train.minimize else fitness, point, count
+
+    def _point(self, row: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The point of the objective that a row of the search stands for."""
+        assert isinstance(self.problem, ObjectiveProblem)
+        point: NDArray[np.float64] = self.problem.points(row[None])[0].astype(np.float64)
+        return point
+
+    def _evaluated_again(self, row: NDArray[np.floating]) -> Best:
+        return self._evaluated(row, self.train.eval_episodes, "evaluation")
+
+    def _evaluated(self, row: NDArray[np.floating], count: int, purpose: str) -> Best:
+        """A row with the mean of new evaluations of a noisy objective."""
+        episodes = PolicyEpisodes(self.train.seed, 0, count, row, purpose)
+        records = self.pool.evaluate(episodes).records
+        mean = mean_return(episode_returns(records))
+        return Best(row, -math.inf if mean is None else mean, int(records["episodes"].sum()))
 
 
 class _OwnEpisode(NamedTuple):
