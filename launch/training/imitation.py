@@ -8,9 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.behavior_cloning import (
     BehaviorCloning,
@@ -36,10 +33,10 @@ from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.launch.training.method_run import MethodRun
-from esengine.launch.training.problem_from_settings import build_problem
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.policies.policy_file import load_policy
 from esengine.pool.on_all_ranks import Built
 from esengine.problems import EnvironmentProblem
@@ -149,7 +146,7 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
     """The method that the settings describe, at its start. torch is imported here."""
     train, search = config.train, config.search
     demonstrations = load_given(config) if search.demonstrations else None  # type: ignore[attr-defined]
-    initial = _initial(train, problem)
+    initial = None if train.init_policy is None else initial_row(train, problem)
     if isinstance(search, AggregationSettings):
         kind = _METHODS[type(search)]
         begin = () if demonstrations is None else demonstrations.trajectories
@@ -166,17 +163,6 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
         problem.adopt_scaling(*demonstrations.statistics().scale())
     learner = Learner(problem.policy, search, train.seed, problem.scaling(), initial)
     return BehaviorCloning(search, learner, demonstrations, train.seed)
-
-
-def _initial(train: TrainSettings, problem: RecordingProblem) -> NDArray[np.float32] | None:
-    """Parameters of the policy that the run starts from, whose scaling the problem takes over; or
-    None.
-    """
-    if train.init_policy is None:
-        return None
-    policy = load_policy(train.init_policy)
-    problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
-    return policy.parameters
 
 
 def load_given(config: RunConfig) -> Demonstrations:

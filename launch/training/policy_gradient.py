@@ -59,7 +59,7 @@ def check_policy(problem: EnvironmentProblem) -> None:
 
 def make_ppo(kind: type[P], config: RunConfig, problem: RecordingProblem) -> P:
     """The method at its start. torch is imported here."""
-    train, search = config.train, config.search
-    assert isinstance(search, PPOSettings)
+    train = config.train
+    assert isinstance(config.search, PPOSettings)
     initial = None if train.init_policy is None else initial_row(train, problem)
-    return kind(search, problem, train.seed, initial)
+    return kind(config.search, problem, train.seed, initial)

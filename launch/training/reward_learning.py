@@ -65,9 +65,23 @@ class RewardLearningRun(MethodRun):
         return with_environment(self.config)
 
     def build(self, on_master: bool) -> Built[GAIL | None]:
-        problem = sampling_problem(self.config)
-        log2 = noise_log2(generator_config(self.config), problem)
-        method = method_of(self.config, problem) if on_master else None
+        of_policies = generator_config(self.config)
+        problem = sampling_problem(self.config, of_policies)
+        initial = initial_row(self.train, problem)  # and its scaling, which workers need too
+
+        generator: Generator | None = None
+        log2 = None
+        if not isinstance(of_policies.search, PPOSettings):
+            strategy = of_policies.strategy(initial)
+            generator = Evolution(strategy)
+            log2 = table_log2(
+                self.train.noise_table_size, problem.dimension, strategy.population_size
+            )
+        elif on_master:
+            check_policy(problem)
+            generator = make_ppo(PolicyGradient, of_policies, problem)
+
+        method = method_of(self.config, problem, generator) if on_master and generator else None
         return Built(problem, method, log2, self.train.seed)
 
     def check(self) -> Built[GAIL | None]:
@@ -95,34 +109,16 @@ def generator_config(config: RunConfig) -> RunConfig:
     )
 
 
-def make_generator(config: RunConfig, problem: SamplingProblem) -> Generator:
-    """A generator at its start: the policy gradient, or any strategy."""
-    if isinstance(config.search, PPOSettings):
-        check_policy(problem)
-        return make_ppo(PolicyGradient, config, problem)
-    return Evolution(config.strategy(initial_row(config.train, problem)))
-
-
-def noise_log2(config: RunConfig, problem: SamplingProblem) -> int | None:
-    """Binary logarithm of the noise table's size that a generator needs, or None, see `table_log2`.
-
-    Also has the rank scale observations as the policy that the run starts from does.
-    """
-    initial = initial_row(config.train, problem)
-    if isinstance(config.search, PPOSettings):
-        return None
-    return table_log2(
-        config.train.noise_table_size, problem.dimension, config.strategy(initial).population_size
-    )
-
-
-def sampling_problem(config: RunConfig) -> SamplingProblem:
+def sampling_problem(config: RunConfig, of_policies: RunConfig) -> SamplingProblem:
     """The problem of a run, whose reward source is set by the method.
+
+    Args:
+        config: the settings.
+        of_policies: those of the generator.
 
     Raises:
         UserError: there is no such environment, or nothing limits its episodes.
     """
-    of_policies = generator_config(config)
     plain = build_problem(of_policies)
     assert isinstance(plain, EnvironmentProblem)
     env = plain.environment.make()
@@ -146,10 +142,8 @@ def sampling_problem(config: RunConfig) -> SamplingProblem:
     return problem
 
 
-def method_of(config: RunConfig, problem: SamplingProblem) -> GAIL:
-    """The method that the settings describe, at its start, with its generator. torch is imported
-    here.
-    """
+def method_of(config: RunConfig, problem: SamplingProblem, generator: Generator) -> GAIL:
+    """The method that the settings describe, at its start. torch is imported here."""
     from esengine.algorithms.inverse_rl.airl import AIRL
     from esengine.algorithms.inverse_rl.gail import GAIL
     from esengine.algorithms.inverse_rl.guided_cost import GuidedCost
@@ -157,6 +151,5 @@ def method_of(config: RunConfig, problem: SamplingProblem) -> GAIL:
     kind = {GAILSettings: GAIL, AIRLSettings: AIRL, InverseRLSettings: GuidedCost}[
         type(config.search)
     ]
-    generator = make_generator(generator_config(config), problem)
     method: GAIL = kind(config.search, problem, generator, load_given(config), config.train.seed)
     return method

@@ -12,7 +12,7 @@ import pytest
 import esengine
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
-from tests.mpi.test_ranks import same_run
+from tests.support.runs import same_run
 
 SETTINGS: dict[str, Any] = {"dimension": 3, "minimize": True, "generations": 30}
 
