@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +16,14 @@ from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.errors import RanksFailed, UserError
-from esengine.launch.mpirun.local_ranks import find_mpirun, launched_by_us, must_launch, run_ranks
-from esengine.launch.runs.outcomes import DONE, FAILED
+from esengine.errors import UserError
+from esengine.launch.mpirun.local_ranks import (
+    find_mpirun,
+    launched_by_us,
+    must_launch,
+    result_of_ranks,
+)
+from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.planners import (
     PlannerName,
     check_planner,
@@ -179,17 +183,13 @@ def collected(
         return collect_on(World(), settings, stop)
     recording_problem(settings)
     find_mpirun()
-    return _collect_on_local_ranks(argv, ranks, stop)
-
-
-def _collect_on_local_ranks(argv: list[str], ranks: int, stop: StopRequest) -> Demonstrations:
-    """What local ranks collected. Raises RanksFailed."""
-    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
-        file = Path(folder) / "demos.npz"
-        status = run_ranks(ranks, ["collect", *argv, "--trust-modules", "--out", str(file)], stop)
-        if not file.exists():
-            raise RanksFailed(status or FAILED)
-        return load_demonstrations([file], trust_modules=True)
+    return result_of_ranks(
+        ranks,
+        ["collect", *argv, "--trust-modules", "--out"],
+        "demos.npz",
+        lambda file: load_demonstrations([file], trust_modules=True),
+        stop,
+    )
 
 
 def collect_on(

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import esengine
-from esengine.errors import Interrupted, UserError
+from esengine.errors import Interrupted, RanksFailed, UserError
 from esengine.launch.mpirun.error_filter import Relay
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.ranks import shared_folder
@@ -25,6 +26,8 @@ from esengine.ranks.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
 from esengine.ranks.node_memory import ROOT
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import READY, available_cores, is_launched
+
+T = TypeVar("T")
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
 """Names the launcher in place of the environment's mpirun; srun is one as well."""
@@ -130,6 +133,29 @@ def run_ranks(
             if not (folder / DIED_EARLY).exists():
                 break
         return int((folder / _STATUS).read_text()) if (folder / _STATUS).exists() else status
+
+
+def result_of_ranks(
+    ranks: int, arguments: list[str], name: str, read: Callable[[Path], T], stop: StopRequest
+) -> T:
+    """What local ranks write to a temporary file, read back.
+
+    Args:
+        ranks: number of workers.
+        arguments: of the command line; the file's path follows the last one.
+        name: of the file.
+        read: called with the file's path.
+        stop: see `run_ranks`.
+
+    Raises:
+        RanksFailed: there is no such file.
+    """
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        file = Path(folder) / name
+        status = run_ranks(ranks, [*arguments, str(file)], stop)
+        if not file.exists():
+            raise RanksFailed(status or 1)
+        return read(file)
 
 
 def leave_status(status: int) -> None:

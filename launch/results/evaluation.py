@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +14,19 @@ from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least, writable_folder
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
-from esengine.errors import RanksFailed, UserError, WorkerError
+from esengine.errors import UserError, WorkerError
 from esengine.launch.mpirun.local_ranks import (
     default_ranks,
     find_mpirun,
     launched_by_us,
     must_launch,
-    run_ranks,
+    result_of_ranks,
 )
-from esengine.launch.runs.outcomes import DONE, FAILED
+from esengine.launch.runs.outcomes import DONE
 from esengine.policies.policy_file import load_policy
 from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.problems import FAILED as PROBLEM_FAILED
-from esengine.problems import EnvironmentProblem
+from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
@@ -85,6 +83,12 @@ class Evaluation:
         }
         return record | ({"failed_episodes": self.failed} if self.failed else {})
 
+    @classmethod
+    def from_file(cls, path: Path) -> Evaluation:
+        """The evaluation in a file that `to_json` went to."""
+        record = json.loads(path.read_text())
+        return cls(tuple(record["returns"]), record.get("failed_episodes", 0))
+
 
 def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) -> int:
     """Evaluate a policy and print the result; returns the exit status.
@@ -99,11 +103,11 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
         find_mpirun()
         evaluation = _evaluate_on_local_ranks(path, settings, ranks, stop)
     else:
-        world = World()
-        here = evaluate_on(world, path, settings, stop)
+        here = evaluate_on(World(), path, settings, stop)
         if here is None:
             return DONE
         evaluation = here
+
     if not launched_by_us():
         print(
             f"mean return {evaluation.mean_return:.4f}, standard error "
@@ -121,20 +125,13 @@ def _evaluate_on_local_ranks(
     path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest
 ) -> Evaluation:
     """The evaluation that local ranks made. Raises RanksFailed."""
-    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
-        file = Path(folder) / "evaluation.json"
-        arguments = ["evaluate", str(path.resolve()), "--trust-modules", "--json", str(file)]
-        if settings.rules:
-            arguments += ["--rules", *settings.rules]
-        status = run_ranks(
-            ranks,
-            [*arguments, "--episodes", str(settings.episodes), "--seed", str(settings.seed)],
-            stop,
-        )
-        if not file.exists():
-            raise RanksFailed(status or FAILED)
-        record = json.loads(file.read_text())
-        return Evaluation(tuple(record["returns"]), record.get("failed_episodes", 0))
+    arguments = ["evaluate", str(path.resolve()), "--trust-modules"]
+    arguments += ["--episodes", str(settings.episodes), "--seed", str(settings.seed)]
+    if settings.rules:
+        arguments += ["--rules", *settings.rules]
+    return result_of_ranks(
+        ranks, [*arguments, "--json"], "evaluation.json", Evaluation.from_file, stop
+    )
 
 
 def evaluate_on(
@@ -148,7 +145,7 @@ def evaluate_on(
     def work(pool: Pool, parameters: NDArray[np.float32]) -> Evaluation:
         episodes = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
         evaluations = pool.evaluate(episodes)
-        returns = evaluations.records["fitness"][evaluations.records["status"] != PROBLEM_FAILED]
+        returns = evaluations.records["fitness"][evaluations.records["status"] != FAILED]
         if not returns.size:
             failures = evaluations.failures
             reason = failure_words(failures[0]) if failures else "no return was finite"

@@ -64,7 +64,8 @@ class GoalTraining(StrategyTraining):
         """
         if self._prepared > self.method.generation:
             return
-        train, number = self.train, self.method.generation + 1
+        train = self.train
+        number = self.method.generation + 1
         row = np.asarray(self.method.parameters(), np.float32)
         recorded = record(
             self.pool,
@@ -75,12 +76,14 @@ class GoalTraining(StrategyTraining):
             number,
         )
         found = [one.trajectory for one in recorded]
+
         self.count(sum(one.num_steps for one in found), len(found))
         self._episodes = (self._episodes + found)[-train.hindsight_episodes :]
         layout = self.problem.layout
         self.curriculum.add(
             np.concatenate([layout.achieved_of(one.observations[1:]) for one in found])
         )
+
         if train.hindsight:
             policy = (self.problem.policy, row, self.problem.scaling(), self._episodes, layout)
             learned = improved(*policy, train.hindsight, train.seed, number)

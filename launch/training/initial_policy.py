@@ -1,5 +1,5 @@
-"""Going on from a given policy: a step size at which its skill is kept, and the best policy so far,
-which it is at first.
+"""A start from a given policy: a step size that keeps its skill, and the best policy so far, which
+is the given one at first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STANDARD_ERRORS = 2.0  # that a policy must gain on the best one
 
 
 class JumpStart:
-    """What a run that begins with ``--init-policy`` has beside its strategy.
+    """What a run with ``--init-policy`` has besides its strategy.
 
     Args:
         config: the run's settings.
@@ -38,12 +38,13 @@ class JumpStart:
     def __init__(
         self, config: RunConfig, problem: EnvironmentProblem, initial: NDArray[np.floating]
     ) -> None:
-        self._config, self._problem, self._initial = config, problem, np.array(initial)
+        self._config = config
+        self._problem = problem
+        self._initial = np.array(initial)
         self.sigma: float | None = None
         self.best = self._initial
-        self._returns = np.full(
-            config.train.eval_episodes, np.nan
-        )  # of the best, by start; NaN is an episode that failed
+        # of the best, by start; NaN is an episode that failed
+        self._returns = np.full(config.train.eval_episodes, np.nan)
 
     @property
     def best_return(self) -> float | None:
@@ -61,12 +62,14 @@ class JumpStart:
             The policy's returns of the evaluation episodes, and the steps and episodes that all
             this took.
         """
-        train, given = self._config.train, float(getattr(self._config.search, "sigma", 0.0))
+        train = self._config.train
+        given = float(getattr(self._config.search, "sigma", 0.0))
         episodes = PolicyEpisodes(train.seed, 0, train.eval_episodes, self._initial, "evaluation")
         returns = episode_returns(pool.evaluate(episodes).records)
         self.sigma = given
         if not (train.keep_skill and given):
             return returns, 0, 0
+
         centre = self._members(pool, self._initial, 0.0)
         cold = self._members(pool, self._problem.policy.initial_parameters(train.seed), given)
         spent = [centre, cold]
@@ -76,6 +79,7 @@ class JumpStart:
             reached = _mean(spent[-1]) - _mean(cold)
             if reached >= train.keep_skill * (_mean(centre) - _mean(cold)):
                 break
+
         records = np.concatenate(spent)
         return returns, int(records["steps"].sum()), int(records["episodes"].sum())
 
@@ -87,9 +91,7 @@ class JumpStart:
         return search.strategy(self._initial, self._config.train.seed)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """For a checkpoint: the step size, the best policy and its returns; NaN stands for what is
-        not known yet.
-        """
+        """For a checkpoint: step size, best policy and its returns; NaN stands for unknown."""
         return {
             "best": self.best,
             "sigma": np.array(np.nan if self.sigma is None else self.sigma),
@@ -97,19 +99,16 @@ class JumpStart:
         }
 
     def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from ``state``."""
+        """Become the one that gave ``state``."""
         sigma = float(state["sigma"])
-        self.sigma, self.best, self._returns = (
-            None if np.isnan(sigma) else sigma,
-            state["best"],
-            state["returns"],
-        )
+        self.sigma = None if np.isnan(sigma) else sigma
+        self.best = state["best"]
+        self._returns = state["returns"]
 
     def judge(self, parameters: NDArray[np.floating], returns: NDArray[np.float64]) -> None:
         """Keep the parameters if they are better than the best so far by two standard errors.
 
-        A mean over a few starts would be higher by chance, soon after a start from a policy that is
-        good already.
+        Without the margin, a mean over a few starts would soon be higher by chance.
 
         Args:
             parameters: (dimension,) of the policy that was evaluated.
@@ -120,11 +119,12 @@ class JumpStart:
         gained = gained[np.isfinite(gained)]
         error = gained.std(ddof=1) / math.sqrt(gained.size) if gained.size > 1 else 0.0
         if self.best_return is None or (gained.size and gained.mean() > _STANDARD_ERRORS * error):
-            self.best, self._returns = np.array(parameters), returns
+            self.best = np.array(parameters)
+            self._returns = returns
 
     def _members(self, pool: Pool, mean: NDArray[np.floating], sigma: float) -> NDArray[Any]:
-        """Records of members around ``mean``; the search's own generations count from 1, so this
-        one is another's.
+        """Records of members around ``mean``. Generation 0 makes their noise differ from that of
+        the search, which counts from 1.
         """
         row = np.asarray(mean, self._problem.dtype)
         return pool.evaluate(

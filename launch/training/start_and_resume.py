@@ -35,7 +35,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     """Begin a new run and see it to its end; returns the exit status.
 
     Raises:
-        UserError: the settings or the run directory are no good; nothing has been started.
+        UserError: the settings or the run directory are invalid; nothing has been started.
     """
     config = completed(config)
     path = config.train.run_dir or default_path(config)
@@ -47,6 +47,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
         if status not in (DONE, STOPPED):
             made.remove_if_bare()
         return status
+
     world = World()
     directory = world.agree(
         lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None
@@ -62,14 +63,14 @@ def start(config: RunConfig, stop: StopRequest) -> int:
 def resume(
     path: Path, changes: dict[str, object], quiet: bool, trusted: bool, stop: StopRequest
 ) -> int:
-    """Go on with a run, with some shared settings changed; returns the exit status.
+    """Resume a run, with some shared settings changed; returns the exit status.
 
     Args:
         path: the run directory.
         changes: shared settings to change for good.
         quiet: print nothing but errors, this time.
         trusted: import modules that the run's files name.
-        stop: tells of signals.
+        stop: set by signals.
 
     Raises:
         UserError: the folder is no run, another process writes there, or the run names a module
@@ -116,9 +117,8 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
     """Why a finished run would end again at once, or None: it is not finished, or was given more to
     do.
     """
-    with suppress(
-        OSError, ValueError, IndexError
-    ):  # damaged records, which the run reports or writes anew
+    # damaged records are reported by the run, or written anew
+    with suppress(OSError, ValueError, IndexError):
         done = directory.done()
         if done is None or not changes.keys() - {"ranks"}:
             return None if done is None else str(done["reason"])
@@ -129,8 +129,9 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
 
 
 def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRequest) -> int:
-    """Start local ranks that carry the run out, show its progress, and judge it by its records."""
-    num_starts, after = len(directory.starts()), newest_generation(directory)
+    """Start local ranks for the run, show its progress, and judge it by its records."""
+    num_starts = len(directory.starts())
+    after = newest_generation(directory)
     arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
     with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
         run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))
@@ -140,11 +141,12 @@ def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRe
 def _run_here(
     world: World, directory: RunDirectory | None, config: RunConfig | None, stop: StopRequest
 ) -> int:
-    """Carry a run out on the ranks of ``world``; the master keeps the records."""
+    """Train on the ranks of ``world``; the master keeps the records."""
     config = RunConfig.from_json(world.broadcast(config.to_json() if config is not None else None))
     if not world.is_master or directory is None:
         run(world, config, None, stop)
         return DONE
+
     directory.add_start(world.size)
     outcome = "failed"
     with shown(directory, config, stop) as audience:
