@@ -75,5 +75,5 @@ def test_a_target_of_a_noisy_objective_is_reached_by_a_mean(tmp_path: Path) -> N
     done = RunDirectory(tmp_path / "run").done()
     assert done is not None
     assert done["reason"] == "30 generations"
-    with pytest.raises(UserError, match="--target-return needs evaluations of a noisy objective"):
+    with pytest.raises(UserError, match="target_return needs evaluations of a noisy objective"):
         esengine.minimize(noisy_sphere, 3, eval_every=0, **target)
