@@ -21,7 +21,7 @@ from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.episodes import EpisodeSettings
 from esengine.launch.settings.evaluations import EvaluationSettings
 from esengine.launch.settings.initial_policy import InitialPolicySettings
-from esengine.launch.settings.methods import defaults_of, family_of, settings_of
+from esengine.launch.settings.methods import Family, defaults_of, family_of, settings_of
 from esengine.launch.settings.policy import PolicySettings
 from esengine.launch.settings.reward import RewardSettings
 from esengine.launch.settings.run import RunSettings, StartSettings
@@ -185,26 +185,25 @@ class RunConfig:
             return None
         return self.train.space(self.train.dimension)
 
-    def refuse_unread(self) -> None:
-        """Raises UserError if a shared setting that the method does not read is not the default."""
-        self.refuse(family_of(self.method).unread)
-
-    def refuse(self, names: tuple[str, ...], by: str | None = None) -> None:
-        """Raises UserError for a shared setting that has no meaning for the method and is not at
-        its default.
+    def refuse_unread(self, family: Family | None = None, by: str | None = None) -> None:
+        """Raises UserError for a shared setting that the method does not read and is not at its
+        default.
 
         Args:
-            names: the settings without a meaning.
-            by: what they have no meaning for, in words; by default the method.
+            family: who reads; by default the method's own family.
+            by: what the setting has no meaning for, in words; by default the method.
         """
+        family = family_of(self.method) if family is None else family
         usual = defaults_of(self.method)
-        for name in names:
-            value = getattr(self.train, name)
-            if not is_default(self.train, name) and value != usual.get(name):
-                raise UserError(
-                    f"{flag_name(name)} has no meaning for {by or self.method}, got {value}; drop "
-                    f"it"
-                )
+        for group, kind in GROUPS.items():
+            for name in (each.name for each in fields(kind)):
+                value = getattr(self.train, name)
+                is_usual = is_default(self.train, name) or value == usual.get(name)
+                if not (is_usual or family.reads(group, name)):
+                    raise UserError(
+                        f"{flag_name(name)} has no meaning for {by or self.method}, got {value}; "
+                        f"drop it"
+                    )
 
     def strategy(self, initial: NDArray[np.floating]) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""

@@ -6,7 +6,8 @@ A name with a colon is a user's own strategy, ``module:Class``, whose settings s
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,69 +18,64 @@ if TYPE_CHECKING:
     from esengine.algorithms.strategy import Settings
 
 
+ALL = None
+"""All settings of a group."""
+Groups = Mapping[str, tuple[str, ...] | None]
+"""Names of settings, or `ALL`, by the group in `esengine.launch.settings.config.GROUPS`."""
+
+
 @dataclass(frozen=True)
 class Family:
     """Methods whose runs are made in the same way.
 
     Attributes:
-        name: in words.
-        unread: shared settings that have no meaning for them.
+        groups: the shared settings that they read; others are refused.
         needs_torch: whether they learn with PyTorch.
     """
 
-    name: str
-    unread: tuple[str, ...] = ()
+    groups: Groups = field(hash=False)
     needs_torch: bool = True
 
+    def reads(self, group: str, name: str) -> bool:
+        """Whether a shared setting has a meaning for the methods."""
+        if group not in self.groups:
+            return False
+        names = self.groups[group]
+        return names is ALL or name in names
 
-_OF_OBJECTIVES = ("objective", "dimension", "minimize", "initial_mean")
-_OF_JUMPS = ("keep_skill", "anchor", "anchor_decay")
 
-STRATEGY = Family("strategy", needs_torch=False)
-IMITATION = Family(
-    "imitation",
-    (
-        *_OF_OBJECTIVES,
-        *_OF_JUMPS,
-        "episodes_per_member",
-        "reward",
-        "goals",
-        "survival_bonus",
-        "episode_seeds",
-        "noise_table_size",
-    ),
+_LEARNER: Groups = {
+    "task": ("env_id", "env_arg"),
+    "budget": ALL,
+    "run": ("seed", "run_dir", "checkpoint_every", "keep_checkpoints"),
+    "start": ALL,
+    "policy": ALL,
+    "initial_policy": ("init_policy",),
+    "episode": ("max_episode_steps", "rules", "fresh_env", "env_backend"),
+    "evaluation": ALL,
+    "fault_tolerance": ALL,
+}
+_MEMBERS = ("episodes_per_member", "member_statistic", "member_quantile", "episode_seeds")
+
+STRATEGY = Family(
+    {
+        **dict.fromkeys(_LEARNER, ALL),
+        "reward": ALL,
+        "novelty_search": ALL,
+        "goal_curriculum": ALL,
+        "objective_space": ALL,
+    },
+    needs_torch=False,
 )
-POLICY_GRADIENT = Family(
-    "policy gradient",
-    (
-        *_OF_OBJECTIVES,
-        *_OF_JUMPS,
-        "episodes_per_member",
-        "member_statistic",
-        "member_quantile",
-        "survival_bonus",
-        "episode_seeds",
-        "episode_cap",
-        "stop_step",
-        "novelty",
-        "noise_table_size",
-        "goals",
-    ),
-)
+IMITATION = Family(_LEARNER)
+POLICY_GRADIENT = Family({**_LEARNER, "reward": ALL})
 REWARD_LEARNING = Family(
-    "reward learning",
-    (
-        *_OF_OBJECTIVES,
-        *_OF_JUMPS,
-        "reward",
-        "potential",
-        "potential_discount",
-        "survival_bonus",
-        "novelty",
-        "episode_cap",
-        "stop_step",
-        "goals",
-    ),
+    {
+        **_LEARNER,
+        "run": ALL,
+        "reward": ("environment_weight",),
+        "episode": (*_MEMBERS, "max_episode_steps", "rules", "fresh_env", "env_backend"),
+    }
 )
 
 _SETTINGS = {

@@ -21,7 +21,11 @@ class PolicyGradientRun(MethodRun):
     """A run of ``ppo``: the master alone learns; all ranks record and evaluate."""
 
     def completed(self) -> RunConfig:
-        self.config.refuse(("sampled_actions",))
+        if self.train.sampled_actions:
+            raise UserError(
+                f"--sampled-actions has no meaning for {self.config.method}, which always draws "
+                f"actions in training, got True; drop it"
+            )
         if self.train.env_id is None:
             raise UserError(
                 f"{self.config.method} needs --env-id, got none; for example --env-id CartPole-v1"

@@ -61,7 +61,7 @@ class RewardLearningRun(MethodRun):
         of_policies = generator_config(self.config)
         of_policies.search.check()
         if isinstance(of_policies.search, PPOSettings):
-            self.config.refuse(POLICY_GRADIENT.unread, f"{self.config.method} with --generator ppo")
+            self.config.refuse_unread(POLICY_GRADIENT, f"{self.config.method} with --generator ppo")
         return with_environment(self.config)
 
     def build(self, on_master: bool) -> Built[GAIL | None]:
