@@ -37,7 +37,7 @@ class CounterNoise:
         for row, source, start, scale in zip(out, sources, starts, scales, strict=True):
             row[:] = parents[source]
             if scale:
-                streams.add_streams(np.array([start]), 0, np.array([scale], out.dtype), row)
+                streams.add_streams(np.array([start]), 0, np.array([scale], out.dtype), False, row)
 
     def perturb_pairs(
         self,
@@ -69,7 +69,7 @@ class CounterNoise:
         out: NDArray[np.floating],
     ) -> None:
         out[:] = 0
-        streams.add_streams(starts, first, weights, out)
+        streams.add_streams(starts, first, weights, False, out)
 
     def weighted_square_sum(
         self,
@@ -79,7 +79,7 @@ class CounterNoise:
         out: NDArray[np.floating],
     ) -> None:
         out[:] = 0
-        streams.add_squared_streams(starts, first, weights, out)
+        streams.add_streams(starts, first, weights, True, out)
 
     def apply_chain(
         self,
@@ -89,7 +89,7 @@ class CounterNoise:
         out: NDArray[np.floating],
     ) -> None:
         out[:] = root
-        streams.add_streams(starts, 0, scales, out)
+        streams.add_streams(starts, 0, scales, False, out)
 
     def read_rows(
         self,
@@ -100,7 +100,7 @@ class CounterNoise:
     ) -> None:
         for row, start, scale in zip(out, starts, scales_of(starts, out, scales), strict=True):
             row[:] = 0
-            streams.add_streams(np.array([start]), first, np.array([scale]), row)
+            streams.add_streams(np.array([start]), first, np.array([scale]), False, row)
 
 
 def _small_table(keys: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

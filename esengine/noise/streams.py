@@ -231,7 +231,11 @@ def stream_keys(key: np.uint64, members: NDArray[np.int64]) -> NDArray[np.int64]
 
 @kernel
 def add_streams(
-    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
+    keys: NDArray[np.int64],
+    first: int,
+    weights: NDArray[np.floating],
+    squared: bool,
+    out: NDArray[np.floating],
 ) -> None:
     """``out += sum_i weights[i] * stream_i[first : first + n]``, in the order of ``i``. Any slicing
     gives the same bits.
@@ -240,50 +244,35 @@ def add_streams(
         keys: (num_streams,) from `stream_keys`.
         first: position of the first number of each stream.
         weights: (num_streams,) in the precision of ``out``.
+        squared: add the squares of the numbers instead.
         out: (n,) added to.
     """
     noise = np.empty(min(_TILE, out.size), np.float32)
     for low in range(0, out.size, _TILE):
         tile = out[low : min(low + _TILE, out.size)]
         part = noise[: tile.size]
+
         for i in range(keys.size):
             fill_normals(np.uint64(keys[i]), first + low, part)
             weight = weights[i]
-            for k in range(tile.size):
-                tile[k] = tile[k] + weight * part[k]
+            if squared:
+                for k in range(tile.size):
+                    tile[k] = tile[k] + (weight * part[k]) * part[k]
+            else:
+                for k in range(tile.size):
+                    tile[k] = tile[k] + weight * part[k]
 
 
 def add_streams_reference(
-    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
+    keys: NDArray[np.int64],
+    first: int,
+    weights: NDArray[np.floating],
+    squared: bool,
+    out: NDArray[np.floating],
 ) -> None:
     """NumPy twin of `add_streams`."""
     noise = np.empty(out.size, np.float32)
     for key, weight in zip(keys, weights, strict=True):
         fill_normals_reference(np.int64(key).view(np.uint64), first, noise)
-        out += weight * noise.astype(out.dtype)
-
-
-@kernel
-def add_squared_streams(
-    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
-) -> None:
-    """``out += sum_i weights[i] * stream_i[first : first + n]^2``, otherwise as `add_streams`."""
-    noise = np.empty(min(_TILE, out.size), np.float32)
-    for low in range(0, out.size, _TILE):
-        tile = out[low : min(low + _TILE, out.size)]
-        part = noise[: tile.size]
-        for i in range(keys.size):
-            fill_normals(np.uint64(keys[i]), first + low, part)
-            weight = weights[i]
-            for k in range(tile.size):
-                tile[k] = tile[k] + (weight * part[k]) * part[k]
-
-
-def add_squared_streams_reference(
-    keys: NDArray[np.int64], first: int, weights: NDArray[np.floating], out: NDArray[np.floating]
-) -> None:
-    """NumPy twin of `add_squared_streams`."""
-    noise = np.empty(out.size, np.float32)
-    for key, weight in zip(keys, weights, strict=True):
-        fill_normals_reference(np.int64(key).view(np.uint64), first, noise)
-        out += (weight * noise.astype(out.dtype)) * noise.astype(out.dtype)
+        values = noise.astype(out.dtype)
+        out += (weight * values) * values if squared else weight * values
