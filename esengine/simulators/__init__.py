@@ -7,7 +7,7 @@ compiled, each with its loops in ``*_rollouts`` and its table of tasks beside it
 gymnasium's vector environments.
 
 `contract` says what a simulator offers, `traces` what is kept of an episode, `dynamics` and
-`controls` how planners see an environment. `acting` is a policy's action inside a compiled loop.
+`controls` how planners see an environment.
 
 To add a compiled environment: its physics and its row in ``TASKS``, and a test.
 """

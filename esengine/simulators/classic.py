@@ -16,7 +16,7 @@ from esengine.simulators import classic_rollouts, lockstep
 from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import NO_TRACE, TraceBuffer
+from esengine.simulators.traces import TraceBuffer
 
 
 class ClassicSimulator:
@@ -52,7 +52,7 @@ class ClassicSimulator:
             NO_MOMENTS if moments is None else moments,
             self._observation,
             *gate,
-            NO_TRACE if trace is None else trace.arrays,
+            None if trace is None else trace.arrays,
         )
         return Episode(total, steps, terminated, at_gate, self._observation)
 

@@ -19,8 +19,9 @@ from esengine.environments.classic_physics import (
     reset,
     step,
 )
-from esengine.simulators.acting import decide
-from esengine.simulators.traces import keep_last, keep_step
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
+from esengine.simulators.traces import keep_step
 
 
 @kernel
@@ -48,7 +49,7 @@ def rollout(
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float32, left as the last observation of the episode.
         gate_step, least: see `contract.Gate`.
-        trace: `TraceBuffer.arrays`, overwritten, or `NO_TRACE`.
+        trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
     state = np.empty(4)
     reset(task, seed, state)
@@ -68,7 +69,8 @@ def rollout(
         trace,
     )
     observe(task, state, observation)
-    keep_last(trace, result[1], observation)
+    if trace is not None:
+        trace[0][result[1]] = observation
     return result
 
 
@@ -95,13 +97,30 @@ def continue_episode(
         task, constant, seed, max_steps, policy, moments, observation, gate_step, least, trace: see
             `rollout`.
     """
-    decoded = policy[-1]
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    if trace is not None:
+        observations, choices, rewards = trace
     at_gate = np.nan
     while True:
         observe(task, state, observation)
-        decide(policy, observation, moments, seed, steps)
+        if moments.size:
+            accumulate(moments, observation)
+        act(
+            parameters,
+            sizes,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         reward, terminated = step(task, state, decoded[0], constant, steps == 0)
-        keep_step(trace, steps, observation, decoded, reward)
+        if trace is not None:
+            keep_step(observations, choices, rewards, steps, observation, decoded, reward)
         total += reward
         steps += 1
         ended = terminated or steps >= max_steps

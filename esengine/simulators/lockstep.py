@@ -189,7 +189,6 @@ def rollouts(
         )
     _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     observation, state = np.zeros(obs_dim, np.float32), np.zeros(4)
-    trace = (np.empty((0, 0), np.float32), np.empty((0, 0)), np.empty(0))
     for lane in range(LANES):
         member, first = members[lane], episodes[lane]
         if member < 0:
@@ -215,7 +214,7 @@ def rollouts(
                 observation,
                 0,
                 0.0,
-                trace,
+                None,
             )
             steps[member] += count
     for member in range(num_members):

@@ -15,7 +15,7 @@ from esengine.policies.network import Actor
 from esengine.simulators import maze_rollouts
 from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import NO_TRACE, TraceBuffer
+from esengine.simulators.traces import TraceBuffer
 
 
 class MazeSimulator:
@@ -58,7 +58,7 @@ class MazeSimulator:
             NO_MOMENTS if moments is None else moments,
             self._observation,
             *gate,
-            NO_TRACE if trace is None else trace.arrays,
+            None if trace is None else trace.arrays,
         )
         return Episode(total, steps, terminated, at_gate, self._observation)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.maze_physics import observe, step
-from esengine.simulators.acting import decide
-from esengine.simulators.traces import keep_last, keep_step
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
+from esengine.simulators.traces import keep_step
 
 
 @kernel
@@ -81,17 +82,34 @@ def rollout(
         moments: packed observation moments to add to, or an empty array.
         observation: (8,) float32, left as the last observation of the episode.
         gate_step, least: see `contract.Gate`.
-        trace: `TraceBuffer.arrays`, overwritten, or `NO_TRACE`.
+        trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
-    decoded = policy[-1]
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    if trace is not None:
+        observations, choices, rewards = trace
     total, steps, at_gate = 0.0, 0, np.nan
     while True:
         observe(state, observation)
-        decide(policy, observation, moments, seed, steps)
+        if moments.size:
+            accumulate(moments, observation)
+        act(
+            parameters,
+            sizes,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         for k in range(2):
             decoded[k] = np.float64(np.float32(decoded[k]))  # as the environment takes it
         reward, reached = step(walls, dense, state, decoded)
-        keep_step(trace, steps, observation, decoded, reward)
+        if trace is not None:
+            keep_step(observations, choices, rewards, steps, observation, decoded, reward)
         total += reward
         steps += 1
         ended = reached or steps >= max_steps
@@ -100,5 +118,6 @@ def rollout(
                 at_gate = total
             if ended or total < least:
                 observe(state, observation)
-                keep_last(trace, steps, observation)
+                if trace is not None:
+                    observations[steps] = observation
                 return total, steps, reached, at_gate

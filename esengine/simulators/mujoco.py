@@ -18,7 +18,7 @@ from esengine.simulators import mujoco_rollouts
 from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import NO_TRACE, TraceBuffer
+from esengine.simulators.traces import TraceBuffer
 
 
 class MujocoSimulator:
@@ -56,7 +56,7 @@ class MujocoSimulator:
             NO_MOMENTS if moments is None else moments,
             self._observation,
             *gate,
-            NO_TRACE if trace is None else trace.arrays,
+            None if trace is None else trace.arrays,
         )
         return Episode(total, steps, terminated, at_gate, self._observation)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.mujoco_physics import observe, step
-from esengine.simulators.acting import decide
-from esengine.simulators.traces import keep_last, keep_step
+from esengine.policies.network import act
+from esengine.policies.normalizer import accumulate
+from esengine.simulators.traces import keep_step
 
 
 @kernel
@@ -38,10 +39,12 @@ def rollout(
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float64, left as the last observation of the episode.
         gate_step, least: see `contract.Gate`.
-        trace: `TraceBuffer.arrays`, overwritten, or `NO_TRACE`.
+        trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
     task, data, bodies, constants = arguments[0], arguments[4], arguments[6], arguments[7]
-    decoded = policy[-1]
+    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    if trace is not None:
+        observations, choices, rewards = trace
     flat = np.empty(observation.size, np.float32)
     action = np.empty(decoded.size, np.float32)
     total, steps, at_gate = 0.0, 0, np.nan
@@ -49,11 +52,26 @@ def rollout(
         observe(task, data, constants, bodies, observation)
         for k in range(flat.size):
             flat[k] = np.float32(observation[k])
-        decide(policy, flat, moments, seed, steps)
+        if moments.size:
+            accumulate(moments, flat)
+        act(
+            parameters,
+            sizes,
+            flat,
+            mean,
+            inverse_std,
+            hidden,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         for k in range(action.size):
             action[k] = np.float32(decoded[k])
         reward, terminated = step(*arguments, action)
-        keep_step(trace, steps, flat, action, reward)
+        if trace is not None:
+            keep_step(observations, choices, rewards, steps, flat, action, reward)
         total += reward
         steps += 1
         ended = terminated or steps >= max_steps
@@ -62,9 +80,9 @@ def rollout(
                 at_gate = total
             if ended or total < least:
                 observe(task, data, constants, bodies, observation)
-                for k in range(flat.size):
-                    flat[k] = np.float32(observation[k])
-                keep_last(trace, steps, flat)
+                if trace is not None:
+                    for k in range(flat.size):
+                        observations[steps, k] = np.float32(observation[k])
                 return total, steps, terminated, at_gate
 
 

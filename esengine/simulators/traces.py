@@ -65,43 +65,29 @@ class TraceBuffer:
         )
 
 
-NO_TRACE = (np.empty((0, 0), np.float32), np.empty((0, 0)), np.empty(0))
-"""What kernels take in the place of `TraceBuffer.arrays` if nothing is to be kept."""
-
-
 @kernel
 def keep_step(
-    trace: Any,
+    observations: NDArray[np.float32],
+    all_choices: NDArray[np.float64],
+    rewards: NDArray[np.float64],
     step: int,
     observation: NDArray[np.float32],
     choices: NDArray[np.floating],
     reward: float,
 ) -> None:
-    """Write one step into the arrays of a trace, if they are not empty.
+    """Write one step into the arrays of a trace.
 
     Args:
-        trace: `TraceBuffer.arrays`, or `NO_TRACE`.
+        observations, all_choices, rewards: `TraceBuffer.arrays`.
         step: its number.
         observation: (obs_dim,) before the action.
         choices: (num_choices,) the action.
         reward: of the step.
     """
-    observations, all_choices, rewards = trace
-    if rewards.size:
-        observations[step] = observation
-        rewards[step] = reward
-        for k in range(choices.size):
-            all_choices[step, k] = choices[k]
-
-
-@kernel
-def keep_last(trace: Any, num_steps: int, observation: NDArray[np.float32]) -> None:
-    """Write the observation after the last action into the arrays of a trace, if they are not
-    empty.
-    """
-    observations = trace[0]
-    if observations.size:
-        observations[num_steps] = observation
+    observations[step] = observation
+    rewards[step] = reward
+    for k in range(choices.size):
+        all_choices[step, k] = choices[k]
 
 
 def horizon_of(env: gymnasium.Env[Any, Any], max_episode_steps: int | None) -> int | None:
