@@ -30,7 +30,8 @@ from esengine.compiled import kernel
     INVERTED_PENDULUM,
     INVERTED_DOUBLE_PENDULUM,
     REACHER,
-) = range(9)
+    PUSHER,
+) = range(10)
 
 
 class MujocoTask(NamedTuple):
@@ -59,6 +60,7 @@ TASKS = {
         INVERTED_DOUBLE_PENDULUM
     ),
     f"{_GYMNASIUM}.reacher_v5:ReacherEnv": MujocoTask(REACHER, ("fingertip", "target")),
+    f"{_GYMNASIUM}.pusher_v5:PusherEnv": MujocoTask(PUSHER, ("tips_arm", "object", "goal")),
 }
 """The environments that these kernels compute, by their class."""
 
@@ -87,6 +89,7 @@ NUMBERS = (
     "_terminate_when_unhealthy",
     "_reward_dist_weight",
     "_reward_control_weight",
+    "_reward_near_weight",
 )
 """Attributes of an environment that kernels take as numbers, in this order; 0 where it has none."""
 
@@ -99,9 +102,9 @@ RANGES = (
 )
 """Attributes that kernels take as a lower and an upper bound, after `NUMBERS`."""
 
-_DT, _FORWARD, _CTRL, _CONTACT, _HEALTHY, _TERMINATES, _DIST, _CONTROL = range(8)
-_Z_LOW, _Z_HIGH, _ANGLE_LOW, _ANGLE_HIGH, _STATE_LOW, _STATE_HIGH = range(8, 14)
-_FORCE_LOW, _FORCE_HIGH, _COST_LOW, _COST_HIGH = range(14, 18)
+_DT, _FORWARD, _CTRL, _CONTACT, _HEALTHY, _TERMINATES, _DIST, _CONTROL, _NEAR = range(9)
+_Z_LOW, _Z_HIGH, _ANGLE_LOW, _ANGLE_HIGH, _STATE_LOW, _STATE_HIGH = range(9, 15)
+_FORCE_LOW, _FORCE_HIGH, _COST_LOW, _COST_HIGH = range(15, 19)
 
 
 @intrinsic
@@ -217,6 +220,11 @@ def observe(
         out[3], out[4] = np.cos(qpos[1]), np.cos(qpos[2])
         offset = _append_clipped(out, 5, qvel, -10.0, 10.0)
         _append_clipped(out, offset, qfrc_constraint[:1], -10.0, 10.0)
+    elif task == PUSHER:
+        offset = _append(out, 0, qpos[:7])
+        offset = _append(out, offset, qvel[:7])
+        for body in bodies:
+            offset = _append(out, offset, xpos[body])
     else:
         fingertip, target = bodies[0], bodies[1]
         out[0], out[1] = np.cos(qpos[0]), np.cos(qpos[1])
@@ -295,10 +303,12 @@ def reward(
         distance = 0.01 * x**2 + (y - 2) ** 2
         velocity = 1e-3 * qvel[1] ** 2 + 5e-3 * qvel[2] ** 2
         return (0.0 if over else c[_HEALTHY]) - distance - velocity, over
-    if task == REACHER:
-        distance = -_distance(xpos, bodies[0], bodies[1]) * c[_DIST]
+    if task in (REACHER, PUSHER):
         effort = np.float64(-_sum_of_squares(action) * np.float32(c[_CONTROL]))
-        return distance + effort, False
+        if task == REACHER:
+            return -_distance(xpos, bodies[0], bodies[1]) * c[_DIST] + effort, False
+        near = -_distance(xpos, bodies[1], bodies[0]) * c[_NEAR]
+        return -_distance(xpos, bodies[1], bodies[2]) * c[_DIST] + effort + near, False
     if task == HUMANOID:
         cost = c[_CTRL] * _sum_of_squares(ctrl)
         contact = c[_CONTACT] * _sum_of_squares(cfrc_ext.ravel())

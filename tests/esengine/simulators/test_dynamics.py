@@ -28,7 +28,7 @@ ENVIRONMENTS = {
     "Ant-v5": MujocoDynamics,
     "Humanoid-v5": MujocoDynamics,
     "Hopper-v5": MujocoDynamics,
-    "Pusher-v5": SteppedDynamics,
+    "HumanoidStandup-v5": SteppedDynamics,
 }
 
 
