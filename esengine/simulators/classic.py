@@ -83,7 +83,7 @@ class ClassicSimulator:
         pass
 
 
-class ClassicDynamics:
+class ClassicDynamics(Controls):
     """A classic control task for planners; a discrete action is a control in [-1, 1], cut into
     equal parts.
 
@@ -92,10 +92,8 @@ class ClassicDynamics:
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
         self._task = task_of(env)
-        self._controls = Controls(env)
-        self.low, self.high = self._controls.low, self._controls.high
-        self.smooth = self._controls.smooth
         row = classic_physics.TASKS[class_of(env.unwrapped)]
         self.state_size = self.num_coordinates = row.state_size
         self._observation_dim = ObservationSpec.of(env.observation_space).dim
@@ -104,15 +102,9 @@ class ClassicDynamics:
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         return np.array(env.unwrapped.state, np.float64)  # type: ignore[attr-defined]
 
-    def action_of(self, control: NDArray[np.float64]) -> Any:
-        return self._controls.action(control)
-
-    def control_of(self, action: Any) -> NDArray[np.float64]:
-        return self._controls.control(action)
-
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         transitions = Transitions.starting_from(states)
-        values = self._controls.values(controls)[:, 0]
+        values = self.values(controls)[:, 0]
         classic_rollouts.steps(*self._task, *transitions, values)
         return transitions
 
@@ -120,7 +112,7 @@ class ClassicDynamics:
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         returns: NDArray[np.float64] = classic_rollouts.returns(
-            *self._task, state, self._controls.values(controls)[:, :, 0]
+            *self._task, state, self.values(controls)[:, :, 0]
         )
         return returns
 

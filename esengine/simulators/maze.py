@@ -14,6 +14,7 @@ from esengine.environments.spaces import ObservationSpec
 from esengine.policies.network import Actor
 from esengine.simulators import maze_rollouts
 from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
+from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import TraceBuffer
 
@@ -66,7 +67,7 @@ class MazeSimulator:
         self._maze.close()
 
 
-class MazeDynamics:
+class MazeDynamics(Controls):
     """A `PointMaze` for planners; a state is place, speed and goal. Walls and sparse rewards are
     not smooth.
 
@@ -74,21 +75,17 @@ class MazeDynamics:
         env: the maze.
     """
 
-    state_size, num_coordinates, smooth = 6, 4, False
+    state_size = 6
+    num_coordinates = 4
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.smooth = False
         maze = _maze_of(env)
         self._maze = (maze.walls, maze.dense)
-        self.low, self.high = -np.ones(2), np.ones(2)
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         return _maze_of(env).get_state()
-
-    def action_of(self, control: NDArray[np.float64]) -> Any:
-        return control.astype(np.float32)
-
-    def control_of(self, action: Any) -> NDArray[np.float64]:
-        return np.clip(np.asarray(action, np.float64), self.low, self.high)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         transitions = Transitions.starting_from(states)

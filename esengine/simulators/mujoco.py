@@ -64,7 +64,7 @@ class MujocoSimulator:
         self.env.close()
 
 
-class MujocoDynamics:
+class MujocoDynamics(Controls):
     """A MuJoCo task of gymnasium for planners, on its own model and data.
 
     A state is position, velocity, the warm start of the constraint solver, and the places of bodies
@@ -75,8 +75,7 @@ class MujocoDynamics:
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self._controls = Controls(env)
-        self.low, self.high = self._controls.low, self._controls.high
+        super().__init__(env)
         env.reset(seed=0)  # which fills what resets never change
         self._step_arguments = step_arguments(env)
         self._observation_dim = ObservationSpec.of(env.observation_space).dim
@@ -90,12 +89,6 @@ class MujocoDynamics:
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         return np.concatenate([part.ravel() for part in _state_parts(env)])
-
-    def action_of(self, control: NDArray[np.float64]) -> Any:
-        return self._controls.action(control)
-
-    def control_of(self, action: Any) -> NDArray[np.float64]:
-        return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         transitions = Transitions.starting_from(states)

@@ -327,7 +327,7 @@ def without_limits(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any
     return env, limit
 
 
-class SteppedDynamics:
+class SteppedDynamics(Controls):
     """Any environment that has ``get_state()`` and ``set_state(state)``, or that runs on MuJoCo,
     stepped one candidate after another.
 
@@ -341,8 +341,6 @@ class SteppedDynamics:
         UserError: actions have no finite bounds, or the state cannot be read and set.
     """
 
-    smooth = True
-
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         self._mujoco = is_mujoco(env)
         task = env.unwrapped
@@ -352,10 +350,8 @@ class SteppedDynamics:
                 f"{name_of(env)}; give its class get_state() and set_state(state), or take a "
                 "MuJoCo or classic control task"
             )
+        super().__init__(env)
         self._env: Any = without_limits(env)[0]
-        self._controls = Controls(env)
-        self.low, self.high = self._controls.low, self._controls.high
-        self.smooth = self._controls.smooth
         env.reset(seed=0)
         self.state_size = self.num_coordinates = self.state_of(env).size
 
@@ -368,12 +364,6 @@ class SteppedDynamics:
         state = np.empty(mujoco.mj_stateSize(task.model, mujoco.mjtState.mjSTATE_INTEGRATION))
         mujoco.mj_getState(task.model, task.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         return state
-
-    def action_of(self, control: NDArray[np.float64]) -> Any:
-        return self._controls.action(control)
-
-    def control_of(self, action: Any) -> NDArray[np.float64]:
-        return self._controls.control(action)
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         transitions = Transitions.starting_from(states)
