@@ -22,7 +22,7 @@ from esengine.launch.mpirun.local_ranks import (
     options_of_mpirun,
     survives_deaths,
 )
-from esengine.launch.runs.run_directory import versions
+from esengine.launch.runs.versions import versions
 from esengine.policies.network import Actor, PolicySpec
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes

@@ -1,5 +1,5 @@
-"""``failures.jsonl`` of a run directory: the members that raised, ran out of time or ended their
-workers, one object a line.
+"""``failures.jsonl`` of a run directory: the members that raised an exception, ran out of time or
+ended their workers, one JSON object per line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FILE = "failures.jsonl"
 
 
 class FailureLog:
-    """The record of a run's failed members.
+    """The record of the failed members of a run.
 
     Args:
         folder: the run directory.
@@ -23,34 +23,29 @@ class FailureLog:
         self.path = folder / FILE
 
     def add(self, failures: list[Failure]) -> None:
+        """Append failures to the file."""
         with open(self.path, "a") as file:
             file.writelines(json.dumps(failure) + "\n" for failure in failures)
 
     def read(self) -> list[Failure]:
-        """All failures, the latest of each member; a line that was cut short by a crash is left
-        out.
-        """
+        """All failures, the latest of each member, without lines that a crash cut short."""
+        if not self.path.exists():
+            return []
         found: dict[tuple[int, str, int], Failure] = {}
-        for line in (
-            self.path.read_text(errors="replace").splitlines() if self.path.exists() else ()
-        ):
+        for line in self.path.read_text(errors="replace").splitlines():
             try:
                 failure = json.loads(line)
-                found[
-                    int(failure["generation"]), str(failure["purpose"]), int(failure["member"])
-                ] = failure
+                member = int(failure["member"])
+                found[int(failure["generation"]), str(failure["purpose"]), member] = failure
             except (ValueError, KeyError, TypeError):
                 continue
         return list(found.values())
 
     def cut(self, generation: int) -> None:
-        """Keep what happened up to a generation, which is where the run goes on from."""
-        if self.path.exists():
-            kept = [
-                json.dumps(failure) + "\n"
-                for failure in self.read()
-                if failure["generation"] <= generation
-            ]
-            aside = self.path.with_name(f".{FILE}")
-            aside.write_text("".join(kept))
-            aside.rename(self.path)
+        """Remove the failures after a generation, from which the run is resumed."""
+        if not self.path.exists():
+            return
+        kept = [failure for failure in self.read() if failure["generation"] <= generation]
+        aside = self.path.with_name(f".{FILE}")
+        aside.write_text("".join(json.dumps(failure) + "\n" for failure in kept))
+        aside.rename(self.path)

@@ -1,13 +1,10 @@
-"""The folder that a run is kept in: who writes it, what it holds, how it is read back."""
+"""The run directory: the files of a run, and the rules for writing and reading them."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +20,7 @@ from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_lock import RunLock, wait_until_free
+from esengine.launch.runs.versions import commit, versions
 from esengine.launch.settings.config import RunConfig
 from esengine.rewards.file import load_reward, save_reward
 from esengine.storage.checkpoint import checkpoints
@@ -38,16 +36,18 @@ from esengine.storage.files import (
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
-"""Folder in a run directory for the batch script and the logs of its job; it is there before the
-run.
+"""Folder in a run directory for the batch script and the logs of its job. It exists before the run
+does.
 """
 _INIT_POLICY = "init_policy.safetensors"
 _GIVEN_REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
-_DEMONSTRATIONS, _EXPERT = "demonstrations.npz", "expert.safetensors"
-_VECTORS, _BEST_VECTORS = ("point", "parameters"), "best.safetensors"
-_MOST_NUMBERS = 100_000  # of the best point that are written as text
-_NOTHING_YET = "000000"  # a checkpoint without a generation, or a part of one
-_OF_A_BEGINNING = (
+_DEMONSTRATIONS = "demonstrations.npz"
+_EXPERT = "expert.safetensors"
+_VECTORS = ("point", "parameters")
+_BEST_VECTORS = "best.safetensors"
+_MOST_NUMBERS = 100_000  # that best.json holds as text
+_NOTHING_YET = "000000"  # name of a checkpoint before the first generation
+_FIRST_FILES = (
     "checkpoints",
     "policy.safetensors",
     "reward.safetensors",
@@ -60,19 +60,19 @@ _OF_A_BEGINNING = (
     _DEMONSTRATIONS,
     _EXPERT,
 )
-_PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
 class RunDirectory:
-    """A run's files.
+    """The files of a run.
 
     Args:
         path: the folder.
-        trusted: import the module of a strategy that only the folder's files name.
+        trusted: whether to import the module of a user-supplied strategy that only the files name.
     """
 
     def __init__(self, path: Path, trusted: bool = False) -> None:
-        self.path, self.trusted = path, trusted
+        self.path = path
+        self.trusted = trusted
         self.checkpoints = path / "checkpoints"
         self.policy = path / "policy.safetensors"
         self.reward = path / "reward.safetensors"
@@ -81,10 +81,10 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> RunDirectory:
-        """A new run's folder with its ``config.json``.
+        """Make the folder of a new run, with its ``config.json``.
 
         Raises:
-            UserError: the folder holds a run or other files already, or cannot be made.
+            UserError: the folder holds a run or other files, or it cannot be made.
         """
         try:
             if (path / "config.json").exists() and not cls(path).remove_if_failed():
@@ -110,7 +110,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path, trusted: bool = False) -> RunDirectory:
-        """An existing run. Raises UserError if the folder is none."""
+        """Open an existing run. Raises UserError if the folder holds none."""
         run = cls(path, trusted)
         try:
             is_run = (path / "config.json").is_file()
@@ -127,7 +127,7 @@ class RunDirectory:
         return run
 
     def config(self) -> RunConfig:
-        """The run's settings. Raises UserError if the file is damaged or of another format."""
+        """The configuration of the run. Raises UserError for a damaged file or another format."""
         record = self._record()
         if record.get("format") != FORMAT:
             raise UserError(
@@ -138,36 +138,37 @@ class RunDirectory:
             config = RunConfig.from_json(record["config"], self.trusted)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{self.path}/config.json must be a run's settings, but: {error}"
+                f"{self.path}/config.json must be a run's settings, but: {error}; restore it from "
+                f"a copy"
             ) from error
+
+        # The copies lie in this folder, to wherever it has moved.
         search: Any = config.search
         if getattr(search, "demonstrations", ()):
             search = replace(search, demonstrations=(str(self.path / _DEMONSTRATIONS),))
         if Path(getattr(search, "expert", None) or "").name == _EXPERT:
             search = replace(search, expert=str(self.path / _EXPERT))
-        config = replace(config, search=search)
         files = {name: getattr(config.train, name) for name in ("init_policy", *_GIVEN_REWARDS)}
-        moved = {name: self.path / file.name for name, file in files.items() if file is not None}
-        return config.with_train(**moved)  # wherever the run has moved to
+        copies = {name: self.path / file.name for name, file in files.items() if file is not None}
+        return replace(config, search=search).with_train(**copies)
 
     def change_config(self, config: RunConfig) -> None:
+        """Write another configuration of the run."""
         self._write_json("config.json", self._record() | {"config": config.to_json()})
 
     def adopt_policy(self, source: Path) -> None:
-        """Copy the policy that the run starts from, so that the run depends on no other file."""
+        """Copy the policy that the run starts from, so that the run needs no file elsewhere."""
         replace_lasting(self.path / _INIT_POLICY, [_policy_image(source)])
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
 
     def adopt_reward(self, name: str, source: Path) -> None:
-        """Copy the reward, or the potential, that is trained on, so that the run depends on no
-        other file.
-        """
+        """Copy the reward or the potential to train on, so that the run needs no file elsewhere."""
         save_reward(self.path / _GIVEN_REWARDS[name], load_reward(source))
         self.change_config(self.config().with_train(**{name: Path(_GIVEN_REWARDS[name])}))
 
     def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
-        """Keep the demonstrations that are learned from, and the expert's policy, so that the run
-        depends on no other file.
+        """Copy the demonstrations to learn from and the policy of the expert, so that the run needs
+        no file elsewhere.
         """
         changes: dict[str, Any] = {}
         if demonstrations is not None:
@@ -181,7 +182,7 @@ class RunDirectory:
         self.change_config(replace(config, search=replace(search, **changes)))
 
     def add_start(self, num_ranks: int) -> None:
-        """Note that the run is started, once more, and on what."""
+        """Record a start of the run, and what it runs on."""
         record = self._record()
         record["starts"].append(
             {
@@ -190,30 +191,28 @@ class RunDirectory:
                 "ranks": num_ranks,
                 "job": job_name(),
                 "versions": versions(),
-                "commit": _commit(),
+                "commit": commit(),
             }
         )
         self._write_json("config.json", record)
 
     def end_start(self, outcome: str) -> None:
-        """Note how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``; a disk that
-        refuses has been told of.
-        """
-        with suppress(OSError, UserError):
-            record = self._record()
-            record["starts"][-1]["outcome"] = outcome
-            self._write_json("config.json", record)
+        """Record how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``."""
+        self._record_of_start("outcome", outcome)
 
     def note_compiling(self) -> None:
-        """Note that the start waits for kernels to be compiled."""
-        with suppress(OSError, UserError):
+        """Record that the start waits for kernels to be compiled."""
+        self._record_of_start("compiled", True)
+
+    def _record_of_start(self, name: str, value: object) -> None:
+        with suppress(OSError, UserError):  # the saver has reported a disk that refuses
             record = self._record()
-            record["starts"][-1]["compiled"] = True
+            record["starts"][-1][name] = value
             self._write_json("config.json", record)
 
     def is_compiling(self, num_starts: int) -> bool:
-        """Whether the newest start, if it is not among the first ``num_starts``, has kernels to
-        compile.
+        """Whether the newest start compiles kernels; False if it is among the first
+        ``num_starts``.
         """
         with suppress(UserError):  # the folder is being moved
             starts = self.starts()
@@ -221,23 +220,21 @@ class RunDirectory:
         return False
 
     def starts(self) -> list[dict[str, Any]]:
-        """One entry for each start, the latest last; an entry without ``outcome`` runs still or was
-        killed.
-        """
+        """The starts, the latest last. A start without ``outcome`` still runs, or was killed."""
         starts: list[dict[str, Any]] = self._record()["starts"]
         return starts
 
     def acquire(self) -> RunDirectory:
-        """Become the one writer, and return this directory.
+        """Lock the directory for this process, its only writer, and return the directory.
 
         Raises:
-            UserError: another living process writes here, or nobody can.
+            UserError: another running process is the writer, or the folder is not writable.
         """
         self._lock = RunLock(self.path)
         return self
 
     def is_held(self) -> bool:
-        """Whether this process is the one writer still; a folder that is gone has no other."""
+        """Whether this process is still the only writer, as it also is if the folder is gone."""
         return self._lock is None or self._lock.is_held() or not (self.path / "lock").exists()
 
     def check_writable(self) -> None:
@@ -255,21 +252,19 @@ class RunDirectory:
             self._lock = None
 
     def hand_down(self) -> None:
-        """Let a copy of this process, forked from now on, hold the lock as well until it has
-        ended.
-        """
+        """Let processes that are forked from now on hold the lock, too, until they end."""
         if self._lock is not None:
             self._lock.is_handed_down = True
 
     def wait_for_writer(self, patience_s: float = 60.0) -> None:
-        """Wait until nobody writes: ranks that are killed leave a process behind that saves their
-        state.
+        """Wait until no process writes: a process that saves the state survives ranks that are
+        killed.
         """
         wait_until_free(self.path, patience_s)
 
     def write_best(self, best: Mapping[str, Any]) -> None:
-        """Write the value of the best point and its vectors; long ones beside it, since numbers as
-        text take minutes.
+        """Write the value of the best point and its vectors. Long vectors go to another file, since
+        numbers as text take minutes.
         """
         vectors = {name: np.asarray(best[name]) for name in _VECTORS}
         record: dict[str, Any] = {
@@ -283,6 +278,7 @@ class RunDirectory:
         self._write_json("best.json", record)
 
     def write_done(self, record: dict[str, Any]) -> None:
+        """Write the completion record of the run."""
         self._write_json("done.json", record)
 
     def best(self) -> dict[str, Any]:
@@ -312,43 +308,36 @@ class RunDirectory:
         return self._read_object("done.json", ("reason", "generations", "final_return"))
 
     def remove_if_bare(self) -> None:
-        """Remove a run that failed before anything in it was worth keeping: no row, no result, no
-        failure to look into.
-        """
+        """Remove a run that has neither a row nor a result nor a failure to look into."""
         if self._has_nothing() and not (self.path / "failures.jsonl").exists():
             self._remove()
 
     def remove_if_failed(self) -> bool:
-        """Remove a run whose start failed before its first generation; returns whether it was
-        one.
+        """Remove a run whose last start failed before the first generation; returns whether it
+        did.
         """
         with suppress(UserError):
-            starts = self.starts()
-            if (
-                starts
-                and starts[-1].get("outcome") in ("failed", "refused")
-                and self._has_nothing()
-            ):
+            outcome = self.starts()[-1].get("outcome") if self.starts() else None
+            if outcome in ("failed", "refused") and self._has_nothing():
                 self._remove()
                 return True
         return False
 
     def _has_nothing(self) -> bool:
-        """Whether no generation was completed here, and no part of one."""
+        """Whether no generation was completed, and no part of one."""
         return not self.metrics.rows() and all(
             kept.name == _NOTHING_YET for kept in checkpoints(self.checkpoints)
         )
 
     def _remove(self) -> None:
-        """Remove what a run's beginning writes, and the folder if nothing else is in it."""
-        for pattern in _OF_A_BEGINNING:
-            for path in self.path.glob(pattern):
-                remove(path)
+        """Remove the first files of a run, and the folder if it is empty then."""
+        for name in _FIRST_FILES:
+            remove(self.path / name)
         with suppress(OSError):
             self.path.rmdir()
 
     def reopen(self) -> None:
-        """Forget that the run was finished: it goes on."""
+        """Remove the completion record of a run that is resumed."""
         (self.path / "done.json").unlink(missing_ok=True)
 
     def _record(self) -> dict[str, Any]:
@@ -378,12 +367,12 @@ class RunDirectory:
 
 
 def _policy_image(source: Path) -> bytes:
-    """The bytes of a policy file, or of a run directory's."""
+    """The bytes of a policy file, or of the policy file of a run directory."""
     return read_bytes(source / "policy.safetensors" if source.is_dir() else source)
 
 
 def default_path(config: RunConfig) -> Path:
-    """runs/<method>-<environment>-<seed>-<time>, a name without special characters."""
+    """The default directory, runs/<method>-<environment>-<seed>-<time>, in plain characters."""
     what = f"{config.method}-{config.train.env_id or config.train.objective or ''}"
     safe = "".join(
         character if character.isalnum() or character in "-._" else "-" for character in what
@@ -391,39 +380,7 @@ def default_path(config: RunConfig) -> Path:
     return Path("runs") / f"{safe}-{config.train.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version(), "esengine": _version("esengine")}
-    return found | {name: _version(name) for name in _PACKAGES}
-
-
-def _version(package: str) -> str:
-    if package == "esengine":
-        from esengine import __version__
-
-        return __version__
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that the package runs from, or None for an installed one."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "rev-parse", "--verify", "-q", "HEAD"]
-    try:
-        return (
-            subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-            or None
-        )
-    except OSError:
-        return None  # no git on this machine
-
-
 def newest_generation(directory: RunDirectory) -> int:
-    """The generation of the furthest checkpoint; 0 where there is none."""
+    """The generation of the newest checkpoint, or 0 if there is none."""
     kept = checkpoints(directory.checkpoints)
     return int(kept[-1].name.split("+")[0]) if kept else 0

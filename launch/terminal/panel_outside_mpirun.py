@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from esengine.launch.runs.outcomes import tell_end
+from esengine.launch.runs.outcomes import report_end
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.terminal.choose_output import is_in_foreground
 from esengine.launch.terminal.metrics_follower import showing
@@ -56,7 +56,7 @@ def narrate(directory: RunDirectory, num_starts: int, after: int, mpirun: int, d
                     stop.received = signal.Signals(heard[0]).name if heard else stop.received
                 look()
     if draws or stop:
-        tell_end(directory, num_starts, config.train.quiet, stopped=bool(stop))
+        report_end(directory, num_starts, config.train.quiet, stopped=bool(stop))
 
 
 if __name__ == "__main__":

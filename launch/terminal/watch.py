@@ -12,7 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
-from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resumption
+from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resume_command
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.panel import Display, duration
@@ -101,7 +101,7 @@ def _writer_is_dead(path: Path) -> bool:
 
 def _tell(display: Display, state: State, directory: RunDirectory) -> int:
     """Print how the run stands, and what to do; returns the exit status."""
-    go_on = f"go on with: {resumption(directory)}"
+    go_on = f"go on with: {resume_command(directory)}"
     match state:
         case "waiting":
             text = "not started yet"

@@ -13,9 +13,9 @@ from esengine.launch.runs.outcomes import (
     DONE,
     OUTCOMES,
     STOPPED,
-    tell_end,
-    tell_finished,
-    tell_outcome,
+    print_finished,
+    print_outcome,
+    report_end,
 )
 from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
 from esengine.launch.settings.config import RunConfig
@@ -84,7 +84,7 @@ def resume(
     if reason:
         if directory is not None:
             directory.release()
-            tell_finished(directory, reason, quiet)
+            print_finished(directory, reason, quiet)
         return DONE
     if directory is None:
         return _run_here(world, None, None, stop)
@@ -135,7 +135,7 @@ def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRe
     arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
     with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
         run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))
-    return tell_end(directory, num_starts, config.train.quiet, bool(stop))
+    return report_end(directory, num_starts, config.train.quiet, bool(stop))
 
 
 def _run_here(
@@ -162,5 +162,5 @@ def _run_here(
             directory.end_start(outcome)
             directory.release()
     if audience.is_here:
-        tell_outcome(directory, outcome, config.train.quiet)
+        print_outcome(directory, outcome, config.train.quiet)
     return OUTCOMES[outcome]
