@@ -30,9 +30,9 @@ class Interrupted(Exception):
     """A signal asked the run to stop at the next safe point."""
 
 
-def listed(names: object) -> str:
+def listed(names: Iterable[object]) -> str:
     """The names of an iterable as one list: ``a, b, c``."""
-    return ", ".join(str(name) for name in names)  # type: ignore[attr-defined]
+    return ", ".join(str(name) for name in names)
 
 
 def in_one_line(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Functions and classes that the command line names as ``module:name``."""
+"""User-supplied functions and classes, named as ``module:name``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from esengine.errors import UserError
 
 
 def named_callable(flag: str, name: str, example: str, kind: str = "function") -> Any:
-    """The function or class that a flag names.
+    """Import the function or class that a flag names.
 
     Args:
-        flag: with its dashes, for the message.
+        flag: the flag with its dashes, for the message.
         name: ``module:name``.
-        example: of what the flag takes.
-        kind: what must be named, for the message.
+        example: a valid value, for the message.
+        kind: what the flag names, for the message.
 
     Raises:
-        UserError: there is no such module, it does not import, or the name is nothing that can be
-            called.
+        UserError: the module does not exist or does not import, or the name cannot be called.
     """
     module_name, separator, attribute = name.partition(":")
     if not separator or not module_name or not attribute:
@@ -39,13 +38,17 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
 
 
 def named_module(flag: str, module_name: str, shown: str | None = None) -> ModuleType:
-    """The module that a flag names, from the current folder or ``PYTHONPATH``; ``shown`` is what
-    the user wrote.
+    """Import the module that a flag names, from the current folder or ``PYTHONPATH``.
+
+    Args:
+        flag: the flag with its dashes, for the message.
+        module_name: the module.
+        shown: what the user wrote, for the message; default the module.
 
     Raises:
-        UserError: there is none, or it does not import.
+        UserError: the module does not exist or does not import.
     """
-    shown = module_name if shown is None else shown
+    shown = shown or module_name
     find_modules_here()
     try:
         return importlib.import_module(module_name)
@@ -61,16 +64,19 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
 
 
 def find_modules_here() -> None:
-    """Let modules be imported from the current folder, after all others, so that no file there
-    shadows one.
+    """Let modules be imported from the current folder. It comes last, so that its files shadow no
+    other module.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
 
 def check_trusted(source: object, *names: str) -> None:
-    """Raises UserError for a name ``module:name`` that a file, and not the user, would have
-    imported.
+    """Raises UserError for a name ``module:name`` whose import only a file asks for.
+
+    Args:
+        source: the file, for the message.
+        names: the names to check; names without a colon are no modules.
     """
     for name in names:
         if ":" in name:
@@ -81,9 +87,9 @@ def check_trusted(source: object, *names: str) -> None:
 
 
 def modules_of(env_id: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The texts ``module:name`` of an environment: its id, or within an argument.
+    """The names ``module:name`` in the id and the arguments of an environment.
 
-    Environments that wrap those of another package, such as gymnasium's of the old Gym, import what
+    Environments that wrap those of another package, such as gymnasium's wrapper of Gym, import what
     an argument names.
     """
     return tuple(text for text in (env_id, *_texts(arguments)) if ":" in text)

@@ -1,5 +1,5 @@
-"""The process ``esengine``: finds the command, turns what it raises into one sentence and an exit
-status, leaves MPI.
+"""The process ``esengine``: it runs a command, turns exceptions into a message and an exit status,
+and leaves MPI.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from importlib import import_module
 from pathlib import Path
 
 from esengine import __version__
-from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed, nearest
+from esengine.checks import one_of
+from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed
 from esengine.launch.command_table import COMMANDS
 from esengine.launch.settings.methods import METHODS
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, prepare_rank
 
 _CLOSING = (
-    "esengine COMMAND --help tells the flags. Under mpirun or srun the ranks found are "
-    "used; otherwise train starts local ones."
+    "esengine COMMAND --help lists the flags. Under mpirun or srun train uses the ranks that were "
+    "launched; otherwise it starts local ones."
 )
 
 
@@ -37,11 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     stop = StopRequest().install()
     try:
-        if argv[0] not in COMMANDS:
-            way_out = nearest(argv[0], COMMANDS) or "; see esengine --help"
-            raise UserError(
-                f"the command must be one of {listed(COMMANDS)}, got {argv[0]!r}{way_out}"
-            )
+        one_of("the command", argv[0], COMMANDS, "see esengine --help")
         status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)
         return status
     except UserError as error:
@@ -51,34 +48,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RanksFailed as failed:
         return failed.status
     except Interrupted as signal:
-        return 1 if _launched() else _fail(f"stopped by {signal}", 1)  # else the launcher says it
+        return 1 if _launched() else _fail(f"stopped by {signal}", 1)  # a launcher prints it itself
     except MemoryError as error:
         return _fail_for_memory(error)
 
 
 def _fail(message: str, status: int) -> int:
-    """Print one message, on the master only: every rank has it."""
+    """Print a message on the master only, since every rank has it."""
     if not _is_worker():
         print(f"esengine: {message}", file=sys.stderr, flush=True)
     return status
 
 
 def _fail_for_memory(error: MemoryError) -> int:
-    """As `_fail`; the other ranks are ended, since this one may have been in the midst of
-    something.
-    """
+    """Print a message about memory, and end the other ranks, which may wait for this one."""
     begun = World.current is not None and World.current.num_pools > 0
     if World.current is not None:
         World.current.end = "abort"
     what = f": {error}" if str(error) else ""
-    ways = (
-        "use a smaller --dimension, --population-size or --hidden-sizes, or a method that "
-        "keeps no matrix"
+    message = (
+        f"the memory of this machine must hold what is asked for, and cannot{what}; use a smaller "
+        f"--dimension, --population-size or --hidden-sizes, or a method that keeps no matrix"
     )
-    return _fail(
-        f"the memory of this machine must hold what is asked for, and cannot{what}; {ways}",
-        1 if begun else 2,
-    )
+    return _fail(message, 1 if begun else 2)
 
 
 def _warn(
@@ -88,9 +80,7 @@ def _warn(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning's text: one sentence where it is ours, else with the place in the library that it
-    is from.
-    """
+    """The text of a warning: one sentence for one of esengine, else with its place in a library."""
     if Path(filename).is_relative_to(Path(__file__).parent.parent):
         return f"esengine: {message}\n"
     return _format_warning(message, category, filename, lineno, line)
@@ -100,9 +90,10 @@ _format_warning = warnings.formatwarning
 
 
 def run_process() -> None:
-    """The process's entry: `main`, and then an orderly or a forced end of MPI."""
+    """Run `main` as a process, and then leave MPI in order or by force."""
     warnings.formatwarning = _warn
     prepare_rank()
+
     try:
         status = main()
     except SystemExit as error:
@@ -112,9 +103,10 @@ def run_process() -> None:
         if World.current is not None:
             World.current.end = "abort"
         status = 1
+
     sys.stdout.flush()
     if _launched():
-        status = _tell_launcher(status)
+        status = _hand_to_launcher(status)
     if World.current is not None:
         World.current.leave(status)
     sys.exit(status)
@@ -126,10 +118,8 @@ def _launched() -> bool:
     return launched_by_us()
 
 
-def _tell_launcher(status: int) -> int:
-    """Leave the master's status where the launcher finds it; to mpirun all ends well, since it
-    would only add words.
-    """
+def _hand_to_launcher(status: int) -> int:
+    """Leave the status of the master to the launcher; mpirun gets 0, since it would print more."""
     from esengine.launch.mpirun.local_ranks import leave_status
 
     if not _is_worker():

@@ -19,56 +19,53 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command(
-        "METHOD", "evolve a policy, or optimise a function; METHOD is one of: {methods}"
+        "METHOD", "train a policy, or optimise a function; METHOD is one of: {methods}"
     ),
-    "resume": Command("RUN", "go on with a run that was stopped or killed, exactly"),
-    "evaluate": Command(
-        "RUN", "mean return of a run's policy, or of a policy file, on fresh episodes"
-    ),
-    "watch": Command("RUN", "how a run stands, followed from another shell by its files alone"),
+    "resume": Command("RUN", "resume a run that was stopped or killed, with the same result"),
+    "evaluate": Command("RUN", "mean return of a policy on fresh episodes"),
+    "watch": Command("RUN", "show the progress of a run from its files, in any shell"),
     "plot": Command(
         "RUN ...",
-        "curves with bands over seeds, step sizes, spectra, clouds of fitness, scaling, profiles",
+        "plot curves with bands over seeds, step sizes, spectra, fitness, scaling, profiles",
     ),
     "rewards": Command(
-        "A B ...", "how far learned rewards are apart, whatever shapes and scales them"
+        "A B ...", "distances between learned rewards, regardless of their shaping and scale"
     ),
-    "render": Command("RUN", "film a run's policy, without a screen, as GIF or MP4"),
+    "render": Command("RUN", "film a policy without a screen, as GIF or MP4"),
     "export": Command(
         "RUN",
-        "a run's policy as a torch module, an ONNX graph, or a Stable-Baselines3-compatible object",
+        "export a policy as torch module, ONNX graph or Stable-Baselines3-compatible object",
     ),
     "report": Command(
         "RUN", "one page of HTML: settings, curves, film, failures, how to repeat the run"
     ),
     "collect": Command(
-        "", "demonstrations of a run's policy, of a planner, of an expert of your own, or of rules"
+        "", "record demonstrations of a policy, of a planner, of a custom expert, or of rules"
     ),
     "demos": Command(
-        "inspect",
-        "what a file of demonstrations holds, and whether it is whole; demos convert rewrites it",
+        "inspect", "check a file of demonstrations, and print what it holds; demos convert rewrites"
     ),
     "failures": Command(
-        "RUN", "a policy's worst episodes, clustered by how they failed, to write rules by"
+        "RUN", "cluster a policy's worst episodes by how they failed, to write rules for them"
     ),
     "submit": Command(
         "-- COMMAND",
-        "hand train, or another command, to Slurm; the job requeues itself until the run is done",
+        "submit train or another command to Slurm; the job requeues itself until the run is done",
     ),
     "status": Command(
-        "[RUN | JOB]", "how far submitted runs are: queue, accounting, and the run's own records"
+        "[RUN | JOB]", "progress of submitted runs: queue, accounting, and the records of the runs"
     ),
-    "cancel": Command("JOB", "end a job, an array or one task of it, with a checkpoint"),
+    "cancel": Command("JOB", "end a job, an array or one of its tasks; the run keeps a checkpoint"),
     "job": Command(
         "-- COMMAND",
-        "inside a Slurm script: train or resume on the job's tasks, over as many starts as it "
-        "needs",
+        "inside a Slurm script: train or resume on the tasks of the job, over several starts if "
+        "needed",
     ),
-    "replay": Command("RUN", "one member of a run again, exactly: its exception, or its fitness"),
+    "replay": Command("RUN", "evaluate one member of a run again, with the same result"),
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT",
-        "how fast the engine is on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, "
+        "speed of the engine on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, "
         "profile",
     ),
 }

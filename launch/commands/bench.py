@@ -1,4 +1,4 @@
-"""``esengine bench SUBJECT``: how fast the engine is on this machine."""
+"""``esengine bench SUBJECT``: measure the speed of the engine on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``esengine cancel JOB``: end a job, with a checkpoint."""
+"""``esengine cancel JOB``: end a job, which keeps a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class CancelSettings:
-    """End a job, an array or one task of it; its runs keep a checkpoint, and are not requeued."""
+    """End a job, an array or one of its tasks. Its runs keep a checkpoint and are not requeued."""
 
     job: Annotated[str, tyro.conf.Positional]
     """A job such as 123 or 123_4, or a run directory."""

@@ -1,4 +1,4 @@
-"""``esengine demos inspect | convert``: look at files of demonstrations, and rewrite them."""
+"""``esengine demos inspect | convert``: check files of demonstrations, and rewrite them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Annotated
 
 import tyro
 
-from esengine.checks import writable_folder
+from esengine.checks import one_of, writable_folder
 from esengine.demonstrations import files as file_layout
 from esengine.demonstrations.files import load_demonstrations, save_demonstrations
-from esengine.errors import UserError
 from esengine.launch.demonstrations.summary import describe_demonstrations, table
 from esengine.launch.settings.flags import parse
 from esengine.ranks.signals import StopRequest
@@ -20,48 +19,42 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class InspectSettings:
-    """Check demonstrations, and tell what they hold; the exit status is 2 if they are no good."""
+    """Check demonstrations, and print what they hold. The exit status is 2 if they are invalid."""
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     json: Path | None = None
-    """Write the same as JSON to this file."""
+    """Write the same facts as JSON to this file."""
     trust_modules: bool = False
-    """Import the module that a file names."""
+    """Import the modules that files name."""
 
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """Write demonstrations anew: in the other format, several files as one, or fewer of them."""
+    """Rewrite demonstrations: in the other format, several files as one, or fewer of them."""
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     out: str
     """File to write: FILE.npz, or minari:ID for a new Minari dataset."""
     trajectories: int | None = None
-    """Keep so many, drawn by --seed."""
+    """Keep this many, drawn by --seed."""
     seed: int = 0
-    """Draws the trajectories that are kept."""
+    """Seed that the kept trajectories are drawn with."""
     trust_modules: bool = False
-    """Import the module that a file names."""
+    """Import the modules that files name."""
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Inspect or convert; returns the exit status. Raises UserError for demonstrations that are no
-    good.
-    """
+    """Inspect or convert; returns the exit status. Raises UserError for invalid demonstrations."""
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: esengine demos inspect | convert FILE ...\n\n{file_layout.__doc__}")
         return 0 if argv else 2
+    one_of("the word after demos", argv[0], ("inspect", "convert"), "see esengine demos --help")
     if argv[0] == "inspect":
         _inspect(parse(InspectSettings, argv[1:], "esengine demos inspect"))
-    elif argv[0] == "convert":
-        _convert(parse(ConvertSettings, argv[1:], "esengine demos convert"))
     else:
-        raise UserError(
-            f"esengine demos must be followed by inspect or convert, got {argv[0]!r}; see "
-            f"esengine demos --help"
-        )
+        _convert(parse(ConvertSettings, argv[1:], "esengine demos convert"))
     return 0
 
 

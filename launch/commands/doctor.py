@@ -1,4 +1,4 @@
-"""``esengine doctor``: what this installation has, and what it lacks."""
+"""``esengine doctor``: print what this installation has, and what it lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``esengine evaluate RUN``: the mean return of a policy."""
+"""``esengine evaluate RUN``: estimate the mean return of a policy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Evaluate the policy; returns the exit status. Raises UserError for a file that holds none."""
+    """Evaluate the policy; returns the exit status. Raises UserError for a file that holds no
+    policy.
+    """
     about = "A run directory or a policy file."
     policy, settings = parse_with_argument(
         EvaluateSettings, argv, "esengine evaluate", "policy", about

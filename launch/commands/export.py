@@ -1,4 +1,4 @@
-"""``esengine export RUN --format FORMAT --out FILE``: a policy for other programs."""
+"""``esengine export RUN --format FORMAT --out FILE``: write a policy for other programs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Write the file; returns the exit status. Raises UserError for a policy or a file that will
-    not do.
+    """Write the file; returns the exit status. Raises UserError for an invalid policy or file
+    name.
     """
     about = "A run directory or a policy file."
     policy, settings = parse_with_argument(ExportSettings, argv, "esengine export", "policy", about)

@@ -1,4 +1,4 @@
-"""``esengine failures RUN``: how a policy fails."""
+"""``esengine failures RUN``: cluster the ways in which a policy fails."""
 
 from __future__ import annotations
 
@@ -20,37 +20,33 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class FailuresSettings:
-    """Cluster a policy's worst episodes by how they failed, so that you can write a rule for
-    them.
-    """
+    """Cluster the worst episodes of a policy by how they failed, so that you can write rules."""
 
     policy: Annotated[Path, tyro.conf.Positional]
     """A run directory or a policy file."""
     episodes: int = 100
-    """Episodes to look at."""
+    """Episodes to run."""
     worst: int = 20
-    """Episodes, those with the lowest return, that count as failed at most; those with the highest
-    do not.
-    """
+    """Most episodes that count as failed: those with the lowest return, never the highest one."""
     clusters: int = 3
-    """Kinds of failure to tell apart, at most."""
+    """Most kinds of failure to distinguish."""
     window: int = 20
-    """Steps with the lowest sum of rewards that mark where an episode failed that the task did not
-    end.
+    """Length of the steps with the lowest sum of rewards, which mark the failure in an episode that
+    did not terminate.
     """
     rules: tuple[str, ...] = ()
-    """Modules of corrective rules that step in already."""
+    """Modules of corrective rules that override the policy already."""
     seed: int = 0
-    """Start states are a function of it."""
+    """Seed of the start states."""
     ranks: int | None = None
-    """Workers to start on this machine; default all cores."""
+    """Workers to start on this machine; default one per core."""
     json: Path | None = None
     """Write the clusters to this file."""
     trust_modules: bool = False
-    """Import the module that the policy's file names."""
+    """Import the modules that the policy's file names."""
 
     def check(self) -> None:
-        """Raises UserError for settings that tell nothing."""
+        """Raises UserError for values out of range."""
         at_least(self, 1, "episodes", "worst", "clusters", "window")
         if self.worst > self.episodes:
             raise UserError(
@@ -65,6 +61,7 @@ def command(argv: list[str], stop: StopRequest) -> int:
     """
     settings = parse(FailuresSettings, argv, "esengine failures")
     settings.check()
+
     how = CollectSettings(
         policy=settings.policy,
         rules=settings.rules,
@@ -73,19 +70,14 @@ def command(argv: list[str], stop: StopRequest) -> int:
         ranks=settings.ranks,
         trust_modules=settings.trust_modules,
     )
-    flags = [
-        "--policy",
-        str(settings.policy),
-        "--episodes",
-        str(settings.episodes),
-        "--seed",
-        str(settings.seed),
-    ]
-    demonstrations = collected(
-        how, flags + (["--rules", *settings.rules] if settings.rules else []), stop
-    )
+    flags = ["--policy", str(settings.policy), "--episodes", str(settings.episodes)]
+    flags += ["--seed", str(settings.seed)]
+    if settings.rules:
+        flags += ["--rules", *settings.rules]
+    demonstrations = collected(how, flags, stop)
     if demonstrations is None:
         return DONE
+
     trajectories = list(demonstrations.trajectories)
     clusters = cluster_failures(trajectories, settings.worst, settings.clusters, settings.window)
     print(report(clusters, len(trajectories), demonstrations.returns), flush=True)

@@ -1,6 +1,4 @@
-"""``esengine job -- COMMAND``: inside a batch job, carry a run out to its end over as many starts
-as it needs.
-"""
+"""``esengine job -- COMMAND``: inside a batch job, run train or resume over several starts."""
 
 from __future__ import annotations
 
@@ -10,8 +8,6 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Carry out the command after ``--``; returns the exit status. Raises UserError outside of a
-    job.
-    """
+    """Run the command after ``--``; returns the exit status. Raises UserError outside of a job."""
     own, arguments = split_at_dashes(argv)
     return supervise(parse(JobSettings, own, "esengine job"), arguments, stop)

@@ -1,4 +1,4 @@
-"""``esengine plot RUN ... --out FILE``: runs and benchmarks as pictures."""
+"""``esengine plot RUN ... --out FILE``: plot runs and benchmarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from esengine.ranks.signals import StopRequest
 
 def command(argv: list[str], stop: StopRequest) -> int:
     """Write the picture; returns the exit status. Raises UserError for paths that hold nothing to
-    draw.
+    plot.
     """
     about = "Run directories, folders of them, or files of bench --json."
     paths, settings = parse_with_argument(

@@ -1,4 +1,4 @@
-"""``esengine render RUN --out FILE``: a film of a policy."""
+"""``esengine render RUN --out FILE``: film a policy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ def command(argv: list[str], stop: StopRequest) -> int:
     policy, settings = parse_with_argument(RenderSettings, argv, "esengine render", "policy", about)
     film = render(policy, settings)
     for number, (episode, was_cut) in enumerate(zip(film.episodes, film.cut, strict=True)):
-        length = (
-            f"its first {episode.num_steps} steps, where --seconds cut it"
-            if was_cut
-            else f"{episode.num_steps} steps"
-        )
+        length = f"{episode.num_steps} steps"
+        if was_cut:
+            length = f"its first {length}, where --seconds cut it"
         print(f"episode {number}: return {episode.episode_return:.2f} in {length}")
     print(f"{len(film.frames)} frames in {settings.out}")
     return 0

@@ -1,4 +1,4 @@
-"""``esengine replay RUN``: one member again, exactly."""
+"""``esengine replay RUN``: evaluate one member again, with the same result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """Evaluate one member of a run again, in this process; failures.jsonl tells which ones
-    failed.
-    """
+    """Evaluate a member of a run again, in this process. failures.jsonl lists those that failed."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run directory."""
@@ -26,12 +24,12 @@ class ReplaySettings:
     member: int
     """The member's number, counted from 0."""
     trust_modules: bool = False
-    """Import the module that the run's files name."""
+    """Import the modules that the run's files name."""
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Replay the member; returns 0, or 1 if it failed again. Raises UserError for one that cannot
-    be built.
+    """Replay the member; returns 0, or 1 if it failed again. Raises UserError for a member that
+    cannot be built.
     """
     parsed = parse(ReplaySettings, argv, "esengine replay")
     return replay(parsed.run, parsed.generation, parsed.member, parsed.trust_modules, stop)

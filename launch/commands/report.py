@@ -1,4 +1,4 @@
-"""``esengine report RUN --out FILE``: a run as one page of HTML."""
+"""``esengine report RUN --out FILE``: write one page of HTML about a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Write the page; returns the exit status. Raises UserError for a folder that is no run."""
+    """Write the page; returns the exit status. Raises UserError for a folder that holds no run."""
     run, settings = parse_with_argument(
         ReportSettings, argv, "esengine report", "run", "The run directory."
     )

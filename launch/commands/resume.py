@@ -1,4 +1,4 @@
-"""``esengine resume RUN``: go on with a run."""
+"""``esengine resume RUN``: resume a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Go on with the run; returns its exit status. Raises UserError for a folder that is no run."""
+    """Resume the run; returns its exit status. Raises UserError for a folder that holds no run."""
     parsed = parse_resume(argv)
     return resume(parsed.run, resume_changes(parsed), parsed.quiet, parsed.trust_modules, stop)

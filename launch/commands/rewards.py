@@ -1,4 +1,4 @@
-"""``esengine rewards A B ... --demonstrations FILE``: how far learned rewards are apart."""
+"""``esengine rewards A B ... --demonstrations FILE``: compare learned rewards."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Print every pair's distance; returns the exit status. Raises UserError for what cannot be
-    compared.
+    """Print the distance of every pair; returns the exit status. Raises UserError for rewards that
+    cannot be compared.
     """
     about = "Reward files, or run directories that have one."
     paths, settings = parse_with_argument(

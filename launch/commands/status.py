@@ -1,4 +1,4 @@
-"""``esengine status [RUN | JOB]``: how far submitted runs are."""
+"""``esengine status [RUN | JOB]``: print the progress of submitted runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from esengine.ranks.signals import StopRequest
 
 @dataclass(frozen=True)
 class StatusSettings:
-    """Print how far submitted runs are: what the queue and the accounting say, and the runs' own
-    records.
-    """
+    """Print the progress of submitted runs from the queue, the accounting and the runs' records."""
 
     what: Annotated[str | None, tyro.conf.Positional] = None
-    """A run directory, the folder of an array's runs, or a job; default all your jobs in the queue.
-    """
+    """A run directory, the folder of an array, or a job; default all your queued jobs."""
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -1,4 +1,4 @@
-"""``esengine train METHOD``: begin a run."""
+"""``esengine train METHOD``: start a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Begin a run; returns its exit status. Raises UserError for settings that no run can have."""
+    """Start a run; returns its exit status. Raises UserError for invalid settings."""
     if not argv or argv[0] in ("-h", "--help"):
         print(
-            f"usage: esengine train METHOD ...\n       esengine train --strategy module:Class "
-            f"...\n\n"
-            f"METHOD is one of: {listed(METHODS)}\nesengine train METHOD --help tells the flags"
+            f"usage: esengine train METHOD ...\n"
+            f"       esengine train --strategy module:Class ...\n\n"
+            f"METHOD is one of: {listed(METHODS)}\n"
+            f"esengine train METHOD --help lists the flags"
         )
         return 0 if argv else 2
     return start(parse_train(argv), stop)

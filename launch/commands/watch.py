@@ -1,4 +1,4 @@
-"""``esengine watch RUN``: how a run stands, from its files."""
+"""``esengine watch RUN``: show the progress of a run from its files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from esengine.ranks.signals import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:
-    """Show the run; returns its exit status. Raises UserError for a folder that is no run."""
+    """Show the run; returns its exit status. Raises UserError for a folder that holds no run."""
     run, settings = parse_with_argument(
         WatchSettings, argv, "esengine watch", "run", "The run directory."
     )

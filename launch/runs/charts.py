@@ -1,4 +1,4 @@
-"""A run as pictures: ``curve.png`` by matplotlib, and event files for TensorBoard."""
+"""Pictures of a run: ``curve.png`` by matplotlib, and event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from esengine.storage.files import append_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_REDRAW_S = 60.0  # a running run's curve is at most this old, once its next row comes
+_REDRAW_S = 60.0  # a row that comes this long after the last picture draws the next one
 _SIZE = (8.0, 4.5)  # inches
 _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("fitness_max", "best member", {"color": "tab:blue", "alpha": 0.35, "linewidth": 1.0}),
@@ -32,48 +32,48 @@ Row = dict[str, Any]
 
 
 class Charts:
-    """Keeps a run's pictures up to date, on the master.
+    """Keeps the pictures of a run up to date, on the master.
 
     Args:
-        directory: the run; its rows are what is drawn.
-        config: names the axes.
+        directory: the run, whose rows are drawn.
+        config: the source of titles and labels.
     """
 
     def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
-        self._directory, self._config = directory, config
+        self._directory = directory
+        self._config = config
         self._events: Path | None = None  # the file of this start
         self._drawn = time.monotonic()
 
     def add(self, row: Row) -> None:
-        """Append a row's numbers as TensorBoard scalars, and draw the curve if the last one is old.
-        Raises OSError.
+        """Append the numbers of a row as TensorBoard scalars, and draw the curve if the last one is
+        old. Raises OSError.
         """
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        now, step = time.time(), row["generation"]
-        values = [
-            Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row).items()
-        ]
+        now = time.time()
+        step = row["generation"]
+        scalars = _scalars(row).items()
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
         events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
+
         path = self._events
         if path is None:
-            path = (
-                self._directory.path
-                / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
-            )
-            restarted = SessionLog(
-                status=SessionLog.START
-            )  # what an earlier start wrote from here on is void
+            name = f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
+            path = self._directory.path / name
             version = Event(wall_time=now, file_version="brain.Event:2")
-            events = [version, Event(wall_time=now, step=step, session_log=restarted), *events]
+            # TensorBoard drops what an earlier start wrote for this step and later ones.
+            restart = SessionLog(status=SessionLog.START)
+            events = [version, Event(wall_time=now, step=step, session_log=restart), *events]
         append_whole(path, _records(events))
         self._events = path
+
         if time.monotonic() - self._drawn > _REDRAW_S:
             self.draw()
 
     def draw(self) -> None:
-        """Draw ``curve.png`` from the run's rows. Raises OSError."""
+        """Draw ``curve.png`` from the rows of the run. Raises OSError."""
         rows = self._directory.metrics.rows()
         if rows:
             draw_curve(self._directory, self._config, rows)
@@ -89,10 +89,12 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
 
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
+
     train = config.train
     x = "env_steps" if train.objective is None else "evaluations"
     if not any(row[x] for row in rows):  # a method that only reads demonstrations
         x = "generation"
+
     if train.minimize:
         _draw_costs(axes, rows, x)
     else:
@@ -101,20 +103,21 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
             if points:
                 axes.plot(*zip(*points, strict=True), label=label, **style)
         axes.set_ylabel("return of an episode" if train.objective is None else "value")
+
     if train.target_return is not None:
-        axes.axhline(
-            train.target_return, color="gray", linestyle="--", linewidth=1.0, label="target"
-        )
+        style = {"color": "gray", "linestyle": "--", "linewidth": 1.0}
+        axes.axhline(train.target_return, label="target", **style)
+
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel({"env_steps": "environment steps", "generation": "epochs"}.get(x, x))
-    axes.set_title(
-        f"{config.method} on {train.env_id or train.objective}, seed {train.seed}", fontsize=11
-    )
+    task = train.env_id or train.objective
+    axes.set_title(f"{config.method} on {task}, seed {train.seed}", fontsize=11)
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
     if "loss" in rows[-1]:
         _draw_losses(axes.twinx(), rows, x)
+
     aside = directory.path / ".curve.png"
     figure.savefig(aside, format="png", dpi=120)
     aside.rename(directory.path / "curve.png")
@@ -124,13 +127,8 @@ def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
     for name, label, style in (("loss", "loss", "-"), ("loss_held_out", "loss, held out", "--")):
         points = [(row[x], row[name]) for row in rows if name in row]
         if points:
-            axes.plot(
-                *zip(*points, strict=True),
-                label=label,
-                color="tab:gray",
-                linestyle=style,
-                linewidth=1.0,
-            )
+            color = "tab:gray"
+            axes.plot(*zip(*points, strict=True), style, label=label, color=color, linewidth=1.0)
     if all(row["loss"] > 0 for row in rows):
         axes.set_yscale("log")
     axes.set_ylabel("loss")
@@ -138,13 +136,11 @@ def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
 
 
 def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
-    points = [
-        (row[x], row["cost_min"], -row["fitness_mean"])
-        for row in rows
-        if row["cost_min"] is not None
-    ]
+    found = [row for row in rows if row["cost_min"] is not None]
+    points = [(row[x], row["cost_min"], -row["fitness_mean"]) for row in found]
     if not points:
         return
+
     steps, lowest, mean = zip(*points, strict=True)
     axes.plot(steps, mean, color="tab:blue", linewidth=1.2, label="mean of the population")
     axes.plot(steps, lowest, color="tab:red", linewidth=1.6, label="lowest of the generation")
@@ -165,9 +161,9 @@ def _records(events: list[Any]) -> bytes:
 
 
 def _scalars(row: Row) -> dict[str, float]:
-    """The row's numbers by tag; those of ``machine`` under ``machine/``."""
-    flat = {**{name: value for name, value in row.items() if name not in ("machine", "generation")}}
+    """The numbers of a row by tag; those of ``machine`` begin with ``machine/``."""
     machine = row["machine"]
+    flat = {name: value for name, value in row.items() if name not in ("machine", "generation")}
     flat |= {f"machine/{name}": value for name, value in machine.items()}
     flat |= {f"machine/seconds/{name}": value for name, value in machine.get("seconds", {}).items()}
     return {tag: float(value) for tag, value in flat.items() if isinstance(value, int | float)}

@@ -50,9 +50,9 @@ def print_outcome(directory: RunDirectory, outcome: str, quiet: bool) -> None:
 
 
 def _stopped(directory: RunDirectory) -> str:
-    what = "stopped before the first checkpoint; begin again with"
+    what = "stopped before the first checkpoint; start again with"
     if checkpoints(directory.checkpoints):
-        what = "stopped with a checkpoint; go on with"
+        what = "stopped with a checkpoint; resume with"
     return f"{what}: {resume_command(directory)}"
 
 
@@ -101,6 +101,6 @@ def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
         )
         return FAILED
 
-    go_on = f"go on with: {resume_command(directory)}"
-    print(f"esengine: the ranks ended early; {whole}; {go_on}", file=sys.stderr)
+    way_out = f"resume with: {resume_command(directory)}"
+    print(f"esengine: the ranks ended early; {whole}; {way_out}", file=sys.stderr)
     return STOPPED

@@ -1,10 +1,10 @@
-"""One writer a run directory: the file ``lock`` names it, and the kernel holds it where the file
-system has flock.
+"""One writer per run directory: the file ``lock`` names it, and the kernel locks that file if the
+file system has flock.
 
-The kernel drops a lock with its process, however that ends. Where there is no flock, or one that
-other nodes do not see (Lustre mounted without ``flock`` or with ``localflock``), the file itself is
-the lock, and whether its owner still lives is judged by host, process, the process's start and
-Slurm's job.
+The kernel releases a lock when its process ends, for whatever reason. If there is no flock, or one
+that other nodes do not see (Lustre mounted without ``flock`` or with ``localflock``), the file
+itself is the lock. Whether its owner still runs then follows from the host, the process, the start
+of the process and the Slurm job.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _MOST_BYTES = 4096
 
 
 class Owner(NamedTuple):
-    """Who writes in a run directory.
+    """The process that writes to a run directory.
 
     Attributes:
         host: name of its machine.
-        pid: its process there.
-        started: what tells the process from others of its number: the boot, the process namespace,
-            and the start in ticks.
+        pid: its number there.
+        started: what distinguishes the process from others of its number: the boot, the process
+            namespace, and the start in ticks.
         job: its Slurm job, or None.
         restarts: starts of that job before this one.
     """
@@ -47,19 +47,17 @@ class Owner(NamedTuple):
 
     @classmethod
     def this_process(cls) -> Owner:
+        """This process as an owner."""
+        host = socket.gethostname()
+        started = f"{_machine()} {_start_of(os.getpid())}"
         allocation = Allocation.current()
-        job, restarts = (None, 0) if allocation is None else (allocation.job, allocation.restarts)
-        return cls(
-            socket.gethostname(),
-            os.getpid(),
-            f"{_machine()} {_start_of(os.getpid())}",
-            job,
-            restarts,
-        )
+        if allocation is None:
+            return cls(host, os.getpid(), started, None)
+        return cls(host, os.getpid(), started, allocation.job, allocation.restarts)
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
-        """Who the file names, or None if it names nobody."""
+        """The owner that the file names, or None if it names none."""
         try:
             record = parse_json(read_bytes(path, _MOST_BYTES))
         except (OSError, ValueError):
@@ -81,17 +79,18 @@ class Owner(NamedTuple):
         )
 
     def has_ended(self) -> bool | None:
-        """Whether its process has ended; None if that cannot be known from here."""
+        """Whether the process has ended, or None if this machine cannot know it."""
         machine, _, start = self.started.rpartition(" ")
-        if self.host == socket.gethostname() and machine == _machine():
-            return _start_of(self.pid) != start
-        if self.host == socket.gethostname() and machine.split(" ")[0] != _machine().split(" ")[0]:
-            return True  # this machine was started anew since
+        if self.host == socket.gethostname():
+            if machine == _machine():
+                return _start_of(self.pid) != start
+            if machine.split(" ")[0] != _machine().split(" ")[0]:
+                return True  # this machine has booted since
         return True if self.is_earlier_start() else None
 
     def is_earlier_start(self) -> bool:
-        """Whether it wrote in an earlier start of this very Slurm job, which Slurm ends on all
-        nodes before it starts anew.
+        """Whether the process belongs to an earlier start of this Slurm job, which Slurm ends on
+        all nodes before the next start.
         """
         allocation = Allocation.current()
         if allocation is None or self.job != allocation.job or self.host == socket.gethostname():
@@ -104,20 +103,22 @@ class Owner(NamedTuple):
 
 
 class RunLock:
-    """The lock of one run directory, held by this process until `release`.
+    """The lock of a run directory, which this process holds until `release`.
 
     Args:
         folder: the run directory.
 
     Raises:
-        UserError: another living process writes there, or nobody can.
+        UserError: another running process is the writer, or the folder is not writable.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, folder / "lock"
+        self._folder = folder
+        self._path = folder / "lock"
         self._descriptor: int | None = None
         self.is_handed_down = False
         """Whether forked copies of this process hold the lock, too."""
+
         record = json.dumps(Owner.this_process()._asdict()).encode()
         try:
             if _flock_is_local(folder) or not self._take_flock(record):
@@ -130,7 +131,7 @@ class RunLock:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def is_held(self) -> bool:
-        """Whether the file is still the one that was locked, and nobody else's."""
+        """Whether the file is still the one that was locked, and has no other owner."""
         try:
             found = os.stat(self._path)
         except OSError:
@@ -141,7 +142,7 @@ class RunLock:
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def release(self) -> None:
-        """Give up writing."""
+        """Release the lock."""
         with suppress(OSError):  # a folder that is gone or read-only needs no release
             if self._descriptor is None:
                 if self.is_held():
@@ -153,7 +154,7 @@ class RunLock:
         self._forget()
 
     def _take_flock(self, record: bytes) -> bool:
-        """Whether the kernel gave the lock; False where the file system has none."""
+        """Take the lock of the kernel; returns False if the file system has none."""
         descriptor = os.open(
             self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
         )
@@ -163,9 +164,8 @@ class RunLock:
             os.close(descriptor)
             owner = Owner.read(self._path)
             if owner is not None and owner.is_earlier_start():
-                self._path.unlink(
-                    missing_ok=True
-                )  # a file server keeps the lock of a node that crashed for minutes
+                # A file server keeps the lock of a node that crashed for minutes.
+                self._path.unlink(missing_ok=True)
                 return self._take_flock(record)
             raise _held(
                 self._folder, str(owner or "another process"), "wait for it or stop it"
@@ -175,14 +175,14 @@ class RunLock:
             if error.errno in _NO_FLOCK:
                 return False
             raise
-        with suppress(OSError):  # a full disk: the lock holds, though it names nobody
+        with suppress(OSError):  # with a full disk the lock holds, but names no owner
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
         self._descriptor = descriptor
         return True
 
     def _take_file(self, record: bytes) -> None:
-        """Make the file ours; the link appears with all its bytes, or not at all, also over NFS."""
+        """Take the file as the lock. The link appears whole or not at all, even on NFS."""
         own = self._folder / f".lock.{socket.gethostname()}.{os.getpid()}"
         own.write_bytes(record)
         try:
@@ -197,31 +197,28 @@ class RunLock:
         raise _held(self._folder, "a process that began at the same moment", "try again")
 
     def _clear_stale(self) -> None:
-        """Remove the file of an owner that has ended. Raises UserError for one that may live."""
+        """Remove the file of an owner that has ended. Raises UserError if it may still run."""
         with suppress(FileNotFoundError):
             image = read_bytes(self._path, _MOST_BYTES)
             owner = Owner.read(self._path)
             ended = owner.has_ended() if owner else image.strip() == b""
             if not ended:
-                raise _held(
-                    self._folder,
-                    str(owner or "an unknown process"),
-                    "wait for it or stop it"
-                    if ended is False
-                    else f"this file system has no lock that would tell whether it lives; if it "
-                    f"has ended, remove {self._path}",
-                )
+                way_out = "wait for it or stop it"
+                if ended is None:
+                    way_out = (
+                        f"this file system has no lock that shows whether it still runs; if it has "
+                        f"ended, remove {self._path}"
+                    )
+                raise _held(self._folder, str(owner or "an unknown process"), way_out)
+
             aside = self._folder / f".stale.{socket.gethostname()}.{os.getpid()}"
             self._path.rename(aside)
-            taken = aside.read_bytes()
-            if taken != image:  # another took it over between the look and the rename
+            if aside.read_bytes() != image:  # another process took it since it was read
                 os.link(aside, self._path)
             aside.unlink()
 
     def _after_fork(self) -> None:
-        """In a child: leave the lock to the parent, so that no child that outlives it keeps the
-        lock.
-        """
+        """In a forked child: leave the lock to the parent, which a child may outlive."""
         if not self.is_handed_down:
             self._forget()
 
@@ -232,10 +229,11 @@ class RunLock:
 
 
 def wait_until_free(folder: Path, patience_s: float) -> None:
-    """Wait until nobody holds the lock of a run directory, where the file system can tell, or until
-    patience ends.
+    """Wait until no process holds the lock of a run directory, if the file system knows it, for at
+    most ``patience_s`` seconds.
     """
-    path, deadline = folder / "lock", time.monotonic() + patience_s
+    path = folder / "lock"
+    deadline = time.monotonic() + patience_s
     if not path.exists():
         return
     with open(path, "rb") as file:
@@ -253,18 +251,16 @@ def _held(folder: Path, owner: str, way_out: str) -> UserError:
 
 
 def _machine() -> str:
-    """This boot of this machine, and the process namespace that numbers are told apart in."""
+    """The boot of this machine and the namespace of its process numbers."""
     try:
-        return (
-            f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} "
-            f"{os.readlink('/proc/self/ns/pid')}"
-        )
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return "unknown unknown"
 
 
 def _start_of(pid: int) -> str:
-    """When a process of this machine was started, in ticks since boot; empty if it has ended."""
+    """The start of a process of this machine in ticks since the boot; empty if it has ended."""
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -273,7 +269,7 @@ def _start_of(pid: int) -> str:
 
 
 def _flock_is_local(folder: Path) -> bool:
-    """Whether the folder is on a file system whose flock other nodes do not see."""
+    """Whether other nodes do not see the flock of the file system that the folder is on."""
     try:
         device = os.stat(folder).st_dev
         lines = Path("/proc/self/mountinfo").read_text().splitlines()

@@ -1,5 +1,5 @@
-"""Keeping a run on the disk while it goes on: rows at once, checkpoints by a thread, and one
-sentence when the disk refuses.
+"""Saving a run while it trains: rows of metrics at once, checkpoints in a thread, and one message
+if the disk refuses.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from esengine.storage.checkpoint import Checkpoint, checkpoints, save_checkpoint
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint saves; nothing in it changes while the run goes on.
+    """What is saved with a checkpoint. Training does not change it.
 
     Attributes:
-        checkpoint: what the run needs to go on.
-        policy: what ``policy.safetensors`` is to hold, or None.
-        best: what ``best.json`` is to hold, numbers and vectors, or None.
-        reward: what ``reward.safetensors`` is to hold, where one is learned, or None.
+        checkpoint: what the run is resumed from.
+        policy: the content of ``policy.safetensors``, or None.
+        best: the content of ``best.json``, numbers and vectors, or None.
+        reward: the content of ``reward.safetensors``, or None if no reward is learned.
     """
 
     checkpoint: Checkpoint
@@ -42,28 +42,29 @@ class Snapshot:
 
 
 class Saver:
-    """Writes a run's files on the master.
+    """Writes the files of a run on the master.
 
     A disk that is full, read-only or gone does not end the run: rows wait in memory, and the next
-    checkpoint that is due tries again. It is told once on standard error, and `save_last` raises if
-    it lasts to the end.
+    checkpoint tries again. Standard error reports it once. `save_last` raises if it lasts to the
+    end.
 
     Args:
-        directory: the run, which this process holds.
-        config: how many checkpoints to keep, and what the charts are called.
+        directory: the run, which this process has locked.
+        config: the number of checkpoints to keep, and the titles of the charts.
     """
 
     def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
-        self._directory, self._keep = directory, config.train.keep_checkpoints
+        self._directory = directory
+        self._keep = config.train.keep_checkpoints
         self._charts = Charts(directory, config)
         self._thread: Thread | None = None
         self._error: OSError | None = None  # of the thread
-        self._saved: str | None = None  # name of the checkpoint that holds the state as it is
-        self._told: set[str] = set()  # reasons for which the disk refused
+        self._saved: str | None = None  # name of the checkpoint that has this state
+        self._reported: set[str] = set()  # reasons for which the disk refused
 
     @property
     def is_busy(self) -> bool:
-        """Whether a checkpoint is being written. There is never more than one."""
+        """Whether a checkpoint is being written. There is at most one."""
         return self._thread is not None and self._thread.is_alive()
 
     def add_row(self, row: Row) -> None:
@@ -72,44 +73,44 @@ class Saver:
             self._directory.metrics.add(row)
             self._charts.add(row)
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Begin to write a snapshot, in a thread; the caller has looked that none is being written.
+        """Begin to write a snapshot in a thread; the caller has checked that none is being written.
 
         Raises:
-            WorkerError: another process took the run directory over.
+            WorkerError: another process took over the run directory.
         """
         self.join()
         try:
             self._prepare()
         except OSError as error:
-            self._tell(error)
+            self._report(error)
             return
         self._thread = Thread(target=self._save_aside, args=(snapshot,), name="checkpoint")
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until nothing is being written."""
+        """Wait until no snapshot is being written."""
         if self._thread is None:
             return
         self._thread.join()
-        self._thread, error = None, self._error
-        if error is not None:
-            self._tell(error)
+        self._thread = None
+        if self._error is not None:
+            self._report(self._error)
 
     def save_last(
         self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True
     ) -> None:
-        """Write what the run ends with, and wait for it.
+        """Write the final state of this start, and wait for it.
 
         Args:
             snapshot: the state.
-            done: the completion record of a run that is finished.
-            charts: whether there is time to complete the charts.
+            done: the completion record, if the run is finished.
+            charts: whether there is time to draw the charts.
 
         Raises:
-            WorkerError: the disk refuses, or another process took the run directory over.
+            WorkerError: the disk refuses, or another process took over the run directory.
         """
         self.join()
         try:
@@ -124,13 +125,12 @@ class Saver:
             what = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
             raise WorkerError(
                 f"the final state could not be saved in {self._directory.path}: {_reason(error)}; "
-                f"{what}; "
-                "make the folder writable, with room, and resume the run"
+                f"{what}; make the folder writable, with room, and resume the run"
             ) from error
 
     def _prepare(self) -> None:
-        """Check that we are the writer still, and bring the rows to the file that a checkpoint
-        relies on.
+        """Check that this process still is the writer, and write the waiting rows, which a
+        checkpoint relies on.
         """
         if not self._directory.is_held():
             raise WorkerError(
@@ -151,6 +151,7 @@ class Saver:
         if checkpoint.name == self._saved:
             return
         self._saved = None
+
         self._directory.metrics.flush()
         save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
         if snapshot.policy is not None:
@@ -159,13 +160,14 @@ class Saver:
             save_reward(self._directory.reward, snapshot.reward)
         if snapshot.best is not None:
             self._directory.write_best(snapshot.best)
-        if "row" not in checkpoint.counters:  # else the same name may come again with more in it
+
+        if "row" not in checkpoint.counters:  # else a later checkpoint of this name holds more
             self._saved = checkpoint.name
 
-    def _tell(self, error: OSError) -> None:
-        """Say it once; a disk that is nearly full refuses again and again."""
-        if _reason(error) not in self._told:
-            self._told.add(_reason(error))
+    def _report(self, error: OSError) -> None:
+        """Print each reason once, since a disk that is nearly full refuses again and again."""
+        if _reason(error) not in self._reported:
+            self._reported.add(_reason(error))
             print(
                 f"esengine: {self._directory.path} cannot be written: {_reason(error)}; "
                 "training goes on, and every checkpoint that is due tries again",
@@ -175,7 +177,7 @@ class Saver:
 
 
 def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Arrays that the run cannot change any more."""
+    """Copies of arrays, which the run cannot change."""
     return {name: np.array(array) for name, array in arrays.items()}
 
 

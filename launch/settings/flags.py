@@ -161,8 +161,3 @@ def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
         return argv, []
     at = argv.index("--")
     return argv[:at], argv[at + 1 :]
-
-
-def flags_of(kind: type[Any]) -> list[str]:
-    """The flags of a settings class."""
-    return [flag_name(field.name) for field in fields(kind)]

@@ -1,1 +1,1 @@
-"""Runs as Slurm jobs: the script, submitting, what happens inside a job, and looking at it."""
+"""Runs as Slurm jobs: the script, the submission, the supervision inside a job, and the status."""

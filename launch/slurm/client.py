@@ -1,4 +1,4 @@
-"""Slurm's own commands, and what they answer."""
+"""The commands of Slurm, and their answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from esengine.errors import UserError
@@ -31,18 +31,17 @@ _ENDED = (
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job, or a task of an array, as Slurm tells it.
+    """A job, or a task of an array, as Slurm reports it.
 
     Attributes:
-        job: its name to Slurm, ``123``, ``123_4``, or ``123_[5-9]`` for tasks that wait together.
+        job: its name in Slurm, ``123``, ``123_4``, or ``123_[5-9]`` for tasks that wait together.
         state: such as ``RUNNING``.
-        reason: why it waits, or ``None`` in Slurm's words.
+        reason: why it waits, in Slurm's words; empty if it does not.
         nodes: where it runs; empty while it waits.
-        used: time that this start has lasted.
-        limit: what it may last.
-        restarts: starts beyond the first; unknown to accounting.
-        log: file that its output goes to; accounting knows it of jobs that ``esengine submit``
-            made.
+        used: duration of this start.
+        limit: time limit of a start.
+        restarts: starts after the first; unknown to accounting.
+        log: file of its output; accounting knows it only for jobs of ``esengine submit``.
     """
 
     job: str
@@ -60,10 +59,10 @@ class QueuedJob:
 
 
 def submit_script(script: str, options: list[str]) -> str:
-    """Hand a script to sbatch; returns the job's number.
+    """Submit a script with sbatch; returns the number of the job.
 
     Raises:
-        UserError: sbatch refused it, with what it said.
+        UserError: sbatch refused it, with its reason.
     """
     result = _slurm("sbatch", "--parsable", *options, script)
     if result.returncode != 0:
@@ -75,9 +74,10 @@ def submit_script(script: str, options: list[str]) -> str:
 
 
 def queued_jobs(job: str | None = None) -> list[QueuedJob]:
-    """Jobs of this user, or one job with all its tasks, that the queue or the accounting knows.
+    """The jobs of this user, or one job with all its tasks, from the queue or the accounting.
 
-    The queue forgets ended jobs after some minutes. Then accounting is asked, where a site has it.
+    The queue drops ended jobs after some minutes. The accounting still lists them, if a site has
+    one.
     """
     if job is not None and shutil.which("squeue") is None:  # a run that was copied from its cluster
         return []
@@ -89,21 +89,21 @@ def queued_jobs(job: str | None = None) -> list[QueuedJob]:
 
 
 def why_unknown(job: str) -> str:
-    """Why neither the queue nor the accounting knows a job."""
+    """Why neither the queue nor the accounting lists a job."""
     if shutil.which("squeue") is None:
         return "this machine has no squeue to ask the queue with"
     return f"the queue does not know it, and {_accounting(job)[1]}"
 
 
 def requeue(job: str) -> str | None:
-    """Put a running job back into the queue; returns what Slurm said against it, or None."""
+    """Put a running job back into the queue; returns the reason if Slurm refuses, else None."""
     result = _slurm("scontrol", "requeue", job)
-    accepted = result.returncode <= 0  # below 0 it was ended itself, as a part of the job
+    accepted = result.returncode <= 0  # below 0, Slurm killed it as a part of the job
     return None if accepted else _words(result.stderr)
 
 
 def cancel(job: str) -> None:
-    """End a job and all its tasks, or one task of an array. Raises UserError where Slurm
+    """End a job and all its tasks, or one task of an array. Raises UserError if Slurm
     refuses.
     """
     result = _slurm("scancel", "--verbose", job)
@@ -112,13 +112,13 @@ def cancel(job: str) -> None:
 
 
 def time_left_s(job: str) -> float | None:
-    """Seconds until a running job's limit, or None if it has none or Slurm does not answer."""
+    """Seconds until the limit of a running job, or None without a limit or an answer of Slurm."""
     result = _slurm("squeue", "--noheader", f"--jobs={job}", "--Format=TimeLeft")
     return parse_duration(result.stdout.strip()) if result.returncode == 0 else None
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds of Slurm's ``[D-][[HH:]MM:]SS``, or None for ``UNLIMITED`` and other words."""
+    """The seconds of Slurm's ``[D-][[HH:]MM:]SS``, or None for ``UNLIMITED`` and other words."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", text)
     if match is None:
         return None
@@ -127,80 +127,59 @@ def parse_duration(text: str) -> float | None:
 
 
 def _parse_queue(text: str) -> list[QueuedJob]:
-    """Records of fixed widths in bytes, each with a line break behind it; the name of a log may
-    hold others.
+    """Parse records of fixed widths in bytes, each followed by a line break; the name of a log may
+    hold other line breaks.
     """
     widths = [int(field.partition(":")[2]) for field in _FIELDS.split(",")]
-    table, jobs = os.fsencode(text), []
-    for start in range(0, len(table), sum(widths) + 1):
-        ends = [start + end for end in accumulate(widths)]
-        values = [
-            os.fsdecode(table[end - width : end]).strip()
-            for end, width in zip(ends, widths, strict=True)
-        ]
-        name, state, reason, _, nodes, used, limit, restarts, log = values
-        log = _expanded(log, name)
-        jobs.append(
-            QueuedJob(
-                name, state, "" if reason == "None" else reason, nodes, used, limit, restarts, log
-            )
-        )
+    records = os.fsencode(text)
+    jobs = []
+    for start in range(0, len(records), sum(widths) + 1):
+        bounds = pairwise(accumulate(widths, initial=start))
+        values = [os.fsdecode(records[low:high]).strip() for low, high in bounds]
+        job, state, reason, _, nodes, used, limit, restarts, log = values
+        reason = "" if reason == "None" else reason
+        log = _expanded(log, job)
+        jobs.append(QueuedJob(job, state, reason, nodes, used, limit, restarts, log))
     return jobs
 
 
 def _expanded(log: str, job: str) -> str:
-    """A log's name as Slurm writes it, from the pattern that squeue shows."""
+    """The name of a log file, from the pattern that squeue shows."""
     array, _, task = job.partition("_")
     values = {"%": "%", "j": array, "A": array, "a": task}
     return re.sub(r"%([%jAa])", lambda match: values[match[1]], log)
 
 
 def _accounting(job: str) -> tuple[list[QueuedJob], str]:
-    """What the accounting knows of a job and its tasks, and why that is nothing if it is."""
+    """The accounting's records of a job and its tasks, and the reason if there are none."""
     if shutil.which("sacct") is None:
         return [], "this machine has no sacct to ask the accounting with"
-    result = _slurm(
-        *(
-            "sacct",
-            "--noheader",
-            "--allocations",
-            "--parsable2",
-            "--delimiter=\x1f",
-            f"--jobs={job}",
-        ),
-        "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine",
-    )
+    layout = ("--noheader", "--allocations", "--parsable2", "--delimiter=\x1f")
+    columns = "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine"
+    result = _slurm("sacct", *layout, f"--jobs={job}", columns)
     if "storage is disabled" in result.stderr:
         return [], "this cluster keeps no accounting"
     if result.returncode != 0:
         return [], f"sacct said: {_words(result.stderr)}"
-    rows = [
-        row.split("\x1f") for row in re.split(r"\n(?=\d\S*\x1f)", result.stdout.strip())
-    ]  # a name may have line breaks
+    lines = re.split(r"\n(?=\d\S*\x1f)", result.stdout.strip())  # a name may have line breaks
+    rows = [line.split("\x1f") for line in lines]
     return [_accounted(*row) for row in rows if len(row) == 6], "neither does the accounting"
 
 
 def _accounted(job: str, state: str, nodes: str, used: str, limit: str, line: str) -> QueuedJob:
-    script = re.search(
-        r"--parsable (?:--.*?\s)?(/.*\.sbatch)$", line, re.DOTALL
-    )  # as `submit_script` names it
+    # `submit_script` wrote the line.
+    script = re.search(r"--parsable (?:--.*?\s)?(/.*\.sbatch)$", line, re.DOTALL)
     log = "" if script is None else str(Path(script[1]).with_name(f"{job}.log"))
-    return QueuedJob(
-        job,
-        state.split()[0],
-        nodes="" if "assigned" in nodes else nodes,
-        used=used,
-        limit=limit,
-        log=log,
-    )
+    nodes = "" if "assigned" in nodes else nodes
+    return QueuedJob(job, state.split()[0], nodes=nodes, used=used, limit=limit, log=log)
 
 
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
     if shutil.which(command[0]) is None:
+        more = ", or look at the script with --dry-run" if command[0] == "sbatch" else ""
         raise UserError(
             f"Slurm's {command[0]} must be on this machine, found none; run this on the cluster's "
-            f"login node"
-            + (", or look at the script with --dry-run" if command[0] == "sbatch" else "")
+            f"login node{more}"
         )
     environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
     return subprocess.run(

@@ -1,5 +1,5 @@
-"""``esengine status`` and ``esengine cancel``: what the queue, the accounting and the runs' own
-records say.
+"""``esengine status`` and ``esengine cancel``, from the queue, the accounting and the records of
+runs.
 """
 
 from __future__ import annotations
@@ -25,28 +25,26 @@ _COLUMNS = ("job", "state", "nodes", "time", "starts", "generation", "checkpoint
 
 @dataclass(frozen=True)
 class Line:
-    """A run, a job, or both.
+    """A line of the status: a run, a job, or both.
 
     Attributes:
-        run: the run directory, or None for a job that is none of ours or whose directory is not
-            known.
-        job: what Slurm knows of it, or None.
-        forgotten: the number of its job where Slurm knows nothing of that any more.
+        run: the run directory, or None if the job has none that is known.
+        job: Slurm's record of the job, or None.
+        unlisted: the number of a job that Slurm no longer lists, or None.
     """
 
     run: Path | None
     job: QueuedJob | None
-    forgotten: str | None = None
+    unlisted: str | None = None
 
 
 def show_status(what: str | None) -> int:
-    """Print a line a run; returns the exit status. Raises UserError for a job or a folder that
-    nobody knows.
-    """
+    """Print a line per run; returns the exit status. Raises UserError for an unknown job or run."""
     lines = list(_lines(what))
     if not lines:
-        print("no jobs in the queue; esengine status RUN tells of a run")
+        print("no jobs in the queue; esengine status RUN shows a run")
         return 0
+
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, no_wrap=True)
@@ -54,16 +52,18 @@ def show_status(what: str | None) -> int:
         table.add_row(*map(escape, _cells(line)))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    for job in {line.forgotten: None for line in lines if line.forgotten is not None}:
-        console.print(f"of job {job} the run's own records tell: {why_unknown(job)}", markup=False)
+
+    for job in dict.fromkeys(line.unlisted for line in lines if line.unlisted is not None):
+        reason = why_unknown(job)
+        console.print(f"the state of job {job} is from the run's records: {reason}", markup=False)
     for line in lines:
         _print_end_of_log(console, line, alone=len(lines) == 1)
     return 0
 
 
 def cancel_job(what: str) -> int:
-    """End a job by its name, or the job of a run; returns the exit status. Raises UserError if
-    there is none.
+    """End a job by its name, or the job of a run; returns the exit status. Raises UserError for a
+    job that does not exist.
     """
     job = what
     if not _JOB.match(what):
@@ -74,13 +74,14 @@ def cancel_job(what: str) -> int:
                 f"lists the jobs"
             )
         job = _job_of(submission, Path(what))
-    if not any(not known.ended for known in queued_jobs(job)):
+
+    if all(known.ended for known in queued_jobs(job)):
         raise UserError(
             f"cancel needs a job that waits or runs, got {job}, which does neither; esengine "
             f"status lists the jobs"
         )
     cancel(job)
-    print(f"cancelled {job}; what its run has done is kept")
+    print(f"cancelled {job}; its run keeps a checkpoint")
     return 0
 
 
@@ -90,26 +91,26 @@ def _lines(what: str | None) -> Iterator[Line]:
             yield from _spread(job, _submission_of(job))
     elif _JOB.match(what) and not Path(what).exists():
         jobs = queued_jobs(what)
-        submissions = [_submission_of(job) for job in jobs] or [None]
         if not jobs:
             raise UserError(
                 f"a job must be known to Slurm, got {what}: {why_unknown(what)}; "
                 "name its run directory, which keeps its own records"
             )
-        for job, submission in zip(jobs, submissions, strict=True):
-            yield from _spread(job, submission)
+        for job in jobs:
+            yield from _spread(job, _submission_of(job))
     else:
         yield from _lines_of_run(Path(what))
 
 
 def _lines_of_run(run: Path) -> Iterator[Line]:
     submission = _submission(run)
-    if submission is None:  # a script of the user's own, if it was a job at all
+    if submission is None:  # the run of a custom script, or of no job
         starts = RunDirectory.open(run).starts()
         job = starts[-1].get("job") if starts else None
         jobs = queued_jobs(job) if job else []
         yield Line(run, jobs[0]) if jobs else Line(run, None, job)
         return
+
     jobs = queued_jobs(_job_of(submission, run))
     seen = set()
     for job in jobs:
@@ -120,67 +121,64 @@ def _lines_of_run(run: Path) -> Iterator[Line]:
         if not jobs:
             yield Line(run, None, submission.job)
         return
-    for folder in sorted(
-        submission.directory.glob("seed-*"), key=lambda path: int(path.name.partition("-")[2])
-    ):
-        if folder not in seen:  # Slurm has forgotten its task
+    folders = submission.directory.glob("seed-*")
+    for folder in sorted(folders, key=lambda path: int(path.name.partition("-")[2])):
+        if folder not in seen:  # Slurm no longer lists its task
             yield Line(folder, None, submission.job)
 
 
 def _spread(job: QueuedJob, submission: Submission | None) -> Iterator[Line]:
-    """A line a job; tasks that wait together are one."""
+    """The line of a job; tasks that wait together have one line."""
     task = job.job.partition("_")[2] or None
     alone = task is None or task.isdigit()
-    yield Line(submission.run_of(task) if submission is not None and alone else None, job)
+    run = submission.run_of(task) if submission is not None and alone else None
+    yield Line(run, job)
 
 
 def _submission_of(job: QueuedJob) -> Submission | None:
-    """The submission that a job came from, by where its log goes."""
+    """The submission that a job belongs to, by the folder of its log."""
     folder = Path(job.log).parent
     return Submission.of(folder.parent) if folder.name == JOB_FOLDER else None
 
 
 def _submission(run: Path) -> Submission | None:
-    """The submission of a run, of an array's folder, or of the array that a run is a task of."""
+    """The submission of a run, of the folder of an array, or of the array that a run belongs to."""
     run = run.absolute()
-    return Submission.of(run) or (
-        Submission.of(run.parent) if run.name.startswith("seed-") else None
-    )
+    found = Submission.of(run)
+    return Submission.of(run.parent) if found is None and run.name.startswith("seed-") else found
 
 
 def _job_of(submission: Submission, run: Path) -> str:
-    """The job of a run, or of all runs of an array."""
+    """The name of the job of a run, or of all runs of an array."""
     if submission.first_seed is None or run.absolute() == submission.directory:
         return submission.job
     return f"{submission.job}_{int(run.name.removeprefix('seed-')) - submission.first_seed}"
 
 
 def _cells(line: Line) -> list[str]:
+    """The texts of a line, one for each column."""
     job = line.job
     cells = ["", "", "", ""]
     if job is not None:
-        reason = (
-            f" ({job.reason})" if job.reason and not job.ended and job.state != "RUNNING" else ""
-        )
+        waits = job.reason and not job.ended and job.state != "RUNNING"
+        reason = f" ({job.reason})" if waits else ""
         time = f"{job.used} of {job.limit.lower()}" if job.state == "RUNNING" else job.used
         cells = [job.job, job.state.lower() + reason, job.nodes, time]
     if line.run is None or not (line.run / "config.json").exists():
         return [*cells, "0" if line.run is not None else "", "", "", "", str(line.run or "")]
+
     directory = RunDirectory(line.run)
-    starts, rows, done = directory.starts(), directory.metrics.rows(), directory.done()
+    starts = directory.starts()
+    rows = directory.metrics.rows()
+    done = directory.done()
     if done is not None:
         cells[1] = "done" if job is None or job.ended else cells[1]
     elif job is None:
-        cells[1] = str(starts[-1].get("outcome", "no word")) if starts else "not started"
-    last = next(
-        (
-            row["episode_return_eval"]
-            for row in reversed(rows)
-            if row.get("episode_return_eval") is not None
-        ),
-        None,
-    )
-    shown = done["final_return"] if done is not None and done["final_return"] is not None else last
+        cells[1] = str(starts[-1].get("outcome", "unknown")) if starts else "not started"
+
+    returns = [row.get("episode_return_eval") for row in rows]
+    returns.append(None if done is None else done["final_return"])
+    shown = next((value for value in reversed(returns) if value is not None), None)
     newest = checkpoints(directory.checkpoints)
     return [
         *cells,
@@ -193,18 +191,14 @@ def _cells(line: Line) -> list[str]:
 
 
 def _print_end_of_log(console: Console, line: Line, alone: bool) -> None:
-    """The log's name and its last lines, where one run is asked for or a job has failed."""
+    """Print the name and the last lines of a log, for a single run or for a job that failed."""
     log = Path(line.job.log) if line.job is not None and line.job.log else None
-    failed = line.job is not None and line.job.state in (
-        "FAILED",
-        "NODE_FAIL",
-        "TIMEOUT",
-        "OUT_OF_MEMORY",
-    )
+    failures = ("FAILED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY")
+    failed = line.job is not None and line.job.state in failures
     if log is None or not log.is_file() or not (alone or failed):
         return
+
     console.print(f"{log}:", markup=False)
-    for text in (
-        log.read_bytes()[-4096:].decode(errors="replace").replace("\0", "").splitlines()[-6:]
-    ):
+    end = log.read_bytes()[-4096:].decode(errors="replace").replace("\0", "")
+    for text in end.splitlines()[-6:]:
         console.print(f"  {text}", markup=False)

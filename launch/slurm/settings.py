@@ -1,4 +1,4 @@
-"""What ``esengine submit`` asks Slurm for: a field here is a flag."""
+"""The settings of ``esengine submit``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OURS = {
     "parsable": "nothing: the job's id is printed",
     "wait": "esengine status",
 }
-"""Options of sbatch that a run's job sets itself, and what to use instead."""
+"""The options of sbatch that the job of a run sets itself, and what to use instead."""
 
 _ARRAY = re.compile(r"^\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*(%\d+)?$")
 
@@ -47,15 +47,15 @@ class SubmitSettings:
     """
 
     nodes: str = "1"
-    """Nodes, or a range such as 1-4: a job that is requeued goes on with what it gets."""
+    """Nodes, or a range such as 1-4, of which each start of the job takes what is free."""
     ntasks_per_node: int = 1
-    """Ranks a node, one a core; the master comes on top."""
+    """Workers per node, one per core; the master is not counted."""
     cpus_per_task: int | None = None
-    """Cores a rank."""
+    """Cores per rank."""
     mem: str | None = None
-    """Memory a node, such as 64G."""
+    """Memory per node, such as 64G."""
     time: str | None = None
-    """Time limit of one start, such as 04:00:00; the run goes on over as many as it needs."""
+    """Time limit of one start, such as 04:00:00; the run takes as many starts as it needs."""
     partition: str | None = None
     """Partition to run in."""
     account: str | None = None
@@ -63,45 +63,41 @@ class SubmitSettings:
     qos: str | None = None
     """Quality of service."""
     constraint: str | None = None
-    """Features that nodes must have; processors of one type give the same bits."""
+    """Features that nodes must have; results are equal bit for bit on processors of one type."""
     gres: str | None = None
     """Generic resources."""
     array: str | None = None
-    """One run a task, such as 0-5%3: task N has the seed --seed + N and a folder of its own, three
-    at a time.
+    """One run per task, such as 0-5%3 for six tasks, three at a time; task N has the seed --seed +
+    N and its own folder.
     """
     dependency: str | None = None
     """Jobs to wait for, such as afterok:123."""
     mail_user: str | None = None
-    """Mail here when the job ends or fails."""
+    """Address for mail when the job ends or fails."""
     job_name: str | None = None
-    """Name in the queue; default the method and what it trains on."""
+    """Name in the queue; default the method and the task."""
     sbatch: tuple[str, ...] = ()
-    """Any other option of sbatch as key=value, or as key for one without value; once for each."""
+    """Another option of sbatch, as key=value or key; may be given several times."""
     setup: tuple[str, ...] = ()
-    """Shell line to run first in the job, such as "module load openmpi"; once for each."""
+    """Shell line to run first, such as "module load openmpi"; may be given several times."""
 
     launcher: Literal["mpirun", "srun"] = "mpirun"
-    """What starts the ranks: mpirun or, where a site wants it, srun --mpi=pmix, under which a dead
-    worker ends the start.
+    """Program that starts the ranks: mpirun, or srun --mpi=pmix if a site requires it; under srun a
+    worker that dies ends the start.
     """
     bind_to: Literal["none", "core"] = "none"
-    """Bind each rank to cores of its own; only on nodes that the job has alone, or that Slurm
-    confines jobs on.
+    """Bind each rank to its own cores; only if the job has its nodes alone, or if Slurm confines
+    jobs to their cores.
     """
     stop_before: int = 120
     """Seconds before the time limit at which the run is saved and the job requeued."""
     max_requeues: int = 50
-    """Starts beyond the first before the job gives up; a job that makes no progress gives up at the
-    second.
-    """
+    """Most starts after the first; a job gives up after two starts without progress."""
     dry_run: bool = False
     """Print the script and submit nothing."""
 
     def check(self) -> None:
-        """Raises UserError for what sbatch would refuse less clearly, or what would undo the job's
-        own options.
-        """
+        """Raises UserError for values out of range, and for options that the job sets itself."""
         at_least(self, 1, "ntasks_per_node", "cpus_per_task", "stop_before")
         at_least(self, 0, "max_requeues")
         if self.array is not None and not _ARRAY.match(self.array):
@@ -114,30 +110,27 @@ class SubmitSettings:
 
     @property
     def open_nodes(self) -> bool:
-        """Whether the number of nodes is a range, of which each start takes what is there."""
+        """Whether the number of nodes is a range, of which each start takes what is free."""
         return not self.nodes.isdigit()
 
     def options(self) -> list[tuple[str, str | None]]:
-        """sbatch's options by name, without those that depend on the run.
+        """The options of sbatch, name and value, without those that depend on the run.
 
-        A range of nodes goes with cores a node in place of tasks a node: from tasks a node Slurm
-        computes the job's tasks once, at its first start, and a requeued job then waits for as many
-        nodes as it had.
+        For a range of nodes they give cores per node in place of tasks per node. From tasks per
+        node Slurm computes the number of tasks only at the first start, so that a requeued job
+        would wait for as many nodes as it had.
         """
         named = (field for field in fields(self) if field.name.replace("_", "-") in SBATCH_OPTIONS)
         pairs = [(field.name.replace("_", "-"), getattr(self, field.name)) for field in named]
         if self.open_nodes:
             cores = self.ntasks_per_node * (self.cpus_per_task or 1)
-            pairs = [
-                ("mincpus", cores) if name == "ntasks-per-node" else (name, value)
-                for name, value in pairs
-            ]
-        options: list[tuple[str, str | None]] = [
-            (name, str(value)) for name, value in pairs if value is not None
-        ]
-        if self.mail_user is not None and not any(
-            text.startswith("mail-type") for text in self.sbatch
-        ):
+            tasks = ("ntasks-per-node", self.ntasks_per_node)
+            pairs = [("mincpus", cores) if pair == tasks else pair for pair in pairs]
+        options: list[tuple[str, str | None]] = []
+        options += [(name, str(value)) for name, value in pairs if value is not None]
+
+        has_mail_type = any(text.startswith("mail-type") for text in self.sbatch)
+        if self.mail_user is not None and not has_mail_type:
             options.append(("mail-type", "END,FAIL"))
         for text in self.sbatch:
             name, equals, value = text.removeprefix("--").partition("=")

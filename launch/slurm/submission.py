@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esengine.errors import UserError, listed
+from esengine.checks import one_of
+from esengine.errors import UserError
 from esengine.launch.command_table import COMMANDS
 from esengine.launch.mpirun.local_ranks import BIND_VARIABLE, MPIRUN_VARIABLE
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory, default_path
 from esengine.launch.settings.parse_train import parse_resume, parse_train
 from esengine.launch.slurm.client import submit_script
-from esengine.launch.slurm.script import JobScript, options_beside, render
+from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SubmitSettings
 
 _NEVER = ("submit", "status", "cancel", "job", "doctor")
@@ -29,11 +30,11 @@ _SCRIPT = "job.sbatch"
 
 @dataclass(frozen=True)
 class Submission:
-    """What is known of a job from its submission on.
+    """The record of a submitted job.
 
     Attributes:
         job: number of the job or of the array.
-        directory: the run directory; of an array, the folder of the runs.
+        directory: the run directory; for an array, the folder of the runs.
         first_seed: seed of task 0, or None if the job is no array.
         log: name of the log files with sbatch's patterns.
     """
@@ -44,12 +45,13 @@ class Submission:
     log: str
 
     def run_of(self, task: str | None) -> Path:
-        """Run directory of a task, or of a job that is no array."""
+        """The run directory of a task, or of a job that is no array."""
         if self.first_seed is None or task is None:
             return self.directory
         return self.directory / f"seed-{self.first_seed + int(task)}"
 
     def save(self) -> None:
+        """Write the record to the run directory."""
         record = {
             "job": self.job,
             "first_seed": self.first_seed,
@@ -60,7 +62,7 @@ class Submission:
 
     @classmethod
     def of(cls, directory: Path) -> Submission | None:
-        """The latest submission of a run or of an array's runs, or None if there was none."""
+        """The latest submission of a run or of an array, or None if there is none."""
         try:
             record: dict[str, Any] = json.loads((directory / JOB_FOLDER / _RECORD).read_text())
             return cls(record["job"], directory, record["first_seed"], record["log"])
@@ -69,63 +71,59 @@ class Submission:
 
 
 def submit(settings: SubmitSettings, arguments: list[str]) -> int:
-    """Submit a command of esengine as a job and tell where to look; returns the exit status.
+    """Submit a command of esengine as a job, and print where to look; returns the exit status.
 
     Raises:
-        UserError: the command or a flag is no good, or sbatch refused.
+        UserError: the command or a flag is invalid, or sbatch refused.
     """
     settings.check()
     script = job_script(settings, arguments)
-    text = render(script)
+    text = script_text(script)
+    options = command_line_options(script)
     if settings.dry_run:
-        beside = options_beside(script)
         print(text, end="")
-        if beside:
-            print(f"# and on sbatch's command line: {shlex.join(beside)}")
+        if options:
+            print(f"# and on sbatch's command line: {shlex.join(options)}")
         return 0
     if script.directory is None:
-        print(f"submitted job {_submit_aside(text, options_beside(script))}")
+        print(f"submitted job {_submit_aside(text, options)}")
         return 0
+
     folder = Path(script.directory) / JOB_FOLDER
     made = _make(folder)
     try:
         (folder / _SCRIPT).write_bytes(os.fsencode(text))
-        job = submit_script(str(folder / _SCRIPT), options_beside(script))
+        job = submit_script(str(folder / _SCRIPT), options)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    pattern = "%A_%a.log" if script.first_seed is not None else "%j.log"
-    submission = Submission(job, Path(script.directory), script.first_seed, str(folder / pattern))
+
+    log = str(folder / _log_pattern(script.first_seed))
+    submission = Submission(job, Path(script.directory), script.first_seed, log)
     submission.save()
     _announce(submission, settings)
     return 0
 
 
 def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
-    """The record that a job's script is rendered from. Raises UserError for a command that cannot
-    be submitted.
-    """
+    """The content of the batch script. Raises UserError for a command that cannot be submitted."""
     if not arguments:
         raise UserError(
             "submit needs a command after --, got none; for example: esengine submit --nodes 2 -- "
             "train openai-es ..."
         )
-    if arguments[0] not in COMMANDS or arguments[0] in _NEVER:
-        known = listed(name for name in COMMANDS if name not in _NEVER)
-        raise UserError(
-            f"the command after -- must be one of {known}, got {arguments[0]!r}; see esengine "
-            f"--help"
-        )
-    name, directory, first_seed = arguments[0], None, None
+    known = [name for name in COMMANDS if name not in _NEVER]
+    one_of("the command after --", arguments[0], known, "see esengine --help")
+
+    name = arguments[0]
+    directory = None
+    first_seed = None
     if arguments[0] == "train":
         config = parse_train(arguments[1:])
         config.check()
-        path = config.train.run_dir or default_path(config)
         name = f"{config.method}-{config.train.env_id or config.train.objective}"
-        directory, first_seed = (
-            os.path.abspath(path),
-            config.train.seed if settings.array is not None else None,
-        )
+        directory = os.path.abspath(config.train.run_dir or default_path(config))
+        first_seed = config.train.seed if settings.array is not None else None
         _check_new(Path(directory))
     elif arguments[0] == "resume":
         directory = os.path.abspath(parse_resume(arguments[1:]).run)
@@ -135,14 +133,13 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
             f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each "
             f"run by itself"
         )
-    options = [
-        ("job-name", settings.job_name or name),
-        *(pair for pair in settings.options() if pair[0] != "job-name"),
-    ]
+
+    others = (pair for pair in settings.options() if pair[0] != "job-name")
+    options = [("job-name", settings.job_name or name), *others]
     if directory is not None:
-        pattern = "%A_%a.log" if first_seed is not None else "%j.log"
+        folder = f"{directory.replace('%', '%%')}/{JOB_FOLDER}"
         options += [
-            ("output", f"{directory.replace('%', '%%')}/{JOB_FOLDER}/{pattern}"),
+            ("output", f"{folder}/{_log_pattern(first_seed)}"),
             ("open-mode", "append"),
             ("signal", f"B:USR1@{settings.stop_before}"),
             ("requeue", None),
@@ -161,16 +158,19 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
     )
 
 
+def _log_pattern(first_seed: int | None) -> str:
+    """The name of the log files with sbatch's patterns; an array has a seed for its first task."""
+    return "%j.log" if first_seed is None else "%A_%a.log"
+
+
 def _variables(settings: SubmitSettings) -> tuple[tuple[str, str], ...]:
-    chosen = []
-    if settings.launcher == "srun":
-        chosen.append((MPIRUN_VARIABLE, "srun"))
-    if settings.bind_to == "core":
-        chosen.append((BIND_VARIABLE, "core"))
-    return tuple(chosen)
+    launcher = ((MPIRUN_VARIABLE, "srun"),) if settings.launcher == "srun" else ()
+    binding = ((BIND_VARIABLE, "core"),) if settings.bind_to == "core" else ()
+    return (*launcher, *binding)
 
 
 def _check_new(directory: Path) -> None:
+    """Raises UserError for a folder that a new run cannot have."""
     if "\\" in str(directory):
         raise UserError(
             f"--run-dir must have no backslash, which Slurm reads in the names of logs, got "
@@ -190,14 +190,14 @@ def _check_new(directory: Path) -> None:
 
 
 def _make(folder: Path) -> Path:
-    """Make a folder and those above it; returns the topmost that was made, to be removed if nothing
-    comes of it.
+    """Make a folder and its parents; returns the topmost new folder, to be removed if the
+    submission fails.
     """
     top = folder
     while not top.parent.exists():
         top = top.parent
     if folder.exists():
-        top = folder / _SCRIPT  # the next submission for a run: nothing to remove
+        top = folder / _SCRIPT  # of a run that was submitted before; keep the folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -208,7 +208,7 @@ def _make(folder: Path) -> Path:
 
 
 def _submit_aside(text: str, options: list[str]) -> str:
-    """Submit a command that keeps no folder."""
+    """Submit a command that has no run directory; returns the number of the job."""
     with tempfile.NamedTemporaryFile(suffix=".sbatch") as file:
         file.write(os.fsencode(text))
         file.flush()
@@ -216,12 +216,12 @@ def _submit_aside(text: str, options: list[str]) -> str:
 
 
 def _announce(submission: Submission, settings: SubmitSettings) -> None:
-    array = submission.first_seed is not None
-    job = f"array {submission.job}, tasks {settings.array}" if array else f"job {submission.job}"
-    print(f"submitted {job}")
-    print(
-        f"{'runs' if array else 'run directory'} {submission.directory}{'/seed-*' if array else ''}"
-    )
+    if submission.first_seed is None:
+        print(f"submitted job {submission.job}")
+        print(f"run directory {submission.directory}")
+    else:
+        print(f"submitted array {submission.job}, tasks {settings.array}")
+        print(f"runs {submission.directory}/seed-*")
     print(f"log {submission.log.replace('%j', submission.job).replace('%A', submission.job)}")
     print(f"look with: esengine status {shlex.quote(str(submission.directory))}")
     print(f"end it with: esengine cancel {submission.job}", flush=True)

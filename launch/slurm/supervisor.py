@@ -1,5 +1,5 @@
-"""``esengine job``: inside a batch job, carry a run out on the job's tasks, and requeue the job
-until the run is done.
+"""``esengine job``: inside a batch job, train on the tasks of the job, and requeue the job until
+the run is done.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from esengine.ranks.signals import StopRequest
 from esengine.storage.checkpoint import checkpoints
 
 IDLE_STARTS = 2
-"""Starts in a row that may make no progress before the job gives up."""
+"""Successive starts without progress after which a job gives up."""
 _HISTORY = "starts.json"
 _REQUEUE_S = 60.0  # by then Slurm has ended the start
 
 
 @dataclass(frozen=True)
 class JobSettings:
-    """Carry a run out on the tasks of this Slurm job, and requeue the job until the run is done:
-    esengine job -- train ...
+    """Train on the tasks of this Slurm job, and requeue the job until the run is done: esengine job
+    -- train ...
     """
 
     stop_before: int = 120
@@ -41,15 +41,15 @@ class JobSettings:
     --signal=B:USR1@SECONDS should say the same.
     """
     max_requeues: int = 50
-    """Starts beyond the first before the job gives up."""
+    """Most starts after the first."""
 
 
 def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) -> int:
-    """Start or go on with the run, and requeue the job if it is not done then; returns the exit
+    """Start or resume the run, and requeue the job if the run is not done then; returns the exit
     status.
 
     Raises:
-        UserError: this is no batch job, or the command is none that keeps a run.
+        UserError: this is no batch job, or the command is neither train nor resume.
     """
     allocation = Allocation.current()
     if allocation is None:
@@ -57,30 +57,46 @@ def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) ->
             "job must run inside a Slurm job, found no SLURM_JOB_ID; use esengine submit, or "
             "sbatch and a script"
         )
+
     task = _parse(arguments)
     directory = RunDirectory(task.run)
     again = allocation.restarts > 0 and (task.run / "config.json").exists()
     if again and directory.done() is not None:
         return DONE
+
     idle = _idle_starts(task.run, allocation)
-    _tell_time_limit(allocation, settings.stop_before)
+    _set_time_limit(allocation, settings.stop_before)
     began = progress(task.run)
     if task.config is not None and not again:
         status = start(task.config, stop)
     else:
         status = resume(task.run, task.changes, task.quiet, task.trusted, stop)
-    if status in (DONE, BAD_INPUT) or directory.done() is not None:
-        return DONE if directory.done() is not None else status
-    moved = progress(task.run) != began
-    failed = directory.starts()[-1:] and directory.starts()[-1].get("outcome") == "failed"
-    idle = 0 if moved else IDLE_STARTS if failed else idle + 1
+    if directory.done() is not None:
+        return DONE
+    if status in (DONE, BAD_INPUT):
+        return status
+
+    failed = [start.get("outcome") for start in directory.starts()][-1:] == ["failed"]
+    idle = IDLE_STARTS if failed else idle + 1
+    if progress(task.run) != began:
+        idle = 0
     return _requeue(allocation, settings, idle, status)
 
 
 @dataclass(frozen=True)
 class _Task:
+    """What the job runs.
+
+    Attributes:
+        run: the run directory.
+        config: the configuration of train, or None to resume.
+        changes: settings that resume changes.
+        quiet: whether to print only errors.
+        trusted: whether to import modules that the files of the run name.
+    """
+
     run: Path
-    config: RunConfig | None  # of train
+    config: RunConfig | None
     changes: dict[str, object]
     quiet: bool
     trusted: bool
@@ -99,28 +115,26 @@ def _parse(arguments: list[str]) -> _Task:
         parsed = parse_resume(arguments[1:])
         return _Task(parsed.run, None, resume_changes(parsed), parsed.quiet, parsed.trust_modules)
     raise UserError(
-        f"job must carry out train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run "
+        f"job must run train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run "
         f"others without job"
     )
 
 
 def progress(run: Path) -> str | None:
-    """Name of the run's furthest checkpoint: completed generations, and finished chunks of the open
-    one.
-    """
+    """The name of the newest checkpoint: completed generations, and finished chunks of the next."""
     newest = checkpoints(run / "checkpoints")
     return newest[-1].name if newest else None
 
 
-def _tell_time_limit(allocation: Allocation, stop_before_s: int) -> None:
-    """Let the ranks know until when a generation must have ended."""
+def _set_time_limit(allocation: Allocation, stop_before_s: int) -> None:
+    """Set the time at which a generation must have ended, for the ranks."""
     left_s = time_left_s(allocation.job)
     if left_s is not None:
         os.environ[VARIABLE] = f"{time.time() + left_s - stop_before_s:.0f}"
 
 
 def _idle_starts(run: Path, allocation: Allocation) -> int:
-    """How many starts of this job, up to this one, ended where they had begun; notes where this one
+    """The number of successive starts of this job that made no progress; records where this start
     begins.
     """
     path = run / JOB_FOLDER / _HISTORY
@@ -137,22 +151,20 @@ def _idle_starts(run: Path, allocation: Allocation) -> int:
 
 
 def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: int) -> int:
-    """Put the job back into the queue, unless that is of no use or against somebody's will."""
+    """Put the job back into the queue, unless that would be useless or against a cancellation."""
     if idle >= IDLE_STARTS:
         return _give_up("it made no progress", FAILED)
     if allocation.restarts >= settings.max_requeues:
-        return _give_up(
-            f"it was started {allocation.restarts + 1} times (--max-requeues "
-            f"{settings.max_requeues})",
-            status,
-        )
+        starts = allocation.restarts + 1
+        limit = f"--max-requeues {settings.max_requeues}"
+        return _give_up(f"it was started {starts} times ({limit})", status)
     jobs = queued_jobs(allocation.job)
     if not jobs or not (jobs[0].state == "RUNNING" or jobs[0].reason == "TimeLimit"):
-        return status  # Slurm is ending the job: it was cancelled, or is being requeued already
+        return status  # Slurm ends the job: it was cancelled, or is being requeued already
+
     print("esengine: the run is not done; the job goes back into the queue", flush=True)
-    signal.signal(
-        signal.SIGTERM, signal.SIG_DFL
-    )  # by which Slurm ends this start; one that ended by itself would be a failure
+    # Slurm ends this start by SIGTERM; an exit status of its own would count as a failure.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     refusal = requeue(allocation.job)
     if refusal is not None:
         return _give_up(f"Slurm said: {refusal}", status)

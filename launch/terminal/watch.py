@@ -101,7 +101,7 @@ def _writer_is_dead(path: Path) -> bool:
 
 def _tell(display: Display, state: State, directory: RunDirectory) -> int:
     """Print how the run stands, and what to do; returns the exit status."""
-    go_on = f"go on with: {resume_command(directory)}"
+    go_on = f"resume with: {resume_command(directory)}"
     match state:
         case "waiting":
             text = "not started yet"

@@ -79,7 +79,7 @@ def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(
     processes.kill(processes.living(run.mark)[-1:])
     status, errors = run.end()
     assert status == 75
-    assert "go on with: esengine resume run" in errors
+    assert "resume with: esengine resume run" in errors
     run.start("resume", "run", "--trust-modules", "--quiet", "--ranks", "2")
     assert run.end()[0] == 0
     same_result(undisturbed("objective"), run.path)

@@ -119,7 +119,7 @@ def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
     )
     wait_for_rows(tmp_path / "run", process, 2)
     output = stop_and_check(process, tmp_path / "run", number, mark)
-    assert "stopped with a checkpoint; go on with: esengine resume run" in output
+    assert "stopped with a checkpoint; resume with: esengine resume run" in output
     assert (
         json.loads((tmp_path / "run" / "config.json").read_text())["starts"][-1]["outcome"]
         == "stopped"
@@ -182,7 +182,7 @@ def test_a_signal_before_the_first_generation_can_be_resumed(
     assert (process.returncode, errors) == (75, "")
     assert (
         output.splitlines()[-1]
-        == "stopped before the first checkpoint; begin again with: esengine resume run"
+        == "stopped before the first checkpoint; start again with: esengine resume run"
     )
     wait_for_the_end(mark)
     assert esengine_here("resume", "run", "--ranks", "1").returncode == 0
@@ -207,7 +207,7 @@ def test_ctrl_c_under_the_users_own_mpirun_says_what_it_leaves(
     text += read_until(terminal, "esengine resume run")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1  # mpirun's own word
     assert "╭─ truncation-es on CartPole-v1" in text
-    assert text.rstrip().endswith("stopped with a checkpoint; go on with: esengine resume run")
+    assert text.rstrip().endswith("stopped with a checkpoint; resume with: esengine resume run")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
     os.close(terminal)
     wait_for_the_end(mark)

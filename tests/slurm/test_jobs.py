@@ -158,7 +158,7 @@ def test_status_asks_the_accounting_about_what_the_queue_has_forgotten(user: Use
         shown = user.output("esengine", "status", "some run")
         unknown = user.run("esengine", "status", "999999")
     assert (
-        f"of job {job} the run's own records tell: the queue does not know it, and this cluster "
+        f"the state of job {job} is from the run's records: the queue does not know it, and this cluster "
         f"keeps no accounting" in shown
     )
     assert re.search(r" done +.*2 of 2 +000002 .*some run$", shown, re.MULTILINE), shown

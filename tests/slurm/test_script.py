@@ -12,7 +12,7 @@ import pytest
 
 from esengine.errors import UserError
 from esengine.launch.slurm.client import parse_duration
-from esengine.launch.slurm.script import JobScript, options_beside, render
+from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SubmitSettings
 from esengine.launch.slurm.submission import job_script
 from tests.conftest import REPOSITORY, Run
@@ -68,8 +68,8 @@ def test_the_script_is_the_golden_file() -> None:
         max_requeues=50,
         ntasks_per_node=64,
     )
-    assert render(job) == (REPOSITORY / "tests" / "golden" / "job.sbatch").read_text()
-    assert options_beside(job) == ["--comment=two\nlines"]
+    assert script_text(job) == (REPOSITORY / "tests" / "golden" / "job.sbatch").read_text()
+    assert command_line_options(job) == ["--comment=two\nlines"]
 
 
 def test_words_reach_the_program_as_they_were_given(tmp_path: Path) -> None:
@@ -77,13 +77,15 @@ def test_words_reach_the_program_as_they_were_given(tmp_path: Path) -> None:
     echo.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
     job = JobScript((), (), (), (sys.executable, str(echo)), tuple(HOSTILE), None, None, 60, 5)
     result = subprocess.run(
-        ["bash"], input=os.fsencode(render(job)), capture_output=True, check=True
+        ["bash"], input=os.fsencode(script_text(job)), capture_output=True, check=True
     )
     assert json.loads(result.stdout) == HOSTILE
 
 
 def test_a_header_never_holds_a_line_break() -> None:
-    text = render(script(("doctor",), (("job-name", "a\n#SBATCH --uid=root"), ("comment", "b"))))
+    text = script_text(
+        script(("doctor",), (("job-name", "a\n#SBATCH --uid=root"), ("comment", "b")))
+    )
     assert [line for line in text.splitlines() if line.startswith("#SBATCH")] == [
         "#SBATCH --comment=b"
     ]
@@ -94,7 +96,7 @@ def test_a_tasks_seed_and_folder_follow_from_its_number(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = SubmitSettings(array="0-5%3")
-    text = render(job_script(settings, [*TRAIN, "--seed", "7", "--run-dir", "some runs"]))
+    text = script_text(job_script(settings, [*TRAIN, "--seed", "7", "--run-dir", "some runs"]))
     assert "seed=$((7 + SLURM_ARRAY_TASK_ID))\n" in text
     assert text.endswith(f'--seed "$seed" --run-dir \'{tmp_path}/some runs\'/seed-"$seed"\n')
 
@@ -103,7 +105,7 @@ def test_a_range_of_nodes_never_fixes_the_number_of_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = render(
+    text = script_text(
         job_script(SubmitSettings(nodes="1-4", ntasks_per_node=8, cpus_per_task=2), list(TRAIN))
     )
     assert "#SBATCH --mincpus=16\n" in text

@@ -138,7 +138,7 @@ def test_a_child_that_is_handed_the_lock_keeps_it_until_it_ends(tmp_path: Path) 
     [
         (
             lambda owner: owner._replace(host="elsewhere"),
-            "no lock that would tell whether it lives; if it has ended, remove",
+            "no lock that shows whether it still runs; if it has ended, remove",
         ),
         (
             lambda owner: owner._replace(host="elsewhere", job="77"),
