@@ -340,14 +340,24 @@ def action_noise(key: np.uint64, num_steps: int, num_outputs: int) -> NDArray[np
 
 
 @kernel
-def _choose(outputs: NDArray[np.float32], sampled: bool, key: np.uint64, counter: np.uint64) -> int:
-    """The first of the largest outputs; if sampled, a draw from their softmax by Gumbel's trick."""
+def _choose(
+    outputs: NDArray[np.float32],
+    first: int,
+    count: int,
+    sampled: bool,
+    key: np.uint64,
+    counter: np.uint64,
+) -> int:
+    """The first of the largest of ``count`` outputs from number ``first`` on; if sampled, a draw
+    from their softmax by Gumbel's trick.
+    """
     best = 0
     best_value = -np.inf
-    for k in range(outputs.size):
-        value = np.float64(outputs[k])
+    for k in range(count):
+        value = np.float64(outputs[first + k])
         if sampled:
-            value -= np.log(-np.log(draw_unit(key, counter + np.uint64(k)) + 1e-300))
+            number = counter + np.uint64(first + k)
+            value -= np.log(-np.log(draw_unit(key, number) + 1e-300))
         if value > best_value:
             best = k
             best_value = value
@@ -367,7 +377,7 @@ def draw_component(
     _, _, low, high, center, reach = head
     size = action.size
     components = outputs.size // (1 + 2 * size)
-    best = _choose(outputs[:components], sampled, key, counter)
+    best = _choose(outputs, 0, components, sampled, key, counter)
 
     counter += np.uint64(components)
     for k in range(size):
@@ -451,6 +461,5 @@ def decode(
         first = 0
         for choice in range(action.size):
             size = choice_sizes[choice]
-            here = counter + np.uint64(first)
-            action[choice] = _choose(outputs[first : first + size], sampled, key, here)
+            action[choice] = _choose(outputs, first, size, sampled, key, counter)
             first += size
