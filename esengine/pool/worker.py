@@ -30,7 +30,8 @@ def serve(
     rules: FaultRules | None = None,
 ) -> None:
     """Do tasks until the master sends a stop. This is the workers' end of the pool."""
-    Worker(world, rank_state, stop or StopRequest(), rules or FaultRules()).serve()
+    stop = StopRequest() if stop is None else stop  # without a signal, a request is false
+    Worker(world, rank_state, stop, rules or FaultRules()).serve()
 
 
 class Worker:
