@@ -37,7 +37,9 @@ from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
 from esengine.pool.population import Population
 from esengine.pool.rank_state import RankState
-from esengine.problems import MEMBER, OK, ObjectiveProblem
+from esengine.problems import OK, ObjectiveProblem
+from esengine.problems.contract import Evaluated
+from esengine.problems.records import new_records
 from esengine.ranks.world import World
 
 N = 10
@@ -110,14 +112,12 @@ class Landscape(ObjectiveProblem):
         super().__init__(lambda row: float(function(row[None])[0]), dimension)
         self._rows = function
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        records = np.zeros(len(rows), MEMBER)
-        records["member"], records["episodes"] = np.arange(first, first + len(rows)), 1
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
+        records = new_records(first, len(rows))
+        records["episodes"] = 1
         records["fitness"] = self._rows(np.asarray(rows, np.float64))
         records["status"] = np.where(np.isfinite(records["fitness"]), OK, 1 - OK)
-        return records, np.zeros(0)
+        return records, {}
 
 
 def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:

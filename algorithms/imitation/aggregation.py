@@ -16,15 +16,14 @@ from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, Le
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
-from esengine.demonstrations.recording import (
-    Acting,
-    Recorded,
-    RecordingProblem,
-    pack,
-    record,
-    unpack,
+from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, record
+from esengine.demonstrations.trajectories import (
+    Trajectory,
+    Transitions,
+    stacked,
+    transitions_of,
+    unstacked,
 )
-from esengine.demonstrations.trajectories import Trajectory, Transitions, transitions_of
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import RunningStatistics
 from esengine.pool.pool import Pool
@@ -91,6 +90,7 @@ class Aggregation(ABC):
         "ensemble",
         "noise",
         "precisions",
+        "trajectories/",
     )  # may be there or not
 
     def __init__(
@@ -238,14 +238,14 @@ class Aggregation(ABC):
         return self._metrics | ({} if self._learner is None else self._learner.metrics())
 
     def state(self) -> State:
-        images = [pack(Recorded(one, np.zeros(0), 0)) for one in self.trajectories]
         state = {
             "generation": np.array(self.generation),
-            "trajectories": np.concatenate([np.zeros(0), *images]),
             "labels": np.array(self._labels),
             "best": self._best,
             "best_return": np.array(self._best_return),
         }
+        arrays = stacked(self.trajectories)
+        state |= {f"trajectories/{name}": array for name, array in arrays.items()}
         if self._learner is not None:
             mean, inverse_std = self.problem.scaling()
             state |= {"mean": mean, "inverse_std": inverse_std}
@@ -254,7 +254,12 @@ class Aggregation(ABC):
 
     def restore(self, state: State) -> None:
         self.generation, self._labels = int(state["generation"]), int(state["labels"])
-        self.trajectories = [one.trajectory for one in unpack(state["trajectories"])]
+        arrays = {
+            name.removeprefix("trajectories/"): array
+            for name, array in state.items()
+            if name.startswith("trajectories/")
+        }
+        self.trajectories = list(unstacked(arrays, "the checkpoint"))
         self._best, self._best_return = state["best"], float(state["best_return"])
         self._learner = None
         if "mean" in state:

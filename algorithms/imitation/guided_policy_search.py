@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
-from esengine.algorithms.planners.guided_expert import Notes
+from esengine.algorithms.planners.guided_expert import ControllerInfo
 from esengine.algorithms.strategy import State
 from esengine.checks import positive
 from esengine.demonstrations.recording import Acting, Recorded
@@ -76,11 +76,11 @@ class GuidedPolicySearch(Aggregation):
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
         """Keep the controllers' precisions, and set the next step by what the last one gave."""
-        notes = [Notes.unpacked(one.notes, self._num_controls) for one in recorded]
-        rows = np.concatenate([one.precisions.reshape(len(one.precisions), -1) for one in notes])
+        infos = [ControllerInfo.unpacked(one.expert_info, self._num_controls) for one in recorded]
+        rows = np.concatenate([one.precisions.reshape(len(one.precisions), -1) for one in infos])
         self._precisions = np.concatenate([self._precisions.reshape(-1, rows.shape[1]), rows])
-        policy = float(np.mean([one.policy_return for one in notes]))
-        controllers = float(np.mean([one.controller_return for one in notes]))
+        policy = float(np.mean([one.policy_return for one in infos]))
+        controllers = float(np.mean([one.controller_return for one in infos]))
         metrics = {"return_controllers": controllers}
         if learner is not None:
             if math.isfinite(self._promised):
@@ -90,7 +90,7 @@ class GuidedPolicySearch(Aggregation):
             self._promised, self._judged = controllers - policy, policy
             metrics |= {
                 "return_policy": policy,
-                "kl": float(np.mean([one.divergence for one in notes])),
+                "kl": float(np.mean([one.divergence for one in infos])),
                 "kl_step": self._step,
             }
         return metrics

@@ -19,8 +19,8 @@ from esengine.seeding import derive_key, generator
 from esengine.simulators.dynamics import ObservableDynamics
 
 
-class Notes(NamedTuple):
-    """What the master is told of an episode.
+class ControllerInfo(NamedTuple):
+    """What the master receives about an episode.
 
     Attributes:
         policy_return: of the policy from the episode's start, without noise; not a number before
@@ -39,11 +39,10 @@ class Notes(NamedTuple):
         return np.concatenate([self[:3], self.precisions.ravel()])
 
     @classmethod
-    def unpacked(cls, notes: NDArray[np.float64], num_controls: int) -> Notes:
-        numbers = notes[:3].tolist()
-        return cls(
-            numbers[0], numbers[1], numbers[2], notes[3:].reshape(-1, num_controls, num_controls)
-        )
+    def unpacked(cls, info: NDArray[np.float64], num_controls: int) -> ControllerInfo:
+        policy_return, controller_return, divergence = info[:3].tolist()
+        precisions = info[3:].reshape(-1, num_controls, num_controls)
+        return cls(policy_return, controller_return, divergence, precisions)
 
 
 class GuidedExpert:
@@ -120,14 +119,14 @@ class GuidedExpert:
         )  # ~ N(mean, Sigma_t)
         return self._dynamics.action_of(self._clipped(drawn))
 
-    def notes(self) -> NDArray[np.float64]:
-        """See `Notes`, for the steps that were asked about."""
+    def info(self) -> NDArray[np.float64]:
+        """See `ControllerInfo`, for the steps that were asked about."""
         controller = self._controller
         assert controller is not None
         taken = controller.precisions[
             np.minimum(np.arange(self._step), len(controller.controls) - 1)
         ]
-        return Notes(
+        return ControllerInfo(
             float(self._policy_return), controller.expected_return, controller.divergence, taken
         ).packed()
 

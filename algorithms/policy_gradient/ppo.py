@@ -302,7 +302,7 @@ class PPO:
 
     def _observe(self) -> None:
         """Add the round's observations to the statistics that scale them from the next round on."""
-        if not self.problem.num_moments:
+        if not self.problem.observes:
             return
         seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
         mean = seen.mean(axis=0)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.problems import FAILED, MEMBER, OK
+from esengine.problems import FAILED, MEMBER, OK, ArraySpec
+from esengine.problems.contract import Evaluated
 
 Rows = NDArray[np.float64]
 Cost = Callable[[Rows], NDArray[np.float64]]
@@ -28,26 +29,28 @@ class RowsProblem:
     """
 
     dtype = np.float64
-    num_statistics = 0
+    episodes_per_member = 1
 
     def __init__(self, cost: Cost, dimension: int, together: int = 1) -> None:
         self.cost, self.dimension, self.together = cost, dimension, together
 
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        """Records alone come back."""
+        return ()
+
     def members_together(self, population_size: int) -> int:
         return self.together
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         records = np.zeros(len(rows), MEMBER)
         records["member"] = np.arange(first, first + len(rows))
         records["fitness"] = -self.cost(np.asarray(rows, np.float64))
         records["episodes"] = 1
         records["status"] = np.where(np.isfinite(records["fitness"]), OK, FAILED)
-        return records, np.zeros(0)
+        return records, {}
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        """There are no statistics."""
+    def merge(self, arrays: Mapping[str, Any]) -> None:
+        """There are no arrays."""
 
     def context(self) -> dict[str, NDArray[Any]]:
         """Workers need nothing beside the population."""

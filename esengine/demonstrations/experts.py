@@ -58,8 +58,8 @@ class GuidingExpert(AdaptiveExpert, Protocol):
         yet.
         """
 
-    def notes(self) -> NDArray[np.float64]:
-        """What the master is told of the episode that has ended, numbers of the expert's own."""
+    def info(self) -> NDArray[np.float64]:
+        """Numbers about the episode that has ended, which travel to the master with it."""
 
 
 class FunctionExpert:

@@ -1,10 +1,7 @@
 """Files of demonstrations: a plain npz without pickle, or a Minari dataset, both ways.
 
-An npz holds all trajectories after one another: ``lengths`` (num_trajectories,) steps of each,
-``observations`` (sum of lengths + num_trajectories, obs_dim), ``actions`` and, where there are any,
-``labels`` (sum of lengths, num_choices), ``rewards`` (sum of lengths,), ``terminated``,
-``truncated`` and ``seeds`` (num_trajectories,), and ``environment``, a JSON text with ``env_id``
-and ``arguments``. Seeds are -1 where nobody knows them.
+An npz holds the arrays of `trajectories.stacked`, and ``environment``, a JSON text with ``env_id``
+and ``arguments``.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory, check_together, checked
+from esengine.demonstrations.trajectories import (
+    Demonstrations,
+    Trajectory,
+    check_together,
+    stacked,
+    unstacked,
+)
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
@@ -39,7 +42,6 @@ _NEEDED = (
     "truncated",
     "environment",
 )
-_PER_STEP = ("actions", "rewards", "labels")
 
 
 def load_demonstrations(
@@ -127,21 +129,8 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
 
         write_dataset(name.removeprefix(MINARI), demonstrations)
         return
-    trajectories = demonstrations.trajectories
-    arrays: dict[str, NDArray[Any]] = {
-        "environment": np.array(json.dumps(asdict(demonstrations.environment))),
-        "lengths": np.array([trajectory.num_steps for trajectory in trajectories], np.int64),
-        "seeds": np.array(
-            [-1 if trajectory.seed is None else trajectory.seed for trajectory in trajectories],
-            np.int64,
-        ),
-    }
-    for field in ("terminated", "truncated"):
-        arrays[field] = np.array([getattr(trajectory, field) for trajectory in trajectories], bool)
-    for field in ("observations", "actions", "rewards"):
-        arrays[field] = np.concatenate([getattr(trajectory, field) for trajectory in trajectories])
-    if any(trajectory.labels is not None for trajectory in trajectories):
-        arrays["labels"] = np.concatenate([trajectory.targets for trajectory in trajectories])
+    arrays = stacked(demonstrations.trajectories)
+    arrays["environment"] = np.array(json.dumps(asdict(demonstrations.environment)))
     path = Path(name)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(aside, "wb") as file:
@@ -218,7 +207,7 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
             f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help "
             f"tells the layout"
         )
-    return _environment(name, arrays["environment"]), list(_trajectories(name, arrays))
+    return _environment(name, arrays["environment"]), list(unstacked(arrays, name))
 
 
 def _environment(name: str, text: NDArray[Any]) -> EnvironmentSpec:
@@ -229,40 +218,3 @@ def _environment(name: str, text: NDArray[Any]) -> EnvironmentSpec:
         raise UserError(
             f"{name}: environment must be a JSON text with env_id and arguments, but: {error!r}"
         ) from error
-
-
-def _trajectories(name: str, arrays: dict[str, NDArray[Any]]) -> Iterator[Trajectory]:
-    lengths = arrays["lengths"]
-    count = lengths.size
-    if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
-        raise UserError(
-            f"{name}: lengths must be positive whole numbers, one a trajectory, got "
-            f"{lengths.dtype} {lengths}"
-        )
-    total = int(lengths.sum())
-    rows = {field: total for field in _PER_STEP} | {"observations": total + count}
-    rows |= {field: count for field in ("terminated", "truncated", "seeds")}
-    for field, wanted in rows.items():
-        if field in arrays and (arrays[field].ndim == 0 or len(arrays[field]) != wanted):
-            raise UserError(
-                f"{name}: {field} must have {wanted} rows for these lengths, got shape "
-                f"{arrays[field].shape}"
-            )
-    stops = np.cumsum(lengths)
-    seeds = arrays.get("seeds", np.full(count, -1))
-    for index, (stop, length) in enumerate(zip(stops.tolist(), lengths.tolist(), strict=True)):
-        steps = {
-            field: arrays[field][stop - length : stop] for field in _PER_STEP if field in arrays
-        }
-        observations = arrays["observations"][stop - length + index : stop + index + 1]
-        ends = [bool(arrays[field][index]) for field in ("terminated", "truncated")]
-        seed = None if seeds[index] < 0 else int(seeds[index])
-        yield checked(
-            name,
-            index,
-            observations=observations,
-            terminated=ends[0],
-            truncated=ends[1],
-            seed=seed,
-            **steps,
-        )

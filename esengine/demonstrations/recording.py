@@ -24,8 +24,10 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.errors import UserError, WorkerError, in_one_line
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
-from esengine.problems import MEMBER, EnvironmentProblem, failed_records, failure_of
+from esengine.problems import ArraySpec, EnvironmentProblem, failed_records, failure_of
+from esengine.problems.contract import Evaluated
 from esengine.problems.failures import MembersFailed, failure_words
+from esengine.problems.records import new_records
 from esengine.seeding import derive_key, derive_seeds, draw_unit, generator
 
 PURPOSE = "record"
@@ -40,13 +42,44 @@ class Recorded(NamedTuple):
         disagreements: (num_steps,) how much the ensemble of learners disagrees at each step; empty
             without one.
         num_fired: steps at which a rule stepped in or gave the label.
-        notes: what the expert tells of the episode, numbers of its own; empty if it tells nothing.
+        expert_info: numbers that the expert returns about the episode; empty if it returns none.
     """
 
     trajectory: Trajectory
     disagreements: NDArray[np.float64]
     num_fired: int
-    notes: NDArray[np.float64] = np.zeros(0)
+    expert_info: NDArray[np.float64] = np.zeros(0)
+
+    def arrays(self) -> dict[str, Any]:
+        """The episode as named arrays, without its seed."""
+        one = self.trajectory
+        return {
+            "observations": one.observations,
+            "actions": one.actions,
+            "rewards": one.rewards,
+            "labels": one.actions[:0] if one.labels is None else one.labels,
+            "disagreements": self.disagreements,
+            "expert_info": self.expert_info,
+            "ended": [one.terminated, one.truncated],
+            "num_fired": self.num_fired,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], seed: int) -> Recorded:
+        """The inverse of `arrays`."""
+        terminated, truncated = arrays["ended"].tolist()
+        labels = arrays["labels"] if len(arrays["labels"]) else None
+        trajectory = Trajectory(
+            arrays["observations"],
+            arrays["actions"],
+            arrays["rewards"],
+            terminated,
+            truncated,
+            seed,
+            labels,
+        )
+        num_fired = int(arrays["num_fired"])
+        return cls(trajectory, arrays["disagreements"], num_fired, arrays["expert_info"])
 
 
 @dataclass(frozen=True)
@@ -106,37 +139,43 @@ class RecordingProblem(EnvironmentProblem):
     acting: Acting = field(default_factory=Acting)
     _env: gymnasium.Env[Any, Any] | None = field(default=None, init=False, repr=False)
 
-    @property
-    def num_statistics(self) -> int:
-        """Never 0, since a recorded episode comes back in the place of statistics, as long as it
-        is.
-        """
-        return max(1, super().num_statistics)
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        if not purpose.startswith(PURPOSE):
+            return super().array_specs(purpose)
+        choices = (len(self.policy.action.sizes),)
+        return (
+            ArraySpec("observations", (self.observations.dim,), "ragged"),
+            ArraySpec("actions", choices, "ragged"),
+            ArraySpec("rewards", (), "ragged"),
+            ArraySpec("labels", choices, "ragged"),
+            ArraySpec("disagreements", (), "ragged"),
+            ArraySpec("expert_info", (), "ragged"),
+            ArraySpec("ended", (2,), missing=0, dtype="?"),
+            ArraySpec("num_fired", missing=0, dtype="<i8"),
+        )
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         if not candidates.episode_purpose.startswith(PURPOSE):
             return super().evaluate(candidates, first, rows)
-        records = np.zeros(len(rows), MEMBER)
-        records["member"] = np.arange(first, first + len(rows))
+        records = new_records(first, len(rows))
         records["episodes"] = 1
         seeds = self.seeds(candidates, records["member"], 1)[:, 0].tolist()
-        images = []
+        arrays: dict[str, Any] = {
+            spec.name: [] for spec in self.array_specs(candidates.episode_purpose)
+        }
         for record, row, seed in zip(records, rows, seeds, strict=True):
             try:
                 recorded = self.record(self._acting_policy(row), seed)
             except Exception as error:
                 failure = failure_of(error, candidates, int(record["member"]), seed)
                 raise MembersFailed(
-                    failed_records(first, first + len(rows)), np.zeros(0), [failure]
+                    failed_records(first, first + len(rows)), {}, [failure]
                 ) from error
-            record["fitness"], record["steps"] = (
-                recorded.trajectory.episode_return,
-                recorded.trajectory.num_steps,
-            )
-            images.append(pack(recorded))
-        return records, np.concatenate(images)
+            record["fitness"] = recorded.trajectory.episode_return
+            record["steps"] = recorded.trajectory.num_steps
+            for name, array in recorded.arrays().items():
+                arrays[name].append(array)
+        return records, arrays
 
     def _acting_policy(self, row: NDArray[np.floating]) -> Actor:
         """The policy with these parameters, which draws its actions if it is to."""
@@ -238,9 +277,13 @@ def record(
             if failure.get("of_user")
             else WorkerError(failure_words(failure))
         )
-    recorded = [episode for image in evaluations.statistics for episode in unpack(image)]
     seeds = episode_seeds(seed, number, episodes)
-    return [with_seed(episode, own) for episode, own in zip(recorded, seeds, strict=True)]
+    return [
+        Recorded.from_arrays(
+            {name: array[episode] for name, array in evaluations.arrays.items()}, own
+        )
+        for episode, own in enumerate(seeds)
+    ]
 
 
 def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
@@ -340,8 +383,8 @@ def record_episode(
         seed,
         known,
     )
-    notes = expert.notes() if isinstance(expert, GuidingExpert) else np.zeros(0)
-    return Recorded(trajectory, np.array(disagreements), num_fired, notes)
+    info = expert.info() if isinstance(expert, GuidingExpert) else np.zeros(0)
+    return Recorded(trajectory, np.array(disagreements), num_fired, info)
 
 
 def disagreement(
@@ -393,55 +436,6 @@ class _Disturbance:
             last = [len(table) - 1 for table in self._tables]
             return self._action.unflat(self._action.from_options(np.minimum(drawn, last)))
         return done
-
-
-def pack(recorded: Recorded) -> NDArray[np.float64]:
-    """A recorded episode as one vector of float64, without its seed; episodes may follow each
-    other.
-    """
-    trajectory = recorded.trajectory
-    labels = np.zeros(0) if trajectory.labels is None else trajectory.labels.ravel()
-    header = [
-        *(trajectory.num_steps, trajectory.observations.shape[1], trajectory.actions.shape[1]),
-        *(
-            trajectory.terminated,
-            trajectory.truncated,
-            labels.size > 0,
-            recorded.disagreements.size > 0,
-            recorded.num_fired,
-        ),
-        recorded.notes.size,
-    ]
-    arrays = (trajectory.observations.ravel(), trajectory.actions.ravel(), trajectory.rewards)
-    return np.concatenate([header, *arrays, labels, recorded.disagreements, recorded.notes])
-
-
-def unpack(image: NDArray[np.float64]) -> list[Recorded]:
-    """The inverse of `pack`, for all episodes of a vector."""
-    episodes, position = [], 0
-
-    def take(*shape: int) -> NDArray[np.float64]:
-        nonlocal position
-        position += int(np.prod(shape))
-        return image[position - int(np.prod(shape)) : position].reshape(shape)
-
-    while position < image.size:
-        steps, dim, choices, terminated, truncated, labelled, measured, fired, noted = (
-            int(number) for number in take(9)
-        )
-        observations, actions, rewards = take(steps + 1, dim), take(steps, choices), take(steps)
-        labels = take(steps, choices) if labelled else None
-        disagreements = take(steps) if measured else np.zeros(0)
-        trajectory = Trajectory(
-            observations, actions, rewards, bool(terminated), bool(truncated), None, labels
-        )
-        episodes.append(Recorded(trajectory, disagreements, fired, take(noted)))
-    return episodes
-
-
-def with_seed(recorded: Recorded, seed: int) -> Recorded:
-    """The same with the seed that its image leaves out."""
-    return recorded._replace(trajectory=replace(recorded.trajectory, seed=seed))
 
 
 def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.demonstrations.recording import PURPOSE, RecordingProblem
 from esengine.goals.goal_api import GoalLayout, check_settable, is_success, reset_to
+from esengine.problems import ArraySpec
+from esengine.problems.contract import Evaluated
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.problems.failures import MembersFailed
 from esengine.seeding import derive_key, draw_unit
@@ -25,10 +27,6 @@ from esengine.simulators.contract import BatchSimulator, Episode
 from esengine.simulators.families import make_simulator
 from esengine.simulators.maze import MazeSimulator
 from esengine.simulators.stepped import run_episode
-
-_JUDGED = (
-    2  # numbers that an evaluation sends: its episodes, and how many of them reached their goal
-)
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,8 @@ class GoalProblem(RecordingProblem):
     """An environment with goals. Members of the search aim at those of a list; evaluations at the
     environment's own.
 
-    A chunk of the search sends, after its moments, episodes and successes of each goal, and what
-    its last episode achieved.
+    A chunk of the search returns the episodes and successes of each goal, and what its last episode
+    achieved.
 
     Args:
         num_goals: places of the list.
@@ -115,38 +113,42 @@ class GoalProblem(RecordingProblem):
         )
         self._tally = np.zeros((self.num_goals + 1, 2))
         self._achieved = np.full(self.layout.size, np.nan)
-        self._of_generation, self._judged = np.zeros_like(self._tally), np.zeros(_JUDGED)
+        self._of_generation, self._judged = np.zeros_like(self._tally), np.zeros(2)
         self._met: list[NDArray[np.float64]] = []
 
-    @property
-    def num_statistics(self) -> int:
-        return self.num_moments + self._tally.size + self.layout.size
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        specs = super().array_specs(purpose)
+        if purpose.startswith(PURPOSE):
+            return specs
+        if purpose != "episode":
+            return (*specs, ArraySpec("successes", (2,), "sum"))
+        return (
+            *specs,
+            ArraySpec("successes_by_goal", self._tally.shape, "sum"),
+            ArraySpec("achieved", (self.layout.size,), "chunks"),
+        )
 
     def _batch_simulator(self, training: bool) -> BatchSimulator | None:
         return None  # each episode has a goal of its own
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         if candidates.episode_purpose.startswith(PURPOSE):
             return super().evaluate(candidates, first, rows)
         self._tally[:], self._achieved[:] = 0, np.nan
         try:
-            records, moments = super().evaluate(candidates, first, rows)
+            records, arrays = super().evaluate(candidates, first, rows)
         except MembersFailed as failed:
-            raise MembersFailed(
-                failed.records, self._with_tally(candidates, failed.statistics), failed.failures
-            ) from failed
-        return records, self._with_tally(candidates, moments)
+            arrays = {**failed.arrays, **self._more(candidates)}
+            raise MembersFailed(failed.records, arrays, failed.failures) from failed
+        return records, arrays | self._more(candidates)
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        if statistics.size == _JUDGED:
-            self._judged += statistics
-        elif statistics.size:
-            super().merge(statistics[: self.num_moments])
-            tally, achieved = np.split(statistics[self.num_moments :], [self._tally.size])
-            self._of_generation += tally.reshape(self._tally.shape)
-            self._met += [achieved] if np.isfinite(achieved).all() else []
+    def merge(self, arrays: Mapping[str, Any]) -> None:
+        super().merge(arrays)
+        if "successes" in arrays:
+            self._judged += arrays["successes"]
+        elif "successes_by_goal" in arrays:
+            self._of_generation += arrays["successes_by_goal"]
+            self._met += [one for one in arrays["achieved"] if np.isfinite(one).all()]
 
     def take_tally(self) -> NDArray[np.float64]:
         """Episodes and successes of each goal that were merged since the last call, (num_goals + 1,
@@ -211,7 +213,7 @@ class GoalProblem(RecordingProblem):
             self._achieved[:] = self.layout.achieved_of(np.asarray(outcome.last_observation))
         if np.isfinite(returns).all():
             self._tally += tally
-        return MemberRun(returns, steps, False, np.zeros(0))
+        return MemberRun(returns, steps, False, {})
 
     def _run(
         self, seed: int, index: int, moments: NDArray[np.float64] | None
@@ -253,10 +255,7 @@ class GoalProblem(RecordingProblem):
             self._aimed = AimedEnv(self.environment.make())
         return self._aimed
 
-    def _with_tally(
-        self, candidates: Candidates, moments: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _more(self, candidates: Candidates) -> dict[str, Any]:
         if candidates.episode_purpose == "episode":
-            return np.concatenate([moments, self._tally.ravel(), self._achieved])
-        judged: NDArray[np.float64] = self._tally.sum(axis=0)
-        return judged
+            return {"successes_by_goal": self._tally.copy(), "achieved": self._achieved.copy()}
+        return {"successes": self._tally.sum(axis=0)}

@@ -21,10 +21,11 @@ from esengine.demonstrations.recording import (
     Recorded,
     RecordingProblem,
     episode_seeds,
-    with_seed,
 )
 from esengine.pool.pool import Pool
-from esengine.problems import MEMBER
+from esengine.problems import ArraySpec
+from esengine.problems.contract import Evaluated
+from esengine.problems.records import new_records
 from esengine.simulators.dynamics import Dynamics, Transitions
 
 _PURPOSE = "plan"
@@ -40,21 +41,21 @@ class PlanningProblem(RecordingProblem):
 
     dynamics: Dynamics | None = None
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        return () if purpose == _PURPOSE else super().array_specs(purpose)
+
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         if candidates.episode_purpose != _PURPOSE:
             return super().evaluate(candidates, first, rows)
         assert self.dynamics is not None
-        records = np.zeros(len(rows), MEMBER)
-        records["member"] = np.arange(first, first + len(rows))
+        records = new_records(first, len(rows))
         size = self.dynamics.state_size
         state, controls = np.array(rows[0, :size]), np.array(rows[0, size:])
         shape = (candidates.population_size, -1, self.dynamics.low.size)
         records["fitness"] = self.dynamics.returns(
             state, controls.reshape(shape)[first : first + len(rows)]
         )
-        return records, np.zeros(0)
+        return records, {}
 
     def record_here(
         self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int
@@ -64,7 +65,7 @@ class PlanningProblem(RecordingProblem):
         """
         self.acting = acting
         seeds = episode_seeds(seed, number, episodes)
-        return [with_seed(self.record(self.actor, own), own) for own in seeds]
+        return [self.record(self.actor, own) for own in seeds]
 
 
 class PooledDynamics:

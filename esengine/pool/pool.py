@@ -27,7 +27,8 @@ from esengine.pool.task_runner import TaskRunner
 from esengine.pool.workers import Workers
 from esengine.pool.worklist import unfinished
 from esengine.problems import MEMBER
-from esengine.problems.evaluations import Evaluations, joined
+from esengine.problems.chunk_arrays import unpack_chunks
+from esengine.problems.evaluations import Evaluations
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks import guard, mailbox, messages
 from esengine.ranks.messages import Task
@@ -78,7 +79,7 @@ class Pool:
             candidates: the population.
             finished: results by unit that are there already, from a checkpoint; filled with those
                 that arrive, so that it holds what is done when this raises.
-            merge: add the chunks' statistics to the problem's; otherwise `merge` does it later.
+            merge: add what came back to the problem's state; otherwise `merge` does it later.
 
         Raises:
             Interrupted: a signal asked to stop, or no worker is left; ``finished`` holds the
@@ -109,10 +110,11 @@ class Pool:
         )
         failures = Failures(most_failed, self._rules, self.on_failures)
         busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
-        records, statistics = joined([finished[unit] for unit in range(len(bounds))], bounds)
+        results = [finished[unit] for unit in range(len(bounds))]
+        records, arrays = unpack_chunks(results, bounds, self.rank_state.specs)
         known = sorted(failures.records, key=lambda failure: int(failure["member"]))
         evaluations = Evaluations(
-            records, statistics, busy_s, time.monotonic() - began, publish_s, tuple(bounds), known
+            records, arrays, busy_s, time.monotonic() - began, publish_s, known
         )
         if evaluations.num_failed > most_failed:
             self._ended = True
@@ -127,9 +129,8 @@ class Pool:
         return evaluations
 
     def merge(self, evaluations: Evaluations) -> None:
-        """Add an evaluation's statistics to the problem's, in the order of chunks."""
-        for statistics in evaluations.statistics:
-            self.rank_state.problem.merge(statistics)
+        """Add what came back of an evaluation to the problem's state."""
+        self.rank_state.problem.merge(evaluations.arrays)
 
     def evaluate_member(self, candidates: Candidates, member: int) -> Any:
         """The record of one member, a row of `problems.MEMBER`, evaluated here with the chunk that

@@ -22,7 +22,9 @@ from esengine.candidates import (
 )
 from esengine.noise.contract import Noise
 from esengine.noise.product_sums import product_sum, product_tile
-from esengine.problems import Problem, failed_records, failure_of
+from esengine.problems import ArraySpec, Problem, failed_records, failure_of
+from esengine.problems.chunk_arrays import pack_chunk
+from esengine.problems.contract import Evaluated
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
 from esengine.ranks.node_memory import NodeMemory, map_bundle
@@ -52,6 +54,9 @@ class RankState:
         weights: of the last sum.
         unit_size: members of a unit of the last published population's evaluation; the last unit
             may be short.
+        specs: of the arrays that such a unit returns beside its records.
+        can_group: whether one call may do several such units: they return records alone, and a
+            member's do not depend on who is evaluated with it.
     """
 
     def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
@@ -59,6 +64,8 @@ class RankState:
         self.candidates: dict[str, Candidates] = {}
         self.weights: NDArray[np.floating] = np.empty(0)
         self.unit_size = 1
+        self.specs: tuple[ArraySpec, ...] = ()
+        self.can_group = False
         self._versions: dict[str, int] = {}
 
     def __enter__(self) -> RankState:
@@ -131,8 +138,7 @@ class RankState:
         """
         match kind:
             case Kind.EVALUATE:
-                records, statistics = self._evaluate(start, stop)
-                return records.tobytes() + statistics.tobytes()
+                return pack_chunk(*self._evaluate(start, stop), self.specs)
             case Kind.NOISE_SUM | Kind.SQUARE_SUM:
                 out = np.empty(stop - start, self.weights.dtype)
                 power = 1 if kind == Kind.NOISE_SUM else 2
@@ -159,8 +165,7 @@ class RankState:
         raise AssertionError(kind)
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
-        """The results of neighbouring units of evaluation, by one call; for problems without
-        statistics.
+        """The results of neighbouring units of evaluation by one call, where `can_group`.
 
         Raises:
             MembersFailed: members raised.
@@ -184,7 +189,7 @@ class RankState:
 
     def members_worth(self, start: int, stop: int) -> float:
         """How many ordinary members some members are worth by their episodes."""
-        usual = getattr(self.problem, "episodes_per_member", 1)
+        usual = self.problem.episodes_per_member
         episodes = (self._evaluated.num_episodes(member) or usual for member in range(start, stop))
         return sum(max(1.0, count / usual) for count in episodes)
 
@@ -197,7 +202,7 @@ class RankState:
         """The population that a publication of this kind follows."""
         return None if KINDS[kind] is PolicyEpisodes else self.candidates.get("search")
 
-    def _evaluate(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def _evaluate(self, start: int, stop: int) -> Evaluated:
         candidates = self._evaluated
         try:
             return self.problem.evaluate(
@@ -207,7 +212,7 @@ class RankState:
             raise
         except (Exception, SystemExit) as error:
             failure = failure_of(error, candidates, start, candidates.seed)
-            raise MembersFailed(failed_records(start, stop), np.zeros(0), [failure]) from error
+            raise MembersFailed(failed_records(start, stop), {}, [failure]) from error
 
     def _install(
         self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
@@ -220,9 +225,10 @@ class RankState:
             )
             self.candidates[_channel(header)] = self._evaluated
             population_size = self._evaluated.population_size
-            self.unit_size = evaluation_chunk_size(
-                population_size, self.problem.members_together(population_size)
-            )
+            together = self.problem.members_together(population_size)
+            self.unit_size = evaluation_chunk_size(population_size, together)
+            self.specs = self.problem.array_specs(self._evaluated.episode_purpose)
+            self.can_group = together == 1 and not self.specs
             self.problem.set_context(
                 {name.removeprefix("context/"): array for name, array in context.items()}
             )

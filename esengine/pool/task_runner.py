@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from esengine.pool.rank_state import Kind, RankState
 from esengine.pool.worklist import Pace
+from esengine.problems.chunk_arrays import pack_chunk
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import StopRequest
@@ -61,9 +62,7 @@ class TaskRunner:
         """
         version, kind, first, *_ = task
         bounds = self._rank_state.unit_bounds(task)
-        together = (
-            len(bounds) > 1 and self._begin is None and self._rank_state.problem.num_statistics == 0
-        )
+        together = len(bounds) > 1 and self._begin is None and self._rank_state.can_group
         if together and version != self._version:
             self._pace, self._version = Pace(_CALL_S, _MOST), version
         done = known = 0  # units; those up to `known` are done singly, since one of them raised
@@ -87,10 +86,8 @@ class TaskRunner:
                 if len(own) > 1:
                     known = done + len(own)
                     continue
-                payloads, failures = (
-                    [failed.records.tobytes() + failed.statistics.tobytes()],
-                    failed.failures,
-                )
+                payloads = [pack_chunk(failed.records, failed.arrays, self._rank_state.specs)]
+                failures = failed.failures
             seconds = time.perf_counter() - began
             if together:
                 self._pace.learn(len(own), seconds)

@@ -1,17 +1,11 @@
 """What members are evaluated on: a policy in an environment, or a plain function."""
 
-from esengine.problems.contract import (
-    FAILED,
-    MEMBER,
-    OK,
-    STOPPED,
-    Problem,
-    failed_records,
-    failure_of,
-)
+from esengine.problems.chunk_arrays import ArraySpec
+from esengine.problems.contract import Problem, failure_of
 from esengine.problems.environment import Anchor, EnvironmentProblem
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.objective import ObjectiveProblem
+from esengine.problems.records import FAILED, MEMBER, OK, STOPPED, failed_records
 
 __all__ = [
     "FAILED",
@@ -19,6 +13,7 @@ __all__ = [
     "OK",
     "STOPPED",
     "Anchor",
+    "ArraySpec",
     "EnvironmentProblem",
     "EpisodeSeeds",
     "MemberStatistic",

@@ -1,10 +1,9 @@
-"""What every problem is to the engine: an evaluation that returns one record a member, and what the
-records hold.
+"""The contract between a problem and the engine.
 
 A problem lives on every rank. `evaluate` is called with the parameters of one chunk and returns one
-record a member and the chunk's partial statistics; `merge` adds those on the master, in chunk
-order; `context` is what the master publishes with each generation (the observation scaling), and
-`set_context` receives it.
+record a member and the arrays that the problem declares by `array_specs`. `merge` takes the joined
+arrays on the master. `context` is what the master publishes with each generation (the observation
+scaling), and `set_context` receives it.
 """
 
 from __future__ import annotations
@@ -17,22 +16,11 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.errors import UserError
+from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.failures import Failure, describe_exception
 
-OK, FAILED, STOPPED = 0, 1, 2
-
-MEMBER = np.dtype(
-    [
-        ("member", "<i8"),
-        ("fitness", "<f8"),
-        ("steps", "<i8"),
-        ("episodes", "<i4"),
-        ("status", "<i4"),
-    ]
-)
-"""The fixed-size record that comes back for every member. ``fitness`` is the statistic of the
-returns of its episodes.
-"""
+Evaluated = tuple[NDArray[Any], dict[str, Any]]
+"""Records (num_members,) of `MEMBER` of a chunk, and its arrays by the names of their specs."""
 
 
 class Problem(Protocol):
@@ -47,27 +35,31 @@ class Problem(Protocol):
         """Precision of the parameters: float32 for policies, float64 for functions."""
 
     @property
-    def num_statistics(self) -> int:
-        """Length of the float64 vector of partial statistics that a chunk sends."""
+    def episodes_per_member(self) -> int:
+        """Episodes, or evaluations of an objective, that an ordinary member's fitness is made
+        of.
+        """
+
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        """The arrays that a chunk of candidates of a purpose returns beside its records. Quick
+        units of work go out together where there are none.
+        """
 
     def members_together(self, population_size: int) -> int:
         """Members that are best evaluated in one call, from the settings and the population
         alone.
         """
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Records (num_members,) of `MEMBER` and statistics (num_statistics,) of the members from
-        ``first`` on.
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
+        """Evaluate the members from ``first`` on, with parameters ``rows``.
 
         Raises:
             MembersFailed: some members raised. Any other exception counts for all members of the
                 chunk.
         """
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        """Add one chunk's statistics; called on the master in chunk order."""
+    def merge(self, arrays: Mapping[str, Any]) -> None:
+        """Add what a population returned to the problem's state; called on the master."""
 
     def context(self) -> dict[str, NDArray[Any]]:
         """Arrays that workers need beside the population."""
@@ -89,14 +81,3 @@ def failure_of(error: BaseException, candidates: Candidates, member: int, seed: 
         "error": str(error) if of_user else describe_exception(error),
         "of_user": of_user,
     }
-
-
-def failed_records(start: int, stop: int) -> NDArray[Any]:
-    """Records of members of which nothing is known but that they failed."""
-    records = np.zeros(stop - start, MEMBER)
-    records["member"], records["status"], records["fitness"] = (
-        np.arange(start, stop),
-        FAILED,
-        np.nan,
-    )
-    return records

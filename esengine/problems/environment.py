@@ -17,10 +17,12 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.behaviors import Behavior
-from esengine.problems.contract import FAILED, MEMBER, OK, STOPPED, failure_of
+from esengine.problems.chunk_arrays import ArraySpec
+from esengine.problems.contract import Evaluated, failure_of
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
+from esengine.problems.records import FAILED, OK, STOPPED, new_records
 from esengine.simulators.contract import NO_GATE, BatchSimulator, EnvBackend, Gate, Simulator
 from esengine.simulators.families import make_simulator
 
@@ -110,31 +112,28 @@ class EnvironmentProblem:
         return self.policy.num_parameters
 
     @property
-    def _observes(self) -> bool:
+    def observes(self) -> bool:
+        """Whether observations are scaled by statistics that grow with the search."""
         return self.normalize_observations and self._adopted is None
 
-    @property
-    def num_statistics(self) -> int:
-        return self.num_moments + self.num_traits
-
-    @property
-    def num_moments(self) -> int:
-        """Length of the packed observation moments that a chunk of the search sends."""
-        return 1 + 2 * self.observations.dim if self._observes else 0
-
-    @property
-    def num_traits(self) -> int:
-        """Numbers of a member that follow a chunk's moments: its return at the gate, and its
-        behaviour.
-        """
-        size = 0 if self.behavior is None else self.behavior.size
-        return size + 1 if self.behavior is not None or self.limits.gate_step else 0
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        specs = []
+        if self.observes and purpose == "episode":
+            size = 1 + 2 * self.observations.dim
+            specs.append(ArraySpec("moments", (size,), "chunks", missing=0.0))
+        if self.limits.gate_step:
+            specs.append(ArraySpec("return_at_gate"))
+        if self.behavior is not None:
+            specs.append(ArraySpec("behavior", (self.behavior.size,)))
+        return tuple(specs)
 
     @property
     def _one_by_one(self) -> bool:
-        """Whether members need what is told of single episodes only."""
-        return self.num_traits > 0 or (
-            self.survival_bonus != 0 and self.summary.statistic != "mean"
+        """Whether members need what only single episodes return."""
+        return (
+            self.behavior is not None
+            or self.limits.gate_step > 0
+            or (self.survival_bonus != 0 and self.summary.statistic != "mean")
         )
 
     def _batch_simulator(self, training: bool) -> BatchSimulator | None:
@@ -150,14 +149,10 @@ class EnvironmentProblem:
             return 1
         return max(1, min(simulator.most_members, population_size // _LEAST_CHUNKS))
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        records = np.zeros(len(rows), MEMBER)
-        records["member"] = np.arange(first, first + len(rows))
-        observes = self._observes and candidates.episode_purpose == "episode"
-        moments = np.zeros(self.num_moments if observes or self.num_traits else 0)
-        traits = np.full((len(rows), self.num_traits), np.nan)
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
+        records = new_records(first, len(rows))
+        specs = self.array_specs(candidates.episode_purpose)
+        arrays = {spec.name: spec.absent(len(rows)) for spec in specs}
         self._failures: list[Failure] = []
         start = 0
         for num_episodes, group in groupby(
@@ -168,36 +163,20 @@ class EnvironmentProblem:
                 candidates, records["member"][here], num_episodes or self.episodes_per_member
             )
             records["episodes"][here] = seeds.shape[1]
-            observed = moments if observes else np.zeros(0)
-            self._run_members(records[here], candidates, rows[here], seeds, observed, traits[here])
-        statistics = np.concatenate([moments, traits.ravel()]) if self.num_traits else moments
+            self._run_members(here, records, candidates, rows[here], seeds, arrays)
         if self._failures:
-            raise MembersFailed(records, statistics, self._failures)
-        return records, statistics
+            raise MembersFailed(records, arrays, self._failures)
+        return records, arrays
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        if statistics.size and self._observes:
-            self.statistics.merge(statistics[: self.num_moments])
-
-    def traits(
-        self, statistics: list[NDArray[np.float64]], bounds: list[tuple[int, int]]
-    ) -> NDArray[np.float64]:
-        """What came back of every member beside its record, (population_size, num_traits); NaN
-        where it failed.
-        """
-        traits = np.full((bounds[-1][1], self.num_traits), np.nan)
-        for (start, stop), chunk in zip(bounds, statistics, strict=True):
-            if chunk.size:
-                traits[start:stop] = chunk[self.num_moments :].reshape(
-                    stop - start, self.num_traits
-                )
-        return traits
+    def merge(self, arrays: Mapping[str, Any]) -> None:
+        for moments in arrays.get("moments", ()):
+            self.statistics.merge(moments)
 
     def adapt(
-        self, candidates: Candidates, records: NDArray[Any], traits: NDArray[np.float64]
+        self, candidates: Candidates, records: NDArray[Any], arrays: Mapping[str, Any]
     ) -> None:
-        """Set the limits of the next generation's episodes by this one's, those that are evaluated
-        again left out.
+        """Set the limits of the next generation's episodes by the records and arrays of this one.
+        Members that were evaluated again do not count.
         """
         if self.limits.cap is None and not self.limits.gate_step:
             return
@@ -208,7 +187,7 @@ class EnvironmentProblem:
             ]
         )
         if limited.any():
-            at_gate = traits[limited, 0] if self.num_traits else np.zeros(0)
+            at_gate = arrays["return_at_gate"][limited] if self.limits.gate_step else np.zeros(0)
             self.limits.adapt(records["steps"][limited] / records["episodes"][limited], at_gate)
 
     def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -248,16 +227,18 @@ class EnvironmentProblem:
 
     def _run_members(
         self,
-        records: NDArray[Any],
+        here: slice,
+        all_records: NDArray[Any],
         candidates: Candidates,
         rows: NDArray[np.floating],
         seeds: NDArray[np.uint64],
-        statistics: NDArray[np.float64],
-        traits: NDArray[np.float64],
+        arrays: dict[str, Any],
     ) -> None:
-        """Run ``seeds[i]``'s episodes with ``rows[i]``; a failed member leaves no observations
-        behind.
+        """Run ``seeds[i]``'s episodes with ``rows[i]`` and fill in the records and arrays of these
+        members of the chunk; a failed member leaves no observations behind.
         """
+        records = all_records[here]
+        statistics = arrays.get("moments", np.zeros(0))
         training = candidates.episode_purpose == "episode"
         simulator = self._batch_simulator(training)
         rules = self._rules(candidates, int(records["member"][0]))
@@ -283,7 +264,8 @@ class EnvironmentProblem:
                     candidates, int(records["member"][i]), seeds[i], moments, rules
                 )
                 returns[i], records["steps"][i], stopped = run.returns, run.steps, run.stopped
-                traits[i] = run.traits
+                for name, value in run.arrays.items():
+                    arrays[name][here][i] = value
                 records["status"][i] = STOPPED if stopped else OK
                 if moments is not None and np.isfinite(returns[i]).all():
                     merge_moments(statistics, moments)
@@ -312,22 +294,25 @@ class EnvironmentProblem:
             rules: when episodes end.
         """
         returns, steps, stopped = np.zeros(seeds.size), 0, False
-        traits = np.zeros((seeds.size, self.num_traits))
+        at_gate = np.zeros(seeds.size)
+        behavior = np.zeros((seeds.size, 0 if self.behavior is None else self.behavior.size))
         for episode, seed in enumerate(seeds.tolist()):
             try:
                 simulator = self.simulator()
                 outcome = simulator.run(self.actor, seed, moments, rules.max_steps, rules.gate)
-                if self.num_traits:
-                    traits[episode, 0] = outcome.at_gate
+                at_gate[episode] = outcome.at_gate
                 if self.behavior is not None:
-                    traits[episode, 1:] = self.behavior.compute(simulator, outcome)
+                    behavior[episode] = self.behavior.compute(simulator, outcome)
             except (Exception, SystemExit) as error:
                 self._failed(error, candidates, member, seed)
-                return MemberRun.failed(seeds.size, self.num_traits)
+                return MemberRun.failed(seeds.size)
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
             stopped |= outcome.num_steps == rules.gate.step and outcome.at_gate < rules.gate.least
-        return MemberRun(returns, steps, stopped, traits.mean(axis=0))
+        arrays = {"return_at_gate": at_gate.mean()} if self.limits.gate_step else {}
+        if self.behavior is not None:
+            arrays["behavior"] = behavior.mean(axis=0)
+        return MemberRun(returns, steps, stopped, arrays)
 
     def _rules(self, candidates: Candidates, member: int) -> EpisodeRules:
         """What ends the episodes of a member, and those evaluated with it, early: nothing in
@@ -386,16 +371,16 @@ class EpisodeRules(NamedTuple):
 
 
 class MemberRun(NamedTuple):
-    """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one,
-    mean traits.
+    """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one, and
+    its row of each array by name.
     """
 
     returns: NDArray[np.float64]
     steps: int
     stopped: bool
-    traits: NDArray[np.float64]
+    arrays: dict[str, Any]
 
     @classmethod
-    def failed(cls, num_episodes: int, num_traits: int = 0) -> MemberRun:
-        """That of a member with an episode that failed."""
-        return cls(np.full(num_episodes, np.nan), 0, False, np.full(num_traits, np.nan))
+    def failed(cls, num_episodes: int) -> MemberRun:
+        """The run of a member with an episode that failed."""
+        return cls(np.full(num_episodes, np.nan), 0, False, {})

@@ -1,11 +1,11 @@
-"""What a run puts up with: the rules, and the record of a member that failed."""
+"""The record of a member that failed, and the exception that carries it."""
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 Failure = dict[str, Any]
@@ -18,16 +18,18 @@ class MembersFailed(Exception):
     """Some members of a chunk raised, and the others did not.
 
     Attributes:
-        records, statistics: as `problems.Problem.evaluate` returns them, without what the failed
-            members observed.
+        records, arrays: as `problems.Problem.evaluate` returns them, without what the failed
+            members observed; no arrays if the whole chunk failed.
         failures: one for each exception.
     """
 
     def __init__(
-        self, records: NDArray[Any], statistics: NDArray[np.float64], failures: list[Failure]
+        self, records: NDArray[Any], arrays: Mapping[str, Any], failures: list[Failure]
     ) -> None:
         super().__init__(failures[0]["error"])
-        self.records, self.statistics, self.failures = records, statistics, failures
+        self.records = records
+        self.arrays = arrays
+        self.failures = failures
 
 
 def describe_exception(error: BaseException) -> str:

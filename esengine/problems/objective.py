@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.problems.contract import FAILED, MEMBER, OK, failure_of
+from esengine.problems.chunk_arrays import ArraySpec
+from esengine.problems.contract import Evaluated, failure_of
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
+from esengine.problems.records import FAILED, MEMBER, OK
 from esengine.problems.search_space import SearchSpace
 
 
@@ -30,7 +32,7 @@ class ObjectiveProblem:
         function: maps (dimension,) float64, and a seed if it takes one, to a float.
         dimension: number of parameters that are searched.
         minimize: whether the function is a cost; fitness is then its negative.
-        evaluations_per_member: values that a member's fitness is made of.
+        episodes_per_member: evaluations of the function that a member's fitness is made of.
         summary: of the values, as fitness.
         episode_seeds, antithetic: who gets the same seeds within a generation, see
             `EnvironmentProblem`.
@@ -41,14 +43,13 @@ class ObjectiveProblem:
     function: Callable[..., float]
     dimension: int
     minimize: bool = False
-    evaluations_per_member: int = 1
+    episodes_per_member: int = 1
     summary: Summary = field(default_factory=Summary)
     episode_seeds: EpisodeSeeds = "pair"
     antithetic: bool = False
     space: SearchSpace | None = None
 
     dtype = np.float64
-    num_statistics = 0
 
     def __post_init__(self) -> None:
         self._takes_seed = _takes_seed(self.function)
@@ -58,14 +59,15 @@ class ObjectiveProblem:
         """Whether two evaluations of a point may differ: the function takes a seed, or a member's
         fitness is made of several values.
         """
-        return self.evaluations_per_member > 1 or self._takes_seed
+        return self.episodes_per_member > 1 or self._takes_seed
+
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        return ()
 
     def members_together(self, population_size: int) -> int:
         return 1
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         self._failures: list[Failure] = []
         rows = self.points(rows)
         if self.is_noisy:
@@ -78,10 +80,10 @@ class ObjectiveProblem:
                 self._record(member, self._value(candidates, member, row))
                 for member, row in enumerate(rows, first)
             ]
-        records, statistics = np.array(results, MEMBER), np.zeros(0)
+        records = np.array(results, MEMBER)
         if self._failures:
-            raise MembersFailed(records, statistics, self._failures)
-        return records, statistics
+            raise MembersFailed(records, {}, self._failures)
+        return records, {}
 
     def points(self, rows: NDArray[np.floating]) -> NDArray[np.floating]:
         """What the function is given for rows, (num_rows, num_variables)."""
@@ -91,7 +93,7 @@ class ObjectiveProblem:
         self, candidates: Candidates, member: int, row: NDArray[np.floating]
     ) -> tuple[Any, ...]:
         asked = candidates.num_episodes(member) if self._takes_seed else None
-        count = asked or self.evaluations_per_member
+        count = asked or self.episodes_per_member
         members = np.array([member])
         (seeds,) = episode_seeds(
             candidates, members, count, self.episode_seeds, self.antithetic
@@ -123,7 +125,7 @@ class ObjectiveProblem:
     def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
         return member, fitness, 0, count, OK if math.isfinite(fitness) else FAILED
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
+    def merge(self, arrays: Mapping[str, Any]) -> None:
         pass
 
     def context(self) -> dict[str, NDArray[Any]]:

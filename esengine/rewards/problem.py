@@ -17,13 +17,13 @@ from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor
+from esengine.problems import ArraySpec
+from esengine.problems.contract import Evaluated
 from esengine.problems.environment import EpisodeRules, MemberRun
 from esengine.problems.failures import MembersFailed
 from esengine.rewards.source import RewardSource, over_end
 from esengine.simulators.contract import BatchSimulator
 from esengine.simulators.traces import Trace, TraceBuffer
-
-_TALLY = 2  # numbers that a chunk adds to its moments: episodes, and the sum of their true returns
 
 
 @dataclass
@@ -52,28 +52,28 @@ class RewardedProblem(RecordingProblem):
             )
         choices = len(self.policy.action.sizes)
         self._steps = TraceBuffer(self.horizon, self.observations.dim, choices)
-        self._tally = np.zeros(_TALLY)
-        self._of_generation = np.zeros(_TALLY)
+        self._true_returns = np.zeros(2)
+        self._of_generation = np.zeros(2)
 
-    @property
-    def num_statistics(self) -> int:
-        return self.num_moments + _TALLY
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        specs = super().array_specs(purpose)
+        if purpose != "episode":
+            return specs
+        return (*specs, ArraySpec("true_returns", (2,), "sum"))
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        self._tally[:] = 0
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
+        self._true_returns[:] = 0
         try:
-            records, moments = super().evaluate(candidates, first, rows)
+            records, arrays = super().evaluate(candidates, first, rows)
         except MembersFailed as failed:
-            statistics = self._with_more(candidates, first, len(rows), failed.statistics)
-            raise MembersFailed(failed.records, statistics, failed.failures) from failed
-        return records, self._with_more(candidates, first, len(rows), moments)
+            arrays = {**failed.arrays, **self._more(candidates, first, len(rows))}
+            raise MembersFailed(failed.records, arrays, failed.failures) from failed
+        return records, arrays | self._more(candidates, first, len(rows))
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
-        if statistics.size:
-            super().merge(statistics)
-            self._of_generation += statistics[self.num_moments : self.num_moments + _TALLY]
+    def merge(self, arrays: Mapping[str, Any]) -> None:
+        super().merge(arrays)
+        if "true_returns" in arrays:
+            self._of_generation += arrays["true_returns"]
 
     def take_return(self) -> float | None:
         """The mean of the environment's own return over the episodes merged since the last call,
@@ -132,21 +132,16 @@ class RewardedProblem(RecordingProblem):
             self._take(trace, candidates, member, episode)
         if not np.isfinite([fitness, returns]).all():
             return MemberRun.failed(seeds.size)
-        self._tally += (returns.size, returns.sum())
-        return MemberRun(fitness, steps, False, np.zeros(0))
+        self._true_returns += (returns.size, returns.sum())
+        return MemberRun(fitness, steps, False, {})
 
     def _take(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
         """Look at an episode of a search member; its arrays are overwritten by the next one."""
 
-    def _with_more(
-        self, candidates: Candidates, first: int, num_members: int, moments: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """The statistics of a chunk of search members: its observation moments, then the tally."""
-        return (
-            np.concatenate([moments, self._tally])
-            if candidates.episode_purpose == "episode"
-            else moments
-        )
+    def _more(self, candidates: Candidates, first: int, num_members: int) -> dict[str, Any]:
+        """The arrays of a chunk of search members beside those of other problems."""
+        training = candidates.episode_purpose == "episode"
+        return {"true_returns": self._true_returns.copy()} if training else {}
 
 
 def trace_of(trajectory: Trajectory, action: ActionSpec) -> Trace:

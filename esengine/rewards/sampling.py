@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.demonstrations.trajectories import Trajectory
-from esengine.problems import FAILED
+from esengine.problems import FAILED, ArraySpec
 from esengine.problems.evaluations import Evaluations
 from esengine.rewards.problem import RewardedProblem, trace_of
 from esengine.seeding import derive_key, generator
@@ -106,6 +106,13 @@ class SamplingProblem(RewardedProblem):
         """Numbers of a step: two observations, the action, and whether either is absorbing."""
         return 2 * self.observations.dim + len(self.policy.action.sizes) + 2
 
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        specs = super().array_specs(purpose)
+        if purpose != "episode":
+            return specs
+        shape = (self.rows_a_member, self.width)
+        return (*specs, ArraySpec("steps", shape, members=self.sampling.chosen))
+
     def samples(self, evaluations: Evaluations) -> tuple[NDArray[np.int64], Steps]:
         """What came back of a generation.
 
@@ -114,18 +121,8 @@ class SamplingProblem(RewardedProblem):
             `rows_a_member`). Members that failed are left out; of whole episodes the steps after a
             cut are marked by NaN observations.
         """
-        chosen = self.sampling.chosen(evaluations.bounds[-1][1])
-        found: list[NDArray[np.float64]] = []
-        for chunk, (start, stop) in zip(evaluations.statistics, evaluations.bounds, strict=True):
-            own = int(np.count_nonzero((chosen >= start) & (chosen < stop)))
-            sent = (
-                chunk[-own * self.rows_a_member * self.width :]
-                if own and chunk.size
-                else np.zeros(0)
-            )
-            sent = sent if sent.size else np.full(own * self.rows_a_member * self.width, np.nan)
-            found.append(sent.reshape(own, self.rows_a_member, self.width))
-        rows = np.concatenate(found)
+        chosen = self.sampling.chosen(len(evaluations.records))
+        rows = evaluations.arrays["steps"]
         whole = np.isfinite(rows[:, 0, 0]) & (evaluations.records["status"][chosen] != FAILED)
         return chosen[whole], self._unpack(rows[whole])
 
@@ -191,17 +188,15 @@ class SamplingProblem(RewardedProblem):
         room = self._samples.setdefault(member, np.full((self.rows_a_member, self.width), np.nan))
         room[part] = _rows(trace, steps, self.width)
 
-    def _with_more(
-        self, candidates: Candidates, first: int, num_members: int, moments: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        statistics = super()._with_more(candidates, first, num_members, moments)
+    def _more(self, candidates: Candidates, first: int, num_members: int) -> dict[str, Any]:
         kept, self._samples = self._samples, {}
         if candidates.episode_purpose != "episode":
-            return statistics
+            return {}
         chosen = self.sampling.chosen(candidates.population_size)
         empty = np.full((self.rows_a_member, self.width), np.nan)
         own = chosen[(chosen >= first) & (chosen < first + num_members)].tolist()
-        return np.concatenate([statistics, *(kept.get(member, empty).ravel() for member in own)])
+        steps = np.array([kept.get(member, empty) for member in own])
+        return super()._more(candidates, first, num_members) | {"steps": steps}
 
 
 def _rows(trace: Trace, steps: NDArray[np.int64], width: int) -> NDArray[np.float64]:

@@ -29,7 +29,8 @@ from esengine.policies.network import PolicySpec
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
-from esengine.problems import MEMBER, EnvironmentProblem, Problem
+from esengine.problems import MEMBER, ArraySpec, EnvironmentProblem, Problem
+from esengine.problems.contract import Evaluated
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 
@@ -97,28 +98,29 @@ class SleepingMembers:
         lengths: (population_size,) seconds.
     """
 
-    dimension, num_statistics = 1, 0
+    dimension = episodes_per_member = 1
     dtype: type[np.floating] = np.float64
 
     def __init__(self, lengths: NDArray[np.float64]) -> None:
         self._lengths = lengths if lengths.any() else None
-        self._records, self._none = np.zeros(256, MEMBER), np.zeros(0)
+        self._records = np.zeros(256, MEMBER)
+
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        return ()
 
     def members_together(self, population_size: int) -> int:
         return 1
 
-    def evaluate(
-        self, candidates: Candidates, first: int, rows: NDArray[np.floating]
-    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         if self._lengths is None:
             for member in range(first, first + len(rows)):
                 nothing(member)
         else:
             for member in range(first, first + len(rows)):
                 time.sleep(self._lengths[member])
-        return self._records[: len(rows)], self._none
+        return self._records[: len(rows)], {}
 
-    def merge(self, statistics: NDArray[np.float64]) -> None:
+    def merge(self, arrays: Mapping[str, Any]) -> None:
         pass
 
     def context(self) -> dict[str, NDArray[Any]]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from esengine.algorithms.goals.curriculum import Curriculum
 from esengine.algorithms.goals.hindsight import improved
 from esengine.algorithms.strategy import HasMean, Strategy
-from esengine.demonstrations.recording import Acting, Recorded, pack, record, unpack
-from esengine.demonstrations.trajectories import Trajectory
+from esengine.demonstrations.recording import Acting, record
+from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
 from esengine.errors import UserError
 from esengine.goals.problem import GoalList, GoalProblem
 from esengine.launch.runs.run_directory import RunDirectory
@@ -103,13 +103,13 @@ class GoalTraining(StrategyTraining):
 
     def snapshot(self) -> Snapshot:
         snapshot = super().snapshot()
-        images = [pack(Recorded(one, np.zeros(0), 0)) for one in self._episodes]
         arrays = self.curriculum.state() | {
-            "episodes": np.concatenate([np.zeros(0), *images]),
             "prepared": np.array(self._prepared),
             "shares": self.problem.goals.shares,
             "list": self.problem.goals.goals,
         }
+        episodes = stacked(self._episodes)
+        arrays |= {f"episodes/{name}": array for name, array in episodes.items()}
         snapshot.checkpoint.arrays.update(
             copied({f"goals/{name}": array for name, array in arrays.items()})
         )
@@ -119,6 +119,11 @@ class GoalTraining(StrategyTraining):
         super().restore_parts(checkpoint, groups)
         found = groups["goals"]
         self.curriculum.restore(found)
-        self._episodes = [one.trajectory for one in unpack(found["episodes"])]
+        episodes = {
+            name.removeprefix("episodes/"): array
+            for name, array in found.items()
+            if name.startswith("episodes/")
+        }
+        self._episodes = list(unstacked(episodes, checkpoint.name))
         self._prepared = int(found["prepared"])
         self.problem.goals = GoalList(found["list"], found["shares"])

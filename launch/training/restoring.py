@@ -13,7 +13,7 @@ from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.errors import UserError
 from esengine.launch.runs.metrics_file import is_row
 from esengine.launch.training.problem_from_settings import AnyProblem
-from esengine.problems import MEMBER
+from esengine.problems.chunk_arrays import unpack_chunk
 from esengine.storage.checkpoint import Checkpoint
 
 Arrays = dict[str, NDArray[Any]]
@@ -121,9 +121,4 @@ def check_finished(
     for unit, result in finished.items():
         if not 0 <= unit < len(bounds):
             raise ValueError(f"a finished chunk must be among {len(bounds)}, got {unit}")
-        start, stop = bounds[unit]
-        expected = (stop - start) * MEMBER.itemsize + problem.num_statistics * 8
-        if len(result) != expected:
-            raise ValueError(
-                f"the finished chunk {unit} must have {expected} bytes, got {len(result)}"
-            )
+        unpack_chunk(result, *bounds[unit], population_size, problem.array_specs("episode"))

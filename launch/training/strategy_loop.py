@@ -97,9 +97,8 @@ class StrategyTraining(Training):
 
         population = self.pool.population()
         fitness = evaluations.fitness
-        traits = self._traits(evaluations)
         if self.novelty is not None and own is not None:
-            fitness = self.novelty.fitness(fitness, traits[:, 1:], own.behavior)
+            fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own.behavior)
         with self._watch.part("update"):
             self.method.tell(candidates, fitness, population)
 
@@ -109,7 +108,7 @@ class StrategyTraining(Training):
             self.novelty.tell(own.behavior, own.episode_return)
             self.count(own.steps, 1)
         if isinstance(self.problem, EnvironmentProblem):
-            self.problem.adapt(candidates, evaluations.records, traits)
+            self.problem.adapt(candidates, evaluations.records, evaluations.arrays)
         self.pool.merge(evaluations)
         self._watch.add("publish", evaluations.publish_s)
         self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
@@ -204,12 +203,6 @@ class StrategyTraining(Training):
             record["best_fitness"] = self._final_best.fitness
         return record
 
-    def _traits(self, evaluations: Evaluations) -> NDArray[np.float64]:
-        """What came back of every member besides its record."""
-        if not isinstance(self.problem, EnvironmentProblem) or not self.problem.num_traits:
-            return np.zeros((len(evaluations.records), 0))
-        return self.problem.traits(evaluations.statistics, list(evaluations.bounds))
-
     def _own_episode(self) -> _OwnEpisode | None:
         """An episode of the policy that the generation starts from, for the archive of novelty."""
         if self.novelty is None:
@@ -218,7 +211,7 @@ class StrategyTraining(Training):
         number = self.method.generation + 1
         evaluations = self.pool.evaluate(PolicyEpisodes(self.train.seed, number, 1, row, "archive"))
         return _OwnEpisode(
-            self._traits(evaluations)[0, 1:],
+            evaluations.arrays["behavior"][0],
             float(evaluations.fitness[0]),
             int(evaluations.records[0]["steps"]),
         )

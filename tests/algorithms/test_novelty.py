@@ -72,15 +72,16 @@ def test_a_behaviour_is_the_mean_of_the_last_observations(env_id: str) -> None:
         problem = problem_for(
             env_id, behavior=Behavior.of_observation(4, (0, 2)), episodes_per_member=episodes
         )
-        _, traits = run(problem, pairs(problem, size=4))
-        ends.append(traits[:, 1:])
+        _, arrays = run(problem, pairs(problem, size=4))
+        ends.append(arrays["behavior"])
     assert ends[0].shape == (4, 2)
     assert np.isfinite(ends).all()
     assert (ends[0] != ends[1]).any()
     stepped = problem_for(
         env_id, behavior=Behavior.of_observation(4, (0, 2)), env_backend="gymnasium"
     )
-    np.testing.assert_allclose(run(stepped, pairs(stepped, size=4))[1][:, 1:], ends[0], atol=1e-5)
+    _, arrays = run(stepped, pairs(stepped, size=4))
+    np.testing.assert_allclose(arrays["behavior"], ends[0], atol=1e-5)
 
 
 def test_a_users_function_sees_the_environment_as_the_episode_left_it() -> None:
@@ -93,8 +94,8 @@ def test_a_users_function_sees_the_environment_as_the_episode_left_it() -> None:
     problem = problem_for(
         "Swimmer-v5", behavior=Behavior(2, function=final_position), max_episode_steps=50
     )
-    _, traits = run(problem, pairs(problem, size=6))
-    assert len(np.unique(traits[:, 1])) == 6
+    _, arrays = run(problem, pairs(problem, size=6))
+    assert len(np.unique(arrays["behavior"][:, 0])) == 6
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,11 @@ from esengine.problems import (
 NOISE = create_table(0, 18, 1024, None)
 
 
-def run(problem: EnvironmentProblem, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-    """Records and traits of a whole population in one chunk."""
+def run(problem: EnvironmentProblem, candidates: Candidates) -> tuple[np.ndarray, dict[str, Any]]:
+    """Records and arrays of a whole population in one chunk."""
     problem.set_context(problem.context())
     size = candidates.population_size
-    records, statistics = problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, size))
-    return records, problem.traits([statistics], [(0, size)])
+    return problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, size))
 
 
 def pairs(problem: EnvironmentProblem, generation: int = 1, size: int = 40) -> AntitheticPairs:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.algorithms.imitation.guided_policy_search import adapted, relative_weights
 from esengine.algorithms.planners import ILQR
-from esengine.algorithms.planners.guided_expert import Notes
+from esengine.algorithms.planners.guided_expert import ControllerInfo
 from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller
 from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
@@ -153,8 +153,8 @@ def test_errors_are_weighted_by_precision() -> None:
         learner.epoch(data)
     expected = (4 * 1.0 + 25 * 0.5) / 31  # the weighted mean
     assert learner.parameters()[-1] == pytest.approx(expected, abs=1e-3)
-    notes = Notes(1.0, 2.0, 3.0, np.arange(8.0).reshape(2, 2, 2))
-    again = Notes.unpacked(notes.packed(), 2)
+    notes = ControllerInfo(1.0, 2.0, 3.0, np.arange(8.0).reshape(2, 2, 2))
+    again = ControllerInfo.unpacked(notes.packed(), 2)
     assert again[:3] == notes[:3]
     assert np.array_equal(again.precisions, notes.precisions)
 

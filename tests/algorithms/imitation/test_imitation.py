@@ -22,9 +22,9 @@ from esengine.algorithms.imitation.dagger import DAggerSettings, expert_share
 from esengine.algorithms.imitation.dart import confusion, error_covariance, square_root
 from esengine.demonstrations.experts import FunctionExpert
 from esengine.demonstrations.files import load_demonstrations
-from esengine.demonstrations.recording import Acting, record_episode, unpack
+from esengine.demonstrations.recording import Acting, record_episode
 from esengine.demonstrations.rule_labels import corrected
-from esengine.demonstrations.trajectories import Trajectory, Transitions
+from esengine.demonstrations.trajectories import Trajectory, Transitions, unstacked
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.errors import UserError
@@ -291,7 +291,13 @@ def test_dagger_stores_the_experts_own_labels_and_the_expert_alone_acts_at_first
 def recorded_in(run: Path) -> list[Trajectory]:
     checkpoint = load_newest(run / "checkpoints")
     assert checkpoint is not None
-    return [one.trajectory for one in unpack(checkpoint.arrays["strategy/trajectories"])]
+    prefix = "strategy/trajectories/"
+    arrays = {
+        name.removeprefix(prefix): array
+        for name, array in checkpoint.arrays.items()
+        if name.startswith(prefix)
+    }
+    return list(unstacked(arrays, "the checkpoint"))
 
 
 def test_dear_labels_are_asked_where_learners_disagree(tmp_path: Path) -> None:

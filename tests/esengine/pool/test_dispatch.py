@@ -13,7 +13,6 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from esengine.pool import task_runner
@@ -41,10 +40,11 @@ class RankState:
     """
 
     def __init__(
-        self, deadly: set[int], raising: set[int], slow: set[int], statistics: int
+        self, deadly: set[int], raising: set[int], slow: set[int], can_group: bool
     ) -> None:
         self.deadly, self.raising, self.slow = deadly, raising, slow
-        self.problem = SimpleNamespace(num_statistics=statistics)
+        self.can_group = can_group
+        self.specs = ()
         self.now = 0.0
         self.calls: list[int] = []
 
@@ -61,7 +61,7 @@ class RankState:
             raise Death
         if start in self.raising:
             raise MembersFailed(
-                failed_records(start, stop), np.zeros(0), [{"member": start, "error": "diverged"}]
+                failed_records(start, stop), {}, [{"member": start, "error": "diverged"}]
             )
         return b"%d" % start
 
@@ -160,12 +160,12 @@ def all_but(units: set[int]) -> dict[int, bytes]:
     return {unit: b"%d" % unit for unit in range(NUM_UNITS) if unit not in units}
 
 
-@pytest.mark.parametrize("statistics", [0, 3])
+@pytest.mark.parametrize("can_group", [True, False])
 def test_a_member_that_kills_its_worker_in_a_range_is_the_only_one_given_up(
-    monkeypatch: pytest.MonkeyPatch, statistics: int
+    monkeypatch: pytest.MonkeyPatch, can_group: bool
 ) -> None:
     deadly = {700, 701, 1900}
-    found, failures, workers = run(monkeypatch, RankState(deadly, set(), set(), statistics), 1)
+    found, failures, workers = run(monkeypatch, RankState(deadly, set(), set(), can_group), 1)
     assert {unit: found[unit] for unit in found if unit not in deadly} == all_but(deadly)
     assert sorted(failure["member"] for failure in failures) == sorted(deadly)
     assert workers.num_deaths <= 4 * len(
@@ -178,7 +178,7 @@ def test_members_that_raise_in_a_range_are_tried_again_elsewhere_and_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raising = {0, 900, 901, 2999}
-    rank_state = RankState(set(), raising, set(), statistics=3)
+    rank_state = RankState(set(), raising, set(), can_group=False)
     found, failures, _ = run(monkeypatch, rank_state, 2)
     assert {unit: found[unit] for unit in found if unit not in raising} == all_but(raising)
     assert sorted(failure["member"] for failure in failures) == sorted(raising)
@@ -192,7 +192,7 @@ def test_workers_that_are_killed_anywhere_cost_nothing_but_time(
     deaths = 0
     for seed in range(20):
         found, failures, workers = run(
-            monkeypatch, RankState(set(), {1234}, set(), 0), seed, kills=0.01
+            monkeypatch, RankState(set(), {1234}, set(), True), seed, kills=0.01
         )
         assert {unit: found[unit] for unit in found if unit != 1234} == all_but({1234})
         assert [failure["member"] for failure in failures] == [1234]
@@ -202,7 +202,7 @@ def test_workers_that_are_killed_anywhere_cost_nothing_but_time(
 
 def test_what_comes_after_a_slow_member_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = set(range(1500, 1520))
-    rank_state = RankState(set(), set(), slow, statistics=3)
+    rank_state = RankState(set(), set(), slow, can_group=False)
     spans: dict[int, list[float]] = {}
     handle = Worker._handle
 
@@ -218,7 +218,7 @@ def test_what_comes_after_a_slow_member_is_handed_back(monkeypatch: pytest.Monke
 
 def test_finished_units_are_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     done = {unit: b"%d" % unit for unit in range(NUM_UNITS) if unit % 7 < 3}
-    rank_state = RankState(set(), set(), set(), 0)
+    rank_state = RankState(set(), set(), set(), True)
     found, _, _ = run(monkeypatch, rank_state, 4, dict(done))
     assert found == all_but(set())
     assert sorted(rank_state.calls) == sorted(set(range(NUM_UNITS)) - set(done))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from esengine.algorithms import CMAES, CMAESSettings, TruncationES, TruncationESSettings
+from esengine.candidates import MutatedParents
 from esengine.errors import UserError, WorkerError
 from esengine.noise.table import create_table
 from esengine.pool.pool import Pool
@@ -68,3 +69,18 @@ def test_finished_chunks_are_not_evaluated_again() -> None:
     again = pool_for(counting).evaluate(candidates, {unit: finished[unit] for unit in (0, 2, 5)})
     np.testing.assert_array_equal(first.fitness, again.fitness)
     assert calls == 8 + 5
+
+
+def test_an_elite_of_an_objective_gets_time_by_its_evaluations() -> None:
+    def noisy(x: np.ndarray, seed: int) -> float:
+        return float(seed)
+
+    problem = ObjectiveProblem(noisy, 2, episodes_per_member=2)
+    candidates = MutatedParents(
+        0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=np.zeros((3, 2)), unchanged_episodes=6
+    )
+    with Pool(World(), RankState(NOISE, problem, None)) as pool:
+        records = pool.evaluate(candidates).records
+        assert records["episodes"].tolist() == [6, 6, 2, 2, 2, 2]
+        worth = [pool.rank_state.members_worth(member, member + 1) for member in range(6)]
+    assert worth == [3, 3, 1, 1, 1, 1]

@@ -58,18 +58,19 @@ def test_hopeless_episodes_stop_at_the_gate_and_their_members_rank_with_the_wors
     problem = problem_for(
         "Pendulum-v1", limits=EpisodeLimits(gate_step=50, gate_quantile=0.5), antithetic=True
     )
-    whole, at_gate = run(problem, pairs(problem))
+    whole, arrays = run(problem, pairs(problem))
+    at_gate = arrays["return_at_gate"]
     assert (whole["status"] == OK).all()
-    problem.adapt(pairs(problem), whole, at_gate)
+    problem.adapt(pairs(problem), whole, arrays)
     least = problem.limits.least
-    assert least == np.median(at_gate[:, 0])
+    assert least == np.median(at_gate)
     records, again = run(problem, pairs(problem))  # the same generation, so the same episodes
-    np.testing.assert_array_equal(at_gate, again)
+    np.testing.assert_array_equal(at_gate, again["return_at_gate"])
     stopped = records["status"] == STOPPED
-    np.testing.assert_array_equal(stopped, at_gate[:, 0] < least)
+    np.testing.assert_array_equal(stopped, at_gate < least)
     np.testing.assert_array_equal(records["steps"], np.where(stopped, 50, 200))
     np.testing.assert_array_equal(records["fitness"][~stopped], whole["fitness"][~stopped])
-    fitness = Evaluations(records, [], 0, 0).fitness
+    fitness = Evaluations(records, {}, 0, 0).fitness
     np.testing.assert_array_equal(
         fitness, np.where(stopped, whole["fitness"][~stopped].min(), whole["fitness"])
     )
@@ -91,7 +92,7 @@ def test_members_that_run_again_pass_every_gate() -> None:
 def test_failed_members_rank_below_stopped_ones() -> None:
     records = np.zeros(3, MEMBER)
     records["fitness"], records["status"] = [5.0, 9.0, np.nan], [OK, STOPPED, FAILED]
-    assert Evaluations(records, [], 0, 0).fitness.tolist() == [5.0, 5.0, -math.inf]
+    assert Evaluations(records, {}, 0, 0).fitness.tolist() == [5.0, 5.0, -math.inf]
 
 
 RETURNS = np.array([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]])
@@ -132,7 +133,7 @@ def test_a_noisy_objective_gets_seeds_and_pairs_share_them() -> None:
         return float(seed % 1000)
 
     problem = ObjectiveProblem(
-        noisy, 3, evaluations_per_member=2, summary=Summary("min"), antithetic=True
+        noisy, 3, episodes_per_member=2, summary=Summary("min"), antithetic=True
     )
     candidates = AntitheticPairs(0, 1, 4, 0.5, np.zeros(3))
     records, _ = problem.evaluate(candidates, 0, candidates.rows(NOISE, 0, 4))
