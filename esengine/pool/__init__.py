@@ -1,9 +1,9 @@
-"""A generation over the ranks: the master's and the workers' ends.
+"""The evaluation of a generation on all ranks.
 
-Modules: `pool` (the master's end), `worker`, `startup` (what every rank does first), `rank_state`
-(what a rank works on), `worklist` and `dispatch` (units of work, and who gets them), `task_runner`,
-`workers` (who lives, and replacements), `publishing` (state to the nodes), `population` (sums over
-the members), `fault_rules`.
+Modules: `on_all_ranks` (the entry point), `pool` (the master's end), `worker`, `startup` (noise
+table and kernels), `rank_state` (what a rank works on), `worklist` and `dispatch` (units of work,
+and their assignment), `task_runner`, `workers` (those alive, and replacements), `publishing` (state
+to the nodes), `population` (sums over the members) and `fault_rules`.
 """
 
 from esengine.pool.pool import Pool

@@ -1,9 +1,9 @@
-"""The pool: the master's end, which hands out units of work; `worker` is the other end.
+"""The master's end of the pool, which assigns units of work. `worker` is the other end.
 
-A unit is a chunk of members to evaluate, or a slice of coordinates (a tile of a matrix) of a
-weighted sum of noise. Its bounds never depend on the ranks, and results are merged in the order of
-units, so neither the number of ranks nor the order of arrival can change a bit, nor can a worker
-that dies. How units go out is the business of `dispatch`.
+A unit is a chunk of members to evaluate, or a slice of coordinates (or a tile of a matrix) of a
+weighted sum of noise. Its bounds do not depend on the ranks, and results are merged in the order of
+units. So neither the number of ranks, nor the order of arrival, nor the death of a worker can
+change a bit. `dispatch` assigns the units to workers.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _GRACE_S = 3.0  # time that busy workers get to answer a stop
 
 
 class Pool:
-    """The master's end.
+    """The master's end of the pool.
 
     Args:
         world: the ranks.
-        rank_state: the master's own rank_state; it leads its node and does small sums alone.
-        stop: asked between messages whether to stop.
-        rules: what to do about members and workers that fail.
+        rank_state: the master's, which leads its node and does small sums alone.
+        stop: the request to stop, checked between messages.
+        rules: for members and workers that fail.
 
     Attributes:
-        on_failures: called with members that are given up, as soon as they are.
+        on_failures: called with members as soon as they have finally failed.
     """
 
     def __init__(
@@ -58,9 +58,10 @@ class Pool:
         stop: StopRequest | None = None,
         rules: FaultRules | None = None,
     ) -> None:
-        self.world, self.rank_state = world, rank_state
+        self.world = world
+        self.rank_state = rank_state
         self._stop = StopRequest() if stop is None else stop
-        self._rules = FaultRules() if rules is None else rules
+        self._rules = rules or FaultRules()
         self._ended = False
         world.num_pools += 1
         self.mail = world.mail
@@ -95,6 +96,7 @@ class Pool:
                 f"use a noise table of {1 << (16 * candidates.population_size - 1).bit_length()} "
                 f"numbers, or 0 to compute noise"
             )
+
         began = time.monotonic()
         version = self._publish(candidates)
         publish_s = time.monotonic() - began
@@ -116,6 +118,7 @@ class Pool:
         evaluations = Evaluations(
             records, arrays, busy_s, time.monotonic() - began, publish_s, known
         )
+
         if evaluations.num_failed > most_failed:
             self._ended = True
             raise WorkerError(
@@ -124,8 +127,10 @@ class Pool:
                 f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: their fitness "
                 f"was not finite"
             )
+
         if merge:
             self.merge(evaluations)
+
         return evaluations
 
     def merge(self, evaluations: Evaluations) -> None:
@@ -133,23 +138,24 @@ class Pool:
         self.rank_state.problem.merge(evaluations.arrays)
 
     def evaluate_member(self, candidates: Candidates, member: int) -> Any:
-        """The record of one member, a row of `problems.MEMBER`, evaluated here with the chunk that
-        it belongs to.
+        """The record of one member, a row of `problems.MEMBER`, evaluated here with its chunk.
 
         Raises:
-            MembersFailed: it raised, or another member of an environment whose members step
-                together.
+            MembersFailed: the member raised an exception, or another member did in an environment
+                whose members step together.
         """
         self._publish(candidates)
         size = self.rank_state.unit_size
         start = member // size * size
         stop = min(start + size, candidates.population_size)
+
         try:
             image = self.rank_state.execute(Kind.EVALUATE, start, stop)
         except MembersFailed as failed:
             if any(failure["member"] == member for failure in failed.failures):
                 raise
             return failed.records[member - start]
+
         return np.frombuffer(image, MEMBER, stop - start)[member - start]
 
     def population(self) -> Population:
@@ -163,14 +169,12 @@ class Pool:
 
     @property
     def num_lost(self) -> int:
-        """Workers that have died."""
+        """The number of workers that have died."""
         return 0 if self.workers is None else self.workers.num_lost
 
     @property
     def is_being_killed(self) -> bool:
-        """Whether the launcher is ending all ranks, so that only what must be saved can still be
-        done.
-        """
+        """Whether the launcher is ending all ranks, so that there is only time to save."""
         return self.world.comm is not None and self._stop.is_final
 
     def __enter__(self) -> Pool:
@@ -180,62 +184,60 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Send every worker home; if one of them does not answer in time, the ranks will have to be
-        aborted.
-        """
+        """Stop every worker. If one does not answer in time, the ranks will be aborted."""
         mail = self.mail
         if mail is None:
             return
         if self._stop.is_final:
             self.world.end = "exit"
             return
+
         assert self.workers is not None
         requests = [
             messages.send_stop(mail, worker, self.world.rank_died)
             for worker in sorted(self.world.living)
         ]
-        waiting, backoff, began = set(self.world.living), Backoff(), time.monotonic()
+        waiting = set(self.world.living)
+        backoff = Backoff()
+        began = time.monotonic()
+
         while waiting and time.monotonic() - began < _GRACE_S:
             if mail.poll() is None:
                 waiting -= set(self.workers.mail.lost)
                 backoff.pause()
             elif mail.tag == mailbox.STOP_TAG:
                 waiting.discard(mail.source)
+
         self.world.rank_died |= bool(mail.lost)
         self.world.living -= set(mail.lost)
-        self.world.living -= (
-            self.workers.arriving & waiting
-        )  # they will find that this rank has left
+        self.world.living -= self.workers.arriving & waiting  # they find that this rank has left
         if waiting - self.workers.arriving:
             self.world.end = "abort"
-        else:
-            while (
-                not all([mail.sent(request) for request in requests]) and not self.workers.arriving
-            ):
-                backoff.pause()
+            return
+
+        while not (self.workers.arriving or all([mail.sent(request) for request in requests])):
+            backoff.pause()
 
     def sum_up(
         self, kind: Kind, bounds: list[tuple[int, int]], weights: NDArray[np.floating]
     ) -> list[bytes]:
-        """The units of a weighted sum over the search population's noise, done by all ranks, in
-        order.
+        """The results of the units of a weighted sum over the search population's noise, in order,
+        computed by all ranks.
         """
-        version = self._publisher.publish(
-            {"of": self.rank_state.search_version}, {"weights": weights}
-        )
+        header = {"of": self.rank_state.search_version}
+        version = self._publisher.publish(header, {"weights": weights})
+        failures = Failures(math.inf, self._rules, self.on_failures)
         results: dict[int, bytes] = {}
-        self._run(version, kind, bounds, results, Failures(math.inf, self._rules, self.on_failures))
+        self._run(version, kind, bounds, results, failures)
         return [results[unit] for unit in range(len(bounds))]
 
     def _publish(self, candidates: Candidates) -> int:
-        header, own = candidates.publish(self.rank_state.previous(type(candidates).__name__))
+        kind = type(candidates).__name__
+        header, own = candidates.publish(self.rank_state.previous(kind))
+        context = self.rank_state.problem.context()
         arrays = {f"candidates/{name}": array for name, array in own.items()}
-        arrays |= {
-            f"context/{name}": array for name, array in self.rank_state.problem.context().items()
-        }
-        return self._publisher.publish(
-            {"kind": type(candidates).__name__, "candidates": header}, arrays
-        )
+        arrays |= {f"context/{name}": array for name, array in context.items()}
+        return self._publisher.publish({"kind": kind, "candidates": header}, arrays)
 
     def _run(
         self,
@@ -245,18 +247,18 @@ class Pool:
         finished: dict[int, bytes],
         failures: Failures,
     ) -> float:
-        """Do all units that are not finished; returns the seconds that workers were busy."""
+        """Do all units that are not finished, and return the seconds that workers were busy."""
         if self._ended:
             raise RuntimeError(
                 "the pool ended with too many failed members or a stop; open another one"
             )
+
         self._ended = True  # until all units are done
         if self.workers is None:
             busy_s = self._run_alone(version, kind, bounds, finished, failures)
         else:
-            busy_s = Dispatch(self.workers, self.rank_state, self._stop, self._rules, failures).run(
-                version, kind, bounds, finished
-            )
+            dispatch = Dispatch(self.workers, self.rank_state, self._stop, self._rules, failures)
+            busy_s = dispatch.run(version, kind, bounds, finished)
         self._ended = False
         return busy_s
 
@@ -279,12 +281,9 @@ class Pool:
                         (outcome,) = runner.run(Task.of_units(version, kind, outcome.units, bounds))
                     finished.update(zip(outcome.units, outcome.payloads, strict=True))
                     if outcome.failures:
-                        failures.add(
-                            [
-                                {**failure, "rank": 0, "host": self.world.host}
-                                for failure in outcome.failures
-                            ]
-                        )
+                        here = {"rank": 0, "host": self.world.host}
+                        failures.add([{**failure, **here} for failure in outcome.failures])
         except Abandoned:
             raise Interrupted(self._stop.received) from None
+
         return time.monotonic() - began
