@@ -7,6 +7,7 @@ numbers), `rules` (corrections written by hand), `cartpole_swing_up`, `cartpole_
 observations and rewards).
 """
 
+from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
 
@@ -14,7 +15,9 @@ __all__ = [
     "ActionSpec",
     "EnvironmentSpec",
     "ObservationSpec",
+    "Rules",
     "describe",
     "is_classic",
     "is_mujoco",
+    "load_rules",
 ]

@@ -5,6 +5,16 @@ together), `problem` (episodes that are paid by a source), `sampling` (steps of 
 back to the learner).
 """
 
+from esengine.rewards.file import load_reward, save_reward
+from esengine.rewards.network import LearnedReward
 from esengine.rewards.sampling import SamplingProblem, Steps
+from esengine.rewards.source import RewardSource
 
-__all__ = ["SamplingProblem", "Steps"]
+__all__ = [
+    "LearnedReward",
+    "RewardSource",
+    "SamplingProblem",
+    "Steps",
+    "load_reward",
+    "save_reward",
+]

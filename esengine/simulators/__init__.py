@@ -12,6 +12,19 @@ gymnasium's vector environments.
 To add a compiled environment: its physics and its row in ``TASKS``, and a test.
 """
 
+from esengine.simulators.contract import BatchSimulator, Episode
+from esengine.simulators.dynamics import Dynamics, ObservableDynamics
+from esengine.simulators.families import make_dynamics, make_simulator
 from esengine.simulators.stepped import SteppedDynamics
+from esengine.simulators.traces import Trace
 
-__all__ = ["SteppedDynamics"]
+__all__ = [
+    "BatchSimulator",
+    "Dynamics",
+    "Episode",
+    "ObservableDynamics",
+    "SteppedDynamics",
+    "Trace",
+    "make_dynamics",
+    "make_simulator",
+]

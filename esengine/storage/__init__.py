@@ -1,4 +1,15 @@
-"""Files that survive: writing aside and renaming, and checkpoints.
+"""Files that survive a crash: they are written aside, flushed and renamed.
 
-Modules: `files` (atomic writes, checksums, bounded reads), `checkpoint` (a search's state on disk).
+Modules: `files` (atomic writes, checksums, bounded reads) and `checkpoint` (the state of a search
+on disk).
 """
+
+from esengine.storage.checkpoint import (
+    Checkpoint,
+    checkpoints,
+    load_checkpoint,
+    load_newest,
+    save_checkpoint,
+)
+
+__all__ = ["Checkpoint", "checkpoints", "load_checkpoint", "load_newest", "save_checkpoint"]
