@@ -24,7 +24,7 @@ from esengine.policies.network_file import (
     read_network,
     require,
 )
-from esengine.storage.files import array_pieces, replace_lasting
+from esengine.storage.files import replacing, write_arrays
 
 _KEY = "esengine"
 
@@ -108,15 +108,13 @@ def save_policy(path: Path, policy: Policy) -> None:
         "max_episode_steps": policy.max_episode_steps,
         "fresh_env": policy.fresh_env,
     }
-    metadata = {
-        _KEY: json.dumps(described)
-    }  # one key, since the order of several is not fixed, and equal runs give equal bytes
     arrays = {
         "parameters": policy.parameters,
         "observation_mean": policy.observation_mean,
         "observation_inverse_std": policy.observation_inverse_std,
     }
-    replace_lasting(path, array_pieces(arrays, metadata))
+    with replacing(path) as aside:
+        write_arrays(aside, arrays, {_KEY: json.dumps(described)})
 
 
 def load_policy(path: str | Path) -> Policy:

@@ -19,7 +19,7 @@ from esengine.policies.network_file import (
     require,
 )
 from esengine.rewards.network import FORMS, LearnedReward, RewardSpec
-from esengine.storage.files import array_pieces, replace_lasting
+from esengine.storage.files import replacing, write_arrays
 
 _KEY = "esengine-reward"
 
@@ -29,7 +29,8 @@ def save_reward(path: Path, reward: LearnedReward) -> None:
     OSError.
     """
     described = {"format": FORMAT, "reward": reward.spec.as_json()}
-    replace_lasting(path, array_pieces(reward.arrays(), {_KEY: json.dumps(described)}))
+    with replacing(path) as aside:
+        write_arrays(aside, reward.arrays(), {_KEY: json.dumps(described)})
 
 
 def load_reward(path: str | Path) -> LearnedReward:

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.storage.files import (
-    array_pieces,
     flush_folder,
     parse_arrays,
     read_bytes,
     read_json,
     remove,
+    write_arrays,
     write_lasting,
 )
 
@@ -80,7 +80,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             "finished/lengths": np.array([len(payload) for payload in payloads], np.int64),
             "finished/bytes": np.frombuffer(b"".join(payloads), np.uint8),
         }
-        size, digest = write_lasting(aside / "state.safetensors", array_pieces(arrays))
+        size, digest = write_arrays(aside / "state.safetensors", arrays)
         record = {
             "format": FORMAT,
             "generation": checkpoint.generation,
@@ -89,7 +89,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             "sha256": digest,
         }
         sealed = json.dumps(record | {"seal": _seal(record)}, indent=1)
-        write_lasting(aside / "state.json", [sealed.encode()])
+        write_lasting(aside / "state.json", sealed.encode())
         flush_folder(aside)
         if final.exists():
             final.rename(replaced)

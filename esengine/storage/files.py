@@ -7,27 +7,24 @@ that a file claims, or takes memory beyond what the file's own size allows.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load, save_file
 
 JSON_BYTES = 16 << 20  # more than any record of ours; parsed JSON takes some twenty times its size
-_PIECE_BYTES = 4 << 20  # written and hashed at a time, both without Python's lock
-_KINDS = {  # safetensors' names, https://github.com/huggingface/safetensors#format
-    "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
-    "u8": "U64", "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
-}  # fmt: skip
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -91,63 +88,71 @@ def parse_arrays(image: bytes, most_header_bytes: int = 1 << 20) -> dict[str, ND
     return arrays
 
 
-def write_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[int, str]:
-    """Write a file and flush it to the disk; returns its number of bytes and their SHA-256."""
-    digest, size = hashlib.sha256(), 0
-    with open(path, "wb", buffering=0) as file:
-        for piece in pieces:
-            view = memoryview(piece).cast("B")
-            for start in range(0, len(view), _PIECE_BYTES):
-                part = view[start : start + _PIECE_BYTES]
-                digest.update(part)
-                size += len(part)
-                while part:
-                    part = part[file.write(part) :]
+def write_lasting(path: Path, image: bytes) -> None:
+    """Write a file and flush it to the disk."""
+    with open(path, "wb") as file:
+        file.write(image)
+        file.flush()
         os.fsync(file.fileno())
-    return size, digest.hexdigest()
 
 
-def array_pieces(
-    arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None
-) -> list[bytes | memoryview]:
-    """Pieces of a safetensors file that holds the arrays, without a copy of those that are
-    contiguous.
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Write a safetensors file and flush it to the disk.
+
+    Args:
+        path: the file.
+        arrays: by name; contiguous ones are not copied.
+        metadata: at most one key, since safetensors writes several in an order that differs
+            between processes, and equal runs must give equal bytes.
+
+    Returns:
+        the file's number of bytes and their SHA-256.
+
+    Raises:
+        OSError: the disk is full or read-only, or the folder is gone.
     """
-    header: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
-    bodies: list[bytes | memoryview] = []
-    offset = 0
-    for name, array in sorted(
-        arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])
-    ):  # keeps each aligned
-        flat = np.ascontiguousarray(array).reshape(-1)
-        span = [offset, offset + flat.nbytes]
-        header[name] = {
-            "dtype": _KINDS[flat.dtype.str[1:]],
-            "shape": list(array.shape),
-            "data_offsets": span,
-        }
-        bodies.append(flat.view(np.uint8).data if flat.size else b"")
-        offset = span[1]
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little") + text, *bodies]
+    path.touch()
+    mode = path.stat().st_mode
+
+    try:
+        save_file(
+            {name: np.asarray(array, order="C") for name, array in arrays.items()}, path, metadata
+        )
+    except SafetensorError as error:
+        number = re.search(r"os error ([0-9]+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+    path.chmod(mode)  # safetensors replaces the file by one that only its owner may read
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def replace_lasting(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a file aside, flush it and rename it: a reader sees the old bytes or the new ones, also
-    after a crash.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Let the ``with`` block write a file aside, then rename it: a reader sees the old bytes or
+    the new ones, also after a crash.
 
     Raises:
         OSError: the disk is full or read-only, or the folder is gone; the old file is untouched.
     """
     aside = path.with_name(f".{path.name[:200]}.{os.getpid()}")
     try:
-        write_lasting(aside, pieces)
+        yield aside
         aside.rename(path)
     except OSError:
         remove(aside)
         raise
     flush_folder(path.parent)
+
+
+def replace_lasting(path: Path, image: bytes) -> None:
+    """Write a file, or replace it, as `replacing` does."""
+    with replacing(path) as aside:
+        write_lasting(aside, image)
 
 
 def append_whole(path: Path, image: bytes) -> None:

@@ -67,7 +67,7 @@ class MetricsFile:
         if len(kept) < generation:
             lost = f"{self.path} has lost rows: {len(kept)} of {generation} are left"
             warnings.warn(lost, stacklevel=2)
-        replace_lasting(self.path, [b"".join(json.dumps(row).encode() + b"\n" for row in kept)])
+        replace_lasting(self.path, b"".join(json.dumps(row).encode() + b"\n" for row in kept))
 
     def rows(self) -> list[Row]:
         """All rows before the first invalid line, which a crash may have left at the end."""

@@ -25,12 +25,13 @@ from esengine.launch.settings.config import RunConfig
 from esengine.rewards.file import load_reward, save_reward
 from esengine.storage.checkpoint import checkpoints
 from esengine.storage.files import (
-    array_pieces,
     parse_arrays,
     read_bytes,
     read_json,
     remove,
     replace_lasting,
+    replacing,
+    write_arrays,
     write_lasting,
 )
 
@@ -158,7 +159,7 @@ class RunDirectory:
 
     def adopt_policy(self, source: Path) -> None:
         """Copy the policy that the run starts from, so that the run needs no file elsewhere."""
-        replace_lasting(self.path / _INIT_POLICY, [_policy_image(source)])
+        replace_lasting(self.path / _INIT_POLICY, _policy_image(source))
         self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
 
     def adopt_reward(self, name: str, source: Path) -> None:
@@ -175,7 +176,7 @@ class RunDirectory:
             save_demonstrations(self.path / _DEMONSTRATIONS, demonstrations)
             changes = {"demonstrations": (_DEMONSTRATIONS,), "trajectories": None}
         if expert is not None:
-            replace_lasting(self.path / _EXPERT, [_policy_image(expert)])
+            replace_lasting(self.path / _EXPERT, _policy_image(expert))
             changes["expert"] = _EXPERT
         config = RunConfig.from_json(self._record()["config"])
         search: Any = config.search
@@ -241,7 +242,7 @@ class RunDirectory:
         """Raises OSError unless a small file can be written here."""
         trial = self.path / f".trial.{os.getpid()}"
         try:
-            write_lasting(trial, [b" " * 4096])
+            write_lasting(trial, b" " * 4096)
         finally:
             remove(trial)
 
@@ -273,7 +274,8 @@ class RunDirectory:
         if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
             record |= {name: vector.tolist() for name, vector in vectors.items()}
         else:
-            replace_lasting(self.path / _BEST_VECTORS, array_pieces(vectors))
+            with replacing(self.path / _BEST_VECTORS) as aside:
+                write_arrays(aside, vectors)
             record["vectors"] = _BEST_VECTORS
         self._write_json("best.json", record)
 
@@ -363,7 +365,7 @@ class RunDirectory:
         return record
 
     def _write_json(self, name: str, value: Any) -> None:
-        replace_lasting(self.path / name, [json.dumps(value, indent=1).encode() + b"\n"])
+        replace_lasting(self.path / name, json.dumps(value, indent=1).encode() + b"\n")
 
 
 def _policy_image(source: Path) -> bytes:

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
@@ -29,7 +30,6 @@ from esengine.launch.runs.run_lock import Owner
 from esengine.launch.settings.parse_train import read_config
 from esengine.policies.policy_file import load_policy
 from esengine.storage.checkpoint import checkpoints, load_newest, save_checkpoint
-from esengine.storage.files import array_pieces
 from tests.support.training import METHODS, interrupted_at, training
 
 EXAMPLES = int(os.environ.get("ESENGINE_FUZZ", "40"))
@@ -150,9 +150,7 @@ def test_policies(data: st.DataObject) -> None:
         arrays = {
             name: np.full(count, data.draw(st.sampled_from([0, 1])), dtype) for name, count in named
         }
-        path.write_bytes(
-            b"".join(bytes(piece) for piece in array_pieces(arrays, {"esengine": text}))
-        )
+        save_file(arrays, path, {"esengine": text})
     policy = read(lambda: load_policy(path))
     if policy is not None:
         assert np.isfinite(policy.parameters).all()
