@@ -52,11 +52,11 @@ docs: $(STAMP)  ## build the manual in docs/_build
 	$(BIN)/python -m sphinx --fail-on-warning -q docs docs/_build
 
 bench: $(STAMP)  ## measure kernels, rollouts, dispatch, scaling and a run's profile against the machine's limits
-	-for subject in kernels rollouts scaling profile; do $(BIN)/esengine bench $$subject; done
+	for subject in kernels rollouts scaling profile; do $(BIN)/esengine bench $$subject || exit 1; done
 	$(MAKE) scaling
 
 scaling: $(STAMP)  ## measure what a unit of work costs here, and simulate up to 100,000 ranks with it
-	-$(BIN)/esengine bench dispatch --json benchmarks/dispatch.json
+	$(BIN)/python -m benchmarks.dispatch --json benchmarks/dispatch.json
 	$(BIN)/python -m benchmarks.scaling_model --costs benchmarks/dispatch.json --png benchmarks/scaling.png
 
 peers: $(STAMP)  ## measure beside EvoTorch, evosax, pycma, cmaes, Ray and other pools; writes benchmarks/RESULTS.md

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from esengine.launch.bench.ranks import Request, measured_by_ranks
+from benchmarks.ranks import Request, measured_by_ranks
 from esengine.launch.mpirun import local_ranks
 from esengine.ranks.signals import StopRequest
 

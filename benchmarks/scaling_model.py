@@ -2,7 +2,7 @@
 
 What it simulates is what `esengine.pool` does: the population is published along a tree of node
 leaders, units go to whoever is free, two in flight a worker and one at a time at the end, and the
-update is divided over the ranks. Its costs are those that ``esengine bench dispatch --json``
+update is divided over the ranks. Its costs are those that ``python -m benchmarks.dispatch --json``
 measured. ``--check`` holds it against real ranks with members that sleep.
 
     python -m benchmarks.scaling_model --costs dispatch.json --png benchmarks/scaling.png
@@ -22,6 +22,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import dispatch
+from benchmarks.ranks import Lengths, Request, draw_lengths
 from benchmarks.simulation import (
     Costs,
     Faults,
@@ -32,8 +34,6 @@ from benchmarks.simulation import (
     update_s,
 )
 from esengine.errors import UserError
-from esengine.launch.bench import dispatch
-from esengine.launch.bench.ranks import Lengths, Request, draw_lengths
 
 LENGTHS: tuple[Lengths, ...] = ("constant", "uniform", "exponential")
 
@@ -43,7 +43,7 @@ class ModelSettings:
     """Simulate generations on 1 to 100,000 ranks, or hold the simulation against real ranks."""
 
     costs: Path
-    """What esengine bench dispatch --json wrote on this machine."""
+    """What python -m benchmarks.dispatch --json wrote on this machine."""
     check: bool = False
     """Hold the simulation against real ranks with sleeping members, up to 64 of them; exits with 1
     if one is 10 % off.
@@ -108,7 +108,7 @@ class ModelSettings:
             rows = json.loads(self.costs.read_text())
         except (OSError, ValueError) as error:
             raise UserError(
-                f"--costs must be what esengine bench dispatch --json wrote, got {self.costs}: "
+                f"--costs must be what python -m benchmarks.dispatch --json wrote, got {self.costs}: "
                 f"{error}"
             ) from error
         return Costs.measured(rows, self.latency_s, self.bytes_per_s, self.products_per_s)
@@ -192,7 +192,7 @@ def check(costs: Costs, rows: list[dict[str, Any]]) -> bool:
     """Print simulated against measured seconds of generations with sleeping members; whether all
     agree within 10 %.
     """
-    from esengine.launch.bench.ranks import measured_by_ranks
+    from benchmarks.ranks import measured_by_ranks
     from esengine.ranks.signals import StopRequest
 
     sleep_s = {row["name"]: row["value"] for row in rows}[dispatch.SLEEP_COST]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import dispatch
 from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
-from esengine.launch.bench import dispatch
 from esengine.pool.population import noise_sum_slices
 from esengine.pool.worklist import IN_FLIGHT, WorkList
 from esengine.ranks.world import FANOUT
@@ -45,13 +45,13 @@ class Costs:
     def measured(
         cls, rows: list[dict[str, Any]], latency_s: float, bytes_per_s: float, products_per_s: float
     ) -> Costs:
-        """The costs in the rows of ``bench dispatch``."""
+        """The costs in the rows of `benchmarks.dispatch`."""
         values = {row["name"]: row["value"] for row in rows}
         names = (dispatch.MASTER_COST, dispatch.WORKER_COST, dispatch.PUBLISH_COST)
         missing = [name for name in names if name not in values]
         if missing:
             raise UserError(
-                f"--costs must be what esengine bench dispatch --json wrote, has no row "
+                f"--costs must be what python -m benchmarks.dispatch --json wrote, has no row "
                 f"{missing[0]!r}; run it again"
             )
         master_s, worker_s, publish_s = (float(values[name]) for name in names)

@@ -1,15 +1,18 @@
-"""Rows of a benchmark and how their two sides are measured in turns."""
+"""Rows of a benchmark, how their two sides are measured in turns, and their table."""
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from esengine.checks import at_least
-from esengine.errors import UserError, listed
 
 
 @dataclass(frozen=True)
@@ -18,25 +21,20 @@ class BenchSettings:
 
     json: Path | None = None
     """Also write the rows to this file."""
+    check: bool = False
+    """Exit with 1 if a goal was missed."""
     repeats: int = 7
     """Alternating measurements of each figure; the median is shown."""
     env_ids: tuple[str, ...] = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5", "Swimmer-v5")
     """Environments of bench rollouts; the others do not use it."""
     env_id: str = "HalfCheetah-v5"
     """Environment of bench scaling and bench profile; the others do not use it."""
-    workers: tuple[int, ...] = (1, 3, 7, 15, 31, 63)
-    """Numbers of workers that bench dispatch measures the efficiency at; the others do not use it.
-    """
     generations: int = 20
     """Generations of the run that bench profile looks into; the others do not use it."""
 
-    def check(self) -> None:
+    def check_values(self) -> None:
         """Raises UserError for values that measure nothing."""
         at_least(self, 1, "repeats", "generations")
-        if not self.workers or min(self.workers) < 1:
-            raise UserError(
-                f"--workers must be numbers from 1, got {listed(self.workers) or 'none'}; use 1 3 7"
-            )
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,11 @@ class Figure:
     ratio: float
     goal: float | None = None
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether the ratio stays below the goal."""
+        return self.goal is not None and self.ratio < self.goal
+
 
 def paired(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int
@@ -72,3 +75,26 @@ def paired(
             function()
             seconds.append(time.perf_counter() - began)
     return statistics.median(times[0]), statistics.median(times[1])
+
+
+def report(figures: Sequence[Figure], path: Path | None, check: bool) -> int:
+    """Print the table and write it to ``path`` as JSON; returns the exit status.
+
+    The status is 0, except with ``check`` if a goal was missed: then it is 1.
+    """
+    table = Table("what", "value", "unit", "against", "ratio", "goal", box=None, pad_edge=False)
+    for figure in figures:
+        ratio = f"{figure.ratio:.2f}"
+        table.add_row(
+            figure.name,
+            f"{figure.value:,.4g}",
+            figure.unit,
+            figure.against,
+            f"[red]{ratio}[/red]" if figure.is_missed else ratio,
+            "" if figure.goal is None else f"{figure.goal:g}",
+        )
+    Console(highlight=False).print(table)
+
+    if path is not None:
+        path.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
+    return int(check and any(figure.is_missed for figure in figures))

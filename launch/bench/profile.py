@@ -15,38 +15,41 @@ from esengine.ranks.world import available_cores
 
 
 def bench_profile(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
-    """Shares of the wall time of a run of truncation-es on all cores; they add up to one."""
+    """The shares of the wall time of a run of truncation-es on all cores; they add up to one."""
     workers = available_cores()
-    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
-        run = Path(folder) / "run"
-        train = [
-            "train",
-            "truncation-es",
-            "--env-id",
-            settings.env_id,
-            "--population-size",
-            str(64 * workers),
-            "--quiet",
-        ]
-        schedule = [
-            "--generations",
-            str(settings.generations),
-            "--eval-every",
-            "5",
-            "--checkpoint-every",
-            "5",
-        ]
-        run_ranks(workers, [*train, *schedule, "--run-dir", str(run)], stop)
-        if not (run / "done.json").exists():
-            raise WorkerError(f"the run on {settings.env_id} did not end; see its messages above")
-        rows = [
-            json.loads(line)["machine"] for line in (run / "metrics.jsonl").read_text().splitlines()
-        ]
+    often = ("--eval-every", "5", "--checkpoint-every", "5")
+    rows = rows_of_run(settings.env_id, workers, 64 * workers, settings.generations, stop, *often)
     return figures_of(rows, workers)
 
 
+def rows_of_run(
+    env_id: str, workers: int, members: int, generations: int, stop: StopRequest, *flags: str
+) -> list[dict[str, Any]]:
+    """The ``machine`` objects of the rows of a run of truncation-es on local ranks.
+
+    Raises:
+        UserError: there is no mpirun.
+        WorkerError: the run failed.
+        Interrupted: a signal ended it.
+    """
+    with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
+        run = Path(folder) / "run"
+        task = ["train", "truncation-es", "--env-id", env_id, "--population-size", str(members)]
+        ends = ["--generations", str(generations), "--run-dir", str(run), "--quiet"]
+        run_ranks(workers, [*task, *ends, *flags], stop)
+        if not (run / "done.json").exists():
+            raise WorkerError(f"the run on {env_id} did not end; see its messages above")
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["machine"] for line in lines]
+
+
 def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:
-    """The shares that the rows' ``machine`` objects tell; ``workers`` evaluated."""
+    """The shares of the wall time by part.
+
+    Args:
+        rows: the ``machine`` objects of a run's rows.
+        workers: their number in the run.
+    """
     wall_s = rows[-1]["elapsed_s"]
     seconds: dict[str, float] = {}
     for row in rows:

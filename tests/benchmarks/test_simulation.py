@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import dispatch
+from benchmarks.ranks import draw_lengths
 from benchmarks.simulation import (
     Costs,
     Faults,
@@ -20,8 +22,6 @@ from benchmarks.simulation import (
     unit_lengths,
     update_s,
 )
-from esengine.launch.bench import dispatch
-from esengine.launch.bench.ranks import draw_lengths
 from tests.conftest import REPOSITORY
 from tests.support.words import words
 
@@ -147,7 +147,7 @@ def test_the_model_prints_a_table_and_draws_it(tmp_path: Path) -> None:
     ("rows", "arguments", "says"),
     [
         ("[]", (), "has no row"),
-        ("not json", (), "--costs must be what esengine bench dispatch --json wrote"),
+        ("not json", (), "--costs must be what python -m benchmarks.dispatch --json wrote"),
         ("[]", ("--ranks", "0"), "--ranks must be numbers from 1"),
     ],
 )

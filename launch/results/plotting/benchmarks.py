@@ -39,7 +39,7 @@ def is_scaling(figures: list[dict[str, Any]]) -> bool:
 
 
 def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
-    """Members a second over workers, beside what one worker's rate would give, and the efficiency.
+    """Draw steps a second and efficiency over workers; dashed lines are multiples of one worker.
 
     Args:
         files: rows by the file's name.
@@ -75,7 +75,7 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
                 lw=0.8,
             )
             efficiencies.plot(workers, ratios, color=colour, marker="o", label=label)
-    rates.set_ylabel("members/s")
+    rates.set_ylabel("steps/s")
     efficiencies.set_ylabel("efficiency")
     efficiencies.set_ylim(0, 1.1)
     for axes in (rates, efficiencies):

@@ -1,7 +1,7 @@
 """What ranks do for a benchmark: generations of members of a known length, or of real rollouts,
 timed by the master.
 
-``python -m esengine.launch.bench.ranks REQUEST ANSWER`` under mpirun; both are JSON files.
+``python -m benchmarks.ranks REQUEST ANSWER`` under mpirun; both are JSON files.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.mpi_pool import nothing
 from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import WorkerError
-from esengine.launch.bench.mpi_pool import nothing
 from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.noise.table import table_log2
 from esengine.policies.network import PolicySpec
@@ -138,7 +138,7 @@ def measured_by_ranks(workers: int, request: Request, stop: StopRequest) -> Timi
         WorkerError: the ranks failed.
         Interrupted: a signal ended them.
     """
-    answer = answered_by_ranks(workers, "esengine.launch.bench.ranks", asdict(request), stop)
+    answer = answered_by_ranks(workers, "benchmarks.ranks", asdict(request), stop)
     return Timings(**{field.name: answer[field.name] for field in fields(Timings)})
 
 

@@ -1,5 +1,6 @@
-"""No-op tasks through ``MPIPoolExecutor``, timed: ``mpirun -n 3 python -m mpi4py.futures -m
-esengine.launch.bench.mpi_pool``.
+"""No-op tasks through ``MPIPoolExecutor``, timed.
+
+``mpirun -n 3 python -m mpi4py.futures -m benchmarks.mpi_pool REQUEST ANSWER``; both are JSON files.
 
 It imports nothing of esengine that opens MPI, since mpi4py's own pool owns the ranks.
 """

@@ -1,15 +1,26 @@
-"""What it costs to hand a member to a worker: members that do nothing, and members that sleep."""
+"""The cost of handing a member to a worker: members that do nothing, and members that sleep.
+
+    python -m benchmarks.dispatch --json benchmarks/dispatch.json
+
+`benchmarks.scaling_model` simulates larger machines with the costs in that file.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import statistics
+import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
-from esengine.launch.bench.figures import BenchSettings, Figure
-from esengine.launch.bench.mpi_pool import nothing
-from esengine.launch.bench.ranks import Request, Timings, answered_by_ranks, measured_by_ranks
+import tyro
+
+from benchmarks.mpi_pool import nothing
+from benchmarks.ranks import Request, Timings, answered_by_ranks, measured_by_ranks
+from esengine.errors import Interrupted, UserError, WorkerError, listed
+from esengine.launch.bench.figures import Figure, report
 from esengine.ranks.signals import SIGNALS, StopRequest
 
 NUM_WORKERS = 2
@@ -32,10 +43,31 @@ PUBLISH_COST = "a publication"
 ROUND_TRIP = "a generation of one member"
 
 
-def bench_dispatch(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
-    """Members a second through the pool against other pools, in turns; the busy share of workers;
-    the costs of the parts.
-    """
+@dataclass(frozen=True)
+class DispatchSettings:
+    """Measure what it costs to hand members to workers, compared with other pools."""
+
+    json: Path | None = None
+    """Also write the rows to this file."""
+    check: bool = False
+    """Exit with 1 if a goal was missed."""
+    repeats: int = 7
+    """Alternating measurements of each figure; the median is shown."""
+    workers: tuple[int, ...] = (1, 3, 7, 15, 31, 63)
+    """Numbers of workers that the busy share is measured at."""
+
+    def check_values(self) -> None:
+        """Raises UserError for values that measure nothing."""
+        if self.repeats < 1:
+            raise UserError(f"--repeats must be at least 1, got {self.repeats}; use 7")
+        if not self.workers or min(self.workers) < 1:
+            raise UserError(
+                f"--workers must be numbers from 1, got {listed(self.workers) or 'none'}; use 1 3 7"
+            )
+
+
+def bench_dispatch(settings: DispatchSettings, stop: StopRequest) -> list[Figure]:
+    """Members a second through the pool and through other pools, busy shares, and costs."""
     ours: list[Timings] = []
     single: list[Timings] = []
     others: tuple[list[float], list[float], list[float]] = ([], [], [])
@@ -94,12 +126,12 @@ def _end_by_signals() -> None:
 
 def _mpi_pool_rate(stop: StopRequest) -> float:
     request = {"num_tasks": _SLOW_TASKS}
-    program = ("-m", "esengine.launch.bench.mpi_pool")
+    program = ("-m", "benchmarks.mpi_pool")
     answer = answered_by_ranks(NUM_WORKERS, "mpi4py.futures", request, stop, *program)
     return _SLOW_TASKS / float(answer["seconds"])
 
 
-def _efficiencies(settings: BenchSettings, stop: StopRequest) -> list[Figure]:
+def _efficiencies(settings: DispatchSettings, stop: StopRequest) -> list[Figure]:
     """Busy shares; members that sleep use no processor, so any number of workers fits on this
     machine.
 
@@ -138,7 +170,7 @@ def _sleeps() -> list[float]:
     return found
 
 
-def _costs(single: list[Timings], settings: BenchSettings, stop: StopRequest) -> list[Figure]:
+def _costs(single: list[Timings], settings: DispatchSettings, stop: StopRequest) -> list[Figure]:
     """What the simulation of larger machines is made of; ratios say how many workers with members
     of 100 ms that is.
     """
@@ -158,3 +190,19 @@ def _costs(single: list[Timings], settings: BenchSettings, stop: StopRequest) ->
         Figure(name, cost, "s", "members of 100 ms", 0.1 / max(cost, 1e-9))
         for name, cost in costs.items()
     ]
+
+
+def main() -> int:
+    """Measure and print the table; returns the exit status."""
+    settings = tyro.cli(DispatchSettings)
+    try:
+        settings.check_values()
+        figures = bench_dispatch(settings, StopRequest().install())
+    except (UserError, WorkerError, Interrupted) as error:
+        print(f"dispatch: {error}", file=sys.stderr)
+        return 2
+    return report(figures, settings.json, settings.check)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
