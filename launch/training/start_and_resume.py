@@ -8,7 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.launch.mpirun.local_ranks import default_ranks, find_mpirun, must_launch, run_ranks
+from esengine.launch.mpirun.local_ranks import (
+    default_ranks,
+    find_mpirun,
+    launched_by_us,
+    must_launch,
+    run_ranks,
+)
 from esengine.launch.runs.outcomes import (
     DONE,
     OUTCOMES,
@@ -20,7 +26,7 @@ from esengine.launch.runs.outcomes import (
 from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import check_torch
-from esengine.launch.terminal.choose_output import shown
+from esengine.launch.terminal.choose_output import choose_display
 from esengine.launch.terminal.compile_notice import on_compiling
 from esengine.launch.terminal.metrics_follower import showing
 from esengine.launch.terminal.panel import Display
@@ -148,11 +154,17 @@ def _run_here(
         return DONE
 
     directory.add_start(world.size)
+    display = choose_display(directory, config, stop)
+
+    def note_compiling() -> None:
+        directory.note_compiling()
+        display.compiling()
+
     outcome = "failed"
-    with shown(directory, config, stop) as audience:
+    with display:
         try:
-            with on_compiling(audience.compiling):
-                result = run(world, config, directory, stop, audience.callbacks)
+            with on_compiling(note_compiling):
+                result = run(world, config, directory, stop, (display,))
             assert result is not None
             outcome = "done" if result.finished else "stopped"
         except UserError:
@@ -161,6 +173,7 @@ def _run_here(
         finally:
             directory.end_start(outcome)
             directory.release()
-    if audience.is_here:
+
+    if not launched_by_us():  # a launcher of ours prints it
         print_outcome(directory, outcome, config.train.quiet)
     return OUTCOMES[outcome]
