@@ -2,12 +2,11 @@
 world's dynamics are others.
 
 The check of Fu, Luo and Levine 2018 (arXiv 1710.11248), with an exact generator in place of a
-search. Run: python airl.py
+search. From the repository's root: python -m examples.airl
 """
 
 import numpy as np
 
-from esengine.algorithms.inverse_rl import tabular
 from esengine.algorithms.inverse_rl.airl import AIRL
 from esengine.algorithms.inverse_rl.generators import Improvement, Sampled
 from esengine.algorithms.inverse_rl.settings import AIRLSettings
@@ -15,20 +14,17 @@ from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.policies import Actor, PolicySpec
 from esengine.rewards import SamplingProblem, Steps
+from examples import tabular
 
 S, A, GAMMA, LENGTH = 16, 4, 0.9, 2000
 random = np.random.default_rng(0)
-moves = np.stack(
-    [random.permutation(S) for _ in range(A)], 1
-)  # where each action leads; every state can be reached
+moves = np.stack([random.permutation(S) for _ in range(A)], 1)  # where each action leads
 truth = np.eye(S)[0][:, None].repeat(A, 1)  # 1 in state 0
 eye, actions = np.eye(S, dtype=np.float32), ActionSpec("discrete", (A,), starts=(0,), dtype="int64")
 
 
 def plan(rewards, moves):
-    """The softly best policy for rewards, (S, A), and what it is truly worth, on average over where
-    it begins.
-    """
+    """The softly best policy for rewards, (S, A), and its true value over all first states."""
     world = tabular.TabularMDP(eye[moves], np.full(S, 1 / S), 300, GAMMA)
     policies, _ = tabular.soft_policy(world, rewards)
     return policies[0], (tabular.expected_visits(world, policies) * truth).sum()
@@ -44,9 +40,7 @@ def draw(policy, num):
 
 
 class SoftIteration:
-    """A generator: the policy that is softly best for the reward as it is, and two long episodes of
-    it.
-    """
+    """A generator: the softly best policy for the present reward, and two long episodes of it."""
 
     varying_state = ()
 
@@ -58,36 +52,53 @@ class SoftIteration:
         policy, _ = plan(table(self.problem.source), moves)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = draw(policy, 2)
-        steps = Steps(
-            eye[states[:, :-1]],
-            eye[states[:, 1:]],
-            done[..., None].astype(float),
-            *np.zeros((2, *done.shape), bool),
-        )
-        return Improvement(
-            Sampled(row[None], Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1), steps),
-            0,
-            0,
-            {},
-        )
+        here, there = eye[states[:, :-1]], eye[states[:, 1:]]
+        nothing = np.zeros(done.shape, bool)
+        steps = Steps(here, there, done[..., None].astype(float), nothing, nothing)
+        actor = Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1)
+        return Improvement(Sampled(row[None], actor, steps), 0, 0, {})
 
 
 def table(source, shaped=True):
     """f(s, a) = g + gamma h(s') - h(s) of every state and action, or g alone."""
-    g = source.learned.steps(
-        eye.repeat(A, 0), np.tile(np.arange(A), S)[:, None].astype(float)
-    ).reshape(S, A)
-    h = (
-        source.potential.steps(eye, np.zeros((S, 0)))
-        if shaped and source.potential
-        else np.zeros(S)
-    )
+    every_action = np.tile(np.arange(A), S)[:, None].astype(float)
+    g = source.learned.steps(eye.repeat(A, 0), every_action).reshape(S, A)
+    if not shaped or source.potential is None:
+        return g
+    h = source.potential.steps(eye, np.zeros((S, 0)))
     return g + GAMMA * h[moves] - h[:, None]
 
 
+def learned_reward(state_only, demonstrations, generations):
+    """The reward that AIRL learns, (S, A), averaged over the second half of the generations."""
+    settings = AIRLSettings(
+        ("given",),
+        state_only=state_only,
+        shaping=state_only,
+        discount=GAMMA,
+        reward_hidden_sizes=() if state_only else (64,),
+        potential_hidden_sizes=(),
+        reward_batch_size=1024,
+        reward_steps=10,
+        reward_learning_rate=0.02,
+        gradient_penalty=0.0,
+        replay_generations=3,
+    )
+    policy = PolicySpec(S, actions, sampled=True)
+    parts = (EnvironmentSpec("world"), ObservationSpec(S, True), policy, 0)
+    problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)
+    method = AIRL(settings, problem, SoftIteration(problem), demonstrations, 0)
+
+    found = []
+    for _ in range(generations):
+        method.step(None, {})
+        found.append(table(problem.source, shaped=False))
+    return np.mean(found[generations // 2 :], axis=0)
+
+
 def main(generations: int = 150) -> list[tuple[float, float]]:
-    """Learn both rewards; gives the largest error of each, and its share of the best in another
-    world.
+    """Learn both rewards; returns the largest error of each, and its share of the best policy's
+    value in another world.
     """
     states, done = draw(plan(truth, moves)[0], 200)
     trajectories = [
@@ -95,47 +106,18 @@ def main(generations: int = 150) -> list[tuple[float, float]]:
         for s, a in zip(states, done, strict=True)
     ]
     demonstrations = Demonstrations(EnvironmentSpec("world"), actions, tuple(trajectories))
-    other = np.stack(
-        [random.permutation(S) for _ in range(A)], 1
-    )  # the same states under other moves
+
+    other = np.stack([random.permutation(S) for _ in range(A)], 1)  # other moves, the same states
+    best = plan(1e4 * truth, other)[1]  # large rewards, so that nothing is chance
     results = []
-    for what, state_only in (
-        ("state", True),
-        ("state and action", False),
-    ):  # the latter becomes the advantage
-        sizes = {
-            "reward_hidden_sizes": () if state_only else (64,),
-            "potential_hidden_sizes": (),
-            "reward_batch_size": 1024,
-        }
-        steps = {
-            "reward_steps": 10,
-            "reward_learning_rate": 0.02,
-            "gradient_penalty": 0.0,
-            "replay_generations": 3,
-        }
-        settings = AIRLSettings(
-            ("given",), state_only=state_only, shaping=state_only, discount=GAMMA, **sizes, **steps
-        )
-        parts = (
-            EnvironmentSpec("world"),
-            ObservationSpec(S, True),
-            PolicySpec(S, actions, sampled=True),
-            0,
-        )
-        problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)
-        method, found = AIRL(settings, problem, SoftIteration(problem), demonstrations, 0), []
-        for _ in range(generations):
-            method.step(None, {})
-            found.append(table(problem.source, shaped=False))
-        learned = np.mean(found[generations // 2 :], axis=0)
+    for what in ("state", "state and action"):  # the latter becomes the advantage
+        learned = learned_reward(what == "state", demonstrations, generations)
         error = np.abs((learned - learned.mean()) - (truth - truth.mean())).max()
-        results.append(
-            (error, plan(1e4 * learned, other)[1] / plan(1e4 * truth, other)[1])
-        )  # large, so that nothing is chance
+        share = plan(1e4 * learned, other)[1] / best
+        results.append((error, share))
         print(
-            f"reward of the {what}: largest error {error:.3f}, {results[-1][1]:.0%} of the best "
-            f"in the other world"
+            f"reward of the {what}: largest error {error:.3f}, {share:.0%} of the best in the "
+            f"other world"
         )
     return results
 

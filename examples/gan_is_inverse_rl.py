@@ -1,24 +1,23 @@
-"""A GAN whose discriminator is a density ratio is maximum-entropy inverse RL: the two gradients,
-side by side.
+"""A GAN whose discriminator is a density ratio is maximum-entropy inverse RL: the two gradients
+agree.
 
 Finn, Christiano, Abbeel, Levine 2016, "A connection between generative adversarial networks,
 inverse reinforcement learning, and energy-based models" (arXiv 1611.03852). The world is small
-enough to follow every step. Run: python gan_is_inverse_rl.py
+enough to follow every step. From the repository's root: python -m examples.gan_is_inverse_rl
 """
 
 import numpy as np
 
-from esengine.algorithms.inverse_rl import tabular
 from esengine.algorithms.inverse_rl.partition_function import (
     estimate_partition,
     mixture_log_densities,
 )
+from examples import tabular
 
 generator = np.random.default_rng(0)
 num_states, num_actions, horizon = 4, 2, 5
-transitions = np.eye(num_states)[
-    generator.integers(num_states, size=(num_states, num_actions))
-]  # deterministic
+next_states = generator.integers(num_states, size=(num_states, num_actions))
+transitions = np.eye(num_states)[next_states]  # deterministic
 mdp = tabular.TabularMDP(transitions, np.full(num_states, 1 / num_states), horizon)
 
 # An expert whose reward nobody knows, and a generator: here a policy that is not very good yet.
@@ -38,10 +37,8 @@ def draw(behavior: np.ndarray, num: int) -> tuple[np.ndarray, np.ndarray]:
 
 num = 2000
 (expert_visits, expert_log_q), (visits, log_q) = draw(expert, num), draw(policy, num)
-all_visits, all_log_q = (
-    np.concatenate([expert_visits, visits]),
-    np.concatenate([expert_log_q, log_q]),
-)
+all_visits = np.concatenate([expert_visits, visits])
+all_log_q = np.concatenate([expert_log_q, log_q])
 returns = np.einsum("msa,sa->m", all_visits, reward)
 
 # Inverse RL: importance weights under the mixture of the generator and the model itself, whose Z is
@@ -62,14 +59,11 @@ def discriminator_loss(values: np.ndarray) -> float:
 
 
 gan_gradient = np.empty_like(reward)
-for index in np.ndindex(
-    *reward.shape
-):  # by central differences: nothing of the derivation is put in
+for index in np.ndindex(*reward.shape):  # central differences: the derivation is not put in
     step = np.zeros_like(reward)
     step[index] = 1e-5
-    gan_gradient[index] = (
-        -(discriminator_loss(reward + step) - discriminator_loss(reward - step)) / 2e-5
-    )
+    climb = discriminator_loss(reward + step) - discriminator_loss(reward - step)
+    gan_gradient[index] = -climb / 2e-5
 
 print("inverse RL ", np.round(irl_gradient.ravel(), 4))
 print("GAN        ", np.round(gan_gradient.ravel(), 4))

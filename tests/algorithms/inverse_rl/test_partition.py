@@ -13,7 +13,7 @@ from esengine.algorithms.inverse_rl.partition_function import (
     estimate_partition,
     mixture_log_densities,
 )
-from esengine.algorithms.inverse_rl.tabular import (
+from examples.tabular import (
     Array,
     TabularMDP,
     count_visits,

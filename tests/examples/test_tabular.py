@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 
-from esengine.algorithms.inverse_rl.tabular import (
+from examples.tabular import (
     Array,
     TabularMDP,
     causal_likelihood,

@@ -1,16 +1,15 @@
-"""Maximum-entropy inverse RL in finite Markov decision processes, exactly: what methods that sample
-are tested against.
+"""Exact maximum-entropy inverse RL in finite Markov decision processes.
 
-Two models of an expert, which agree where transitions are deterministic:
+The examples `inverse_rl`, `airl` and `gan_is_inverse_rl` compare sampled answers with it. There are
+two models of an expert, which agree where transitions are deterministic:
 
-- maximum causal entropy (Ziebart, Bagnell, Dey 2010; "Modeling interaction via the principle of
-maximum causal entropy", ICML):
-  the expert chooses softly among actions and cannot choose what chance does;
-- the trajectory distribution p(tau) ~ p(s_0) prod_t P(s_{t+1} | s_t, a_t) exp(R(tau)) of Ziebart,
-Maas, Bagnell, Dey 2008
-  ("Maximum entropy inverse reinforcement learning", AAAI), which sampled partition functions
-  estimate. Where transitions are
-  stochastic it favours luck: it tilts the transitions, too.
+- Maximum causal entropy (Ziebart, Bagnell, Dey 2010, "Modeling interaction via the principle of
+  maximum causal entropy", ICML). The expert chooses softly among actions and cannot choose what
+  chance does.
+- The trajectory distribution p(tau) ~ p(s_0) prod_t P(s_{t+1} | s_t, a_t) exp(R(tau)) (Ziebart,
+  Maas, Bagnell, Dey 2008, "Maximum entropy inverse reinforcement learning", AAAI). Sampled
+  partition functions estimate it. Where transitions are stochastic it favours luck, since it tilts
+  the transitions, too.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TabularMDP:
-    """A Markov decision process with S states, A actions and a fixed horizon; rewards are not part
-    of it.
+    """A Markov decision process with S states, A actions and a fixed horizon, without rewards.
 
     Attributes:
         transitions: (S, A, S) probability of the next state.
@@ -122,9 +120,8 @@ def causal_likelihood(mdp: TabularMDP, rewards: Array, visits: Array) -> tuple[f
         the value, and its (S, A) gradient with respect to the rewards.
     """
     policy, values = soft_policy(mdp, rewards)
-    return float(np.sum(visits * rewards) - mdp.initial @ values[0]), visits - expected_visits(
-        mdp, policy
-    )
+    value = float(np.sum(visits * rewards) - mdp.initial @ values[0])
+    return value, visits - expected_visits(mdp, policy)
 
 
 def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
@@ -140,9 +137,9 @@ def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
         of log Z with respect to the rewards.
     """
     horizon, gamma = mdp.horizon, mdp.discount
-    log_messages = np.zeros(
-        (horizon + 1, mdp.num_states)
-    )  # log of the sum over continuations from a state
+
+    # Backward: the log of the sum over continuations from a state
+    log_messages = np.zeros((horizon + 1, mdp.num_states))
     log_actions = np.empty((horizon, mdp.num_states, mdp.num_actions))
     for t in reversed(range(horizon)):
         top = log_messages[t + 1].max()
@@ -152,16 +149,14 @@ def trajectory_model(mdp: TabularMDP, rewards: Array) -> tuple[float, Array]:
     log_first = np.log(np.maximum(mdp.initial, np.finfo(float).tiny)) + log_messages[0]
     log_z = float(log_sum_exp(log_first))
 
-    visits, states = (
-        np.zeros_like(rewards, float),
-        np.where(mdp.initial > 0, np.exp(log_first - log_z), 0),
-    )
+    # Forward: the visits
+    visits = np.zeros_like(rewards, float)
+    states = np.where(mdp.initial > 0, np.exp(log_first - log_z), 0)
     for t in range(horizon):
         here = states[:, None] * np.exp(log_actions[t] - log_messages[t, :, None])
         visits += gamma**t * here
-        tilted = mdp.transitions * np.exp(
-            log_messages[t + 1] - log_messages[t + 1].max()
-        )  # luck is favoured
+        weights = np.exp(log_messages[t + 1] - log_messages[t + 1].max())
+        tilted = mdp.transitions * weights  # luck is favoured
         states = np.einsum("sa,san->n", here, tilted / tilted.sum(-1, keepdims=True))
     return log_z, visits
 
@@ -192,18 +187,21 @@ def fit_rewards(
         return value - 0.5 * penalty * float(np.sum(rewards**2)), gradient - penalty * rewards
 
     rewards = np.zeros_like(visits)
-    value, gradient = ascend(rewards)
     step = 1.0 / max(1.0, mdp.horizon)
+    value, gradient = ascend(rewards)
     for _ in range(max_steps):
         if np.abs(gradient).max() < tolerance:
             break
+
         while True:
             trial = rewards + step * gradient
             trial_value, trial_gradient = ascend(trial)
             if trial_value >= value or step < 1e-14:
                 break
             step /= 2
-        moved, turned = trial - rewards, gradient - trial_gradient
+
+        moved = trial - rewards
+        turned = gradient - trial_gradient
         rewards, value, gradient = trial, trial_value, trial_gradient
         curvature = float(np.sum(moved * turned))
         step = float(np.sum(moved**2)) / curvature if curvature > 0 else 2 * step
@@ -213,22 +211,22 @@ def fit_rewards(
 def sample_trajectories(
     mdp: TabularMDP, policy: Array, num_trajectories: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Trajectories of a policy.
+    """Sample trajectories of a policy.
 
     Args:
         mdp: the process.
         policy: (horizon, S, A) probabilities of the actions at each step.
         num_trajectories: number of episodes.
-        generator: where chance comes from.
+        generator: of random numbers.
 
     Returns:
         (num_trajectories, horizon + 1) states and (num_trajectories, horizon) actions.
     """
     states = np.empty((num_trajectories, mdp.horizon + 1), np.int64)
     actions = np.empty((num_trajectories, mdp.horizon), np.int64)
-    states[:, 0] = _draw(
-        np.broadcast_to(mdp.initial, (num_trajectories, mdp.num_states)), generator
-    )
+    initial = np.broadcast_to(mdp.initial, (num_trajectories, mdp.num_states))
+
+    states[:, 0] = _draw(initial, generator)
     for t in range(mdp.horizon):
         actions[:, t] = _draw(policy[t, states[:, t]], generator)
         states[:, t + 1] = _draw(mdp.transitions[states[:, t], actions[:, t]], generator)
@@ -247,14 +245,14 @@ def count_visits(mdp: TabularMDP, states: NDArray[np.int64], actions: NDArray[np
 
 
 def log_sum_exp(values: Array) -> Array:
-    """log sum exp along the last axis."""
+    """The logarithm of the sum of exponentials along the last axis."""
     top = values.max(-1, keepdims=True)
     total: Array = np.log(np.exp(values - top).sum(-1)) + top[..., 0]
     return total
 
 
 def _draw(probabilities: Array, generator: np.random.Generator) -> NDArray[np.int64]:
-    """An index for each row of probabilities."""
+    """Draw an index for each row of probabilities."""
     cumulative = np.cumsum(probabilities, -1)
     draws = generator.random(len(probabilities)) * cumulative[:, -1]
     index: NDArray[np.int64] = np.argmax(cumulative > draws[:, None], -1)
