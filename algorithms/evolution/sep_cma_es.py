@@ -4,6 +4,10 @@
 Time and memory are linear in the parameters. The rank-one and rank-mu rates are those of the full
 matrix times (n + 2) / 3, and then clamped so that together they never exceed 1, which the paper's
 own rates do for large populations.
+
+Negative weights are left out: their bound needs the length of each member's noise, which no slice
+of coordinates has. The cma package's CMA_diagonal is another algorithm, so this one is not compared
+with it step by step.
 """
 
 from __future__ import annotations

@@ -26,8 +26,9 @@ from esengine.errors import UserError
 
 _FORGET = 0.9  # factor on counts after a generation
 _ON_BAND, _ENOUGH = 0.8, 8  # share of the goals in the band, once there are so many
-# times as far as the two closest goals are from each other a new one lies from all, to take the
-# place of one
+# A new goal takes the place of one of the two closest goals if its distance from all goals exceeds
+# this factor times the distance of these two. With 1.5 one of four seeds of the maze meander stayed
+# before the last turn for 40 million steps; with 1.1 it needed fewer than 30 million.
 _APART = 1.1
 # power of one over a goal's visits that its share is proportional to, among goals that are as hard
 _SKEW = 2.0

@@ -69,7 +69,11 @@ class DAgger(Aggregation):
         return Acting(mixing, ensemble=self._ensemble, threshold=self._threshold)
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
-        """The disagreement above which the next round's states are labelled, by this round's."""
+        """Set the disagreement above which the next round's states are labelled.
+
+        An expert that reads the environment's state can label only while the episode runs.
+        Therefore the threshold of a round is the ensemble's quantile in the round before.
+        """
         seen = np.concatenate([one.disagreements for one in recorded])
         if not seen.size:
             return {}

@@ -61,6 +61,8 @@ class PlannerExpert:
         learner's ``action``.
         """
         assert self.plan is not None, "act plans first"
+        # The attraction is added to the cost of the first control only, and the second plan starts
+        # from the first one.
         attraction = Attraction(self.dynamics.control_of(action), weight)
         key = derive_seed(self._key, self._step, 0)
         plan = self.planner.plan(self.dynamics, self._state, self.plan.controls, key, attraction)
