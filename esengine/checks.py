@@ -121,6 +121,24 @@ def writable_folder(settings: object, *names: str) -> None:
             )
 
 
+def writable_file(settings: object, name: str, *endings: str, purpose: str = "") -> None:
+    """Raises UserError for a file that ends otherwise, or whose folder cannot be written.
+
+    Args:
+        settings: a dataclass instance.
+        name: the field to check.
+        endings: the valid ones; the first is the example.
+        purpose: words after them, such as `` for onnx``.
+    """
+    path = getattr(settings, name)
+    if path.suffix.lower() not in endings:
+        raise UserError(
+            f"{flag_name(name)} must end in {listed(endings)}{purpose}, got {path}; for example "
+            f"{path.with_suffix(endings[0])}"
+        )
+    writable_folder(settings, name)
+
+
 def one_of(what: str, value: str, known: Iterable[str], way_out: str) -> None:
     """Raises UserError for an unknown name, with the known names and the nearest of them.
 

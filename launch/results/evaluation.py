@@ -35,7 +35,7 @@ from esengine.user_code import check_trusted
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How a policy is evaluated."""
+    """Evaluate a policy on fresh starts."""
 
     episodes: int = 100
     """Number of episodes, each from a fresh start."""
@@ -59,7 +59,12 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Returns of a policy's episodes, without the episodes that failed."""
+    """The returns of a policy's episodes.
+
+    Attributes:
+        returns: of the episodes that did not fail.
+        failed: number of those that did.
+    """
 
     returns: tuple[float, ...]
     failed: int = 0
@@ -70,7 +75,7 @@ class Evaluation:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean; 0 for a single episode."""
+        """The standard error of the mean; 0 for a single episode."""
         n = len(self.returns)
         return float(np.std(self.returns, ddof=1) / math.sqrt(n)) if n > 1 else 0.0
 
@@ -85,7 +90,7 @@ class Evaluation:
 
     @classmethod
     def from_file(cls, path: Path) -> Evaluation:
-        """The evaluation in a file that `to_json` went to."""
+        """The evaluation in a file that holds what `to_json` returns."""
         record = json.loads(path.read_text())
         return cls(tuple(record["returns"]), record.get("failed_episodes", 0))
 
@@ -97,23 +102,22 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
         UserError: there is no such policy, or it names a module that is not trusted.
     """
     settings.check()
+    evaluation: Evaluation | None
     ranks = min(settings.ranks or default_ranks(), settings.episodes)
     if must_launch(ranks):
         policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
         find_mpirun()
         evaluation = _evaluate_on_local_ranks(path, settings, ranks, stop)
     else:
-        here = evaluate_on(World(), path, settings, stop)
-        if here is None:
-            return DONE
-        evaluation = here
+        evaluation = evaluate_on(World(), path, settings, stop)
+    if evaluation is None:  # on a worker
+        return DONE
 
     if not launched_by_us():
+        failed = f"; {evaluation.failed} failed" if evaluation.failed else ""
         print(
             f"mean return {evaluation.mean_return:.4f}, standard error "
-            f"{evaluation.standard_error:.4f}, "
-            f"over {len(evaluation.returns)} episodes"
-            + (f"; {evaluation.failed} failed" if evaluation.failed else ""),
+            f"{evaluation.standard_error:.4f}, over {len(evaluation.returns)} episodes{failed}",
             flush=True,
         )
     if settings.json is not None:
@@ -124,7 +128,7 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
 def _evaluate_on_local_ranks(
     path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest
 ) -> Evaluation:
-    """The evaluation that local ranks made. Raises RanksFailed."""
+    """Evaluate on ranks that this process starts. Raises RanksFailed."""
     arguments = ["evaluate", str(path.resolve()), "--trust-modules"]
     arguments += ["--episodes", str(settings.episodes), "--seed", str(settings.seed)]
     if settings.rules:
@@ -137,7 +141,7 @@ def _evaluate_on_local_ranks(
 def evaluate_on(
     world: World, path: Path, settings: EvaluateSettings, stop: StopRequest | None = None
 ) -> Evaluation | None:
-    """Evaluate a policy on all ranks; None on workers."""
+    """Evaluate a policy on all ranks; returns None on workers."""
 
     def build() -> Built[NDArray[np.float32]]:
         return Built(*policy_problem(path, settings.seed, settings.trust_modules, settings.rules))
@@ -158,7 +162,11 @@ def evaluate_on(
 def policy_problem(
     path: Path, seed: int, trusted: bool, rules: tuple[str, ...] = ()
 ) -> tuple[EnvironmentProblem, NDArray[np.float32]]:
-    """The problem that a policy file was trained on, with its scaling, and its parameters."""
+    """The problem that a policy file was trained on, with its scaling, and its parameters.
+
+    Raises:
+        UserError: the policy does not fit its environment, or names a module that is not trusted.
+    """
     policy = load_policy(path)
     if not trusted:
         check_trusted(path, *policy.environment.modules)
@@ -168,9 +176,8 @@ def policy_problem(
     if (observations.dim, action) != (policy.spec.observation_dim, policy.spec.action):
         raise UserError(
             f"{path} must fit {policy.environment.env_id}, which has {observations.dim} "
-            f"observations and a {action.kind} "
-            f"action, got {policy.spec.observation_dim} and {policy.spec.action.kind}; use the "
-            f"version that wrote it"
+            f"observations and a {action.kind} action, got {policy.spec.observation_dim} and "
+            f"{policy.spec.action.kind}; use the version that wrote it"
         )
     problem = EnvironmentProblem(
         policy.environment,

@@ -1,6 +1,4 @@
-"""How a policy fails: its worst episodes, clustered by where they went wrong, so that a person can
-write the next rule.
-"""
+"""How a policy fails: its worst episodes, clustered by where they went wrong."""
 
 from __future__ import annotations
 
@@ -17,15 +15,15 @@ _ITERATIONS = 100
 
 @dataclass(frozen=True)
 class Cluster:
-    """Episodes that failed alike.
+    """Episodes that failed in a similar way.
 
     Attributes:
         episodes: their numbers, the worst first.
-        mean_return: over them.
-        mean_step: at which they went wrong.
-        low, high: (obs_dim,) what was observed there.
-        unusual: (obs_dim,) how many standard deviations of all episodes' observations their mean
-            there is off.
+        mean_return: the mean of their returns.
+        mean_step: the mean step at which they went wrong.
+        low, high: (obs_dim,) the least and the greatest observation at these steps.
+        unusual: (obs_dim,) the mean observation at these steps, in standard deviations from the
+            mean over all episodes.
     """
 
     episodes: tuple[int, ...]
@@ -37,8 +35,10 @@ class Cluster:
 
 
 def failure_step(trajectory: Trajectory, window: int) -> int:
-    """The step at which an episode went wrong: its last one if the task ended it, else where it
-    lost most in a window.
+    """The step at which an episode went wrong.
+
+    It is the last one if the task ended the episode, else the beginning of the ``window`` steps
+    with the lowest sum of rewards.
     """
     if trajectory.terminated:
         return trajectory.num_steps - 1
@@ -50,30 +50,34 @@ def failure_step(trajectory: Trajectory, window: int) -> int:
 def cluster_failures(
     trajectories: list[Trajectory], worst: int, clusters: int, window: int
 ) -> list[Cluster]:
-    """Cluster the worst episodes by k-means over the standardised observations at their
-    `failure_step`, largest first.
+    """Cluster the worst episodes by the observation at their `failure_step`.
 
-    Starts are those farthest from each other, so that there is nothing to draw.
+    K-means runs over the standardised observations.
 
     Args:
         trajectories: of one policy.
-        worst: how many of them, by return, have failed at most; one with the highest return of all
-            has not.
-        clusters: at most so many.
+        worst: the number of episodes, by return, that count as failed at most; those with the
+            highest return do not.
+        clusters: the number of clusters at most.
         window: steps over which rewards are added to find the worst part of an episode.
+
+    Returns:
+        the clusters, the largest first.
     """
     returns = np.array([trajectory.episode_return for trajectory in trajectories])
     failed = np.argsort(returns, kind="stable")[: min(worst, int(np.sum(returns < returns.max())))]
     if not failed.size:
         return []
+
     steps = np.array([failure_step(trajectories[i], window) for i in failed])
     points = np.array(
         [trajectories[i].observations[step] for i, step in zip(failed, steps, strict=True)]
     )
     everything = np.concatenate([trajectory.observations for trajectory in trajectories])
-    center, spread = everything.mean(axis=0), everything.std(axis=0)
-    scaled = (points - center) / np.where(spread > 0, spread, 1)
+    spread = everything.std(axis=0)
+    scaled = (points - everything.mean(axis=0)) / np.where(spread > 0, spread, 1)
     assigned = k_means(scaled, clusters)
+
     found = []
     for cluster in np.unique(assigned):
         here = assigned == cluster
@@ -91,8 +95,9 @@ def cluster_failures(
 
 
 def k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
-    """The cluster of each point, (num_points,), by Lloyd's iterations from starts that are farthest
-    from each other.
+    """The cluster of each point, (num_points,), by Lloyd's iterations.
+
+    The first centers are points that are farthest from each other, so that nothing is drawn.
     """
     chosen = [0]
     while len(chosen) < min(clusters, len(points)):
@@ -100,6 +105,7 @@ def k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
         if distances.max() == 0:
             break
         chosen.append(int(np.argmax(distances)))
+
     centers = points[chosen].copy()
     assigned = np.zeros(len(points), np.int64)
     for _ in range(_ITERATIONS):
@@ -113,12 +119,11 @@ def k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.int64]:
 
 
 def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.float64]) -> str:
-    """The clusters for a person, with a rule to begin with for each."""
+    """The clusters as text, each with the beginning of a rule against it."""
     if not clusters:
-        return (
-            f"all {num_episodes} episodes have the same return, {all_returns.mean():.4f}: none "
-            f"has failed"
-        )
+        mean = all_returns.mean()
+        return f"all {num_episodes} episodes have the same return, {mean:.4f}: none has failed"
+
     failed = sum(len(cluster.episodes) for cluster in clusters)
     lines = [
         f"the worst {failed} of {num_episodes} episodes; the mean return of all is "
@@ -128,19 +133,18 @@ def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.f
         lines += [
             "",
             f"failure {number}: {len(cluster.episodes)} episodes, mean return "
-            f"{cluster.mean_return:.4f}, "
-            f"about step {cluster.mean_step:.0f}, for example episode {cluster.episodes[0]}",
+            f"{cluster.mean_return:.4f}, about step {cluster.mean_step:.0f}, for example episode "
+            f"{cluster.episodes[0]}",
             f"  {'observation':<14}{'least':>12}{'most':>12}{'unusual':>12}",
         ]
         for index in np.argsort(-np.abs(cluster.unusual), kind="stable")[:6]:
             low, high = cluster.low[index], cluster.high[index]
             lines.append(f"  {index:<14}{low:>12.5g}{high:>12.5g}{cluster.unusual[index]:>+12.2f}")
+
         most = int(np.argmax(np.abs(cluster.unusual)))
-        side = (
-            f"> {cluster.low[most]:.4g}"
-            if cluster.unusual[most] > 0
-            else f"< {cluster.high[most]:.4g}"
-        )
+        side = f"< {cluster.high[most]:.4g}"
+        if cluster.unusual[most] > 0:
+            side = f"> {cluster.low[most]:.4g}"
         lines.append(
             f"  a rule could begin with: def when(observation): return observation[{most}] {side}"
         )

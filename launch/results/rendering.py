@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from esengine.checks import at_least, writable_folder
+from esengine.checks import at_least, writable_file
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.results.evaluation import policy_problem
@@ -45,7 +45,7 @@ class RenderSettings:
     out: Path
     """The film to write: .gif or .mp4."""
     episodes: int = 1
-    """Episodes to film; their starts are the first that esengine evaluate --seed meets."""
+    """Episodes to film, the first that esengine evaluate --seed runs."""
     seed: int = 0
     """Start states and sampled actions are a function of it."""
     seconds: float = 10.0
@@ -57,12 +57,7 @@ class RenderSettings:
 
     def check(self) -> None:
         """Raises UserError for values that no film can have."""
-        if self.out.suffix.lower() not in FORMATS:
-            raise UserError(
-                f"--out must end in {listed(FORMATS)}, got {self.out}; for example "
-                f"{self.out.with_suffix('.gif')}"
-            )
-        writable_folder(self, "out")
+        writable_file(self, "out", *FORMATS)
         at_least(self, 1, "episodes")
         at_least(self, 0, "seed", "seconds")
         at_least(self, 16, "width")
@@ -74,8 +69,8 @@ class Film:
 
     Attributes:
         frames: of all episodes.
-        fps: frames a second that show it at the environment's own speed.
-        episodes: what each gave until it ended or its film was cut.
+        fps: frames a second at the environment's own speed.
+        episodes: the results of each until it ended or its film was cut.
         cut: for each, whether its film was cut before it ended.
     """
 
@@ -114,18 +109,21 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
     env = _drawing(problem.environment)
     try:
         fps = float(env.metadata.get("render_fps") or 30)
-        most, cut = problem.max_episode_steps or math.inf, round(settings.seconds * fps) or math.inf
-        limit = None if math.isinf(min(cut, most)) else int(min(cut, most))
+        most = problem.max_episode_steps or math.inf
+        steps = min(most, round(settings.seconds * fps) or math.inf)
+        limit = None if math.isinf(steps) else int(steps)
         every = max(1, round(fps / _GIF_FPS)) if settings.out.suffix.lower() == ".gif" else 1
         camera = _Camera(env, every)
+
         key = derive_key(settings.seed, "evaluate")
-        seeds = [derive_seed(key, episode, 0) for episode in range(settings.episodes)]
-        episodes, were_cut = [], []
-        for seed in seeds:
+        episodes = []
+        cut = []
+        for number in range(settings.episodes):
+            seed = derive_seed(key, number, 0)
             episode = run_episode(camera, problem.observations, actor, seed, None, limit)
             episodes.append(episode)
-            were_cut.append(not camera.has_ended and episode.num_steps < most)
-        return Film(camera.frames, fps / every, tuple(episodes), tuple(were_cut))
+            cut.append(not camera.has_ended and episode.num_steps < most)
+        return Film(camera.frames, fps / every, tuple(episodes), tuple(cut))
     finally:
         env.close()
 
@@ -133,8 +131,8 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
 def find_off_screen(environment: EnvironmentSpec) -> None:
     """Choose how MuJoCo draws without a screen, in ``MUJOCO_GL``, unless the user has chosen.
 
-    EGL is tried first, then OSMesa, each in a process of its own: the first that is loaded stays
-    for good.
+    EGL is tried first, then OSMesa, each in a separate process, since a process keeps the first one
+    that it loads.
 
     Raises:
         UserError: the environment runs on MuJoCo, and the machine has neither.
@@ -143,6 +141,7 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
     spec = gymnasium.registry.get(environment.env_id)
     if "MUJOCO_GL" in os.environ or spec is None or "mujoco" not in str(spec.entry_point):
         return
+
     for name in _OFF_SCREEN:
         probe = f"from mujoco.{name} import GLContext; GLContext(16, 16).make_current()"
         found = subprocess.run(
@@ -160,15 +159,16 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
 
 
 class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Keeps a picture of every so many states of an episode, and whether the environment ended
-    it.
+    """Keeps the pictures of an episode's states, every so many, and whether the environment ended
+    the episode.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], every: int) -> None:
         super().__init__(env)
         self.frames: Frames = []
         self.has_ended = False
-        self._every, self._steps = every, 0
+        self._every = every
+        self._steps = 0
 
     def reset(self, **how: Any) -> Any:
         result = self.env.reset(**how)
@@ -194,8 +194,7 @@ class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
             raise UserError(
                 f"the environment must render (height, width, 3) arrays in mode rgb_array, got "
-                f"{type(picture).__name__}; "
-                "return them from render()"
+                f"{type(picture).__name__}; return them from render()"
             )
         self.frames.append(np.array(picture, np.uint8))
 
@@ -208,23 +207,21 @@ def _drawing(environment: EnvironmentSpec) -> gymnasium.Env[Any, Any]:
     if "rgb_array" not in modes:
         raise UserError(
             f"the environment must have render mode rgb_array, got {environment.env_id} with "
-            f"{listed(modes) or 'none'}; "
-            "add it to its metadata and render()"
+            f"{listed(modes) or 'none'}; add it to its metadata and render()"
         )
     return environment.make(render_mode="rgb_array")
 
 
 def write_film(film: Film, path: Path, width: int) -> None:
-    """Write the film in the format of the path's ending, ``width`` pixels wide; the same film gives
-    the same GIF.
+    """Write the film, ``width`` pixels wide, in the format of the path's ending.
+
+    Equal films give equal GIFs.
     """
     height = round(film.frames[0].shape[0] * width / film.frames[0].shape[1])
     if path.suffix.lower() == ".gif":
         _write_gif(film, path, (width, height))
-    else:
-        _write_mp4(
-            film, path, (width + width % 2, height + height % 2)
-        )  # H.264 halves the resolution of colours
+    else:  # H.264 halves the resolution of colours
+        _write_mp4(film, path, (width + width % 2, height + height % 2))
 
 
 def _write_gif(film: Film, path: Path, size: tuple[int, int]) -> None:
@@ -233,9 +230,9 @@ def _write_gif(film: Film, path: Path, size: tuple[int, int]) -> None:
     strip = Image.new("RGB", (size[0], size[1] * len(sample)))
     for row, picture in enumerate(sample):
         strip.paste(picture, (0, row * size[1]))
-    palette = strip.quantize(
-        _COLOURS, Image.Quantize.MEDIANCUT
-    )  # one for all, so that colours do not flicker
+    # One palette for all, so that colours do not flicker
+    palette = strip.quantize(_COLOURS, Image.Quantize.MEDIANCUT)
+
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in shown]
     delay_ms = max(20, round(100 / film.fps) * 10)  # a GIF counts hundredths of a second
     pictures[0].save(
@@ -249,9 +246,8 @@ def _write_mp4(film: Film, path: Path, size: tuple[int, int]) -> None:
     )
     writer.send(None)
     for frame in film.frames:
-        writer.send(
-            np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)).tobytes()
-        )
+        picture = Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
+        writer.send(np.asarray(picture).tobytes())
     writer.close()
 
 
@@ -267,7 +263,7 @@ def _ffmpeg() -> Any:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of ``path`` once all is written."""
+    """Let the ``with`` block write a file with the same ending, then rename it to ``path``."""
     aside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield aside

@@ -1,8 +1,9 @@
-"""``esengine rewards A B``: how far learned rewards are apart, over the steps of demonstrations."""
+"""``esengine rewards A B``: the distance of learned rewards over the steps of demonstrations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +21,16 @@ _ANCHORS = 64  # observations, and as many actions, that the canonical form aver
 
 @dataclass(frozen=True)
 class RewardsSettings:
-    """Compare learned rewards: their canonical (EPIC) distance, which knows of no potential,
-    constant or scale.
-    """
+    """Compare learned rewards by EPIC distance, which ignores potentials, constants and scale."""
 
     demonstrations: str
     """Demonstrations whose steps the rewards are compared on."""
     steps: int = 1000
     """Steps of them, drawn by --seed."""
     discount: float = 0.99
-    """Gamma of the potentials that the distance does not see."""
+    """Gamma of the potentials that the distance ignores."""
     seed: int = 0
-    """Of what is drawn."""
+    """Seed of the steps that are drawn."""
     trust_modules: bool = False
     """Import modules that a file names."""
 
@@ -42,7 +41,7 @@ class RewardsSettings:
 
 
 def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[str, str, float]]:
-    """Every pair of rewards and how far they are apart, 0 to 1.
+    """Every pair of rewards and its distance, 0 to 1.
 
     Raises:
         UserError: fewer than two rewards, or one that does not fit the demonstrations.
@@ -53,45 +52,39 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
             f"rewards needs at least two reward files or run directories to compare, got "
             f"{len(paths)}"
         )
+
+    # The steps, and what the canonical form averages over
     given = load_demonstrations((settings.demonstrations,), settings.trust_modules, None)
     transitions = given.transitions()
-    choices = (
-        transitions.actions
-        if given.action.kind == "box"
-        else given.action.options(transitions.actions).astype(float)
-    )
+    observations = transitions.observations
+    choices = transitions.actions
+    if given.action.kind != "box":
+        choices = given.action.options(choices).astype(float)
     random = generator(derive_key(settings.seed, "reward distance"))
     chosen = random.choice(len(choices), min(settings.steps, len(choices)), replace=False)
-    anchors = [
-        part[random.integers(len(choices), size=_ANCHORS)]
-        for part in (transitions.observations, choices)
-    ]
-    steps = (
-        transitions.observations[chosen],
-        choices[chosen],
-        transitions.next_observations[chosen],
+    steps = (observations[chosen], choices[chosen], transitions.next_observations[chosen])
+    anchors = (
+        observations[random.integers(len(choices), size=_ANCHORS)],
+        choices[random.integers(len(choices), size=_ANCHORS)],
     )
+
     forms = []
     for path in paths:
         reward = load_reward(path)
-        if (reward.spec.observation_dim, reward.spec.action) != (
-            given.observation_dim,
-            given.action,
-        ):
+        spec = reward.spec
+        if (spec.observation_dim, spec.action) != (given.observation_dim, given.action):
             raise UserError(
                 f"{path} must be a reward of the demonstrations' {given.observation_dim} "
-                f"observations and "
-                f"{given.action.kind} action, got {reward.spec.observation_dim} and "
-                f"{reward.spec.action.kind}"
+                f"observations and {given.action.kind} action, got {spec.observation_dim} and "
+                f"{spec.action.kind}; name other demonstrations"
             )
-        forms.append(
-            (
-                str(path),
-                canonical(_function(reward), *steps, (anchors[0], anchors[1]), settings.discount),
-            )
-        )
-    pairs = [(first, second) for index, first in enumerate(forms) for second in forms[index + 1 :]]
-    return [(first[0], second[0], pearson_distance(first[1], second[1])) for first, second in pairs]
+        form = canonical(_function(reward), *steps, anchors, settings.discount)
+        forms.append((str(path), form))
+
+    return [
+        (first, second, pearson_distance(one, other))
+        for (first, one), (second, other) in combinations(forms, 2)
+    ]
 
 
 def _function(reward: LearnedReward) -> Reward:

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 from safetensors.numpy import save
 
-from esengine.checks import writable_folder
-from esengine.errors import UserError
+from esengine.checks import writable_file
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
 from esengine.policies.policy_file import load_policy
+from esengine.storage.files import replace_lasting
 
 _ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}
 _LINE = 120  # characters of packed arrays
@@ -37,19 +37,12 @@ class ExportSettings:
     """The file to write: .safetensors, .onnx or .py."""
 
     def check(self) -> None:
-        """Raises UserError for a file that the format has no use for."""
-        ending = _ENDINGS[self.format]
-        if self.out.suffix != ending:
-            raise UserError(
-                f"--out must end in {ending} for {self.format}, got {self.out}; use "
-                f"{self.out.with_suffix(ending)}"
-            )
-        writable_folder(self, "out")
+        """Raises UserError for a file that does not fit the format, or whose folder is missing."""
+        writable_file(self, "out", _ENDINGS[self.format], purpose=f" for {self.format}")
 
 
 def export(path: Path, settings: ExportSettings) -> str:
-    """Write the policy of a run, or of a policy file; returns a sentence on what the file takes and
-    gives.
+    """Write the policy of a run, or of a policy file; returns a sentence on its inputs and outputs.
 
     Raises:
         UserError: there is no such policy, or a package that the format needs is missing.
@@ -57,30 +50,23 @@ def export(path: Path, settings: ExportSettings) -> str:
     settings.check()
     policy = load_policy(path)
     network = network_of(policy)
-    written = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}[
-        settings.format
-    ](network)
-    aside = settings.out.with_name(f".{settings.out.name}.aside")
-    aside.write_bytes(written)
-    aside.rename(settings.out)
+    image = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}
+    replace_lasting(settings.out, image[settings.format](network))
+
     action = policy.spec.action
     shape = "".join(f", {size}" for size in action.shape)
-    told = (
+    likeliest = "; it takes the likeliest action, where the policy draws one"
+    return (
         f"{settings.out}: observation (batch, {policy.spec.observation_dim}) to action "
-        f"(batch{shape}) {action.dtype}"
-    )
-    return told + (
-        "; it takes the likeliest action, where the policy draws one" if policy.spec.sampled else ""
+        f"(batch{shape}) {action.dtype}{likeliest if policy.spec.sampled else ''}"
     )
 
 
 def _torch_bytes(network: Network) -> bytes:
     tensors = {**network.scaling, **network.bounds}
     for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
-        tensors |= {
-            f"network.{2 * layer}.weight": weights,
-            f"network.{2 * layer}.bias": biases,
-        }  # a tanh is between
+        name = f"network.{2 * layer}"  # a tanh is between
+        tensors |= {f"{name}.weight": weights, f"{name}.bias": biases}
     return save(
         {name: np.ascontiguousarray(array) for name, array in tensors.items()},
         {"esengine": json.dumps(network.head)},
@@ -95,9 +81,11 @@ def _python_bytes(network: Network) -> bytes:
     }
     for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
         arrays |= {f"weight{layer}": weights, f"bias{layer}": biases}
+
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]
     packed = base64.b64encode(file.getvalue()).decode()
+
     lines = "\n".join(
         f'    "{packed[first : first + _LINE]}"' for first in range(0, len(packed), _LINE)
     )

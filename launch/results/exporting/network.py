@@ -1,4 +1,4 @@
-"""A policy taken apart into named arrays, which every export is written from."""
+"""A policy as named arrays, which every export is written from."""
 
 from __future__ import annotations
 
@@ -35,40 +35,38 @@ class Network:
 
 
 def network_of(policy: Policy) -> Network:
-    """Take a policy apart; a sampled one loses its spread."""
-    spec, action = policy.spec, policy.spec.action
-    weights, biases, offset = [], [], 0
+    """The arrays of a policy; a sampled one loses its spread."""
+    spec = policy.spec
+    weights = []
+    biases = []
+    offset = 0
     for inputs, outputs in itertools.pairwise(spec.layer_sizes):
-        weights.append(
-            policy.parameters[offset : offset + inputs * outputs].reshape(inputs, outputs).T.copy()
-        )
-        offset += inputs * outputs
-        biases.append(policy.parameters[offset : offset + outputs].copy())
-        offset += outputs
-    bounds = {
-        "center": action.center(),
-        "reach": action.reach(),
-        "low": action.low,
-        "high": action.high,
+        end = offset + inputs * outputs
+        weights.append(policy.parameters[offset:end].reshape(inputs, outputs).T.copy())
+        biases.append(policy.parameters[end : end + outputs].copy())
+        offset = end + outputs
+
+    scaling = {
+        "observation_mean": policy.observation_mean,
+        "observation_inverse_std": policy.observation_inverse_std,
     }
-    return Network(
-        tuple(weights),
-        tuple(biases),
-        {
-            "observation_mean": policy.observation_mean,
-            "observation_inverse_std": policy.observation_inverse_std,
-        },
-        {f"action_{name}": np.asarray(values, np.float32) for name, values in bounds.items()}
-        if action.kind == "box"
-        else {},
-        {
-            "kind": action.kind,
-            "sizes": list(action.sizes),
-            "starts": list(action.starts or (0,) * len(action.sizes)),
-            "shape": list(action.shape),
-            "dtype": action.dtype,
-            "components": spec.components,
-            "clip": float(OBSERVATION_CLIP),
-            "env_id": policy.environment.env_id,
-        },
-    )
+    action = spec.action
+    bounds = {}
+    if action.kind == "box":
+        bounds = {
+            "action_center": np.asarray(action.center(), np.float32),
+            "action_reach": np.asarray(action.reach(), np.float32),
+            "action_low": np.asarray(action.low, np.float32),
+            "action_high": np.asarray(action.high, np.float32),
+        }
+    head = {
+        "kind": action.kind,
+        "sizes": list(action.sizes),
+        "starts": list(action.starts or (0,) * len(action.sizes)),
+        "shape": list(action.shape),
+        "dtype": action.dtype,
+        "components": spec.components,
+        "clip": float(OBSERVATION_CLIP),
+        "env_id": policy.environment.env_id,
+    }
+    return Network(tuple(weights), tuple(biases), scaling, bounds, head)

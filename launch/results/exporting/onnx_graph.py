@@ -27,8 +27,10 @@ def onnx_bytes(network: Network) -> bytes:
         raise UserError(
             "--format onnx needs the package onnx, which is missing; pip install 'esengine[onnx]'"
         ) from error
+
     graph = _Graph(helper)
-    clip, head = np.float32(network.head["clip"]), network.head
+    head = network.head
+    clip = np.float32(head["clip"])
     scaled = graph.add("Sub", "observation", graph.array(network.scaling["observation_mean"]))
     scaled = graph.add("Mul", scaled, graph.array(network.scaling["observation_inverse_std"]))
     values = graph.add("Clip", scaled, graph.array(np.array(-clip)), graph.array(np.array(clip)))
@@ -38,21 +40,14 @@ def onnx_bytes(network: Network) -> bytes:
             values = graph.add("Tanh", values)
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(head["dtype"]))
     decoded = graph.add("Cast", _decode(graph, network, values), to=kind)
-    graph.add(
-        "Reshape", decoded, graph.array(np.array([-1, *head["shape"]], np.int64)), output="action"
-    )
+    shape = graph.array(np.array([-1, *head["shape"]], np.int64))
+    graph.add("Reshape", decoded, shape, output="action")
+
     float32 = helper.np_dtype_to_tensor_dtype(np.dtype("float32"))
-    described = helper.make_graph(
-        graph.nodes,
-        "policy",
-        [
-            helper.make_tensor_value_info(
-                "observation", float32, ["batch", network.weights[0].shape[1]]
-            )
-        ],
-        [helper.make_tensor_value_info("action", kind, ["batch", *head["shape"]])],
-        graph.constants,
-    )
+    sizes = ["batch", network.weights[0].shape[1]]
+    observation = helper.make_tensor_value_info("observation", float32, sizes)
+    action = helper.make_tensor_value_info("action", kind, ["batch", *head["shape"]])
+    described = helper.make_graph(graph.nodes, "policy", [observation], [action], graph.constants)
     opsets = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(
         described, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="esengine"
@@ -64,7 +59,7 @@ def onnx_bytes(network: Network) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants as they are added; names are counted."""
+    """The nodes and constants of a graph, with numbered names."""
 
     def __init__(self, helper: Any) -> None:
         self._helper = helper
@@ -89,7 +84,7 @@ class _Graph:
 
 
 def _decode(graph: _Graph, network: Network, outputs: str) -> str:
-    """From outputs (batch, num_outputs) to one number a choice, (batch, num_choices)."""
+    """Add the nodes from (batch, num_outputs) to one number per choice, (batch, num_choices)."""
     head = network.head
     if head["kind"] == "box":
         if head["components"]:
@@ -97,11 +92,11 @@ def _decode(graph: _Graph, network: Network, outputs: str) -> str:
         bounds = {name: graph.array(values) for name, values in network.bounds.items()}
         reached = graph.add("Mul", outputs, bounds["action_reach"])
         actions = graph.add("Add", reached, bounds["action_center"])
-        return graph.add(
-            "Min", graph.add("Max", actions, bounds["action_low"]), bounds["action_high"]
-        )
+        above = graph.add("Max", actions, bounds["action_low"])
+        return graph.add("Min", above, bounds["action_high"])
     if head["kind"] == "multi-binary":
         return graph.add("Greater", outputs, graph.array(np.array(0, np.float32)))
+
     choices = []
     first = 0
     for size in head["sizes"]:
@@ -119,11 +114,8 @@ def _likeliest_mean(graph: _Graph, components: int, size: int, outputs: str) -> 
     means = graph.add("Reshape", means, graph.array(np.array([-1, components, size], np.int64)))
     index = graph.add("Unsqueeze", best, graph.array(np.array([2], np.int64)))
     index = graph.add("Mul", index, graph.array(np.ones((1, 1, size), np.int64)))
-    return graph.add(
-        "Squeeze",
-        graph.add("GatherElements", means, index, axis=1),
-        graph.array(np.array([1], np.int64)),
-    )
+    mean = graph.add("GatherElements", means, index, axis=1)
+    return graph.add("Squeeze", mean, graph.array(np.array([1], np.int64)))
 
 
 def _columns(graph: _Graph, values: str, begin: int, end: int) -> str:

@@ -1,4 +1,4 @@
-"""An exported policy that acts as Stable-Baselines3's models do. This file needs NumPy alone."""
+"""An exported policy with the methods of Stable-Baselines3's models. This file needs only NumPy."""
 
 import base64
 import io
@@ -9,8 +9,8 @@ import numpy as np
 
 
 class Predictor:
-    """``predict`` has the arguments and results of Stable-Baselines3's; ``policy(observation)``
-    gives the action alone.
+    """Acts: ``predict`` has the arguments and results of Stable-Baselines3's models, and
+    ``policy(observation)`` returns the action alone.
 
     Args:
         packed: the policy, a base64 text of an npz file without pickle.
@@ -31,17 +31,12 @@ class Predictor:
         """Actions for one flat observation, or for a batch of them along the first axis, and the
         state as it was given.
 
-        The policy has no state, and takes the likeliest action whether it is asked to be
-        deterministic or not.
+        The policy has no state, and always takes the likeliest action.
         """
         observations = np.asarray(observation, np.float32)
         size = self.arrays["observation_mean"].size
         batch = observations.ndim > 1 and observations[0].size == size
-        if (
-            observations.size % size
-            or not observations.size
-            or not (batch or observations.size == size)
-        ):
+        if not observations.size or not (batch or observations.size == size):
             raise ValueError(
                 f"an observation must have {size} numbers, got an array of shape "
                 f"{observations.shape}"
@@ -53,12 +48,10 @@ class Predictor:
         return self.predict(observation)[0]
 
     def _actions(self, observations: Any) -> Any:
-        clip, arrays = self.head["clip"], self.arrays
-        values = np.clip(
-            (observations - arrays["observation_mean"]) * arrays["observation_inverse_std"],
-            -clip,
-            clip,
-        )
+        arrays = self.arrays
+        clip = self.head["clip"]
+        scaled = (observations - arrays["observation_mean"]) * arrays["observation_inverse_std"]
+        values = np.clip(scaled, -clip, clip)
         for layer in range(self.head["layers"]):
             values = values @ arrays[f"weight{layer}"].T + arrays[f"bias{layer}"]
             if layer < self.head["layers"] - 1:
@@ -67,7 +60,8 @@ class Predictor:
         return decoded.reshape(len(observations), *self.head["shape"])
 
     def _decode(self, outputs: Any) -> Any:
-        kind, arrays = self.head["kind"], self.arrays
+        kind = self.head["kind"]
+        arrays = self.arrays
         if kind == "box":
             if count := self.head["components"]:  # of a mixture: the mean of the likeliest
                 size = arrays["action_low"].size
@@ -77,6 +71,7 @@ class Predictor:
             return np.clip(actions, arrays["action_low"], arrays["action_high"])
         if kind == "multi-binary":
             return outputs > 0
+
         ends = np.cumsum(self.head["sizes"])[:-1]
         choices = [part.argmax(axis=1) for part in np.split(outputs, ends, axis=1)]
         return np.stack(choices, axis=1) + np.array(self.head["starts"])

@@ -1,5 +1,5 @@
-"""An exported policy as a torch module. This file needs torch and safetensors alone: copy it to
-where the policy is used.
+"""An exported policy as a torch module. This file needs only torch and safetensors, so that you
+can copy it to where the policy is used.
 """
 
 import json
@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 
 class ExportedPolicy(torch.nn.Module):
-    """Maps observations (..., observation_dim) float32 to actions; ``network`` gives the raw
+    """Maps observations (..., observation_dim) float32 to actions; ``network`` returns the raw
     outputs.
     """
 
@@ -39,14 +39,12 @@ class ExportedPolicy(torch.nn.Module):
         outputs = self.network(scaled.clamp(-self.head["clip"], self.head["clip"]))
         if self.head["kind"] == "box":
             if count := self.head["components"]:  # of a mixture: the mean of the likeliest
-                means = outputs[..., count : count + count * len(self.action_low)].unflatten(
-                    -1, (count, -1)
-                )
+                flat = outputs[..., count : count + count * len(self.action_low)]
+                means = flat.unflatten(-1, (count, -1))
                 best = outputs[..., :count].argmax(-1, keepdim=True).unsqueeze(-1)
                 outputs = means.take_along_dim(best, -2).squeeze(-2)
-            actions: torch.Tensor = (self.action_center + self.action_reach * outputs).clamp(
-                self.action_low, self.action_high
-            )
+            reached = self.action_center + self.action_reach * outputs
+            actions: torch.Tensor = reached.clamp(self.action_low, self.action_high)
         elif self.head["kind"] == "multi-binary":
             actions = (outputs > 0).long()
         else:

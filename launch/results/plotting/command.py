@@ -1,4 +1,4 @@
-"""What ``esengine plot`` draws: flags, the kinds of picture, the file."""
+"""``esengine plot``: its flags, and which picture they ask for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from esengine.checks import writable_file
 from esengine.errors import UserError
 from esengine.launch.results.plotting.benchmarks import (
     draw_profile,
@@ -16,7 +17,7 @@ from esengine.launch.results.plotting.benchmarks import (
     read_figures,
 )
 from esengine.launch.results.plotting.curves import BandKind, draw_curves
-from esengine.launch.results.plotting.figures import check_file, save
+from esengine.launch.results.plotting.figures import save
 from esengine.launch.results.plotting.rewards import draw_rewards
 from esengine.launch.results.plotting.runs import find_runs
 from esengine.launch.results.plotting.search import draw_fitness, draw_spectrum, draw_steps
@@ -29,8 +30,9 @@ Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "pro
 
 @dataclass(frozen=True)
 class PlotSettings:
-    """Draw runs, folders of runs, or files of bench --json; runs that differ in their seed alone
-    share a line and a band.
+    """Draw runs, folders of runs, or files of bench --json.
+
+    Runs that differ only in their seed share a line and a band.
     """
 
     out: Path
@@ -66,7 +68,7 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
             "plot needs run directories, folders of them or files of bench --json, got none; name "
             "one"
         )
-    check_file(settings.out)
+    writable_file(settings, "out", ".png", ".svg", ".pdf")
     if settings.kind == "reward":
         save(draw_rewards(paths, settings.axes), settings.out)
         return
@@ -78,9 +80,8 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
 def _benchmark(
     files: dict[str, list[dict[str, object]]], folders: tuple[Path, ...], settings: PlotSettings
 ) -> Figure:
-    if settings.kind == "scaling" or (
-        settings.kind == "auto" and all(map(is_scaling, files.values()))
-    ):
+    only_scaling = all(map(is_scaling, files.values()))
+    if settings.kind == "scaling" or (settings.kind == "auto" and only_scaling):
         return draw_scaling(files)
     if settings.kind not in ("auto", "profile"):
         raise UserError(
@@ -88,18 +89,15 @@ def _benchmark(
             f"leave it out"
         )
     profiles = {name: profile_of_file(name, figures) for name, figures in files.items()}
-    return draw_profile(
-        profiles | {run.path.name: profile_of_run(run) for run in find_runs(folders)}
-    )
+    profiles |= {run.path.name: profile_of_run(run) for run in find_runs(folders)}
+    return draw_profile(profiles)
 
 
 def _runs(folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
     runs = find_runs(folders)
-    x = (
-        "evaluations"
-        if settings.x == "steps" and any(run.config.train.objective for run in runs)
-        else settings.x
-    )
+    x: str = settings.x
+    if x == "steps" and any(run.config.train.objective for run in runs):
+        x = "evaluations"
     match settings.kind:
         case "steps":
             return draw_steps(runs, x)

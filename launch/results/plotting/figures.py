@@ -1,4 +1,4 @@
-"""What all pictures share: size, colours, axes, and files that are the same for the same data."""
+"""What all pictures share: size, colours, axes, and files that are equal for equal data."""
 
 from __future__ import annotations
 
@@ -6,35 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esengine.errors import UserError, listed
+from esengine.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)  # Okabe and Ito's, for all eyes
-MANY_COLOURS = (
-    *COLOURS,
-    "#F0E442",
-    "#882255",
-    "#44AA99",
-    "#999933",
-)  # and Tol's, for the parts of one bar
+# Okabe and Ito's, which colour-blind people can tell apart
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MANY_COLOURS = (*COLOURS, "#F0E442", "#882255", "#44AA99", "#999933")  # and Tol's
 _PANEL = (6.4, 4.2)  # inches
 _MOST_PANELS = 16
 
 
 def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:
-    """A figure with one titled panel each, in rows of up to three.
+    """A figure with one panel per title, in rows of up to three.
 
     Raises:
         UserError: there are more panels than a picture can hold.
@@ -46,6 +32,7 @@ def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:
         raise UserError(
             f"a picture can hold at most {_MOST_PANELS} panels, got {len(names)}; name fewer runs"
         )
+
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
@@ -59,7 +46,7 @@ def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:
 
 
 def label_x(axes: Axes, label: str) -> None:
-    """Name the horizontal axis; large numbers read 250k, 3M."""
+    """Name the horizontal axis and abbreviate its large numbers, such as 250k and 3M."""
     from matplotlib.ticker import EngFormatter
 
     axes.set_xlabel(label)
@@ -68,9 +55,7 @@ def label_x(axes: Axes, label: str) -> None:
 
 
 def logarithmic_y(axes: Axes) -> None:
-    """Make the vertical axis logarithmic; if it spans less than two powers of ten it has plain
-    numbers.
-    """
+    """Make the vertical axis logarithmic, with plain numbers if it spans less than two decades."""
     from matplotlib.ticker import MaxNLocator, NullFormatter
 
     axes.set_yscale("log")
@@ -81,25 +66,11 @@ def logarithmic_y(axes: Axes) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def check_file(path: Path) -> None:
-    """Raises UserError for a file that no picture can be written to."""
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(
-            f"--out must end in {listed(FORMATS)}, got {path}; for example "
-            f"{path.with_suffix('.png')}"
-        )
-    if not path.resolve().parent.is_dir():
-        raise UserError(
-            f"--out must lie in a folder that exists, got {path}; make the folder first"
-        )
-
-
 def save(figure: Figure, path: Path) -> None:
-    """Write the picture; the same figure gives the same bytes."""
+    """Write the picture; equal figures give equal bytes."""
     import matplotlib
 
-    metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(
-        path.suffix.lower(), {}
-    )
+    dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    metadata = dates.get(path.suffix.lower(), {})
     with matplotlib.rc_context({"svg.hashsalt": "esengine"}):
         figure.savefig(path, dpi=120, metadata=metadata)

@@ -1,5 +1,5 @@
-"""Learned rewards as pictures: the reward over two coordinates of the observation, one panel for
-each action.
+"""Learned rewards as pictures: the reward over two coordinates of the observation, one panel per
+action.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ _MOST_PANELS = 8
 
 
 def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
-    """A panel for each reward and each of its actions; all other coordinates are at the
-    demonstrations' means.
+    """Draw a panel per reward and action; all other coordinates are at the demonstrations' means.
 
     Args:
         paths: reward files or run directories.
@@ -43,10 +42,9 @@ def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
                 f"--axes must be two of the coordinates 0 to {dim - 1} of {path}, got {axes[0]} "
                 f"and {axes[1]}"
             )
-        shown += [
-            (f"{path.name}, {name}" if name else path.name, reward, choices)
-            for name, choices in _actions(reward)
-        ]
+        for name, choices in _actions(reward):
+            shown.append((f"{path.name}, {name}" if name else path.name, reward, choices))
+
     figure, found = panels(title for title, _, _ in shown)
     for panel, (_, reward, choices) in zip(found, shown, strict=True):
         extents, values = over_slice(reward, axes, choices)
@@ -61,42 +59,44 @@ def draw_rewards(paths: tuple[Path, ...], axes: tuple[int, int]) -> Figure:
 def over_slice(
     reward: LearnedReward, axes: tuple[int, int], choices: NDArray[np.float64]
 ) -> tuple[tuple[float, float, float, float], NDArray[np.float64]]:
-    """The reward over a slice as far as its inputs are not clipped: the extents left, right,
-    bottom, top, and a value a point.
+    """The reward over a slice of the observations, as far as its inputs are not clipped.
 
     Args:
         reward: the reward.
         axes: coordinates of the observation that vary, horizontally and vertically.
         choices: (num_choices,) the action, as the kernel `policies.act` writes it.
+
+    Returns:
+        the extents left, right, bottom and top, and the reward at each point.
     """
     dim = reward.spec.observation_dim
-    mean, reach = reward.input_mean[:dim], OBSERVATION_CLIP / reward.input_inverse_std[:dim]
+    mean = reward.input_mean[:dim]
+    reach = OBSERVATION_CLIP / reward.input_inverse_std[:dim]
     (left, bottom), (right, top) = (
         [float(mean[axis] + sign * reach[axis]) for axis in axes] for sign in (-1, 1)
     )
+
     across, up = np.meshgrid(np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS))
     observations = np.repeat(mean[None], across.size, axis=0)
-    observations[:, axes[0]], observations[:, axes[1]] = across.ravel(), up.ravel()
+    observations[:, axes[0]] = across.ravel()
+    observations[:, axes[1]] = up.ravel()
     values = reward.steps(observations, np.repeat(choices[None], across.size, axis=0))
     return (left, right, bottom, top), values.reshape(across.shape)
 
 
 def _actions(reward: LearnedReward) -> list[tuple[str, NDArray[np.float64]]]:
-    """Names and choices of the actions to show: every option of a single choice, else the middle of
-    the space.
+    """Names and choices of the actions to show: each option of a single choice, three values of a
+    single number, else the middle of the space.
     """
     action = reward.spec.action
     if reward.spec.state_only:
         return [("", np.zeros(len(action.sizes)))]
     if action.kind == "discrete":
+        first = action.starts[0]
         options = range(min(action.sizes[0], _MOST_PANELS))
-        return [
-            (f"action {option + action.starts[0]}", np.array([float(option)])) for option in options
-        ]
+        return [(f"action {option + first}", np.array([float(option)])) for option in options]
     if action.kind == "box" and len(action.sizes) == 1:
-        centre, reach = action.center(), action.reach()
-        return [
-            (f"action {value[0]:g}", value) for value in (centre - reach, centre, centre + reach)
-        ]
+        values = (action.center() + factor * action.reach() for factor in (-1, 0, 1))
+        return [(f"action {value[0]:g}", value) for value in values]
     middle = action.center() if action.kind == "box" else np.zeros(len(action.sizes))
     return [("the middle of the actions", middle)]

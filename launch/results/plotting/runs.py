@@ -1,6 +1,4 @@
-"""Runs as a plot sees them: found in folders, read, and grouped into runs that differ in their seed
-alone.
-"""
+"""The runs to plot: found in folders, read, and grouped if they differ only in their seed."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ Row = dict[str, Any]
 
 X_AXES = {"steps": "environment steps", "evaluations": "evaluations", "hours": "hours"}
 
-# Settings that change where and for how long a run goes on, but not what it searches.
+# Settings that change where and how long a run searches, but not what and how.
 _NOT_THE_SEARCH = {
     field.name
     for group in (BudgetSettings, RunSettings, StartSettings, EvaluationSettings)
@@ -33,7 +31,7 @@ _NOT_THE_SEARCH = {
 
 @dataclass(frozen=True)
 class PlottedRun:
-    """A run with its rows of metrics, of which there is at least one."""
+    """A run with its rows of metrics."""
 
     path: Path
     config: RunConfig
@@ -48,7 +46,8 @@ class PlottedRun:
 
         Args:
             x: one of `X_AXES`.
-            y: name of a figure of the rows; a cost or a best value so far is called ``best``.
+            y: the name of a number of the rows, or ``best`` for the best value or lowest cost so
+                far.
         """
         values = _best_so_far(self.rows) if y == "best" else [row.get(y) for row in self.rows]
         points = [
@@ -62,15 +61,14 @@ class PlottedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone, and what they are called in a legend."""
+    """Runs that differ only in their seed, and their name in a legend."""
 
     label: str
     runs: list[PlottedRun]
 
 
 def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
-    """The runs that are named, or that lie in the folders that are named, such as those of an
-    array.
+    """The runs at paths, or in folders of runs, such as those of an array.
 
     Raises:
         UserError: a folder holds no run, or a run has no row yet.
@@ -86,6 +84,7 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
                 )
             found.append(run)
             continue
+
         folders = sorted(file.parent for file in path.rglob("config.json")) if path.is_dir() else []
         inside = [run for run in map(_read, folders) if run.rows]
         if not inside:
@@ -106,21 +105,20 @@ def by_task(runs: list[PlottedRun]) -> dict[str, list[Group]]:
 
 
 def _groups(runs: list[PlottedRun]) -> list[Group]:
-    settings = [_search_settings(run.config) for run in runs]
     gathered: dict[str, list[PlottedRun]] = {}
-    for run, values in zip(runs, settings, strict=True):
-        gathered.setdefault(json.dumps(values, sort_keys=True), []).append(run)
+    for run in runs:
+        key = json.dumps(_search_settings(run.config), sort_keys=True)
+        gathered.setdefault(key, []).append(run)
+
     groups = []
-    for key, members in gathered.items():
-        values = json.loads(key)
-        rivals = [
-            other for other in map(json.loads, gathered) if other["method"] == values["method"]
-        ]
-        names = [
-            name for name in values if any(other.get(name) != values[name] for other in rivals)
-        ]
-        told = [f"{name.replace('_', ' ')} {_short(values[name])}" for name in names]
-        groups.append(Group(", ".join([values["method"], *told]), members))
+    every_values = [json.loads(key) for key in gathered]
+    for values, members in zip(every_values, gathered.values(), strict=True):
+        rivals = [other for other in every_values if other["method"] == values["method"]]
+        label = [values["method"]]
+        for name, value in values.items():
+            if any(other.get(name) != value for other in rivals):
+                label.append(f"{name.replace('_', ' ')} {setting_text(value)}")
+        groups.append(Group(", ".join(label), members))
     return groups
 
 
@@ -153,11 +151,10 @@ def _position(row: Row, x: str) -> float:
     return float(row["env_steps" if x == "steps" else "evaluations"])
 
 
-def _short(value: Any) -> str:
-    return (
-        " ".join(map(str, value))
-        if isinstance(value, list)
-        else "none"
-        if value is None
-        else str(value)
-    )
+def setting_text(value: Any) -> str:
+    """The value of a setting as people type it."""
+    if isinstance(value, tuple | list):
+        return " ".join(map(str, value)) or "none"
+    if value is None:
+        return "none"
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)

@@ -1,6 +1,4 @@
-"""How a search moves: its step size and shape over time, the spectrum of its covariance, its cloud
-of fitness.
-"""
+"""The search over time: its step size and shape, the spectrum of its covariance, its fitness."""
 
 from __future__ import annotations
 
@@ -15,6 +13,7 @@ from esengine.launch.results.plotting.runs import X_AXES, PlottedRun, by_task
 from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _SHAPES = {
@@ -22,40 +21,34 @@ _SHAPES = {
     "axis_ratio": "longest over shortest axis",
     "fitness_std": "standard deviation of fitness",
 }
-_FADE = (
-    (0, 6, 0.12),
-    (1, 5, 0.2),
-    (2, 4, 0.3),
-)  # which of the seven quantiles a band joins, and its opacity
+_BANDS = ((0, 6, 0.12), (1, 5, 0.2), (2, 4, 0.3))  # from which to which quantile, and the opacity
 
 
 def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
-    """Step size, axis ratio and spread of fitness over time: one row of panels a task, logarithmic.
+    """Draw step size, axis ratio and spread of fitness over time, a panel each per task.
 
     Raises:
         UserError: no run has any of them.
     """
     tasks = by_task(runs)
-    shown = {
-        task: [name for name in _SHAPES if _has(groups[0].runs, name)]
-        for task, groups in tasks.items()
-    }
-    names = [(task, name) for task in tasks for name in shown[task]]
+    names = []
+    for task, groups in tasks.items():
+        last_rows = [run.rows[-1] for run in groups[0].runs]
+        for name in _SHAPES:
+            if any(row.get(name) is not None for row in last_rows):
+                names.append((task, name))
     if not names:
         raise UserError(
             f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; "
             f"name another run"
         )
+
     figure, every_axes = panels(f"{task}: {_SHAPES[name]}" for task, name in names)
     for axes, (task, name) in zip(every_axes, names, strict=True):
         for group, colour in zip(tasks[task], COLOURS * len(tasks[task]), strict=False):
             for index, run in enumerate(group.runs):
-                axes.plot(
-                    *run.series(x, name),
-                    color=colour,
-                    linewidth=1.2,
-                    label=group.label if not index else None,
-                )
+                label = None if index else group.label
+                axes.plot(*run.series(x, name), color=colour, linewidth=1.2, label=label)
         if all((line.get_ydata() > 0).all() for line in axes.lines):  # type: ignore[operator, union-attr]
             logarithmic_y(axes)
         label_x(axes, X_AXES[x])
@@ -64,17 +57,15 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
 
 
 def draw_spectrum(runs: list[PlottedRun]) -> Figure:
-    """Lengths of the axes of the search distribution, longest first, one panel a run and one line a
-    kept checkpoint.
+    """Draw the lengths of the search distribution's axes, longest first: a panel per run, a line
+    per kept checkpoint.
 
     Raises:
-        UserError: a run has no checkpoint, or its method steps equally far in all directions.
+        UserError: a run has no checkpoint, or its method has one step size for all directions.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, every_axes = panels(
-        f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs
-    )
+    figure, every_axes = _panel_per_run(runs)
     for axes, run in zip(every_axes, runs, strict=True):
         saved = [load_checkpoint(path) for path in checkpoints(run.path / "checkpoints")]
         if not saved:
@@ -86,15 +77,14 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
             if lengths is None:
                 raise UserError(
                     "a spectrum needs a method that learns a scale for every direction or "
-                    "parameter, "
-                    f"got {run.config.method} in {run.path}; plot runs of cma-es, sep-cma-es, "
-                    f"snes or pgpe"
+                    f"parameter, got {run.config.method} in {run.path}; plot runs of cma-es, "
+                    "sep-cma-es, snes or pgpe"
                 )
+            numbers = np.arange(1, lengths.size + 1)
             alpha = (index + 1) / len(saved)
             label = f"generation {checkpoint.generation}"
-            axes.plot(
-                np.arange(1, lengths.size + 1), lengths, color=COLOURS[0], alpha=alpha, label=label
-            )
+            axes.plot(numbers, lengths, color=COLOURS[0], alpha=alpha, label=label)
+
         logarithmic_y(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("axis, longest first")
@@ -104,8 +94,8 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
 
 
 def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
-    """Standard deviations along the axes of the search distribution, longest first, or None where
-    there is one for all.
+    """Standard deviations along the axes of the search distribution, longest first; None for a
+    method with one for all.
 
     The axes are the eigenvectors of the covariance matrix for ``cma-es``, else the coordinates.
     """
@@ -122,15 +112,13 @@ def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
 
 
 def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
-    """The population's fitness as a cloud: the range, deciles and quartiles around the median, one
-    panel a run.
+    """Draw the population's fitness: range, deciles and quartiles around the median, one panel per
+    run.
 
     Raises:
         UserError: a run is of a version that kept no quantiles.
     """
-    figure, every_axes = panels(
-        f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs
-    )
+    figure, every_axes = _panel_per_run(runs)
     for axes, run in zip(every_axes, runs, strict=True):
         rows = [row for row in run.rows if row.get("fitness_quantiles")]
         if not rows:
@@ -138,40 +126,27 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
                 f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} "
                 f"without; train anew"
             )
-        cloud = PlottedRun(run.path, run.config, rows)
-        xs, _ = cloud.series(x, "fitness_mean")
-        quantiles = np.array([row["fitness_quantiles"] for row in rows])
-        for low, high, alpha in _FADE:
-            axes.fill_between(
-                xs,
-                quantiles[:, low],
-                quantiles[:, high],
-                color=COLOURS[0],
-                alpha=alpha,
-                linewidth=0,
-            )
-        axes.plot(
-            xs,
-            quantiles[:, 3],
-            color=COLOURS[0],
-            linewidth=1.4,
-            label="median member; quartiles, deciles, range",
-        )
+
+        xs, _ = PlottedRun(run.path, run.config, rows).series(x, "fitness_mean")
+        quantiles = np.array([row["fitness_quantiles"] for row in rows]).T
+        for low, high, alpha in _BANDS:
+            style = {"color": COLOURS[0], "alpha": alpha, "linewidth": 0}
+            axes.fill_between(xs, quantiles[low], quantiles[high], **style)  # type: ignore[arg-type]
+        label = "median member; quartiles, deciles, range"
+        axes.plot(xs, quantiles[3], color=COLOURS[0], linewidth=1.4, label=label)
         evaluated = run.series(x, "episode_return_eval")
         if evaluated[0].size:
-            axes.plot(
-                *evaluated,
-                color=COLOURS[1],
-                marker="o",
-                markersize=3,
-                linewidth=1.2,
-                label="policy, evaluation episodes",
-            )
+            line = {"marker": "o", "markersize": 3, "linewidth": 1.2}
+            label = "policy, evaluation episodes"
+            axes.plot(*evaluated, color=COLOURS[1], label=label, **line)  # type: ignore[arg-type]
+
         label_x(axes, X_AXES[x])
         axes.set_ylabel("fitness")
         axes.legend(frameon=False, fontsize=9)
     return figure
 
 
-def _has(runs: list[PlottedRun], name: str) -> bool:
-    return any(run.rows[-1].get(name) is not None for run in runs)
+def _panel_per_run(runs: list[PlottedRun]) -> tuple[Figure, list[Axes]]:
+    return panels(
+        f"{run.config.method} on {run.task}, seed {run.config.train.seed}" for run in runs
+    )

@@ -1,1 +1,4 @@
-"""A run as one page of HTML: what it holds (`report`), and how that looks (`page`)."""
+"""A run as one page of HTML.
+
+Modules: `report` (the contents), `page` (the HTML).
+"""

@@ -1,6 +1,4 @@
-"""The page of a report: its style, and small pieces of HTML from plain text, which is always
-escaped.
-"""
+"""The page of a report: its style, and pieces of HTML made from plain text, which is escaped."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-# Whatever a setting or a host is called, the browser runs nothing and asks no server for anything.
+# The browser runs no code and asks no server for anything, whatever names settings and hosts have.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light; --ink: #1d2733; --dim: #5c6b7a; --line: #dfe5eb; --blue: #0072b2; --back: #f6f8fa; }
@@ -59,9 +57,9 @@ def page(
 
     Args:
         title: of the page and its heading.
-        state: how the run stands, one word.
+        state: of the run, one word.
         subtitle: one line below the heading.
-        figures: large figures, each with what it counts.
+        figures: large numbers, each with a word for what it counts.
         sections: the rest, in order.
     """
     boxes = "".join(
@@ -71,16 +69,19 @@ def page(
         f"<section><h2>{escape(section.heading)}</h2>{section.body}</section>\n"
         for section in sections
     )
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
-        f'<header><h1>{escape(title)}<span class="badge '
-        f'{escape(state)}">{escape(state)}</span></h1>\n'
-        f'<p class="dim">{escape(subtitle)}</p></header>\n<div '
-        f'class="figures">{boxes}</div>\n{body}</body></html>\n'
-    )
+    badge = f'<span class="badge {escape(state)}">{escape(state)}</span>'
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style></head>
+<body>
+<header><h1>{escape(title)}{badge}</h1>
+<p class="dim">{escape(subtitle)}</p></header>
+<div class="figures">{boxes}</div>
+{body}</body></html>
+"""
 
 
 def paragraph(text: str) -> str:
@@ -88,19 +89,19 @@ def paragraph(text: str) -> str:
 
 
 def block(text: str) -> str:
-    """Text as it stands, such as commands."""
+    """Preformatted text, such as commands."""
     return f"<pre>{escape(text)}</pre>"
 
 
 def folded(summary: str, body: str) -> str:
-    """HTML that is shown when its summary is clicked on."""
+    """HTML that a click on its summary shows."""
     return f"<details><summary>{escape(summary)}</summary>{body}</details>"
 
 
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[object]], marked: Iterable[int] = ()
 ) -> str:
-    """A table; rows whose numbers are ``marked`` are bold."""
+    """A table, in which the rows with ``marked`` numbers are bold."""
     bold = set(marked)
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     lines = []
@@ -115,7 +116,7 @@ def pictures(items: Iterable[str]) -> str:
 
 
 def picture(file: Path, caption: str, size: str = "half") -> str:
-    """A PNG or GIF with its bytes inside the page; its size is ``small``, ``half`` or ``wide``."""
+    """A PNG or GIF with its bytes in the page; its size is ``small``, ``half`` or ``wide``."""
     source = f"data:image/{file.suffix[1:]};base64,{base64.b64encode(file.read_bytes()).decode()}"
     shown = f'<img src="{source}" alt="{escape(caption)}">'
     return f'<figure class="{size}">{shown}<figcaption>{escape(caption)}</figcaption></figure>'

@@ -1,20 +1,16 @@
-"""What a report tells: how the run stands, its curves, a film, every setting, every start,
-failures, how to repeat it.
-"""
+"""The contents of a report: figures, a film, curves, failures, settings, starts, the command."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from esengine.checks import positive, writable_folder
+from esengine.checks import flag_name, positive, writable_file
 from esengine.errors import UserError, counted
 from esengine.launch.results.plotting.command import PlotSettings, plot
-from esengine.launch.results.plotting.runs import PlottedRun
+from esengine.launch.results.plotting.runs import PlottedRun, setting_text
 from esengine.launch.results.rendering import RenderSettings, render
 from esengine.launch.results.reporting.page import (
     Section,
@@ -30,6 +26,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.as_command import changed, command_of
 from esengine.launch.terminal.panel import duration
 from esengine.launch.terminal.watch import state_of
+from esengine.storage.files import replace_lasting
 
 _PICTURES = {
     "curves": "Learning curve",
@@ -43,7 +40,7 @@ _MOST_FAILURES = 20  # generations with failed members that are listed
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """Write a run as one page of HTML that holds everything and asks no server for anything."""
+    """Write a run as one self-contained page of HTML."""
 
     out: Path
     """The page to write: .html."""
@@ -56,17 +53,12 @@ class ReportSettings:
 
     def check(self) -> None:
         """Raises UserError for a file that no page can be written to."""
-        if self.out.suffix.lower() not in (".html", ".htm"):
-            raise UserError(
-                f"--out must end in .html, got {self.out}; for example "
-                f"{self.out.with_suffix('.html')}"
-            )
-        writable_folder(self, "out")
+        writable_file(self, "out", ".html", ".htm")
         positive(self, "seconds", way_out="use 8, or --no-film")
 
 
 def report(path: Path, settings: ReportSettings) -> None:
-    """Write the page of a run, which may still be going on.
+    """Write the page of a run, which may still be running.
 
     Raises:
         UserError: the folder is no run.
@@ -83,26 +75,23 @@ def report(path: Path, settings: ReportSettings) -> None:
             Section("Starts", _starts(directory)),
             Section("How to repeat it", _repeat(run, directory)),
         ]
-    config = run.config
-    title = f"{config.method} on {run.task}, seed {config.train.seed}"
-    text = page(
-        title, state_of(directory), str(path.resolve().name), _figures(run, directory), sections
-    )
-    aside = settings.out.with_name(f".{settings.out.name}.aside")
-    aside.write_text(text, encoding="utf-8")
-    aside.rename(settings.out)
+    title = f"{run.config.method} on {run.task}, seed {run.config.train.seed}"
+    name = path.resolve().name
+    text = page(title, state_of(directory), name, _figures(run, directory), sections)
+    replace_lasting(settings.out, text.encode())
 
 
 def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
-    done, train = directory.done() or {}, run.config.train
+    done = directory.done() or {}
+    train = run.config.train
     figures = []
     if done.get("final_return") is not None:
-        figures.append(
-            (f"{done['final_return']:.2f}", f"return over {train.final_episodes} fresh episodes")
-        )
+        what = f"return over {train.final_episodes} fresh episodes"
+        figures.append((f"{done['final_return']:.2f}", what))
     elif train.objective is not None and run.rows:
         best = float(run.series("evaluations", "best")[1][-1])
         figures.append((f"{best:.4g}", "lowest cost" if train.minimize else "best value"))
+
     if run.rows:
         row = run.rows[-1]
         members = f" of {row['population_size']:,} members" if "population_size" in row else ""
@@ -135,96 +124,71 @@ def _film(run: PlottedRun, settings: ReportSettings, folder: Path) -> list[Secti
     if run.config.train.env_id is None or not settings.film:
         return []
     file = folder / "film.gif"
+    how = {"seconds": settings.seconds, "trust_modules": settings.trust_modules}
     try:
-        film = render(
-            run.path,
-            RenderSettings(
-                file, seconds=settings.seconds, width=360, trust_modules=settings.trust_modules
-            ),
-        )
+        film = render(run.path, RenderSettings(file, width=360, **how))  # type: ignore[arg-type]
     except UserError as error:
         return [Section("Film", paragraph(f"Not filmed: {error}"))]
+
     episode = film.episodes[0]
-    what = (
-        f"the first {episode.num_steps} steps of an episode"
-        if film.cut[0]
-        else f"an episode of {episode.num_steps} steps"
-    )
+    what = f"an episode of {episode.num_steps} steps"
+    if film.cut[0]:
+        what = f"the first {episode.num_steps} steps of an episode"
     caption = f"The policy, {what}: return {episode.episode_return:.2f}"
     return [Section("Film", picture(file, caption, "small"))]
 
 
 def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
+    parts = []
     failed = [
         (row["generation"], row["failed_members"]) for row in run.rows if row.get("failed_members")
     ]
-    ended = [start for start in directory.starts() if start.get("outcome") in ("failed", "refused")]
-    lost = [start for start in directory.starts()[:-1] if start.get("outcome") is None]
-    parts = []
     if failed:
-        members, generations = sum(count for _, count in failed), len(failed)
-        parts.append(
-            paragraph(
-                f"{counted(members, 'member')} failed in {counted(generations, 'generation')}."
-            )
-        )
+        members = counted(sum(count for _, count in failed), "member")
+        parts.append(paragraph(f"{members} failed in {counted(len(failed), 'generation')}."))
         parts.append(table(("generation", "failed members"), failed[:_MOST_FAILURES]))
-        if len(failed) > _MOST_FAILURES:
-            parts.append(
-                paragraph(
-                    f"... and {len(failed) - _MOST_FAILURES} more generations, see metrics.jsonl."
-                )
-            )
-    for start in ended:
-        parts.append(
-            paragraph(f"The start of {start['time']} on {start['host']} {start['outcome']}.")
-        )
-    for start in lost:
-        parts.append(
-            paragraph(
-                f"The start of {start['time']} on {start['host']} was killed; a later one went on."
-            )
-        )
-    return Section(
-        "Failures",
-        "".join(parts) or paragraph("None: no member failed, and every start ended in order."),
-    )
+    if len(failed) > _MOST_FAILURES:
+        more = len(failed) - _MOST_FAILURES
+        parts.append(paragraph(f"... and {more} more generations, see metrics.jsonl."))
+
+    starts = directory.starts()
+    for number, start in enumerate(starts, 1):
+        which = f"The start of {start['time']} on {start['host']}"
+        outcome = start.get("outcome")
+        if outcome in ("failed", "refused"):
+            parts.append(paragraph(f"{which} {outcome}."))
+        elif outcome is None and number < len(starts):
+            parts.append(paragraph(f"{which} was killed; a later one resumed the run."))
+
+    nothing = "None: no member failed, and no start failed or was killed."
+    return Section("Failures", "".join(parts) or paragraph(nothing))
 
 
 def _settings(run: PlottedRun) -> str:
-    config = run.config
     rows: list[tuple[str, str]] = []
     marked: list[int] = []
-    for settings in (config.search, config.train):
+    for settings in (run.config.search, run.config.train):
         differing = changed(settings)
         for field in fields(settings):  # type: ignore[arg-type]
             if field.name in differing:
                 marked.append(len(rows))
-            rows.append(
-                (f"--{field.name.replace('_', '-')}", _shown(getattr(settings, field.name)))
-            )
-    bold = table(("flag", "value"), [rows[number] for number in marked])
-    return (
-        paragraph("Changed from their defaults:")
-        + bold
-        + folded("All settings", table(("flag", "value"), rows, marked))
-    )
+            rows.append((flag_name(field.name), setting_text(getattr(settings, field.name))))
+
+    headings = ("flag", "value")
+    few = table(headings, [rows[number] for number in marked])
+    all_settings = folded("All settings", table(headings, rows, marked))
+    return paragraph("Changed from their defaults:") + few + all_settings
 
 
 def _starts(directory: RunDirectory) -> str:
     starts = directory.starts()
     if not starts:
         return paragraph("Not started yet.")
-    rows = [
-        (
-            start["time"],
-            start["host"],
-            start["ranks"],
-            start.get("job") or "",
-            start.get("outcome") or "no word yet",
-        )
-        for start in starts
-    ]
+    rows = []
+    for start in starts:
+        outcome = start.get("outcome") or "none yet"
+        job = start.get("job") or ""
+        rows.append((start["time"], start["host"], start["ranks"], job, outcome))
     return table(("time", "host", "ranks", "job", "outcome"), rows)
 
 
@@ -234,30 +198,11 @@ def _repeat(run: PlottedRun, directory: RunDirectory) -> str:
         parts.append(paragraph("The policy that it started from is in the run directory."))
     starts = directory.starts()
     if starts:
-        versions: dict[str, Any] = starts[-1]["versions"]
+        versions = {name: text for name, text in starts[-1]["versions"].items() if text != "none"}
+        python = f"Python {versions.pop('python')}"
         commit = starts[-1].get("commit")
-        wanted = [
-            f"{name}=={version}"
-            for name, version in versions.items()
-            if name != "python" and version != "none"
-        ]
-        told = f"Python {versions['python']}" + (f", commit {commit}" if commit else "")
-        parts.append(
-            paragraph(
-                f"With these versions ({told}), on processors of one type, on any number of ranks:"
-            )
-        )
-        parts.append(block(" ".join(wanted)))
+        which = f"{python}, commit {commit}" if commit else python
+        text = f"With these versions ({which}), on processors of one type, on any number of ranks:"
+        parts.append(paragraph(text))
+        parts.append(block(" ".join(f"{name}=={text}" for name, text in versions.items())))
     return "".join(parts)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return " ".join(map(str, value)) or "none"
-    return (
-        "none"
-        if value is None
-        else str(value)
-        if isinstance(value, str | Path)
-        else json.dumps(value)
-    )
