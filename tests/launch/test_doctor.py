@@ -17,7 +17,7 @@ def test_a_whole_installation_is_healthy(esengine: Run) -> None:
         "OMP_NUM_THREADS",
         "/dev/shm",
         "ULFM",
-        "forgets the past",
+        "forgets earlier episodes",
     ):
         assert words in result.stdout
 
