@@ -1,5 +1,6 @@
-"""Noticing that kernels are compiled: a machine does it once, for half a minute or for some
-minutes, and a run waits for it.
+"""A notice when kernels are compiled.
+
+A machine compiles them once, for half a minute or some minutes, and a run waits for it.
 """
 
 from __future__ import annotations
@@ -11,26 +12,25 @@ from numba.core import event
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
-    """Calls a function when Numba begins to compile what its cache on the disk does not hold, the
-    first time only.
-    """
+    """Calls a function once, when Numba begins to compile what its cache on the disk lacks."""
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell: Callable[[], None] | None = tell
+    def __init__(self, notice: Callable[[], None]) -> None:
+        self._notice: Callable[[], None] | None = notice
 
     def on_start(self, event: event.Event) -> None:
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell()
+        notice = self._notice
+        self._notice = None
+        if notice is not None:
+            notice()
 
     def on_end(self, event: event.Event) -> None:
         pass
 
 
 @contextmanager
-def on_compiling(tell: Callable[[], None]) -> Iterator[None]:
-    """Have ``tell`` called as soon as this process compiles a kernel within the ``with`` block."""
-    listener = _Listener(tell)
+def on_compiling(notice: Callable[[], None]) -> Iterator[None]:
+    """Call ``notice`` as soon as this process compiles a kernel within the ``with`` block."""
+    listener = _Listener(notice)
     event.register("numba:compile", listener)
     try:
         yield

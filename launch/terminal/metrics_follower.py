@@ -12,32 +12,33 @@ from esengine.launch.terminal.panel import Display
 
 
 class Follower:
-    """Hands on each row of a run once, as it comes.
+    """Passes each new row of a run on once.
 
     Args:
         path: the run directory.
-        show: gets the rows; may be replaced between calls.
+        show: called with each row; may be replaced between calls.
         after: the last generation that was shown already.
     """
 
     def __init__(self, path: Path, show: Callable[[Row], None], after: int = 0) -> None:
-        self._path, self.show, self._generation = path / "metrics.jsonl", show, after
-        self._inode, self._offset = 0, 0
+        self.show = show
+        self._path = path / "metrics.jsonl"
+        self._generation = after
+        self._inode = 0
+        self._offset = 0
 
     def __call__(self) -> None:
-        """Hand on the rows that have come since the last call; a half-written last line waits for
-        its rest.
-        """
+        """Pass on the rows since the last call, except a last line that is not complete yet."""
         try:
             file = open(self._path, "rb")  # noqa: SIM115
         except OSError:
             return  # not begun, or being replaced
         with file:
             status = os.fstat(file.fileno())
-            if (
-                status.st_ino != self._inode or status.st_size < self._offset
-            ):  # replaced by a resumed run
-                self._inode, self._offset = status.st_ino, 0
+            was_replaced = status.st_ino != self._inode or status.st_size < self._offset
+            if was_replaced:  # by a resumed run
+                self._inode = status.st_ino
+                self._offset = 0
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -52,21 +53,20 @@ class Follower:
 def showing(
     directory: RunDirectory, display: Display, num_starts: int, after: int
 ) -> Callable[[], None]:
-    """What to call again and again, so that a display shows the start of a run after the first
-    ``num_starts``.
+    """A function that updates a display of a run; call it repeatedly.
 
     Args:
         directory: the run, which other processes carry out.
         display: where it is shown.
         num_starts: starts before the one to show.
-        after: the newest generation that was there before.
+        after: the newest generation before that start.
     """
     show = display.recall if display.console.is_terminal else display  # a panel draws itself
     follower = Follower(directory.path, show, after)
 
-    def look() -> None:
+    def update() -> None:
         follower()
         if display.is_waiting and directory.is_compiling(num_starts):
             display.compiling()
 
-    return look
+    return update

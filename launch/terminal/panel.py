@@ -1,4 +1,4 @@
-"""What a run shows: a live panel on a terminal, plain lines elsewhere, nothing when quiet."""
+"""The display of a run: a live panel on a terminal, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Display:
         config: the run's settings.
         path: the run directory, named in the heading.
         console: where to print; default standard output.
-        stop: tells of signals.
+        stop: whether a signal has arrived.
     """
 
     def __init__(
@@ -42,17 +42,20 @@ class Display:
         console: Console | None = None,
         stop: StopRequest | None = None,
     ) -> None:
-        self.config, self.path, self.quiet = config, path, config.train.quiet
+        self.config = config
+        self.path = path
+        self.quiet = config.train.quiet
         self.progress = Progress(config)
         self.console = console or Console(highlight=False)
         self._last_print = 0.0
         self._live: Live | None = None
         self._stop = StopRequest() if stop is None else stop
-        self._awaited = Spinner("dots", Text("the first one is being evaluated", style="italic"))
+        self._spinner = Spinner("dots", Text("the first one is being evaluated", style="italic"))
         self._is_compiling = False
         self._shown_at = time.monotonic()
+
         if not self.quiet and not self.console.is_terminal:
-            self.console.print(f"{self._what()}, in {escape(str(path))}", soft_wrap=True)
+            self.console.print(f"{self._title()}, in {escape(str(path))}", soft_wrap=True)
 
     def __enter__(self) -> Display:
         if not self.quiet and self.console.is_terminal:
@@ -75,19 +78,19 @@ class Display:
             self.console.print(self.line(), soft_wrap=True)
 
     def recall(self, row: Row) -> None:
-        """Take in a row of the past without showing a line for it."""
+        """Add a row without printing a line for it."""
         self.progress.add(row)
         self._shown_at = time.monotonic()
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is no row yet, and nothing has been said of why."""
+        """Whether there is no row yet, and no notice of kernels that are compiled."""
         return self.progress.row is None and not self._is_compiling
 
     def compiling(self) -> None:
-        """Say that the first row has to wait for kernels."""
+        """Show that the first row waits for kernels."""
         self._is_compiling = True
-        self._awaited.update(text=Text(_COMPILING, style="italic"))
+        self._spinner.update(text=Text(_COMPILING, style="italic"))
         if not self.quiet and not self.console.is_terminal:
             self.console.print(_COMPILING)
 
@@ -96,91 +99,82 @@ class Display:
         row = self.progress.row
         if row is None:
             return "waiting for the first generation"
-        sigma = [f"sigma {_short(row['sigma'])}"] if "sigma" in row else []
-        parts = [f"generation {row['generation']}", *self._returns(), *sigma, *self._rates()]
+
+        parts = [f"generation {row['generation']}", *self._returns()]
+        if "sigma" in row:
+            parts.append(f"sigma {_short(row['sigma'])}")
+        parts += self._rates()
         if row.get("failed_members"):
             parts.append(f"[red]failed {row['failed_members']}[/red]")
         left_s = self.progress.left_s()
-        return "  ".join([*parts, *([f"left {duration(left_s)}"] if left_s else [])])
+        if left_s:
+            parts.append(f"left {duration(left_s)}")
+        return "  ".join(parts)
 
     def __rich__(self) -> Panel:
-        """The live panel: drawn several times a second, so that its times go on between rows."""
-        progress = self.progress
-        row = progress.row
+        """The live panel, which is drawn several times a second so that its clock runs."""
         body = Table.grid(padding=(0, 2), expand=True)
         body.add_column(style="dim", no_wrap=True)
         body.add_column(ratio=1)
+        row = self.progress.row
         if row is None:
-            body.add_row("generation", self._awaited)
+            body.add_row("generation", self._spinner)
         else:
-            body.add_row("generation", self._bar(row))
-            body.add_row(
-                "return" if self.config.train.objective is None else "value",
-                "   ".join(self._returns()),
-            )
-            body.add_row("", Text(sparkline(progress.history), style="cyan"))
-            amount = (
-                f"{row['env_steps']:,} steps"
-                if row.get("env_steps")
-                else f"{row.get('evaluations', 0):,} evaluations"
-            )
-            body.add_row("speed", "   ".join([*self._rates(), amount]))
-            body.add_row("search", "   ".join(self._search(row)))
-            body.add_row("failed", self._failed(row))
+            self._add_lines(body, row)
         body.add_row("checkpoint", self._checkpoint())
+
+        where = escape(str(self.path))
         return Panel(
-            body,
-            title=self._what(),
-            subtitle=escape(str(self.path)),
-            title_align="left",
-            subtitle_align="right",
+            body, title=self._title(), subtitle=where, title_align="left", subtitle_align="right"
         )
 
-    def _what(self) -> str:
+    def _add_lines(self, body: Table, row: Row) -> None:
+        amount = f"{row.get('evaluations', 0):,} evaluations"
+        if row.get("env_steps"):
+            amount = f"{row['env_steps']:,} steps"
+        subject = "return" if self.config.train.objective is None else "value"
+        body.add_row("generation", self._bar(row))
+        body.add_row(subject, "   ".join(self._returns()))
+        body.add_row("", Text(sparkline(self.progress.history), style="cyan"))
+        body.add_row("speed", "   ".join([*self._rates(), amount]))
+        body.add_row("search", "   ".join(self._search(row)))
+        body.add_row("failed", self._failed(row))
+
+    def _title(self) -> str:
         train = self.config.train
         what = escape(str(train.env_id or train.objective))
         return f"[bold]{self.config.method}[/bold] on [bold]{what}[/bold], seed {train.seed}"
 
     def _bar(self, row: Row) -> Table:
         since_s = time.monotonic() - self._shown_at if self._live is not None else 0.0
+        times = duration(self.progress.elapsed_s + since_s)
         left_s = self.progress.left_s()
+        if left_s is not None:
+            at_most = "at most " if self.config.train.target_return is not None else ""
+            times += f", left {at_most}{duration(max(0.0, left_s - since_s))}"
+
         line = Table.grid(padding=(0, 2), expand=True)
         line.add_column(no_wrap=True)
         line.add_column(ratio=1)
         line.add_column(no_wrap=True)
-        times = duration(self.progress.elapsed_s + since_s)
-        if left_s is not None:
-            at_most = "at most " if self.config.train.target_return is not None else ""
-            times += f", left {at_most}{duration(max(0.0, left_s - since_s))}"
-        bar = ProgressBar(total=1.0, completed=self.progress.share())
-        line.add_row(
-            f"[bold]{row['generation']}[/bold]/{self.config.train.max_generations}", bar, times
-        )
+        count = f"[bold]{row['generation']}[/bold]/{self.config.train.max_generations}"
+        line.add_row(count, ProgressBar(total=1.0, completed=self.progress.share()), times)
         return line
 
     def _returns(self) -> list[str]:
-        row, evaluated = self.progress.row or {}, self.progress.evaluated
+        row = self.progress.row or {}
+        mean = row.get("fitness_mean")
         if self.config.train.minimize:
-            best = None if self.progress.best is None else -self.progress.best
-            mean = row.get("fitness_mean")
-            return [
-                f"mean cost {_short(None if mean is None else -mean)}",
-                f"best cost {_short(best)}",
-            ]
+            return [f"mean cost {_short(mean, -1)}", f"best cost {_short(self.progress.best, -1)}"]
+
+        figures = [f"mean {_short(mean)}", f"best {_short(row.get('fitness_max'))}"]
         if "loss" in row:
             losses = [name for name in ("loss", "loss_held_out", "labels") if name in row]
             figures = [f"{name.replace('_', ' ')} {_short(row[name])}" for name in losses]
-        else:
-            figures = [
-                f"mean {_short(row.get('fitness_mean'))}",
-                f"best {_short(row.get('fitness_max'))}",
-            ]
+        evaluated = self.progress.evaluated
         if evaluated is not None:
-            age = (
-                ""
-                if evaluated.generation == row.get("generation")
-                else f" (generation {evaluated.generation})"
-            )
+            is_old = evaluated.generation != row.get("generation")
+            age = f" (generation {evaluated.generation})" if is_old else ""
             figures.append(f"[bold]evaluated {_short(evaluated.mean_return)}[/bold]{age}")
         return figures
 
@@ -202,7 +196,9 @@ class Display:
         if "population_size" in row:
             figures.append(f"population {row['population_size']:,}")
         ranks = row.get("machine", {}).get("ranks")
-        return [*figures, *([f"ranks {ranks}"] if ranks else [])]
+        if ranks:
+            figures.append(f"ranks {ranks}")
+        return figures
 
     def _failed(self, row: Row) -> str:
         if not self.progress.failed_members:
@@ -213,17 +209,17 @@ class Display:
         )
 
     def _checkpoint(self) -> str:
-        following = self.progress.next_checkpoint()
         if self._stop:
             return "[bold]stopping: what is done is being saved[/bold]"
+        following = self.progress.next_checkpoint()
         if following is None:
             return "at the end"
-        seconds = self.progress.seconds_a_generation()
-        generation = self.progress.row["generation"] if self.progress.row is not None else 0
-        if seconds is None or following <= generation:
-            return f"after generation {following}"
+
+        text = f"after generation {following}"
+        seconds = self.progress.seconds_per_generation()
+        left = following - self.progress.generation
         return (
-            f"after generation {following}, in about {duration((following - generation) * seconds)}"
+            text if seconds is None or left <= 0 else f"{text}, in about {duration(left * seconds)}"
         )
 
 
@@ -235,7 +231,7 @@ def duration(seconds: float) -> str:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A curve of one line of text, one character a value."""
+    """A curve of one line of text, one character per value."""
     if not values:
         return ""
     low, high = min(values), max(values)
@@ -243,5 +239,5 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BLOCKS[round((value - low) * scale)] for value in values)
 
 
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _short(value: float | None, sign: int = 1) -> str:
+    return "-" if value is None else f"{sign * value:.4g}"

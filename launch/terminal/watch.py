@@ -1,4 +1,4 @@
-"""Showing a run from another shell or host, by the files of its folder alone."""
+"""``esengine watch``: shows a run from another shell or host by the files of its folder."""
 
 from __future__ import annotations
 
@@ -23,31 +23,28 @@ State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "fail
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """Show a run that goes on in another shell, on another host, or that has ended, from its files
-    alone.
-    """
+    """Show a run of another shell or host, or one that has ended, by its files."""
 
     once: bool = False
-    """Show how the run stands and end, instead of following it."""
+    """Show the run's state once instead of following it."""
     interval: float = 1.0
-    """Seconds between looks at the files."""
+    """Seconds between two reads of the files."""
 
     def check(self) -> None:
-        """Raises UserError for an interval that no clock has."""
+        """Raises UserError for an interval that is not positive."""
         positive(self, "interval")
 
 
 def watch(
     path: Path, settings: WatchSettings, stop: StopRequest, console: Console | None = None
 ) -> int:
-    """Show the run until it ends or a signal comes; returns the run's exit status, and 0 for one
-    that goes on.
+    """Show the run until it ends or a signal arrives; returns its exit status, 0 while it runs.
 
     Args:
         path: the run directory.
-        settings: how to look.
-        stop: tells of Ctrl-C.
-        console: where to print; tests give their own.
+        settings: how to watch.
+        stop: whether Ctrl-C has arrived.
+        console: where to print; default standard output.
 
     Raises:
         UserError: the folder is no run.
@@ -57,13 +54,13 @@ def watch(
     display = Display(directory.config().with_train(quiet=False), path, console)
     follower = Follower(path, display.recall)
     follower()
+    is_terminal = display.console.is_terminal
     if settings.once:
-        display.console.print(
-            display if display.console.is_terminal else display.line(), soft_wrap=True
-        )
-        return _tell(display, state_of(directory), directory)
+        display.console.print(display if is_terminal else display.line(), soft_wrap=True)
+        return _print_state(display, state_of(directory), directory)
+
     follower.show = display
-    if not display.console.is_terminal:
+    if not is_terminal:
         display.console.print(display.line(), soft_wrap=True)
     with display:
         while (state := state_of(directory)) in ("waiting", "running") and not stop:
@@ -71,14 +68,14 @@ def watch(
             follower()
             if display.is_waiting and directory.is_compiling(num_starts=0):
                 display.compiling()
-        follower()  # what came between the last look and the end
-    return _tell(display, state, directory)
+        follower()  # the rows between the last read and the end
+    return _print_state(display, state, directory)
 
 
 def state_of(directory: RunDirectory) -> State:
-    """How the run stands, as far as its files tell.
+    """The state of a run by its files.
 
-    A killed run is told from a running one on its own host only; elsewhere it seems to run.
+    On another host than its own a killed run seems to be running.
     """
     if not (directory.path / "config.json").is_file():
         return "gone"
@@ -99,8 +96,8 @@ def _writer_is_dead(path: Path) -> bool:
         return False  # being taken or given up at this moment
 
 
-def _tell(display: Display, state: State, directory: RunDirectory) -> int:
-    """Print how the run stands, and what to do; returns the exit status."""
+def _print_state(display: Display, state: State, directory: RunDirectory) -> int:
+    """Print the run's state and what to do; returns the exit status."""
     go_on = f"resume with: {resume_command(directory)}"
     match state:
         case "waiting":
