@@ -40,6 +40,8 @@ def kernel(
 class _KernelCache(FunctionCache):  # type: ignore[misc]
     """Numba's cache with a digest of all ingredients in its key."""
 
+    # Overrides a private method of Numba's cache, present since 0.61.
+    # tests/esengine/test_compiled.py fails if a newer Numba no longer calls it.
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), ingredients_digest(self._py_func))
 

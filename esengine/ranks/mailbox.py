@@ -50,8 +50,9 @@ class Mailbox:
     def connect(self, rank: int, link: MPI.Comm) -> bool:
         """Make the process at the other end of ``link`` the one with number ``rank``.
 
-        Waits for its greeting, since MPI reports only the death of a process that has sent a
-        message.
+        Waits for its greeting. MPI reports a death on a link only after something was received over
+        that link, and a blocking send to a process that died before waits for ever. Therefore a
+        replacement sends a greeting at once, and sends to it never block.
 
         Returns:
             False if it dies before it has sent its greeting, or sends none in time.

@@ -21,9 +21,10 @@ def weighted_noise_sum(
 ) -> None:
     """``out = sum_i weights[i] * table[starts[i] + first : ... + out.size]`` in the order of ``i``.
 
-    A pass adds twelve rows to a tile that stays in the cache; sixteen streams exceed what the
-    memory can prefetch. Every coordinate is one running sum over all members in order, so any
-    slicing by ``first`` gives the same bits.
+    A pass adds twelve rows to a tile that stays in the cache. Twelve rows in tiles of 16,384 read
+    at the sequential bandwidth of memory. Eight rows are slower, and sixteen are more streams than
+    memory follows (docs/decisions/0012-population-sum-reads-twelve-rows.md). Every coordinate is
+    one running sum over all members in order, so any slicing by ``first`` gives the same bits.
 
     Args:
         weights: (num_members,) in the precision of ``out``.
