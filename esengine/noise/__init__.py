@@ -3,7 +3,7 @@
 `NoiseTable` holds a table of numbers, one copy per node. `CounterNoise` computes the numbers when
 they are used, for problems with too many parameters for a table.
 
-Modules: `contract` (the protocol `Noise`), `table`, `counter`, `streams` (keyed streams of normal
+Modules: `contract` (the base class `Noise`), `table`, `counter`, `streams` (keyed streams of normal
 numbers), `product_sums` (sums of outer products) and `kernels` (compiled loops).
 """
 

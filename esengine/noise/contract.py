@@ -1,22 +1,36 @@
-"""The protocol of noise, which a table and computed noise implement."""
+"""What noise offers to candidates; a table and computed noise implement it."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.noise import kernels
 
-class Noise(Protocol):
-    """Noise of the members of a generation, each of which has a different start."""
+
+class Noise(ABC):
+    """Noise of the members of a generation, each of which has a different start.
+
+    Every method applies a kernel to windows of a table. Noise without a table overrides those that
+    it can compute without one.
+    """
 
     @property
+    @abstractmethod
     def max_population_size(self) -> int:
         """The largest number of members of a generation with different starts."""
 
+    @abstractmethod
     def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
         """The starts of the noise of members of a generation, (num_members,) int64."""
+
+    @abstractmethod
+    def windows(
+        self, starts: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """A table with ``size`` numbers of noise for each start, and where they begin in it."""
 
     def perturb(
         self,
@@ -27,6 +41,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
     ) -> None:
         """``out[i] = parents[sources[i]] + scales[i] * noise_i``, see `kernels.perturb_rows`."""
+        table, begins = self.windows(starts, out.shape[1])
+        kernels.perturb_rows(parents, sources, table, begins, scales, out)
 
     def perturb_pairs(
         self,
@@ -37,6 +53,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
     ) -> None:
         """The rows of antithetic members from number ``first`` on, see `kernels.perturb_pairs`."""
+        table, begins = self.windows(starts, mean.size)
+        kernels.perturb_pairs(mean, table, begins, mean.dtype.type(scale), first, out)
 
     def perturb_scaled(
         self,
@@ -47,6 +65,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
     ) -> None:
         """``out[i] = mean + signs[i] * deviations * noise_i``, see `kernels.perturb_scaled`."""
+        table, begins = self.windows(starts, mean.size)
+        kernels.perturb_scaled(mean, deviations, table, begins, signs, out)
 
     def weighted_sum(
         self,
@@ -56,6 +76,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
     ) -> None:
         """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
+        table, begins = self.windows(starts, first + out.size)
+        kernels.weighted_noise_sum(weights, table, begins, first, out)
 
     def weighted_square_sum(
         self,
@@ -65,6 +87,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
     ) -> None:
         """A slice of the weighted sum of squared noise, see `kernels.weighted_square_sum`."""
+        table, begins = self.windows(starts, first + out.size)
+        kernels.weighted_square_sum(weights, table, begins, first, out)
 
     def apply_chain(
         self,
@@ -74,6 +98,8 @@ class Noise(Protocol):
         out: NDArray[np.floating],
     ) -> None:
         """A root with its mutations in order, see `kernels.apply_chain`."""
+        table, begins = self.windows(starts, out.size)
+        kernels.apply_chain(root, table, begins, scales, out)
 
     def read_rows(
         self,
@@ -86,6 +112,8 @@ class Noise(Protocol):
 
         Each row is multiplied by its number in ``scales``, if given. See `kernels.read_rows`.
         """
+        table, begins = self.windows(starts, first + out.shape[1])
+        kernels.read_rows(table, begins, first, scales_of(starts, out, scales), out)
 
 
 def scales_of(

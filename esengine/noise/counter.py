@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.noise import kernels, streams
-from esengine.noise.contract import scales_of
+from esengine.noise import streams
+from esengine.noise.contract import Noise, scales_of
 from esengine.seeding import derive_key
 
 
 @dataclass(frozen=True)
-class CounterNoise:
+class CounterNoise(Noise):
     """Noise computed by `streams` when it is used. It needs no memory and has no largest dimension.
 
     It costs about three times as much as reading a table.
     """
 
-    max_population_size: ClassVar[int] = 1 << 62
+    @property
+    def max_population_size(self) -> int:
+        return 1 << 62
 
     def starts(self, seed: int, generation: int, members: NDArray[np.int64]) -> NDArray[np.int64]:
         key = np.uint64(derive_key(seed, "noise", generation))
         return streams.stream_keys(key, np.asarray(members, np.int64))
+
+    def windows(
+        self, starts: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        table = np.empty((starts.size, size), np.float32)
+        for row, key in zip(table, starts, strict=True):
+            streams.fill_normals(key.view(np.uint64), 0, row)
+        return table.ravel(), np.arange(starts.size) * size
 
     def perturb(
         self,
@@ -38,28 +47,6 @@ class CounterNoise:
             row[:] = parents[source]
             if scale:
                 streams.add_streams(np.array([start]), 0, np.array([scale], out.dtype), False, row)
-
-    def perturb_pairs(
-        self,
-        mean: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        scale: float,
-        first: int,
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.perturb_pairs(
-            mean, *_small_table(starts, mean.size), mean.dtype.type(scale), first, out
-        )
-
-    def perturb_scaled(
-        self,
-        mean: NDArray[np.floating],
-        deviations: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        signs: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.perturb_scaled(mean, deviations, *_small_table(starts, mean.size), signs, out)
 
     def weighted_sum(
         self,
@@ -101,11 +88,3 @@ class CounterNoise:
         for row, start, scale in zip(out, starts, scales_of(starts, out, scales), strict=True):
             row[:] = 0
             streams.add_streams(np.array([start]), first, np.array([scale]), False, row)
-
-
-def _small_table(keys: NDArray[np.int64], n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The first ``n`` numbers of each stream, one after another, and the start of each."""
-    table = np.empty((keys.size, n), np.float32)
-    for row, key in zip(table, keys, strict=True):
-        streams.fill_normals(key.view(np.uint64), 0, row)
-    return table.ravel(), np.arange(keys.size) * n

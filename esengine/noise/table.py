@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.noise import kernels, streams
-from esengine.noise.contract import scales_of
+from esengine.noise.contract import Noise
 from esengine.ranks.node_memory import NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
@@ -27,7 +27,7 @@ _TABLE = "the noise table"
 
 
 @dataclass(frozen=True)
-class NoiseTable:
+class NoiseTable(Noise):
     """A mapped table.
 
     Attributes:
@@ -48,71 +48,10 @@ class NoiseTable:
             key, np.asarray(members, np.int64), self.log2_size - _LOG2_ALIGNMENT
         )
 
-    def perturb(
-        self,
-        parents: NDArray[np.floating],
-        sources: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.perturb_rows(parents, sources, self.table, starts, scales, out)
-
-    def perturb_pairs(
-        self,
-        mean: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        scale: float,
-        first: int,
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.perturb_pairs(mean, self.table, starts, mean.dtype.type(scale), first, out)
-
-    def perturb_scaled(
-        self,
-        mean: NDArray[np.floating],
-        deviations: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        signs: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.perturb_scaled(mean, deviations, self.table, starts, signs, out)
-
-    def weighted_sum(
-        self,
-        weights: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        first: int,
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.weighted_noise_sum(weights, self.table, starts, first, out)
-
-    def weighted_square_sum(
-        self,
-        weights: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        first: int,
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.weighted_square_sum(weights, self.table, starts, first, out)
-
-    def apply_chain(
-        self,
-        root: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        scales: NDArray[np.floating],
-        out: NDArray[np.floating],
-    ) -> None:
-        kernels.apply_chain(root, self.table, starts, scales, out)
-
-    def read_rows(
-        self,
-        starts: NDArray[np.int64],
-        first: int,
-        out: NDArray[np.floating],
-        scales: NDArray[np.floating] | None = None,
-    ) -> None:
-        kernels.read_rows(self.table, starts, first, scales_of(starts, out, scales), out)
+    def windows(
+        self, starts: NDArray[np.int64], size: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return self.table, starts
 
 
 def table_log2(requested: int | None, dimension: int, population_size: int) -> int | None:

@@ -7,7 +7,7 @@ import shlex
 from rich.console import Console
 
 from esengine.launch.mpirun.local_ranks import launched_by_us
-from esengine.launch.runs.outcomes import resumption
+from esengine.launch.runs.outcomes import resume_command
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.panel import Display
@@ -34,7 +34,7 @@ def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest
     if not config.train.quiet:
         for line in (
             f"live panel, in another shell: esengine watch {shlex.quote(str(path))}",
-            f"Ctrl-C saves a checkpoint and mpirun exits with 1; resume: {resumption(directory)}",
+            f"Ctrl-C saves a checkpoint and mpirun exits with 1; resume: {resume_command(directory)}",
         ):
             display.console.print(line, soft_wrap=True, markup=False)
     return display
