@@ -1,10 +1,9 @@
-"""Checkpoints: one folder each, written aside, flushed and renamed; every byte that is read is
-under a checksum; no code.
+"""Checkpoints: one folder each, written aside, flushed and renamed.
 
-``NNNNNN`` holds the state after that many generations; ``NNNNNN+KKKKKK`` also the first KKKKKK
-finished chunks of the generation that was open when the run was stopped. The newest by name is the
-furthest. Arrays lie in ``state.safetensors``, everything else in ``state.json``, which carries the
-arrays' SHA-256 and its own.
+The folder ``NNNNNN`` holds the state after that many generations. ``NNNNNN+KKKKKK`` also holds the
+first KKKKKK finished chunks of the generation in which the run was stopped. The last by name is the
+furthest. Arrays are in ``state.safetensors``, everything else in ``state.json`` with the SHA-256 of
+both files, so that a checksum covers every byte that is read. Neither file holds code.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ _NAME = re.compile(r"[0-9]{6,}(\+[0-9]{6,})?")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run needs to go on exactly.
+    """Everything that a run needs to resume exactly.
 
     Attributes:
         generation: number of completed generations.
         arrays: the strategy's and the problem's state.
-        counters: env_steps, evaluations and the like, JSON numbers.
-        finished: results by chunk of the generation that was open, empty at a boundary.
+        counters: env_steps, evaluations and similar JSON numbers.
+        finished: results by chunk of an incomplete generation, else empty.
     """
 
     generation: int
@@ -60,8 +59,9 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint and remove the oldest beyond ``keep``. The folder is made, the one that it
-    is in is not.
+    """Write a checkpoint and remove the oldest beyond ``keep``.
+
+    Makes the folder if its parent exists.
 
     Raises:
         OSError: the disk is full or read-only, or the run directory is gone; older checkpoints are
@@ -71,15 +71,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     final = folder / checkpoint.name
     aside = folder / f".{checkpoint.name}.{os.getpid()}"
     replaced = folder / f".replaced.{checkpoint.name}.{os.getpid()}"
+    units = sorted(checkpoint.finished)
+    payloads = [checkpoint.finished[unit] for unit in units]
+    arrays = checkpoint.arrays | {
+        "finished/units": np.array(units, np.int64),
+        "finished/lengths": np.array([len(payload) for payload in payloads], np.int64),
+        "finished/bytes": np.frombuffer(b"".join(payloads), np.uint8),
+    }
+
     try:
         aside.mkdir()
-        units = sorted(checkpoint.finished)
-        payloads = [checkpoint.finished[unit] for unit in units]
-        arrays = checkpoint.arrays | {
-            "finished/units": np.array(units, np.int64),
-            "finished/lengths": np.array([len(payload) for payload in payloads], np.int64),
-            "finished/bytes": np.frombuffer(b"".join(payloads), np.uint8),
-        }
         size, digest = write_arrays(aside / "state.safetensors", arrays)
         record = {
             "format": FORMAT,
@@ -97,6 +98,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     except OSError:
         remove(aside)
         raise
+
     flush_folder(folder)
     remove(replaced)
     for old in checkpoints(folder)[:-keep]:
@@ -105,15 +107,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints by name, the furthest last."""
+    """The complete checkpoints of a folder, the furthest last."""
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=_progress)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Put back what a killed writer was replacing, and remove what it left half written; for the
-    run's one writer alone.
+    """Put back the checkpoint that a killed writer was replacing, and remove its incomplete files.
+
+    Only the run's one writer may call it.
     """
     for aside in folder.glob(".*") if folder.is_dir() else ():
         kind, _, name = aside.name[1:].partition(".")
@@ -125,14 +128,13 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
-    """The furthest checkpoint that is whole; a damaged one is passed over with a warning. None if
-    there is none.
+    """The furthest checkpoint that is whole; None if there is none.
 
-    Damaged ones are left as they are; the run's one writer removes them with `remove_after`.
+    Skips damaged ones with a warning and leaves them in place. The run's one writer removes them
+    with `remove_after`.
 
     Raises:
-        UserError: the newest is of a format that this version does not know, or may be whole but
-            cannot be read.
+        UserError: the newest has an unknown format, or may be whole but cannot be read.
     """
     for path in reversed(checkpoints(folder)):
         try:
@@ -157,15 +159,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         record = _open_record(path, read_json(path / "state.json"))
         image = read_bytes(path / "state.safetensors")
     except (OSError, MemoryError) as error:
-        if isinstance(error, MemoryError) or error.errno in (
-            errno.EACCES,
-            errno.EPERM,
-            errno.ENOMEM,
-            errno.EMFILE,
-        ):
-            raise UserError(  # a good one must not be passed over, and then removed, for that
-                f"checkpoint {path} must be readable, but: {error}; make it so, or move it away "
-                f"to go on from the one before"
+        refused = (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE)
+        if isinstance(error, MemoryError) or error.errno in refused:
+            # It may be whole, so it must not be skipped and then removed.
+            raise UserError(
+                f"checkpoint {path} must be readable, but: {error}; make it readable, or move it "
+                f"away to resume from the one before"
             ) from error
         raise
     if len(image) != record["bytes"] or hashlib.sha256(image).hexdigest() != record["sha256"]:
@@ -183,44 +182,32 @@ def _open_record(path: Path, record: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError("state.json is no JSON object")
     sealed = dict(record)
-    seal, written_as = sealed.pop("seal", None), sealed.get("format")
+    seal = sealed.pop("seal", None)
+    written_as = sealed.get("format")
     whole = seal == _seal(sealed)
     if written_as != FORMAT and (whole or seal is None):
         raise UserError(
             f"checkpoint {path} must have format {FORMAT}, got {written_as!r:.40}; use the "
-            f"version of esengine that wrote it, "
-            "or move it away to go on from the one before"
+            f"version of esengine that wrote it, or move it away to resume from the one before"
         )
     if not whole:
         raise ValueError("the checksum of state.json does not match")
-    generation, counters = sealed.get("generation"), sealed.get("counters")
-    if not (
-        isinstance(generation, int)
-        and isinstance(counters, dict)
-        and {"bytes", "sha256"} <= set(sealed)
-    ):
+    has_numbers = isinstance(sealed.get("generation"), int)
+    has_numbers &= isinstance(sealed.get("counters"), dict)
+    if not has_numbers or not {"bytes", "sha256"} <= set(sealed):
         raise ValueError("state.json lacks a part")
     return sealed
 
 
 def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
+    missing = np.zeros((0, 0))  # of another form than all of them
     joined, lengths, units = (
-        arrays.pop(f"finished/{part}", None) for part in ("bytes", "lengths", "units")
+        arrays.pop(f"finished/{part}", missing) for part in ("bytes", "lengths", "units")
     )
-    if (
-        joined is None
-        or lengths is None
-        or units is None
-        or not joined.ndim == lengths.ndim == units.ndim == 1
-    ):
+    forms = [f"{part.dtype}, {part.ndim}" for part in (joined, lengths, units)]
+    if forms != ["uint8, 1", "int64, 1", "int64, 1"] or units.size != lengths.size:
         raise ValueError("the finished chunks are not whole")
-    if (
-        units.dtype != np.int64
-        or lengths.dtype != np.int64
-        or joined.dtype != np.uint8
-        or units.size != lengths.size
-    ):
-        raise ValueError("the finished chunks are of another form")
+
     ends = np.cumsum(lengths)
     if (lengths < 0).any() or (int(ends[-1]) if ends.size else 0) != joined.size:
         raise ValueError("the finished chunks have other lengths than they claim")
@@ -228,6 +215,7 @@ def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any
         int(unit): joined[end - length : end].tobytes()
         for unit, length, end in zip(units, lengths, ends, strict=True)
     }
+
     checkpoint = Checkpoint(record["generation"], arrays, dict(record["counters"]), finished)
     if checkpoint.name != name:
         raise ValueError(f"it holds the state of {checkpoint.name}")
@@ -235,8 +223,8 @@ def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any
 
 
 def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
-    """Remove what claims to be further than the checkpoint that was loaded: it is damaged, and
-    would crowd out good ones.
+    """Remove the checkpoints after the one that was loaded, since they are damaged and would crowd
+    out good ones.
     """
     for path in reversed(checkpoints(folder)):
         if checkpoint is not None and path.name == checkpoint.name:
@@ -245,12 +233,9 @@ def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
 
 
 def _seal(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a record's values, whatever the white space and the order that a file writes them
-    in.
-    """
-    return hashlib.sha256(
-        json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
+    """The SHA-256 of a record's values, independent of white space and order in a file."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _progress(path: Path) -> tuple[int, int]:

@@ -1,8 +1,8 @@
-"""Files of strangers, read within bounds; and files that must last: written aside, flushed to the
-disk and renamed.
+"""Reads files of strangers within bounds, and writes files that must survive a crash.
 
-Nothing that is read here can run code, and no reader hangs on a pipe or a device, follows a length
-that a file claims, or takes memory beyond what the file's own size allows.
+Nothing that is read here can run code. No reader hangs on a pipe or a device, trusts a length that
+a file claims, or takes more memory than the file's own size allows. Files are written aside,
+flushed to the disk and renamed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
-JSON_BYTES = 16 << 20  # more than any record of ours; parsed JSON takes some twenty times its size
+JSON_BYTES = 16 << 20  # more than any record of ours; parsed JSON takes about twenty times its size
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -32,16 +32,15 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
     Args:
         path: the file.
-        most: bytes that it may have; default what fits this machine's memory.
+        most: the largest valid size in bytes; default a quarter of this machine's memory.
 
     Raises:
         ValueError: it is no regular file, or too large.
         OSError: it cannot be read.
     """
     limit = _memory_bytes() // 4 if most is None else most
-    descriptor = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    )  # a pipe must not be waited for
+    # Without O_NONBLOCK it would wait for the writer of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -52,9 +51,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file of at most `JSON_BYTES`; raises as `read_bytes` and `parse_json`
-    do.
-    """
+    """The value of a JSON file of at most `JSON_BYTES`. Raises as `read_bytes` and `parse_json`."""
     return parse_json(read_bytes(path, JSON_BYTES))
 
 
@@ -62,12 +59,11 @@ def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text, strictly UTF-8 and without repeated keys.
 
     Raises:
-        ValueError: it is none, or nested too deeply.
+        ValueError: it is no JSON, has a key twice, or is nested too deeply.
     """
     try:
-        return json.loads(
-            text.decode() if isinstance(text, bytes) else text, object_pairs_hook=_once
-        )
+        text = text.decode() if isinstance(text, bytes) else text
+        return json.loads(text, object_pairs_hook=_once)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -184,21 +180,20 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a folder with what it holds, as far as that is possible."""
+    """Remove a file, a link or a folder with its contents, as far as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
-    with suppress(OSError):  # what cannot be removed is told when it is in the way
+    with suppress(OSError):  # a later write reports what could not be removed
         path.unlink(missing_ok=True)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(
-            f"the key {next(name for name in names if names.count(name) > 1)!r} stands there twice"
-        )
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key {name!r} stands there twice")
+        found[name] = value
     return found
 
 

@@ -1,3 +1,5 @@
-"""``esengine bench``: what the machine can do, what the engine reaches of it, and what plain code
-reaches, side by side.
+"""``esengine bench``: the engine's speed compared with the machine's limits and with plain code.
+
+Modules: `command`, `figures` (the rows of a table); one module per subject: `kernels`, `rollouts`,
+`scaling`, `profile`. The benchmark of dispatch is `benchmarks.dispatch`, outside the package.
 """

@@ -24,13 +24,13 @@ class BenchSettings:
     check: bool = False
     """Exit with 1 if a goal was missed."""
     repeats: int = 7
-    """Alternating measurements of each figure; the median is shown."""
+    """Measurements of each figure, in turns; the median is shown."""
     env_ids: tuple[str, ...] = ("CartPole-v1", "Pendulum-v1", "HalfCheetah-v5", "Swimmer-v5")
-    """Environments of bench rollouts; the others do not use it."""
+    """With bench rollouts: the environments."""
     env_id: str = "HalfCheetah-v5"
-    """Environment of bench scaling and bench profile; the others do not use it."""
+    """With bench scaling and bench profile: the environment."""
     generations: int = 20
-    """Generations of the run that bench profile looks into; the others do not use it."""
+    """With bench profile: the generations of the run."""
 
     def check_values(self) -> None:
         """Raises UserError for values that measure nothing."""
@@ -66,8 +66,9 @@ class Figure:
 def paired(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int
 ) -> tuple[float, float]:
-    """Median seconds of two functions, called in turns after one call each that does not count."""
-    ours(), theirs()
+    """Median seconds of two functions, called in turns after a first call of each."""
+    ours()
+    theirs()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for function, seconds in zip((ours, theirs), times, strict=True):

@@ -14,16 +14,12 @@ from esengine.noise.table import create_table
 
 @njit(cache=True, error_model="numpy", fastmath=True)
 def _read(values: NDArray[np.float32]) -> np.float32:
-    """A sum in four streams that the compiler may reorder: the sequential read bandwidth of one
-    core.
-    """
+    """Add in four streams that the compiler may reorder: the read bandwidth of one core."""
     quarter = values.size // 4
-    a, b, c, d = (
-        values[:quarter],
-        values[quarter : 2 * quarter],
-        values[2 * quarter : 3 * quarter],
-        values[3 * quarter :],
-    )
+    a = values[:quarter]
+    b = values[quarter : 2 * quarter]
+    c = values[2 * quarter : 3 * quarter]
+    d = values[3 * quarter :]
     total = np.float32(0)
     for k in range(quarter):
         total += (a[k] + b[k]) + (c[k] + d[k])
@@ -39,9 +35,7 @@ def _triad(
 
 
 def bench_kernels(settings: BenchSettings) -> list[Figure]:
-    """Each kernel against the machine's own bandwidth, measured in the same run, and against
-    NumPy.
-    """
+    """Measure each kernel, the machine's bandwidth and NumPy in the same run."""
     table = create_table(0, 26, 1 << 20, None).table  # 256 MB, far out of the caches
     figures = _population_sum(table[: 1 << 16], 10_000, 1000, "in cache", settings.repeats)
     for size, members in ((10_000, 1000), (100_000, 1000), (1_000_000, 200)):
@@ -57,7 +51,8 @@ def _population_sum(
     random = np.random.default_rng(0)
     starts = random.integers(0, (table.size - size) // 16, members) * 16
     weights = random.standard_normal(members).astype(np.float32)
-    out, batch = np.empty(size, np.float32), np.empty((500, size), np.float32)
+    out = np.empty(size, np.float32)
+    batch = np.empty((500, size), np.float32)
     read_bytes = 4 * size * members
     block = table[: min(table.size, size * members)]
     passes = max(1, read_bytes // (4 * block.size))
@@ -84,22 +79,12 @@ def _population_sum(
     name = f"noise sum {where}, {members} x {size:,}"
     gigabytes = read_bytes / mine / 1e9
     moved = 3 * read_bytes / theirs / 1e9  # it reads the rows, writes the batch and reads it again
+    goal = 0.85 if size >= 100_000 else None
+    limit = f"read {bandwidth / 1e9:.1f} GB/s"
+    peer = f"OpenAI-style {members / theirs:,.0f} at {moved:.0f} GB/s"
     return [
-        Figure(
-            name,
-            gigabytes,
-            "GB/s",
-            f"read {bandwidth / 1e9:.1f} GB/s",
-            gigabytes * 1e9 / bandwidth,
-            0.85 if size >= 100_000 else None,
-        ),
-        Figure(
-            name,
-            members / again,
-            "rows/s",
-            f"OpenAI-style {members / theirs:,.0f} at {moved:.0f} GB/s",
-            theirs / again,
-        ),
+        Figure(name, gigabytes, "GB/s", limit, gigabytes * 1e9 / bandwidth, goal),
+        Figure(name, members / again, "rows/s", peer, theirs / again),
     ]
 
 
@@ -109,8 +94,7 @@ def _perturbation(table: NDArray[np.float32], size: int, repeats: int) -> list[F
     starts = random.integers(0, (table.size - size) // 16, count) * 16
     parent = random.standard_normal(size).astype(np.float32)
     out = np.empty(size, np.float32)
-    other = np.empty((count, size), np.float32)
-    other[:] = 1
+    other = np.ones((count, size), np.float32)
 
     def ours() -> None:
         for start in starts:
@@ -126,7 +110,8 @@ def _perturbation(table: NDArray[np.float32], size: int, repeats: int) -> list[F
 
     mine, peak = paired(ours, triad, repeats)
     again, theirs = paired(ours, plain, repeats)
-    name, moved = f"perturbation, {size:,}", 12 * size * count / 1e9
+    name = f"perturbation, {size:,}"
+    moved = 12 * size * count / 1e9
     goal = 0.8 if size >= 100_000 else None
     return [
         Figure(name, moved / mine, "GB/s", f"triad {moved / peak:.1f} GB/s", peak / mine, goal),
@@ -135,7 +120,7 @@ def _perturbation(table: NDArray[np.float32], size: int, repeats: int) -> list[F
 
 
 def _computed_noise(repeats: int) -> list[Figure]:
-    """Normals by counter against NumPy's own Philox generator, a million at a time."""
+    """Measure normals by counter and NumPy's Philox generator, a million at a time."""
     out = np.empty(1 << 20, np.float32)
     generator = np.random.Generator(np.random.Philox(0))
     mine, theirs = paired(

@@ -1,4 +1,4 @@
-"""Rollouts against a plain loop over gymnasium, and against MuJoCo's physics alone."""
+"""Rollouts compared with a plain loop over gymnasium, and with MuJoCo's physics alone."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from esengine.simulators.families import make_simulator
 
 
 def bench_rollouts(settings: BenchSettings) -> list[Figure]:
-    """Steps a second of one core with a 2x32 tanh policy, against a plain loop (gymnasium, NumPy)
-    and against raw physics.
+    """Measure the steps a second of one core with a 2x32 tanh policy, of a plain loop (gymnasium,
+    NumPy) and of the physics alone.
     """
     figures = []
     for env_id in settings.env_ids:
@@ -26,9 +26,8 @@ def bench_rollouts(settings: BenchSettings) -> list[Figure]:
         observations, action = describe(env)
         env.close()
         policy = PolicySpec(observations.dim, action, (32, 32))
-        parameters = 0.3 * np.random.default_rng(0).standard_normal(policy.num_parameters).astype(
-            np.float32
-        )
+        random = np.random.default_rng(0)
+        parameters = 0.3 * random.standard_normal(policy.num_parameters).astype(np.float32)
         mean = np.zeros(observations.dim, np.float32)
         actor = Actor(policy, parameters, mean, np.ones_like(mean))
         figures += _rollout_figures(spec, actor, settings.repeats)
@@ -49,16 +48,15 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
 
     def ours() -> int:
         if isinstance(simulator, BatchSimulator):
-            rows, seeds = (
-                np.tile(actor.parameters, (num_episodes, 1)),
-                np.arange(num_episodes, dtype=np.uint64)[:, None],
-            )
+            rows = np.tile(actor.parameters, (num_episodes, 1))
+            seeds = np.arange(num_episodes, dtype=np.uint64)[:, None]
             return int(simulator.run_members(actor, rows, seeds, moments)[1].sum())
         return steps(lambda seed: simulator.run(actor, seed, moments).num_steps)
 
     def through_gymnasium() -> int:
         return steps(lambda seed: stepped.run(actor, seed, moments).num_steps)
 
+    # Compared with a plain loop
     plain = PlainLoop(spec, actor)
     count = ours()
     mine, theirs = paired(ours, lambda: steps(plain.episode), repeats)
@@ -67,40 +65,37 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
     name = f"{spec.env_id} {'compiled' if compiled else 'stepped'}"
     against = f"plain loop {count / theirs:,.0f}"
     figures = [Figure(name, count / mine, "steps/s", against, theirs / mine, goal)]
-    if hasattr(plain.env.unwrapped, "frame_skip"):
-        replay = Replay(plain, num_episodes)
-        mine, theirs = paired(ours, replay.physics, repeats)
-        figures.append(
-            Figure(
-                name,
-                count / mine,
-                "steps/s",
-                f"raw mj_step {count / theirs:,.0f}",
-                theirs / mine,
-                0.9,
-            )
-        )
-        mine, theirs = paired(through_gymnasium, replay.physics, repeats)
-        against, name = f"raw mj_step {count / theirs:,.0f}", f"{spec.env_id} stepped"
-        figures.append(Figure(name, count / mine, "steps/s", against, theirs / mine))
-        mine, theirs = paired(through_gymnasium, replay.steps, repeats)
-        against = f"env.step alone {count / theirs:,.0f}"
-        figures.append(Figure(name, count / mine, "steps/s", against, theirs / mine, 0.9))
+    if not hasattr(plain.env.unwrapped, "frame_skip"):
+        return figures
+
+    # Compared with the same controls and nothing else to do
+    replay = Replay(plain, num_episodes)
+    stepped_name = f"{spec.env_id} stepped"
+    for title, run, alone, what, least in (
+        (name, ours, replay.physics, "raw mj_step", 0.9),
+        (stepped_name, through_gymnasium, replay.physics, "raw mj_step", None),
+        (stepped_name, through_gymnasium, replay.steps, "env.step alone", 0.9),
+    ):
+        mine, theirs = paired(run, alone, repeats)
+        against = f"{what} {count / theirs:,.0f}"
+        figures.append(Figure(title, count / mine, "steps/s", against, theirs / mine, least))
     return figures
 
 
 class PlainLoop:
-    """What a script does without this project: gymnasium's step and a policy in NumPy."""
+    """The loop of a script without this project: gymnasium's step and a policy in NumPy."""
 
     def __init__(self, spec: EnvironmentSpec, actor: Actor) -> None:
-        self.env, self.actor = spec.make(), actor
+        self.env = spec.make()
+        self.actor = actor
         self._sizes = np.array(actor.spec.layer_sizes)
 
     def act(self, observation: Any) -> Any:
         """The action of the same policy, computed by NumPy."""
         flat = np.asarray(observation, np.float32)
-        mean, inverse_std = self.actor.observation_mean, self.actor.observation_inverse_std
-        outputs = forward_reference(self.actor.parameters, self._sizes, flat, mean, inverse_std)
+        actor = self.actor
+        scaling = (actor.observation_mean, actor.observation_inverse_std)
+        outputs = forward_reference(actor.parameters, self._sizes, flat, *scaling)
         if self.actor.spec.action.kind == "discrete":
             return int(np.argmax(outputs))
         space: Any = self.env.action_space
@@ -117,14 +112,15 @@ class PlainLoop:
 
 
 class Replay:
-    """The controls that a plain loop gave, once more, with nothing else to do."""
+    """Steps an environment by a plain loop's recorded actions, without a policy."""
 
     def __init__(self, plain: PlainLoop, num_episodes: int) -> None:
         self._env: Any = plain.env
         self._controls: list[list[Any]] = []
         for seed in range(num_episodes):
             observation, _ = self._env.reset(seed=seed)
-            controls, over = [], False
+            controls: list[Any] = []
+            over = False
             while not over:
                 controls.append(plain.act(observation))
                 observation, _, terminated, truncated, _ = self._env.step(controls[-1])
