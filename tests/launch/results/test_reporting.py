@@ -99,7 +99,7 @@ def test_failures_are_listed_and_a_run_that_has_not_begun_has_a_page(tmp_path: P
     text = out.read_text()
     assert "60 members failed in 30 generations." in text
     assert "... and 10 more generations" in text
-    assert "was killed; a later one went on" in text
+    assert "was killed; a later one resumed the run" in text
     assert re.search(r"The start of \S+ on \S+ failed\.", text)
 
 
