@@ -32,9 +32,10 @@ def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest
     # panel, and prints at its start how to resume.
     display = Display(config, path, Console(highlight=False, force_terminal=False), stop)
     if not config.train.quiet:
-        for line in (
-            f"live panel, in another shell: esengine watch {shlex.quote(str(path))}",
-            f"Ctrl-C saves a checkpoint and mpirun exits with 1; resume: {resume_command(directory)}",
-        ):
-            display.console.print(line, soft_wrap=True, markup=False)
+        panel = f"live panel, in another shell: esengine watch {shlex.quote(str(path))}"
+        ending = "Ctrl-C saves a checkpoint and mpirun exits with 1; resume with"
+        display.console.print(panel, soft_wrap=True, markup=False)
+        display.console.print(
+            f"{ending}: {resume_command(directory)}", soft_wrap=True, markup=False
+        )
     return display

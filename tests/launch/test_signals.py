@@ -207,7 +207,7 @@ def test_under_the_users_own_mpirun_lines_say_first_what_ctrl_c_leaves(
     assert lines[:3] == [
         "truncation-es on CartPole-v1, seed 0, in run",
         "live panel, in another shell: esengine watch run",
-        "Ctrl-C saves a checkpoint and mpirun exits with 1; resume: esengine resume run",
+        "Ctrl-C saves a checkpoint and mpirun exits with 1; resume with: esengine resume run",
     ]
     assert lines[-1].startswith("generation 1  ")
     assert "\x1b" not in text
