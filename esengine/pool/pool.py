@@ -78,40 +78,36 @@ class Pool:
 
         Args:
             candidates: the population.
-            finished: results by unit that are there already, from a checkpoint; filled with those
-                that arrive, so that it holds what is done when this raises.
-            merge: add what came back to the problem's state; otherwise `merge` does it later.
+            finished: earlier results by unit, from a checkpoint. New results are added, so that it
+                holds all finished units when this raises.
+            merge: whether to add the results to the problem's state; otherwise `merge` does.
 
         Raises:
-            Interrupted: a signal asked to stop, or no worker is left; ``finished`` holds the
-                completed chunks.
-            WorkerError: too many members failed. The pool can do no more after either.
+            Interrupted: a signal asked to stop, or no worker is left. The pool has ended.
+            WorkerError: too many members failed. The pool has ended.
             UserError: the population has more members than the noise table has window starts.
         """
         most = self.rank_state.noise.max_population_size
         if candidates.population_size > most and not isinstance(candidates, PolicyEpisodes):
             raise UserError(
                 f"the noise table must have a window start for each member, has {most} for "
-                f"{candidates.population_size}; "
-                f"use a noise table of {1 << (16 * candidates.population_size - 1).bit_length()} "
-                f"numbers, or 0 to compute noise"
+                f"{candidates.population_size}; use a noise table of "
+                f"{1 << (16 * candidates.population_size - 1).bit_length()} numbers, or 0 to "
+                f"compute noise"
             )
 
         began = time.monotonic()
         version = self._publish(candidates)
         publish_s = time.monotonic() - began
+
+        most_failed: float = math.inf  # an evaluation of the policy never ends a run
+        if candidates.episode_purpose == "episode":
+            most_failed = int(self._rules.max_failed_fraction * candidates.population_size)
+        failures = Failures(most_failed, self._rules, self.on_failures)
         bounds = chunks(candidates.population_size, self.rank_state.unit_size)
         finished = {} if finished is None else finished
-        limited = (
-            candidates.episode_purpose == "episode"
-        )  # an evaluation of the policy never ends a run
-        most_failed = (
-            int(self._rules.max_failed_fraction * candidates.population_size)
-            if limited
-            else math.inf
-        )
-        failures = Failures(most_failed, self._rules, self.on_failures)
         busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
+
         results = [finished[unit] for unit in range(len(bounds))]
         records, arrays = unpack_chunks(results, bounds, self.rank_state.specs)
         known = sorted(failures.records, key=lambda failure: int(failure["member"]))
@@ -134,7 +130,7 @@ class Pool:
         return evaluations
 
     def merge(self, evaluations: Evaluations) -> None:
-        """Add what came back of an evaluation to the problem's state."""
+        """Add the arrays of an evaluation to the problem's state."""
         self.rank_state.problem.merge(evaluations.arrays)
 
     def evaluate_member(self, candidates: Candidates, member: int) -> Any:
@@ -211,6 +207,7 @@ class Pool:
         self.world.rank_died |= bool(mail.lost)
         self.world.living -= set(mail.lost)
         self.world.living -= self.workers.arriving & waiting  # they find that this rank has left
+
         if waiting - self.workers.arriving:
             self.world.end = "abort"
             return
@@ -259,6 +256,7 @@ class Pool:
         else:
             dispatch = Dispatch(self.workers, self.rank_state, self._stop, self._rules, failures)
             busy_s = dispatch.run(version, kind, bounds, finished)
+
         self._ended = False
         return busy_s
 

@@ -1,6 +1,4 @@
-"""A rank's rank_state: what it works on, and the units of work that it can do. Master and workers
-each have one.
-"""
+"""The state of a rank: what it works on, and the units of work that it can do."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ from esengine.ranks.node_memory import NodeMemory, map_bundle
 
 
 class Kind(IntEnum):
-    """What a task asks for."""
+    """The kind of work that a task asks for."""
 
     EVALUATE = 0
     NOISE_SUM = 1
@@ -41,26 +39,26 @@ class Kind(IntEnum):
 
 
 class RankState:
-    """What a rank works on: the noise, the problem and the published state. Master and workers each
-    have one.
+    """The noise, the problem and the published state of a rank, be it the master or a worker.
 
     Args:
-        noise: the node's table.
+        noise: the node's noise.
         problem: the rank's copy of the problem.
         memory: the node's shared files, or None when the process is alone.
 
     Attributes:
-        candidates: what is published: the search's population, an evaluated policy.
+        candidates: the published populations: that of the search, and that of an evaluated policy.
         weights: of the last sum.
-        unit_size: members of a unit of the last published population's evaluation; the last unit
-            may be short.
-        specs: of the arrays that such a unit returns beside its records.
-        can_group: whether one call may do several such units: they return records alone, and a
-            member's do not depend on who is evaluated with it.
+        unit_size: members of a unit of the last published population; the last unit may have fewer.
+        specs: of the arrays that such a unit returns in addition to its records.
+        can_group: whether one call may do several such units. Then they return only records, and a
+            member's record does not depend on the other members in the call.
     """
 
     def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
-        self.noise, self.problem, self.memory = noise, problem, memory
+        self.noise = noise
+        self.problem = problem
+        self.memory = memory
         self.candidates: dict[str, Candidates] = {}
         self.weights: NDArray[np.floating] = np.empty(0)
         self.unit_size = 1
@@ -78,22 +76,25 @@ class RankState:
     def publish(
         self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Rebuild a publication and, on a shared node, lay it out for the other ranks. Leaders
-        only; once a version.
+        """Rebuild a publication and, on a shared node, write it for the other ranks.
+
+        Only leaders call it. A version that was published before is ignored.
         """
         if self.memory is not None and self.memory.holds(version):
             return
+
         if "kind" in header:
+            kind = header["kind"]
             own, context = _split(arrays)
-            built = KINDS[header["kind"]].receive(
-                header["candidates"], own, self.previous(header["kind"]), self.noise
-            )
+            built = KINDS[kind].receive(header["candidates"], own, self.previous(kind), self.noise)
             shared_header, own = built.shared()
             header = {**header, "candidates": shared_header}
             arrays = {**{f"candidates/{name}": array for name, array in own.items()}, **context}
+
         if self.memory is None:
             self._install(version, header, arrays)
             return
+
         replaced = self._versions.get(_channel(header))
         self.memory.write(version, header, arrays)
         self.load(version)
@@ -101,30 +102,26 @@ class RankState:
             self.memory.remove(replaced)
 
     def images(self) -> list[tuple[int, bytes]]:
-        """Version and packed bundle of everything that is published now, in the order of
-        versions.
-        """
+        """The version and the packed bundle of each current publication, in order of versions."""
         assert self.memory is not None
         versions = dict(self._versions)
         if versions.get("weights", 0) < versions.get("search", 0):
-            versions.pop("weights", None)  # they are of an earlier population
+            versions.pop("weights", None)  # they belong to an earlier population
         return [(version, self.memory.image(version)) for version in sorted(versions.values())]
 
     def load(self, version: int) -> None:
-        """Map what the node's leader laid out, unless it is in use already."""
-        if version not in self._versions.values():
-            assert self.memory is not None
-            header, arrays = map_bundle(self.memory.find(version))
-            if (
-                "of" in header
-                # weights refer to a population, of which this rank may not have evaluated any
-                # member
-            ):
-                self.load(header["of"])
-            self._install(version, header, arrays)
+        """Map a publication that the node's leader wrote, unless it is in use already."""
+        if version in self._versions.values():
+            return
+
+        assert self.memory is not None
+        header, arrays = map_bundle(self.memory.find(version))
+        if "of" in header:  # weights of a population, of which this rank may have done no member
+            self.load(header["of"])
+        self._install(version, header, arrays)
 
     def unit_bounds(self, task: Task) -> list[tuple[int, int]]:
-        """The members of each unit of a task; a sum is one unit."""
+        """The members of each unit of a task. A sum is one unit."""
         _, kind, _, start, stop = task
         if kind != Kind.EVALUATE or stop - start <= self.unit_size:
             return [(start, stop)]
@@ -136,33 +133,26 @@ class RankState:
         Raises:
             MembersFailed: members of an evaluation raised.
         """
-        match kind:
-            case Kind.EVALUATE:
-                return pack_chunk(*self._evaluate(start, stop), self.specs)
-            case Kind.NOISE_SUM | Kind.SQUARE_SUM:
-                out = np.empty(stop - start, self.weights.dtype)
-                power = 1 if kind == Kind.NOISE_SUM else 2
-                weights, starts = self.candidates["search"].weighted_starts(
-                    self.noise, self.weights, power
-                )
-                add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
-                add_up(weights, starts, start, out)
-                return out.tobytes()
-            case Kind.PRODUCT_SUM:
-                weights, starts = self.candidates["search"].weighted_starts(
-                    self.noise, self.weights, 2
-                )
-                size = product_tile(
-                    self.problem.dimension, self.candidates["search"].population_size
-                )
-                return product_sum(self.noise, weights, starts, (start, stop), size).tobytes()
-            case Kind.LENGTHS:
-                samples = self.candidates["search"]
-                assert isinstance(samples, GaussianSamples | JointPopulation)
-                normals = samples.normals(self.noise, np.flatnonzero(self.weights)[start:stop])
-                lengths: NDArray[np.float64] = np.einsum("ij,ij->i", normals, normals)
-                return lengths.tobytes()
-        raise AssertionError(kind)
+        if kind == Kind.EVALUATE:
+            return pack_chunk(*self._evaluate(start, stop), self.specs)
+
+        search = self.candidates["search"]
+        if kind == Kind.LENGTHS:
+            assert isinstance(search, GaussianSamples | JointPopulation)
+            normals = search.normals(self.noise, np.flatnonzero(self.weights)[start:stop])
+            lengths: NDArray[np.float64] = np.einsum("ij,ij->i", normals, normals)
+            return lengths.tobytes()
+
+        power = 1 if kind == Kind.NOISE_SUM else 2
+        weights, starts = search.weighted_starts(self.noise, self.weights, power)
+        if kind == Kind.PRODUCT_SUM:
+            size = product_tile(self.problem.dimension, search.population_size)
+            return product_sum(self.noise, weights, starts, (start, stop), size).tobytes()
+
+        out = np.empty(stop - start, self.weights.dtype)
+        add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
+        add_up(weights, starts, start, out)
+        return out.tobytes()
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
         """The results of neighbouring units of evaluation by one call, where `can_group`.
@@ -172,12 +162,13 @@ class RankState:
         """
         first = bounds[0][0]
         records, _ = self._evaluate(first, bounds[-1][1])
-        image, size = records.tobytes(), records.itemsize
+        image = records.tobytes()
+        size = records.itemsize
         return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
 
     def address_of_evaluation(self) -> Failure:
-        """Generation, purpose, host and seed of what is evaluated, for the record of a member whose
-        worker cannot tell.
+        """The generation, purpose and seed of the evaluation, for the record of a member whose
+        worker died.
         """
         candidates = self._evaluated
         return {
@@ -188,14 +179,14 @@ class RankState:
         }
 
     def members_worth(self, start: int, stop: int) -> float:
-        """How many ordinary members some members are worth by their episodes."""
+        """The number of usual members that run as many episodes as these members."""
         usual = self.problem.episodes_per_member
         episodes = (self._evaluated.num_episodes(member) or usual for member in range(start, stop))
         return sum(max(1.0, count / usual) for count in episodes)
 
     @property
     def search_version(self) -> int:
-        """Version of the population that strategies search with."""
+        """The version of the search's population."""
         return self._versions["search"]
 
     def previous(self, kind: str) -> Candidates | None:
@@ -249,8 +240,8 @@ def _split(
 
 
 def _channel(header: Mapping[str, Any]) -> str:
-    """Publications of one channel replace each other: the search's population, an evaluated policy,
-    weights.
+    """The channel of a publication, which replaces the previous one of its channel: the search's
+    population, an evaluated policy, or weights.
     """
     if "kind" not in header:
         return "weights"

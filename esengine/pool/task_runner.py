@@ -1,4 +1,4 @@
-"""Doing tasks at a rank_state: units one by one, or several quick ones by one call."""
+"""Doing tasks: their units one by one, or several quick units by one call."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import StopRequest
 
-_CALL_S, _MOST = 2e-3, 256  # seconds and units of one call, whose members' rows are made at once
+_CALL_S = 2e-3  # time of one call that does several units
+_MOST = 256  # units of one call, since the rows of all their members are made at once
 _NONE: list[Failure] = []
 
 
 class Outcome(NamedTuple):
-    """What came of one call.
+    """The outcome of one call.
 
     Attributes:
-        units: that were done.
+        units: the units that were done.
         payloads: the result of each.
-        failures: members that raised; then it is a single unit.
-        seconds: that it took.
+        failures: members that raised an exception; then it is a single unit.
+        seconds: time that the call took.
         num_left: units of the task that are still to be done.
     """
 
@@ -36,13 +37,13 @@ class Outcome(NamedTuple):
 
 
 class TaskRunner:
-    """Does tasks, and remembers how many units of an evaluation are worth one call.
+    """Does tasks, and measures how many units of an evaluation one call should do.
 
     Args:
-        rank_state: has what they refer to.
+        rank_state: this rank's.
         stop: cuts a call short.
-        begin: called with the members of a unit of evaluation before it is done, and None before
-            another; units are then done singly.
+        begin: called before each unit, with the members of an evaluation, or None for a sum. Units
+            are then done one by one.
     """
 
     def __init__(
@@ -51,8 +52,11 @@ class TaskRunner:
         stop: StopRequest,
         begin: Callable[[tuple[int, int] | None], None] | None = None,
     ) -> None:
-        self._rank_state, self._stop, self._begin = rank_state, stop, begin
-        self._pace, self._version = Pace(_CALL_S, _MOST), -1
+        self._rank_state = rank_state
+        self._stop = stop
+        self._begin = begin
+        self._pace = Pace(_CALL_S, _MOST)
+        self._version = -1
 
     def run(self, task: Task) -> Iterator[Outcome]:
         """Do a task's units in order.
@@ -64,33 +68,35 @@ class TaskRunner:
         bounds = self._rank_state.unit_bounds(task)
         together = len(bounds) > 1 and self._begin is None and self._rank_state.can_group
         if together and version != self._version:
-            self._pace, self._version = Pace(_CALL_S, _MOST), version
-        done = known = 0  # units; those up to `known` are done singly, since one of them raised
+            self._pace = Pace(_CALL_S, _MOST)
+            self._version = version
+
+        done = 0
+        singly_until = 0  # units up to here are done one by one, since one of them raised
         while done < len(bounds):
-            own = (
-                bounds[done : done + self._pace.size]
-                if together and done >= known
-                else bounds[done : done + 1]
-            )
+            size = self._pace.size if together and done >= singly_until else 1
+            current = bounds[done : done + size]
             if self._begin is not None:
-                self._begin(own[0] if kind == Kind.EVALUATE else None)
-            began, failures = time.perf_counter(), _NONE
+                self._begin(current[0] if kind == Kind.EVALUATE else None)
+
+            began = time.perf_counter()
+            failures = _NONE
             try:
                 with self._stop.abandonable():
-                    payloads = (
-                        [self._rank_state.execute(kind, *own[0])]
-                        if len(own) == 1
-                        else self._rank_state.evaluate_units(own)
-                    )
+                    if len(current) == 1:
+                        payloads = [self._rank_state.execute(kind, *current[0])]
+                    else:
+                        payloads = self._rank_state.evaluate_units(current)
             except MembersFailed as failed:
-                if len(own) > 1:
-                    known = done + len(own)
+                if len(current) > 1:
+                    singly_until = done + len(current)
                     continue
                 payloads = [pack_chunk(failed.records, failed.arrays, self._rank_state.specs)]
                 failures = failed.failures
+
             seconds = time.perf_counter() - began
             if together:
-                self._pace.learn(len(own), seconds)
-            units = range(first + done, first + done + len(own))
-            done += len(own)
+                self._pace.learn(len(current), seconds)
+            units = range(first + done, first + done + len(current))
+            done += len(current)
             yield Outcome(units, payloads, failures, seconds, len(bounds) - done)
