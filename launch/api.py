@@ -11,9 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from esengine.checks import arguments_named
 from esengine.demonstrations import Demonstrations
 from esengine.errors import UserError, WorkerError, listed
@@ -26,7 +23,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import defaults_of, settings_of
 from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.training.loop import Callback, RunResult
-from esengine.launch.training.run import completed, prepare, run
+from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.launch.training.start_and_resume import start
 from esengine.noise.table import table_log2
 from esengine.policies.policy_file import load_policy
@@ -85,7 +82,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     """Train as ``esengine train METHOD`` does, and keep the run in its directory.
 
     Args:
-        method: as on the command line, or ``module:Class`` for a strategy of one's own.
+        method: as on the command line, or ``module:Class`` for a custom strategy.
         callbacks: called with the row of metrics after every generation, on the master.
         **settings: any flags, with underscores: ``env_id``, ``population_size``, ``seed``,
             ``run_dir``, ``ranks``, ... ``ranks`` is 1 unless given, which stays in this process.
@@ -103,6 +100,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
                 "metrics.jsonl instead"
             )
         return _train_on_local_ranks(config, path)
+
     world = World()
     directory = world.agree(
         lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None
@@ -110,14 +108,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     if directory is None:
         return world.broadcast(run(world, config, None))
     directory.add_start(world.size)
-    outcome = "failed"
-    try:
-        result = run(world, config, directory, None, tuple(callbacks))
-        outcome = "done"
-    finally:
-        directory.end_start(outcome)
-        directory.release()
-    return world.broadcast(result)
+    return world.broadcast(run_and_note(world, config, directory, None, tuple(callbacks)))
 
 
 @arguments_named()
@@ -197,38 +188,35 @@ def _config(method: str, settings: dict[str, Any]) -> RunConfig:
             f"settings of {method} must be among {listed(sorted(search_names | train_names))}, "
             f"got {listed(unknown)}"
         )
-    search = settings_from(
-        kind, {name: value for name, value in settings.items() if name in search_names}
-    )
+
+    own = {name: value for name, value in settings.items() if name in search_names}
     given = {name: value for name, value in settings.items() if name in train_names}
     shared = settings_from(TrainSettings, defaults_of(method) | given)
-    return RunConfig(method, shared, search)
+    return RunConfig(method, shared, settings_from(kind, own))
 
 
 def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
-    config = config.with_train(run_dir=path)
-    status = start(config, StopRequest())
+    status = start(config.with_train(run_dir=path), StopRequest())
     if status != DONE:
         raise WorkerError(
             f"the run in {path} ended with status {status}; its ranks' messages are on standard "
             f"error"
         )
+
     directory = RunDirectory.open(path, trusted=True)
     done = directory.done() or {}
-    value, point = None, None
-    if config.train.objective is not None:
-        best = directory.best()
-        value, point = best["value"], best["point"]
-        parameters: NDArray[np.floating] = best["parameters"]
+    best: dict[str, Any] = {"value": None, "point": None}
+    if config.train.objective is None:
+        best["parameters"] = load_policy(path).parameters
     else:
-        parameters = load_policy(path).parameters
+        best = directory.best()
     return RunResult(
         True,
         done["reason"],
         done["generations"],
-        parameters,
-        value,
-        point,
+        best["parameters"],
+        best["value"],
+        best["point"],
         done["final_return"],
         directory,
     )

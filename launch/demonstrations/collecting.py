@@ -1,4 +1,4 @@
-"""Collecting demonstrations from whoever knows what to do, on all ranks."""
+"""Collecting demonstrations of a policy, a planner, an expert or rules, on all ranks."""
 
 from __future__ import annotations
 
@@ -135,15 +135,15 @@ _MOST_ROUNDS = 100  # without one episode that is good enough
 
 
 def collect_command(settings: CollectSettings, argv: list[str], stop: StopRequest) -> int:
-    """Collect, write the file and say what is in it; returns the exit status.
+    """Collect, write the file and print a summary; returns the exit status.
 
     Args:
         settings: what to collect.
         argv: the flags that they came from, for ranks that this process starts.
-        stop: tells of signals.
+        stop: set by signals.
 
     Raises:
-        UserError: bad settings, or nobody to demonstrate.
+        UserError: invalid settings, or there is no such expert.
     """
     demonstrations = collected(settings, argv, stop)
     if demonstrations is None:
@@ -167,13 +167,13 @@ def collected(
 
     Args:
         settings: what to collect.
-        argv: the flags of ``esengine collect`` that say the same, for ranks that this process
+        argv: the same settings as flags of ``esengine collect``, for ranks that this process
             starts.
-        stop: tells of signals.
+        stop: set by signals.
 
     Raises:
-        UserError: bad settings, or nobody to demonstrate.
-        RanksFailed: local ranks have.
+        UserError: invalid settings, or there is no such expert.
+        RanksFailed: local ranks failed.
     """
     settings.check()
     ranks = settings.ranks or available_cores()
@@ -181,6 +181,7 @@ def collected(
         ranks = min(ranks, settings.episodes)
     if not must_launch(ranks):
         return collect_on(World(), settings, stop)
+
     recording_problem(settings)
     find_mpirun()
     return result_of_ranks(
@@ -198,7 +199,7 @@ def collect_on(
     """Collect on all ranks; None on workers.
 
     Raises:
-        UserError: on every rank: bad settings, or hardly an episode is good enough.
+        UserError: on every rank: invalid settings, or too few episodes are good enough.
         WorkerError: the environment or the expert raised.
     """
 
@@ -224,6 +225,7 @@ def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:
             for one in recorded
             if least is None or one.trajectory.episode_return >= least
         ]
+
         number += 1
         if number == _MOST_ROUNDS and not kept:
             best = max(one.trajectory.episode_return for one in recorded)
@@ -262,7 +264,7 @@ def _shares_plans(settings: CollectSettings) -> bool:
 
 
 def recording_problem(settings: CollectSettings) -> RecordingProblem:
-    """The problem in which the settings' expert acts; the policy is none.
+    """The problem in which the settings' expert acts; its own policy is not used.
 
     Raises:
         UserError: there is no such expert or environment, or the two do not fit.
@@ -275,6 +277,7 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
         make_dynamics(environment) if settings.planner is not None or settings.skills else None
     )
     expert = _expert(settings, policy, dynamics)
+
     if settings.noise and action.kind != "box":
         raise UserError(
             f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; "
@@ -289,6 +292,7 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
             f"wrote it"
         )
     env.close()
+
     return PlanningProblem(
         environment,
         observations,
@@ -336,11 +340,13 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
     env = spec.make()
     observations, action = describe(env)
     env.close()
+
     if not isinstance(dynamics, ObservableDynamics) or action.kind != "box":
         raise UserError(
             f"--skills need a compiled simulator and box actions, got {spec.env_id}; "
             "use classic control, MuJoCo or esengine/PointMaze-v0"
         )
+
     policies = [load_policy(path) for path in settings.skills]
     for path, policy in zip(settings.skills, policies, strict=True):
         if (policy.spec.observation_dim, policy.spec.action) != (

@@ -104,7 +104,7 @@ def with_environment(config: RunConfig) -> RunConfig:
 
 
 def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None:
-    """Raises UserError unless somebody, and one alone, gives labels."""
+    """Raises UserError unless there is one source of labels."""
     if search.expert is not None and search.planner is not None:
         raise UserError(f"{method} needs one of --expert and --planner, got both; drop one")
     if search.expert is None and search.planner is None and not rules:
@@ -144,13 +144,15 @@ def recording_problem(config: RunConfig) -> RecordingProblem:
 
 def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning | Aggregation:
     """The method that the settings describe, at its start. torch is imported here."""
-    train, search = config.train, config.search
-    demonstrations = load_given(config) if search.demonstrations else None  # type: ignore[attr-defined]
+    train = config.train
+    search: Any = config.search
+    demonstrations = load_given(config) if search.demonstrations else None
     initial = None if train.init_policy is None else initial_row(train, problem)
     if isinstance(search, AggregationSettings):
         kind = _METHODS[type(search)]
         begin = () if demonstrations is None else demonstrations.trajectories
         return kind(search, problem, begin, train.seed, initial)
+
     assert isinstance(search, BehaviorCloningSettings)
     assert demonstrations is not None
     rules = load_rules(train.rules)
@@ -159,6 +161,7 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
             corrected(one, rules, problem.policy.action) for one in demonstrations.trajectories
         )
         demonstrations = replace(demonstrations, trajectories=ruled)
+
     if initial is None and problem.normalize_observations:
         problem.adopt_scaling(*demonstrations.statistics().scale())
     learner = Learner(problem.policy, search, train.seed, problem.scaling(), initial)
@@ -166,7 +169,7 @@ def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning |
 
 
 def load_given(config: RunConfig) -> Demonstrations:
-    """The demonstrations that the method is given, those that it is to use. Raises UserError."""
+    """The demonstrations that the settings choose. Raises UserError."""
     search: Any = config.search
     train = config.train
     expected = (
@@ -179,10 +182,11 @@ def load_given(config: RunConfig) -> Demonstrations:
 
 
 def _expert(config: RunConfig) -> Expert | None:
-    """Who labels: the expert, and rules before it; None for a method that asks nobody."""
+    """The expert that labels, with rules that come before it; None for behavior cloning."""
     search: Any = config.search
     if not isinstance(search, AggregationSettings):
         return None
+
     expert: Expert | None = None
     path = _policy_path(search)
     if path is not None:
@@ -192,14 +196,13 @@ def _expert(config: RunConfig) -> Expert | None:
     elif search.planner is not None:
         assert config.train.env_id is not None
         environment = EnvironmentSpec(config.train.env_id, config.train.env_arguments())
-        dynamics, planner = (
-            make_dynamics(environment),
-            load_planner(search.planner, search.planner_arg),
-        )
+        dynamics = make_dynamics(environment)
+        planner = load_planner(search.planner, search.planner_arg)
         if isinstance(search, GuidedPolicySearchSettings):
             expert = _guide(config, search, environment, dynamics, planner)
         else:
             expert = PlannerExpert(planner, dynamics)
+
     rules: Rules = load_rules(config.train.rules)
     return RuleExpert(rules, expert) if rules else expert
 
@@ -225,8 +228,7 @@ def _guide(
     if not isinstance(dynamics, ObservableDynamics):
         raise UserError(
             f"guided-policy-search needs compiled classic control or MuJoCo, whose observations "
-            f"it can compute, got "
-            f"{environment.env_id}; use dagger or plato"
+            f"it can compute, got {environment.env_id}; use dagger or plato"
         )
     return GuidedExpert(planner, dynamics, search.policy_deviation, num_steps)
 

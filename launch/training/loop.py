@@ -92,6 +92,7 @@ class Training(ABC):
         self.directory = directory
         self.method = method
         self.callbacks = callbacks
+
         self.counters: dict[str, Any] = {
             "env_steps": 0,
             "evaluations": 0,
@@ -99,6 +100,8 @@ class Training(ABC):
             "best_fitness": None,
         }
         self.row: Row | None = None  # of a generation that is told but not yet written
+        self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
+
         self._saver: Saver | None = None
         self._failures: FailureLog | None = None
         if directory is not None:
@@ -106,7 +109,7 @@ class Training(ABC):
             self._failures = FailureLog(directory.path)
             pool.on_failures = self._failures.add
         self._is_due = False  # a checkpoint, as soon as the one before is written
-        self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
+
         self._elapsed_before = 0.0
         self._watch = Stopwatch()
         self._began = time.monotonic()
@@ -249,6 +252,7 @@ class Training(ABC):
         checkpoint = load_newest(self.directory.checkpoints)
         if checkpoint is not None:
             self.restore(checkpoint)
+
         remove_after(self.directory.checkpoints, checkpoint)
 
         unwritten = self.row is not None  # it would be written twice

@@ -124,6 +124,7 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> SamplingProbl
     env = plain.environment.make()
     horizon = horizon_of(env, config.train.max_episode_steps)
     env.close()
+
     if horizon is None:
         raise UserError(
             f"{config.method} needs a limit of steps that all episodes count as, "
@@ -131,14 +132,14 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> SamplingProbl
             "use --max-episode-steps 1000"
         )
     parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem)}
+
     search: Any = config.search
     source = search.source(plain.observations.dim, plain.policy.action)
     source = replace(source, environment_weight=config.train.environment_weight)
     problem = SamplingProblem(**parts, source=source, horizon=horizon, sampling=search.sampling)
     if config.train.init_policy is None and config.train.normalize_observations:
-        problem.adopt_scaling(
-            *load_given(config).statistics().scale()
-        )  # an expert knows which differences matter
+        # an expert knows which differences matter
+        problem.adopt_scaling(*load_given(config).statistics().scale())
     return problem
 
 

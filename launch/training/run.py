@@ -114,3 +114,27 @@ def run(
         return loop.run()
 
     return on_all_ranks(world, lambda: chosen.build(world.is_master), train, stop, rules)
+
+
+def run_and_note(
+    world: World,
+    config: RunConfig,
+    directory: RunDirectory,
+    stop: StopRequest | None,
+    callbacks: tuple[Callback, ...],
+) -> RunResult:
+    """`run` on the master, whose start has been noted in the run's record; notes how it ended, and
+    gives up writing.
+    """
+    outcome = "failed"
+    try:
+        result = run(world, config, directory, stop, callbacks)
+        assert result is not None
+        outcome = "done" if result.finished else "stopped"
+        return result
+    except UserError:
+        outcome = "refused"
+        raise
+    finally:
+        directory.end_start(outcome)
+        directory.release()

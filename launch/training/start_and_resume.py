@@ -30,7 +30,7 @@ from esengine.launch.terminal.choose_output import choose_display
 from esengine.launch.terminal.compile_notice import on_compiling
 from esengine.launch.terminal.metrics_follower import showing
 from esengine.launch.terminal.panel import Display
-from esengine.launch.training.run import completed, prepare, run
+from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints, load_checkpoint
@@ -94,6 +94,7 @@ def resume(
         return DONE
     if directory is None:
         return _run_here(world, None, None, stop)
+
     directory.reopen()
     config = directory.config().with_train(quiet=quiet)
     ranks = config.train.ranks or default_ranks()
@@ -160,20 +161,10 @@ def _run_here(
         directory.note_compiling()
         display.compiling()
 
-    outcome = "failed"
-    with display:
-        try:
-            with on_compiling(note_compiling):
-                result = run(world, config, directory, stop, (display,))
-            assert result is not None
-            outcome = "done" if result.finished else "stopped"
-        except UserError:
-            outcome = "refused"
-            raise
-        finally:
-            directory.end_start(outcome)
-            directory.release()
+    with display, on_compiling(note_compiling):
+        result = run_and_note(world, config, directory, stop, (display,))
 
+    outcome = "done" if result.finished else "stopped"
     if not launched_by_us():  # a launcher of ours prints it
         print_outcome(directory, outcome, config.train.quiet)
     return OUTCOMES[outcome]

@@ -47,11 +47,12 @@ class StrategyTraining(Training):
         callbacks: tuple[Callback, ...],
     ) -> None:
         super().__init__(pool, config, directory, method, callbacks)
-        self.best_point: NDArray[np.float64] | None = None
+        self.best_point: NDArray[np.float64] | None = None  # of a deterministic objective
         self.novelty: Novelty | None = None
         self._jump: JumpStart | None = None
         self._noisy_best: NoisyBest | None = None
         self._final_best: Best | None = None  # evaluated at the end of the run, by fresh seeds
+
         if isinstance(self.problem, ObjectiveProblem) and self.problem.is_noisy:
             self._noisy_best = NoisyBest(self.problem.dimension)
             if self.train.target_return is not None and not self.train.eval_every:
@@ -59,6 +60,7 @@ class StrategyTraining(Training):
                     "--target-return needs evaluations of a noisy objective, got --eval-every 0; "
                     "use 10"
                 )
+
         if isinstance(self.problem, EnvironmentProblem):
             if self.problem.behavior is not None:
                 size = self.problem.behavior.size
@@ -73,6 +75,7 @@ class StrategyTraining(Training):
         super().begin()
         if self._jump is None or self._jump.sigma is not None:
             return
+
         parameters = self.method.parameters()
         returns, steps, episodes = self._jump.begin(self.pool)
         self.method = self._jump.strategy()
@@ -222,6 +225,7 @@ class StrategyTraining(Training):
         if self._noisy_best is not None:
             self._noisy_best.meet(population.row(member), float(fitness[member]))
             return
+
         best = self.counters["best_fitness"]
         if best is None or fitness[member] > best:
             self.counters["best_fitness"] = float(fitness[member])
@@ -234,6 +238,7 @@ class StrategyTraining(Training):
         """
         if isinstance(self.problem, EnvironmentProblem):
             return None, None, 0
+
         fitness = self.counters["best_fitness"]
         point = self.best_point
         count = 1
