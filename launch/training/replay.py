@@ -121,7 +121,7 @@ def _evaluate(training: StrategyTraining, member: int) -> int:
         print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
         return 1
     print(
-        f"{where}: fitness {record['fitness']!r} over {record['episodes']} episodes, "
+        f"{where}: fitness {float(record['fitness'])!r} over {record['episodes']} episodes, "
         f"{record['steps']} steps"
     )
     return 0
