@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.errors import UserError
-from esengine.pool.pool import Pool
-from esengine.pool.population import Population
+from esengine.pool import Pool, Population
 from esengine.problems.search_space import SearchSpace
 
 State = dict[str, NDArray[Any]]

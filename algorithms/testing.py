@@ -29,18 +29,13 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import Settings, Strategy
 from esengine.candidates import Candidates
-from esengine.noise.contract import Noise
-from esengine.noise.counter import CounterNoise
+from esengine.noise import CounterNoise, Noise, NoiseTable, create_table
 from esengine.noise.kernels import ALIGNMENT
-from esengine.noise.table import NoiseTable, create_table
-from esengine.pool.fault_rules import FaultRules
-from esengine.pool.pool import Pool
-from esengine.pool.population import Population
-from esengine.pool.rank_state import RankState
+from esengine.pool import FaultRules, Pool, Population, RankState
 from esengine.problems import OK, ObjectiveProblem
 from esengine.problems.contract import Evaluated
 from esengine.problems.records import new_records
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 N = 10
 """Parameters of the functions that strategies are tried on."""

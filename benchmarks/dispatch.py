@@ -21,7 +21,8 @@ from benchmarks.mpi_pool import nothing
 from benchmarks.ranks import Request, Timings, answered_by_ranks, measured_by_ranks
 from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.launch.bench.figures import Figure, report
-from esengine.ranks.signals import SIGNALS, StopRequest
+from esengine.ranks import StopRequest
+from esengine.ranks.signals import SIGNALS
 
 NUM_WORKERS = 2
 NUM_MEMBERS = 32_767  # the largest population whose units are single members

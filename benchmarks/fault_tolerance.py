@@ -19,7 +19,7 @@ import tyro
 
 from benchmarks.ranks import Request, measured_by_ranks
 from esengine.launch.mpirun import local_ranks
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,15 @@ from numpy.typing import NDArray
 
 from benchmarks.mpi_pool import nothing
 from esengine.candidates import Candidates, MutatedParents, PolicyEpisodes
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, describe
 from esengine.errors import WorkerError
 from esengine.launch.mpirun.local_ranks import run_ranks
-from esengine.noise.table import table_log2
-from esengine.policies.network import PolicySpec
-from esengine.pool.fault_rules import FaultRules
-from esengine.pool.on_all_ranks import Built, on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.noise import table_log2
+from esengine.policies import PolicySpec
+from esengine.pool import Built, FaultRules, Pool, on_all_ranks
 from esengine.problems import MEMBER, ArraySpec, EnvironmentProblem, Problem
 from esengine.problems.contract import Evaluated
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.ranks import StopRequest, World
 
 _NO_TIMEOUT_S = 3600.0
 

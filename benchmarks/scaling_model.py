@@ -193,7 +193,7 @@ def check(costs: Costs, rows: list[dict[str, Any]]) -> bool:
     agree within 10 %.
     """
     from benchmarks.ranks import measured_by_ranks
-    from esengine.ranks.signals import StopRequest
+    from esengine.ranks import StopRequest
 
     sleep_s = {row["name"]: row["value"] for row in rows}[dispatch.SLEEP_COST]
     here = replace(costs, worker_s=sleep_s, latency_s=0.0)

@@ -25,13 +25,11 @@ from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.training.loop import Callback, RunResult
 from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.launch.training.start_and_resume import start
-from esengine.noise.table import table_log2
-from esengine.policies.policy_file import load_policy
-from esengine.pool.on_all_ranks import Built, on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.noise import table_log2
+from esengine.policies import load_policy
+from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import Problem
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.ranks import StopRequest, World
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from esengine.checks import one_of
 from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed
 from esengine.launch.command_table import COMMANDS
 from esengine.launch.settings.methods import METHODS
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World, prepare_rank
+from esengine.ranks import StopRequest, World
+from esengine.ranks.world import prepare_rank
 
 _CLOSING = (
     "esengine COMMAND --help lists the flags. Under mpirun or srun train uses the ranks that were "

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, describe
 from esengine.errors import UserError, counted
 from esengine.launch.mpirun.local_ranks import (
     environment_of_ranks,
@@ -23,7 +22,7 @@ from esengine.launch.mpirun.local_ranks import (
     survives_deaths,
 )
 from esengine.launch.runs.versions import versions
-from esengine.policies.network import Actor, PolicySpec
+from esengine.policies import Actor, PolicySpec
 from esengine.ranks import shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores

@@ -26,10 +26,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.cma.functions import Rows, RowsProblem
 from esengine.algorithms import CMAES, CMAESSettings
 from esengine.algorithms.strategy import Strategy
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
-from esengine.ranks.world import World
+from esengine.noise import create_table
+from esengine.pool import Pool, RankState
+from esengine.ranks import World
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

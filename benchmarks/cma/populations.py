@@ -23,11 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.cma.functions import Cost, RowsProblem, functions
 from esengine.algorithms import CMAES, CMAESSettings, SepCMAES, SepCMAESSettings
-from esengine.noise.contract import Noise
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
-from esengine.ranks.world import World
+from esengine.noise import Noise, create_table
+from esengine.pool import Pool, RankState
+from esengine.ranks import World
 
 TARGET = 1e-8
 LIMIT = 1000  # generations for each parameter

@@ -18,12 +18,10 @@ import numpy as np
 from benchmarks.goals.report import write_report
 from esengine.demonstrations.half_random import Wanderer, Wandering, coverage
 from esengine.demonstrations.recording import Acting, record_episode
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
-from esengine.goals.goal_api import GoalLayout
+from esengine.environments import EnvironmentSpec, Rules, describe
+from esengine.goals import GoalLayout
 from esengine.launch.cli import main
-from esengine.policies.network import Actor, PolicySpec
+from esengine.policies import Actor, PolicySpec
 
 HERE = Path(__file__).parent
 MAZE = "esengine/PointMaze-v0"

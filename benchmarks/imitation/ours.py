@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.imitation.tasks import TASKS, Task
 from esengine import load_policy, train
-from esengine.environments.rules import load_rules
+from esengine.environments import load_rules
 
 RULE = "examples.pendulum_rule"
 _PASSED = 0.9  # the normalised return whose step count is told

@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.imitation.starts import returns_of
 from esengine import load_policy, train
-from esengine.demonstrations.files import save_demonstrations
+from esengine.demonstrations import save_demonstrations
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.ranks.world import World
+from esengine.ranks import World
 from examples.pendulum import swing_up
 
 HERE = Path(__file__).resolve().parent

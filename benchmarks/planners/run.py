@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks.planners.report import write_report
 from esengine.algorithms.planners import PlannerExpert
-from esengine.demonstrations.files import load_demonstrations
-from esengine.environments.spec import EnvironmentSpec
+from esengine.demonstrations import load_demonstrations
+from esengine.environments import EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.settings.planners import load_planner
-from esengine.simulators.families import make_dynamics
+from esengine.simulators import make_dynamics
 
 HERE = Path(__file__).parent
 

@@ -19,12 +19,10 @@ from benchmarks.rewards.run import HERE, Case
 from benchmarks.rewards.tasks import TASKS, Task
 from esengine import train
 from esengine.algorithms.inverse_rl.expert_steps import expert_steps
-from esengine.demonstrations.files import save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
-from esengine.rewards.file import save_reward
-from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.demonstrations import Demonstrations, save_demonstrations
+from esengine.environments import EnvironmentSpec, describe
+from esengine.rewards import LearnedReward, save_reward
+from esengine.rewards.network import RewardSpec
 
 
 def main(case: Case, cpu_seconds: float | None) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from benchmarks.imitation.starts import returns_of
 from benchmarks.imitation.tasks import TASKS as MUJOCO
 from benchmarks.imitation.tasks import anchors
 from esengine import evaluate, load_policy
-from esengine.demonstrations.trajectories import Demonstrations
+from esengine.demonstrations import Demonstrations
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 _BALANCING = ("esengine/FixedHorizonCartPole-v0", "CartPole-v1")  # paid 1 for each of 500 steps
 

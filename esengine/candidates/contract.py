@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.noise.contract import Noise
+from esengine.noise import Noise
 
 Message = tuple[dict[str, Any], dict[str, NDArray[Any]]]
 

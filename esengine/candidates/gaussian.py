@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.pairs import pair_weights
-from esengine.noise import kernels
-from esengine.noise.contract import Noise
+from esengine.noise import Noise, kernels
 
 _BLOCK_SIZE = 1 << 15  # numbers of the steps that are computed together, in the second-level cache
 

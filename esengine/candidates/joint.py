@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.gaussian import GaussianSamples
 from esengine.candidates.given import GivenPoints
-from esengine.noise.contract import Noise
+from esengine.noise import Noise
 
 _KINDS: dict[str, type[Candidates]] = {
     kind.__name__: kind for kind in (GaussianSamples, GivenPoints)

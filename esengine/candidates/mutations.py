@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates.contract import Candidates, Message
-from esengine.noise import kernels
-from esengine.noise.contract import Noise
+from esengine.noise import Noise, kernels
 from esengine.seeding import derive_key, normals, uniforms
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates.contract import Candidates
-from esengine.noise.contract import Noise
+from esengine.noise import Noise
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates.contract import Candidates
 from esengine.candidates.pairs import pair_weights
-from esengine.noise.contract import Noise
+from esengine.noise import Noise
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ObservationSpec
+from esengine.environments import ObservationSpec, Rules
 from esengine.errors import UserError, in_one_line
-from esengine.policies.network import Actor
-from esengine.policies.policy_file import Policy
+from esengine.policies import Actor, Policy
 from esengine.user_code import named_callable
 
 

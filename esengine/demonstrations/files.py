@@ -25,8 +25,7 @@ from esengine.demonstrations.trajectories import (
     stacked,
     unstacked,
 )
-from esengine.environments.spaces import ActionSpec, describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import ActionSpec, EnvironmentSpec, describe
 from esengine.errors import UserError, listed
 from esengine.user_code import check_trusted
 

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.seeding import derive_key, generator
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from esengine.demonstrations.trajectories import Demonstrations, Trajectory
-from esengine.environments.spaces import ActionSpec, ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.errors import UserError
 
 

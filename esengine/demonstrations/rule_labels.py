@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from esengine.demonstrations.trajectories import Trajectory
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec, Rules
 from esengine.errors import UserError
 
 

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import UserError
-from esengine.policies.normalizer import RunningStatistics
+from esengine.policies import RunningStatistics
 from esengine.seeding import derive_key, generator
 
 _PER_STEP = ("actions", "rewards", "labels")

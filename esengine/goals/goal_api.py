@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine.demonstrations.trajectories import Trajectory
+from esengine.demonstrations import Trajectory
 from esengine.errors import UserError
 
 _PARTS = ("observation", "achieved_goal", "desired_goal")

@@ -22,11 +22,12 @@ from esengine.demonstrations.recording import (
     RecordingProblem,
     episode_seeds,
 )
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 from esengine.problems import ArraySpec
 from esengine.problems.contract import Evaluated
 from esengine.problems.records import new_records
-from esengine.simulators.dynamics import Dynamics, Transitions
+from esengine.simulators import Dynamics
+from esengine.simulators.dynamics import Transitions
 
 _PURPOSE = "plan"
 

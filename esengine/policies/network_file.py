@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError, listed
 from esengine.storage.files import JSON_BYTES, parse_arrays, parse_json, read_bytes
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, ObservationSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.network_file import (

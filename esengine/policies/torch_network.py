@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.policies.network import LEAST_LOG_STD, MOST_LOG_STD, OBSERVATION_CLIP, PolicySpec
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)

@@ -20,9 +20,8 @@ from esengine.pool.workers import Workers
 from esengine.pool.worklist import IN_FLIGHT, WorkList, unfinished
 from esengine.problems import failed_records
 from esengine.problems.failures import Failure, failure_words
-from esengine.ranks import mailbox, messages
+from esengine.ranks import StopRequest, mailbox, messages
 from esengine.ranks.messages import Results, Task
-from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import Backoff
 
 

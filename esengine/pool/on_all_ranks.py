@@ -13,8 +13,7 @@ from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import Problem
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.ranks import StopRequest, World
 
 M = TypeVar("M")
 T = TypeVar("T")

@@ -30,10 +30,10 @@ from esengine.problems import MEMBER
 from esengine.problems.chunk_arrays import unpack_chunks
 from esengine.problems.evaluations import Evaluations
 from esengine.problems.failures import Failure, MembersFailed
-from esengine.ranks import guard, mailbox, messages
+from esengine.ranks import StopRequest, World, guard, mailbox, messages
 from esengine.ranks.messages import Task
-from esengine.ranks.signals import Abandoned, StopRequest
-from esengine.ranks.world import Backoff, World
+from esengine.ranks.signals import Abandoned
+from esengine.ranks.world import Backoff
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from esengine.errors import Interrupted
 from esengine.pool.rank_state import RankState
 from esengine.pool.workers import Workers
-from esengine.ranks import mailbox, messages
+from esengine.ranks import StopRequest, World, mailbox, messages
 from esengine.ranks.node_memory import pack, unpack
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import Backoff, World, place_in_tree
+from esengine.ranks.world import Backoff, place_in_tree
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -18,7 +18,7 @@ from esengine.candidates import (
     chunks,
     evaluation_chunk_size,
 )
-from esengine.noise.contract import Noise
+from esengine.noise import Noise
 from esengine.noise.product_sums import product_sum, product_tile
 from esengine.problems import ArraySpec, Problem, failed_records, failure_of
 from esengine.problems.chunk_arrays import pack_chunk

@@ -7,13 +7,11 @@ from __future__ import annotations
 import numpy as np
 
 from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, ScaledSamples
-from esengine.noise.contract import Noise
-from esengine.noise.counter import CounterNoise
-from esengine.noise.table import create_table, reserve
+from esengine.noise import CounterNoise, Noise, create_table, reserve
 from esengine.pool.rank_state import RankState
 from esengine.problems import EnvironmentProblem, Problem
+from esengine.ranks import World
 from esengine.ranks.node_memory import NodeMemory
-from esengine.ranks.world import World
 
 _NO_PART = 1 << 62  # past the last block of any table
 

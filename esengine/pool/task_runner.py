@@ -10,8 +10,8 @@ from esengine.pool.rank_state import Kind, RankState
 from esengine.pool.worklist import Pace
 from esengine.problems.chunk_arrays import pack_chunk
 from esengine.problems.failures import Failure, MembersFailed
+from esengine.ranks import StopRequest
 from esengine.ranks.messages import Task
-from esengine.ranks.signals import StopRequest
 
 _CALL_S = 2e-3  # time of one call that does several units
 _MOST = 256  # units of one call, since the rows of all their members are made at once

@@ -12,11 +12,11 @@ from esengine.pool.rank_state import RankState
 from esengine.pool.task_runner import Outcome, TaskRunner
 from esengine.pool.worklist import range_s
 from esengine.problems.failures import describe_exception
-from esengine.ranks import guard, mailbox, messages
+from esengine.ranks import StopRequest, World, guard, mailbox, messages
 from esengine.ranks.messages import Results, Task
-from esengine.ranks.signals import Abandoned, StopRequest
+from esengine.ranks.signals import Abandoned
 from esengine.ranks.watchdog import Deadline
-from esengine.ranks.world import Backoff, World
+from esengine.ranks.world import Backoff
 
 _START_S = 30.0  # extra time of a first unit; for a replacement, the master knows a better value
 _PATIENCE = 4  # times the aimed time of a range, after which the rest of it is returned

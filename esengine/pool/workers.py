@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from esengine.errors import WorkerError
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.rank_state import RankState
-from esengine.ranks import mailbox, messages
+from esengine.ranks import World, mailbox, messages
 from esengine.ranks.guard import REPLACEMENT_VARIABLE
-from esengine.ranks.world import World
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.simulators.contract import Episode
+from esengine.simulators import Episode
 
 BehaviorFunction = Callable[[Any, NDArray[np.floating]], Any]
 """Maps the unwrapped environment as an episode left it, and its last observation, (obs_dim,), to

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.network import forward, forward_reference
 from esengine.seeding import derive_key, generator

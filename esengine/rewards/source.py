@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.policies import Actor
 from esengine.policies.densities import log_densities
-from esengine.policies.network import Actor
 from esengine.rewards.network import LearnedReward
-from esengine.simulators.traces import Trace
+from esengine.simulators import Trace
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.environments.spec import name_of
 from esengine.errors import UserError
 

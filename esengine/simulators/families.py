@@ -7,9 +7,7 @@ from typing import Any
 import gymnasium
 from gymnasium import wrappers
 
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, ObservationSpec, Rules
 from esengine.simulators.classic import CLASSIC
 from esengine.simulators.contract import EnvBackend, Family, Simulator
 from esengine.simulators.dynamics import Dynamics

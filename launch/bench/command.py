@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from threadpoolctl import threadpool_limits
 
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.bench.figures import BenchSettings, Figure, report
 from esengine.launch.bench.kernels import bench_kernels
 from esengine.launch.bench.profile import bench_profile
 from esengine.launch.bench.rollouts import bench_rollouts
 from esengine.launch.bench.scaling import bench_scaling
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 SUBJECTS: dict[str, Callable[[BenchSettings, StopRequest], list[Figure]]] = {
     "kernels": lambda settings, stop: bench_kernels(settings),

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
-from esengine.noise import kernels, streams
-from esengine.noise.table import create_table
+from esengine.noise import create_table, kernels, streams
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)

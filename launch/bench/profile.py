@@ -10,7 +10,7 @@ from typing import Any
 from esengine.errors import WorkerError
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.mpirun.local_ranks import run_ranks
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from esengine.ranks.world import available_cores
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, describe
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
-from esengine.policies.network import Actor, PolicySpec, forward_reference
-from esengine.simulators.contract import BatchSimulator
-from esengine.simulators.families import make_simulator
+from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import forward_reference
+from esengine.simulators import BatchSimulator, make_simulator
 
 
 def bench_rollouts(settings: BenchSettings) -> list[Figure]:

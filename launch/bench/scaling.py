@@ -6,7 +6,7 @@ import statistics
 
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.bench.profile import rows_of_run
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from esengine.ranks.world import available_cores
 
 _MEMBERS = 64  # per worker in weak scaling, and per core in strong scaling

@@ -6,7 +6,7 @@ from esengine.errors import listed
 from esengine.launch.bench.command import SUBJECTS, bench
 from esengine.launch.bench.figures import BenchSettings
 from esengine.launch.settings.flags import parse
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -9,7 +9,7 @@ import tyro
 
 from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.overview import cancel_job
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_command
 from esengine.launch.settings.flags import parse
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

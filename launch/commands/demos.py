@@ -11,10 +11,10 @@ import tyro
 
 from esengine.checks import one_of, writable_folder
 from esengine.demonstrations import files as file_layout
-from esengine.demonstrations.files import load_demonstrations, save_demonstrations
+from esengine.demonstrations import load_demonstrations, save_demonstrations
 from esengine.launch.demonstrations.summary import describe_demonstrations, table
 from esengine.launch.settings.flags import parse
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esengine.launch.results.exporting.export import ExportSettings, export
 from esengine.launch.settings.flags import parse_with_argument
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

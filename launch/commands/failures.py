@@ -15,7 +15,7 @@ from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.results.failure_clusters import as_json, cluster_failures, report
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esengine.launch.settings.flags import parse, split_at_dashes
 from esengine.launch.slurm.supervisor import JobSettings, supervise
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

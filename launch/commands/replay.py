@@ -10,7 +10,7 @@ import tyro
 
 from esengine.launch.settings.flags import parse
 from esengine.launch.training.replay import replay
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 @dataclass(frozen=True)

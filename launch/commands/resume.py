@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from esengine.launch.settings.parse_train import parse_resume, resume_changes
 from esengine.launch.training.start_and_resume import resume
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

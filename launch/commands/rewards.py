@@ -6,7 +6,7 @@ from pathlib import Path
 
 from esengine.launch.results.reward_distance import RewardsSettings, distances
 from esengine.launch.settings.flags import parse_with_argument
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -9,7 +9,7 @@ from esengine.errors import UserError, listed
 from esengine.launch.settings.flags import parse, split_at_dashes
 from esengine.launch.slurm.settings import SBATCH_OPTIONS, SubmitSettings
 from esengine.launch.slurm.submission import submit
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

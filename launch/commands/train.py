@@ -6,7 +6,7 @@ from esengine.errors import listed
 from esengine.launch.settings.methods import METHODS
 from esengine.launch.settings.parse_train import parse_train
 from esengine.launch.training.start_and_resume import start
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

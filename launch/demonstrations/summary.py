@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from esengine.demonstrations.trajectories import Demonstrations
+from esengine.demonstrations import Demonstrations
 
 
 def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:

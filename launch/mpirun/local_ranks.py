@@ -19,10 +19,9 @@ import esengine
 from esengine.errors import Interrupted, RanksFailed, UserError
 from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
-from esengine.ranks import shared_folder
+from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
 from esengine.ranks.node_memory import ROOT
-from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import READY, available_cores, is_launched
 
 T = TypeVar("T")

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least, writable_folder
-from esengine.environments.rules import load_rules
-from esengine.environments.spaces import describe
+from esengine.environments import describe, load_rules
 from esengine.errors import UserError, WorkerError
 from esengine.launch.mpirun.local_ranks import (
     default_ranks,
@@ -23,13 +22,11 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
-from esengine.policies.policy_file import load_policy
-from esengine.pool.on_all_ranks import Built, on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.policies import load_policy
+from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.ranks import StopRequest, World
 from esengine.user_code import check_trusted
 
 

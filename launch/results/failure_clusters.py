@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.demonstrations.trajectories import Trajectory
+from esengine.demonstrations import Trajectory
 
 _ITERATIONS = 100
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from esengine.checks import at_least, writable_file
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.results.evaluation import policy_problem
-from esengine.policies.network import Actor
-from esengine.policies.policy_file import load_policy
+from esengine.policies import Actor, load_policy
 from esengine.problems import EnvironmentProblem
 from esengine.seeding import derive_key, derive_seed
-from esengine.simulators.contract import Episode
+from esengine.simulators import Episode
 from esengine.simulators.stepped import run_episode
 
 FORMATS = (".gif", ".mp4")

@@ -10,10 +10,9 @@ import numpy as np
 
 from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
 from esengine.checks import at_least, within
-from esengine.demonstrations.files import load_demonstrations
+from esengine.demonstrations import load_demonstrations
 from esengine.errors import UserError
-from esengine.rewards.file import load_reward
-from esengine.rewards.network import LearnedReward
+from esengine.rewards import LearnedReward, load_reward
 from esengine.seeding import derive_key, generator
 
 _ANCHORS = 64  # observations, and as many actions, that the canonical form averages over

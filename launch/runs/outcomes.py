@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.storage.checkpoint import checkpoints, load_newest
+from esengine.storage import checkpoints, load_newest
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
 OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED, "refused": BAD_INPUT}

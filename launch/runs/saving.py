@@ -18,10 +18,9 @@ from esengine.launch.runs.charts import Charts
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
-from esengine.policies.policy_file import Policy, save_policy
-from esengine.rewards.file import save_reward
-from esengine.rewards.network import LearnedReward
-from esengine.storage.checkpoint import Checkpoint, checkpoints, save_checkpoint
+from esengine.policies import Policy, save_policy
+from esengine.rewards import LearnedReward, save_reward
+from esengine.storage import Checkpoint, checkpoints, save_checkpoint
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from esengine.errors import UserError
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
-from esengine.storage.checkpoint import checkpoints
+from esengine.storage import checkpoints
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
 _COLUMNS = ("job", "state", "nodes", "time", "starts", "generation", "checkpoint", "return", "run")

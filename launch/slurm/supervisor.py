@@ -21,8 +21,8 @@ from esengine.launch.settings.parse_train import parse_resume, parse_train, resu
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.training.start_and_resume import resume, start
 from esengine.launch.training.time_limit import VARIABLE
-from esengine.ranks.signals import StopRequest
-from esengine.storage.checkpoint import checkpoints
+from esengine.ranks import StopRequest
+from esengine.storage import checkpoints
 
 IDLE_STARTS = 2
 """Successive starts without progress after which a job gives up."""

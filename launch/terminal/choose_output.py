@@ -11,7 +11,7 @@ from esengine.launch.runs.outcomes import resume_command
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.panel import Display
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from esengine.ranks.world import is_launched
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.progress import Progress
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
 _COMPILING = "compiling kernels (once for this machine)"

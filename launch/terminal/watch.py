@@ -16,7 +16,7 @@ from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resume_command
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.panel import Display, duration
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 
 State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.metric_columns import episode_returns, mean_return
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 
 _MEMBERS = 40  # that a step size is judged by

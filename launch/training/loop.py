@@ -29,10 +29,11 @@ from esengine.launch.training.problem_from_settings import AnyProblem, trained_p
 from esengine.launch.training.restoring import Groups, restore_part, restoring
 from esengine.launch.training.stopwatch import Stopwatch
 from esengine.launch.training.time_limit import TimeLimit
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import outlive
-from esengine.storage.checkpoint import Checkpoint, load_newest, remove_after, remove_unfinished
+from esengine.storage import Checkpoint, load_newest
+from esengine.storage.checkpoint import remove_after, remove_unfinished
 
 Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""

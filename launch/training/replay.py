@@ -15,14 +15,11 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.methods import STRATEGY, family_of
 from esengine.launch.training.run import method_run
 from esengine.launch.training.strategy_loop import StrategyTraining
-from esengine.pool.fault_rules import FaultRules
-from esengine.pool.on_all_ranks import on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.pool import FaultRules, Pool, on_all_ranks
 from esengine.problems import FAILED
 from esengine.problems.failures import MembersFailed, failure_words
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
-from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
+from esengine.ranks import StopRequest, World
+from esengine.storage import Checkpoint, checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
 
 

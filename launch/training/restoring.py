@@ -14,7 +14,7 @@ from esengine.errors import UserError
 from esengine.launch.runs.metrics_file import is_row
 from esengine.launch.training.problem_from_settings import AnyProblem
 from esengine.problems.chunk_arrays import unpack_chunk
-from esengine.storage.checkpoint import Checkpoint
+from esengine.storage import Checkpoint
 
 Arrays = dict[str, NDArray[Any]]
 Groups = dict[str, Arrays]

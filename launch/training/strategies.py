@@ -9,8 +9,8 @@ from esengine.launch.training.loop import Training
 from esengine.launch.training.method_run import MethodRun
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.launch.training.strategy_loop import StrategyTraining
-from esengine.noise.table import table_log2
-from esengine.pool.on_all_ranks import Built
+from esengine.noise import table_log2
+from esengine.pool import Built
 
 
 class StrategyRun(MethodRun):

@@ -28,7 +28,7 @@ from esengine.algorithms.novelty import Novelty
 from esengine.algorithms.testing import Claim, Subject, checks
 from esengine.candidates import Candidates
 from esengine.launch.settings.methods import STRATEGIES, settings_of
-from esengine.pool.population import Population
+from esengine.pool import Population
 from examples.hill_climb import HillClimbSettings
 
 

@@ -28,8 +28,8 @@ from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
 from esengine.launch.settings.parse_train import read_config
-from esengine.policies.policy_file import load_policy
-from esengine.storage.checkpoint import checkpoints, load_newest, save_checkpoint
+from esengine.policies import load_policy
+from esengine.storage import checkpoints, load_newest, save_checkpoint
 from tests.support.training import METHODS, interrupted_at, training
 
 EXAMPLES = int(os.environ.get("ESENGINE_FUZZ", "40"))

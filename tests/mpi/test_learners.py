@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.planners import MPPI, PlannerExpert
-from esengine.demonstrations.files import load_demonstrations
-from esengine.rewards.file import load_reward
-from esengine.simulators.families import make_dynamics
+from esengine.demonstrations import load_demonstrations
+from esengine.rewards import load_reward
+from esengine.simulators import make_dynamics
 from tests.conftest import SUPPORT, Run
 from tests.support.imitation import METHODS as IMITATION
 from tests.support.launches import run_all

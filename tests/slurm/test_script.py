@@ -162,7 +162,7 @@ def test_bad_flags_say_what_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from esengine.launch.commands.submit import command
-    from esengine.ranks.signals import StopRequest
+    from esengine.ranks import StopRequest
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:

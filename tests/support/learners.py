@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from esengine.demonstrations.files import save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
-from esengine.rewards.file import save_reward
-from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.demonstrations import Demonstrations, Trajectory, save_demonstrations
+from esengine.environments import EnvironmentSpec, describe
+from esengine.rewards import LearnedReward, save_reward
+from esengine.rewards.network import RewardSpec
 from tests.support.words import words
 
 MAZE = ("--env-id", "esengine/PointMaze-v0", "--goals", "curriculum")

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from esengine.candidates import AntitheticPairs, Candidates
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
-from esengine.noise.table import create_table
-from esengine.policies.network import PolicySpec
+from esengine.environments import EnvironmentSpec, describe
+from esengine.noise import create_table
+from esengine.policies import PolicySpec
 from esengine.problems import (
     EnvironmentProblem,
 )

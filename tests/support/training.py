@@ -13,10 +13,9 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.launch.training.strategy_loop import StrategyTraining
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 from esengine.pool.startup import open_rank_state
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.ranks import StopRequest, World
 
 CONFIG = RunConfig(
     "cma-es",

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.peers.measure.figure import emit
 from esengine import ObjectiveProblem, run_search
 from esengine.algorithms import CMAES, CMAESSettings
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 
 SIGMA, WARM_UP = 0.5, 1
 

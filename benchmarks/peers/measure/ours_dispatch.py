@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.peers.measure.figure import emit, rate
 from esengine import ObjectiveProblem, run_search
 from esengine.candidates import MutatedParents
-from esengine.pool.pool import Pool
-from esengine.ranks.world import World
+from esengine.pool import Pool
+from esengine.ranks import World
 
 
 def members_a_second(pool: Pool, population_size: int) -> float:

@@ -15,10 +15,9 @@ from benchmarks.peers.policies import HIDDEN, flat, policies
 from esengine import EnvironmentProblem, run_search
 from esengine.algorithms import TruncationESSettings
 from esengine.candidates import MutatedParents
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import PolicySpec
-from esengine.pool.pool import Pool
+from esengine.environments import EnvironmentSpec, describe
+from esengine.policies import PolicySpec
+from esengine.pool import Pool
 
 PACKAGES = ("esengine", "numpy", "numba", "gymnasium", "mujoco")
 

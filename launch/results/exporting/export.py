@@ -16,7 +16,7 @@ from esengine.checks import writable_file
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
-from esengine.policies.policy_file import load_policy
+from esengine.policies import load_policy
 from esengine.storage.files import replace_lasting
 
 _ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}

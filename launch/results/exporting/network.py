@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.policies import Policy
 from esengine.policies.network import OBSERVATION_CLIP
-from esengine.policies.policy_file import Policy
 
 
 @dataclass(frozen=True)

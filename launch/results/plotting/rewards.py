@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from esengine.errors import UserError
 from esengine.launch.results.plotting.figures import panels
 from esengine.policies.network import OBSERVATION_CLIP
-from esengine.rewards.file import load_reward
-from esengine.rewards.network import LearnedReward
+from esengine.rewards import LearnedReward, load_reward
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

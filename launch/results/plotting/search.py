@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from esengine.errors import UserError
 from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import X_AXES, PlottedRun, by_task
-from esengine.storage.checkpoint import Checkpoint, checkpoints, load_checkpoint
+from esengine.storage import Checkpoint, checkpoints, load_checkpoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,12 +18,11 @@ from esengine.algorithms.evolution.ranking import by_pair
 from esengine.algorithms.testing import pool_for as contract_pool
 from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.noise import create_table
+from esengine.pool import Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks.world import World
-from esengine.storage.checkpoint import Checkpoint, save_checkpoint
+from esengine.ranks import World
+from esengine.storage import Checkpoint, save_checkpoint
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

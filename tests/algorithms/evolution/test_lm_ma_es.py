@@ -13,11 +13,10 @@ import pytest
 from esengine.algorithms import LMMAES, LMMAESSettings
 from esengine.candidates.limited import transformed
 from esengine.errors import UserError
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.noise import create_table
+from esengine.pool import Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 NOISE = create_table(0, 18, 64, None)
 

@@ -10,13 +10,10 @@ import pytest
 from esengine.algorithms import OpenAIES, OpenAIESSettings
 from esengine.algorithms.evolution.optimizers import Adam, ClipUp, Momentum
 from esengine.errors import UserError
-from esengine.noise.counter import CounterNoise
-from esengine.noise.table import create_table
-from esengine.pool.fault_rules import FaultRules
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.noise import CounterNoise, create_table
+from esengine.pool import FaultRules, Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 NOISE = create_table(0, 18, 64, None)
 

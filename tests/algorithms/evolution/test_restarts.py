@@ -10,11 +10,10 @@ import pytest
 
 from esengine.algorithms.evolution.cma_es import CMAESSettings
 from esengine.errors import UserError
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.noise import create_table
+from esengine.pool import Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 NOISE = create_table(0, 18, 64, None)
 

@@ -12,11 +12,10 @@ from esengine.algorithms.evolution.recombining_es import RecombiningES
 from esengine.algorithms.evolution.truncation_es import TruncationES, TruncationESSettings
 from esengine.candidates import MutatedParents
 from esengine.errors import UserError
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.noise import create_table
+from esengine.pool import Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 NOISE = create_table(0, 18, 64, None)
 

@@ -13,12 +13,10 @@ from esengine.algorithms.imitation.guided_policy_search import adapted, relative
 from esengine.algorithms.planners import ILQR
 from esengine.algorithms.planners.guided_expert import ControllerInfo
 from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller
-from esengine.environments.spaces import ActionSpec, ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.launch.cli import main
-from esengine.policies.network import Actor, PolicySpec
-from esengine.simulators.dynamics import ObservableDynamics
-from esengine.simulators.families import make_dynamics
+from esengine.policies import Actor, PolicySpec
+from esengine.simulators import ObservableDynamics, make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

@@ -20,18 +20,17 @@ from esengine.algorithms.imitation.behavior_cloning import (
 )
 from esengine.algorithms.imitation.dagger import DAggerSettings, expert_share
 from esengine.algorithms.imitation.dart import confusion, error_covariance, square_root
+from esengine.demonstrations import Trajectory, load_demonstrations
 from esengine.demonstrations.experts import FunctionExpert
-from esengine.demonstrations.files import load_demonstrations
 from esengine.demonstrations.recording import Acting, record_episode
 from esengine.demonstrations.rule_labels import corrected
-from esengine.demonstrations.trajectories import Trajectory, Transitions, unstacked
-from esengine.environments.rules import Rules, load_rules
-from esengine.environments.spaces import ActionSpec, describe
+from esengine.demonstrations.trajectories import Transitions, unstacked
+from esengine.environments import ActionSpec, Rules, describe, load_rules
 from esengine.errors import UserError
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.policies.network import Actor, PolicySpec
-from esengine.ranks.world import World
-from esengine.storage.checkpoint import load_newest
+from esengine.policies import Actor, PolicySpec
+from esengine.ranks import World
+from esengine.storage import load_newest
 from examples.tightrope import Tightrope, walk
 from tests.conftest import SUPPORT
 from tests.support import teachers

@@ -8,12 +8,10 @@ import pytest
 from esengine.algorithms.planners import ILQR, MPPI, CrossEntropy, Planner, PlannerExpert
 from esengine.algorithms.planners.contract import Attraction
 from esengine.demonstrations.recording import Acting, record_episode
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, Rules, describe
 from esengine.launch.cli import main
-from esengine.policies.network import Actor, PolicySpec
-from esengine.simulators.families import make_dynamics
+from esengine.policies import Actor, PolicySpec
+from esengine.simulators import make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
 from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
 from esengine.algorithms.inverse_rl.settings import GAILSettings, InverseRLSettings
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.run import prepare
-from esengine.rewards.network import LearnedReward, RewardSpec
-from esengine.rewards.sampling import Sampling, Steps
+from esengine.rewards import LearnedReward, Steps
+from esengine.rewards.network import RewardSpec
+from esengine.rewards.sampling import Sampling
 from tests.support.learners import demonstrations
 
 BOX = ActionSpec("box", (1, 1), (-1.0, -1.0), (1.0, 1.0), (2,))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 import esengine
-from esengine.demonstrations.files import load_demonstrations
+from esengine.demonstrations import load_demonstrations
 from esengine.launch.settings.methods import STRATEGIES
-from esengine.rewards.file import load_reward
+from esengine.rewards import load_reward
 from tests.support.learners import demonstrations
 
 GENERATORS = ["ppo", *STRATEGIES]

@@ -14,10 +14,9 @@ from esengine.algorithms.planners.mppi import weights
 from esengine.algorithms.planners.quadratic_expansion import expand
 from esengine.algorithms.planners.riccati import solve_bounded
 from esengine.algorithms.planners.sampling import draw_candidates, draw_candidates_reference
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.simulators.dynamics import Dynamics
-from esengine.simulators.families import make_dynamics
+from esengine.simulators import Dynamics, make_dynamics
 from tests.support.linear_quadratic import HORIZON, AnalyticLinearQuadratic, LinearQuadratic
 
 START = np.array([1.0, -0.5, 0.8, 0.3])

@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.planners import SkillPlanner
-from esengine.demonstrations.files import load_demonstrations
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
-from esengine.goals.goal_api import GoalLayout
+from esengine.demonstrations import load_demonstrations
+from esengine.environments import EnvironmentSpec, describe
+from esengine.goals import GoalLayout
 from esengine.launch.cli import main
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, save_policy
-from esengine.simulators.dynamics import ObservableDynamics
-from esengine.simulators.families import make_dynamics
+from esengine.policies import Policy, PolicySpec, save_policy
+from esengine.simulators import ObservableDynamics, make_dynamics
 from esengine.simulators.stepped import run_episode
 from tests.support.words import words
 

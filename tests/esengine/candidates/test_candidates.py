@@ -22,8 +22,7 @@ from esengine.candidates import (
     chunk_size,
     chunks,
 )
-from esengine.noise import kernels
-from esengine.noise.table import NoiseTable, create_table
+from esengine.noise import NoiseTable, create_table, kernels
 from esengine.ranks.node_memory import pack, unpack
 
 NOISE = create_table(1, 16, 2000, None)

@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esengine.demonstrations.files import load_demonstrations, save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory, TrajectoryError
-from esengine.environments.spaces import ActionSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.demonstrations import (
+    Demonstrations,
+    Trajectory,
+    load_demonstrations,
+    save_demonstrations,
+)
+from esengine.demonstrations.trajectories import TrajectoryError
+from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.cli import main
 

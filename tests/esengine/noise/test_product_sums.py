@@ -8,15 +8,11 @@ import numpy as np
 import pytest
 
 from esengine.candidates import GaussianSamples
-from esengine.noise import kernels
-from esengine.noise.contract import Noise
-from esengine.noise.counter import CounterNoise
+from esengine.noise import CounterNoise, Noise, create_table, kernels
 from esengine.noise.product_sums import product_tile, product_tiles, transformed
-from esengine.noise.table import create_table
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.pool import Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks.world import World
+from esengine.ranks import World
 
 
 def first_column(x: np.ndarray) -> float:

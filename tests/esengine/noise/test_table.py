@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.noise.contract import Noise
-from esengine.noise.counter import CounterNoise
-from esengine.noise.table import NoiseTable, create_table, reserve, table_log2, wrap
+from esengine.noise import CounterNoise, Noise, NoiseTable, create_table, reserve, table_log2
+from esengine.noise.table import wrap
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,16 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError
+from esengine.policies import Actor, PolicySpec
 from esengine.policies.densities import (
     check_density,
     log_densities,
     log_densities_reference,
     log_normal_tail,
 )
-from esengine.policies.network import Actor, PolicySpec, forward_reference
+from esengine.policies.network import forward_reference
 
 SPACES = (
     gymnasium.spaces.Box(np.array([-2.0, -1.0], np.float32), np.array([2.0, 3.0], np.float32)),

@@ -9,9 +9,10 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.network import Actor, PolicySpec, fast_tanh, forward, forward_reference
+from esengine.policies import Actor, PolicySpec
+from esengine.policies.network import fast_tanh, forward, forward_reference
 
 BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
 

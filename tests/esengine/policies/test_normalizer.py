@@ -7,8 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from esengine.policies import RunningStatistics
 from esengine.policies.normalizer import (
-    RunningStatistics,
     accumulate,
     accumulate_reference,
     merge_moments,

@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from esengine.environments.spaces import ActionSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import UserError
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, load_policy, save_policy
+from esengine.policies import Policy, PolicySpec, load_policy, save_policy
 
 
 def policy() -> Policy:

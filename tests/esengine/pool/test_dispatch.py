@@ -15,16 +15,14 @@ from typing import Any
 
 import pytest
 
-from esengine.pool import task_runner
+from esengine.pool import FaultRules, task_runner
 from esengine.pool.dispatch import Dispatch, Failures
-from esengine.pool.fault_rules import FaultRules
 from esengine.pool.rank_state import Kind
 from esengine.pool.worker import Worker
 from esengine.problems import failed_records
 from esengine.problems.failures import Failure, MembersFailed
-from esengine.ranks import mailbox
+from esengine.ranks import StopRequest, mailbox
 from esengine.ranks.messages import Task
-from esengine.ranks.signals import StopRequest
 
 NUM_UNITS = 3000
 BOUNDS = [(unit, unit + 1) for unit in range(NUM_UNITS)]

@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
+from esengine.simulators import Dynamics, SteppedDynamics, make_dynamics
 from esengine.simulators.classic import ClassicDynamics
-from esengine.simulators.dynamics import Dynamics
-from esengine.simulators.families import make_dynamics
 from esengine.simulators.mujoco import MujocoDynamics
-from esengine.simulators.stepped import SteppedDynamics
 
 ENVIRONMENTS = {
     "Pendulum-v1": ClassicDynamics,

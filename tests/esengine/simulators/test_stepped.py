@@ -13,21 +13,19 @@ import numpy as np
 import pytest
 
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
-from esengine.environments.spec import EnvironmentSpec, is_mujoco
+from esengine.environments import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
 from esengine.launch.doctor import check_reset
 from esengine.launch.training.problem_from_settings import trained_policy
-from esengine.noise.table import create_table
-from esengine.policies.network import Actor, PolicySpec
-from esengine.policies.normalizer import RunningStatistics, merge_moments
-from esengine.pool.pool import Pool
-from esengine.pool.rank_state import RankState
+from esengine.noise import create_table
+from esengine.policies import Actor, PolicySpec, RunningStatistics
+from esengine.policies.normalizer import merge_moments
+from esengine.pool import Pool, RankState
 from esengine.problems import EnvironmentProblem
 from esengine.problems.failures import MembersFailed
-from esengine.ranks.world import World
+from esengine.ranks import World
 from esengine.seeding import derive_key, derive_seed
-from esengine.simulators.contract import BatchSimulator, Episode
-from esengine.simulators.families import make_simulator
+from esengine.simulators import BatchSimulator, Episode, make_simulator
 from esengine.simulators.stepped import GymnasiumSimulator, run_episode
 from tests.support import worlds
 from tests.support.problems import WORLDS, problem_for

@@ -18,14 +18,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from esengine.errors import UserError
-from esengine.storage.checkpoint import (
-    Checkpoint,
-    checkpoints,
-    load_newest,
-    remove_after,
-    remove_unfinished,
-    save_checkpoint,
-)
+from esengine.storage import Checkpoint, checkpoints, load_newest, save_checkpoint
+from esengine.storage.checkpoint import remove_after, remove_unfinished
 
 
 def checkpoint(generation: int, finished: dict[int, bytes] | None = None) -> Checkpoint:

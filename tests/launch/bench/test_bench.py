@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, describe
 from esengine.launch.bench.figures import Figure, report
 from esengine.launch.bench.profile import figures_of
 from esengine.launch.bench.rollouts import PlainLoop
-from esengine.policies.network import Actor, PolicySpec
-from esengine.simulators.families import make_simulator
+from esengine.policies import Actor, PolicySpec
+from esengine.simulators import make_simulator
 from tests.conftest import Run
 
 FLAGS = {

@@ -8,14 +8,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from esengine.demonstrations.trajectories import Demonstrations
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.demonstrations import Demonstrations
+from esengine.environments import EnvironmentSpec, describe
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, save_policy
-from esengine.ranks.world import World
+from esengine.policies import Policy, PolicySpec, save_policy
+from esengine.ranks import World
 from tests.conftest import SUPPORT
 from tests.support import teachers
 

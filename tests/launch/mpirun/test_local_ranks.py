@@ -13,9 +13,8 @@ import pytest
 
 from esengine.launch.mpirun.error_filter import filtered
 from esengine.launch.mpirun.local_ranks import run_ranks
-from esengine.ranks import shared_folder
+from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.node_memory import ROOT
-from esengine.ranks.signals import StopRequest
 
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:

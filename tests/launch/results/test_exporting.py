@@ -13,14 +13,12 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine.environments.spaces import ActionSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.results.exporting import onnx_graph
 from esengine.launch.results.exporting.export import ExportSettings, export
 from esengine.launch.results.exporting.network import network_of
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, load_policy, save_policy
+from esengine.policies import Policy, PolicySpec, load_policy, save_policy
 from tests.conftest import Run
 
 UNEVEN = spaces.Box(np.array([-2, -np.inf, 0], np.float32), np.array([4, np.inf, 1], np.float32))

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esengine.demonstrations.trajectories import Trajectory
-from esengine.environments.spaces import ActionSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.demonstrations import Trajectory
+from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.launch.cli import main
 from esengine.launch.results.failure_clusters import cluster_failures, failure_step, report
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, save_policy
+from esengine.policies import Policy, PolicySpec, save_policy
 from tests.support.words import words
 
 

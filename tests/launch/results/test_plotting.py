@@ -21,7 +21,7 @@ from esengine.launch.results.plotting.runs import PlottedRun, by_task, find_runs
 from esengine.launch.results.plotting.search import axis_lengths, draw_fitness
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.storage.checkpoint import Checkpoint, save_checkpoint
+from esengine.storage import Checkpoint, save_checkpoint
 from tests.conftest import Run
 from tests.support.rows import curve_row
 from tests.support.words import words

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, describe
 from esengine.errors import UserError
 from esengine.launch.results.evaluation import EvaluateSettings, evaluate_on
 from esengine.launch.results.rendering import RenderSettings, find_off_screen, render
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, save_policy
-from esengine.ranks.world import World
+from esengine.policies import Policy, PolicySpec, save_policy
+from esengine.ranks import World
 from tests.conftest import Run
 
 

@@ -20,7 +20,7 @@ from esengine.launch.results.reporting.report import ReportSettings, report
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.as_command import command_of
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from tests.conftest import Run
 from tests.support.rows import curve_row
 from tests.support.words import words

@@ -23,8 +23,8 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.loop import RunResult
 from esengine.launch.training.run import run
-from esengine.ranks.world import World
-from esengine.storage.checkpoint import Checkpoint, checkpoints, load_newest, save_checkpoint
+from esengine.ranks import World
+from esengine.storage import Checkpoint, checkpoints, load_newest, save_checkpoint
 from tests.support.runs import rows, same_run
 from tests.support.training import training
 

@@ -13,7 +13,7 @@ from esengine.algorithms import CMAESSettings
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.terminal.panel import Display, duration, sparkline
 from esengine.launch.terminal.progress import Progress
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from tests.support.rows import row
 
 

@@ -23,7 +23,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.watch import WatchSettings, state_of, watch
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from tests.support.rows import row
 from tests.support.terminals import read_until
 

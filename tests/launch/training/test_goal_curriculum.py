@@ -14,8 +14,8 @@ import pytest
 from esengine.algorithms.goals.curriculum import Curriculum, GoalSettings
 from esengine.algorithms.goals.hindsight import hindsight_transitions
 from esengine.algorithms.planners.skills import farthest
-from esengine.demonstrations.trajectories import Trajectory
-from esengine.goals.goal_api import GoalLayout
+from esengine.demonstrations import Trajectory
+from esengine.goals import GoalLayout
 from esengine.launch.cli import main
 from esengine.seeding import generator
 from tests.support.learners import MAZE

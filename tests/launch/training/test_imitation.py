@@ -11,21 +11,17 @@ import numpy as np
 import pytest
 
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
-from esengine.demonstrations.files import save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations
-from esengine.environments.spaces import ActionSpec
-from esengine.environments.spec import EnvironmentSpec
+from esengine.demonstrations import Demonstrations, save_demonstrations
+from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import Interrupted
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.initial_policy import JumpStart
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, save_policy
-from esengine.pool.pool import Pool
+from esengine.policies import Policy, PolicySpec, save_policy
+from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.ranks import StopRequest, World
 from tests.conftest import SUPPORT, Run
 from tests.support.imitation import METHODS, ROUNDS
 from tests.support.runs import rows, same_run

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from esengine.launch.training.loop import RunResult
 from esengine.launch.training.problem_from_settings import build_problem
-from esengine.noise.table import NoiseTable, create_table
+from esengine.noise import NoiseTable, create_table
 from esengine.pool.startup import open_rank_state
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
-from esengine.storage.checkpoint import checkpoints
+from esengine.ranks import StopRequest, World
+from esengine.storage import checkpoints
 from tests.support.runs import rows, same_run
 from tests.support.training import CONFIG, METHODS, interrupted_at, training
 

@@ -59,7 +59,7 @@ def test_a_noisy_run_that_is_given_more_to_do_ends_as_one_that_never_stopped(
     tmp_path: Path, generations: int
 ) -> None:
     from esengine.launch.training.start_and_resume import resume
-    from esengine.ranks.signals import StopRequest
+    from esengine.ranks import StopRequest
 
     run(tmp_path / "straight", **SETTINGS)
     run(tmp_path / "run", **SETTINGS | {"generations": generations})
