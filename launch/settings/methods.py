@@ -53,7 +53,7 @@ _LEARNER: Groups = {
     "initial_policy": ("init_policy",),
     "episode": ("max_episode_steps", "rules", "fresh_env", "env_backend"),
     "evaluation": ALL,
-    "fault_tolerance": ALL,
+    "fault_tolerance": ("member_retries", "member_timeout", "respawn"),
 }
 _MEMBERS = ("episodes_per_member", "member_statistic", "member_quantile", "episode_seeds")
 
@@ -73,6 +73,7 @@ REWARD_LEARNING = Family(
     {
         **_LEARNER,
         "run": ALL,
+        "fault_tolerance": ALL,
         "reward": ("environment_weight",),
         "episode": (*_MEMBERS, "max_episode_steps", "rules", "fresh_env", "env_backend"),
     }
