@@ -6,23 +6,20 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from esengine.demonstrations.files import save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations
 from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
+from esengine.launch.runs.copied_files import COPIES, with_copies
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_lock import RunLock, wait_until_free
 from esengine.launch.runs.versions import commit, versions
 from esengine.launch.settings.config import RunConfig
-from esengine.rewards.file import load_reward, save_reward
 from esengine.storage.checkpoint import checkpoints
 from esengine.storage.files import (
     parse_arrays,
@@ -40,10 +37,6 @@ JOB_FOLDER = "slurm"
 """Folder in a run directory for the batch script and the logs of its job. It exists before the run
 does.
 """
-_INIT_POLICY = "init_policy.safetensors"
-_GIVEN_REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
-_DEMONSTRATIONS = "demonstrations.npz"
-_EXPERT = "expert.safetensors"
 _VECTORS = ("point", "parameters")
 _BEST_VECTORS = "best.safetensors"
 _MOST_NUMBERS = 100_000  # that best.json holds as text
@@ -56,10 +49,7 @@ _FIRST_FILES = (
     "metrics.jsonl",
     "lock",
     "config.json",
-    _INIT_POLICY,
-    *_GIVEN_REWARDS.values(),
-    _DEMONSTRATIONS,
-    _EXPERT,
+    *COPIES,
 )
 
 
@@ -81,33 +71,55 @@ class RunDirectory:
         self._lock: RunLock | None = None
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig) -> RunDirectory:
+    def create(
+        cls,
+        path: Path,
+        config: RunConfig,
+        copy_files: Callable[[Path], RunConfig] | None = None,
+    ) -> RunDirectory:
         """Make the folder of a new run, with its ``config.json``.
+
+        Args:
+            path: the folder.
+            config: the configuration of the run.
+            copy_files: copies what the run needs to its folder, and returns the configuration that
+                names the copies.
 
         Raises:
             UserError: the folder holds a run or other files, or it cannot be made.
         """
+        run = cls(path, trusted=True)
         try:
-            if (path / "config.json").exists() and not cls(path).remove_if_failed():
-                raise UserError(
-                    f"--run-dir must be new, got {path}, which holds a run; use esengine resume "
-                    f"{path}, or another folder"
-                )
-            path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
-                raise UserError(
-                    f"--run-dir must be new or empty, got {path}, which holds other files; use "
-                    f"another folder"
-                )
-            run = cls(path, trusted=True)
-            run._write_json(
-                "config.json", {"format": FORMAT, "config": config.to_json(), "starts": []}
-            )
+            run._make_folder()
+            try:
+                copied = config if copy_files is None else copy_files(path)
+                record = {"format": FORMAT, "config": copied.to_json(), "starts": []}
+                run._write_json("config.json", record)
+            except (OSError, ValueError):
+                run._remove()
+                raise
         except OSError as error:
             raise UserError(
                 f"--run-dir must be writable, got {path}: {error.strerror}; use another folder"
             ) from error
         return run
+
+    def _make_folder(self) -> None:
+        """Make an empty folder, or take one that holds nothing but a job's or a failed start's
+        files.
+        """
+        path = self.path
+        if (path / "config.json").exists() and not self.remove_if_failed():
+            raise UserError(
+                f"--run-dir must be new, got {path}, which holds a run; use esengine resume "
+                f"{path}, or another folder"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
+            raise UserError(
+                f"--run-dir must be new or empty, got {path}, which holds other files; use "
+                f"another folder"
+            )
 
     @classmethod
     def open(cls, path: Path, trusted: bool = False) -> RunDirectory:
@@ -142,45 +154,11 @@ class RunDirectory:
                 f"{self.path}/config.json must be a run's settings, but: {error}; restore it from "
                 f"a copy"
             ) from error
-
-        # The copies lie in this folder, to wherever it has moved.
-        search: Any = config.search
-        if getattr(search, "demonstrations", ()):
-            search = replace(search, demonstrations=(str(self.path / _DEMONSTRATIONS),))
-        if Path(getattr(search, "expert", None) or "").name == _EXPERT:
-            search = replace(search, expert=str(self.path / _EXPERT))
-        files = {name: getattr(config.train, name) for name in ("init_policy", *_GIVEN_REWARDS)}
-        copies = {name: self.path / file.name for name, file in files.items() if file is not None}
-        return replace(config, search=search).with_train(**copies)
+        return with_copies(config, self.path)
 
     def change_config(self, config: RunConfig) -> None:
         """Write another configuration of the run."""
         self._write_json("config.json", self._record() | {"config": config.to_json()})
-
-    def adopt_policy(self, source: Path) -> None:
-        """Copy the policy that the run starts from, so that the run needs no file elsewhere."""
-        replace_lasting(self.path / _INIT_POLICY, _policy_image(source))
-        self.change_config(self.config().with_train(init_policy=Path(_INIT_POLICY)))
-
-    def adopt_reward(self, name: str, source: Path) -> None:
-        """Copy the reward or the potential to train on, so that the run needs no file elsewhere."""
-        save_reward(self.path / _GIVEN_REWARDS[name], load_reward(source))
-        self.change_config(self.config().with_train(**{name: Path(_GIVEN_REWARDS[name])}))
-
-    def adopt_imitation(self, demonstrations: Demonstrations | None, expert: Path | None) -> None:
-        """Copy the demonstrations to learn from and the policy of the expert, so that the run needs
-        no file elsewhere.
-        """
-        changes: dict[str, Any] = {}
-        if demonstrations is not None:
-            save_demonstrations(self.path / _DEMONSTRATIONS, demonstrations)
-            changes = {"demonstrations": (_DEMONSTRATIONS,), "trajectories": None}
-        if expert is not None:
-            replace_lasting(self.path / _EXPERT, _policy_image(expert))
-            changes["expert"] = _EXPERT
-        config = RunConfig.from_json(self._record()["config"])
-        search: Any = config.search
-        self.change_config(replace(config, search=replace(search, **changes)))
 
     def add_start(self, num_ranks: int) -> None:
         """Record a start of the run, and what it runs on."""
@@ -366,11 +344,6 @@ class RunDirectory:
 
     def _write_json(self, name: str, value: Any) -> None:
         replace_lasting(self.path / name, json.dumps(value, indent=1).encode() + b"\n")
-
-
-def _policy_image(source: Path) -> bytes:
-    """The bytes of a policy file, or of the policy file of a run directory."""
-    return read_bytes(source / "policy.safetensors" if source.is_dir() else source)
 
 
 def default_path(config: RunConfig) -> Path:

@@ -250,3 +250,8 @@ class RunConfig:
     def with_train(self, **changes: Any) -> RunConfig:
         """The same configuration with some shared settings changed."""
         return replace(self, train=replace(self.train, **changes))
+
+    def with_search(self, **changes: Any) -> RunConfig:
+        """The same configuration with some settings of the method changed."""
+        search: Any = self.search
+        return replace(self, search=replace(search, **changes))

@@ -32,7 +32,7 @@ from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
-from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.launch.training.method_run import MethodRun
@@ -83,12 +83,12 @@ class ImitationRun(MethodRun):
         search.loss_of(problem.policy)
         return Built(problem, None)
 
-    def keep_files(self, directory: RunDirectory) -> None:
-        super().keep_files(directory)
+    def copy_files(self, folder: Path) -> RunConfig:
         search = self.config.search
         assert isinstance(search, LearnerSettings)
         demonstrations = load_given(self.config) if search.demonstrations else None
-        directory.adopt_imitation(demonstrations, _policy_path(search))
+        copies = copy_demonstrations(folder, demonstrations, _policy_path(search))
+        return super().copy_files(folder).with_search(**copies)
 
 
 def with_environment(config: RunConfig) -> RunConfig:

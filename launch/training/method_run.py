@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.copied_files import copy_policy, copy_reward
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.loop import Training
 from esengine.launch.training.round_loop import RoundTraining
@@ -46,15 +47,18 @@ class MethodRun(ABC):
         """Build what can be built before ranks start. Raises UserError for invalid settings."""
         return self.build(on_master=False)
 
-    def keep_files(self, directory: RunDirectory) -> None:
-        """Copy files to the run's folder, so that the run depends on no file elsewhere.
+    def copy_files(self, folder: Path) -> RunConfig:
+        """Copy files to the run's folder, so that the run depends on no file elsewhere; returns the
+        settings that name the copies.
 
         Raises:
             OSError, ValueError: a file cannot be read or written.
         """
+        copies: dict[str, Path] = {}
         if self.train.init_policy is not None:
-            directory.adopt_policy(self.train.init_policy)
+            copies["init_policy"] = copy_policy(folder, self.train.init_policy)
         for name in ("reward", "potential"):
             file = getattr(self.train, name)
             if file is not None:
-                directory.adopt_reward(name, file)
+                copies[name] = copy_reward(folder, name, file)
+        return self.config.with_train(**copies)

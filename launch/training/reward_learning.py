@@ -5,6 +5,7 @@ kept with the run.
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
@@ -17,7 +18,7 @@ from esengine.algorithms.inverse_rl.settings import (
 from esengine.algorithms.policy_gradient.ppo import PPOSettings
 from esengine.checks import named_values
 from esengine.errors import UserError, listed
-from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import POLICY_GRADIENT, STRATEGIES, settings_of
@@ -87,9 +88,9 @@ class RewardLearningRun(MethodRun):
     def check(self) -> Built[GAIL | None]:
         return self.build(on_master=True)
 
-    def keep_files(self, directory: RunDirectory) -> None:
-        super().keep_files(directory)
-        directory.adopt_imitation(load_given(self.config), None)
+    def copy_files(self, folder: Path) -> RunConfig:
+        copies = copy_demonstrations(folder, load_given(self.config), None)
+        return super().copy_files(folder).with_search(**copies)
 
 
 def generator_config(config: RunConfig) -> RunConfig:

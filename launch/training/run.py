@@ -67,13 +67,7 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     if shared_memory:
         check_table_room(built.log2_size, built.problem.dimension)
 
-    directory = RunDirectory.create(path, config)
-    try:
-        chosen.keep_files(directory)
-    except (OSError, ValueError):
-        directory.remove_if_bare()
-        raise
-    return directory
+    return RunDirectory.create(path, config, chosen.copy_files)
 
 
 def run(

@@ -113,7 +113,8 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
             check_trusted(path, *config.modules)
         config.check()
         check_torch(config.method)
-        directory.change_config(config)
+        if changes:
+            directory.change_config(config)
     except UserError:
         directory.release()
         raise
