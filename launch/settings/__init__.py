@@ -1,7 +1,7 @@
-"""Settings of a run: their groups, the flags and files that they come from, and what they are
-checked for.
+"""Settings of a run: their groups, the flags and files that they come from, and their checks.
 
-Modules: `config` (everything a run depends on), `methods` and `planners` (tables by name),
-`parse_train` and `flags` (the command line), `settings_values` (settings as JSON), `as_command`
-(settings as a command line), `search_space`.
+Modules: `config` (everything that a run depends on), composed of the groups `task`, `budget`,
+`run`, `policy`, `initial_policy`, `episodes`, `reward`, `evaluations` and `search_space`; `methods`
+and `planners` (tables by name); `parse_train` and `flags` (the command line); `settings_values`
+(settings from JSON and TOML); `as_command` (settings as a command line).
 """

@@ -1,11 +1,11 @@
-"""A run's settings as the command that would begin it once more."""
+"""The settings of a run as the command that would start it again."""
 
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
+from esengine.checks import flag_name
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.run import StartSettings
 
@@ -13,8 +13,8 @@ _OF_A_START = {"run_dir", *(field.name for field in fields(StartSettings))}  # c
 
 
 def command_of(config: RunConfig) -> list[str]:
-    """``esengine train ...`` with a flag for each setting that is not at its default and that a
-    result depends on.
+    """``esengine train ...`` with a flag for each setting that changes the result and is not at its
+    default.
     """
     words = ["esengine", "train", config.method]
     for settings in (config.train, config.search):
@@ -35,11 +35,8 @@ def changed(settings: Any) -> dict[str, Any]:
 
 
 def _flag(name: str, value: Any) -> list[str]:
-    flag = name.replace("_", "-")
+    """The words that give a setting its value."""
     if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    values = value if isinstance(value, tuple | list) else ("None" if value is None else value,)
-    return [
-        f"--{flag}",
-        *(str(item) if not isinstance(item, Path) else item.as_posix() for item in values),
-    ]
+        return [flag_name(name if value else f"no_{name}")]
+    values = value if isinstance(value, tuple | list) else (value,)
+    return [flag_name(name), *map(str, values)]

@@ -1,4 +1,4 @@
-"""Flags from dataclasses."""
+"""Command-line flags from dataclasses."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def parse(
     default: T | None = None,
     description: str | None = None,
 ) -> T:
-    """An instance of a dataclass from flags; ends the process with status 2 and the reason where
-    they are no good.
+    """An instance of a dataclass from flags. Invalid flags print the reason and end the process
+    with status 2.
 
     Args:
-        kind: each field is a flag, its docstring the help.
+        kind: the dataclass; each field is a flag, and its docstring is the help.
         argv: the flags.
-        prog: what the command is called.
-        default: values of flags that are not given.
-        description: what the help begins with; default the class's docstring.
+        prog: the name of the command.
+        default: the values of flags that are not given.
+        description: the beginning of the help; default the docstring of the class.
 
     Raises:
-        UserError: a flag that takes numbers got something else.
+        UserError: a flag that takes numbers got another word.
     """
     flags = dict(_flags(kind))
     words = gathered(argv, {flag for flag, (hint, _) in flags.items() if _is_list(hint)})
@@ -64,15 +64,15 @@ def parse(
 def parse_with_argument(
     kind: type[T], argv: list[str], prog: str, name: str, about: str, of: Any = Path
 ) -> tuple[Any, T]:
-    """What stands before the flags, and an instance of a dataclass from the flags.
+    """The positional argument of a command, and an instance of a dataclass from its flags.
 
     Args:
-        kind: as for `parse`; its docstring is the help's beginning.
+        kind: as for `parse`; its docstring is the beginning of the help.
         argv: the arguments.
-        prog: what the command is called.
-        name: of the positional argument.
+        prog: the name of the command.
+        name: the name of the positional argument.
         about: its help.
-        of: its type; a tuple type takes several.
+        of: its type; a tuple type takes several values.
     """
     positional = Annotated[of, tyro.conf.Positional, tyro.conf.arg(help=about)]
     both = make_dataclass(prog.rpartition(" ")[2], [(name, positional), ("how", kind)], frozen=True)
@@ -81,8 +81,8 @@ def parse_with_argument(
 
 
 def gathered(argv: list[str], lists: set[str]) -> list[str]:
-    """The arguments with each flag of several values once: ``--option a=1 --option b=2`` becomes
-    ``--option a=1 b=2``.
+    """The arguments with each flag of several values once, so that ``--option a=1 --option b=2``
+    becomes ``--option a=1 b=2``.
     """
     words: list[str] = []
     values: dict[str, list[str]] = {}
@@ -156,7 +156,7 @@ def _is_number(text: str, kind: type[int] | type[float]) -> bool:
 
 
 def split_at_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before and after the first ``--``."""
+    """The words before and after the first ``--``."""
     if "--" not in argv:
         return argv, []
     at = argv.index("--")

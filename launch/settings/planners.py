@@ -1,4 +1,4 @@
-"""The planners that ``--planner`` names, and their settings from ``--planner-arg``."""
+"""The planners of ``--planner``, with their settings from ``--planner-arg``."""
 
 from __future__ import annotations
 
@@ -19,32 +19,28 @@ def load_planner(name: str, arguments: tuple[str, ...]) -> Planner:
     """The planner of a name.
 
     Args:
-        name: of the table.
-        arguments: settings, each name=value.
+        name: one of `PlannerName`.
+        arguments: its settings, each name=value.
 
     Raises:
-        UserError: there is no such setting, or it defines no planner.
+        UserError: a setting is unknown or invalid.
     """
-    planner: Planner = settings_from(
-        _PLANNERS[name], named_values("--planner-arg", arguments, "horizon=50")
-    )
+    values = named_values("--planner-arg", arguments, "horizon=50")
+    planner: Planner = settings_from(_PLANNERS[name], values)
     planner.check()
     return planner
 
 
 def load_skill_planner(arguments: tuple[str, ...]) -> SkillPlanner:
-    """The search over skills. Raises UserError for settings that it does not have, or that search
-    nothing.
-    """
-    planner = settings_from(
-        SkillPlanner, named_values("--planner-arg", arguments, "skill_steps=20")
-    )
+    """The search over skills. Raises UserError for unknown or invalid settings."""
+    values = named_values("--planner-arg", arguments, "skill_steps=20")
+    planner = settings_from(SkillPlanner, values)
     planner.check()
     return planner
 
 
 def check_planner(name: str | None, arguments: tuple[str, ...]) -> None:
-    """Raises UserError for settings that define no planner, or that belong to none."""
+    """Raises UserError for invalid settings of a planner, and for settings without a planner."""
     if name is not None:
         load_planner(name, arguments)
     elif arguments:

@@ -1,4 +1,4 @@
-"""The settings that say where an objective is searched: the start, bounds, fixed and whole
+"""Settings of the space that an objective is searched in: start, bounds, units, fixed and integer
 variables.
 """
 
@@ -10,39 +10,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.checks import flag_name, within
+from esengine.checks import flag_name, is_default, within
 from esengine.errors import UserError
 from esengine.problems.search_space import SearchSpace
 
 MOST_PARAMETERS = 1 << 48  # with more, NumPy raises other errors than MemoryError
 
 Numbers = float | tuple[float, ...] | Path
-"""One number for all variables, one for each, or a file of them: .npy, or text."""
+"""One number for all variables, one per variable, or a file of numbers, .npy or text."""
 
 
 @dataclass(frozen=True)
 class SpaceSettings:
-    """Where an objective is searched; policies have none of it."""
+    """The space that an objective is searched in; policies have none of these."""
 
     dimension: int | None = None
     """Number of parameters of the objective."""
     initial_mean: Numbers | None = None
-    """Start of an objective's variables: one number, one each, or a file; default 0, or the middle
+    """Start of the variables: one number, one per variable, or a file; default 0, or the middle
     between two bounds.
     """
     lower_bound: Numbers | None = None
-    """Least value of the variables: one number, one each, or a file (.npy or text); -inf is none.
+    """Lower bound of the variables: one number, one per variable, or a file (.npy or text); -inf is
+    no bound.
     """
     upper_bound: Numbers | None = None
-    """Greatest value of the variables; inf is none."""
+    """Upper bound of the variables, given in the same ways; inf is no bound."""
     variable_scales: Numbers | None = None
-    """Unit of the variables, which --sigma is measured in: one number, one each, or a file; default
-    1.
-    """
+    """Unit of the variables, in which --sigma is measured, given in the same ways; default 1."""
     fixed_variables: tuple[str, ...] = ()
-    """Variables that are not searched, each number=value counted from 0; 2:5=1 fixes 2, 3 and 4."""
+    """Variables with a fixed value, each as index=value counted from 0; 2:5=1 fixes 2, 3 and 4."""
     integer_variables: tuple[int | str, ...] = ()
-    """Variables that are whole numbers: numbers counted from 0, or ranges 2:5, or : for all."""
+    """Variables that are whole numbers: indices counted from 0, ranges such as 2:5, : for all."""
 
     def check(self) -> None:
         """Raises UserError for a number of parameters that no vector can have."""
@@ -51,19 +50,14 @@ class SpaceSettings:
 
     @property
     def has_space(self) -> bool:
-        """Whether the space is more than all vectors of numbers."""
-        names = (
-            "lower_bound",
-            "upper_bound",
-            "variable_scales",
-            "fixed_variables",
-            "integer_variables",
-        )
-        return any(getattr(self, name) not in (None, ()) for name in names)
+        """Whether the space is not simply all vectors of numbers."""
+        unbounded = {"dimension", "initial_mean"}
+        names = {field.name for field in fields(SpaceSettings)} - unbounded
+        return not all(is_default(self, name) for name in names)
 
     def read_files(self) -> dict[str, tuple[float, ...]]:
-        """The settings that files give, as numbers: a run must not depend on a file elsewhere.
-        Raises UserError.
+        """The numbers of the settings that are files, so that a run needs no file elsewhere. Raises
+        UserError.
         """
         given = {field.name: getattr(self, field.name) for field in fields(SpaceSettings)}
         files = {name: value for name, value in given.items() if isinstance(value, Path)}
@@ -72,47 +66,39 @@ class SpaceSettings:
     def space(self, num_variables: int) -> SearchSpace:
         """The space. Raises UserError for settings that describe none."""
         free = SearchSpace.free(num_variables)
+
         lower = self._numbers("lower_bound", free.lower)
         upper = self._numbers("upper_bound", free.upper)
         _refuse(~(lower < upper), "--lower-bound", "must be below --upper-bound", lower)
         scales = self._numbers("variable_scales", free.scales)
-        _refuse(
-            ~((scales > 0) & np.isfinite(scales)), "--variable-scales", "must be positive", scales
-        )
-        fixed, whole = free.fixed, free.whole
+        invalid = ~((scales > 0) & np.isfinite(scales))
+        _refuse(invalid, "--variable-scales", "must be positive", scales)
+
+        fixed = free.fixed
+        whole = free.whole
         for text in self.fixed_variables:
             name, separator, value = text.partition("=")
             chosen = _variables("--fixed-variables", name, num_variables)
             fixed[chosen] = _number(text, value if separator else "")
         for number in self.integer_variables:
             whole[_variables("--integer-variables", str(number), num_variables)] = True
-        outside = (
-            (fixed < lower)
-            | (fixed > upper)
-            | (whole & (np.floor(fixed) != fixed) & ~np.isnan(fixed))
-        )
-        _refuse(
-            outside,
-            "--fixed-variables",
-            "must lie within the bounds, whole where the variable is",
-            fixed,
-        )
+
+        broken = whole & (np.floor(fixed) != fixed) & ~np.isnan(fixed)
+        outside = (fixed < lower) | (fixed > upper) | broken
+        rule = "must lie within the bounds, whole where the variable is"
+        _refuse(outside, "--fixed-variables", rule, fixed)
         space = SearchSpace(lower, upper, scales, fixed, whole)
         if not space.dimension:
             raise UserError(
                 "--fixed-variables must leave a variable to search, got all of them; free one"
             )
-        _refuse(
-            whole & (np.ceil(lower) > np.floor(upper)),
-            "--integer-variables",
-            "must have a whole number between bounds",
-            lower,
-        )
+        empty = whole & (np.ceil(lower) > np.floor(upper))
+        _refuse(empty, "--integer-variables", "must have a whole number between bounds", lower)
         return space
 
     def start(self, space: SearchSpace) -> NDArray[np.float64]:
-        """Where the search begins, (num_variables,). Raises UserError for a point that the space
-        does not have.
+        """The start of the search, (num_variables,). Raises UserError for a point outside of the
+        space.
         """
         middle = np.zeros(space.num_variables)
         boxed = np.isfinite(space.lower) & np.isfinite(space.upper)
@@ -124,32 +110,31 @@ class SpaceSettings:
         return mean
 
     def check_sigma(self, space: SearchSpace, sigma: float) -> None:
-        """Raises UserError for a step size wider than the box of some variable, which would find it
-        by chance only.
+        """Raises UserError for a step size wider than the bounds of a variable, from which members
+        would hit the bounds by chance only.
         """
-        width = np.where(
-            np.isnan(space.fixed) & ~space.whole, (space.upper - space.lower) / space.scales, np.inf
-        )
-        narrowest = int(np.argmin(width))
-        if sigma > width[narrowest]:
+        continuous = np.isnan(space.fixed) & ~space.whole
+        widths = np.where(continuous, (space.upper - space.lower) / space.scales, np.inf)
+        narrowest = int(np.argmin(widths))
+        width = widths[narrowest]
+        if sigma > width:
             raise UserError(
-                f"--sigma must be at most the width of the bounds, {width[narrowest]:g} for "
-                f"variable {narrowest}, "
-                f"got {sigma:g}; use a third, {width[narrowest] / 3:.2g}, or give every variable "
+                f"--sigma must be at most the width of the bounds, {width:g} for variable "
+                f"{narrowest}, got {sigma:g}; use a third, {width / 3:.2g}, or give every variable "
                 f"its unit by --variable-scales"
             )
 
     def _numbers(self, name: str, default: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A setting as one number a variable."""
+        """A setting as one number per variable."""
         value = getattr(self, name)
         if value is None:
             return default.copy()
-        numbers = np.array(
-            _read(flag_name(name), value) if isinstance(value, Path) else value, np.float64
-        )
+        if isinstance(value, Path):
+            value = _read(flag_name(name), value)
+        numbers = np.array(value, np.float64)
         if numbers.size not in (1, default.size):
             raise UserError(
-                f"{flag_name(name)} must be one number or {default.size}, one a variable, got "
+                f"{flag_name(name)} must be one number or {default.size}, one per variable, got "
                 f"{numbers.size}"
             )
         if np.isnan(numbers).any():
@@ -160,13 +145,12 @@ class SpaceSettings:
 
 
 def _read(flag: str, path: Path) -> tuple[float, ...]:
-    """Numbers of a file, .npy or text; no code is run. Raises UserError."""
+    """The numbers in a file, .npy or text, without running code. Raises UserError."""
     try:
-        numbers = (
-            np.load(path, allow_pickle=False)
-            if path.suffix == ".npy"
-            else np.loadtxt(path, ndmin=1)
-        )
+        if path.suffix == ".npy":
+            numbers = np.load(path, allow_pickle=False)
+        else:
+            numbers = np.loadtxt(path, ndmin=1)
         return tuple(np.asarray(numbers, np.float64).ravel().tolist())
     except (OSError, ValueError) as error:
         raise UserError(
@@ -175,7 +159,7 @@ def _read(flag: str, path: Path) -> tuple[float, ...]:
 
 
 def _variables(flag: str, text: str, count: int) -> slice:
-    """Variables by number or range. Raises UserError for some that there are not."""
+    """The variables of an index or a range. Raises UserError for variables that do not exist."""
     first, is_range, stop = text.partition(":")
     try:
         start = int(first) if first else 0
@@ -201,7 +185,7 @@ def _number(text: str, value: str) -> float:
 
 
 def _refuse(wrong: NDArray[np.bool_], flag: str, rule: str, got: NDArray[np.float64]) -> None:
-    """Raises UserError naming the first variable that breaks a rule."""
+    """Raises UserError that names the first variable that breaks a rule."""
     if wrong.any():
         variable = int(np.argmax(wrong))
         raise UserError(

@@ -1,4 +1,4 @@
-"""Settings from the values of a file: JSON of a run, TOML of a user, or name=value texts."""
+"""Settings from values: the JSON of a run, the TOML of a user, or texts name=value."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import numpy as np
 
+from esengine.checks import flag_name
 from esengine.errors import UserError, listed
 
 T = TypeVar("T")
@@ -30,8 +31,8 @@ def settings_from(kind: type[T], values: dict[str, Any]) -> T:
 
 
 def _typed(name: str, hint: Any, value: Any) -> Any:
-    """The value as its setting's type, converted where nothing is lost. Raises UserError for
-    another type.
+    """The value in the type of its setting, converted if that loses nothing. Raises UserError for
+    any other type.
     """
     choices = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
@@ -44,16 +45,16 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         if choice is Path and isinstance(value, str | Path):
             return Path(value)
         if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value) if abs(value) < 1 << 1023 else math.copysign(math.inf, value)
+            return math.copysign(math.inf, value) if abs(value) >= 1 << 1023 else float(value)
         plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
         if plain and not (choice is int and (isinstance(value, bool) or abs(value) >= 1 << 63)):
             return value
     wanted = " or ".join(_in_words(choice) for choice in choices if choice is not NoneType)
-    raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value!r:.80}")
+    raise UserError(f"{flag_name(name)} must be {wanted}, got {value!r:.80}")
 
 
 def _in_words(choice: Any) -> str:
-    """What a setting's type takes, for people."""
+    """The values that a type takes, in words."""
     if get_origin(choice) is Literal:
         return f"one of {listed(get_args(choice))}"
     if get_origin(choice) is tuple:
@@ -69,9 +70,7 @@ def _in_words(choice: Any) -> str:
 
 
 def recorded_settings(values: dict[str, Any]) -> Any:
-    """Settings whose class is not known. Raises ValueError or TypeError for names that no class
-    has.
-    """
+    """Settings of an unknown class. Raises ValueError or TypeError for invalid names."""
     if any(name.startswith("_") for name in values):
         raise ValueError(
             f"settings must not begin with an underscore, got {listed(sorted(values))[:200]}"

@@ -12,6 +12,7 @@ from esengine.algorithms import OpenAIESSettings
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.parse_train import parse_train
+from esengine.launch.settings.settings_values import settings_from
 from tests.support.words import words
 
 ENV: dict[str, Any] = {"env_id": "CartPole-v1"}
@@ -43,6 +44,12 @@ OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         TrainSettings(**settings).check()
+
+
+def test_a_number_keeps_its_value_as_a_float_and_what_is_none_is_named() -> None:
+    assert settings_from(TrainSettings, {"anchor": 10**400}).anchor == float("inf")
+    with pytest.raises(UserError, match="--anchor must not be negative, got nan"):
+        settings_from(TrainSettings, ENV | {"anchor": float("nan")}).check()
 
 
 def test_every_name_whose_module_is_imported_is_known() -> None:

@@ -75,7 +75,7 @@ def test_numbers_come_from_files_too(tmp_path: Path) -> None:
             {"lower_bound": 3.0, "upper_bound": 2.0},
         ),
         (
-            "--lower-bound must be one number or 3, one a variable, got 2",
+            "--lower-bound must be one number or 3, one per variable, got 2",
             {"lower_bound": (1.0, 2.0)},
         ),
         (
