@@ -13,7 +13,8 @@ from esengine.algorithms.inverse_rl.settings import AIRLSettings
 from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.policies import Actor, PolicySpec
-from esengine.rewards import SamplingProblem, Steps
+from esengine.problems import EnvironmentProblem
+from esengine.rewards import RewardedEpisodes, Steps
 from examples import tabular
 
 S, A, GAMMA, LENGTH = 16, 4, 0.9, 2000
@@ -49,7 +50,7 @@ class SoftIteration:
 
     def improve(self, pool, finished):
         self.generation += 1
-        policy, _ = plan(table(self.problem.source), moves)
+        policy, _ = plan(table(self.problem.part(RewardedEpisodes).source), moves)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = draw(policy, 2)
         here, there = eye[states[:, :-1]], eye[states[:, 1:]]
@@ -86,13 +87,14 @@ def learned_reward(state_only, demonstrations, generations):
     )
     policy = PolicySpec(S, actions, sampled=True)
     parts = (EnvironmentSpec("world"), ObservationSpec(S, True), policy, 0)
-    problem = SamplingProblem(*parts, source=settings.source(S, actions), horizon=LENGTH)
+    rewarded = RewardedEpisodes(settings.source(S, actions), LENGTH)
+    problem = EnvironmentProblem(*parts, parts=(rewarded,))
     method = AIRL(settings, problem, SoftIteration(problem), demonstrations, 0)
 
     found = []
     for _ in range(generations):
         method.step(None, {})
-        found.append(table(problem.source, shaped=False))
+        found.append(table(rewarded.source, shaped=False))
     return np.mean(found[generations // 2 :], axis=0)
 
 

@@ -15,7 +15,8 @@ from esengine.algorithms.inverse_rl.settings import InverseRLSettings
 from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.policies import Actor, PolicySpec
-from esengine.rewards import SamplingProblem, Steps
+from esengine.problems import EnvironmentProblem
+from esengine.rewards import RewardedEpisodes, Steps
 from examples import tabular
 
 S, A, T = 8, 3, 10
@@ -46,7 +47,8 @@ class SoftIteration:
 
     def improve(self, pool, finished):
         self.generation += 1
-        visits = visits_of(mdp, table(self.problem.source.learned)) + 1e-3
+        source = self.problem.part(RewardedEpisodes).source
+        visits = visits_of(mdp, table(source.learned)) + 1e-3
         policy = visits / visits.sum(1, keepdims=True)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = tabular.sample_trajectories(mdp, np.repeat(policy[None], T, 0), 600, random)
@@ -77,10 +79,10 @@ def main(generations: int = 60) -> tuple[float, float]:
 
     steps = {"reward_steps": 5, "reward_learning_rate": 0.02, "reward_hidden_sizes": (32,)}
     settings = InverseRLSettings(("given",), **steps)
-    source = settings.source(S, actions)
     policy = PolicySpec(S, actions, sampled=True)
+    rewarded = RewardedEpisodes(settings.source(S, actions), T, settings.sampling)
     parts = (EnvironmentSpec("world"), ObservationSpec(S, True), policy, 0)
-    problem = SamplingProblem(*parts, source=source, horizon=T, sampling=settings.sampling)
+    problem = EnvironmentProblem(*parts, parts=(rewarded,))
     method = GuidedCost(settings, problem, SoftIteration(problem), demonstrations, 0)
     for _ in range(generations):
         method.step(None, {})

@@ -16,7 +16,7 @@ from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, Le
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
-from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, record
+from esengine.demonstrations.recording import Acting, Recorded, record
 from esengine.demonstrations.trajectories import (
     Trajectory,
     Transitions,
@@ -27,6 +27,7 @@ from esengine.demonstrations.trajectories import (
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import RunningStatistics
 from esengine.pool.pool import Pool
+from esengine.problems import EnvironmentProblem
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Aggregation(ABC):
     def __init__(
         self,
         settings: AggregationSettings,
-        problem: RecordingProblem,
+        problem: EnvironmentProblem,
         demonstrations: tuple[Trajectory, ...],
         seed: int,
         initial: NDArray[np.float32] | None = None,

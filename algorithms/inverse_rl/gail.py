@@ -22,8 +22,10 @@ from esengine.algorithms.inverse_rl.settings import RewardNetworkSettings
 from esengine.algorithms.strategy import State
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.pool.pool import Pool
+from esengine.problems import EnvironmentProblem
+from esengine.rewards.episodes import RewardedEpisodes
 from esengine.rewards.network import LearnedReward
-from esengine.rewards.sampling import SamplingProblem, Steps
+from esengine.rewards.sampling import Steps
 
 
 class GAIL:
@@ -42,16 +44,17 @@ class GAIL:
     def __init__(
         self,
         settings: RewardNetworkSettings,
-        problem: SamplingProblem,
+        problem: EnvironmentProblem,
         generator: Generator,
         demonstrations: Demonstrations,
         seed: int,
     ) -> None:
         self.settings, self.problem, self.generator = settings, problem, generator
+        self.rewarded = problem.part(RewardedEpisodes)
         self.expert_steps = steps = expert_steps(
-            demonstrations, problem.horizon, settings.kept_every, seed
+            demonstrations, self.rewarded.horizon, settings.kept_every, seed
         )
-        self.blank = problem.source
+        self.blank = self.rewarded.source
         alive = steps.at(np.flatnonzero(~steps.absorbing))
         reward, potential = (
             None
@@ -127,7 +130,7 @@ class GAIL:
     def _publish(self) -> None:
         potential = self.discriminator.potential
         shaping = None if potential is None else potential.reward()
-        self.problem.source = replace(self.blank, learned=self.reward, potential=shaping)
+        self.rewarded.source = replace(self.blank, learned=self.reward, potential=shaping)
 
     def should_stop(self) -> str | None:
         return self.generator.should_stop()

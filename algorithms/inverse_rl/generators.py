@@ -3,7 +3,7 @@ project, and its `PPO`.
 
 A generator is given a reward source, which stands in the pool's problem, and a budget, which is one
 call of `improve`; it gives new policies and some of the steps that they met. Whoever learns the
-reward sets ``pool.rank_state.problem.source`` between calls and knows nothing of how policies are
+reward sets the source of its `RewardedEpisodes` between calls and knows nothing of how policies are
 made.
 """
 
@@ -20,8 +20,9 @@ from esengine.algorithms.strategy import State, Strategy
 from esengine.errors import WorkerError
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
-from esengine.problems import FAILED, OK
-from esengine.rewards.sampling import SamplingProblem, Steps
+from esengine.problems import FAILED, OK, EnvironmentProblem
+from esengine.rewards.episodes import RewardedEpisodes, true_return
+from esengine.rewards.sampling import Steps
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Generator(Protocol):
         """Improve under the source as it is now, for the budget of one generation.
 
         Args:
-            pool: of a `SamplingProblem`.
+            pool: of a problem with `RewardedEpisodes` that samples.
             finished: results of this generation that there are already; filled with those that
                 arrive.
 
@@ -121,7 +122,7 @@ class Evolution:
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         problem = pool.rank_state.problem
-        assert isinstance(problem, SamplingProblem)
+        assert isinstance(problem, EnvironmentProblem)
         candidates = self.strategy.ask()
         evaluations = pool.evaluate(candidates, finished, merge=False)
         records = evaluations.records
@@ -130,7 +131,7 @@ class Evolution:
                 f"every member of generation {candidates.generation} failed: no fitness was finite"
             )
         population = pool.population()
-        members, steps = problem.samples(evaluations)
+        members, steps = problem.part(RewardedEpisodes).samples(evaluations)
         known = members.tolist() if problem.policy.sampled else []
         rows = np.array([population.row(member) for member in known], np.float32).reshape(
             -1, problem.dimension
@@ -148,7 +149,7 @@ class Evolution:
             "fitness_mean": float(fitness.mean()),
             "fitness_max": float(fitness.max()),
             "fitness_std": float(fitness.std()),
-            "episode_return_mean": problem.take_return(),
+            "episode_return_mean": true_return(evaluations.arrays),
             "failed_members": int(np.sum(records["status"] == FAILED)),
         }
         return Improvement(
@@ -176,11 +177,13 @@ class PolicyGradient(PPO):
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         problem = pool.rank_state.problem
-        assert isinstance(problem, SamplingProblem)
+        assert isinstance(problem, EnvironmentProblem)
         actor = self.actor()
         env_steps, episodes = self.step(pool, finished)
         sampled = Sampled(
-            actor.parameters[None], actor, problem.recorded(self.trajectories, self.generation)
+            actor.parameters[None],
+            actor,
+            problem.part(RewardedEpisodes).recorded(self.trajectories, self.generation),
         )
         return Improvement(
             sampled, env_steps, episodes, {"episode_return_mean": self.metrics()["return_recorded"]}

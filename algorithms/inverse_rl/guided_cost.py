@@ -45,9 +45,10 @@ class GuidedCost(AIRL):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        _, problem, _, demonstrations, self._seed = arguments
+        _, _, _, demonstrations, self._seed = arguments
+        horizon = self.rewarded.horizon
         whole = [
-            _padded(over_horizon(one, demonstrations, problem.horizon), problem.horizon)
+            _padded(over_horizon(one, demonstrations, horizon), horizon)
             for one in demonstrations.trajectories
         ]
         self._demonstrated = Steps.joined(whole)
@@ -137,13 +138,13 @@ class GuidedCost(AIRL):
     def _step_rewards(self, inputs: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """(num_trajectories, horizon) rewards, 0 after a cut."""
         rewards = self.discriminator.network.logits(inputs) * known
-        return rewards.reshape(-1, self.problem.horizon)
+        return rewards.reshape(-1, self.rewarded.horizon)
 
     def _log_densities(self, steps: Steps, known: NDArray[np.bool_]) -> NDArray[np.float64]:
         """log q(tau) of all trajectories under the mixture of the replay's policies,
         (num_trajectories,).
         """
-        acted = (known & ~steps.absorbing).reshape(-1, self.problem.horizon)
+        acted = (known & ~steps.absorbing).reshape(-1, self.rewarded.horizon)
         logs = []
         for one in self._policies:
             each = log_densities(one.actor, one.rows, steps.observations, steps.choices)

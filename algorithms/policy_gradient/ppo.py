@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
 from esengine.checks import at_least, finite, not_negative, positive, within
-from esengine.demonstrations.recording import Acting, RecordingProblem, record
+from esengine.demonstrations.recording import Acting, record
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.policies.network import Actor, PolicySpec, action_noise
 from esengine.pool.pool import Pool
+from esengine.problems import EnvironmentProblem
+from esengine.rewards.episodes import rewards_of
 from esengine.seeding import derive_key, generator
 
 _FIRST_EPISODES = 8  # before the length of an episode is known
@@ -120,7 +122,7 @@ class PPO:
     def __init__(
         self,
         settings: PPOSettings,
-        problem: RecordingProblem,
+        problem: EnvironmentProblem,
         seed: int,
         initial: NDArray[np.float32] | None = None,
     ) -> None:
@@ -195,7 +197,9 @@ class PPO:
         import torch
 
         settings = self.settings
-        rewards = [self.problem.rewards(one, actor, settings.discount) for one in self.trajectories]
+        rewards = [
+            rewards_of(self.problem, one, actor, settings.discount) for one in self.trajectories
+        ]
         for of_episode in rewards:
             self._scale.add(of_episode)
         estimates, returns, observations, targets = [], [], [], []

@@ -1,7 +1,7 @@
 """Episodes that are recorded: a policy, an expert or both act, an expert labels, noise and rules
 may step in.
 
-`RecordingProblem` makes recorded episodes a unit of work of the pool. An episode's seed is a
+`Recorder` makes recorded episodes a unit of work of the pool. An episode's seed is a
 function of (seed, purpose, round, episode), and all that is drawn in it of that seed, so neither
 the number of ranks nor their speed changes a bit.
 """
@@ -24,7 +24,13 @@ from esengine.environments.spaces import ActionSpec, ObservationSpec
 from esengine.errors import UserError, WorkerError, in_one_line
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
-from esengine.problems import ArraySpec, EnvironmentProblem, failed_records, failure_of
+from esengine.problems import (
+    ArraySpec,
+    EnvironmentProblem,
+    Evaluator,
+    failed_records,
+    failure_of,
+)
 from esengine.problems.contract import Evaluated
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.problems.records import new_records
@@ -125,26 +131,32 @@ class Acting:
         return cls(**parts, sampled=bool(arrays["sampled"]))
 
 
-@dataclass
-class RecordingProblem(EnvironmentProblem):
-    """An environment whose episodes can be recorded; all others are those of `EnvironmentProblem`.
+class Recorder(Evaluator):
+    """Records episodes of a policy, an expert or both.
 
     Args:
         expert: acts or labels, or None.
         mix_per: whether the expert and the policy take turns by step or by episode.
+
+    Attributes:
+        acting: who acts in the next round; the master sets it.
     """
 
-    expert: Expert | None = None
-    mix_per: Literal["step", "episode"] = "step"
-    acting: Acting = field(default_factory=Acting)
-    _env: gymnasium.Env[Any, Any] | None = field(default=None, init=False, repr=False)
+    name = "acting"
+    purpose = PURPOSE
+
+    def __init__(
+        self, expert: Expert | None = None, mix_per: Literal["step", "episode"] = "step"
+    ) -> None:
+        self.expert = expert
+        self.mix_per = mix_per
+        self.acting = Acting()
+        self._env: gymnasium.Env[Any, Any] | None = None
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
-        if not purpose.startswith(PURPOSE):
-            return super().array_specs(purpose)
-        choices = (len(self.policy.action.sizes),)
+        choices = (len(self.problem.policy.action.sizes),)
         return (
-            ArraySpec("observations", (self.observations.dim,), "ragged"),
+            ArraySpec("observations", (self.problem.observations.dim,), "ragged"),
             ArraySpec("actions", choices, "ragged"),
             ArraySpec("rewards", (), "ragged"),
             ArraySpec("labels", choices, "ragged"),
@@ -155,11 +167,9 @@ class RecordingProblem(EnvironmentProblem):
         )
 
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
-        if not candidates.episode_purpose.startswith(PURPOSE):
-            return super().evaluate(candidates, first, rows)
         records = new_records(first, len(rows))
         records["episodes"] = 1
-        seeds = self.seeds(candidates, records["member"], 1)[:, 0].tolist()
+        seeds = self.problem.seeds(candidates, records["member"], 1)[:, 0].tolist()
         arrays: dict[str, Any] = {
             spec.name: [] for spec in self.array_specs(candidates.episode_purpose)
         }
@@ -179,64 +189,48 @@ class RecordingProblem(EnvironmentProblem):
 
     def _acting_policy(self, row: NDArray[np.floating]) -> Actor:
         """The policy with these parameters, which draws its actions if it is to."""
-        if self.policy.sampled or not self.acting.sampled:
-            self.actor.parameters = np.array(row, np.float32)
-            return self.actor
-        spec = replace(self.policy, sampled=True)
+        policy = self.problem.policy
+        actor = self.problem.actor
+        if policy.sampled or not self.acting.sampled:
+            actor.parameters = np.array(row, np.float32)
+            return actor
+        spec = replace(policy, sampled=True)
         parameters = np.concatenate([row, self.acting.log_stds]).astype(np.float32)
-        return Actor(
-            spec, parameters, self.actor.observation_mean, self.actor.observation_inverse_std
-        )
+        return Actor(spec, parameters, actor.observation_mean, actor.observation_inverse_std)
 
     def record(self, actor: Actor, seed: int) -> Recorded:
         """Record one episode of a policy."""
         return record_episode(
             self._recorded_env(),
-            self.observations,
+            self.problem.observations,
             actor,
             self.expert,
-            self.shield,
+            self.problem.shield,
             self.acting,
             seed,
             self.mix_per,
-            self.max_episode_steps,
+            self.problem.max_episode_steps,
         )
-
-    def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
-        """What a recorded episode is paid for each step, (num_steps,): the environment's own
-        rewards.
-
-        Args:
-            trajectory: the episode.
-            actor: who acted.
-            discount: what comes k steps later counts so often to the power of k.
-        """
-        return trajectory.rewards
 
     def _recorded_env(self) -> gymnasium.Env[Any, Any]:
         """The rank's environment, made when it is first needed, or anew for every episode with
         ``fresh_env``.
         """
-        if self._env is None or self.fresh_env:
+        for part in self.problem.parts:
+            env = part.recorded_env()
+            if env is not None:
+                return env
+        if self._env is None or self.problem.fresh_env:
             if self._env is not None:
                 self._env.close()
-            self._env = self.environment.make()
+            self._env = self.problem.environment.make()
         return self._env
 
     def context(self) -> dict[str, NDArray[Any]]:
-        return super().context() | {
-            f"acting/{name}": array for name, array in self.acting.arrays().items()
-        }
+        return self.acting.arrays()
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        super().set_context(arrays)
-        self.acting = Acting.from_arrays(
-            {
-                name.removeprefix("acting/"): array
-                for name, array in arrays.items()
-                if name.startswith("acting/")
-            }
-        )
+        self.acting = Acting.from_arrays(arrays)
 
 
 def record(
@@ -251,7 +245,7 @@ def record(
     """Record episodes on all ranks, in the order of episodes.
 
     Args:
-        pool: of a `RecordingProblem`.
+        pool: of a problem with a `Recorder`.
         parameters: (num_parameters,) the policy.
         acting: who acts.
         episodes: how many.
@@ -266,8 +260,8 @@ def record(
         WorkerError: the environment, the expert or a rule raised.
     """
     problem = pool.rank_state.problem
-    assert isinstance(problem, RecordingProblem)
-    problem.acting = acting
+    assert isinstance(problem, EnvironmentProblem)
+    problem.part(Recorder).acting = acting
     candidates = PolicyEpisodes(seed, number, episodes, np.asarray(parameters, np.float32), PURPOSE)
     evaluations = pool.evaluate(candidates, finished, merge=False)
     if evaluations.failures:
@@ -316,7 +310,7 @@ def record_episode(
         shield: rules that step in.
         acting: who acts.
         seed: of the reset and of everything that is drawn.
-        mix_per: see `RecordingProblem`.
+        mix_per: see `Recorder`.
         max_steps: cut the episode after so many steps, or None.
     """
     action, space = actor.spec.action, env.observation_space

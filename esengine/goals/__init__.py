@@ -1,9 +1,10 @@
-"""Goal-conditioned environments, and the problem whose episodes aim at goals of a list.
+"""Goal-conditioned environments, and episodes that aim at goals of a list.
 
-Modules: `goal_api` (reading and setting the goals of gymnasium's goal API) and `problem`.
+Modules: `goal_api` (reading and setting the goals of gymnasium's goal API) and `episodes` (the part
+of a problem with goals).
 """
 
+from esengine.goals.episodes import GoalEpisodes, GoalList
 from esengine.goals.goal_api import GoalLayout
-from esengine.goals.problem import GoalList, GoalProblem
 
-__all__ = ["GoalLayout", "GoalList", "GoalProblem"]
+__all__ = ["GoalEpisodes", "GoalLayout", "GoalList"]

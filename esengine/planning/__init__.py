@@ -1,9 +1,9 @@
 """Plans as candidates: all ranks run the control sequences that a planner compares.
 
-Module: `problem` (the problem whose members are control sequences, and the simulator that a planner
-uses).
+Module: `candidates` (the part of a problem whose ranks run control sequences, and the simulator
+that a planner uses).
 """
 
-from esengine.planning.problem import PlanningProblem, PooledDynamics
+from esengine.planning.candidates import PlanCandidates, PooledDynamics, record_here
 
-__all__ = ["PlanningProblem", "PooledDynamics"]
+__all__ = ["PlanCandidates", "PooledDynamics", "record_here"]

@@ -5,6 +5,7 @@ from esengine.problems.contract import Problem, failure_of
 from esengine.problems.environment import Anchor, EnvironmentProblem
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.objective import ObjectiveProblem
+from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, MEMBER, OK, STOPPED, failed_records
 
 __all__ = [
@@ -15,10 +16,13 @@ __all__ = [
     "Anchor",
     "ArraySpec",
     "EnvironmentProblem",
+    "EpisodeRunner",
     "EpisodeSeeds",
+    "Evaluator",
     "MemberStatistic",
     "ObjectiveProblem",
     "Problem",
+    "ProblemPart",
     "Summary",
     "episode_seeds",
     "failed_records",

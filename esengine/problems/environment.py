@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,12 @@ from esengine.problems.contract import Evaluated, failure_of
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
+from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, OK, STOPPED, new_records
 from esengine.simulators.contract import NO_GATE, BatchSimulator, EnvBackend, Gate, Simulator
 from esengine.simulators.families import make_simulator
+
+P = TypeVar("P", bound=ProblemPart)
 
 _NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
@@ -78,6 +81,7 @@ class EnvironmentProblem:
         behavior: what comes back of every member beside its return, or None.
         shield: rules that step in while policies act, in training and evaluation alike.
         anchor: keeps training members near a policy, or None.
+        parts: what else the problem does: recorded episodes, learned rewards, goals.
     """
 
     environment: EnvironmentSpec
@@ -97,6 +101,7 @@ class EnvironmentProblem:
     behavior: Behavior | None = None
     shield: Rules = field(default_factory=lambda: Rules(()))
     anchor: Anchor | None = None
+    parts: tuple[ProblemPart, ...] = ()
 
     dtype = np.float32
 
@@ -106,6 +111,34 @@ class EnvironmentProblem:
         self._simulator: Simulator | None = None
         mean, inverse_std = self.scaling()
         self.actor = Actor(self.policy, np.zeros(self.dimension, np.float32), mean, inverse_std)
+        for part in self.parts:
+            part.attach(self)
+
+    def find(self, kind: type[P]) -> P | None:
+        """The part of a kind, or None if there is none."""
+        return next((part for part in self.parts if isinstance(part, kind)), None)
+
+    def part(self, kind: type[P]) -> P:
+        """The part of a kind.
+
+        Raises:
+            TypeError: there is none.
+        """
+        found = self.find(kind)
+        if found is None:
+            raise TypeError(
+                f"the problem must have a part {kind.__name__}, got {self.parts}; give it one by "
+                f"dataclasses.replace(problem, parts=...)"
+            )
+        return found
+
+    def _evaluator(self, purpose: str) -> Evaluator | None:
+        evaluators = [part for part in self.parts if isinstance(part, Evaluator)]
+        return next((part for part in evaluators if purpose == part.purpose), None)
+
+    def _runner(self, purpose: str) -> EpisodeRunner | None:
+        runners = [part for part in self.parts if isinstance(part, EpisodeRunner)]
+        return next((part for part in runners if part.runs(purpose)), None)
 
     @property
     def dimension(self) -> int:
@@ -117,6 +150,14 @@ class EnvironmentProblem:
         return self.normalize_observations and self._adopted is None
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        alone = self._evaluator(purpose)
+        if alone is not None:
+            return alone.array_specs(purpose)
+        runner = self._runner(purpose)
+        specs = self._own_specs(purpose)
+        return specs if runner is None else specs + runner.array_specs(purpose)
+
+    def _own_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         specs = []
         if self.observes and purpose == "episode":
             size = 1 + 2 * self.observations.dim
@@ -127,32 +168,36 @@ class EnvironmentProblem:
             specs.append(ArraySpec("behavior", (self.behavior.size,)))
         return tuple(specs)
 
-    @property
-    def _one_by_one(self) -> bool:
-        """Whether members need what only single episodes return."""
-        return (
+    def _batch_simulator(self, purpose: str) -> BatchSimulator | None:
+        """What runs members together, or None if nothing does or members need what only single
+        episodes return.
+        """
+        one_by_one = (
             self.behavior is not None
             or self.limits.gate_step > 0
             or (self.survival_bonus != 0 and self.summary.statistic != "mean")
+            or self._runner(purpose) is not None
         )
-
-    def _batch_simulator(self, training: bool) -> BatchSimulator | None:
-        """What runs members together, or None where there is no such thing or something is asked of
-        single episodes.
-        """
-        simulator = None if self._one_by_one else self.simulator()
+        simulator = None if one_by_one else self.simulator()
         return simulator if isinstance(simulator, BatchSimulator) else None
 
     def members_together(self, population_size: int) -> int:
-        simulator = self._batch_simulator(training=False)
+        simulator = self._batch_simulator("evaluation")
         if simulator is None:
             return 1
         return max(1, min(simulator.most_members, population_size // _LEAST_CHUNKS))
 
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
+        purpose = candidates.episode_purpose
+        alone = self._evaluator(purpose)
+        if alone is not None:
+            return alone.evaluate(candidates, first, rows)
+        runner = self._runner(purpose)
+        if runner is not None:
+            runner.begin_chunk()
+
         records = new_records(first, len(rows))
-        specs = self.array_specs(candidates.episode_purpose)
-        arrays = {spec.name: spec.absent(len(rows)) for spec in specs}
+        arrays = {spec.name: spec.absent(len(rows)) for spec in self._own_specs(purpose)}
         self._failures: list[Failure] = []
         start = 0
         for num_episodes, group in groupby(
@@ -164,6 +209,9 @@ class EnvironmentProblem:
             )
             records["episodes"][here] = seeds.shape[1]
             self._run_members(here, records, candidates, rows[here], seeds, arrays)
+
+        if runner is not None:
+            arrays |= runner.arrays(candidates, first, len(rows))
         if self._failures:
             raise MembersFailed(records, arrays, self._failures)
         return records, arrays
@@ -171,6 +219,8 @@ class EnvironmentProblem:
     def merge(self, arrays: Mapping[str, Any]) -> None:
         for moments in arrays.get("moments", ()):
             self.statistics.merge(moments)
+        for part in self.parts:
+            part.merge(arrays)
 
     def adapt(
         self, candidates: Candidates, records: NDArray[Any], arrays: Mapping[str, Any]
@@ -205,18 +255,21 @@ class EnvironmentProblem:
         return {"statistics": self.statistics.pack(), "limits": self.limits.pack()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on with the statistics of `state`."""
+        """Resume with the statistics of `state`."""
         self.statistics = RunningStatistics.empty(self.observations.dim)
         self.statistics.merge(state["statistics"])
         self.limits.unpack(state["limits"])
 
     def context(self) -> dict[str, NDArray[Any]]:
         mean, inverse_std = self.scaling()
-        return {
+        own: dict[str, NDArray[Any]] = {
             "observation_mean": mean,
             "observation_inverse_std": inverse_std,
             "limits": self.limits.pack(),
         }
+        for part in self.parts:
+            own |= {f"{part.name}/{name}": array for name, array in part.context().items()}
+        return own
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.actor.observation_mean = np.array(
@@ -224,6 +277,15 @@ class EnvironmentProblem:
         )  # copies: a mapped array is another type to Numba
         self.actor.observation_inverse_std = np.array(arrays["observation_inverse_std"])
         self.limits.unpack(arrays["limits"])
+        for part in self.parts:
+            own = f"{part.name}/"
+            part.set_context(
+                {
+                    name.removeprefix(own): array
+                    for name, array in arrays.items()
+                    if name.startswith(own)
+                }
+            )
 
     def _run_members(
         self,
@@ -240,7 +302,7 @@ class EnvironmentProblem:
         records = all_records[here]
         statistics = arrays.get("moments", np.zeros(0))
         training = candidates.episode_purpose == "episode"
-        simulator = self._batch_simulator(training)
+        simulator = self._batch_simulator(candidates.episode_purpose)
         rules = self._rules(candidates, int(records["member"][0]))
         if simulator is not None:
             observed = statistics.copy()
@@ -293,22 +355,31 @@ class EnvironmentProblem:
             moments: grows by its observations; None where nobody asks for them.
             rules: when episodes end.
         """
-        returns, steps, stopped = np.zeros(seeds.size), 0, False
-        at_gate = np.zeros(seeds.size)
+        runner = self._runner(candidates.episode_purpose)
+        returns, at_gate = np.zeros((2, seeds.size))
+        steps = 0
+        stopped = False
         behavior = np.zeros((seeds.size, 0 if self.behavior is None else self.behavior.size))
         for episode, seed in enumerate(seeds.tolist()):
             try:
-                simulator = self.simulator()
-                outcome = simulator.run(self.actor, seed, moments, rules.max_steps, rules.gate)
+                if runner is not None:
+                    outcome = runner.run(candidates, member, episode, seed, moments)
+                else:
+                    simulator = self.simulator()
+                    outcome = simulator.run(self.actor, seed, moments, rules.max_steps, rules.gate)
                 at_gate[episode] = outcome.at_gate
                 if self.behavior is not None:
-                    behavior[episode] = self.behavior.compute(simulator, outcome)
+                    behavior[episode] = self.behavior.compute(self._simulator, outcome)
             except (Exception, SystemExit) as error:
                 self._failed(error, candidates, member, seed)
+                if runner is not None:
+                    runner.end_member(succeeded=False)
                 return MemberRun.failed(seeds.size)
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
             stopped |= outcome.num_steps == rules.gate.step and outcome.at_gate < rules.gate.least
+        if runner is not None:
+            runner.end_member(bool(np.isfinite(returns).all()))
         arrays = {"return_at_gate": at_gate.mean()} if self.limits.gate_step else {}
         if self.behavior is not None:
             arrays["behavior"] = behavior.mean(axis=0)

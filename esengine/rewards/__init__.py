@@ -1,19 +1,21 @@
-"""Learned rewards: the network, its file, and the problem that pays by one.
+"""Learned rewards: the network, its file, and episodes that are judged by one.
 
 Modules: `network`, `file`, `source` (a learned reward, the environment's own, and a potential
-together), `problem` (episodes that are paid by a source), `sampling` (steps of members that come
-back to the learner).
+together), `episodes` (the part of a problem that judges by a source), `sampling` (steps of members
+that come back to the learner).
 """
 
+from esengine.rewards.episodes import RewardedEpisodes
 from esengine.rewards.file import load_reward, save_reward
 from esengine.rewards.network import LearnedReward
-from esengine.rewards.sampling import SamplingProblem, Steps
+from esengine.rewards.sampling import Sampling, Steps
 from esengine.rewards.source import RewardSource
 
 __all__ = [
     "LearnedReward",
     "RewardSource",
-    "SamplingProblem",
+    "RewardedEpisodes",
+    "Sampling",
     "Steps",
     "load_reward",
     "save_reward",

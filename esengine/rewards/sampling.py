@@ -1,20 +1,14 @@
-"""Steps that members met, or that recorded episodes hold, for whoever learns a reward from them."""
+"""Steps that members met, or that recorded episodes hold, for methods that learn a reward."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import Candidates
-from esengine.demonstrations.trajectories import Trajectory
-from esengine.problems import FAILED, ArraySpec
-from esengine.problems.evaluations import Evaluations
-from esengine.rewards.problem import RewardedProblem, trace_of
-from esengine.seeding import derive_key, generator
+from esengine.environments.spaces import ActionSpec
 from esengine.simulators.traces import Trace
 
 
@@ -39,7 +33,7 @@ class Steps(NamedTuple):
         return len(self.absorbing)
 
     def at(self, index: NDArray[np.generic]) -> Steps:
-        """Some of them, by an index of the first axis."""
+        """The steps at an index of the first axis."""
         return Steps(*(array[index] for array in self))
 
     def flat(self) -> Steps:
@@ -55,6 +49,48 @@ class Steps(NamedTuple):
     def joined(cls, parts: list[Steps]) -> Steps:
         """One after another along the first axis."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    @staticmethod
+    def width(observation_dim: int, action: ActionSpec) -> int:
+        """Numbers of a step as a row: two observations, the action, and whether either is
+        absorbing.
+        """
+        return 2 * observation_dim + len(action.sizes) + 2
+
+    @staticmethod
+    def rows(trace: Trace, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Chosen steps of an episode as rows, (num_steps, width). Those after the end of the task
+        are absorbing, those after a cut NaN.
+        """
+        length, num_choices = trace.choices.shape
+        dim = trace.observations.shape[1]
+        rows = np.zeros((steps.size, 2 * dim + num_choices + 2))
+        inside = steps < length
+        last = trace.terminated & (steps == length - 1)
+        here = np.minimum(steps, length - 1)
+
+        rows[:, :dim] = np.where(inside[:, None], trace.observations[here], 0)
+        rows[:, dim : 2 * dim] = np.where(
+            (inside & ~last)[:, None], trace.observations[here + 1], 0
+        )
+        rows[:, 2 * dim : -2] = np.where(inside[:, None], trace.choices[here], 0)
+        rows[:, -2] = ~inside
+        rows[:, -1] = ~inside | last
+        if not trace.terminated:
+            rows[~inside] = np.nan
+        return rows
+
+    @classmethod
+    def of_rows(cls, rows: NDArray[np.float64], dim: int) -> Steps:
+        """The inverse of `rows`, for observations of ``dim`` numbers."""
+        here, there, choices, flags = np.split(rows, [dim, 2 * dim, rows.shape[-1] - 2], axis=-1)
+        return cls(
+            here.astype(np.float32),
+            there.astype(np.float32),
+            choices,
+            flags[..., 0] == 1,
+            flags[..., 1] == 1,
+        )
 
 
 @dataclass(frozen=True)
@@ -79,138 +115,3 @@ class Sampling:
         """Whether a member is among the `chosen`."""
         count = min(self.members or population_size, population_size)
         return -(-member * count // population_size) * population_size // count == member
-
-
-@dataclass
-class SamplingProblem(RewardedProblem):
-    """An environment whose search members are judged by a reward source and send back a part of
-    their steps.
-
-    Args:
-        sampling: which.
-    """
-
-    sampling: Sampling = field(default_factory=Sampling)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._samples: dict[int, NDArray[np.float64]] = {}
-
-    @property
-    def rows_a_member(self) -> int:
-        """Steps that a sampled member sends."""
-        return self.sampling.steps or self.episodes_per_member * self.horizon
-
-    @property
-    def width(self) -> int:
-        """Numbers of a step: two observations, the action, and whether either is absorbing."""
-        return 2 * self.observations.dim + len(self.policy.action.sizes) + 2
-
-    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
-        specs = super().array_specs(purpose)
-        if purpose != "episode":
-            return specs
-        shape = (self.rows_a_member, self.width)
-        return (*specs, ArraySpec("steps", shape, members=self.sampling.chosen))
-
-    def samples(self, evaluations: Evaluations) -> tuple[NDArray[np.int64], Steps]:
-        """What came back of a generation.
-
-        Returns:
-            the members that sent something, (num_sampled,), and their steps, (num_sampled,
-            `rows_a_member`). Members that failed are left out; of whole episodes the steps after a
-            cut are marked by NaN observations.
-        """
-        chosen = self.sampling.chosen(len(evaluations.records))
-        rows = evaluations.arrays["steps"]
-        whole = np.isfinite(rows[:, 0, 0]) & (evaluations.records["status"][chosen] != FAILED)
-        return chosen[whole], self._unpack(rows[whole])
-
-    def recorded(self, trajectories: Sequence[Trajectory], generation: int) -> Steps:
-        """Steps of the recorded episodes of one policy, (num_episodes, num_steps).
-
-        As many as were recorded, drawn over the whole horizon, the same number of each episode and
-        none twice: all of them where all episodes last as long as the horizon. If whole episodes
-        are wanted, those of `Sampling.members` of them.
-        """
-        traces = [trace_of(one, self.policy.action) for one in trajectories]
-        if self.sampling.steps == 0:
-            chosen, every = self.sampling.chosen(len(traces)).tolist(), np.arange(self.horizon)
-            return self._unpack(
-                np.array([_rows(traces[episode], every, self.width) for episode in chosen])
-            )
-        size = min(self.horizon, -(-sum(len(trace.choices) for trace in traces) // len(traces)))
-        key = derive_key(self.seed, "steps of recorded episodes", generation)
-        rows = []
-        for episode, trace in enumerate(traces):
-            steps = generator(key, episode).permutation(self.horizon)[:size]
-            rows.append(
-                _rows(trace, steps if trace.terminated else steps % len(trace.choices), self.width)
-            )
-        return self._unpack(np.array(rows))
-
-    def _unpack(self, rows: NDArray[np.float64]) -> Steps:
-        dim = self.observations.dim
-        here, there, choices, flags = np.split(rows, [dim, 2 * dim, rows.shape[-1] - 2], axis=-1)
-        return Steps(
-            here.astype(np.float32),
-            there.astype(np.float32),
-            choices,
-            flags[..., 0] == 1,
-            flags[..., 1] == 1,
-        )
-
-    def _take(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
-        if not self.sampling.takes(member, candidates.population_size):
-            return
-        num_episodes = candidates.num_episodes(member) or self.episodes_per_member
-        if self.sampling.steps == 0:
-            num_episodes = self.episodes_per_member  # more of them, as elites run, are not sent
-            if episode >= num_episodes:
-                return
-            steps, part = (
-                np.arange(self.horizon),
-                slice(episode * self.horizon, (episode + 1) * self.horizon),
-            )
-        else:
-            first, stop = (
-                self.sampling.steps * end // num_episodes for end in (episode, episode + 1)
-            )
-            key = derive_key(
-                candidates.seed, f"sampled steps of episode {episode}", candidates.generation
-            )
-            steps, part = (
-                generator(key, member).integers(self.horizon, size=stop - first),
-                slice(first, stop),
-            )
-            if not trace.terminated:
-                steps %= len(trace.choices)
-        room = self._samples.setdefault(member, np.full((self.rows_a_member, self.width), np.nan))
-        room[part] = _rows(trace, steps, self.width)
-
-    def _more(self, candidates: Candidates, first: int, num_members: int) -> dict[str, Any]:
-        kept, self._samples = self._samples, {}
-        if candidates.episode_purpose != "episode":
-            return {}
-        chosen = self.sampling.chosen(candidates.population_size)
-        empty = np.full((self.rows_a_member, self.width), np.nan)
-        own = chosen[(chosen >= first) & (chosen < first + num_members)].tolist()
-        steps = np.array([kept.get(member, empty) for member in own])
-        return super()._more(candidates, first, num_members) | {"steps": steps}
-
-
-def _rows(trace: Trace, steps: NDArray[np.int64], width: int) -> NDArray[np.float64]:
-    """Chosen steps of an episode, (num_steps, width); those after the end of the task are
-    absorbing, after a cut NaN.
-    """
-    length, dim = len(trace.choices), trace.observations.shape[1]
-    rows = np.zeros((steps.size, width))
-    inside, last = steps < length, trace.terminated & (steps == length - 1)
-    here = np.minimum(steps, length - 1)
-    rows[:, :dim] = np.where(inside[:, None], trace.observations[here], 0)
-    rows[:, dim : 2 * dim] = np.where((inside & ~last)[:, None], trace.observations[here + 1], 0)
-    rows[:, 2 * dim : -2] = np.where(inside[:, None], trace.choices[here], 0)
-    rows[:, -2], rows[:, -1] = ~inside, ~inside | last
-    if not trace.terminated:
-        rows[~inside] = np.nan
-    return rows

@@ -11,7 +11,7 @@ from esengine.algorithms.planners import PlannerExpert, SkillExpert
 from esengine.checks import at_least, not_negative
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import check_target, load_demonstrations, save_demonstrations
-from esengine.demonstrations.recording import Acting, Recorded, RecordingProblem, record
+from esengine.demonstrations.recording import Acting, Recorded, Recorder, record
 from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import describe
@@ -31,11 +31,12 @@ from esengine.launch.settings.planners import (
     load_skill_planner,
 )
 from esengine.launch.settings.task import env_arguments
-from esengine.planning.problem import PlanningProblem, PooledDynamics
+from esengine.planning.candidates import PlanCandidates, PooledDynamics, record_here
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
 from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
+from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World, available_cores
 from esengine.simulators.classic import ClassicDynamics
@@ -211,7 +212,7 @@ def collect_on(
 
 def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:
     problem = pool.rank_state.problem
-    assert isinstance(problem, RecordingProblem)
+    assert isinstance(problem, EnvironmentProblem)
     action = problem.policy.action
     least = settings.min_return
     noise = np.diag(settings.noise * action.reach()) if settings.noise else np.zeros((0, 0))
@@ -237,20 +238,16 @@ def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:
 
 
 def _record(
-    pool: Pool, problem: RecordingProblem, settings: CollectSettings, acting: Acting, number: int
+    pool: Pool, problem: EnvironmentProblem, settings: CollectSettings, acting: Acting, number: int
 ) -> list[Recorded]:
     """A round of episodes, divided over the ranks; or each plan's candidates, where there are more
     workers than episodes.
     """
     workers = pool.world.size - 1
-    if (
-        isinstance(problem, PlanningProblem)
-        and _shares_plans(settings)
-        and workers > settings.episodes
-    ):
-        assert problem.dynamics is not None
-        problem.expert = _expert(settings, None, PooledDynamics(problem.dynamics, pool))
-        return problem.record_here(pool, acting, settings.episodes, settings.seed, number)
+    if _shares_plans(settings) and workers > settings.episodes:
+        dynamics = PooledDynamics(problem.part(PlanCandidates).dynamics, pool)
+        problem.part(Recorder).expert = _expert(settings, None, dynamics)
+        return record_here(pool, acting, settings.episodes, settings.seed, number)
     return record(pool, problem.actor.parameters, acting, settings.episodes, settings.seed, number)
 
 
@@ -263,7 +260,7 @@ def _shares_plans(settings: CollectSettings) -> bool:
     return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
 
 
-def recording_problem(settings: CollectSettings) -> RecordingProblem:
+def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
     """The problem in which the settings' expert acts; its own policy is not used.
 
     Raises:
@@ -293,7 +290,8 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
         )
     env.close()
 
-    return PlanningProblem(
+    recorder = Recorder(expert)
+    return EnvironmentProblem(
         environment,
         observations,
         PolicySpec(observations.dim, action),
@@ -302,8 +300,7 @@ def recording_problem(settings: CollectSettings) -> RecordingProblem:
         max_episode_steps=settings.max_episode_steps
         or (None if policy is None else policy.max_episode_steps),
         fresh_env=settings.fresh_env or (policy is not None and policy.fresh_env),
-        expert=expert,
-        dynamics=dynamics,
+        parts=(recorder,) if dynamics is None else (recorder, PlanCandidates(dynamics)),
     )
 
 

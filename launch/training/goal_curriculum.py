@@ -15,13 +15,14 @@ from esengine.algorithms.strategy import HasMean, Strategy
 from esengine.demonstrations.recording import Acting, record
 from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
 from esengine.errors import UserError
-from esengine.goals.problem import GoalList, GoalProblem
+from esengine.goals.episodes import GoalEpisodes, GoalList
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot, copied
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.restoring import Groups
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool.pool import Pool
+from esengine.problems import EnvironmentProblem
 from esengine.storage.checkpoint import Checkpoint
 
 
@@ -30,7 +31,7 @@ class GoalTraining(StrategyTraining):
     goals.
     """
 
-    problem: GoalProblem
+    problem: EnvironmentProblem
 
     def __init__(
         self,
@@ -47,14 +48,15 @@ class GoalTraining(StrategyTraining):
                 f"{config.method}; "
                 "use --hindsight 0, or openai-es"
             )
-        self.curriculum = Curriculum(config.train, self.problem.layout.size)
+        self.goals = self.problem.part(GoalEpisodes)
+        self.curriculum = Curriculum(config.train, self.goals.layout.size)
         self._episodes: list[Trajectory] = []
         self._prepared = 0  # generation that the phase before it is done for
 
     def advance(self) -> None:
         super().advance()
-        self.curriculum.tell(self.problem.take_tally())
-        self.curriculum.add(self.problem.take_achieved())
+        self.curriculum.tell(self.goals.returned["successes_by_goal"])
+        self.curriculum.add(self.goals.achieved)
         assert self.row is not None
         self.row |= self.curriculum.metrics()
 
@@ -79,7 +81,7 @@ class GoalTraining(StrategyTraining):
 
         self.count(sum(one.num_steps for one in found), len(found))
         self._episodes = (self._episodes + found)[-train.hindsight_episodes :]
-        layout = self.problem.layout
+        layout = self.goals.layout
         self.curriculum.add(
             np.concatenate([layout.achieved_of(one.observations[1:]) for one in found])
         )
@@ -89,14 +91,14 @@ class GoalTraining(StrategyTraining):
             learned = improved(*policy, train.hindsight, train.seed, number)
             assert isinstance(self.method, HasMean)
             self.method.mean = learned.astype(self.method.mean.dtype)
-        self.problem.goals = GoalList(self.curriculum.goals.copy(), self.curriculum.shares())
+        self.goals.goals = GoalList(self.curriculum.goals.copy(), self.curriculum.shares())
         self._prepared = number
 
     def policy_returns(
         self, row: NDArray[np.floating], num_episodes: int, purpose: str
     ) -> NDArray[np.float64]:
         returns = super().policy_returns(row, num_episodes, purpose)
-        success = self.problem.take_success()
+        success = self.goals.success
         if self.row is not None and success is not None:
             self.row["success_eval"] = success
         return returns
@@ -105,8 +107,8 @@ class GoalTraining(StrategyTraining):
         snapshot = super().snapshot()
         arrays = self.curriculum.state() | {
             "prepared": np.array(self._prepared),
-            "shares": self.problem.goals.shares,
-            "list": self.problem.goals.goals,
+            "shares": self.goals.goals.shares,
+            "list": self.goals.goals.goals,
         }
         episodes = stacked(self._episodes)
         arrays |= {f"episodes/{name}": array for name, array in episodes.items()}
@@ -126,4 +128,4 @@ class GoalTraining(StrategyTraining):
         }
         self._episodes = list(unstacked(episodes, checkpoint.name))
         self._prepared = int(found["prepared"])
-        self.problem.goals = GoalList(found["list"], found["shares"])
+        self.goals.goals = GoalList(found["list"], found["shares"])

@@ -4,7 +4,7 @@ run.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.strategy import RoundMethod
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import load_demonstrations
-from esengine.demonstrations.recording import RecordingProblem
+from esengine.demonstrations.recording import Recorder
 from esengine.demonstrations.rule_labels import corrected
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.environments.rules import Rules, load_rules
@@ -119,7 +119,7 @@ def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None
     check_planner(search.planner, search.planner_arg)
 
 
-def recording_problem(config: RunConfig) -> RecordingProblem:
+def recording_problem(config: RunConfig) -> EnvironmentProblem:
     """The problem of a run: the environment, the policy's architecture and, where the method asks
     one, the expert.
 
@@ -130,19 +130,17 @@ def recording_problem(config: RunConfig) -> RecordingProblem:
     assert isinstance(plain, EnvironmentProblem)
     search = config.search
     assert isinstance(search, LearnerSettings)
-    parts = {
-        field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem) if field.init
-    }
-    parts["shield"] = Rules(())  # here rules label, and the policy has to do without them
+    policy = plain.policy
     if config.train.init_policy is None and search.loss == "mixture":
-        parts["policy"] = replace(plain.policy, components=search.components)
-    problem = RecordingProblem(**parts, expert=_expert(config))
+        policy = replace(policy, components=search.components)
+    recorder = Recorder(_expert(config))
     if isinstance(search, DAggerSettings):
-        problem.mix_per = search.mix_per
-    return problem
+        recorder.mix_per = search.mix_per
+    # here rules label, and the policy has to do without them
+    return replace(plain, shield=Rules(()), policy=policy, parts=(*plain.parts, recorder))
 
 
-def method_of(config: RunConfig, problem: RecordingProblem) -> BehaviorCloning | Aggregation:
+def method_of(config: RunConfig, problem: EnvironmentProblem) -> BehaviorCloning | Aggregation:
     """The method that the settings describe, at its start. torch is imported here."""
     train = config.train
     search: Any = config.search

@@ -14,7 +14,7 @@ from esengine.pool.pool import Pool
 from esengine.problems import FAILED, OK, STOPPED, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.evaluations import Evaluations
-from esengine.rewards.problem import RewardedProblem
+from esengine.rewards.episodes import RewardedEpisodes, true_return
 
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
 
@@ -36,8 +36,8 @@ def generation_row(
         "population_size": strategy.population_size,
     }
     row |= _fitness_columns(records, isinstance(problem, ObjectiveProblem) and problem.minimize)
-    if isinstance(problem, RewardedProblem):
-        row["episode_return_mean"] = problem.take_return()
+    if isinstance(problem, EnvironmentProblem) and problem.find(RewardedEpisodes) is not None:
+        row["episode_return_mean"] = true_return(evaluations.arrays)
     row |= _used(counters)
     row["failed_members"] = int(np.sum(records["status"] == FAILED))
     row |= metrics

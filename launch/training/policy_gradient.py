@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from typing import TypeVar
 
 from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
-from esengine.demonstrations.recording import RecordingProblem
+from esengine.demonstrations.recording import Recorder
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.method_run import MethodRun
@@ -37,19 +37,12 @@ class PolicyGradientRun(MethodRun):
         return Built(problem, make_ppo(PPO, self.config, problem) if on_master else None)
 
 
-def _problem(config: RunConfig) -> RecordingProblem:
+def _problem(config: RunConfig) -> EnvironmentProblem:
     """The problem that the settings describe, as one whose episodes are recorded."""
     problem = build_problem(config)
     assert isinstance(problem, EnvironmentProblem)
     check_policy(problem)
-    if isinstance(problem, RecordingProblem):
-        return problem
-    parts = {
-        field.name: getattr(problem, field.name)
-        for field in fields(EnvironmentProblem)
-        if field.init
-    }
-    return RecordingProblem(**parts)
+    return replace(problem, parts=(*problem.parts, Recorder()))
 
 
 def check_policy(problem: EnvironmentProblem) -> None:
@@ -61,7 +54,7 @@ def check_policy(problem: EnvironmentProblem) -> None:
         )
 
 
-def make_ppo(kind: type[P], config: RunConfig, problem: RecordingProblem) -> P:
+def make_ppo(kind: type[P], config: RunConfig, problem: EnvironmentProblem) -> P:
     """The method at its start. torch is imported here."""
     train = config.train
     assert isinstance(config.search, PPOSettings)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.demonstrations.half_random import Wanderer
+from esengine.demonstrations.recording import Recorder
 from esengine.environments.rules import load_rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
 from esengine.errors import UserError
-from esengine.goals.problem import GoalProblem
+from esengine.goals.episodes import GoalEpisodes
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy
@@ -22,9 +23,9 @@ from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summ
 from esengine.problems.behaviors import Behavior
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
+from esengine.rewards.episodes import RewardedEpisodes
 from esengine.rewards.file import load_reward
 from esengine.rewards.network import LearnedReward
-from esengine.rewards.problem import RewardedProblem
 from esengine.rewards.source import RewardSource
 from esengine.simulators.families import has_compiled
 from esengine.simulators.traces import horizon_of
@@ -114,9 +115,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         behavior=behavior,
     )
     if train.goals == "curriculum":
-        return GoalProblem(
-            **settings, expert=Wanderer(train.wandering, action), num_goals=train.goal_archive
-        )
+        wanderer = Recorder(Wanderer(train.wandering, action))
+        return EnvironmentProblem(**settings, parts=(wanderer, GoalEpisodes(train.goal_archive)))
     if train.reward is None and train.potential is None:
         return EnvironmentProblem(**settings)
     if horizon is None:
@@ -124,7 +124,8 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             f"--reward needs a limit of steps that all episodes count as, {train.env_id} has "
             f"none; use --max-episode-steps 1000"
         )
-    return RewardedProblem(**settings, source=_source(train, observations, action), horizon=horizon)
+    rewarded = RewardedEpisodes(_source(train, observations, action), horizon)
+    return EnvironmentProblem(**settings, parts=(rewarded,))
 
 
 def _default_episodes(train: TrainSettings, env: Any) -> int:

@@ -4,7 +4,7 @@ kept with the run.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from esengine.algorithms.inverse_rl.settings import (
 )
 from esengine.algorithms.policy_gradient.ppo import PPOSettings
 from esengine.checks import named_values
+from esengine.demonstrations.recording import Recorder
 from esengine.errors import UserError, listed
 from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.runs.saving import Snapshot
@@ -32,7 +33,7 @@ from esengine.launch.training.round_loop import RoundTraining
 from esengine.noise.table import table_log2
 from esengine.pool.on_all_ranks import Built
 from esengine.problems import EnvironmentProblem
-from esengine.rewards.sampling import SamplingProblem
+from esengine.rewards.episodes import RewardedEpisodes
 from esengine.simulators.traces import horizon_of
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def generator_config(config: RunConfig) -> RunConfig:
     )
 
 
-def sampling_problem(config: RunConfig, of_policies: RunConfig) -> SamplingProblem:
+def sampling_problem(config: RunConfig, of_policies: RunConfig) -> EnvironmentProblem:
     """The problem of a run, whose reward source is set by the method.
 
     Args:
@@ -132,19 +133,19 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> SamplingProbl
             f"{config.train.env_id} has none; "
             "use --max-episode-steps 1000"
         )
-    parts = {field.name: getattr(plain, field.name) for field in fields(EnvironmentProblem)}
 
     search: Any = config.search
     source = search.source(plain.observations.dim, plain.policy.action)
     source = replace(source, environment_weight=config.train.environment_weight)
-    problem = SamplingProblem(**parts, source=source, horizon=horizon, sampling=search.sampling)
+    rewarded = RewardedEpisodes(source, horizon, search.sampling)
+    problem = replace(plain, parts=(*plain.parts, rewarded, Recorder()))
     if config.train.init_policy is None and config.train.normalize_observations:
         # an expert knows which differences matter
         problem.adopt_scaling(*load_given(config).statistics().scale())
     return problem
 
 
-def method_of(config: RunConfig, problem: SamplingProblem, generator: Generator) -> GAIL:
+def method_of(config: RunConfig, problem: EnvironmentProblem, generator: Generator) -> GAIL:
     """The method that the settings describe, at its start. torch is imported here."""
     from esengine.algorithms.inverse_rl.airl import AIRL
     from esengine.algorithms.inverse_rl.gail import GAIL

@@ -12,21 +12,23 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.inverse_rl.generators import Improvement, PolicyGradient
 from esengine.algorithms.policy_gradient.ppo import PPOSettings
+from esengine.demonstrations.recording import Recorder
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.densities import log_densities
 from esengine.policies.network import PolicySpec
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
+from esengine.problems import EnvironmentProblem
 from esengine.ranks.world import World
+from esengine.rewards.episodes import RewardedEpisodes, rewards_of, trace_of
 from esengine.rewards.network import LearnedReward, RewardSpec
-from esengine.rewards.problem import trace_of
-from esengine.rewards.sampling import Sampling, SamplingProblem
+from esengine.rewards.sampling import Sampling
 from esengine.rewards.source import RewardSource
 
 HORIZON, DISCOUNT = 60, 0.9
 
-Improved = tuple[PolicyGradient, SamplingProblem, NDArray[np.float32], Improvement]
+Improved = tuple[PolicyGradient, EnvironmentProblem, NDArray[np.float32], Improvement]
 
 
 def reward(parameters: float, spec: RewardSpec) -> LearnedReward:
@@ -41,12 +43,11 @@ def improved() -> Iterator[Improved]:
     environment = EnvironmentSpec("CartPole-v1")
     observations, action = describe(environment.make())
     source = RewardSource(reward(1.0, RewardSpec(4, action, (8,))), entropy_weight=0.5)
-    problem = SamplingProblem(
+    problem = EnvironmentProblem(
         *(environment, observations, PolicySpec(4, action, (8,), sampled=True), 3),
         max_episode_steps=HORIZON,
         normalize_observations=False,
-        source=source,
-        horizon=HORIZON,
+        parts=(RewardedEpisodes(source, HORIZON, Sampling()), Recorder()),
     )
     settings = PPOSettings(epochs=1, batch_size=10**6, discount=DISCOUNT, trace_decay=1.0)
     with (
@@ -62,7 +63,7 @@ def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_thei
     improved: Improved,
 ) -> None:
     generator, problem, before, improvement = improved
-    actor, source = improvement.sampled.actor, problem.source
+    actor, source = improvement.sampled.actor, problem.part(RewardedEpisodes).source
     assert source.learned is not None
     np.testing.assert_array_equal(improvement.sampled.rows, before[None])
     assert (generator.parameters() != before).any()
@@ -73,7 +74,7 @@ def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_thei
     own[-1] += source.learned.absorbing * sum(
         DISCOUNT**k for k in range(1, HORIZON - ended.num_steps + 1)
     )
-    np.testing.assert_allclose(problem.rewards(ended, actor, DISCOUNT), own, rtol=1e-6)
+    np.testing.assert_allclose(rewards_of(problem, ended, actor, DISCOUNT), own, rtol=1e-6)
 
 
 def test_the_steps_are_drawn_over_the_horizon_and_none_twice(improved: Improved) -> None:
@@ -89,7 +90,8 @@ def test_the_steps_are_drawn_over_the_horizon_and_none_twice(improved: Improved)
         assert len(drawn) == alive.sum()
         assert steps.next_absorbing[episode].sum() - steps.absorbing[episode].sum() in (0, 1)
     assert 0 < steps.absorbing.mean() < 1
-    problem.sampling = Sampling(3, 0)
-    whole = problem.recorded(generator.trajectories, 1)
+    rewarded = problem.part(RewardedEpisodes)
+    rewarded.sampling = Sampling(3, 0)
+    whole = rewarded.recorded(generator.trajectories, 1)
     assert whole.absorbing.shape == (3, HORIZON)
     assert (~whole.absorbing).sum(axis=1).tolist() == [lengths[episode] for episode in (0, 2, 5)]

@@ -11,13 +11,14 @@ import torch
 
 from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
 from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
-from esengine.demonstrations.recording import RecordingProblem
+from esengine.demonstrations.recording import Recorder
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies.network import PolicySpec
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
+from esengine.problems import EnvironmentProblem
 from esengine.ranks.world import World
 
 
@@ -61,8 +62,12 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
     environment = EnvironmentSpec(env_id)
     observations, action = describe(environment.make())
     settled: dict[str, Any] = {"seed": 3, "max_episode_steps": 50, "normalize_observations": False}
-    problem = RecordingProblem(
-        environment, observations, PolicySpec(observations.dim, action, (8,)), **settled
+    problem = EnvironmentProblem(
+        environment,
+        observations,
+        PolicySpec(observations.dim, action, (8,)),
+        parts=(Recorder(),),
+        **settled,
     )
     settings = PPOSettings(steps_per_round=200, initial_log_std=0.5)
     start = 0.3 * np.random.default_rng(1).standard_normal(problem.dimension).astype(np.float32)
@@ -101,12 +106,13 @@ def test_the_master_knows_what_was_drawn_before_it_was_clipped(env_id: str, kind
 def test_episodes_of_a_round_follow_from_their_length() -> None:
     environment = EnvironmentSpec("Pendulum-v1")
     observations, action = describe(environment.make())
-    problem = RecordingProblem(
+    problem = EnvironmentProblem(
         environment,
         observations,
         PolicySpec(observations.dim, action),
         seed=0,
         max_episode_steps=30,
+        parts=(Recorder(),),
     )
     with (
         open_rank_state(World(), problem, 0, log2_size=None) as rank_state,

@@ -17,8 +17,8 @@ from esengine.environments.rules import Rules
 from esengine.environments.spaces import ActionSpec, describe
 from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
+from esengine.goals.episodes import AimedEnv, GoalList
 from esengine.goals.goal_api import GoalLayout, achieved_at_last, relabelled, reset_to
-from esengine.goals.problem import AimedEnv, GoalList
 from esengine.policies.network import Actor, PolicySpec
 from esengine.simulators.contract import Gate
 from esengine.simulators.families import make_dynamics, make_simulator

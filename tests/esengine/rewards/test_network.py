@@ -19,11 +19,11 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.policy_file import Policy, save_policy
-from esengine.problems import FAILED, OK
+from esengine.problems import FAILED, OK, EnvironmentProblem
 from esengine.problems.failures import MembersFailed
+from esengine.rewards.episodes import RewardedEpisodes, true_return
 from esengine.rewards.file import load_reward, save_reward
 from esengine.rewards.network import FORMS, LearnedReward, RewardForm, RewardSpec, score_reference
-from esengine.rewards.problem import RewardedProblem
 from esengine.rewards.source import RewardSource, over_horizon
 from esengine.simulators.classic import ClassicSimulator
 from esengine.simulators.families import make_simulator
@@ -190,7 +190,7 @@ def test_compiled_traces_equal_gymnasiums(env_id: str) -> None:
         np.testing.assert_array_equal(moments[0], moments[1])
 
 
-def cartpole_problem(backend: str = "auto") -> RewardedProblem:
+def cartpole_problem(backend: str = "auto") -> EnvironmentProblem:
     spec = EnvironmentSpec("CartPole-v1")
     observations, action = describe(spec.make())
     random = np.random.default_rng(0)
@@ -198,15 +198,14 @@ def cartpole_problem(backend: str = "auto") -> RewardedProblem:
     reward = LearnedReward.initial(RewardSpec(4, action, (8,)), 0, seen, choices)
     reward.parameters = random.standard_normal(reward.spec.num_parameters).astype(np.float32)
     policy = PolicySpec(4, action, (4,))
-    problem = RewardedProblem(
+    problem = EnvironmentProblem(
         spec,
         observations,
         policy,
         0,
         2,
         env_backend=backend,  # type: ignore[arg-type]
-        source=RewardSource(reward),
-        horizon=100,
+        parts=(RewardedEpisodes(RewardSource(reward), 100),),
     )
     assert isinstance(problem.observations, ObservationSpec)
     return problem
@@ -219,21 +218,19 @@ def test_members_are_judged_by_the_reward_and_their_true_return_is_told_beside()
     records, arrays = problem.evaluate(candidates, 0, rows)
     problem.merge({**arrays, "moments": [arrays["moments"]]})
     seeds = problem.seeds(candidates, records["member"], 2)
+    source = problem.part(RewardedEpisodes).source
     simulator, returns = cartpole_problem("gymnasium").simulator(), []
     buffer = TraceBuffer(100, 4, 1)
     for row, own, record in zip(rows, seeds, records, strict=True):
         problem.actor.parameters, worth = row, []
         for seed in own.tolist():
             trace = buffer.trace(simulator.run(problem.actor, seed, None, 100, trace=buffer))
-            assert problem.source.learned is not None
-            rewards = score_reference(
-                problem.source.learned, trace.observations[:-1], trace.choices
-            )
-            worth.append(over_horizon(rewards, trace.terminated, 100, problem.source.absorbing))
+            assert source.learned is not None
+            rewards = score_reference(source.learned, trace.observations[:-1], trace.choices)
+            worth.append(over_horizon(rewards, trace.terminated, 100, source.absorbing))
             returns.append(trace.episode_return)
         assert record["fitness"] == pytest.approx(np.mean(worth), rel=1e-4, abs=1e-3)
-    assert problem.take_return() == np.mean(returns)
-    assert problem.take_return() is None
+    assert true_return(arrays) == np.mean(returns)
     assert problem.statistics.count == sum(returns)  # CartPole pays 1 a step
 
 

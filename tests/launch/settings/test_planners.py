@@ -12,7 +12,7 @@ from esengine.errors import UserError
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, recording_problem
 from esengine.launch.settings.planners import check_planner, load_planner
-from esengine.planning.problem import PlanningProblem, PooledDynamics
+from esengine.planning.candidates import PlanCandidates, PooledDynamics
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
 from esengine.ranks.world import World
@@ -71,8 +71,7 @@ def test_collect_says_who_cannot_plan_where(
 def test_candidates_that_the_pool_runs_return_the_same_bits() -> None:
     settings = CollectSettings(planner="mppi", env_id="HalfCheetah-v5")
     problem = recording_problem(settings)
-    assert isinstance(problem, PlanningProblem)
-    assert problem.dynamics is not None
+    dynamics = problem.part(PlanCandidates).dynamics
     alone = make_dynamics(problem.environment)
     env = problem.environment.make()
     env.reset(seed=0)
@@ -81,5 +80,5 @@ def test_candidates_that_the_pool_runs_return_the_same_bits() -> None:
         open_rank_state(World(), problem, 0, log2_size=None) as rank_state,
         Pool(World(), rank_state) as pool,
     ):
-        pooled = PooledDynamics(problem.dynamics, pool).returns(alone.state_of(env), controls)
+        pooled = PooledDynamics(dynamics, pool).returns(alone.state_of(env), controls)
     assert pooled.tolist() == alone.returns(alone.state_of(env), controls).tolist()

@@ -19,10 +19,11 @@ from esengine.launch.settings.methods import defaults_of, settings_of
 from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.launch.training.run import completed, prepare, run
+from esengine.problems import EnvironmentProblem
 from esengine.ranks.world import World
+from esengine.rewards.episodes import RewardedEpisodes
 from esengine.rewards.file import save_reward
 from esengine.rewards.network import LearnedReward, RewardSpec
-from esengine.rewards.problem import RewardedProblem
 from esengine.simulators.traces import Trace
 from tests.support.learners import demonstrations
 
@@ -79,14 +80,15 @@ def test_rewards_are_added_to_the_environments_own_and_to_a_potentials(tmp_path:
         potential=tmp_path / "h",
     )
     problem = build_problem(RunConfig("ars", train, settings_of("ars")()))
-    assert isinstance(problem, RewardedProblem)
+    assert isinstance(problem, EnvironmentProblem)
+    source = problem.part(RewardedEpisodes).source
     seen, done = random.standard_normal((4, 4)).astype(np.float32), np.array([[0.0], [1.0], [1.0]])
     for terminated in (True, False):
         trace = Trace(seen, done, np.ones(3), 3.0, terminated)
         values = files[1].steps(seen, done)
         end = 0.0 if terminated else values[-1]
         expected = files[0].steps(seen[:-1], done).sum() + 1.5 + end - values[0]
-        assert problem.source.steps(trace, problem.actor).sum() == pytest.approx(expected)
+        assert source.steps(trace, problem.actor).sum() == pytest.approx(expected)
     with pytest.raises(UserError, match="must be a reward of the state alone"):
         build_problem(
             RunConfig("ars", replace(train, potential=tmp_path / "r"), settings_of("ars")())

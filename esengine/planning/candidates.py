@@ -8,7 +8,6 @@ alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -19,54 +18,52 @@ from esengine.candidates import Candidates, PolicyEpisodes
 from esengine.demonstrations.recording import (
     Acting,
     Recorded,
-    RecordingProblem,
+    Recorder,
     episode_seeds,
 )
 from esengine.pool import Pool
-from esengine.problems import ArraySpec
+from esengine.problems import EnvironmentProblem, Evaluator
 from esengine.problems.contract import Evaluated
 from esengine.problems.records import new_records
 from esengine.simulators import Dynamics
 from esengine.simulators.dynamics import Transitions
 
-_PURPOSE = "plan"
 
-
-@dataclass
-class PlanningProblem(RecordingProblem):
-    """A recording problem whose ranks can also run candidates for a plan.
+class PlanCandidates(Evaluator):
+    """The part of a problem whose ranks also run candidates for a plan.
 
     Args:
         dynamics: run them.
     """
 
-    dynamics: Dynamics | None = None
+    name = "plan"
+    purpose = "plan"
 
-    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
-        return () if purpose == _PURPOSE else super().array_specs(purpose)
+    def __init__(self, dynamics: Dynamics) -> None:
+        self.dynamics = dynamics
 
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
-        if candidates.episode_purpose != _PURPOSE:
-            return super().evaluate(candidates, first, rows)
-        assert self.dynamics is not None
         records = new_records(first, len(rows))
         size = self.dynamics.state_size
-        state, controls = np.array(rows[0, :size]), np.array(rows[0, size:])
+        state = np.array(rows[0, :size])
         shape = (candidates.population_size, -1, self.dynamics.low.size)
-        records["fitness"] = self.dynamics.returns(
-            state, controls.reshape(shape)[first : first + len(rows)]
-        )
+        controls = np.array(rows[0, size:]).reshape(shape)
+        records["fitness"] = self.dynamics.returns(state, controls[first : first + len(rows)])
         return records, {}
 
-    def record_here(
-        self, pool: Pool, acting: Acting, episodes: int, seed: int, number: int
-    ) -> list[Recorded]:
-        """Record on the master what `recording.record` records on all ranks; only the expert asks
-        the pool.
-        """
-        self.acting = acting
-        seeds = episode_seeds(seed, number, episodes)
-        return [self.record(self.actor, own) for own in seeds]
+
+def record_here(
+    pool: Pool, acting: Acting, episodes: int, seed: int, number: int
+) -> list[Recorded]:
+    """Record on the master what `recording.record` records on all ranks; only the expert asks the
+    pool.
+    """
+    problem = pool.rank_state.problem
+    assert isinstance(problem, EnvironmentProblem)
+    recorder = problem.part(Recorder)
+    recorder.acting = acting
+    seeds = episode_seeds(seed, number, episodes)
+    return [recorder.record(problem.actor, own) for own in seeds]
 
 
 class PooledDynamics:
@@ -74,7 +71,7 @@ class PooledDynamics:
 
     Args:
         dynamics: of the environment.
-        pool: of a `PlanningProblem` with the same dynamics.
+        pool: of a problem with `PlanCandidates` of the same dynamics.
     """
 
     def __init__(self, dynamics: Dynamics, pool: Pool) -> None:
@@ -105,5 +102,5 @@ class PooledDynamics:
             return self._dynamics.returns(state, controls)
         self._number += 1
         published = np.concatenate([state, controls.ravel()])
-        episodes = PolicyEpisodes(0, self._number, len(controls), published, _PURPOSE)
+        episodes = PolicyEpisodes(0, self._number, len(controls), published, PlanCandidates.purpose)
         return np.array(self._pool.evaluate(episodes, merge=False).records["fitness"])

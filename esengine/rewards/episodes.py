@@ -1,0 +1,231 @@
+"""Members, and recorded episodes, judged by a reward source in place of the environment's own
+reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.demonstrations.trajectories import Trajectory
+from esengine.environments.spaces import ActionSpec
+from esengine.errors import UserError
+from esengine.policies.network import Actor
+from esengine.problems import FAILED, ArraySpec, EnvironmentProblem, EpisodeRunner
+from esengine.problems.evaluations import Evaluations
+from esengine.rewards.sampling import Sampling, Steps
+from esengine.rewards.source import RewardSource, over_end
+from esengine.seeding import derive_key, generator
+from esengine.simulators.contract import Episode
+from esengine.simulators.traces import Trace, TraceBuffer
+
+
+class RewardedEpisodes(EpisodeRunner):
+    """The part of a problem whose search members are judged by a reward source. Evaluations return
+    the environment's own reward.
+
+    Workers score their own episodes: the source is published with each generation, and one number a
+    member comes back. Recorded episodes come back whole, with the environment's rewards, and
+    `rewards` scores them. A method that learns the reward sets `source` between generations.
+
+    Args:
+        source: judges.
+        horizon: steps that every episode counts as, see `source.over_horizon`.
+        sampling: which steps members send back, or None for none.
+    """
+
+    name = "reward"
+
+    def __init__(
+        self, source: RewardSource, horizon: int, sampling: Sampling | None = None
+    ) -> None:
+        self.source = source
+        self.horizon = horizon
+        self.sampling = sampling
+
+    def attach(self, problem: EnvironmentProblem) -> None:
+        super().attach(problem)
+        if problem.env_backend == "vectorized":
+            raise UserError(
+                "a learned reward must be used with --env-backend auto, compiled or gymnasium, "
+                "got vectorized; use auto"
+            )
+        num_choices = len(problem.policy.action.sizes)
+        self._trace = TraceBuffer(self.horizon, problem.observations.dim, num_choices)
+        self._returns: list[float] = []  # of the member at hand, the environment's own
+        self.begin_chunk()
+
+    @property
+    def rows_a_member(self) -> int:
+        """Steps that a sampled member sends."""
+        assert self.sampling is not None
+        return self.sampling.steps or self.problem.episodes_per_member * self.horizon
+
+    def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
+        specs = [ArraySpec("true_returns", (2,), "sum")]
+        if self.sampling is not None:
+            width = Steps.width(self.problem.observations.dim, self.problem.policy.action)
+            shape = (self.rows_a_member, width)
+            specs.append(ArraySpec("steps", shape, members=self.sampling.chosen))
+        return tuple(specs)
+
+    def runs(self, purpose: str) -> bool:
+        return purpose == "episode"
+
+    def begin_chunk(self) -> None:
+        self._true_returns = np.zeros(2)
+        self._steps: dict[int, NDArray[np.float64]] = {}
+
+    def run(
+        self,
+        candidates: Candidates,
+        member: int,
+        episode: int,
+        seed: int,
+        moments: NDArray[np.float64] | None,
+    ) -> Episode:
+        actor = self.problem.actor
+        outcome = self.problem.simulator().run(
+            actor, seed, moments, self.horizon, trace=self._trace
+        )
+        trace = self._trace.trace(outcome)
+        self._returns.append(trace.episode_return)
+        fitness = self.source.fitness(trace, actor, self.horizon)
+        if self.sampling is not None and self.sampling.takes(member, candidates.population_size):
+            self._sample(trace, candidates, member, episode)
+        return Episode(fitness if np.isfinite(trace.episode_return) else np.nan, outcome.num_steps)
+
+    def end_member(self, succeeded: bool) -> None:
+        if succeeded:
+            self._true_returns += (len(self._returns), np.array(self._returns).sum())
+        self._returns = []
+
+    def arrays(self, candidates: Candidates, first: int, num_members: int) -> dict[str, Any]:
+        arrays: dict[str, Any] = {"true_returns": self._true_returns}
+        if self.sampling is not None:
+            chosen = self.sampling.chosen(candidates.population_size)
+            own = chosen[(chosen >= first) & (chosen < first + num_members)].tolist()
+            arrays["steps"] = [self._steps.get(member, self._no_steps()) for member in own]
+        return arrays
+
+    def context(self) -> Mapping[str, NDArray[Any]]:
+        return self.source.arrays()
+
+    def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.source = self.source.with_arrays(arrays)
+
+    def rewards(self, trajectory: Trajectory, actor: Actor, discount: float) -> NDArray[np.float64]:
+        """The source's rewards of a recorded episode, (num_steps,), with what comes after the end
+        of the task.
+
+        Args:
+            trajectory: the episode.
+            actor: who acted.
+            discount: a reward that comes k steps later counts discount^k.
+        """
+        trace = trace_of(trajectory, self.problem.policy.action)
+        rewards = self.source.steps(trace, actor)
+        return over_end(
+            rewards, trajectory.terminated, self.horizon, self.source.absorbing, discount
+        )
+
+    def samples(self, evaluations: Evaluations) -> tuple[NDArray[np.int64], Steps]:
+        """The steps that came back of a generation.
+
+        Returns:
+            the members that sent some, (num_sampled,), and their steps, (num_sampled,
+            `rows_a_member`). Members that failed are left out; of whole episodes the steps after a
+            cut are marked by NaN observations.
+        """
+        assert self.sampling is not None
+        chosen = self.sampling.chosen(len(evaluations.records))
+        rows = evaluations.arrays["steps"]
+        whole = np.isfinite(rows[:, 0, 0]) & (evaluations.records["status"][chosen] != FAILED)
+        return chosen[whole], Steps.of_rows(rows[whole], self.problem.observations.dim)
+
+    def recorded(self, trajectories: Sequence[Trajectory], number: int) -> Steps:
+        """Steps of the recorded episodes of one policy, (num_episodes, num_steps).
+
+        As many as were recorded, drawn over the whole horizon, the same number of each episode and
+        none twice: all of them where all episodes last as long as the horizon. If whole episodes
+        are wanted, those of `Sampling.members` of them.
+        """
+        assert self.sampling is not None
+        dim = self.problem.observations.dim
+        traces = [trace_of(one, self.problem.policy.action) for one in trajectories]
+        if self.sampling.steps == 0:
+            chosen = self.sampling.chosen(len(traces)).tolist()
+            every = np.arange(self.horizon)
+            rows = [Steps.rows(traces[episode], every) for episode in chosen]
+            return Steps.of_rows(np.array(rows), dim)
+
+        size = min(self.horizon, -(-sum(len(trace.choices) for trace in traces) // len(traces)))
+        key = derive_key(self.problem.seed, "steps of recorded episodes", number)
+        rows = []
+        for episode, trace in enumerate(traces):
+            steps = generator(key, episode).permutation(self.horizon)[:size]
+            rows.append(
+                Steps.rows(trace, steps if trace.terminated else steps % len(trace.choices))
+            )
+        return Steps.of_rows(np.array(rows), dim)
+
+    def _no_steps(self) -> NDArray[np.float64]:
+        """The rows of a member that has sent nothing."""
+        width = Steps.width(self.problem.observations.dim, self.problem.policy.action)
+        return np.full((self.rows_a_member, width), np.nan)
+
+    def _sample(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
+        """Keep the steps of an episode that its member sends."""
+        assert self.sampling is not None
+        num_episodes = candidates.num_episodes(member) or self.problem.episodes_per_member
+        if self.sampling.steps == 0:
+            # an elite may run more episodes; these are not sent
+            if episode >= self.problem.episodes_per_member:
+                return
+            steps = np.arange(self.horizon)
+            part = slice(episode * self.horizon, (episode + 1) * self.horizon)
+        else:
+            first, stop = (
+                self.sampling.steps * end // num_episodes for end in (episode, episode + 1)
+            )
+            part = slice(first, stop)
+            purpose = f"sampled steps of episode {episode}"
+            key = derive_key(candidates.seed, purpose, candidates.generation)
+            steps = generator(key, member).integers(self.horizon, size=stop - first)
+            if not trace.terminated:
+                steps %= len(trace.choices)
+        room = self._steps.setdefault(member, self._no_steps())
+        room[part] = Steps.rows(trace, steps)
+
+
+def true_return(arrays: Mapping[str, Any]) -> float | None:
+    """The mean of the environment's own return over a generation's episodes, None if there are
+    none.
+    """
+    episodes, total = arrays["true_returns"].tolist()
+    return total / episodes if episodes else None
+
+
+def rewards_of(
+    problem: EnvironmentProblem, trajectory: Trajectory, actor: Actor, discount: float
+) -> NDArray[np.float64]:
+    """The rewards of a recorded episode, (num_steps,): the source's if the problem has one,
+    otherwise the environment's own. See `RewardedEpisodes.rewards`.
+    """
+    rewarded = problem.find(RewardedEpisodes)
+    return trajectory.rewards if rewarded is None else rewarded.rewards(trajectory, actor, discount)
+
+
+def trace_of(trajectory: Trajectory, action: ActionSpec) -> Trace:
+    """A recorded episode in the form that a learned reward takes."""
+    choices = trajectory.actions
+    if action.kind != "box":
+        choices = action.options(trajectory.actions).astype(np.float64)
+    observations = trajectory.observations.astype(np.float32)
+    return Trace(
+        observations, choices, trajectory.rewards, trajectory.episode_return, trajectory.terminated
+    )
