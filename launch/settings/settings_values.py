@@ -45,7 +45,9 @@ def _typed(name: str, hint: Any, value: Any) -> Any:
         if choice is Path and isinstance(value, str | Path):
             return Path(value)
         if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return math.copysign(math.inf, value) if abs(value) >= 1 << 1023 else float(value)
+            if abs(value) >= 1 << 1023:  # more than a float holds
+                return math.inf if value > 0 else -math.inf
+            return float(value)
         plain = isinstance(choice, type) and choice is not Path and isinstance(value, choice)
         if plain and not (choice is int and (isinstance(value, bool) or abs(value) >= 1 << 63)):
             return value
