@@ -1,7 +1,7 @@
 """Running episodes: one file for each family of environments.
 
 `families` lists the families and makes simulators and dynamics. A family is one record
-(`contract.Family`) at the end of its file: `classic` (with `lockstep`), `mujoco` and `maze` are
+(`contract.Family`) at the end of its file: `classic` (with `lockstep` and `lanes`), `mujoco` and
 compiled, each with its loops in ``*_rollouts`` and its table of tasks beside its physics in
 `esengine.environments`; `stepped` runs any other environment through gymnasium. `vectorized` steps
 gymnasium's vector environments.

@@ -1,7 +1,6 @@
-"""Members of a classic control task in lockstep: one member a lane, a vector register a number of
-the policy.
+"""Members of a classic control task in lockstep, one member per lane.
 
-The policy is what a step costs, and with a member in each of `LANES` lanes every one of its
+The policy dominates the cost of a step, and with a member in each of `LANES` lanes every one of its
 multiplications is one vector instruction. A lane whose episode ends takes the next episode at once,
 so no lane waits for the longest. Each number is computed by the same operations in the same order
 as for a member alone, so the results are the same bits.
@@ -12,18 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.classic_physics import (
-    ACROBOT,
     CARTPOLE,
-    CARTPOLE_SWING_UP,
     FIXED_HORIZON_CARTPOLE,
+    MOUNTAIN_CAR,
+    MOUNTAIN_CAR_CONTINUOUS,
     PENDULUM,
     move_cartpole,
     move_pendulum,
@@ -32,116 +27,18 @@ from esengine.environments.classic_physics import (
     sincos,
     step,
 )
-from esengine.policies.network import BOX, MIXTURE, OBSERVATION_CLIP, decode, fast_tanh
+from esengine.policies.network import BOX, MIXTURE, decode
 from esengine.policies.normalizer import merge_moments
 from esengine.simulators.classic_rollouts import continue_episode
+from esengine.simulators.lanes import LANES, aligned, forward_in_lanes
 
-LANES = 16  # float32 numbers of a 512-bit register
 _NUMBERS = 8
 """Rows of LANES float64 numbers in one flat array, since loops over one array need no checks
 whether arrays overlap: four of the state, then action, reward, whether the episode ended, and the
 largest output.
 """
 _ACTION, _REWARD, _ENDED, _BEST = 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES
-_FEW = 5  # members that are quicker one by one than in lanes of which most are idle
-
-
-def _make_dot(num_outputs: int) -> Any:
-    """An intrinsic that adds ``inputs @ weights`` to some neighbouring outputs of a layer, whose
-    sums stay in registers.
-
-    Numba's own loops over 16 lanes spend more on checks whether arrays overlap than on the sums.
-    """
-
-    @intrinsic
-    def dot(
-        typing_context: Any, inputs: Any, weights: Any, count: Any, width: Any, outputs: Any
-    ) -> Any:
-        signature = types.void(*[types.intp] * 5)
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            vector = ir.VectorType(ir.FloatType(), LANES)
-            inputs, weights, count, width, outputs = arguments
-            integer = inputs.type
-
-            def place(address: Any, index: Any) -> Any:
-                offset = builder.mul(index, ir.Constant(integer, 4 * LANES))
-                return builder.inttoptr(builder.add(address, offset), vector.as_pointer())
-
-            sums = [cgutils.alloca_once(builder, vector) for _ in range(num_outputs)]
-            for k, total in enumerate(sums):
-                builder.store(builder.load(place(outputs, ir.Constant(integer, k)), align=4), total)
-            with cgutils.for_range(builder, count) as loop:
-                value = builder.load(place(inputs, loop.index), align=4)
-                row = builder.mul(loop.index, width)
-                for k, total in enumerate(sums):
-                    weight = builder.load(
-                        place(weights, builder.add(row, ir.Constant(integer, k))), align=4
-                    )
-                    builder.store(
-                        builder.fadd(builder.load(total), builder.fmul(value, weight)), total
-                    )
-            for k, total in enumerate(sums):
-                builder.store(builder.load(total), place(outputs, ir.Constant(integer, k)), align=4)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return dot
-
-
-_dot_of_one, _dot_of_eight = _make_dot(1), _make_dot(8)
-
-
-@kernel
-def forward_in_lanes(
-    weights: NDArray[np.float32],
-    sizes: NDArray[np.int64],
-    observations: NDArray[np.float32],
-    mean: NDArray[np.float32],
-    inverse_std: NDArray[np.float32],
-    hidden: NDArray[np.float32],
-) -> int:
-    """`policies.forward` in every lane; returns the row of ``hidden`` that holds the outputs.
-
-    Args:
-        weights: (num_parameters, LANES), a member a column.
-        sizes: (num_layers + 1,) units of each layer, the observation first.
-        observations: (obs_dim, LANES).
-        mean, inverse_std: (obs_dim,).
-        hidden: (2, max(sizes), LANES) working memory.
-    """
-    for k in range(sizes[0]):
-        for lane in range(LANES):
-            value = (observations[k, lane] - mean[k]) * inverse_std[k]
-            hidden[0, k, lane] = min(max(value, -OBSERVATION_CLIP), OBSERVATION_CLIP)
-    layer_weights, num_bytes = weights.ctypes.data, 4 * LANES
-    first = 0
-    for layer in range(sizes.size - 1):
-        count, width = sizes[layer], sizes[layer + 1]
-        values = hidden[(layer + 1) % 2, :width].ravel()
-        biases = weights[first + count * width : first + (count + 1) * width].ravel()
-        for k in range(values.size):
-            values[k] = biases[k]
-        inputs, outputs = hidden[layer % 2].ctypes.data, values.ctypes.data
-        j = 0
-        while j < width:
-            if j + 8 <= width:
-                _dot_of_eight(
-                    inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes
-                )
-                j += 8
-            else:
-                _dot_of_one(
-                    inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes
-                )
-                j += 1
-        if layer < sizes.size - 2:
-            for k in range(values.size):
-                values[k] = fast_tanh(values[k])
-        first += (count + 1) * width
-        layer_weights += (count + 1) * width * num_bytes
-    return (sizes.size - 1) % 2
+_FEW = 5  # members that are faster one by one than in lanes of which most are idle
 
 
 @kernel
@@ -171,14 +68,15 @@ def rollouts(
         steps: (num_members,) overwritten: of all episodes of a member.
     """
     num_members, num_episodes = seeds.shape
-    numbers, moments = np.zeros(_NUMBERS * LANES), np.zeros((num_members, statistics.size))
-    members, episodes, counts = (
-        np.full(LANES, -1),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-    )
+    numbers = np.zeros(_NUMBERS * LANES)
+    members = np.full(LANES, -1)
+    episodes = np.zeros(LANES, np.int64)
+    counts = np.zeros(LANES, np.int64)
+    moments = np.zeros((num_members, statistics.size))
     returns[:] = 0.0
     steps[:] = 0
+
+    # Many members, in lanes
     for lane in range(min(LANES, num_members)):
         members[lane] = lane
         _begin(task, lane, seeds[lane, 0], numbers, counts)
@@ -187,12 +85,17 @@ def rollouts(
         _run_lanes(
             task, constant, seeds, rows, max_steps, policy, obs_dim, lanes, moments, returns, steps
         )
+
+    # The few that are left, one by one
     _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
-    observation, state = np.zeros(obs_dim, np.float32), np.zeros(4)
+    observation = np.zeros(obs_dim, np.float32)
+    state = np.zeros(4)
     for lane in range(LANES):
-        member, first = members[lane], episodes[lane]
+        member = members[lane]
+        first = episodes[lane]
         if member < 0:
             continue
+
         alone = (rows[member], sizes, mean, inverse_std, hidden, head, sampled, decoded)
         for episode in range(first, num_episodes):
             seed = seeds[member, episode]
@@ -200,14 +103,13 @@ def rollouts(
                 _begin(task, lane, seed, numbers, counts)
             for k in range(4):
                 state[k] = numbers[k * LANES + lane]
-            total, count = returns[member, episode], counts[lane]
             returns[member, episode], count, _, _ = continue_episode(
                 task,
                 constant,
                 seed,
                 state,
-                total,
-                count,
+                returns[member, episode],
+                counts[lane],
                 max_steps,
                 alone,
                 moments[member],
@@ -217,6 +119,7 @@ def rollouts(
                 None,
             )
             steps[member] += count
+
     for member in range(num_members):
         if statistics.size and np.isfinite(returns[member]).all():
             merge_moments(statistics, moments[member])
@@ -236,8 +139,8 @@ def _run_lanes(
     returns: NDArray[np.float64],
     steps: NDArray[np.int64],
 ) -> None:
-    """Run lanes until so few members are left that each is quicker alone; ``lanes`` tells which,
-    and how far they are.
+    """Run lanes until so few members are left that each is faster alone; ``lanes`` then holds
+    these, and how far they are.
 
     Args:
         lanes: numbers (see `_NUMBERS`), members (LANES,) with -1 in idle lanes, their episodes
@@ -247,25 +150,26 @@ def _run_lanes(
     """
     _, sizes, mean, inverse_std, hidden, head, sampled, _ = policy
     numbers, members, episodes, counts = lanes
-    weights = _aligned(rows.shape[1])
-    work = _aligned(2 * hidden.shape[1]).reshape(2, hidden.shape[1], LANES)
-    observations, partial = (
-        np.zeros((obs_dim, LANES), np.float32),
-        np.zeros((moments.shape[1], LANES)),
-    )
+    weights = aligned(rows.shape[1])
+    work = aligned(2 * hidden.shape[1]).reshape(2, hidden.shape[1], LANES)
+    observations = np.zeros((obs_dim, LANES), np.float32)
+    partial = np.zeros((moments.shape[1], LANES))
     running = next_member = min(LANES, seeds.shape[0])
     for lane in range(running):
         _take(lane, lane, rows, weights, partial)
+
     while running > _FEW or next_member < seeds.shape[0]:
         _observe(task, numbers, observations)
         if moments.shape[1]:
             _accumulate(partial, observations)
+
         outputs = work[forward_in_lanes(weights, sizes, observations, mean, inverse_std, work)]
         if sampled or head[0] == MIXTURE:
             _draw(outputs, sizes[-1], rows, seeds, policy, lanes)
         else:
             _choose(outputs, sizes[-1], head, numbers)
         _step(task, constant, counts, numbers)
+
         for lane in range(LANES):
             member = members[lane]
             if member < 0:
@@ -274,6 +178,7 @@ def _run_lanes(
             counts[lane] += 1
             if numbers[_ENDED + lane] == 0.0 and counts[lane] < max_steps:
                 continue
+
             steps[member] += counts[lane]
             episodes[lane] += 1
             if episodes[lane] == seeds.shape[1]:
@@ -286,6 +191,7 @@ def _run_lanes(
                 members[lane], episodes[lane] = next_member, 0
                 next_member += 1
             _begin(task, lane, seeds[members[lane], episodes[lane]], numbers, counts)
+
     for lane in range(LANES):
         if members[lane] >= 0:
             moments[members[lane]] = partial[:, lane]
@@ -300,12 +206,14 @@ def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.f
         for lane in range(LANES):
             observations[2, lane] = numbers[LANES + lane]
         return
-    if task not in (ACROBOT, CARTPOLE_SWING_UP):
-        flat = observations.ravel()
+    if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS):
+        flat = observations.ravel()  # the state itself
         for k in range(flat.size):
             flat[k] = numbers[k]
         return
-    state, observation = np.empty(4), np.empty(observations.shape[0], np.float32)
+
+    state = np.empty(4)
+    observation = np.empty(observations.shape[0], np.float32)
     for lane in range(LANES):
         for k in range(4):
             state[k] = numbers[k * LANES + lane]
@@ -343,13 +251,10 @@ def _draw(
     numbers, members, episodes, counts = lanes
     for lane in range(LANES):
         if members[lane] >= 0:
-            log_stds = rows[members[lane]][
-                rows.shape[1] - num_outputs :
-            ]  # where a box policy keeps them
-            seed, count = seeds[members[lane], episodes[lane]], np.uint64(counts[lane])
-            decode(
-                outputs[:num_outputs, lane].copy(), log_stds, head, sampled, seed, count, decoded
-            )
+            log_stds = rows[members[lane]][rows.shape[1] - num_outputs :]  # of a box policy
+            seed = seeds[members[lane], episodes[lane]]
+            own = outputs[:num_outputs, lane].copy()
+            decode(own, log_stds, head, sampled, seed, np.uint64(counts[lane]), decoded)
             numbers[_ACTION + lane] = decoded[0]
 
 
@@ -362,12 +267,13 @@ def _choose(
     if kind == BOX:
         least, most, middle, scale = low[0], high[0], center[0], reach[0]
         for lane in range(LANES):
-            numbers[_ACTION + lane] = min(
-                max(middle + scale * np.float64(outputs[0, lane]), least), most
-            )
+            value = middle + scale * np.float64(outputs[0, lane])
+            numbers[_ACTION + lane] = min(max(value, least), most)
         return
+
     for lane in range(LANES):
-        numbers[_ACTION + lane], numbers[_BEST + lane] = 0.0, -np.inf
+        numbers[_ACTION + lane] = 0.0
+        numbers[_BEST + lane] = -np.inf
     for k in range(num_outputs):
         for lane in range(LANES):
             value = np.float64(outputs[k, lane])
@@ -381,34 +287,35 @@ def _step(
     task: int, constant: float, counts: NDArray[np.int64], numbers: NDArray[np.float64]
 ) -> None:
     """`classic_physics.step` in every lane."""
-    a, b, c, d = 0, LANES, 2 * LANES, 3 * LANES
     if task in (CARTPOLE, FIXED_HORIZON_CARTPOLE):
         endless = task == FIXED_HORIZON_CARTPOLE
         for lane in range(LANES):
             x, x_dot, theta, theta_dot, ended = move_cartpole(
-                numbers[a + lane],
-                numbers[b + lane],
-                numbers[c + lane],
-                numbers[d + lane],
+                numbers[lane],
+                numbers[LANES + lane],
+                numbers[2 * LANES + lane],
+                numbers[3 * LANES + lane],
                 numbers[_ACTION + lane],
             )
-            numbers[a + lane], numbers[b + lane], numbers[c + lane], numbers[d + lane] = (
-                x,
-                x_dot,
-                theta,
-                theta_dot,
-            )
+            numbers[lane] = x
+            numbers[LANES + lane] = x_dot
+            numbers[2 * LANES + lane] = theta
+            numbers[3 * LANES + lane] = theta_dot
             numbers[_REWARD + lane] = 0.0 if endless and ended else 1.0
             numbers[_ENDED + lane] = 0.0 if endless else np.float64(ended)
         return
+
     if task == PENDULUM:
         for lane in range(LANES):
             theta, theta_dot, reward = move_pendulum(
-                numbers[a + lane], numbers[b + lane], numbers[_ACTION + lane], constant
+                numbers[lane], numbers[LANES + lane], numbers[_ACTION + lane], constant
             )
-            numbers[a + lane], numbers[b + lane] = theta, theta_dot
-            numbers[_REWARD + lane], numbers[_ENDED + lane] = reward, 0.0
+            numbers[lane] = theta
+            numbers[LANES + lane] = theta_dot
+            numbers[_REWARD + lane] = reward
+            numbers[_ENDED + lane] = 0.0
         return
+
     state = np.empty(4)
     for lane in range(LANES):
         for k in range(4):
@@ -419,14 +326,6 @@ def _step(
         numbers[_ENDED + lane] = np.float64(ended)
         for k in range(4):
             numbers[k * LANES + lane] = state[k]
-
-
-@kernel
-def _aligned(num_rows: int) -> NDArray[np.float32]:
-    """Zeros, (num_rows, LANES) float32 on 64-byte boundaries."""
-    room = np.zeros((num_rows + 1) * LANES, np.float32)
-    first = -(room.ctypes.data // 4) % LANES
-    return room[first : first + num_rows * LANES].reshape(num_rows, LANES)
 
 
 @kernel
