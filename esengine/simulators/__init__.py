@@ -1,10 +1,10 @@
 """Running episodes: one file for each family of environments.
 
 `families` lists the families and makes simulators and dynamics. A family is one record
-(`contract.Family`) at the end of its file: `classic` (with `lockstep` and `lanes`), `mujoco` and
-compiled, each with its loops in ``*_rollouts`` and its table of tasks beside its physics in
-`esengine.environments`; `stepped` runs any other environment through gymnasium. `vectorized` steps
-gymnasium's vector environments.
+(`contract.Family`) at the end of its file. `classic` (with `lockstep` and `lanes`), `mujoco` and
+`maze` are compiled: each has its loops in ``*_rollouts``, and its table of tasks beside its physics
+in `esengine.environments`. `stepped` runs any other environment through gymnasium, `vectorized`
+steps gymnasium's vector environments.
 
 `contract` says what a simulator offers, `traces` what is kept of an episode, `dynamics` and
 `controls` how planners see an environment.
