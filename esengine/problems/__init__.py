@@ -6,13 +6,12 @@ from esengine.problems.environment import Anchor, EnvironmentProblem
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
-from esengine.problems.records import FAILED, MEMBER, OK, STOPPED, failed_records
+from esengine.problems.records import FAILED, MEMBER, OK, failed_records
 
 __all__ = [
     "FAILED",
     "MEMBER",
     "OK",
-    "STOPPED",
     "Anchor",
     "ArraySpec",
     "EnvironmentProblem",

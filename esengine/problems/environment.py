@@ -23,8 +23,8 @@ from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
-from esengine.problems.records import FAILED, OK, STOPPED, new_records
-from esengine.simulators.contract import NO_GATE, BatchSimulator, EnvBackend, Gate, Simulator
+from esengine.problems.records import FAILED, new_records
+from esengine.simulators.contract import BatchSimulator, EnvBackend, Simulator
 from esengine.simulators.families import make_simulator
 
 P = TypeVar("P", bound=ProblemPart)
@@ -162,8 +162,6 @@ class EnvironmentProblem:
         if self.observes and purpose == "episode":
             size = 1 + 2 * self.observations.dim
             specs.append(ArraySpec("moments", (size,), "chunks", missing=0.0))
-        if self.limits.gate_step:
-            specs.append(ArraySpec("return_at_gate"))
         if self.behavior is not None:
             specs.append(ArraySpec("behavior", (self.behavior.size,)))
         return tuple(specs)
@@ -174,7 +172,6 @@ class EnvironmentProblem:
         """
         one_by_one = (
             self.behavior is not None
-            or self.limits.gate_step > 0
             or (self.survival_bonus != 0 and self.summary.statistic != "mean")
             or self._runner(purpose) is not None
         )
@@ -222,13 +219,11 @@ class EnvironmentProblem:
         for part in self.parts:
             part.merge(arrays)
 
-    def adapt(
-        self, candidates: Candidates, records: NDArray[Any], arrays: Mapping[str, Any]
-    ) -> None:
-        """Set the limits of the next generation's episodes by the records and arrays of this one.
-        Members that were evaluated again do not count.
+    def adapt(self, candidates: Candidates, records: NDArray[Any]) -> None:
+        """Set the limits of the next generation's episodes by the records of this one. Members that
+        were evaluated again do not count.
         """
-        if self.limits.cap is None and not self.limits.gate_step:
+        if self.limits.cap is None:
             return
         limited = np.array(
             [
@@ -237,8 +232,7 @@ class EnvironmentProblem:
             ]
         )
         if limited.any():
-            at_gate = arrays["return_at_gate"][limited] if self.limits.gate_step else np.zeros(0)
-            self.limits.adapt(records["steps"][limited] / records["episodes"][limited], at_gate)
+            self.limits.adapt(records["steps"][limited] / records["episodes"][limited])
 
     def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and inverse standard deviation that observations are scaled by now."""
@@ -303,7 +297,7 @@ class EnvironmentProblem:
         statistics = arrays.get("moments", np.zeros(0))
         training = candidates.episode_purpose == "episode"
         simulator = self._batch_simulator(candidates.episode_purpose)
-        rules = self._rules(candidates, int(records["member"][0]))
+        rules = self._rules(candidates)
         if simulator is not None:
             observed = statistics.copy()
             try:
@@ -325,10 +319,10 @@ class EnvironmentProblem:
                 run = self._run_member(
                     candidates, int(records["member"][i]), seeds[i], moments, rules
                 )
-                returns[i], records["steps"][i], stopped = run.returns, run.steps, run.stopped
+                returns[i] = run.returns
+                records["steps"][i] = run.steps
                 for name, value in run.arrays.items():
                     arrays[name][here][i] = value
-                records["status"][i] = STOPPED if stopped else OK
                 if moments is not None and np.isfinite(returns[i]).all():
                     merge_moments(statistics, moments)
         records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
@@ -356,9 +350,8 @@ class EnvironmentProblem:
             rules: when episodes end.
         """
         runner = self._runner(candidates.episode_purpose)
-        returns, at_gate = np.zeros((2, seeds.size))
+        returns = np.zeros(seeds.size)
         steps = 0
-        stopped = False
         behavior = np.zeros((seeds.size, 0 if self.behavior is None else self.behavior.size))
         for episode, seed in enumerate(seeds.tolist()):
             try:
@@ -366,8 +359,7 @@ class EnvironmentProblem:
                     outcome = runner.run(candidates, member, episode, seed, moments)
                 else:
                     simulator = self.simulator()
-                    outcome = simulator.run(self.actor, seed, moments, rules.max_steps, rules.gate)
-                at_gate[episode] = outcome.at_gate
+                    outcome = simulator.run(self.actor, seed, moments, rules.max_steps)
                 if self.behavior is not None:
                     behavior[episode] = self.behavior.compute(self._simulator, outcome)
             except (Exception, SystemExit) as error:
@@ -377,26 +369,20 @@ class EnvironmentProblem:
                 return MemberRun.failed(seeds.size)
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
-            stopped |= outcome.num_steps == rules.gate.step and outcome.at_gate < rules.gate.least
         if runner is not None:
             runner.end_member(bool(np.isfinite(returns).all()))
-        arrays = {"return_at_gate": at_gate.mean()} if self.limits.gate_step else {}
-        if self.behavior is not None:
-            arrays["behavior"] = behavior.mean(axis=0)
-        return MemberRun(returns, steps, stopped, arrays)
+        arrays = {} if self.behavior is None else {"behavior": behavior.mean(axis=0)}
+        return MemberRun(returns, steps, arrays)
 
-    def _rules(self, candidates: Candidates, member: int) -> EpisodeRules:
-        """What ends the episodes of a member, and those evaluated with it, early: nothing in
-        evaluations.
-        """
+    def _rules(self, candidates: Candidates) -> EpisodeRules:
+        """When episodes end, which the limits decide in training alone."""
         if candidates.episode_purpose != "episode":
-            return EpisodeRules(self.max_episode_steps, NO_GATE, 0.0)
+            return EpisodeRules(self.max_episode_steps, 0.0)
         cap = min(self.max_episode_steps or _NO_LIMIT, self.limits.cap or _NO_LIMIT)
-        gate = self.limits.gate if candidates.num_episodes(member) is None else NO_GATE
         bonus = (
             0.0 if self.summary.statistic == "mean" else self.survival_bonus
         )  # of the mean it is taken off at once
-        return EpisodeRules(None if cap == _NO_LIMIT else cap, gate, bonus)
+        return EpisodeRules(None if cap == _NO_LIMIT else cap, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
         """Note a failure, and let go of a simulator that may be in any state."""
@@ -437,21 +423,19 @@ class EpisodeRules(NamedTuple):
     """When episodes end, and what is taken off for each of their steps."""
 
     max_steps: int | None
-    gate: Gate
     bonus: float
 
 
 class MemberRun(NamedTuple):
-    """A member's episodes: returns (num_episodes,), steps of all, whether the gate stopped one, and
-    its row of each array by name.
+    """A member's episodes: returns (num_episodes,), steps of all, and its row of each array by
+    name.
     """
 
     returns: NDArray[np.float64]
     steps: int
-    stopped: bool
     arrays: dict[str, Any]
 
     @classmethod
     def failed(cls, num_episodes: int) -> MemberRun:
         """The run of a member with an episode that failed."""
-        return cls(np.full(num_episodes, np.nan), 0, False, {})
+        return cls(np.full(num_episodes, np.nan), 0, {})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.problems.failures import Failure
-from esengine.problems.records import FAILED, OK, STOPPED
+from esengine.problems.records import FAILED
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,8 @@ class Evaluations:
 
     @property
     def fitness(self) -> NDArray[np.float64]:
-        """(population_size,) float64; minus infinity for a failed member, so that it ranks last.
-
-        A member of whom an episode was stopped has that of the worst of whom none was.
-        """
-        status, fitness = self.records["status"], self.records["fitness"]
-        whole = fitness[status == OK]
-        if whole.size:
-            fitness = np.where(status == STOPPED, whole.min(), fitness)
-        return np.where(status == FAILED, -np.inf, fitness)
+        """(population_size,) float64; minus infinity for a failed member, so that it ranks last."""
+        return np.where(self.records["status"] == FAILED, -np.inf, self.records["fitness"])
 
     @property
     def num_failed(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-OK, FAILED, STOPPED = 0, 1, 2
+OK, FAILED = 0, 1
 
 MEMBER = np.dtype(
     [

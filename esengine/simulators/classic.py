@@ -13,7 +13,7 @@ from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import class_of
 from esengine.policies.network import Actor
 from esengine.simulators import classic_rollouts, lockstep
-from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
+from esengine.simulators.contract import NO_MOMENTS, Episode, Family, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import TraceBuffer
@@ -41,20 +41,18 @@ class ClassicSimulator:
         seed: int,
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
-        gate: Gate = NO_GATE,
         trace: TraceBuffer | None = None,
     ) -> Episode:
-        total, steps, terminated, at_gate = classic_rollouts.rollout(
+        total, steps, terminated = classic_rollouts.rollout(
             *self._task,
             np.uint64(seed),
             self._limit if max_steps is None else min(self._limit, max_steps),
             actor.compiled_arguments,
             NO_MOMENTS if moments is None else moments,
             self._observation,
-            *gate,
             None if trace is None else trace.arrays,
         )
-        return Episode(total, steps, terminated, at_gate, self._observation)
+        return Episode(total, steps, terminated, self._observation)
 
     def run_members(
         self,

@@ -33,12 +33,10 @@ def rollout(
     policy: Any,
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
-    gate_step: int,
-    least: float,
     trace: Any,
-) -> tuple[float, int, bool, float]:
-    """Run one episode from the start that ``seed`` gives; returns its return, its steps, whether
-    the task ended, and its return at the gate.
+) -> tuple[float, int, bool]:
+    """Run one episode from the start that ``seed`` gives; returns its return, its steps, and
+    whether the task ended.
 
     Args:
         task: number of the task, see `classic_physics.TASKS`.
@@ -48,7 +46,6 @@ def rollout(
         policy: `Actor.compiled_arguments`.
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float32, left as the last observation of the episode.
-        gate_step, least: see `contract.Gate`.
         trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
     state = np.empty(4)
@@ -64,8 +61,6 @@ def rollout(
         policy,
         moments,
         observation,
-        gate_step,
-        least,
         trace,
     )
     observe(task, state, observation)
@@ -86,21 +81,18 @@ def continue_episode(
     policy: Any,
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
-    gate_step: int,
-    least: float,
     trace: Any,
-) -> tuple[float, int, bool, float]:
+) -> tuple[float, int, bool]:
     """Run an episode to its end; returns what `rollout` does.
 
     Args:
         state: (4,) after ``steps`` steps with a return of ``total``; advanced to the last one.
-        task, constant, seed, max_steps, policy, moments, observation, gate_step, least, trace: see
+        task, constant, seed, max_steps, policy, moments, observation, trace: see
             `rollout`.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     if trace is not None:
         observations, choices, rewards = trace
-    at_gate = np.nan
     while True:
         observe(task, state, observation)
         if moments.size:
@@ -123,12 +115,8 @@ def continue_episode(
             keep_step(observations, choices, rewards, steps, observation, decoded, reward)
         total += reward
         steps += 1
-        ended = terminated or steps >= max_steps
-        if ended or steps == gate_step:
-            if steps <= gate_step:
-                at_gate = total
-            if ended or total < least:
-                return total, steps, terminated, at_gate
+        if terminated or steps >= max_steps:
+            return total, steps, terminated
 
 
 _TILE = 16  # candidates that a loop advances together, one in each lane

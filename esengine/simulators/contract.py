@@ -4,10 +4,9 @@ is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -31,8 +30,6 @@ class Episode:
         episode_return: sum of its rewards.
         num_steps: its length.
         terminated: whether the task itself ended, in contrast to an episode that is cut.
-        at_gate: its return after the gate's steps, or at its end if that came first; NaN without a
-            gate.
         last_observation: (obs_dim,) flat, of its last state, overwritten by the next episode; None
             if the simulator does not return it.
     """
@@ -40,20 +37,7 @@ class Episode:
     episode_return: float
     num_steps: int
     terminated: bool = field(default=False, compare=False)
-    at_gate: float = field(default=math.nan, compare=False)
     last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
-
-
-class Gate(NamedTuple):
-    """Ends an episode that has a return below ``least`` after ``step`` steps; the default ends
-    none.
-    """
-
-    step: int = 0
-    least: float = -math.inf
-
-
-NO_GATE = Gate()
 
 
 class Simulator(Protocol):
@@ -65,7 +49,6 @@ class Simulator(Protocol):
         seed: int,
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
-        gate: Gate = NO_GATE,
         trace: TraceBuffer | None = None,
     ) -> Episode:
         """Run one episode from the start that ``seed`` gives.
@@ -77,7 +60,6 @@ class Simulator(Protocol):
                 None.
             max_steps: cut the episode after this many steps, or None to leave that to the
                 environment.
-            gate: ends an episode that is not worth continuing.
             trace: overwritten by what the policy sees, does and gets, or None. It must have room
                 for the steps of the episode, so give ``max_steps`` with it.
         """

@@ -103,7 +103,7 @@ def rollouts(
                 _begin(task, lane, seed, numbers, counts)
             for k in range(4):
                 state[k] = numbers[k * LANES + lane]
-            returns[member, episode], count, _, _ = continue_episode(
+            returns[member, episode], count, _ = continue_episode(
                 task,
                 constant,
                 seed,
@@ -114,8 +114,6 @@ def rollouts(
                 alone,
                 moments[member],
                 observation,
-                0,
-                0.0,
                 None,
             )
             steps[member] += count

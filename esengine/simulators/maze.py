@@ -13,7 +13,7 @@ from esengine.environments.point_maze import PointMaze
 from esengine.environments.spaces import ObservationSpec
 from esengine.policies.network import Actor
 from esengine.simulators import maze_rollouts
-from esengine.simulators.contract import NO_GATE, NO_MOMENTS, Episode, Family, Gate, step_limit
+from esengine.simulators.contract import NO_MOMENTS, Episode, Family, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import TraceBuffer
@@ -39,7 +39,6 @@ class MazeSimulator:
         seed: int,
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
-        gate: Gate = NO_GATE,
         trace: TraceBuffer | None = None,
         goal: NDArray[np.float64] | None = None,
     ) -> Episode:
@@ -49,7 +48,7 @@ class MazeSimulator:
         if goal is not None:
             self._state[4:] = goal
 
-        total, steps, terminated, at_gate = maze_rollouts.rollout(
+        total, steps, terminated = maze_rollouts.rollout(
             maze.walls,
             maze.dense,
             self._state,
@@ -58,10 +57,9 @@ class MazeSimulator:
             actor.compiled_arguments,
             NO_MOMENTS if moments is None else moments,
             self._observation,
-            *gate,
             None if trace is None else trace.arrays,
         )
-        return Episode(total, steps, terminated, at_gate, self._observation)
+        return Episode(total, steps, terminated, self._observation)
 
     def close(self) -> None:
         self._maze.close()

@@ -65,12 +65,10 @@ def rollout(
     policy: Any,
     moments: NDArray[np.float64],
     observation: NDArray[np.float32],
-    gate_step: int,
-    least: float,
     trace: Any,
-) -> tuple[float, int, bool, float]:
-    """Run one episode from ``state``; returns its return, its steps, whether the goal was reached,
-    and its return at the gate.
+) -> tuple[float, int, bool]:
+    """Run one episode from ``state``; returns its return, its steps, and whether the goal was
+    reached.
 
     Args:
         walls: (rows, columns).
@@ -81,13 +79,12 @@ def rollout(
         policy: `Actor.compiled_arguments`.
         moments: packed observation moments to add to, or an empty array.
         observation: (8,) float32, left as the last observation of the episode.
-        gate_step, least: see `contract.Gate`.
         trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
     parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
     if trace is not None:
         observations, choices, rewards = trace
-    total, steps, at_gate = 0.0, 0, np.nan
+    total, steps = 0.0, 0
     while True:
         observe(state, observation)
         if moments.size:
@@ -112,12 +109,10 @@ def rollout(
             keep_step(observations, choices, rewards, steps, observation, decoded, reward)
         total += reward
         steps += 1
-        ended = reached or steps >= max_steps
-        if ended or steps == gate_step:
-            if steps <= gate_step:
-                at_gate = total
-            if ended or total < least:
-                observe(state, observation)
-                if trace is not None:
-                    observations[steps] = observation
-                return total, steps, reached, at_gate
+        if reached or steps >= max_steps:
+            break
+
+    observe(state, observation)
+    if trace is not None:
+        observations[steps] = observation
+    return total, steps, reached

@@ -24,12 +24,10 @@ def rollout(
     seed: np.uint64,
     moments: NDArray[np.float64],
     observation: NDArray[np.float64],
-    gate_step: int,
-    least: float,
     trace: Any,
-) -> tuple[float, int, bool, float]:
-    """Run one episode from the current state; returns its return, its steps, whether the task
-    ended, and its return at the gate.
+) -> tuple[float, int, bool]:
+    """Run one episode from the current state; returns its return, its steps, and whether the
+    task ended.
 
     Args:
         arguments: of `mujoco_physics.step`, without the action.
@@ -38,7 +36,6 @@ def rollout(
         seed: stream of sampled actions.
         moments: packed observation moments to add to, or an empty array.
         observation: (obs_dim,) float64, left as the last observation of the episode.
-        gate_step, least: see `contract.Gate`.
         trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
     task, data, bodies, constants = arguments[0], arguments[4], arguments[6], arguments[7]
@@ -47,7 +44,7 @@ def rollout(
         observations, choices, rewards = trace
     flat = np.empty(observation.size, np.float32)
     action = np.empty(decoded.size, np.float32)
-    total, steps, at_gate = 0.0, 0, np.nan
+    total, steps = 0.0, 0
     while True:
         observe(task, data, constants, bodies, observation)
         for k in range(flat.size):
@@ -74,16 +71,14 @@ def rollout(
             keep_step(observations, choices, rewards, steps, flat, action, reward)
         total += reward
         steps += 1
-        ended = terminated or steps >= max_steps
-        if ended or steps == gate_step:
-            if steps <= gate_step:
-                at_gate = total
-            if ended or total < least:
-                observe(task, data, constants, bodies, observation)
-                if trace is not None:
-                    for k in range(flat.size):
-                        observations[steps, k] = np.float32(observation[k])
-                return total, steps, terminated, at_gate
+        if terminated or steps >= max_steps:
+            break
+
+    observe(task, data, constants, bodies, observation)
+    if trace is not None:
+        for k in range(flat.size):
+            observations[steps, k] = np.float32(observation[k])
+    return total, steps, terminated
 
 
 @kernel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import gymnasium
@@ -20,7 +19,7 @@ from esengine.environments.spec import is_mujoco, name_of
 from esengine.errors import UserError
 from esengine.policies.network import Actor, act
 from esengine.policies.normalizer import accumulate
-from esengine.simulators.contract import NO_GATE, UNLIMITED, Episode, Family, Gate
+from esengine.simulators.contract import UNLIMITED, Episode, Family
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import TraceBuffer
@@ -49,7 +48,6 @@ def run_agent(
     agent: Agent,
     seed: int,
     max_steps: int | None = None,
-    gate: Gate = NO_GATE,
     recorder: Recorder | None = None,
 ) -> Episode:
     """Run one episode of an environment; all episodes that are stepped in Python are run here.
@@ -64,11 +62,11 @@ def run_agent(
         agent: called with each observation and the number of steps before it.
         seed: of `env.reset`.
         max_steps: cut the episode after this many steps, or None to leave that to the environment.
-        gate: ends an episode that is not worth continuing.
         recorder: keeps the steps, or None.
     """
     step = env.step
-    episode_return, num_steps, at_gate = 0.0, 0, math.nan
+    episode_return = 0.0
+    num_steps = 0
     observation, _ = env.reset(seed=seed)
     if recorder is not None:
         recorder.begin(observation)
@@ -81,13 +79,9 @@ def run_agent(
         if recorder is not None:
             recorder.add(action, float(reward), observation)
 
-        ended = terminated or truncated or num_steps == max_steps
-        if ended or num_steps == gate.step:
-            if num_steps <= gate.step:
-                at_gate = episode_return
-            if ended or episode_return < gate.least:
-                last = observations.flat(env.observation_space, observation)
-                return Episode(episode_return, num_steps, bool(terminated), at_gate, last)
+        if terminated or truncated or num_steps == max_steps:
+            last = observations.flat(env.observation_space, observation)
+            return Episode(episode_return, num_steps, bool(terminated), last)
 
 
 def run_episode(
@@ -97,7 +91,6 @@ def run_episode(
     seed: int,
     moments: NDArray[np.float64] | None = None,
     max_steps: int | None = None,
-    gate: Gate = NO_GATE,
     rules: Rules | None = None,
     trace: TraceBuffer | None = None,
 ) -> Episode:
@@ -105,7 +98,7 @@ def run_episode(
 
     Args:
         env, observations: see `run_agent`.
-        actor, seed, moments, max_steps, gate, trace: see `Simulator.run`.
+        actor, seed, moments, max_steps, trace: see `Simulator.run`.
         rules: replace the policy's actions while they fire.
     """
     agent = policy_agent(env.observation_space, observations, actor, seed, moments)
@@ -114,7 +107,7 @@ def run_episode(
     recorder = None
     if trace is not None:
         recorder = _TraceRecorder(env.observation_space, observations, actor.spec.action, trace)
-    return run_agent(env, observations, agent, seed, max_steps, gate, recorder)
+    return run_agent(env, observations, agent, seed, max_steps, recorder)
 
 
 def policy_agent(
@@ -304,11 +297,10 @@ class GymnasiumSimulator:
         seed: int,
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
-        gate: Gate = NO_GATE,
         trace: TraceBuffer | None = None,
     ) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        episode = (actor, seed, moments, limit, gate, self._rules, trace)
+        episode = (actor, seed, moments, limit, self._rules, trace)
         return run_episode(self._inner, self._observations, *episode)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, act
 from esengine.policies.normalizer import accumulate, merge_moments
-from esengine.simulators.contract import NO_GATE, Episode, Gate
+from esengine.simulators.contract import Episode
 from esengine.simulators.traces import TraceBuffer
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
@@ -53,10 +53,9 @@ class VectorSimulator:
         seed: int,
         moments: NDArray[np.float64] | None = None,
         max_steps: int | None = None,
-        gate: Gate = NO_GATE,
         trace: TraceBuffer | None = None,
     ) -> Episode:
-        """Run one episode in a vector of one, which knows no gate and keeps no trace."""
+        """Run one episode in a vector of one, which keeps no trace."""
         statistics = np.zeros(0) if moments is None else moments
         seeds = np.array([[seed]], np.uint64)
         returns, steps = self.run_members(

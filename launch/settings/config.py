@@ -81,11 +81,11 @@ class TrainSettings(
         if self.reward is not None or self.potential is not None:
             given = "--potential" if self.reward is None else "--reward"
             owner = "the environment's own reward"
-            belong_to(self, owner, given, "survival_bonus", "novelty", "episode_cap", "stop_step")
+            belong_to(self, owner, given, "survival_bonus", "novelty", "episode_cap")
 
         if self.goals == "curriculum":
             rewards = ("novelty", "reward", "potential", "survival_bonus")
-            others = ("init_policy", "episode_cap", "stop_step", "rules", "sampled_actions")
+            others = ("init_policy", "episode_cap", "rules", "sampled_actions")
             belong_to(self, "--goals own", "--goals curriculum", *rewards, *others)
 
     def _check_objective(self) -> None:
@@ -95,7 +95,7 @@ class TrainSettings(
                 "parameters"
             )
         rewards = ("reward", "potential", "survival_bonus", "novelty", "goals")
-        belong_to(self, "--env-id", "--objective", *rewards, "rules", "episode_cap", "stop_step")
+        belong_to(self, "--env-id", "--objective", *rewards, "rules", "episode_cap")
         self.start(self.space(self.dimension))
 
     def _check_environment(self) -> None:
@@ -108,7 +108,7 @@ class TrainSettings(
         if self.env_backend != "vectorized":
             return
         others = "--env-backend auto, compiled or gymnasium"
-        owned = ("stop_step", "novelty", "reward", "potential", "goals")
+        owned = ("novelty", "reward", "potential", "goals")
         belong_to(self, others, "vectorized", *owned, way_out="use auto")
         if self.survival_bonus and self.member_statistic != "mean":
             raise UserError(

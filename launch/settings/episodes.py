@@ -37,12 +37,6 @@ class EpisodeSettings:
     """Begin with training episodes of this many steps; the cap becomes twice the mean length once a
     tenth of the members reach it.
     """
-    stop_step: int | None = None
-    """Stop training episodes after this many steps if their return is below --stop-quantile; this
-    favours policies that begin well.
-    """
-    stop_quantile: float = 0.5
-    """Share of the previous generation that an episode must exceed at --stop-step to continue."""
     fresh_env: bool = False
     """Make a new environment for every episode, if reset does not clear all state."""
     env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
@@ -52,6 +46,6 @@ class EpisodeSettings:
 
     def check(self) -> None:
         """Raises UserError for values out of range."""
-        at_least(self, 1, "episodes_per_member", "max_episode_steps", "episode_cap", "stop_step")
-        within(self, 0, 1, "member_quantile", "stop_quantile", way_out="0.5 is the median")
+        at_least(self, 1, "episodes_per_member", "max_episode_steps", "episode_cap")
+        within(self, 0, 1, "member_quantile", way_out="0.5 is the median")
         finite(self, "survival_bonus")

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.strategy import RoundMethod, Strategy
 from esengine.launch.runs.metrics_file import Row
 from esengine.pool.pool import Pool
-from esengine.problems import FAILED, OK, STOPPED, EnvironmentProblem, ObjectiveProblem
-from esengine.problems.episode_limits import EpisodeLimits
+from esengine.problems import FAILED, OK, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
 from esengine.rewards.episodes import RewardedEpisodes, true_return
 
@@ -41,8 +40,8 @@ def generation_row(
     row |= _used(counters)
     row["failed_members"] = int(np.sum(records["status"] == FAILED))
     row |= metrics
-    if isinstance(problem, EnvironmentProblem):
-        row |= _limit_columns(problem.limits, records)
+    if isinstance(problem, EnvironmentProblem) and problem.limits.cap is not None:
+        row["episode_cap"] = problem.limits.cap
 
     wall_s = max(evaluations.wall_s, 1e-9)
     rate = int(records["steps"].sum() or len(records)) / wall_s
@@ -85,9 +84,7 @@ def mean_return(returns: NDArray[np.float64]) -> float | None:
 
 
 def _fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
-    """Mean, maximum, spread and quantiles of the fitness of the members that neither failed nor
-    were stopped.
-    """
+    """Mean, maximum, spread and quantiles of the fitness of the members that did not fail."""
     fitness = records["fitness"][records["status"] == OK]
     row: Row = {
         "fitness_mean": float(fitness.mean()) if fitness.size else None,
@@ -97,14 +94,6 @@ def _fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
     }
     if minimize:
         row["cost_min"] = -row["fitness_max"] if fitness.size else None
-    return row
-
-
-def _limit_columns(limits: EpisodeLimits, records: NDArray[Any]) -> Row:
-    """Where episodes were cut, and how many members were stopped, if there are such limits."""
-    row: Row = {} if limits.cap is None else {"episode_cap": limits.cap}
-    if limits.gate_step:
-        row["stopped_members"] = int(np.sum(records["status"] == STOPPED))
     return row
 
 

@@ -111,7 +111,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         survival_bonus=train.survival_bonus,
         shield=load_rules(train.rules),
         summary=Summary(train.member_statistic, train.member_quantile),
-        limits=EpisodeLimits(train.episode_cap, train.stop_step or 0, train.stop_quantile),
+        limits=EpisodeLimits(train.episode_cap),
         behavior=behavior,
     )
     if train.goals == "curriculum":

@@ -111,7 +111,7 @@ class StrategyTraining(Training):
             self.novelty.tell(own.behavior, own.episode_return)
             self.count(own.steps, 1)
         if isinstance(self.problem, EnvironmentProblem):
-            self.problem.adapt(candidates, evaluations.records, evaluations.arrays)
+            self.problem.adapt(candidates, evaluations.records)
         self.pool.merge(evaluations)
         self._watch.add("publish", evaluations.publish_s)
         self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)

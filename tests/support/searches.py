@@ -22,7 +22,7 @@ METHODS = {
         *words(
             "train truncation-es --population-size 40 --self-adaptive --crossover 0.5 --novelty nsr"
         ),
-        *words("--stop-step 20 --stop-quantile 0.3 --member-statistic min --episodes-per-member 2"),
+        *words("--member-statistic min --episodes-per-member 2"),
     ),
     "openai-es novel": (
         *words(

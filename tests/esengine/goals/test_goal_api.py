@@ -20,7 +20,6 @@ from esengine.errors import UserError
 from esengine.goals.episodes import AimedEnv, GoalList
 from esengine.goals.goal_api import GoalLayout, achieved_at_last, relabelled, reset_to
 from esengine.policies.network import Actor, PolicySpec
-from esengine.simulators.contract import Gate
 from esengine.simulators.families import make_dynamics, make_simulator
 from esengine.simulators.maze import MazeSimulator
 from esengine.simulators.stepped import run_episode
@@ -63,8 +62,6 @@ def test_the_compiled_maze_has_the_environments_episodes(maze: str) -> None:
     for seed in range(12):
         expected = run_episode(env, observations, actor, seed, own)
         assert simulator.run(actor, seed, moments) == expected
-        gated = simulator.run(actor, seed, None, None, Gate(20, 0.5))
-        assert gated == run_episode(env, observations, actor, seed, None, None, Gate(20, 0.5))
     assert moments.tolist() == own.tolist()
 
 

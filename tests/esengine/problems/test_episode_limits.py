@@ -1,6 +1,4 @@
-"""Limits of training episodes: a cap that grows, a gate for hopeless ones, and what a member's
-fitness is made of.
-"""
+"""Limits of training episodes: a cap that grows, and what a member's fitness is made of."""
 
 from __future__ import annotations
 
@@ -15,7 +13,6 @@ from esengine.problems import (
     FAILED,
     MEMBER,
     OK,
-    STOPPED,
     ObjectiveProblem,
     Summary,
 )
@@ -25,23 +22,16 @@ from tests.support.problems import NOISE, pairs, problem_for, run
 
 
 def test_the_cap_becomes_twice_the_mean_length_once_a_tenth_of_the_members_reach_it() -> None:
-    limits, none = EpisodeLimits(cap=20), np.zeros(0)
-    limits.adapt(np.array([20.0] + [5.0] * 19), none)
+    limits = EpisodeLimits(cap=20)
+    limits.adapt(np.array([20.0] + [5.0] * 19))
     assert limits.cap == 20
-    limits.adapt(np.array([20.0] * 2 + [5.0] * 18), none)
+    limits.adapt(np.array([20.0] * 2 + [5.0] * 18))
     assert limits.cap == 20  # twice the mean is less, and the cap never shrinks
-    limits.adapt(np.array([20.0] * 16 + [10.0] * 4), none)
+    limits.adapt(np.array([20.0] * 16 + [10.0] * 4))
     assert limits.cap == 36
-    limits.adapt(np.full(20, 36.0), none)
+    limits.adapt(np.full(20, 36.0))
     assert limits.cap == 72
-
-
-def test_the_gate_asks_for_a_quantile_of_the_generation_before() -> None:
-    limits = EpisodeLimits(gate_step=3, gate_quantile=0.25)
-    assert limits.gate.least == -math.inf
-    limits.adapt(np.full(6, 9.0), np.array([1.0, 2.0, 3.0, 4.0, 5.0, np.nan]))
-    assert limits.gate.least == 2.0
-    other = EpisodeLimits(gate_step=3, gate_quantile=0.25)
+    other = EpisodeLimits()
     other.unpack(limits.pack())
     assert other == limits
 
@@ -54,45 +44,11 @@ def test_training_episodes_are_capped_and_evaluations_are_not() -> None:
     assert (records["steps"] == 90).all()
 
 
-def test_hopeless_episodes_stop_at_the_gate_and_their_members_rank_with_the_worst() -> None:
-    problem = problem_for(
-        "Pendulum-v1", limits=EpisodeLimits(gate_step=50, gate_quantile=0.5), antithetic=True
-    )
-    whole, arrays = run(problem, pairs(problem))
-    at_gate = arrays["return_at_gate"]
-    assert (whole["status"] == OK).all()
-    problem.adapt(pairs(problem), whole, arrays)
-    least = problem.limits.least
-    assert least == np.median(at_gate)
-    records, again = run(problem, pairs(problem))  # the same generation, so the same episodes
-    np.testing.assert_array_equal(at_gate, again["return_at_gate"])
-    stopped = records["status"] == STOPPED
-    np.testing.assert_array_equal(stopped, at_gate < least)
-    np.testing.assert_array_equal(records["steps"], np.where(stopped, 50, 200))
-    np.testing.assert_array_equal(records["fitness"][~stopped], whole["fitness"][~stopped])
-    fitness = Evaluations(records, {}, 0, 0).fitness
-    np.testing.assert_array_equal(
-        fitness, np.where(stopped, whole["fitness"][~stopped].min(), whole["fitness"])
-    )
-
-
-def test_members_that_run_again_pass_every_gate() -> None:
-    problem = problem_for(
-        "Pendulum-v1", limits=EpisodeLimits(gate_step=10, gate_quantile=1.0, least=1.0)
-    )
-    parents = np.zeros((3, problem.dimension), np.float32)
-    candidates = MutatedParents(
-        0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=parents, unchanged_episodes=3
-    )
-    records, _ = run(problem, candidates)
-    assert records["status"].tolist() == [OK] * 2 + [STOPPED] * 4
-    assert records["steps"].tolist() == [600] * 2 + [10] * 4
-
-
-def test_failed_members_rank_below_stopped_ones() -> None:
-    records = np.zeros(3, MEMBER)
-    records["fitness"], records["status"] = [5.0, 9.0, np.nan], [OK, STOPPED, FAILED]
-    assert Evaluations(records, {}, 0, 0).fitness.tolist() == [5.0, 5.0, -math.inf]
+def test_failed_members_rank_last() -> None:
+    records = np.zeros(2, MEMBER)
+    records["fitness"] = [5.0, np.nan]
+    records["status"] = [OK, FAILED]
+    assert Evaluations(records, {}, 0, 0).fitness.tolist() == [5.0, -math.inf]
 
 
 RETURNS = np.array([[1.0, 2.0, 6.0], [0.0, 0.0, 3.0]])

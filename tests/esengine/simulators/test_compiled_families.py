@@ -4,7 +4,6 @@ observations, rewards, ends.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium
@@ -17,7 +16,6 @@ from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, PolicySpec
 from esengine.simulators import mujoco
 from esengine.simulators.classic import ClassicSimulator, task_of
-from esengine.simulators.contract import Gate
 from esengine.simulators.families import family_of, has_compiled, make_simulator
 from esengine.simulators.mujoco import step_arguments
 from esengine.simulators.stepped import GymnasiumSimulator
@@ -226,23 +224,19 @@ def test_sine_and_cosine_are_as_exact_as_the_librarys() -> None:
 @pytest.mark.parametrize(
     "env_id", ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "HalfCheetah-v5", "Hopper-v5"]
 )
-def test_the_gate_and_the_last_observation_are_gymnasiums(env_id: str) -> None:
+def test_the_last_observation_is_gymnasiums(env_id: str) -> None:
     spec, actor = EnvironmentSpec(env_id), actor_for(env_id)
     observations, _ = describe(spec.make())
-    compiled, stepped = (
-        make_simulator(spec, observations, "compiled"),
-        make_simulator(spec, observations, "gymnasium"),
-    )
-    whole = stepped.run(actor, 3, max_steps=60)
-    for gate in (Gate(), Gate(7, -math.inf), Gate(7, math.inf), Gate(1000, math.inf)):
-        ours = compiled.run(actor, 3, max_steps=60, gate=gate)
-        ended = np.array(ours.last_observation)
-        theirs = stepped.run(actor, 3, max_steps=60, gate=gate)
-        assert ours.num_steps == theirs.num_steps
+    compiled = make_simulator(spec, observations, "compiled")
+    stepped = make_simulator(spec, observations, "gymnasium")
+    for max_steps in (7, 60):
+        ours = compiled.run(actor, 3, max_steps=max_steps)
+        theirs = stepped.run(actor, 3, max_steps=max_steps)
+        assert (ours.num_steps, ours.terminated) == (theirs.num_steps, theirs.terminated)
+        assert ours.episode_return == pytest.approx(theirs.episode_return, rel=1e-9)
         np.testing.assert_allclose(
-            (ours.episode_return, ours.at_gate), (theirs.episode_return, theirs.at_gate), rtol=1e-9
+            np.array(ours.last_observation),
+            np.array(theirs.last_observation),
+            rtol=1e-5,
+            atol=1e-6,
         )
-        np.testing.assert_allclose(ended, np.array(theirs.last_observation), rtol=1e-5, atol=1e-6)
-        stopped = gate.step and gate.least == math.inf
-        assert theirs.num_steps == (min(gate.step, whole.num_steps) if stopped else whole.num_steps)
-        assert math.isnan(theirs.at_gate) == (gate.step == 0)

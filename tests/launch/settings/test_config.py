@@ -23,11 +23,8 @@ OBJECTIVE: dict[str, Any] = {"objective": "worlds:sphere", "dimension": 3}
     ("settings", "words"),
     [
         (ENV | {"member_quantile": 1.5}, "--member-quantile must lie between 0 and 1, got 1.5"),
-        (ENV | {"stop_quantile": -0.1}, "--stop-quantile must lie between 0 and 1, got -0.1"),
-        (ENV | {"stop_step": 0}, "--stop-step must be at least 1, got 0"),
         (ENV | {"episode_cap": 0}, "--episode-cap must be at least 1, got 0"),
         (OBJECTIVE | {"episode_cap": 5}, "--episode-cap belongs to --env-id, got --objective"),
-        (OBJECTIVE | {"stop_step": 5}, "--stop-step belongs to --env-id, got --objective"),
         (OBJECTIVE | {"novelty": "ns"}, "--novelty belongs to --env-id, got --objective"),
         (
             ENV | {"novelty": "ns", "env_backend": "vectorized"},

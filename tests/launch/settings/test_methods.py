@@ -29,7 +29,7 @@ def test_every_shared_setting_belongs_to_one_group() -> None:
         ("dagger", {"member_statistic": "min"}),
         ("ppo", {"lower_bound": 0.0}),
         ("dart", {"max_failed_fraction": 0.1}),
-        ("gail", {"stop_step": 20}),
+        ("gail", {"episode_cap": 20}),
         ("behavior-cloning", {"potential_discount": 0.9}),
     ],
 )

@@ -46,7 +46,7 @@ def test_every_strategy_trains_on_a_reward_and_tells_the_true_return(
         ({"env_id": "Pendulum-v1"}, "--reward must fit Pendulum-v1"),
         ({"survival_bonus": 1.0}, "--survival-bonus belongs to the environment's own reward"),
         ({"env_backend": "vectorized"}, "got vectorized; use auto"),
-        ({"stop_step": 5}, "--stop-step belongs to the environment's own reward, got --reward"),
+        ({"episode_cap": 5}, "--episode-cap belongs to the environment's own reward, got --reward"),
         (
             {"env_id": None, "objective": "m:f", "dimension": 2},
             "--reward belongs to --env-id, got --objective",
