@@ -1,5 +1,5 @@
-"""The cart-pole whose episodes never end early: the pole falls and goes on falling, so that lengths
-tell nothing of skill.
+"""The cart-pole whose episodes never end early, so that their lengths do not show how good a policy
+is.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class FixedHorizonCartPole(gymnasium.Env[NDArray[np.float32], int]):
 
     Observation: position (m), its rate, the pole's angle from upright (rad), its rate. Action: push
     left (0) or right (1). Reward of a step: 1 while the cart is within 2.4 m and the pole within 12
-    degrees of upright, else 0. What learns from demonstrations cannot gain by living on or by
-    ending here (`seals`' CartPole is made for the same reason).
+    degrees of upright, else 0. A method that learns from demonstrations can gain nothing
+    by making episodes longer or shorter (`seals`' CartPole is made for the same reason).
 
     Attributes:
         state: (4,) float64: x, its rate, theta, its rate.

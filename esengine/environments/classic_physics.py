@@ -1,11 +1,11 @@
-"""Classic control as compiled loops: start states from NumPy's own bit stream, dynamics, policy.
+"""Classic control in compiled code: start states from NumPy's own bit stream, steps, observations.
 
 A start equals gymnasium's to the last bit: NumPy's `SeedSequence` and PCG64 (O'Neill 2014) are
 computed here. A step follows gymnasium 1.4 operation by operation, in its precisions; its sines
 come from `sincos` or the C library instead of NumPy's vector library, which leaves a relative
 difference of up to 1e-14 a step; its `powf` one of up to 3e-10 in the pendulum's reward. The
 cart-pole swing-up (`esengine.environments.cartpole_swing_up`) and the cart-pole without an end
-(`esengine.environments.cartpole_fixed_horizon`) are ours, made of the same parts.
+(`esengine.environments.cartpole_fixed_horizon`) are our own, made of the same parts.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _multiply_high(a: np.uint64, b: np.uint64) -> np.uint64:
 def _advance(
     high: np.uint64, low: np.uint64, inc_high: np.uint64, inc_low: np.uint64
 ) -> tuple[np.uint64, np.uint64]:
-    """One step of the 128-bit linear congruential generator."""
+    """Take one step of the 128-bit linear congruential generator."""
     new_low = low * _PCG_LOW
     new_high = _multiply_high(low, _PCG_LOW) + high * _PCG_LOW + low * _PCG_HIGH
     total = new_low + inc_low
@@ -182,9 +182,7 @@ def sincos(x: float) -> tuple[float, float]:
 
 @kernel
 def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
-    """Write the start state that the task's ``reset(seed=seed)`` gives into ``state``, (4,)
-    float64.
-    """
+    """Write the state after the task's ``reset(seed=seed)`` into ``state``, (4,) float64."""
     uniforms(seed, state)
     if task in (CARTPOLE, CARTPOLE_SWING_UP, FIXED_HORIZON_CARTPOLE):
         for k in range(4):
@@ -198,7 +196,8 @@ def reset(task: int, seed: np.uint64, state: NDArray[np.float64]) -> None:
         state[0] = -np.pi + 2 * np.pi * state[0]
         state[1] = -1.0 + 2.0 * state[1]
     else:
-        state[0], state[1] = -0.6 + (-0.4 - -0.6) * state[0], 0.0
+        state[0] = -0.6 + (-0.4 - -0.6) * state[0]
+        state[1] = 0.0
 
 
 @kernel

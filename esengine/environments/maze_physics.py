@@ -1,6 +1,4 @@
-"""The point maze as compiled loops: motion against walls, the goal's reward, and whole episodes
-under a policy.
-"""
+"""The point maze in compiled code: starts, motion against walls, observations and the reward."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ def place(
     goals: NDArray[np.float64],
     state: NDArray[np.float64],
 ) -> None:
-    """Write what ``reset(seed=seed)`` gives into ``state``, (6,): place, speed and goal.
+    """Write the state after ``reset(seed=seed)`` into ``state``, (6,): place, speed and goal.
 
     Args:
         seed: of the reset.
@@ -43,7 +41,8 @@ def place_by(
     state: NDArray[np.float64],
 ) -> None:
     """`place` by six numbers of [0, 1)."""
-    start, goal = starts[int(drawn[0] * len(starts))], goals[int(drawn[1] * len(goals))]
+    start = starts[int(drawn[0] * len(starts))]
+    goal = goals[int(drawn[1] * len(goals))]
     for k in range(2):
         state[k] = start[k] + _JITTER * (2 * drawn[2 + k] - 1)
         state[2 + k] = 0.0
@@ -92,4 +91,7 @@ def observe(state: NDArray[np.float64], out: NDArray[np.float32]) -> None:
     place and speed.
     """
     for k in range(2):
-        out[k], out[2 + k], out[4 + k], out[6 + k] = state[k], state[4 + k], state[k], state[2 + k]
+        out[k] = state[k]
+        out[2 + k] = state[4 + k]
+        out[4 + k] = state[k]
+        out[6 + k] = state[2 + k]

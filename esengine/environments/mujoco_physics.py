@@ -1,5 +1,5 @@
-"""Gymnasium's MuJoCo tasks (v5) as one compiled loop: policy, physics, observation and reward
-without a step in Python.
+"""Gymnasium's MuJoCo tasks (v5) in compiled code: physics, observation and reward without a step in
+Python.
 
 MuJoCo's own ``mj_step`` is called from compiled code on the model and the data that a gymnasium
 environment holds, so the physics are gymnasium's to the last bit; resets stay gymnasium's own.

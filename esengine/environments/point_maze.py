@@ -61,8 +61,8 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
     episode, and 0 elsewhere; dense, minus the distance.
 
     Args:
-        maze: open, u, s, snake or meander, which need longer and longer ways.
-        dense: reward closeness.
+        maze: open, u, s, snake or meander, in the order of the length of the way to the goal.
+        dense: reward closeness to the goal.
 
     Attributes:
         state: (6,) float64: place, speed, goal.
@@ -72,8 +72,10 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
         if maze not in MAZES:
             raise UserError(f"maze must be one of {listed(MAZES)}, got {maze!r}; u is the default")
         cells = np.array([list(row) for row in MAZES[maze]])
-        self.walls, self.dense = cells == "#", dense
+        self.walls = cells == "#"
+        self.dense = dense
         self.starts, self.goals = (np.argwhere(cells == mark)[:, ::-1] + 0.5 for mark in "SG")
+
         far = np.full(2, np.inf)
         place = spaces.Box(np.zeros(2), np.array(cells.shape[::-1], np.float64), dtype=np.float64)
         moving = spaces.Box(
@@ -88,7 +90,7 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Options: ``goal``, (2,) to aim at instead of one of the maze's own."""
+        """Start an episode; the option ``goal``, (2,), replaces the maze's own goals."""
         super().reset(seed=seed)
         kernels.place_by(self.np_random.random(6), self.starts, self.goals, self.state)
         if options and "goal" in options:
@@ -112,29 +114,21 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
         """The reward of having reached ``achieved_goal`` when ``desired_goal`` was wanted, both
         (..., 2).
         """
-        apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
-        squared = apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]
-        return (
-            -np.sqrt(squared)
-            if self.dense
-            else (np.sqrt(squared) <= kernels.REACH).astype(np.float64)
-        )
+        apart = _distances(achieved_goal, desired_goal)
+        return -apart if self.dense else (apart <= kernels.REACH).astype(np.float64)
 
     def compute_terminated(
         self, achieved_goal: NDArray[Any], desired_goal: NDArray[Any], info: Any
     ) -> Any:
-        """Whether an episode ends where `compute_reward` was asked."""
-        apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
-        return (
-            np.sqrt(apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]) <= kernels.REACH
-        )
+        """Whether reaching ``achieved_goal`` ends the episode, see `compute_reward`."""
+        return _distances(achieved_goal, desired_goal) <= kernels.REACH
 
     def get_state(self) -> NDArray[np.float64]:
         """Place, speed and goal, (6,)."""
         return self.state.copy()
 
     def set_state(self, state: NDArray[np.float64]) -> None:
-        """Go on from a state of `get_state`."""
+        """Continue from a state of `get_state`."""
         self.state[:] = state
 
     def _observation(self) -> Observation:
@@ -144,3 +138,12 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
             "achieved_goal": place,
             "desired_goal": self.state[4:].copy(),
         }
+
+
+def _distances(achieved_goal: NDArray[Any], desired_goal: NDArray[Any]) -> NDArray[np.float64]:
+    """Between goals (..., 2), in cells."""
+    apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
+    distances: NDArray[np.float64] = np.sqrt(
+        apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]
+    )
+    return distances

@@ -1,4 +1,4 @@
-"""Corrective rules: what a person knows to be right in some situations, hard-coded in a module.
+"""Corrective rules: the right action in some situations, hard-coded in a module.
 
 A rule is a module with ``when(observation) -> bool`` and ``act(observation) -> action``. Of
 several, the first that fires wins.
@@ -20,8 +20,8 @@ class Rule:
 
     Attributes:
         name: its module.
-        when: whether it fires.
-        act: the action that is right then.
+        when: whether the rule fires at an observation.
+        act: the right action at such an observation.
     """
 
     name: str
@@ -65,5 +65,6 @@ def load_rules(names: Sequence[str]) -> Rules:
                     f"--rules {name} must define when(observation) and act(observation), lacks "
                     f"{function}"
                 )
+
         rules.append(Rule(name, module.when, module.act))
     return Rules(rules)

@@ -31,7 +31,9 @@ class ObservationSpec:
 
     @classmethod
     def of(cls, space: spaces.Space[Any]) -> ObservationSpec:
-        """Raises UserError for a space that cannot be flattened to a fixed length."""
+        """The specification of a space. Raises UserError for one that cannot be flattened to a
+        fixed length.
+        """
         if isinstance(space, spaces.Box):
             return cls(int(np.prod(space.shape)), True)
         try:
@@ -39,7 +41,7 @@ class ObservationSpec:
         except (NotImplementedError, ValueError) as error:
             raise UserError(
                 f"the observation space must flatten to a fixed length, got {space}; wrap the "
-                f"environment"
+                "environment"
             ) from error
 
     def flat(
@@ -62,7 +64,7 @@ class ActionSpec:
         sizes: number of outputs of each choice: (dim,) ones for a box and multi-binary, else the
             choices' sizes.
         low, high: bounds of a box, infinite where unbounded; empty otherwise.
-        shape: the action's shape as the environment wants it.
+        shape: the action's shape in the environment's own form.
         starts: smallest value of each discrete choice.
         dtype: the action's dtype.
     """
@@ -77,25 +79,29 @@ class ActionSpec:
 
     @property
     def num_outputs(self) -> int:
+        """How many outputs a policy has."""
         return sum(self.sizes)
 
     def batch(self, decoded: NDArray[np.float64]) -> NDArray[Any]:
-        """Actions as a vector environment takes them, from (num_lanes, num_choices) of what the
-        kernel `act` writes.
+        """Actions as a vector environment takes them.
+
+        Args:
+            decoded: (num_lanes, num_choices), as the kernel `act` writes them.
         """
-        values = (decoded if self.dtype.startswith("float") else np.rint(decoded)).astype(
-            self.dtype
-        )
+        values = self._cast(decoded)
         if self.starts:
             values += np.array(self.starts, values.dtype)
         return values[:, 0] if self.kind == "discrete" else values.reshape(len(values), *self.shape)
 
+    def _cast(self, values: NDArray[np.float64]) -> NDArray[Any]:
+        """Numbers in the action's dtype, rounded where that holds whole numbers."""
+        return (values if self.dtype.startswith("float") else np.rint(values)).astype(self.dtype)
+
     def flat(self, action: Any) -> NDArray[np.float64]:
-        """An action as the environment takes it as (num_choices,) float64, which holds every number
-        of it exactly.
+        """The numbers of an action in the environment's own form, (num_choices,) float64, exactly.
 
         Raises:
-            ValueError: it has another number of values.
+            ValueError: the action has another number of values.
         """
         values = np.asarray(action, np.float64).ravel()
         if values.size != len(self.sizes):
@@ -108,25 +114,27 @@ class ActionSpec:
         """
         if self.kind == "discrete":
             return round(float(values[0]))
-        return (
-            (values if self.dtype.startswith("float") else np.rint(values))
-            .astype(self.dtype)
-            .reshape(self.shape)
-        )
+        return self._cast(values).reshape(self.shape)
 
     def reach(self) -> NDArray[np.float64]:
         """Half the range of every box coordinate, 1 where it is unbounded, (num_choices,): the unit
         of policies' outputs.
         """
-        low, high = np.array(self.low), np.array(self.high)
-        bounded = np.isfinite(low) & np.isfinite(high)
-        return np.where(bounded, np.where(bounded, high, 1) - np.where(bounded, low, -1), 2) / 2
+        low, high, bounded = self._bounds()
+        return np.where(bounded, high - low, 2.0) / 2
 
     def center(self) -> NDArray[np.float64]:
         """Middle of the range of every box coordinate, 0 where it is unbounded, (num_choices,)."""
+        low, high, _ = self._bounds()
+        return (low + high) / 2
+
+    def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Lower and upper bound of every box coordinate, 0 where one is infinite, and where both
+        are finite.
+        """
         low, high = np.array(self.low), np.array(self.high)
         bounded = np.isfinite(low) & np.isfinite(high)
-        return (np.where(bounded, low, 0) + np.where(bounded, high, 0)) / 2
+        return np.where(bounded, low, 0.0), np.where(bounded, high, 0.0), bounded
 
     @property
     def num_options(self) -> tuple[int, ...]:
@@ -134,7 +142,7 @@ class ActionSpec:
         return (2,) * len(self.sizes) if self.kind == "multi-binary" else self.sizes
 
     def options(self, actions: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Options counted from 0 of discrete actions, (num_actions, num_choices)."""
+        """Options of discrete actions, both (num_actions, num_choices), counted from 0."""
         first = np.array(self.starts or (0,) * len(self.sizes))
         options: NDArray[np.int64] = np.rint(actions).astype(np.int64) - first
         return options
@@ -144,8 +152,10 @@ class ActionSpec:
         return np.asarray(options + np.array(self.starts or (0,) * len(self.sizes)), np.float64)
 
     def tables(self, flat: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """One (options, options) table for each discrete choice, from all of them row by row in one
-        vector.
+        """One (options, options) table for each discrete choice.
+
+        Args:
+            flat: all of them row by row, one after the other.
         """
         ends = np.cumsum([options**2 for options in self.num_options])
         parts = np.split(flat, ends[:-1])
@@ -155,14 +165,11 @@ class ActionSpec:
         ]
 
     def misfit(self, actions: NDArray[np.float64]) -> str | None:
-        """Why some of these actions, (num_actions, num_choices), are none of this space, or
-        None.
-        """
+        """Why some of these actions, (num_actions, num_choices), are not in this space, or None."""
         if self.kind == "box":
             low, high = np.array(self.low), np.array(self.high)
-            slack = 1e-6 * np.maximum(
-                1.0, np.maximum(abs(low), abs(high))
-            )  # files may hold another precision
+            # files may hold another precision
+            slack = 1e-6 * np.maximum(1.0, np.maximum(abs(low), abs(high)))
             slack[~np.isfinite(slack)] = 0
             rule = "within the bounds"
         else:
@@ -176,6 +183,7 @@ class ActionSpec:
                     f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got "
                     f"{actions[step, choice]:g} at step {step}"
                 )
+
         outside = np.argwhere((actions < low - slack) | (actions > high + slack))
         if outside.size:
             step, choice = outside[0]
@@ -187,7 +195,7 @@ class ActionSpec:
 
     @classmethod
     def of(cls, space: spaces.Space[Any]) -> ActionSpec:
-        """Raises UserError for a space that policies cannot act in."""
+        """The head of policies that act in a space. Raises UserError if none can."""
         match space:
             case spaces.Box():
                 low, high = (
@@ -222,5 +230,5 @@ class ActionSpec:
 
 
 def describe(env: gymnasium.Env[Any, Any]) -> tuple[ObservationSpec, ActionSpec]:
-    """Specifications of an environment's spaces."""
+    """The specifications of an environment's two spaces."""
     return ObservationSpec.of(env.observation_space), ActionSpec.of(env.action_space)

@@ -30,7 +30,7 @@ gymnasium.register(
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """An environment as a file can name it.
+    """An environment as files name it.
 
     Attributes:
         env_id: what `gymnasium.make` takes, ``module:EnvId`` included.
@@ -42,15 +42,15 @@ class EnvironmentSpec:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What `make` may import, see `trust.modules_of`."""
+        """What `make` may import, see `user_code.modules_of`."""
         return modules_of(self.env_id, self.arguments)
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """A new environment.
 
         Raises:
-            UserError: the id is unknown (close names are told), its package is missing, or its
-                arguments are wrong.
+            UserError: the id is unknown (the error lists close ones), its package is missing, or
+                its arguments are wrong.
         """
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         arguments = dict(self.arguments)
@@ -73,7 +73,7 @@ class EnvironmentSpec:
                 f"--env-id {self.env_id} must name a module that can be imported, got {error}; "
                 "modules are found from the current folder and PYTHONPATH"
             ) from error
-        except Exception as error:  # whatever a stranger's constructor raises
+        except Exception as error:  # whatever a user's constructor raises
             raise UserError(
                 f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
                 f"{type(error).__name__}: {error}"
@@ -90,20 +90,21 @@ class EnvironmentSpec:
         ):
             hint = (
                 f"nothing has registered {namespace}/ yet: install its package, and name the "
-                f"module that registers it, "
-                "as in pip install ale-py and --env-id ale_py:ALE/Pong-v5"
+                "module that registers it, as in pip install ale-py and --env-id "
+                "ale_py:ALE/Pong-v5"
             )
+        elif close:
+            hint = f"close names: {listed(close)}"
         else:
-            others = (
+            hint = (
                 "gymnasium.pprint_registry() lists them, those of other packages are named "
                 "module:EnvId"
             )
-            hint = f"close names: {listed(close)}" if close else others
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
 
 
 def _route_mujoco_warnings(env_id: str) -> None:
-    """Let MuJoCo warn through Python, once for each text, instead of on every rank's terminal and
+    """Make MuJoCo warn through Python, once for each text, instead of on every rank's terminal and
     in MUJOCO_LOG.TXT.
     """
     spec = gymnasium.registry.get(env_id)
@@ -112,12 +113,12 @@ def _route_mujoco_warnings(env_id: str) -> None:
     try:
         import mujoco
     except ImportError:
-        return  # gymnasium tells what is missing
+        return  # gymnasium reports what is missing
     mujoco.set_mju_user_warning(_warn)
 
 
 def _warn(text: str) -> None:
-    if "deprecated" not in text:  # which is said of gymnasium's own model files
+    if "deprecated" not in text:  # which concerns gymnasium's own model files
         warnings.warn(f"MuJoCo: {text}", RuntimeWarning, stacklevel=2)
 
 
