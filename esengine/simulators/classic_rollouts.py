@@ -155,10 +155,12 @@ def returns(
                 constant, start, actions[first : first + _TILE], totals[first : first + _TILE]
             )
         return totals
+
     if task == CARTPOLE_SWING_UP:
         for first in range(0, totals.size, _TILE):
             _swing_poles(start, actions[first : first + _TILE], totals[first : first + _TILE])
         return totals
+
     state = np.zeros(4)
     for i in range(totals.size):
         for k in range(start.size):
@@ -185,17 +187,13 @@ def _swing_pendulums(
     actions: NDArray[np.float64],
     returns: NDArray[np.float64],
 ) -> None:
-    """Up to `_TILE` pendulums in step."""
-    numbers = np.empty(
-        4 * _TILE
-    )  # angle, rate, action, sum: one array, so that no loop must check whether arrays overlap
+    """Advance up to `_TILE` pendulums together, see `returns`."""
+    # angle, rate, action, sum: one array, so that no loop must check whether arrays overlap
+    numbers = np.zeros(4 * _TILE)
     for i in range(_TILE):
-        numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i] = (
-            start[0],
-            start[1],
-            0.0,
-            0.0,
-        )
+        numbers[i] = start[0]
+        numbers[_TILE + i] = start[1]
+
     for t in range(actions.shape[1]):
         for i in range(actions.shape[0]):
             numbers[2 * _TILE + i] = actions[i, t]
@@ -203,8 +201,10 @@ def _swing_pendulums(
             theta, theta_dot, reward = move_pendulum(
                 numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], gravity
             )
-            numbers[i], numbers[_TILE + i] = theta, theta_dot
+            numbers[i] = theta
+            numbers[_TILE + i] = theta_dot
             numbers[3 * _TILE + i] += reward
+
     for i in range(returns.size):
         returns[i] = numbers[3 * _TILE + i]
 
@@ -213,12 +213,15 @@ def _swing_pendulums(
 def _swing_poles(
     start: NDArray[np.float64], actions: NDArray[np.float64], returns: NDArray[np.float64]
 ) -> None:
-    """Up to `_TILE` carts with poles in step; one that has left its track gains nothing more."""
-    numbers = np.empty(7 * _TILE)  # four of the state, action, sum, whether it goes on
+    """Advance up to `_TILE` carts with poles together, see `returns`; one that has left its track
+    gains nothing more.
+    """
+    numbers = np.zeros(7 * _TILE)  # four of the state, action, sum, whether it continues
     for i in range(_TILE):
         for k in range(4):
             numbers[k * _TILE + i] = start[k]
-        numbers[4 * _TILE + i], numbers[5 * _TILE + i], numbers[6 * _TILE + i] = 0.0, 0.0, 1.0
+        numbers[6 * _TILE + i] = 1.0
+
     for t in range(actions.shape[1]):
         for i in range(actions.shape[0]):
             numbers[4 * _TILE + i] = actions[i, t]
@@ -230,13 +233,12 @@ def _swing_poles(
                 numbers[3 * _TILE + i],
                 numbers[4 * _TILE + i],
             )
-            numbers[i], numbers[_TILE + i], numbers[2 * _TILE + i], numbers[3 * _TILE + i] = (
-                x,
-                x_dot,
-                theta,
-                theta_dot,
-            )
+            numbers[i] = x
+            numbers[_TILE + i] = x_dot
+            numbers[2 * _TILE + i] = theta
+            numbers[3 * _TILE + i] = theta_dot
             numbers[5 * _TILE + i] += numbers[6 * _TILE + i] * reward
             numbers[6 * _TILE + i] = 0.0 if off else numbers[6 * _TILE + i]
+
     for i in range(returns.size):
         returns[i] = numbers[5 * _TILE + i]

@@ -1,4 +1,4 @@
-"""Environments that gymnasium offers as a vector: the members of a chunk step together, one in each
+"""Environments that gymnasium offers as a vector: the members of a chunk step together, one per
 lane.
 """
 
@@ -21,7 +21,7 @@ _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 
 
 def offers_vector(spec: EnvironmentSpec) -> bool:
-    """Whether the environment has a vector form of its own, with plain arrays as observations."""
+    """Whether the environment has its own vector form, with plain arrays as observations."""
     env = spec.make()
     env.close()
     registered = gymnasium.registry.get(spec.env_id.partition(":")[2] or spec.env_id)
@@ -33,8 +33,8 @@ def offers_vector(spec: EnvironmentSpec) -> bool:
 class VectorSimulator:
     """Runs members side by side in a vector environment.
 
-    A vector takes one seed and draws all of its start states from it, so every member meets a start
-    of its own, which depends on the bounds of its chunk; a vector has as many lanes as there are
+    A vector takes one seed and draws all of its start states from it, so every member has its own
+    start, which depends on the bounds of its chunk. A vector has as many lanes as there are
     members.
 
     Args:
@@ -71,14 +71,16 @@ class VectorSimulator:
         statistics: NDArray[np.float64],
         max_steps: int | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """All episodes of many members, see `BatchSimulator`."""
+        """Run all episodes of many members, see `BatchSimulator`."""
         parameters = np.array(rows, np.float32, order="C")
         moments = np.zeros((len(rows), statistics.size))
-        returns, steps = np.zeros(seeds.shape), np.zeros(len(rows), np.int64)
+        returns = np.zeros(seeds.shape)
+        steps = np.zeros(len(rows), np.int64)
         for episode, seed in enumerate(seeds[0].tolist()):
             self._run_episode(
                 actor, parameters, seed, moments, returns[:, episode], steps, max_steps
             )
+
         for lane in range(len(rows)):
             if statistics.size and np.isfinite(returns[lane]).all():
                 merge_moments(statistics, moments[lane])
@@ -106,10 +108,12 @@ class VectorSimulator:
         steps: NDArray[np.int64],
         max_steps: int | None,
     ) -> None:
-        """One episode in every lane; a lane that ends is not looked at again."""
-        active, env = np.ones(len(parameters), np.bool_), self._vector(len(parameters))
+        """Run one episode in every lane; a lane whose episode has ended is ignored."""
+        env = self._vector(len(parameters))
+        active = np.ones(len(parameters), np.bool_)
         decoded = np.zeros((active.size, len(actor.spec.action.sizes)))
         observations, _ = env.reset(seed=seed)
+
         step = 0
         while active.any() and step != max_steps:
             flat = np.asarray(observations, np.float32).reshape(active.size, -1)
@@ -143,7 +147,7 @@ def act_in_lanes(
     step: int,
     decoded: NDArray[np.float64],
 ) -> None:
-    """`policies.act` in every active lane, each with parameters of its own.
+    """`policies.act` in every active lane, each with its own parameters.
 
     Args:
         active: (num_lanes,).
@@ -151,7 +155,7 @@ def act_in_lanes(
         observations: (num_lanes, obs_dim).
         moments: (num_lanes, 1 + 2 * obs_dim) to add the observations to, or (num_lanes, 0).
         policy: `Actor.compiled_arguments`, whose parameters are not used.
-        seed: stream of sampled actions, one for all lanes; each lane draws from a part of its own.
+        seed: stream of sampled actions, one for all lanes, of which each lane has its own part.
         step: number of the step.
         decoded: (num_lanes, num_choices) overwritten where active.
     """
