@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ def _argument(flag: re.Match[str]) -> str:
 
 def at_least(settings: object, least: float, *names: str, way_out: str | None = None) -> None:
     """Raises UserError for a setting below ``least``. None, for a setting that is left out, passes
-    this check and the next three.
+    every check.
 
     Args:
         settings: a dataclass instance.
@@ -50,26 +50,17 @@ def at_least(settings: object, least: float, *names: str, way_out: str | None = 
         names: the fields to check.
         way_out: what to do instead; by default the message names the field's default.
     """
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not value >= least:
-            raise _invalid(settings, name, f"must be at least {least}", way_out)
+    _check(settings, names, lambda value: value >= least, f"must be at least {least}", way_out)
 
 
 def positive(settings: object, *names: str, way_out: str | None = None) -> None:
     """Raises UserError for a setting that is not finite and above 0."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not 0 < value < math.inf:
-            raise _invalid(settings, name, "must be positive", way_out)
+    _check(settings, names, lambda value: 0 < value < math.inf, "must be positive", way_out)
 
 
 def not_negative(settings: object, *names: str, way_out: str | None = None) -> None:
     """Raises UserError for a setting that is not finite or below 0."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not 0 <= value < math.inf:
-            raise _invalid(settings, name, "must not be negative", way_out)
+    _check(settings, names, lambda value: 0 <= value < math.inf, "must not be negative", way_out)
 
 
 def within(
@@ -90,24 +81,20 @@ def within(
         ends: which ends are valid values: a bracket includes, a parenthesis excludes.
         way_out: what to do instead; by default the message names the field's default.
     """
-    for name in names:
-        value = getattr(settings, name)
-        if value is None:
-            continue
+
+    def inside(value: float) -> bool:
         above = value >= low if ends[0] == "[" else value > low
-        below = value <= high if ends[1] == "]" else value < high
-        if not (above and below):
-            interval = f"between {low} and {high}"
-            if ends != "[]":
-                interval = f"in {ends[0]}{low}, {high}{ends[1]}"
-            raise _invalid(settings, name, f"must lie {interval}", way_out)
+        return above and (value <= high if ends[1] == "]" else value < high)
+
+    rule = f"must lie in {ends[0]}{low}, {high}{ends[1]}"
+    if ends == "[]":
+        rule = f"must lie between {low} and {high}"
+    _check(settings, names, inside, rule, way_out)
 
 
 def finite(settings: object, *names: str, way_out: str | None = None) -> None:
     """Raises UserError for a setting that is infinite or NaN."""
-    for name in names:
-        if not math.isfinite(getattr(settings, name)):
-            raise _invalid(settings, name, "must be finite", way_out)
+    _check(settings, names, math.isfinite, "must be finite", way_out)
 
 
 def writable_folder(settings: object, *names: str) -> None:
@@ -192,10 +179,22 @@ def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, A
     return arguments
 
 
-def _invalid(settings: object, name: str, rule: str, way_out: str | None) -> UserError:
-    default = getattr(type(settings), name, None)
-    if way_out is None:
-        way_out = "leave it out for its default" if default is None else f"{default} is the default"
-    shared_flag = getattr(settings, "set_by", None)  # one flag may set all fields, as name=value
-    shown = flag_name(name) if shared_flag is None else f"{shared_flag} {name}"
-    return UserError(f"{shown} {rule}, got {getattr(settings, name)}; {way_out}")
+def _check(
+    settings: object,
+    names: tuple[str, ...],
+    is_valid: Callable[[float], bool],
+    rule: str,
+    way_out: str | None,
+) -> None:
+    """Raises UserError for a given setting that is not valid."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is None or is_valid(value):
+            continue
+        default = getattr(type(settings), name, None)
+        usual = (
+            f"{default} is the default" if default is not None else "leave it out for its default"
+        )
+        shared = getattr(settings, "set_by", None)  # a flag that sets all fields, as name=value
+        shown = flag_name(name) if shared is None else f"{shared} {name}"
+        raise UserError(f"{shown} {rule}, got {value}; {way_out or usual}")
