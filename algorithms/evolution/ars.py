@@ -1,9 +1,8 @@
-"""Augmented random search (Mania, Guy, Recht 2018, arXiv 1803.07055): finite differences along the
-best random directions.
+"""Augmented random search (Mania, Guy, Recht 2018, arXiv 1803.07055).
 
-V2 scales observations by their running mean and standard deviation, which is the default; V1 does
-not (``--no-normalize-observations``). The forms V1-t and V2-t keep the ``--top-directions`` best
-directions.
+Finite differences along random directions. V2, the default, scales observations by their running
+mean and standard deviation; V1 does not (``--no-normalize-observations``). V1-t and V2-t keep only
+the best directions (``--top-directions``).
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import best_first
-from esengine.algorithms.strategy import State, check_pairs, check_results
+from esengine.algorithms.strategy import check_pairs, check_results
 from esengine.candidates import AntitheticPairs, Candidates
 from esengine.checks import positive
 from esengine.errors import UserError
@@ -24,18 +24,18 @@ from esengine.pool.population import Population
 
 @dataclass(frozen=True)
 class ARSSettings:
-    """Move along the best random directions by their differences of return."""
+    """Move along the best random directions, weighted by their differences in return."""
 
     antithetic: ClassVar[bool] = True
 
     population_size: int = 32
-    """Members of a generation, two a direction."""
+    """Members per generation, two for each direction."""
     sigma: float = 0.5
     """Standard deviation of the exploration noise (the paper's nu)."""
     step_size: float = 0.5
     """Step size (the paper's alpha)."""
     top_directions: int | None = None
-    """Directions that are kept, those with the best of their two returns; default all."""
+    """Number of directions to keep, ranked by the better of their two returns; default all."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
@@ -55,11 +55,11 @@ class ARSSettings:
         return ARS(self, initial, seed)
 
 
-class ARS:
+class ARS(MeanSearch):
     """The strategy. Its state is the mean (the paper's M).
 
-    Fitness enters by its value: an affine change of it changes nothing, an order-preserving one
-    does.
+    The step depends on the values of the fitness, not only on their order. It does not change when
+    all fitness values are scaled or shifted.
 
     Args:
         settings: checked settings.
@@ -67,23 +67,29 @@ class ARS:
         seed: the run's seed.
     """
 
+    saved = ("generation", "mean")
+
     def __init__(self, settings: ARSSettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
-        self.settings, self.seed = settings, seed
+        super().__init__(np.array(initial), settings.sigma)
+        self.settings = settings
+        self.seed = seed
         self.population_size = settings.population_size
-        self.generation = 0
-        self.mean = np.array(initial)
 
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(
-            self.seed, self.generation + 1, self.population_size, self.settings.sigma, self.mean
+            self.seed, self.generation + 1, self.population_size, self.sigma, self.mean
         )
 
     def tell(
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
     ) -> None:
         check_results(self, candidates, fitness)
+
+        # The b best directions (algorithm 2, step 6)
         kept = top_pairs(fitness, self.settings.top_directions, self.seed, candidates.generation)
+
+        # The update of M (step 7)
         weights = np.zeros(self.population_size)
         weights[2 * kept] = step_weights(
             fitness[2 * kept], fitness[2 * kept + 1], self.settings.step_size
@@ -91,33 +97,28 @@ class ARS:
         self.mean = self.mean + population.weighted_noise(weights)
         self.generation += 1
 
-    def should_stop(self) -> str | None:
-        return None
-
-    def parameters(self) -> NDArray[np.floating]:
-        return self.mean
-
-    def metrics(self) -> dict[str, float]:
-        return {"sigma": self.settings.sigma}
-
-    def state(self) -> State:
-        return {"generation": np.array(self.generation), "mean": self.mean}
-
-    def restore(self, state: State) -> None:
-        self.generation, self.mean = int(state["generation"]), state["mean"]
-
 
 def top_pairs(
     fitness: NDArray[np.float64], most: int | None, seed: int, generation: int
 ) -> NDArray[np.int64]:
-    """The pairs with the best of their two returns, in order of pairs: exactly ``most``, ties drawn
-    by seed.
+    """Return the numbers of the best pairs in ascending order, ranked by the better return of each.
 
-    A pair with a failed member has no difference of returns and is never kept, so there may be
-    fewer.
+    Ties are broken at random by the seed. A pair with a failed member has no difference in returns
+    and is never kept.
+
+    Args:
+        fitness: (2 * num_pairs,) of members 2k and 2k + 1.
+        most: pairs to keep; None keeps all.
+        seed: the run's seed.
+        generation: the generation of the members.
+
+    Returns:
+        (``most`` or fewer,) int64.
     """
-    plus, minus = fitness[::2], fitness[1::2]
+    plus = fitness[::2]
+    minus = fitness[1::2]
     valid = np.isfinite(plus) & np.isfinite(minus)
+
     best = best_first(np.where(valid, np.maximum(plus, minus), -np.inf), seed, generation)
     return np.sort(best[: min(int(valid.sum()), valid.size if most is None else most)])
 
@@ -125,13 +126,20 @@ def top_pairs(
 def step_weights(
     plus: NDArray[np.float64], minus: NDArray[np.float64], step_size: float
 ) -> NDArray[np.float64]:
-    """alpha / (b sigma_R) (r+ - r-) for each of the b kept directions, (b,); algorithm 2 of the
-    paper, step 7.
+    """Return alpha / (b sigma_R) (r+ - r-) of each direction (algorithm 2, step 7).
 
-    sigma_R is the standard deviation of the 2b kept returns. Equal returns, of which it is zero,
-    give no step.
+    sigma_R is the standard deviation of the 2b returns. If all returns are equal there is no step.
+
+    Args:
+        plus: (b,) returns r+ of the kept directions.
+        minus: (b,) returns r-.
+        step_size: alpha.
+
+    Returns:
+        (b,) float64.
     """
-    sigma_r = float(np.std(np.concatenate([plus, minus]))) if plus.size else 0.0
+    b = plus.size
+    sigma_r = float(np.std(np.concatenate([plus, minus]))) if b else 0.0
     if not sigma_r > 0:
-        return np.zeros(plus.size)
-    return step_size / (plus.size * sigma_r) * (plus - minus)
+        return np.zeros(b)
+    return step_size / (b * sigma_r) * (plus - minus)

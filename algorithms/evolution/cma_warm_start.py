@@ -1,6 +1,4 @@
-"""What a search can start from beside a point: the distribution that another run ended with, and
-points worth trying.
-"""
+"""Starts of CMA-ES other than a point: another run's distribution, and points to evaluate first."""
 
 from __future__ import annotations
 
@@ -15,10 +13,14 @@ from esengine.storage.checkpoint import load_newest
 
 
 def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
-    """Mean (n,), sigma and covariance matrix (n, n) from the newest checkpoint of a run directory.
+    """Return mean (n,), sigma and covariance matrix (n, n) of a run's newest checkpoint.
+
+    Args:
+        run: the run directory.
+        n: number of parameters.
 
     Raises:
-        UserError: there is none, it is of another method, or of another number of parameters.
+        UserError: there is no checkpoint, or it has another method or number of parameters.
     """
     checkpoint = load_newest(Path(run) / "checkpoints")
     if checkpoint is None:
@@ -26,12 +28,14 @@ def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArr
             f"--warm-start must be a run directory with a checkpoint, got {run}; give the folder "
             f"of a cma-es run"
         )
+
     arrays = checkpoint.arrays
     if "strategy/C" not in arrays:
         raise UserError(
             f"--warm-start must be a run of cma-es without restarts, got {run}, which has no "
             f"covariance matrix"
         )
+
     mean, sigma, covariance = (arrays[f"strategy/{name}"] for name in ("mean", "sigma", "C"))
     if mean.size != n:
         raise UserError(
@@ -42,10 +46,10 @@ def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArr
 
 
 def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:
-    """Points of a space, (num_points, space.num_variables), from a .npy file; no code is run.
+    """Return the points of a .npy file, (num_points, space.num_variables) float64. No code is run.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: the file cannot be read, or does not hold points of the space.
     """
     try:
         points = np.load(file, allow_pickle=False)
@@ -54,12 +58,14 @@ def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:
             f"--inject must be a .npy file of points, got {file}: {error}; write one with "
             f"numpy.save"
         ) from error
+
     n = space.num_variables
     if points.ndim != 2 or points.shape[1] != n or not np.isfinite(points).all():
         raise UserError(
             f"--inject must hold finite points of {n} numbers, one a row, got {file} of shape "
             f"{points.shape}"
         )
+
     outside = ((points < space.lower) | (points > space.upper))[:, space.searched].any(axis=1)
     if outside.any():
         raise UserError(

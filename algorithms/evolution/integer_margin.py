@@ -1,10 +1,11 @@
-"""The margin of CMA-ES for whole numbers (Hamano, Saito, Nomura, Shirakawa 2022, arXiv 2205.13482;
-equations in its section 4).
+"""The margin of CMA-ES for integer variables (Hamano, Saito, Nomura, Shirakawa 2022, arXiv
+2205.13482, section 4).
 
-Where a standard deviation is small beside 1, all members round to one whole number and nothing more
-is learned of it. So after each update the mean and a factor on each deviation are moved until
-another whole number keeps a probability of at least alpha = 1 / (n lambda), or alpha / 2 on either
-side. The factor widens what is sampled, not what is learned from.
+If a standard deviation is small compared with 1, all members round to the same integer, and the
+search learns nothing more about that variable. So after each update the margin moves the mean, and
+a factor on each deviation, until other integers have a probability of at least
+alpha = 1 / (n lambda), or alpha / 2 on either side. The factor widens what is sampled, but does not
+enter the update of the distribution.
 """
 
 from __future__ import annotations
@@ -26,65 +27,84 @@ _quantile = np.vectorize(_NORMAL.inv_cdf, otypes=[np.float64])
 
 @dataclass(frozen=True)
 class Margin:
-    """Keeps whole numbers within reach.
+    """The margin of one search space.
 
     Attributes:
-        lattice: which parameters are whole numbers.
-        alpha: least probability of leaving the whole number that the mean rounds to.
+        lattice: which parameters are integers.
+        alpha: least probability of an integer other than the one that the mean rounds to.
     """
 
     lattice: Lattice
     alpha: float
 
     def corrected(self, mean: Floats, deviations: Floats, factors: Floats) -> tuple[Floats, Floats]:
-        """Mean and factors, (n,) each, moved where the margin asks for it.
+        """Return the mean and the factors, (n,) each, moved where the margin requires it.
 
         Args:
             mean: (n,).
             deviations: (n,) standard deviation of every parameter, without the factors.
             factors: (n,) on the deviations.
         """
-        where, unit = self.lattice.indices, self.lattice.scales
-        m, s = mean[where] * unit, deviations[where] * unit
+        where = self.lattice.indices
+        unit = self.lattice.scales
+        m = mean[where] * unit
+        s = deviations[where] * unit
         low, high = self._thresholds(m)
         m_new, s_new = _moved(m, s * factors[where], low, high, self.alpha)
-        mean, factors = mean.copy(), factors.copy()
-        mean[where], factors[where] = m_new / unit, s_new / s
+
+        mean = mean.copy()
+        factors = factors.copy()
+        mean[where] = m_new / unit
+        factors[where] = s_new / s
         return mean, factors
 
     def _thresholds(self, m: Floats) -> tuple[Floats, Floats]:
-        """Where rounding changes next to ``m``, below and above; one of the two for the least and
-        the greatest number.
+        """Return where rounding changes next to ``m``, below and above.
+
+        The two are equal at the lowest and at the highest integer, where there is only one.
         """
         number = np.clip(np.floor(m + 0.5), self.lattice.lowest, self.lattice.highest)
-        low, high = number - 0.5, number + 0.5
-        at_least, at_most = number == self.lattice.lowest, number == self.lattice.highest
-        return np.where(at_least & ~at_most, high, low), np.where(at_most & ~at_least, low, high)
+        low = number - 0.5
+        high = number + 0.5
+        at_lowest = number == self.lattice.lowest
+        at_highest = number == self.lattice.highest
+        return (
+            np.where(at_lowest & ~at_highest, high, low),
+            np.where(at_highest & ~at_lowest, low, high),
+        )
 
 
 def margin_of(space: SearchSpace, population_size: int) -> Margin | None:
-    """The paper's margin for a space with whole numbers, or None."""
-    lattice = space.lattice
-    return (
-        Margin(lattice, 1 / (space.dimension * population_size)) if lattice.indices.size else None
-    )
+    """Return the paper's margin for a space with integer variables, or None."""
+    if not space.lattice.indices.size:
+        return None
+    return Margin(space.lattice, 1 / (space.dimension * population_size))
 
 
 def _moved(m: Floats, s: Floats, low: Floats, high: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """Means and deviations, (num_whole,) each, with the probabilities that the margin asks for
-    beyond the thresholds.
+    """Return means and deviations with which the probabilities beyond the thresholds are large
+    enough.
+
+    Args:
+        m, s: (num_integers,) means and deviations.
+        low, high: (num_integers,) thresholds of rounding.
+        alpha: least probability of leaving the integer.
     """
-    at_edge = (
-        low == high
-    )  # one threshold: the least or the greatest number, where the mean alone moves
-    reach = -_NORMAL.inv_cdf(min(alpha, 0.5)) * s  # within it of a threshold, alpha lies beyond
+    # One threshold: only the mean moves, until alpha lies beyond the threshold
+    at_edge = low == high
+    reach = -_NORMAL.inv_cdf(min(alpha, 0.5)) * s
     m_edge = low + np.clip(m - low, -reach, reach)
-    p_low, p_high = _cdf((low - m) / s), _cdf((m - high) / s)
+
+    # Two thresholds: probabilities below, between and above, raised to alpha / 2
+    p_low = _cdf((low - m) / s)
+    p_high = _cdf((m - high) / s)
     p_mid = 1 - p_low - p_high
     wanting = ~at_edge & (np.minimum(np.minimum(p_low, p_high), p_mid) < alpha / 2)
     p_low, p_high, p_mid = (np.maximum(p, alpha / 2) for p in (p_low, p_high, p_mid))
+
+    # What was added is taken from the probabilities above alpha / 2
     total = p_low + p_mid + p_high
-    share = (1 - total) / (total - 1.5 * alpha)  # taken from what is above the margin
+    share = (1 - total) / (total - 1.5 * alpha)
     q_low, q_high = (
         -_quantile(np.clip(p + share * (p - alpha / 2), 1e-10, 0.5 - 1e-10))
         for p in (p_low, p_high)

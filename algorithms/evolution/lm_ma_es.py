@@ -1,13 +1,14 @@
 """LM-MA-ES: matrix adaptation with limited memory (Loshchilov, Glasmachers, Beyer 2017, arXiv
 1705.06693).
 
-Time and memory of a member are O(m n) with m = 4 + 3 ln n directions. Letters are the paper's,
-Algorithm 3.
+A member takes O(m n) time and memory for m = 4 + 3 ln n directions. Letters and lines are those of
+the paper's Algorithm 3.
 
-The paper's rates are for populations below half the number of parameters. Beyond, we clamp them:
-rates at 1/2 and a direction's squared length at 4 n, four times what it has without selection;
-otherwise a large population, whose mean of steps is long, would make the variance along a direction
-grow without bound. The logarithm of a change of sigma is clamped at 1 everywhere.
+The paper's rates are made for populations below half the number of parameters. For larger
+populations we clamp the rates at 1/2 and the squared length of a direction at 4 n, which is four
+times its length without selection. Otherwise the variance along a direction would grow without
+bound, because the mean step of a large population is long. We clamp the logarithm of every change
+of sigma at 1.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import State, check_results, out_of_range
+from esengine.algorithms.strategy import check_results
 from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed
 from esengine.checks import at_least, positive
@@ -31,19 +34,17 @@ _LONGEST = 4.0  # squared length of a direction, in units of n
 
 @dataclass(frozen=True)
 class LMMAESSettings:
-    """Adapt a few directions of a normal distribution, for very many parameters with dependencies
-    among them.
-    """
+    """Adapt a few directions of a normal distribution, for very many dependent parameters."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
     antithetic: ClassVar[bool] = False
 
     population_size: int | None = None
-    """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
+    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
     sigma: float = 1.0
     """Initial standard deviation of every parameter."""
     directions: int | None = None
-    """Directions that are kept (m); default 4 + 3 ln(parameters)."""
+    """Number of directions to adapt (m); default 4 + 3 ln(parameters)."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
@@ -56,7 +57,7 @@ class LMMAESSettings:
         return LMMAES(self, initial, seed)
 
 
-class LMMAES:
+class LMMAES(MeanSearch):
     """The strategy. Its state is the mean, sigma, the step-size path and the directions.
 
     Args:
@@ -65,29 +66,39 @@ class LMMAES:
         seed: the run's seed.
     """
 
+    saved = (*MeanSearch.saved, "p_sigma", "M", "_learned")
+
     def __init__(self, settings: LMMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
+        super().__init__(np.array(initial, np.float64), settings.sigma)
         n = initial.size
-        self.settings, self.seed = settings, seed
-        self.population_size = size = settings.population_size or 4 + int(3 * math.log(n))
+        self.settings = settings
+        self.seed = seed
+        self.population_size = size = settings.population_size or default_population_size(n)
+        self._dtype = initial.dtype
+
+        # Selection and recombination
         mu = size // 2
         raw = np.maximum(0, math.log(mu + 0.5) - np.log(np.arange(1, size + 1)))
         self.weights = raw / raw.sum()
-        index = np.arange(settings.directions or 4 + int(3 * math.log(n)))
-        self.c_sigma = min(0.5, 2 * size / n)
-        self.c_d = np.minimum(0.5, 1 / (1.5**index * n))
-        self.c_c = np.minimum(0.5, size / (4.0**index * n))
-        self.generation = self._num_learned = 0
-        self.mean = np.array(initial, np.float64)
-        self.sigma = settings.sigma
+
+        # Step-size control
         self.p_sigma = np.zeros(n)
-        self.M = np.zeros((index.size, n))
+        self.c_sigma = min(0.5, 2 * size / n)
+
+        # Matrix adaptation
+        m = settings.directions or default_population_size(n)
+        self.M = np.zeros((m, n))
+        self.c_d = np.minimum(0.5, 1 / (1.5 ** np.arange(m) * n))
+        self.c_c = np.minimum(0.5, size / (4.0 ** np.arange(m) * n))
         self._longest = _LONGEST if 2 * size >= n else math.inf
-        self._dtype = initial.dtype
+        self._learned = 0  # generations that were learned from
 
     def _acting(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The directions that act in this generation, one more each, and their rates."""
-        count = min(self._num_learned, len(self.M))
+        """Return the directions used in this generation and their rates; every generation adds one
+        direction until all m are in use.
+        """
+        count = min(self._learned, len(self.M))
         return self.M[:count], self.c_d[:count]
 
     def ask(self) -> LimitedSamples:
@@ -100,41 +111,29 @@ class LMMAES:
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
     ) -> None:
         check_results(self, candidates, fitness)
-        if not is_flat(fitness):
-            self._learn(recombination_weights(fitness, self.weights), population)
-            self._num_learned += 1
         self.generation += 1
-
-    def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
-        n, c_s, mass = self.mean.size, self.c_sigma, selection_mass(weights)
-        z_w = population.weighted_noise(weights, np.float64).astype(np.float64)
-        self.mean = self.mean + self.sigma * transformed(
-            z_w, *self._acting()
-        )  # line 12; the transformation is linear
-        self.p_sigma = (1 - c_s) * self.p_sigma + math.sqrt(mass * c_s * (2 - c_s)) * z_w  # line 13
+        if is_flat(fitness):
+            return
+        n = self.mean.size
+        c_s = self.c_sigma
         c_c = self.c_c[:, None]
+
+        # Selection and recombination
+        weights = recombination_weights(fitness, self.weights)
+        mass = selection_mass(weights)
+        z_w = population.weighted_noise(weights, np.float64).astype(np.float64)
+        d_w = transformed(z_w, *self._acting())  # the transformation is linear
+        self.mean = self.mean + self.sigma * d_w  # line 12
+
+        # Step-size control: the path
+        self.p_sigma = (1 - c_s) * self.p_sigma + math.sqrt(mass * c_s * (2 - c_s)) * z_w  # line 13
+
+        # Matrix adaptation
         self.M = (1 - c_c) * self.M + np.sqrt(mass * c_c * (2 - c_c)) * z_w  # line 15
         lengths = np.sum(self.M**2, axis=1, keepdims=True)
         self.M *= np.sqrt(np.minimum(1, self._longest * n / np.maximum(lengths, 1e-300)))
-        self.sigma *= math.exp(
-            min(1.0, c_s / 2 * (float(self.p_sigma @ self.p_sigma) / n - 1))
-        )  # line 16
+        self._learned += 1
 
-    def should_stop(self) -> str | None:
-        return out_of_range(np.array([self.sigma]), self.settings.sigma)
-
-    def parameters(self) -> NDArray[np.floating]:
-        return self.mean
-
-    def metrics(self) -> dict[str, float]:
-        return {"sigma": self.sigma}
-
-    def state(self) -> State:
-        numbers = {"generation": self.generation, "learned": self._num_learned, "sigma": self.sigma}
-        arrays = {name: np.array(number) for name, number in numbers.items()}
-        return {**arrays, "mean": self.mean, "p_sigma": self.p_sigma, "M": self.M.copy()}
-
-    def restore(self, state: State) -> None:
-        self.generation, self.sigma = int(state["generation"]), float(state["sigma"])
-        self._num_learned = int(state["learned"])
-        self.mean, self.p_sigma, self.M = state["mean"], state["p_sigma"], np.array(state["M"])
+        # Step-size control: sigma
+        length = float(self.p_sigma @ self.p_sigma)
+        self.sigma *= math.exp(min(1.0, c_s / 2 * (length / n - 1)))  # line 16

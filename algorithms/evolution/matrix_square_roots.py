@@ -9,9 +9,9 @@ _BLOCK = 64  # columns whose own triangle is factored at once
 
 
 def cholesky_factor(C: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The lower triangular A of a symmetric matrix (n, n), block of columns by block of columns.
+    """Return the lower triangular A of a symmetric matrix (n, n), computed in blocks of columns.
 
-    NumPy's own copies a large matrix along its columns twice, which takes longer than the
+    NumPy's function copies a large matrix along its columns twice, which takes longer than the
     factorisation.
 
     Raises:
@@ -20,6 +20,7 @@ def cholesky_factor(C: NDArray[np.float64]) -> NDArray[np.float64]:
     n = len(C)
     if n <= 2 * _BLOCK:
         return np.asarray(np.linalg.cholesky(C))
+
     A = np.zeros((n, n))
     for low in range(0, n, _BLOCK):
         high = min(low + _BLOCK, n)
@@ -31,8 +32,9 @@ def cholesky_factor(C: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def eigenbasis(C: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """B (n, n) and D (n,), ascending, with C = B diag(D^2) B^T; axes shorter than 3e-8 times the
-    longest are lengthened.
+    """Return B (n, n) and D (n,), ascending, with C = B diag(D^2) B^T.
+
+    Axes shorter than 3e-8 times the longest one are lengthened to that.
     """
     eigenvalues, basis = np.linalg.eigh(C)
     return np.asarray(basis), np.sqrt(np.maximum(eigenvalues, eigenvalues[-1] * 1e-15))
@@ -41,8 +43,13 @@ def eigenbasis(C: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
 def square_root(
     C: NDArray[np.float64], basis: tuple[NDArray[np.float64], NDArray[np.float64]] | None
 ) -> tuple[NDArray[np.float64], bool]:
-    """A, (n, n), and whether it is triangular: a rounding error may leave a C that only its
-    eigenbasis can be made of.
+    """Return A, (n, n), and whether it is triangular.
+
+    If C is not positive definite, by a rounding error, A is made of its eigenbasis instead.
+
+    Args:
+        C: (n, n).
+        basis: what `eigenbasis` returned for C, or None.
     """
     try:
         return cholesky_factor(C), True

@@ -1,5 +1,6 @@
-"""Optimisers: from a gradient to a change of the mean. All of them ascend, and their moments are
-part of the run's state.
+"""Optimisers, which turn a gradient into a step of the mean.
+
+All of them ascend. Their moments are part of the run's state.
 """
 
 from __future__ import annotations
@@ -11,28 +12,30 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import State
 from esengine.checks import belong_to, positive, within
 
-_BETA_2, _EPSILON = 0.999, 1e-8
+_BETA_2 = 0.999
+_EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """How the mean follows its gradient."""
+    """The settings of the optimiser that moves the mean."""
 
     optimizer: Literal["adam", "sgd", "clipup"] = "adam"
     """Adam, gradient ascent with momentum, or ClipUp, which takes only the gradient's direction."""
     learning_rate: float | None = None
-    """Size of its steps; default sigma / 5 for adam, sigma for sgd, sigma sqrt(parameters) / 30 for
+    """Step size; default sigma / 5 for adam, sigma for sgd, sigma sqrt(parameters) / 30 for
     clipup.
     """
     momentum: float = 0.9
-    """Share of the last step that goes into the next (beta_1 of adam)."""
+    """Momentum: the share of the last step in the next one (beta_1 of adam)."""
     max_speed: float | None = None
     """Longest step of clipup; default twice its learning rate."""
     weight_decay: float = 0.0
-    """Fraction of every parameter that each generation takes off, whatever the gradient."""
+    """Fraction by which every parameter shrinks per generation, independent of the gradient."""
 
     def check(self) -> None:
         """Raises UserError for values that no optimiser can have."""
@@ -43,33 +46,37 @@ class OptimizerSettings:
 
 
 class Optimizer(Protocol):
-    """What turns gradients into steps."""
+    """The contract of optimisers."""
 
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
-        """The change of the mean, (n,), that follows from this gradient and the ones before it."""
+        """Return the change of the mean, (n,), for a gradient (n,), and update the moments."""
 
     def state(self) -> State:
-        """The moments."""
+        """The moments, as plain arrays."""
 
     def restore(self, state: State) -> None:
-        """Go on with the moments of `state`."""
+        """Become the optimiser that gave ``state``."""
 
 
-class Adam:
+class Adam(SavedState):
     """Adam (Kingma, Ba 2015, arXiv 1412.6980) with the paper's beta_2 and epsilon.
 
     Args:
         n: number of parameters.
-        dtype: of the gradients, and of the moments.
-        learning_rate: about the change of every parameter in a step.
+        dtype: precision of the gradients and the moments.
+        learning_rate: approximate change of every parameter per step.
         momentum: beta_1.
     """
+
+    saved = ("first", "second", "num_steps")
 
     def __init__(
         self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float
     ) -> None:
-        self.learning_rate, self.beta_1 = learning_rate, momentum
-        self.first, self.second = np.zeros(n, dtype), np.zeros(n, dtype)
+        self.learning_rate = learning_rate
+        self.beta_1 = momentum
+        self.first = np.zeros(n, dtype)
+        self.second = np.zeros(n, dtype)
         self.num_steps = 0
 
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -80,55 +87,42 @@ class Adam:
         rate = self.learning_rate / (1 - self.beta_1**self.num_steps)
         return rate * self.first / (np.sqrt(corrected) + _EPSILON)
 
-    def state(self) -> State:
-        return {"first": self.first, "second": self.second, "num_steps": np.array(self.num_steps)}
 
-    def restore(self, state: State) -> None:
-        self.first, self.second, self.num_steps = (
-            state["first"],
-            state["second"],
-            int(state["num_steps"]),
-        )
-
-
-class Momentum:
+class Momentum(SavedState):
     """Gradient ascent with momentum: v <- momentum v + learning_rate g, and v is the step.
 
     Args:
         n: number of parameters.
-        dtype: of the gradients, and of the velocity.
+        dtype: precision of the gradients and the velocity.
         learning_rate: factor on the gradient.
-        momentum: share of the last step that is kept.
+        momentum: share of the last step in the next one.
     """
+
+    saved = ("velocity",)
 
     def __init__(
         self, n: int, dtype: type[np.floating], learning_rate: float, momentum: float
     ) -> None:
-        self.learning_rate, self.momentum = learning_rate, momentum
+        self.learning_rate = learning_rate
+        self.momentum = momentum
         self.velocity = np.zeros(n, dtype)
 
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
         self.velocity = self.momentum * self.velocity + self.learning_rate * gradient
         return self.velocity
 
-    def state(self) -> State:
-        return {"velocity": self.velocity}
-
-    def restore(self, state: State) -> None:
-        self.velocity = state["velocity"]
-
 
 class ClipUp(Momentum):
-    """ClipUp (Toklu, Liskowski, Srivastava 2020, arXiv 2008.02387): v <- momentum v + learning_rate
-    g / |g|, |v| bounded.
+    """ClipUp (Toklu, Liskowski, Srivastava 2020, arXiv 2008.02387).
 
-    A gradient of exactly zero has no direction and adds nothing to the velocity.
+    v <- momentum v + learning_rate g / |g|, and |v| is bounded. A gradient of exactly zero has no
+    direction and adds nothing to the velocity.
 
     Args:
         n: number of parameters.
-        dtype: of the gradients, and of the velocity.
-        learning_rate: length of a gradient's share in the velocity.
-        momentum: share of the last step that is kept.
+        dtype: precision of the gradients and the velocity.
+        learning_rate: length that every gradient adds to the velocity.
+        momentum: share of the last step in the next one.
         max_speed: bound on the length of the velocity.
     """
 
@@ -155,15 +149,17 @@ class ClipUp(Momentum):
 def make_optimizer(
     settings: OptimizerSettings, sigma: float, mean: NDArray[np.floating]
 ) -> Optimizer:
-    """The optimiser that the settings name, for gradients in units of sigma: (1 / population_size)
-    sum u_i noise_i.
+    """Return the optimiser that the settings name.
+
+    Gradients are expected in units of sigma: (1 / population_size) sum u_i noise_i.
 
     Args:
         settings: checked settings.
-        sigma: standard deviation of the search, which default rates are in proportion to.
-        mean: (n,) gives number and precision of the parameters.
+        sigma: standard deviation of the search, to which default rates are proportional.
+        mean: (n,) whose size and precision the moments have.
     """
-    n, dtype = mean.size, mean.dtype.type
+    n = mean.size
+    dtype = mean.dtype.type
     defaults = {"adam": sigma / 5, "sgd": sigma, "clipup": sigma * math.sqrt(n) / 30}
     rate = settings.learning_rate or defaults[settings.optimizer]
     match settings.optimizer:
@@ -176,5 +172,5 @@ def make_optimizer(
 
 
 def _length(vector: NDArray[np.floating]) -> float:
-    """Euclidean length, summed in float64 without BLAS, whose threads may change bits."""
+    """Return the Euclidean length, summed in float64 without BLAS: its threads may change bits."""
     return math.sqrt(float(np.sum(np.square(vector, dtype=np.float64))))

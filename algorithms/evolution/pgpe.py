@@ -1,9 +1,9 @@
 """PGPE: policy gradients with parameter-based exploration (Sehnke et al. 2010, doi
 10.1016/j.neunet.2009.12.004).
 
-Symmetric sampling with a standard deviation for every parameter. Centred ranks, ClipUp for the
-mean, and the bounded changes of the standard deviations are those of Toklu, Liskowski, Srivastava
-2020 (arXiv 2008.02387).
+Symmetric sampling with a standard deviation for every parameter. Centred ranks, ClipUp for the mean
+and bounded changes of the standard deviations follow Toklu, Liskowski, Srivastava 2020 (arXiv
+2008.02387).
 """
 
 from __future__ import annotations
@@ -14,14 +14,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.mean_search import SeparableSearch
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences, pair_sums
-from esengine.algorithms.strategy import (
-    State,
-    check_pairs,
-    check_results,
-    out_of_range,
-)
+from esengine.algorithms.strategy import check_pairs, check_results
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.checks import not_negative, positive, within
 from esengine.pool.population import Population
@@ -29,7 +25,7 @@ from esengine.pool.population import Population
 
 @dataclass(frozen=True)
 class PGPESettings(OptimizerSettings):
-    """Follow the gradient of the fitness ranks with a standard deviation for every parameter."""
+    """Follow the gradient of the fitness ranks, with a standard deviation for every parameter."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
     antithetic: ClassVar[bool] = True
@@ -37,13 +33,13 @@ class PGPESettings(OptimizerSettings):
     optimizer: Literal["adam", "sgd", "clipup"] = "clipup"
     """Adam, gradient ascent with momentum, or ClipUp, which takes only the gradient's direction."""
     population_size: int = 256
-    """Members of a generation, two a pair."""
+    """Members per generation; they come in pairs."""
     sigma: float = 0.5
     """Initial standard deviation of every parameter."""
     sigma_learning_rate: float = 0.1
-    """Learning rate of the standard deviations; 0 keeps them."""
+    """Learning rate of the standard deviations; 0 keeps them constant."""
     max_sigma_change: float = 0.2
-    """Largest change of each standard deviation in a generation, as a fraction of it."""
+    """Largest relative change of a standard deviation per generation."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
@@ -58,13 +54,13 @@ class PGPESettings(OptimizerSettings):
         return PGPE(self, initial, seed)
 
 
-class PGPE:
+class PGPE(SeparableSearch):
     """The strategy. Its state is the mean, the standard deviations and the optimiser's moments.
 
-    With centred ranks u_i, the mean's gradient is (1 / lambda) sum_i u_i s_i noise_i times each
-    parameter's standard deviation over the initial one, so that it has no unit; a standard
+    With centred ranks u_i the gradient of the mean is (1 / lambda) sum_i u_i s_i noise_i, times
+    each parameter's standard deviation divided by the initial one; it has no unit. A standard
     deviation changes by its learning rate times sigma (1 / lambda) sum_i u_i (noise_i^2 - 1).
-    Centred ranks have mean zero, which is the paper's baseline.
+    Centred ranks have mean zero, which replaces the paper's baseline.
 
     Args:
         settings: checked settings.
@@ -72,13 +68,14 @@ class PGPE:
         seed: the run's seed.
     """
 
+    saved = (*SeparableSearch.saved, "optimizer")
+
     def __init__(self, settings: PGPESettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
-        self.settings, self.seed = settings, seed
+        super().__init__(np.array(initial), settings.sigma)
+        self.settings = settings
+        self.seed = seed
         self.population_size = settings.population_size
-        self.generation = 0
-        self.mean = np.array(initial)
-        self.deviations = np.full(initial.size, settings.sigma)
         self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
 
     def ask(self) -> ScaledSamples:
@@ -91,38 +88,17 @@ class PGPE:
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
     ) -> None:
         check_results(self, candidates, fitness)
-        settings, ranks = self.settings, centred_ranks(fitness) / self.population_size
+        settings = self.settings
+        ranks = centred_ranks(fitness) / self.population_size
+
+        # Gradient of the mean
         scales = (self.deviations / settings.sigma).astype(self.mean.dtype)
         gradient = scales * population.weighted_noise(pair_differences(ranks))
+        self.mean = self.mean * (1 - settings.weight_decay) + self.optimizer.step(gradient)
+
+        # Gradient of the standard deviations
         sums = pair_sums(ranks)
         change = settings.sigma_learning_rate * (population.weighted_squares(sums) - sums.sum())
-        self.mean = self.mean * (1 - settings.weight_decay) + self.optimizer.step(gradient)
-        self.deviations = self.deviations * (
-            1 + np.clip(change, -settings.max_sigma_change, settings.max_sigma_change)
-        )
+        bounded = np.clip(change, -settings.max_sigma_change, settings.max_sigma_change)
+        self.deviations = self.deviations * (1 + bounded)
         self.generation += 1
-
-    def should_stop(self) -> str | None:
-        return out_of_range(self.deviations, self.settings.sigma)
-
-    def parameters(self) -> NDArray[np.floating]:
-        return self.mean
-
-    def metrics(self) -> dict[str, float]:
-        return {"sigma": float(np.exp(np.mean(np.log(self.deviations))))}
-
-    def state(self) -> State:
-        moments = {f"optimizer/{name}": array for name, array in self.optimizer.state().items()}
-        return {
-            "generation": np.array(self.generation),
-            "mean": self.mean,
-            "deviations": self.deviations,
-            **moments,
-        }
-
-    def restore(self, state: State) -> None:
-        self.generation = int(state["generation"])
-        self.mean, self.deviations = state["mean"], state["deviations"]
-        self.optimizer.restore(
-            {name[10:]: array for name, array in state.items() if name.startswith("optimizer/")}
-        )

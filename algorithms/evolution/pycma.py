@@ -1,11 +1,11 @@
-"""The ``cma`` package itself as a strategy (Hansen, Akimoto, Baudis, doi 10.5281/zenodo.2559634),
-with its own options.
+"""The ``cma`` package as a strategy, with its own options (Hansen, Akimoto, Baudis, doi
+10.5281/zenodo.2559634).
 
-It samples on the master and its members travel as vectors, where our `cma_es` sends addresses: it
-is here for what that package alone has, and for small numbers of parameters. It draws from NumPy's
-global generator and keeps its exact state in a pickle only. So each call has the global generator
-to itself, seeded by the run's seed and the generation, and a state is what it was told: a search is
-restored by telling it again.
+The package samples on the master, and its members are sent as vectors, while our `cma_es` sends
+addresses. Use it for features that only the package has, and for few parameters. It draws from
+NumPy's global generator and saves its exact state only as a pickle. So we seed the global generator
+for each call, from the run's seed and the generation. A state holds all fitness values told so far,
+and a search is restored by telling them again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.ranking import is_flat
 from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results
@@ -40,7 +41,7 @@ _OURS = {
     "maxiter": "--generations",
     "ftarget": "--target-return",
 }
-"""Options that every method has a flag for."""
+"""Options that a flag of every method sets."""
 _FUNCTIONS = (
     "CMA_eigenmethod",
     "is_feasible",
@@ -49,16 +50,14 @@ _FUNCTIONS = (
     "transformation",
     "vv",
 )
-_SAID = (
-    "verbose",
-    "signals_filename",
-)  # and all that begin with verb_: what the package would print, write and read
+_OUTPUT = ("verbose", "signals_filename")
+"""Options for what the package prints, writes and reads, besides all that begin with verb_."""
 _CLASSES = {
     "AdaptSigma": "sigma_adaptation",
     "BoundaryHandler": "boundary_handler",
     "CMA_sampler": "restricted_gaussian_sampler",
 }
-"""Modules of the package in which an option's classes are."""
+"""The module of the package that has an option's classes."""
 _WORDS = {"CMA_elitist": ("initial",), "CMA_const_trace": ("arithm", "geom", "aeig", "geig")}
 _PLACES = ("bounds", "fixed_variables", "integer_variables")
 _QUIET = {
@@ -73,12 +72,12 @@ _QUIET = {
 
 @dataclass(frozen=True)
 class PyCMASettings(RestartSettings):
-    """Search by the cma package, with its whole range of options; members are sent as vectors."""
+    """Search with the cma package and any of its options; members are sent as vectors."""
 
     antithetic: ClassVar[bool] = False
 
     population_size: int | None = None
-    """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
+    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
     sigma: float = 1.0
     """Initial standard deviation of every parameter."""
     option: tuple[str, ...] = ()
@@ -94,14 +93,13 @@ class PyCMASettings(RestartSettings):
         self.options()
 
     def options(self) -> dict[str, Any]:
-        """The options as the package takes them. Raises UserError for one that it has not, or that
-        no run can have.
+        """Return the options as the package takes them. Raises UserError for an unknown option, or
+        one that a run cannot use.
         """
         given = named_values("--option", self.option, "CMA_diagonal=true")
         options = {name: _option(name, value) for name, value in given.items()}
-        extend = getattr(
-            options.get("CMA_sampler"), "extend_cma_options", dict
-        )  # what a sampler needs beside it
+        sampler = options.get("CMA_sampler")
+        extend = getattr(sampler, "extend_cma_options", dict)  # options that a sampler needs
         return {**extend(), **options}
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
@@ -109,19 +107,21 @@ class PyCMASettings(RestartSettings):
         return self.strategy_in(SearchSpace.free(initial.size), initial, seed)
 
     def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
-        """A new strategy that treats whole numbers as the package does.
+        """A new strategy for a space; the package itself handles integer variables.
 
         Raises:
-            UserError: the options say where to search as well.
+            UserError: both the options and the space define bounds or variables.
         """
         self.check()
         options = self.options()
+
         twice = [name for name in _PLACES if name in options]
         if twice and not space.is_free:
             raise UserError(
                 f"--option {twice[0]} says where to search, and so do the flags for bounds and "
                 f"variables; drop one"
             )
+
         lattice = space.lattice
         if lattice.indices.size:
             if (lattice.scales != 1).any():
@@ -130,7 +130,8 @@ class PyCMASettings(RestartSettings):
                     "for other units"
                 )
             options["integer_variables"] = lattice.indices.tolist()
-        size = self.population_size or 4 + int(3 * math.log(initial.size))
+
+        size = self.population_size or default_population_size(initial.size)
 
         def make(
             population_size: int,
@@ -148,15 +149,15 @@ class PyCMA:
     """One search of ``cma.CMAEvolutionStrategy``.
 
     Args:
-        options: as the package takes them, without those that a run has flags for.
+        options: as the package takes them, without those that have flags.
         initial: (n,) the first mean.
         seed: the run's seed.
         population_size: lambda.
         sigma: the first step size.
-        generation: number of generations of the run before this search began.
+        generation: number of generations of the run before this search.
 
     Raises:
-        UserError: the package refuses the options.
+        UserError: the package rejects the options.
     """
 
     def __init__(
@@ -168,56 +169,56 @@ class PyCMA:
         sigma: float,
         generation: int = 0,
     ) -> None:
-        self._options, self.seed, self.population_size = options, seed, population_size
+        self._options = options
+        self.seed = seed
+        self.population_size = population_size
         self._begin(initial, sigma, generation)
 
     def _begin(self, initial: NDArray[np.float64], sigma: float, generation: int) -> None:
         import cma
 
-        self.generation, self._born = generation, (np.array(initial, np.float64), sigma, generation)
+        self.generation = generation
+        self._born = (np.array(initial, np.float64), sigma, generation)
         self._told: list[NDArray[np.float64]] = []  # costs of each generation
         self._points: list[NDArray[np.float64]] | None = None  # asked for and not yet told
-        self._num_flat = 0  # generations in a row
+        self._num_flat = 0  # generations in a row with flat fitness
         self._patience = 10 + int(30 * initial.size / self.population_size)
         self._ended: dict[str, Any] = {}
+
         start = initial
         if "bounds" in self._options:
             bounds = cma.boundary_handler.BoundTransform(self._options["bounds"])
-            start = np.clip(
-                initial, *(bounds.get_bounds(which, initial.size) for which in ("lower", "upper"))
-            )
+            lower, upper = (bounds.get_bounds(end, initial.size) for end in ("lower", "upper"))
+            start = np.clip(initial, lower, upper)
         with self._alone("begin"):
             every = {**self._options, **_QUIET, "popsize": self.population_size}
             self._search = cma.CMAEvolutionStrategy(start, sigma, every)
 
     @contextmanager
     def _alone(self, purpose: str) -> Iterator[None]:
-        """Give the package NumPy's global generator for one call, seeded for it, and silence it.
+        """Seed NumPy's global generator for one call of the package, and silence the package.
 
         Raises:
-            UserError: the package raised, which its options are the cause of.
+            UserError: the package raised, which its options cause.
         """
         key = derive_key(self.seed, f"pycma {purpose}", self.generation)
-        others = np.random.get_state()  # noqa: NPY002
+        before = np.random.get_state()  # noqa: NPY002
         np.random.seed([key >> 32, key & 0xFFFFFFFF])  # noqa: NPY002
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 yield
         except Exception as error:
-            given = (
-                listed(
-                    f"{name}={getattr(value, '__name__', value)}"
-                    for name, value in self._options.items()
-                )
-                or "no --option"
-            )
+            given = [
+                f"{name}={getattr(value, '__name__', value)}"
+                for name, value in self._options.items()
+            ]
             raise UserError(
-                f"cma stopped with {type(error).__name__}: {error}; it was given {given}; change "
-                f"that"
+                f"cma stopped with {type(error).__name__}: {error}; it was given "
+                f"{listed(given) or 'no --option'}; change that"
             ) from error
         finally:
-            np.random.set_state(others)  # noqa: NPY002
+            np.random.set_state(before)  # noqa: NPY002
 
     def ask(self) -> GivenPoints:
         if self._points is None:
@@ -232,19 +233,18 @@ class PyCMA:
     ) -> None:
         check_results(self, candidates, fitness)
         self.ask()
+
+        # Failed members rank last, except if all others are equal: then nothing can be learned
         valid = np.isfinite(fitness)
         worst = -fitness[valid].min() if valid.any() else 0.0
-        if valid.any() and not is_flat(
-            fitness[valid]
-        ):  # else failures would be all that there is to learn
-            worst = np.nextafter(worst, math.inf)  # failed members come last
+        if valid.any() and not is_flat(fitness[valid]):
+            worst = np.nextafter(worst, math.inf)
         self._tell(np.where(valid, -fitness, worst))
 
     def _tell(self, costs: NDArray[np.float64]) -> None:
+        # The package would stop at the first flat generations, which sparse rewards begin with
         self._num_flat = self._num_flat + 1 if is_flat(costs) else 0
-        if (
-            not 0 < self._num_flat <= self._patience
-        ):  # the package would end at once where rewards are rare
+        if not 0 < self._num_flat <= self._patience:
             with self._alone("tell"):
                 self._search.tell(self._points, costs.tolist())
                 self._ended = dict(self._search.stop())
@@ -283,43 +283,37 @@ class PyCMA:
         for costs in told:
             self.ask()
             self._tell(costs)
-        if self.generation != int(state["generation"]):
-            raise ValueError(
-                f"{len(told)} generations were told, of "
-                f"{int(state['generation']) - int(state['born'])}"
-            )
+        missing = int(state["generation"]) - self.generation
+        if missing:
+            raise ValueError(f"{len(told)} generations were told, of {len(told) + missing}")
 
 
 def _option(name: str, value: Any) -> Any:
-    """An option's value as the package takes it. Raises UserError for one that it has not, or that
-    no run can have.
+    """Return an option's value as the package takes it. Raises UserError for an unknown option, or
+    one that a run cannot use.
     """
     import cma
 
     known = cma.options_parameters.cma_default_options
     if name not in known:
         lower = {each.lower(): each for each in known}
-        near = [
-            lower[match]
-            for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
-        ]
-        hint = (
-            f"did you mean {listed(near)}?"
-            if near
-            else 'python -c "import cma; print(cma.CMAOptions())" lists them'
-        )
+        near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+        hint = 'python -c "import cma; print(cma.CMAOptions())" lists them'
+        if near:
+            hint = f"did you mean {listed(lower[match] for match in near)}?"
         raise UserError(f"--option must be an option of cma {cma.__version__}, got {name}; {hint}")
     if name in _OURS:
         raise UserError(f"--option {name} has a flag of its own, {_OURS[name]}; use that")
-    if name in _SAID or name.startswith("verb_"):
+    if name in _OUTPUT or name.startswith("verb_"):
         raise UserError(
-            f"--option {name} is of what cma prints, writes and reads, and a run keeps its own "
+            f"--option {name} sets what cma prints, writes and reads, but a run keeps its own "
             f"records; drop it"
         )
     if name in _FUNCTIONS:
         raise UserError(f"--option {name} takes Python code, which text cannot give; drop it")
     if name in _CLASSES and isinstance(value, str):
         return _class(name, value)
+
     if name == "fixed_variables" and isinstance(value, dict):
         if not all(
             key.isdigit() and isinstance(number, int | float) for key, number in value.items()
@@ -329,6 +323,7 @@ def _option(name: str, value: Any) -> Any:
                 f'example {{"0": 1.5}}'
             )
         return {int(key): number for key, number in value.items()}
+
     if isinstance(value, str) and value not in _WORDS.get(name, ()):
         words = f", or one of {listed(_WORDS[name])}" if name in _WORDS else ""
         raise UserError(
@@ -339,16 +334,16 @@ def _option(name: str, value: Any) -> Any:
 
 
 def _class(name: str, value: str) -> type[Any]:
-    """A class of the package by its name. Raises UserError for one that the option cannot have."""
+    """Return a class of the package by its name. Raises UserError for an unknown name."""
     import cma.restricted_gaussian_sampler
 
     module = getattr(cma, _CLASSES[name])
-    usual = {"AdaptSigma": "CMAAdaptSigmaBase", "BoundaryHandler": "BoundaryHandlerBase"}
-    base = (
-        getattr(module, usual[name])
-        if name in usual
-        else cma.interfaces.StatisticalModelSamplerWithZeroMeanBaseClass
-    )
+    bases = {
+        "AdaptSigma": "CMAAdaptSigmaBase",
+        "BoundaryHandler": "BoundaryHandlerBase",
+        "CMA_sampler": "StatisticalModelSamplerWithZeroMeanBaseClass",
+    }
+    base = getattr(cma.interfaces if name == "CMA_sampler" else module, bases[name])
     classes = {
         each: kind
         for each, kind in vars(module).items()

@@ -1,11 +1,11 @@
-"""Restarts of a search that has ended: IPOP (Auger, Hansen 2005) and BIPOP (Hansen 2009, doi
+"""Restarts of searches that have ended: IPOP (Auger, Hansen 2005) and BIPOP (Hansen 2009, doi
 10.1145/1570256.1570333).
 
-Searches run one after another, or several at the same time: then a generation of the run is one of
-each, evaluated together, so each has a share of the ranks in proportion to its population, and
-large populations keep many ranks busy from the beginning. What runs next depends on evaluations
-alone, never on time or ranks. Every restart begins at another point, drawn around the first mean by
-the run's seed, and has noise of its own.
+Searches run one after another, or several at the same time. In the second case a generation of the
+run is one generation of each search, evaluated together. Each search then uses the ranks in
+proportion to its population, so that many ranks are busy from the start. Which search runs next
+depends only on the number of evaluations, never on time or ranks. Every restart begins at another
+point, drawn around the first mean, and has its own seed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, JointPopulation
 from esengine.checks import at_least, one_of
@@ -28,26 +29,28 @@ from esengine.seeding import derive_key, generator
 Restarts = Literal["none", "ipop", "bipop"]
 
 Search = Callable[[int, float, NDArray[np.float64], int, int], Strategy]
-"""A new search from its population size, sigma, mean (n,), the generations that the run has had,
-and a seed.
+"""Makes a search from its population size, sigma, mean (n,), the run's number of generations so
+far, and a seed.
 """
 
-LARGE, SMALL = 0, 1  # regimes: doubled populations, and small ones of bipop
+# Regimes: doubled populations, and the small populations of bipop
+LARGE = 0
+SMALL = 1
 
 
 @dataclass(frozen=True)
 class RestartSettings:
-    """When a search that has ended begins again."""
+    """The settings of restarts."""
 
     restarts: Restarts = "none"
-    """Start again when the search ends: ipop with twice the population, bipop also with small ones,
-    by turns.
+    """Restart the search when it ends: ipop doubles the population every time, bipop also runs
+    small populations in between.
     """
     max_restarts: int = 9
-    """Restarts with a doubled population that ipop and bipop may make."""
+    """Largest number of restarts with a doubled population."""
     concurrent_searches: int = 1
-    """Searches that --restarts runs at the same time, each with twice the population of the one
-    before.
+    """Number of searches that --restarts runs at the same time, each with twice the population of
+    the one before.
     """
 
     def check_restarts(self) -> None:
@@ -71,13 +74,13 @@ class RestartSettings:
         initial: NDArray[np.floating],
         seed: int,
     ) -> Strategy:
-        """A strategy that is one search, or one with restarts.
+        """Return one search, or a strategy that restarts it.
 
         Args:
             make: makes a search.
-            population_size: of the first search.
-            sigma: of the first search.
-            initial: (n,) its mean, and the centre of those of the others.
+            population_size: members of the first search.
+            sigma: step size of the first search.
+            initial: (n,) mean of the first search, around which the others are drawn.
             seed: the run's seed.
         """
         mean = np.array(initial, np.float64)
@@ -88,14 +91,14 @@ class RestartSettings:
 
 @dataclass
 class _Running:
-    """A search that runs.
+    """A search that is running.
 
     Attributes:
-        number: of the searches before it.
+        number: number of searches that started before it.
         regime: LARGE or SMALL.
-        budget: evaluations that it may use.
-        spent: evaluations that it has used.
-        size, sigma, mean, generation: what it was made of.
+        budget: number of evaluations that it may use.
+        spent: number of evaluations that it has used.
+        size, sigma, mean, generation: the arguments that it was made with.
         strategy: the search itself.
     """
 
@@ -122,14 +125,14 @@ class _Running:
 
 
 class RestartedSearch:
-    """A strategy of searches that follow each other in one place, or in several.
+    """A strategy of searches that follow each other, in one place or in several.
 
     Args:
         make: makes a search.
-        settings: checked.
-        population_size: of the first search.
-        sigma: of the first search.
-        initial: (n,) its mean, and the centre of those of the others.
+        settings: checked settings.
+        population_size: members of the first search.
+        sigma: step size of the first search.
+        initial: (n,) mean of the first search, around which the others are drawn.
         seed: the run's seed.
     """
 
@@ -144,20 +147,21 @@ class RestartedSearch:
         initial: NDArray[np.float64],
         seed: int,
     ) -> None:
-        self._make, self._settings = make, settings
-        self._first_size, self._first_sigma, self._initial, self._seed = (
-            population_size,
-            sigma,
-            initial,
-            seed,
-        )
+        self._make = make
+        self._settings = settings
+        self._first_size = population_size
+        self._first_sigma = sigma
+        self._initial = initial
+        self._seed = seed
+
         self.generation = 0
         self._begun = 0  # searches
-        self._doublings = 0  # of the large regime
+        self._doublings = 0  # of the population in the large regime
         self._used = [0, 0]  # evaluations of each regime
-        self._best = -math.inf  # fitness that the best search has seen
-        self._best_mean = initial
+        self._best = -math.inf  # fitness
+        self._best_mean = initial  # of the search with the best fitness, when it was found
         self._reason: str | None = None
+
         self._places: list[_Running | None] = [None] * settings.concurrent_searches
         self._places[0] = self._start(LARGE, math.inf, population_size, sigma, initial)
         self._fill()
@@ -176,44 +180,44 @@ class RestartedSearch:
     ) -> None:
         check_results(self, candidates, fitness)
         running = self.running
-        bounds = [(0, fitness.size)]
+
+        # Every search learns from its own members
+        parts = [(candidates, fitness, population)]
         if isinstance(candidates, JointPopulation):
-            bounds = candidates.bounds
-            for number, (search, (first, last)) in enumerate(zip(running, bounds, strict=True)):
-                search.strategy.tell(
-                    candidates.parts[number], fitness[first:last], population.part(number)
+            parts = [
+                (part, fitness[first:last], population.part(number))
+                for number, (part, (first, last)) in enumerate(
+                    zip(candidates.parts, candidates.bounds, strict=True)
                 )
-        else:
-            running[0].strategy.tell(candidates, fitness, population)
+            ]
+        for search, part in zip(running, parts, strict=True):
+            search.strategy.tell(*part)
+            self._count(search, part[1])
         self.generation += 1
-        for search, (first, last) in zip(running, bounds, strict=True):
-            self._count(search, fitness[first:last])
+
+        # New searches take the places of those that ended
         reasons = [
             self._end(place) for place, search in enumerate(self._places) if search is not None
         ]
         self._fill()
         if not self.running:
+            last_reason = [reason for reason in reasons if reason is not None][-1]
             self._reason = (
-                f"{self._begun - 1} restarts; the last search ended because "
-                f"{[*filter(None, reasons)][-1]}"
+                f"{self._begun - 1} restarts; the last search ended because {last_reason}"
             )
-            self._places[0], self.population_size = (
-                running[0],
-                running[0].size,
-            )  # so that there is one to ask still
+            self._places[0] = running[0]  # ask and metrics still need a search
+            self.population_size = running[0].size
 
     def _count(self, search: _Running, fitness: NDArray[np.float64]) -> None:
-        """Note what a search has used and found."""
+        """Add a generation of a search to its evaluations, and keep its mean if it is the best."""
         search.spent += fitness.size
         self._used[search.regime] += fitness.size
         if fitness.max() >= self._best:
-            self._best, self._best_mean = (
-                float(fitness.max()),
-                np.array(search.strategy.parameters(), np.float64),
-            )
+            self._best = float(fitness.max())
+            self._best_mean = np.array(search.strategy.parameters(), np.float64)
 
     def _end(self, place: int) -> str | None:
-        """Leave a place whose search is over; returns why it is."""
+        """Empty a place if its search is over, and return why it is, or None."""
         search = self._places[place]
         assert search is not None
         reason = search.strategy.should_stop()
@@ -224,97 +228,99 @@ class RestartedSearch:
         return reason
 
     def _fill(self) -> None:
-        """Begin searches in the places that are free, as long as there are any to begin."""
+        """Start searches in the empty places, as long as any are left to start."""
         for place, search in enumerate(self._places):
             if search is None:
                 self._places[place] = self._next()
-        self.population_size = sum(
-            search.size for search in self.running
-        )  # of all searches together
+        self.population_size = sum(search.size for search in self.running)
 
     def _next(self) -> _Running | None:
-        """The next search by the rules of ipop and bipop, or None after the last one."""
-        small = (
-            self._settings.restarts == "bipop"
-            and self._doublings > 0
-            and self._used[SMALL] < self._used[LARGE]
-        )
+        """Return the next search by the rules of ipop and bipop, or None after the last one."""
+        large_used, small_used = self._used
+        small = self._settings.restarts == "bipop" and self._doublings > 0
+        small = small and small_used < large_used
         if self._doublings >= self._settings.max_restarts and not small:
             return None
         draw = generator(derive_key(self._seed, "restart", self._begun))
         mean = self._initial + self._first_sigma * draw.standard_normal(self._initial.size)
+
         if not small:
             self._doublings += 1
-            return self._start(
-                LARGE, math.inf, self._first_size << self._doublings, self._first_sigma, mean
-            )
+            size = self._first_size << self._doublings
+            return self._start(LARGE, math.inf, size, self._first_sigma, mean)
+
         u = draw.random()
         size = int(self._first_size * ((1 << self._doublings) / 2) ** (u * u))  # lambda_s
         size = max(self._first_size, size + size % 2)
-        return self._start(
-            SMALL, self._used[LARGE] / 2, size, self._first_sigma * 10 ** (-2 * draw.random()), mean
-        )
+        sigma = self._first_sigma * 10 ** (-2 * draw.random())
+        return self._start(SMALL, large_used / 2, size, sigma, mean)
 
     def _start(
         self, regime: int, budget: float, size: int, sigma: float, mean: NDArray[np.float64]
     ) -> _Running:
-        number, self._begun = self._begun, self._begun + 1
-        strategy = self._make(size, sigma, mean, self.generation, self._own_seed(number))
-        return _Running(number, regime, budget, 0, size, sigma, mean, self.generation, strategy)
+        self._begun += 1
+        return self._search(self._begun - 1, regime, budget, size, sigma, mean, self.generation)
 
-    def _own_seed(self, number: int) -> int:
-        """The seed of a search; the first one is as it would be without restarts."""
-        return derive_key(self._seed, "search", number) if number else self._seed
+    def _search(
+        self,
+        number: int,
+        regime: int,
+        budget: float,
+        size: int,
+        sigma: float,
+        mean: NDArray[np.float64],
+        generation: int,
+    ) -> _Running:
+        """Return a search at its start; the first one has the seed of a run without restarts."""
+        seed = derive_key(self._seed, "search", number) if number else self._seed
+        strategy = self._make(size, sigma, mean, generation, seed)
+        return _Running(number, regime, budget, 0, size, sigma, mean, generation, strategy)
 
     def should_stop(self) -> str | None:
         return self._reason
 
     def parameters(self) -> NDArray[np.floating]:
-        """The mean of the search that saw the best fitness, when it saw it."""
+        """The mean of the search with the best fitness, when it was found."""
         return self._best_mean
 
     def metrics(self) -> dict[str, float]:
-        """Those of the search that was begun first of the ones that run."""
+        """The metrics of the oldest running search, and the number of restarts."""
         running = self.running
-        metrics = {
-            **min(running, key=lambda search: search.number).strategy.metrics(),
-            "restarts": self._begun - 1,
-        }
-        return metrics if len(self._places) == 1 else {**metrics, "searches": len(running)}
+        oldest = min(running, key=lambda search: search.number)
+        metrics = oldest.strategy.metrics() | {"restarts": self._begun - 1}
+        return metrics if len(self._places) == 1 else metrics | {"searches": len(running)}
 
     def state(self) -> State:
-        empty = [math.nan] * 7
         numbers = [self.generation, self._begun, self._doublings, *self._used, self._best]
-        state = {
+        running = []
+        means = []
+        searches: State = {}
+        for place, search in enumerate(self._places):
+            running.append([math.nan] * 7 if search is None else search.numbers())
+            means.append(self._initial if search is None else search.mean)
+            if search is not None:
+                searches |= with_prefix(f"search/{place}/", search.strategy.state())
+        return searches | {
             "restarts": np.array(numbers, np.float64),
-            "running": np.array(
-                [empty if each is None else each.numbers() for each in self._places]
-            ),
-            "means": np.array(
-                [self._initial if each is None else each.mean for each in self._places]
-            ),
+            "running": np.array(running),
+            "means": np.array(means),
             "best_mean": self._best_mean,
             "reason": np.frombuffer((self._reason or "").encode(), np.uint8),
         }
-        for place, search in enumerate(self._places):
-            inner = {} if search is None else search.strategy.state()
-            state |= {f"search/{place}/{name}": array for name, array in inner.items()}
-        return state
 
     def restore(self, state: State) -> None:
         generation, begun, doublings, large, small, best = state["restarts"].tolist()
-        self.generation, self._begun, self._doublings = int(generation), int(begun), int(doublings)
-        self._used, self._best, self._best_mean = [int(large), int(small)], best, state["best_mean"]
+        self.generation = int(generation)
+        self._begun = int(begun)
+        self._doublings = int(doublings)
+        self._used = [int(large), int(small)]
+        self._best = best
+        self._best_mean = state["best_mean"]
         self._reason = state["reason"].tobytes().decode() or None
-        for place, (numbers, mean) in enumerate(
-            zip(state["running"].tolist(), state["means"], strict=True)
-        ):
-            prefix = f"search/{place}/"
-            inner = {
-                name.removeprefix(prefix): array
-                for name, array in state.items()
-                if name.startswith(prefix)
-            }
+
+        searches = zip(state["running"].tolist(), state["means"], strict=True)
+        for place, (numbers, mean) in enumerate(searches):
+            inner = without_prefix(f"search/{place}/", state)
             self._places[place] = self._restored(numbers, mean, inner) if inner else None
         if not self.running:
             raise ValueError("no search runs")
@@ -322,20 +328,12 @@ class RestartedSearch:
 
     def _restored(self, numbers: list[float], mean: NDArray[np.float64], state: State) -> _Running:
         number, regime, budget, spent, size, sigma, born = numbers
-        strategy = self._make(int(size), sigma, mean, int(born), self._own_seed(int(number)))
-        strategy.restore(state)
-        if strategy.generation != self.generation:
+        search = self._search(int(number), int(regime), budget, int(size), sigma, mean, int(born))
+        search.spent = int(spent)
+        search.strategy.restore(state)
+        if search.strategy.generation != self.generation:
             raise ValueError(
-                f"a search is at generation {strategy.generation}, the run at {self.generation}"
+                f"a search is at generation {search.strategy.generation}, the run at "
+                f"{self.generation}"
             )
-        return _Running(
-            int(number),
-            int(regime),
-            budget,
-            int(spent),
-            int(size),
-            sigma,
-            mean,
-            int(born),
-            strategy,
-        )
+        return search

@@ -1,13 +1,13 @@
 """sep-CMA-ES: CMA-ES with a diagonal covariance matrix (Ros, Hansen 2008, doi
 10.1007/978-3-540-87700-4_30).
 
-Time and memory are linear in the parameters. The rank-one and rank-mu rates are those of the full
-matrix times (n + 2) / 3, and then clamped so that together they never exceed 1, which the paper's
-own rates do for large populations.
+Time and memory are linear in the number of parameters n. The rank-one and rank-mu rates are those
+of the full matrix times (n + 2) / 3. We clamp their sum at 1, which the paper's rates exceed for
+large populations. Equation numbers are those of the CMA-ES tutorial (arXiv 1604.00772).
 
 Negative weights are left out: their bound needs the length of each member's noise, which no slice
-of coordinates has. The cma package's CMA_diagonal is another algorithm, so this one is not compared
-with it step by step.
+of coordinates has. The ``cma`` package's CMA_diagonal is another algorithm, so no test compares the
+two step by step.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.cma_coefficients import (
+    Coefficients,
+    default_population_size,
+    expected_length,
+)
 from esengine.algorithms.evolution.integer_margin import margin_of
+from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import State, check_results, out_of_range
+from esengine.algorithms.strategy import check_results, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.checks import at_least, positive
 from esengine.pool.population import Population
@@ -31,18 +36,18 @@ from esengine.problems.search_space import SearchSpace
 
 @dataclass(frozen=True)
 class SepCMAESSettings:
-    """Adapt a normal distribution with a diagonal covariance matrix, at a cost linear in the
-    parameters.
+    """Adapt a normal distribution with a diagonal covariance matrix; the cost is linear in the
+    number of parameters.
     """
 
     antithetic: ClassVar[bool] = False
 
     population_size: int | None = None
-    """Members of a generation (lambda); default 4 + 3 ln(parameters)."""
+    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
     sigma: float = 1.0
     """Initial standard deviation of every parameter."""
     tolerance_fun: float = 1e-11
-    """Stop when the fitness of the last generations spans less than this."""
+    """Stop when the range of fitness over the last generations is below this value."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
@@ -55,20 +60,22 @@ class SepCMAESSettings:
         return SepCMAES(self, initial, seed)
 
     def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> SepCMAES:
-        """A new strategy that keeps whole numbers within reach."""
+        """A new strategy for a space; integer variables keep a least probability to change."""
         return SepCMAES(self, initial, seed, space)
 
 
-class SepCMAES:
-    """The strategy. Its state is plain arrays of n numbers: mean, variances (the diagonal of C) and
-    the two paths.
+class SepCMAES(MeanSearch):
+    """The strategy. Its state is the mean, sigma, the variances (diagonal of C), the two paths, the
+    factors of the margin and the fitness of the last generations.
 
     Args:
         settings: checked settings.
         initial: (n,) the first mean.
         seed: the run's seed.
-        space: what is searched, if it is more than all vectors.
+        space: the search space, or None for all vectors.
     """
+
+    saved = (*MeanSearch.saved, "variances", "p_sigma", "p_c", "_factors", "_history", "_spread")
 
     def __init__(
         self,
@@ -78,37 +85,41 @@ class SepCMAES:
         space: SearchSpace | None = None,
     ) -> None:
         settings.check()
+        super().__init__(np.array(initial, np.float64), settings.sigma)
         n = initial.size
-        self.settings, self.seed = settings, seed
-        self.population_size = settings.population_size or 4 + int(3 * math.log(n))
-        self.coefficients = separable(
-            Coefficients.default(n, self.population_size, active=False), n
-        )
-        self.generation = 0
-        self.mean = np.array(initial, np.float64)
-        self.sigma = settings.sigma
+        space = space or SearchSpace.free(n)
+        self.settings = settings
+        self.seed = seed
+        self.population_size = size = settings.population_size or default_population_size(n)
+        self.coefficients = separable(Coefficients.default(n, size, active=False), n)
+        self._dtype = initial.dtype
+
         self.variances = np.ones(n)
-        self.p_sigma, self.p_c = np.zeros(n), np.zeros(n)
+        self.p_sigma = np.zeros(n)
+        self.p_c = np.zeros(n)
+        self._margin = margin_of(space, size)
+        self._factors = None if self._margin is None else np.ones(n)  # on sampled deviations
+
         self._history = np.zeros(0)  # best fitness of the last generations, newest last
         self._spread = np.inf  # of the last generation's fitness
-        space = space or SearchSpace.free(n)
-        self._margin = margin_of(space, self.population_size)
-        self._factors = np.ones(n)  # of the margin, on what is sampled
-        self._window = 10 + int(30 * n / self.population_size) + 10 * space.lattice.indices.size
-        self._dtype = initial.dtype
+        self._window = 10 + int(30 * n / size) + 10 * space.lattice.indices.size
 
     @property
     def deviations(self) -> NDArray[np.float64]:
-        """Standard deviation of every parameter, (n,)."""
+        """The standard deviation of every parameter, (n,)."""
         return self.sigma * np.sqrt(self.variances)
 
     def ask(self) -> ScaledSamples:
-        mean, deviations = (
-            self.mean.astype(self._dtype),
-            (self.deviations * self._factors).astype(self._dtype),
-        )
+        deviations = self.deviations
+        if self._factors is not None:
+            deviations = deviations * self._factors
         return ScaledSamples(
-            self.seed, self.generation + 1, self.population_size, False, mean, deviations
+            self.seed,
+            self.generation + 1,
+            self.population_size,
+            False,
+            self.mean.astype(self._dtype),
+            deviations.astype(self._dtype),
         )
 
     def tell(
@@ -121,23 +132,32 @@ class SepCMAES:
         self._remember(fitness)
 
     def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
-        k, n, mass = self.coefficients, self.mean.size, selection_mass(weights)
+        n = self.mean.size
+        k = self.coefficients
+        mass = selection_mass(weights)
+
+        # Selection and recombination
         z_w = population.weighted_noise(weights).astype(np.float64)  # C^(-1/2) y_w
-        rank_mu = self.variances * population.weighted_squares(weights)  # sum w y^2
         y_w = np.sqrt(self.variances) * z_w
-        self.mean = self.mean + self.sigma * y_w
-        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + math.sqrt(
-            k.c_sigma * (2 - k.c_sigma) * mass
-        ) * z_w
+        rank_mu = self.variances * population.weighted_squares(weights)  # sum w y^2
+        self.mean = self.mean + self.sigma * y_w  # eq. 42
+
+        # Step-size control
+        scale = math.sqrt(k.c_sigma * (2 - k.c_sigma) * mass)
+        self.p_sigma = (1 - k.c_sigma) * self.p_sigma + scale * z_w  # eq. 43
         length = float(np.sum(self.p_sigma**2))
+        change = k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1)
+        self.sigma *= math.exp(min(1.0, change))  # eq. 44
+
+        # Covariance matrix adaptation
         h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * self.generation)) / n < 2 + 4 / (n + 1)
-        self.p_c = (1 - k.c_c) * self.p_c + h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass) * y_w
+        scale = h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass)
+        self.p_c = (1 - k.c_c) * self.p_c + scale * y_w  # eq. 45
         decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)
-        self.variances = decay * self.variances + k.c_1 * self.p_c**2 + k.c_mu * rank_mu
-        self.sigma *= math.exp(
-            min(1.0, k.c_sigma / k.d_sigma * (math.sqrt(length) / expected_length(n) - 1))
-        )
-        if self._margin is not None:
+        self.variances = decay * self.variances + k.c_1 * self.p_c**2 + k.c_mu * rank_mu  # eq. 47
+
+        # Margin for integer variables
+        if self._margin is not None and self._factors is not None:
             self.mean, self._factors = self._margin.corrected(
                 self.mean, self.deviations, self._factors
             )
@@ -160,42 +180,13 @@ class SepCMAES:
             )
         return out_of_range(self.deviations, self.settings.sigma)
 
-    def parameters(self) -> NDArray[np.floating]:
-        return self.mean
-
     def metrics(self) -> dict[str, float]:
-        return {
-            "sigma": self.sigma,
-            "axis_ratio": math.sqrt(float(self.variances.max() / self.variances.min())),
-        }
-
-    def state(self) -> State:
-        arrays = {name: getattr(self, name) for name in ("mean", "variances", "p_sigma", "p_c")}
-        numbers = {"generation": self.generation, "sigma": self.sigma, "spread": self._spread}
-        if self._margin is not None:
-            arrays["factors"] = self._factors
-        return {
-            **arrays,
-            "history": self._history,
-            **{name: np.array(value) for name, value in numbers.items()},
-        }
-
-    def restore(self, state: State) -> None:
-        for name in ("mean", "variances", "p_sigma", "p_c"):
-            setattr(self, name, state[name])
-        self.generation, self.sigma, self._spread = (
-            int(state["generation"]),
-            float(state["sigma"]),
-            float(state["spread"]),
-        )
-        self._history, self._factors = (
-            state["history"],
-            state.get("factors", np.ones(self.mean.size)),
-        )
+        axis_ratio = math.sqrt(float(self.variances.max() / self.variances.min()))
+        return super().metrics() | {"axis_ratio": axis_ratio}
 
 
 def separable(full: Coefficients, n: int) -> Coefficients:
-    """The rates of a diagonal matrix from those of a full one: times (n + 2) / 3, clamped so that
+    """Return the rates of a diagonal matrix: those of a full one times (n + 2) / 3, clamped so that
     c_1 + c_mu <= 1.
     """
     factor = (n + 2) / 3

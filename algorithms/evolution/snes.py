@@ -1,8 +1,8 @@
 """SNES: separable natural evolution strategies (Wierstra et al. 2014, "Natural Evolution
 Strategies", JMLR 15, section 3.5).
 
-The natural gradient of the expected utility with respect to the mean and the standard deviation of
-every parameter.
+The strategy follows the natural gradient of the expected utility with respect to the mean and the
+standard deviation of every parameter.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.evolution.mean_search import SeparableSearch
 from esengine.algorithms.evolution.ranking import by_rank, is_flat
-from esengine.algorithms.strategy import State, check_results, out_of_range
+from esengine.algorithms.strategy import check_results
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.checks import at_least, positive
 from esengine.pool.population import Population
@@ -29,7 +31,7 @@ class SNESSettings:
     antithetic: ClassVar[bool] = False
 
     population_size: int | None = None
-    """Members of a generation; default 4 + 3 ln(parameters)."""
+    """Members per generation; default 4 + 3 ln(parameters)."""
     sigma: float = 1.0
     """Initial standard deviation of every parameter."""
     learning_rate: float = 1.0
@@ -48,7 +50,7 @@ class SNESSettings:
         return SNES(self, initial, seed)
 
 
-class SNES:
+class SNES(SeparableSearch):
     """The strategy. Its state is the mean and the standard deviations, both float64.
 
     Args:
@@ -59,17 +61,17 @@ class SNES:
 
     def __init__(self, settings: SNESSettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
+        super().__init__(np.array(initial, np.float64), settings.sigma)
         n = initial.size
-        self.settings, self.seed = settings, seed
-        self.population_size = settings.population_size or 4 + int(3 * math.log(n))
+        self.settings = settings
+        self.seed = seed
+        self.population_size = settings.population_size or default_population_size(n)
         self.eta_sigma = settings.sigma_learning_rate or (3 + math.log(n)) / (5 * math.sqrt(n))
-        self.generation = 0
-        self.mean = np.array(initial, np.float64)
-        self.deviations = np.full(n, settings.sigma)
         self._dtype = initial.dtype
 
     def ask(self) -> ScaledSamples:
-        mean, deviations = self.mean.astype(self._dtype), self.deviations.astype(self._dtype)
+        mean = self.mean.astype(self._dtype)
+        deviations = self.deviations.astype(self._dtype)
         return ScaledSamples(
             self.seed, self.generation + 1, self.population_size, False, mean, deviations
         )
@@ -78,37 +80,22 @@ class SNES:
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
     ) -> None:
         check_results(self, candidates, fitness)
-        if not is_flat(fitness):
-            u = by_rank(fitness, utilities(self.population_size))
-            gradient_mean = population.weighted_noise(u)  # sum u s
-            gradient_sigma = population.weighted_squares(u) - u.sum()  # sum u (s^2 - 1)
-            self.mean = self.mean + self.settings.learning_rate * self.deviations * gradient_mean
-            self.deviations = self.deviations * np.exp(self.eta_sigma / 2 * gradient_sigma)
         self.generation += 1
+        if is_flat(fitness):
+            return
 
-    def should_stop(self) -> str | None:
-        return out_of_range(self.deviations, self.settings.sigma)
+        # Natural gradients of the utility, s ~ N(0, I)
+        u = by_rank(fitness, utilities(self.population_size))
+        gradient_mean = population.weighted_noise(u)  # sum u s
+        gradient_sigma = population.weighted_squares(u) - u.sum()  # sum u (s^2 - 1)
 
-    def parameters(self) -> NDArray[np.floating]:
-        return self.mean
-
-    def metrics(self) -> dict[str, float]:
-        return {"sigma": float(np.exp(np.mean(np.log(self.deviations))))}
-
-    def state(self) -> State:
-        return {
-            "generation": np.array(self.generation),
-            "mean": self.mean,
-            "deviations": self.deviations,
-        }
-
-    def restore(self, state: State) -> None:
-        self.generation = int(state["generation"])
-        self.mean, self.deviations = state["mean"], state["deviations"]
+        # Update of the mean and of the standard deviations
+        self.mean = self.mean + self.settings.learning_rate * self.deviations * gradient_mean
+        self.deviations = self.deviations * np.exp(self.eta_sigma / 2 * gradient_sigma)
 
 
 def utilities(population_size: int) -> NDArray[np.float64]:
-    """The paper's utilities by rank, best first, (population_size,); they sum to zero."""
+    """Return the paper's utilities by rank, best first, (population_size,); their sum is zero."""
     ranks = np.arange(1, population_size + 1)
     raw = np.maximum(0, math.log(population_size / 2 + 1) - np.log(ranks))
     result: NDArray[np.float64] = raw / raw.sum() - 1 / population_size

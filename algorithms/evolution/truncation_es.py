@@ -1,11 +1,11 @@
-"""Truncation selection: guess, keep the best fifth, mutate (Such et al. 2017, arXiv 1712.06567).
+"""Truncation selection: keep the best fraction of the members and mutate it (Such et al. 2017,
+arXiv 1712.06567).
 
 Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses,
-see `genome_tree`. Elites are never kept on one lucky score: the best newcomers run more episodes in
-the next generation, and the elite is the one with the best mean over all its later episodes. Step
-sizes follow a schedule, or are inherited and mutated themselves (Beyer, Schwefel 2002, "Evolution
-strategies: a comprehensive introduction", section 4.2). Weighted recombination is in
-`recombining_es`.
+see `genome_tree`. One lucky score makes no elite: the best newcomers run more episodes in the next
+generation, and the elite is the contender with the best mean over all of these. Step sizes follow a
+schedule, or are inherited and mutated (Beyer, Schwefel 2002, "Evolution strategies: a comprehensive
+introduction", section 4.2). Weighted recombination is in `recombining_es`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.genome_tree import GenomeTree
+from esengine.algorithms.evolution.mean_search import geometric_mean
 from esengine.algorithms.evolution.ranking import best_first
 from esengine.algorithms.evolution.recombining_es import RecombiningES
+from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, MutatedParents
 from esengine.checks import at_least, belong_to, positive, within
@@ -28,7 +30,9 @@ from esengine.errors import UserError
 from esengine.pool.population import Population
 
 _LINEAGES = itertools.count(1)
-_REBASE_EVERY, _REBASE_BACK = 64, 32  # generations: chains have at most about their sum of links
+# Generations; a chain has at most about as many links as their sum
+_REBASE_EVERY = 64
+_REBASE_BACK = 32
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class TruncationESSettings:
     antithetic: ClassVar[bool] = False
 
     population_size: int = 256
-    """Members of a generation, those that are re-evaluated included."""
+    """Members per generation, including the re-evaluated ones."""
     sigma: float = 0.5
     """Standard deviation of a mutation."""
     parent_fraction: float = 0.2
@@ -46,34 +50,39 @@ class TruncationESSettings:
     recombination: Literal["none", "weighted"] = "none"
     """Mutate single parents, or the weighted mean of all parents with an adapted step size."""
     sigma_decay: float = 1.0
-    """Factor on sigma after every generation, without recombination."""
+    """Factor on sigma per generation, without recombination."""
     sigma_floor: float = 0.0
-    """Below which no schedule or self-adaptation takes sigma, without recombination."""
+    """Lower bound of sigma for schedules and self-adaptation, without recombination."""
     sigma_generations: int | None = None
-    """Go down to the floor in a straight line over so many generations, instead of by a factor."""
+    """Reduce sigma to the floor linearly over this number of generations, instead of by a factor.
+    """
     self_adaptive: bool = False
-    """Members inherit their parent's sigma and mutate it, without recombination."""
+    """Let members inherit their parent's sigma and mutate it, without recombination."""
     adaptation_rate: float | None = None
-    """Standard deviation of the logarithm of sigma, where it is self-adaptive; default 1 / sqrt(2
+    """Standard deviation of the mutation of log sigma with --self-adaptive; default 1 / sqrt(2
     parameters).
     """
     crossover: float = 0.0
-    """Probability that a member takes the last mutation of a second parent too, without
+    """Probability that a member also takes the last mutation of a second parent, without
     recombination.
     """
     elite_candidates: int = 4
-    """Newcomers that run again each generation for the place of the elite, without recombination.
+    """New members per generation that are re-evaluated as candidates for the elite, without
+    recombination.
     """
     elite_episodes: int = 10
-    """Episodes that the elite and its candidates run each generation."""
+    """Episodes per generation for the elite and each of its candidates."""
 
     @property
     def num_parents(self) -> int:
+        """The number of members that may have offspring."""
         return int(self.parent_fraction * self.population_size + 1e-9)
 
     @property
     def num_contenders(self) -> int:
-        """The elite and its candidates; a small population has fewer."""
+        """The number of members that are re-evaluated: the elite and its candidates. Small
+        populations have fewer candidates.
+        """
         return 1 + min(self.elite_candidates, max(1, self.population_size // 16))
 
     def check(self) -> None:
@@ -128,8 +137,8 @@ class TruncationESSettings:
             )
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
-        """A new strategy that starts from ``initial``, (dimension,): with recombination it is
-        another one.
+        """A new strategy that starts from ``initial``, (dimension,): `TruncationES`, or
+        `RecombiningES` with recombination.
         """
         if self.recombination == "none":
             return TruncationES(self, initial, seed)
@@ -137,8 +146,9 @@ class TruncationESSettings:
         return RecombiningES(self.population_size, self.num_parents, self.sigma, initial, seed)
 
 
-class TruncationES:
-    """Truncation selection without recombination.
+class TruncationES(SavedState):
+    """The strategy without recombination. Its state is the tree, the contenders and parents in it,
+    and the scores of the contenders.
 
     Args:
         settings: checked settings.
@@ -146,24 +156,34 @@ class TruncationES:
         seed: the run's seed.
     """
 
+    saved = (
+        "generation",
+        "_tree",
+        "_rows",
+        "_deviations",
+        "_num_contenders",
+        "_scores",
+        "_elite",
+    )
+
     def __init__(
         self, settings: TruncationESSettings, initial: NDArray[np.floating], seed: int
     ) -> None:
         settings.check()
-        self.settings, self.seed = settings, seed
+        self.settings = settings
+        self.seed = seed
         self.population_size = settings.population_size
         self.generation = 0
         self._lineage = next(_LINEAGES)
+        self._adaptation_rate = settings.adaptation_rate or 1 / math.sqrt(2 * initial.size)
+
         self._tree = GenomeTree(initial)
-        self._rows = np.zeros(
-            1, np.int64
-        )  # the tree's nodes of the contenders and then the parents
+        self._rows = np.zeros(1, np.int64)  # nodes of the contenders and then of the parents
+        self._deviations = np.full(1, settings.sigma)  # step sizes of the rows
+        self._selected: NDArray[np.int64] | None = None  # members that the rows were
         self._num_contenders = 0
-        self._selected: NDArray[np.int64] | None = None
         self._scores = np.zeros((0, 2))  # sum of returns and number of episodes of each contender
         self._elite = np.array(initial)
-        self._deviations = np.full(1, settings.sigma)  # of the rows, where sigma is self-adaptive
-        self._adaptation_rate = settings.adaptation_rate or 1 / math.sqrt(2 * initial.size)
 
     def ask(self) -> MutatedParents:
         return MutatedParents(
@@ -186,12 +206,12 @@ class TruncationES:
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the next generation's mutations; the geometric mean of the rows'
-        where it is self-adaptive.
+        """The standard deviation of the next generation's mutations, or its geometric mean over the
+        rows if it is self-adaptive.
         """
         settings = self.settings
         if settings.self_adaptive:
-            return float(np.exp(np.mean(np.log(self._deviations))))
+            return geometric_mean(self._deviations)
         if settings.sigma_generations is not None:
             left = max(0.0, 1 - self.generation / settings.sigma_generations)
             return settings.sigma_floor + left * (settings.sigma - settings.sigma_floor)
@@ -202,6 +222,8 @@ class TruncationES:
     ) -> None:
         check_results(self, candidates, fitness)
         assert isinstance(candidates, MutatedParents)
+
+        # Elite and its next candidates
         order = best_first(fitness, self.seed, candidates.generation)
         newcomers = order[order >= self._num_contenders]
         contenders = newcomers[: self.settings.num_contenders]
@@ -211,16 +233,16 @@ class TruncationES:
             contenders = np.concatenate([[elite], newcomers[: self.settings.num_contenders - 1]])
             scores[0] = self._scores[elite]
         self._elite = population.row(int(contenders[0]))
-        self._select(
-            candidates, np.concatenate([contenders, order[: self.settings.num_parents]]), population
-        )
-        self._num_contenders, self._scores = contenders.size, scores
+        self._num_contenders = contenders.size
+        self._scores = scores
+
+        # Truncation selection
+        parents = order[: self.settings.num_parents]
+        self._select(candidates, np.concatenate([contenders, parents]), population)
         self.generation += 1
 
     def _choose_elite(self, fitness: NDArray[np.float64]) -> int:
-        """The contender with the best mean over its re-evaluations; the one in office keeps a
-        tie.
-        """
+        """Return the contender with the best mean over its re-evaluations; ties go to the elite."""
         episodes = self.settings.elite_episodes
         score = fitness[: self._num_contenders] * episodes
         self._scores += np.column_stack([score, np.full(score.size, episodes)])
@@ -230,19 +252,20 @@ class TruncationES:
         self, candidates: MutatedParents, members: NDArray[np.int64], population: Population
     ) -> None:
         """Make ``members`` the next generation's rows."""
-        generation, mates = candidates.generation, candidates.mates(members)
+        generation = candidates.generation
+        self._selected = members
         self._deviations = candidates.step_sizes(members)
         sigmas = np.where(members < candidates.num_unchanged, 0, self._deviations)
-        parents = self._rows[candidates.parent_indices(members)]
+
+        mates = candidates.mates(members)
         mate_nodes = np.where(mates >= 0, self._rows[mates], -1)
-        self._rows = self._tree.prune(
-            self._tree.grow(parents, mate_nodes, generation, members, sigmas)
-        )
+        parents = self._rows[candidates.parent_indices(members)]
+        nodes = self._tree.grow(parents, mate_nodes, generation, members, sigmas)
+        self._rows = self._tree.prune(nodes)
         if generation % _REBASE_EVERY == 0:
             self._rows = self._tree.rebase(
                 self._rows, generation - _REBASE_BACK, population.rebuild
             )
-        self._selected = members
 
     def should_stop(self) -> str | None:
         return None
@@ -256,36 +279,15 @@ class TruncationES:
             row["elite_fitness"] = float(self._scores[0, 0] / self._scores[0, 1])
         return row
 
-    def state(self) -> State:
-        return {
-            "generation": np.array(self.generation),
-            "rows": self._rows,
-            "num_contenders": np.array(self._num_contenders),
-            "scores": self._scores,
-            "elite": self._elite,
-            "deviations": self._deviations,
-            **{f"tree/{name}": array for name, array in self._tree.state().items()},
-        }
-
     def restore(self, state: State) -> None:
-        self.generation = int(state["generation"])
-        self._rows = state["rows"]
-        self._num_contenders = int(state["num_contenders"])
-        self._scores = state["scores"]
-        self._elite = state["elite"]
-        self._deviations = state["deviations"]
+        """Become the strategy that gave ``state``. Raises ValueError if the state contradicts
+        itself.
+        """
+        super().restore(state)
         self._selected = None
-        self._tree.restore(
-            {name[5:]: array for name, array in state.items() if name.startswith("tree/")}
-        )
-        if not (
-            0 <= self._num_contenders <= self._rows.size
-            and self._scores.shape == (self._num_contenders, 2)
-        ):
+        rows = self._rows
+        count = self._num_contenders
+        if not 0 <= count <= rows.size or self._scores.shape != (count, 2):
             raise ValueError("the contenders are not among the parents")
-        if (
-            (self._rows < 0).any()
-            or (self._rows >= self._tree.parents.size).any()
-            or not self._rows.size
-        ):
+        if not rows.size or (rows < 0).any() or (rows >= self._tree.parents.size).any():
             raise ValueError("the parents are not in the ancestry")
