@@ -1,5 +1,8 @@
-"""Planners: from a state of a simulator, the controls of the next steps. Their actions are labels
-that policies imitate.
+"""Planners compute the controls of the next steps from a state of a simulator.
+
+Policies imitate their actions. Sampling planners: `mppi`, `cross_entropy` (shared: `sampling`).
+Planners with derivatives: `ilqr` (with `quadratic_expansion` and `riccati`), `local_controllers`.
+Planners over saved policies: `skills`. Experts that label episodes: `expert`, `guided_expert`.
 """
 
 from esengine.algorithms.planners.contract import Plan, Planner

@@ -1,6 +1,4 @@
-"""The contract of planners, and what all of them do: check settings, and begin where the last plan
-went on.
-"""
+"""The contract of planners, with the plan that they return and the costs that they share."""
 
 from __future__ import annotations
 
@@ -15,18 +13,17 @@ from esengine.simulators.dynamics import Dynamics
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a planner answers.
+    """The result of a planner. The last three attributes are set by planners with feedback only.
 
     Attributes:
-        controls: (horizon, num_controls) float64 within the bounds; the first is to be applied now.
-        expected_return: sum of rewards that the controls give in the simulator, less the cost of an
+        controls: (horizon, num_controls) float64 within the bounds; the first one is applied now.
+        expected_return: sum of rewards of the controls in the simulator, minus the cost of an
             attraction.
-        states: (horizon + 1, state_size) that they lead through; of planners with feedback only.
+        states: (horizon + 1, state_size) states that the controls lead through.
         gains: (horizon, num_controls, num_coordinates) linear feedback K on the coordinates'
-            distance from ``states``; of planners with feedback only.
+            distance from ``states``.
         precisions: (horizon, num_controls, num_controls) second derivatives Q_uu of the cost to go
-            by the control, the inverse covariance of the maximum-entropy controller; of planners
-            with feedback only.
+            with respect to the control; the inverse covariance of the maximum-entropy controller.
     """
 
     controls: NDArray[np.float64]
@@ -36,17 +33,16 @@ class Plan:
     precisions: NDArray[np.float64] | None = None
 
     def shifted(self) -> NDArray[np.float64]:
-        """The guess for the next step: these controls one step on, the last one twice."""
+        """Return the guess for the next step: all controls but the first, then the last again."""
         return np.concatenate([self.controls[1:], self.controls[-1:]])
 
 
 @dataclass(frozen=True, eq=False)
 class Attraction:
-    """A cost w / 2 |(u - target) / reach|^2 of a plan's first control, where reach is half the
-    range of controls.
+    """A cost w / 2 |(u - target) / reach|^2 of a plan's first control u.
 
-    With w / reach^2 as the inverse covariance of a normal distribution about ``target`` this is the
-    divergence of the control from that distribution, up to a constant.
+    reach is half the range of the controls. Up to a constant, this is the divergence of the control
+    from a normal distribution around ``target`` with the inverse covariance w / reach^2.
 
     Attributes:
         target: (num_controls,).
@@ -57,15 +53,14 @@ class Attraction:
     weight: float
 
     def precision(self, dynamics: Dynamics) -> NDArray[np.float64]:
-        """The cost's second derivatives, w / reach^2, (num_controls,)."""
+        """Return the second derivatives of the cost, w / reach^2, (num_controls,)."""
         precision: NDArray[np.float64] = self.weight / ((dynamics.high - dynamics.low) / 2) ** 2
         return precision
 
     def costs(self, dynamics: Dynamics, controls: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The cost of each of ``controls`` (num_candidates, num_controls)."""
-        costs: NDArray[np.float64] = 0.5 * (
-            (controls - self.target) ** 2 * self.precision(dynamics)
-        ).sum(axis=1)
+        """Return the cost of each of ``controls`` (num_candidates, num_controls)."""
+        squares = (controls - self.target) ** 2 * self.precision(dynamics)
+        costs: NDArray[np.float64] = 0.5 * squares.sum(axis=1)
         return costs
 
 
@@ -75,26 +70,30 @@ def returns_of(
     candidates: NDArray[np.float64],
     attraction: Attraction | None,
 ) -> NDArray[np.float64]:
-    """What candidates (num_candidates, horizon, num_controls) gain, less the cost of the
-    attraction.
+    """Return the returns of candidates minus the cost of the attraction, (num_candidates,).
+
+    Args:
+        dynamics: what the controls do.
+        state: (state_size,) where to start.
+        candidates: (num_candidates, horizon, num_controls).
+        attraction: of the first control, or None.
     """
     returns = dynamics.returns(state, candidates)
     return returns if attraction is None else returns - attraction.costs(dynamics, candidates[:, 0])
 
 
 class Planner(Protocol):
-    """A planner's settings, a frozen dataclass whose fields ``--planner-arg`` sets. It has no
-    state, and draws from its key.
+    """A planner: a frozen dataclass of settings, whose fields ``--planner-arg`` sets.
+
+    It has no state. All its random numbers are a function of the key that it is given.
     """
 
     @property
     def horizon(self) -> int:
-        """Steps that it looks ahead."""
+        """The number of steps that a plan looks ahead."""
 
     def check(self, dynamics: Dynamics | None = None) -> None:
-        """Raises UserError for settings that define no planner, or for dynamics that it cannot plan
-        in.
-        """
+        """Raises UserError for invalid settings, or for dynamics that the planner cannot handle."""
 
     def plan(
         self,
@@ -104,21 +103,25 @@ class Planner(Protocol):
         key: int,
         attraction: Attraction | None = None,
     ) -> Plan:
-        """Controls from a state.
+        """Return a plan from a state.
 
         Args:
             dynamics: what the controls do.
-            state: (state_size,) where to begin.
-            guess: (horizon, num_controls) to improve on, or None for the middle of the bounds.
-            key: of every random number that is drawn.
-            attraction: what the first control is drawn to, or None.
+            state: (state_size,) where to start.
+            guess: (horizon, num_controls) to improve, or None for the middle of the bounds.
+            key: the key of all random numbers.
+            attraction: a cost of the first control, or None.
         """
 
 
 def first_guess(
     dynamics: Dynamics, horizon: int, guess: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
-    """The guess within the bounds, or the middle of the bounds, (horizon, num_controls)."""
+    """Return the guess clipped to the bounds, or the middle of the bounds, (horizon, num_controls).
+
+    Raises:
+        ValueError: the guess has another shape.
+    """
     if guess is None:
         return np.tile((dynamics.low + dynamics.high) / 2, (horizon, 1))
     if guess.shape != (horizon, dynamics.low.size):

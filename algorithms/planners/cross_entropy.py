@@ -1,7 +1,7 @@
-"""The cross-entropy method (Rubinstein and Kroese 2004), with a few elites carried over (Pinneri et
-al. 2020, "iCEM").
+"""The cross-entropy method (Rubinstein and Kroese 2004).
 
-Candidates are drawn from a Gaussian; it becomes the Gaussian of the best of them, again and again.
+Every iteration draws candidates from a Gaussian and fits the next Gaussian to the best of them, the
+elites. A few elites are carried over to the next iteration (Pinneri et al. 2020, "iCEM").
 """
 
 from __future__ import annotations
@@ -11,31 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.planners.contract import (
-    Attraction,
-    Plan,
-    first_guess,
-    returns_of,
-)
 from esengine.algorithms.planners.sampling import SamplingPlanner
 from esengine.checks import at_least, positive, within
 from esengine.simulators.dynamics import Dynamics
 
-_KEPT = 0.3  # of the elites, which compete again in the next iteration; the share of iCEM
+_KEPT = 0.3  # share of the elites that are carried over, as in iCEM
 
 
 @dataclass(frozen=True)
 class CrossEntropy(SamplingPlanner):
-    """Plan by a Gaussian over controls that is fitted to its best candidates, again and again."""
+    """Plan by a Gaussian over controls, fitted to the best of its candidates in every iteration."""
 
     num_candidates: int = 64
-    """Control sequences that an iteration tries."""
+    """Number of control sequences per iteration."""
     num_iterations: int = 4
-    """Times that the Gaussian is fitted."""
+    """Number of iterations before the first control is applied."""
     elite_fraction: float = 0.1
-    """Part of the candidates that it is fitted to, two at least."""
+    """Fraction of the candidates that the Gaussian is fitted to, at least two."""
     least_sigma: float = 0.05
-    """Standard deviation that they keep at least, in halves of their range."""
+    """Smallest standard deviation of the controls, relative to half their range."""
 
     def check(self, dynamics: Dynamics | None = None) -> None:
         """Raises UserError for settings that define no planner."""
@@ -44,25 +38,20 @@ class CrossEntropy(SamplingPlanner):
         at_least(self, 2, "num_candidates")
         within(self, 0, 1, "elite_fraction", ends="(]")
 
-    def plan(
+    def improved(
         self,
         dynamics: Dynamics,
-        state: NDArray[np.float64],
-        guess: NDArray[np.float64] | None,
-        key: int,
-        attraction: Attraction | None = None,
-    ) -> Plan:
-        mean = first_guess(dynamics, self.horizon, guess)
-        reach = (dynamics.high - dynamics.low) / 2
-        deviations, least = np.tile(self.sigma * reach, (self.horizon, 1)), self.least_sigma * reach
+        mean: NDArray[np.float64],
+        deviations: NDArray[np.float64],
+        candidates: NDArray[np.float64],
+        returns: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        # The elites; failed candidates come last
         num_elites = max(2, round(self.elite_fraction * self.num_candidates))
-        kept = mean[None]
-        for iteration in range(self.num_iterations):
-            candidates = self.candidates(dynamics, mean, deviations, key, iteration)
-            candidates[: len(kept)] = kept
-            returns = returns_of(dynamics, state, candidates, attraction)
-            order = np.argsort(-np.where(np.isnan(returns), -np.inf, returns), kind="stable")
-            elites = candidates[order[:num_elites]]
-            mean, deviations = elites.mean(axis=0), np.maximum(elites.std(axis=0), least)
-            kept = elites[: max(1, int(_KEPT * num_elites))]
-        return Plan(mean, float(returns_of(dynamics, state, mean[None], attraction)[0]))
+        order = np.argsort(-np.where(np.isnan(returns), -np.inf, returns), kind="stable")
+        elites = candidates[order[:num_elites]]
+
+        # The Gaussian of the elites
+        least = self.least_sigma * ((dynamics.high - dynamics.low) / 2)
+        deviations = np.maximum(elites.std(axis=0), least)
+        return elites.mean(axis=0), deviations, elites[: max(1, int(_KEPT * num_elites))]

@@ -1,4 +1,4 @@
-"""A planner as an expert: at every step it plans from the environment's own state and gives the
+"""A planner as an expert: at every step it plans from the environment's state and returns the
 plan's first action.
 """
 
@@ -16,49 +16,52 @@ from esengine.simulators.dynamics import Dynamics
 
 
 class PlannerExpert:
-    """Labels the states of an episode. Each plan begins where the last one goes on, so steps are
-    asked in their order.
+    """The expert of one environment. Every plan starts from the rest of the last plan, so `act`
+    must be called for every step in order.
 
     Args:
-        planner: plans.
-        dynamics: of the environment that episodes are run in; on a copy of its own, so that nothing
-            there is disturbed.
+        planner: makes the plans.
+        dynamics: the dynamics of the environment, on a copy, so that planning does not disturb it.
 
     Attributes:
-        plan: the last one.
+        plan: the last plan.
     """
 
     def __init__(self, planner: Planner, dynamics: Dynamics) -> None:
         planner.check(dynamics)
-        self.planner, self.dynamics = planner, dynamics
+        self.planner = planner
+        self.dynamics = dynamics
         self.plan: Plan | None = None
         self._env: gymnasium.Env[Any, Any] | None = None
-        self._key, self._step = 0, 0
+        self._key = 0
+        self._step = 0
         self._state = np.zeros(0)
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        """An episode begins: ``env`` was reset with ``seed``."""
-        self._env, self._key, self._step, self.plan = env, derive_key(seed, "plan"), 0, None
+        """Start an episode of ``env``, which was reset with ``seed``."""
+        self._env = env
+        self._key = derive_key(seed, "plan")
+        self._step = 0
+        self.plan = None
 
     def act(self, observation: Any) -> Any:
-        """The action for the state that the environment is in; the observation is not looked at."""
+        """Return the action for the environment's current state; the observation is not used."""
         assert self._env is not None, "begin tells which environment"
         return self.dynamics.action_of(self.control(self.dynamics.state_of(self._env)))
 
     def control(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The control for a state, (num_controls,)."""
+        """Return the control for a state, (num_controls,)."""
         self._state = state
         guess = None if self.plan is None else self.plan.shifted()
-        self.plan = self.planner.plan(
-            self.dynamics, state, guess, derive_seed(self._key, self._step)
-        )
+        key = derive_seed(self._key, self._step)
+        self.plan = self.planner.plan(self.dynamics, state, guess, key)
         self._step += 1
         control: NDArray[np.float64] = self.plan.controls[0]
         return control
 
     def toward(self, action: Any, weight: float) -> Any:
-        """The action for the state that was asked about last, if its control is also drawn to the
-        learner's ``action``.
+        """Return the action for the state of the last call of `act`, with an additional cost of the
+        distance from the learner's ``action``.
         """
         assert self.plan is not None, "act plans first"
         # The attraction is added to the cost of the first control only, and the second plan starts

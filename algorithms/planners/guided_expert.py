@@ -1,5 +1,5 @@
-"""A planner as the guide of a policy: it plans a whole episode, and local controllers carry it out
-near the policy.
+"""A planner as the guide of a policy: it plans a whole episode, and local controllers follow the
+plan near the policy.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from esengine.simulators.dynamics import ObservableDynamics
 
 
 class ControllerInfo(NamedTuple):
-    """What the master receives about an episode.
+    """What a worker sends to the master about an episode.
 
     Attributes:
-        policy_return: of the policy from the episode's start, without noise; not a number before
-            there is one.
-        controller_return: of the controller, without noise.
-        divergence: of the controller from the policy, nats a step.
-        precisions: (num_steps, num_controls, num_controls) of the controller's action at each step.
+        policy_return: return of the policy from the episode's start, without noise; NaN if there is
+            no policy yet.
+        controller_return: return of the controller, without noise.
+        divergence: divergence of the controller from the policy, in nats per step.
+        precisions: (num_steps, num_controls, num_controls) inverse covariance of the controller's
+            action at each step.
     """
 
     policy_return: float
@@ -36,24 +37,26 @@ class ControllerInfo(NamedTuple):
     precisions: NDArray[np.float64]
 
     def packed(self) -> NDArray[np.float64]:
+        """All numbers in one vector."""
         return np.concatenate([self[:3], self.precisions.ravel()])
 
     @classmethod
     def unpacked(cls, info: NDArray[np.float64], num_controls: int) -> ControllerInfo:
+        """The record that `packed` returned the vector of."""
         policy_return, controller_return, divergence = info[:3].tolist()
         precisions = info[3:].reshape(-1, num_controls, num_controls)
         return cls(policy_return, controller_return, divergence, precisions)
 
 
 class GuidedExpert:
-    """Labels with the mean of a local controller, and acts by draws from it once there is a policy
-    to stay near.
+    """An expert that labels states with the mean of a local controller. Once there is a policy, it
+    acts by draws from the controller.
 
     Args:
-        planner: gives the trajectory that the controllers are fitted around.
-        dynamics: of the environment, on a copy of its own.
-        deviation: standard deviation of the policy's distribution, in halves of the range.
-        num_steps: of an episode at most.
+        planner: plans the trajectory that the controllers are fitted around.
+        dynamics: the dynamics of the environment, on a copy.
+        deviation: standard deviation of the policy's distribution, relative to half the range.
+        num_steps: largest number of steps of an episode.
     """
 
     def __init__(
@@ -61,11 +64,9 @@ class GuidedExpert:
     ) -> None:
         self._ilqr = ILQR()
         self._ilqr.check(dynamics)
-        self._planner, self._dynamics, self._num_steps = (
-            PlannerExpert(planner, dynamics),
-            dynamics,
-            num_steps,
-        )
+        self._planner = PlannerExpert(planner, dynamics)
+        self._dynamics = dynamics
+        self._num_steps = num_steps
         self._P = np.diag(1 / (deviation * (dynamics.high - dynamics.low) / 2) ** 2)
         self._actor: Actor | None = None
         self._kl_step = 0.0
@@ -73,21 +74,29 @@ class GuidedExpert:
         self._env: gymnasium.Env[Any, Any] | None = None
 
     def guide(self, actor: Actor, weight: float) -> None:
-        """Stay within ``weight`` nats a step of the policy; 0 says that there is none yet."""
-        self._actor, self._kl_step = (actor if weight else None), weight
+        """Stay within ``weight`` nats per step of the policy; 0 means that there is none yet."""
+        self._actor = actor if weight else None
+        self._kl_step = weight
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        self._env, self._step = env, 0
+        """Plan an episode of ``env``, which was reset with ``seed``, and fit its controller."""
+        self._env = env
+        self._step = 0
         self._random = generator(derive_key(seed, "controller noise"))
         start = self._dynamics.state_of(env)
+
+        # The planner's trajectory
         self._planner.begin(env, seed)
-        controls, state = list[NDArray[np.float64]](), start
+        controls: list[NDArray[np.float64]] = []
+        state = start
         while len(controls) < self._num_steps:
             controls.append(self._planner.control(state))
             after = self._dynamics.step(state[None], controls[-1][None])
             state = after.states[0]
             if after.terminated[0]:
                 break
+
+        # The controller around it
         self._controller = local_controller(
             self._ilqr,
             self._dynamics,
@@ -100,32 +109,29 @@ class GuidedExpert:
         self._policy_return = np.nan if self._actor is None else self._return_of_policy(start)
 
     def act(self, observation: Any) -> Any:
-        """The controller's mean for the state that the environment is in."""
+        """Return the controller's mean for the environment's current state."""
         assert self._env is not None
         assert self._controller is not None
-        self._mean = self._clipped(
-            self._controller.mean(self._step, self._dynamics.state_of(self._env))
-        )
+        state = self._dynamics.state_of(self._env)
+        self._mean = self._clipped(self._controller.mean(self._step, state))
         self._step += 1
         return self._dynamics.action_of(self._mean)
 
     def toward(self, action: Any, weight: float) -> Any:
-        """A draw from the controller where it was asked last."""
+        """Return a draw from the controller for the state of the last call of `act`."""
         assert self._controller is not None
         t = min(self._step, len(self._controller.controls)) - 1
         factor = np.linalg.cholesky(np.linalg.inv(self._controller.precisions[t]))
-        drawn = self._mean + factor @ self._random.standard_normal(
-            self._mean.size
-        )  # ~ N(mean, Sigma_t)
+        z = self._random.standard_normal(self._mean.size)
+        drawn = self._mean + factor @ z  # ~ N(mean, Sigma_t)
         return self._dynamics.action_of(self._clipped(drawn))
 
     def info(self) -> NDArray[np.float64]:
-        """See `ControllerInfo`, for the steps that were asked about."""
+        """Return the packed `ControllerInfo` of the steps that `act` was called for."""
         controller = self._controller
         assert controller is not None
-        taken = controller.precisions[
-            np.minimum(np.arange(self._step), len(controller.controls) - 1)
-        ]
+        steps = np.minimum(np.arange(self._step), len(controller.controls) - 1)
+        taken = controller.precisions[steps]
         return ControllerInfo(
             float(self._policy_return), controller.expected_return, controller.divergence, taken
         ).packed()
@@ -136,14 +142,13 @@ class GuidedExpert:
 
     def _return_of_policy(self, start: NDArray[np.float64]) -> float:
         assert self._actor is not None
-        policy, state, total = (
-            PolicyCost(self._dynamics, self._actor, self._P, 1.0),
-            start[None],
-            0.0,
-        )
+        policy = PolicyCost(self._dynamics, self._actor, self._P, 1.0)
+        state = start[None]
+        total = 0.0
         for _ in range(self._num_steps):
             after = self._dynamics.step(state, policy.means(state))
-            state, total = after.states, total + float(after.rewards[0])
+            state = after.states
+            total += float(after.rewards[0])
             if after.terminated[0]:
                 break
         return total

@@ -1,10 +1,10 @@
 """iLQR with bounded controls (Tassa, Mansard, Todorov 2014, "Control-limited differential dynamic
 programming").
 
-A backward pass solves the linear-quadratic problem around the plan, a forward pass tries its
-feedback at several lengths of step. The second derivatives of the dynamics are left out (Li and
-Todorov 2004), and the cost's are made positive semidefinite. On a linear-quadratic problem the
-first backward pass is the Riccati recursion.
+A backward pass solves the linear-quadratic problem around the plan. A forward pass tries its
+feedback with several step lengths. The second derivatives of the dynamics are left out (Li and
+Todorov 2004), and those of the cost are made positive semidefinite. On a linear-quadratic problem
+the first backward pass is the Riccati recursion.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ from esengine.errors import UserError
 from esengine.simulators.dynamics import Dynamics
 
 _LENGTHS = 0.5 ** np.arange(10)  # of the step, down to 0.002
-_LEAST_REGULARIZATION, _MOST_REGULARIZATION = 1e-6, 1e6
+_LEAST_REGULARIZATION = 1e-6
+_MOST_REGULARIZATION = 1e6
 
 
 class ExtraCost(Protocol):
-    """A cost beside the environment's rewards."""
+    """A cost in addition to the environment's rewards."""
 
     def add(
         self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> None:
-        """Add its derivatives to those along a trajectory, in place.
+        """Add the cost's derivatives to those along a trajectory, in place.
 
         Args:
-            expansion: of the trajectory, costs convex.
+            expansion: derivatives along the trajectory; the costs are convex.
             states: (horizon + 1, state_size).
             controls: (horizon, num_controls).
         """
@@ -52,32 +53,34 @@ class ExtraCost(Protocol):
     def costs(
         self, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Of each candidate, (num_candidates,), from its states (num_candidates, horizon + 1,
-        state_size) and its controls.
+        """Return the cost of each candidate, (num_candidates,).
+
+        Args:
+            states: (num_candidates, horizon + 1, state_size).
+            controls: (num_candidates, horizon, num_controls).
         """
 
 
 @dataclass(frozen=True)
 class ILQR:
-    """Plan by the linear-quadratic problem around the last plan, with feedback gains, within the
-    bounds of controls.
+    """Plan by the linear-quadratic problem around the last plan, within the bounds of controls; the
+    plans have feedback gains.
     """
 
     set_by: ClassVar[str] = "--planner-arg"
 
     horizon: int = 30
-    """Steps that a plan looks ahead."""
+    """Number of steps that a plan looks ahead."""
     num_iterations: int = 5
-    """Backward and forward passes at most."""
+    """Largest number of backward and forward passes."""
     tolerance: float = 1e-6
-    """Gain in the return, relative to the return, below which a plan is done."""
+    """Stop improving a plan when its return grows by less than this fraction."""
     coordinate_step: float = 1e-3
-    """Distance of the differences by coordinates, where a simulator has no derivatives."""
+    """Step of finite differences in coordinates, if a simulator has no derivatives."""
     control_step: float = 1e-2
-    """Distance of the differences by controls, in halves of their range."""
+    """Step of finite differences in controls, relative to half their range."""
     cross_terms: bool = True
-    """Take the mixed second derivatives of the cost too; without them a step costs far less in
-    large systems.
+    """Include the mixed second derivatives of the cost; large systems are much faster without them.
     """
 
     def check(self, dynamics: Dynamics | None = None) -> None:
@@ -107,12 +110,8 @@ class ILQR:
         attraction: Attraction | None = None,
     ) -> Plan:
         controls = first_guess(dynamics, self.horizon, guess)
-        return self.improve(
-            dynamics,
-            state,
-            controls,
-            None if attraction is None else _FirstControl(dynamics, attraction),
-        )
+        extra = None if attraction is None else _FirstControl(dynamics, attraction)
+        return self.improve(dynamics, state, controls, extra)
 
     def improve(
         self,
@@ -121,53 +120,60 @@ class ILQR:
         controls: NDArray[np.float64],
         extra: ExtraCost | None = None,
     ) -> Plan:
-        """A better plan than ``controls`` (any horizon, num_controls) from ``state`` (state_size,),
-        with its feedback.
+        """Return a plan that improves ``controls``, with its feedback.
 
-        Its expected return is less the extra cost.
+        Its expected return is that of the environment minus the extra cost.
+
+        Args:
+            dynamics: what the controls do.
+            state: (state_size,) where to start.
+            controls: (any horizon, num_controls) to improve.
+            extra: a cost in addition to the rewards, or None.
         """
-        regularization, n = 0.0, dynamics.num_coordinates
+        n = dynamics.num_coordinates
+        regularization = 0.0
         nominal = follow(dynamics, state[None], controls[None], extra)
-        states, value = nominal.states[0], float(nominal.returns[0])
-        expansion, law = (
-            self._expand(dynamics, states, controls, extra),
-            Feedback.none(len(controls), n, controls.shape[1]),
-        )
+        states = nominal.states[0]
+        value = float(nominal.returns[0])
+        expansion = self._expand(dynamics, states, controls, extra)
+        law = Feedback.none(len(controls), n, controls.shape[1])
+
         for _ in range(self.num_iterations):
+            # Backward pass
             found = backward(expansion, controls, dynamics.low, dynamics.high, regularization)
-            if found is None:
-                if regularization >= _MOST_REGULARIZATION:
-                    break
-                regularization = max(_LEAST_REGULARIZATION, 10 * regularization)
-                continue
-            law = found
-            tried = Law(
-                controls + _LENGTHS[:, None, None] * law.openings,
-                law.gains,
-                states[:-1, :n],
-                dynamics.low,
-                dynamics.high,
-            )
-            outcome = follow(
-                dynamics, np.tile(state, (len(_LENGTHS), 1)), tried.controls, extra, tried
-            )
-            returns = np.where(np.isnan(outcome.returns), -np.inf, outcome.returns)
-            best = int(np.argmax(returns))
-            gain = float(returns[best]) - value
+            gain = 0.0
+            if found is not None:
+                # Forward pass, at all lengths of the step at once
+                law = found
+                tried = Law(
+                    controls + _LENGTHS[:, None, None] * law.openings,
+                    law.gains,
+                    states[:-1, :n],
+                    dynamics.low,
+                    dynamics.high,
+                )
+                starts = np.tile(state, (len(_LENGTHS), 1))
+                outcome = follow(dynamics, starts, tried.controls, extra, tried)
+                returns = np.where(np.isnan(outcome.returns), -np.inf, outcome.returns)
+                best = int(np.argmax(returns))
+                gain = float(returns[best]) - value
+
+            # No step improves the plan: try a shorter one
             if gain <= 0:
                 if regularization >= _MOST_REGULARIZATION:
                     break
                 regularization = max(_LEAST_REGULARIZATION, 10 * regularization)
                 continue
+
+            # The best step is the new plan
             regularization = 0.0 if regularization <= _LEAST_REGULARIZATION else regularization / 10
-            controls, states, value = (
-                outcome.controls[best],
-                outcome.states[best],
-                float(returns[best]),
-            )
+            controls = outcome.controls[best]
+            states = outcome.states[best]
+            value = float(returns[best])
             if gain <= self.tolerance * abs(value):
                 break
             expansion = self._expand(dynamics, states, controls, extra)
+
         return Plan(controls, value, states, law.gains, law.precisions)
 
     def feedback(
@@ -177,15 +183,16 @@ class ILQR:
         controls: NDArray[np.float64],
         extra: ExtraCost | None = None,
     ) -> Feedback:
-        """The feedback along a trajectory, by the least regularization that gives one.
+        """Return the feedback along a trajectory, with the smallest sufficient regularization.
 
         Args:
             dynamics: what the controls do.
             states: (horizon + 1, state_size).
-            controls: (horizon, num_controls) that lead through them.
-            extra: beside the rewards, or None.
+            controls: (horizon, num_controls) that lead through the states.
+            extra: a cost in addition to the rewards, or None.
         """
-        expansion, regularization = self._expand(dynamics, states, controls, extra), 0.0
+        expansion = self._expand(dynamics, states, controls, extra)
+        regularization = 0.0
         while True:
             found = backward(expansion, controls, dynamics.low, dynamics.high, regularization)
             if found is not None:
@@ -221,7 +228,8 @@ class _FirstControl:
     def add(
         self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> None:
-        n, precision = self.dynamics.num_coordinates, self.attraction.precision(self.dynamics)
+        n = self.dynamics.num_coordinates
+        precision = self.attraction.precision(self.dynamics)
         expansion.gradients[0, n:] += precision * (controls[0] - self.attraction.target)
         expansion.hessians[0, n:, n:] += np.diag(precision)
 
@@ -232,7 +240,14 @@ class _FirstControl:
 
 
 class Law(NamedTuple):
-    """Controls with feedback on coordinates, kept within the bounds."""
+    """Controls with feedback on coordinates, clipped to the bounds.
+
+    Attributes:
+        controls: (num_candidates, horizon, num_controls).
+        gains: (horizon, num_controls, num_coordinates).
+        coordinates: (horizon, num_coordinates) around which the feedback is linear.
+        low, high: (num_controls,) bounds.
+    """
 
     controls: NDArray[np.float64]
     gains: NDArray[np.float64]
@@ -241,16 +256,22 @@ class Law(NamedTuple):
     high: NDArray[np.float64]
 
     def at(self, t: int, states: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the controls of step t, (num_candidates, num_controls), in ``states``
+        (num_candidates, state_size).
+        """
         away = states[:, : self.coordinates.shape[1]] - self.coordinates[t]
-        controls: NDArray[np.float64] = np.clip(
-            self.controls[:, t] + away @ self.gains[t].T, self.low, self.high
-        )
+        corrected = self.controls[:, t] + away @ self.gains[t].T
+        controls: NDArray[np.float64] = np.clip(corrected, self.low, self.high)
         return controls
 
 
 class Outcome(NamedTuple):
-    """Candidates that were run: states (num_candidates, horizon + 1, state_size), controls, returns
-    (num_candidates,).
+    """Candidates after a run.
+
+    Attributes:
+        states: (num_candidates, horizon + 1, state_size).
+        controls: (num_candidates, horizon, num_controls) as applied.
+        returns: (num_candidates,).
     """
 
     states: NDArray[np.float64]
@@ -265,11 +286,21 @@ def follow(
     extra: ExtraCost | None = None,
     law: Law | None = None,
 ) -> Outcome:
-    """Run candidates (num_candidates, horizon, num_controls), corrected by the law's feedback; none
-    gains after its end.
+    """Run candidates, with the feedback of a law if there is one.
+
+    A candidate earns no reward after its episode has terminated.
+
+    Args:
+        dynamics: what the controls do.
+        starts: (num_candidates, state_size).
+        controls: (num_candidates, horizon, num_controls).
+        extra: a cost in addition to the rewards, or None.
+        law: corrects the controls, or None.
     """
-    applied, states = np.array(controls), [starts]
-    returns, alive = np.zeros(len(starts)), np.ones(len(starts), bool)
+    applied = np.array(controls)
+    states = [starts]
+    returns = np.zeros(len(starts))
+    alive = np.ones(len(starts), bool)
     for t in range(controls.shape[1]):
         if law is not None:
             applied[:, t] = law.at(t, states[-1])
@@ -277,6 +308,7 @@ def follow(
         returns += np.where(alive, transitions.rewards, 0.0)
         alive &= ~transitions.terminated
         states.append(transitions.states)
+
     along = np.stack(states, axis=1)
     if extra is not None:
         returns -= extra.costs(along, applied)

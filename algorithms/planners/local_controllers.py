@@ -1,12 +1,12 @@
 """Local controllers for guided policy search: linear feedback along a trajectory, kept near a
 policy (Levine, Koltun 2013).
 
-A controller p(u | x) = N(u_t + K_t (x - x_t), Sigma_t) has the least cost under the constraint that
-its divergence from the policy pi, a normal distribution of a fixed covariance about the policy's
-action, is at most epsilon a step (Montgomery, Levine 2016, arXiv 1607.04614, the C-step). Its
-Lagrangian with the multiplier eta, c(x, u) + eta / 2 (u - mu_pi(x))' P (u - mu_pi(x)) - eta H(p),
-is solved by iLQR; the entropy makes Sigma_t = eta Q_uu^-1. The smallest eta that keeps the
-constraint is found by bisection.
+A controller p(u | x) = N(u_t + K_t (x - x_t), Sigma_t) minimises the cost under a constraint: its
+divergence from the policy pi is at most epsilon per step (the C-step of Montgomery, Levine 2016,
+arXiv 1607.04614). pi is a normal distribution with a fixed covariance around the policy's action.
+iLQR minimises the Lagrangian c(x, u) + eta / 2 (u - mu_pi(x))' P (u - mu_pi(x)) - eta H(p) with the
+multiplier eta; the entropy H makes Sigma_t = eta Q_uu^-1. Bisection finds the smallest eta that
+satisfies the constraint.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from esengine.algorithms.planners.quadratic_expansion import Expansion
 from esengine.policies.network import Actor, forward_reference
 from esengine.simulators.dynamics import ObservableDynamics
 
-_LEAST_ETA, _MOST_ETA = 1e-3, 1e4  # in units of return a nat
+_LEAST_ETA = 1e-3  # units of return per nat
+_MOST_ETA = 1e4
 _BISECTIONS = 8
-_STEP = 1e-4  # of coordinates, for the policy's derivatives; observations have float32's precision
+_STEP = 1e-4  # of coordinates, for the policy's derivatives; observations are only float32
 
 
 class Controller(NamedTuple):
@@ -36,8 +37,8 @@ class Controller(NamedTuple):
         controls: (num_steps, num_controls) u_t.
         gains: (num_steps, num_controls, num_coordinates) K_t.
         precisions: (num_steps, num_controls, num_controls) the inverses of Sigma_t.
-        expected_return: of the controls, without noise.
-        divergence: from the policy, nats a step.
+        expected_return: return of the controls, without noise.
+        divergence: divergence from the policy, in nats per step.
     """
 
     states: NDArray[np.float64]
@@ -48,24 +49,40 @@ class Controller(NamedTuple):
     divergence: float
 
     def mean(self, step: int, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The control for a state at a step, (num_controls,), not yet within bounds; the last one's
-        goes on.
+        """Return the control for a state at a step, (num_controls,), not clipped to bounds.
+
+        After the last step, the feedback of the last step applies.
         """
-        t, n = min(step, len(self.controls) - 1), self.gains.shape[2]
-        control: NDArray[np.float64] = self.controls[t] + self.gains[t] @ (
-            state[:n] - self.states[t, :n]
-        )
+        t = min(step, len(self.controls) - 1)
+        n = self.gains.shape[2]
+        away = state[:n] - self.states[t, :n]
+        control: NDArray[np.float64] = self.controls[t] + self.gains[t] @ away
         return control
+
+
+def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a policy's actions without noise, (n, num_controls) float64, not clipped to bounds.
+
+    Args:
+        actor: the policy.
+        observations: (n, obs_dim) flat observations.
+    """
+    sizes = np.array(actor.spec.layer_sizes)
+    scaling = (actor.observation_mean, actor.observation_inverse_std)
+    outputs = forward_reference(actor.parameters, sizes, observations, *scaling).astype(np.float64)
+    box = actor.spec.action
+    controls: NDArray[np.float64] = box.center() + box.reach() * outputs
+    return controls
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyCost:
-    """eta / 2 (u - mu(x))' P (u - mu(x)) at every step: the cost of leaving a policy, with what
-    iLQR needs of it.
+    """The cost of the distance from a policy with the derivatives that iLQR needs:
+    eta / 2 (u - mu(x))' P (u - mu(x)) at every step.
 
     Attributes:
-        dynamics: tell observations.
-        actor: the policy, whose action without noise is mu.
+        dynamics: the dynamics, which compute observations.
+        actor: the policy; mu is its action without noise.
         precision: (num_controls, num_controls) P.
         eta: the multiplier.
     """
@@ -76,24 +93,21 @@ class PolicyCost:
     eta: float
 
     def means(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
-        """mu of each of ``states`` (n, state_size), (n, num_controls)."""
-        spec, actor = self.actor.spec, self.actor
-        sizes = np.array(spec.layer_sizes)
-        scaling = (actor.observation_mean, actor.observation_inverse_std)
-        outputs = forward_reference(
-            actor.parameters, sizes, self.dynamics.observe(states), *scaling
-        )
-        means = spec.action.center() + spec.action.reach() * outputs.astype(np.float64)
+        """Return mu of each of ``states`` (n, state_size), (n, num_controls)."""
+        means = actions(self.actor, self.dynamics.observe(states))
         return np.clip(means, self.dynamics.low, self.dynamics.high)
 
     def add(
         self, expansion: Expansion, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> None:
-        n, P = self.dynamics.num_coordinates, self.eta * self.precision
+        n = self.dynamics.num_coordinates
+        P = self.eta * self.precision
         J = self._jacobians(states[:-1])
-        apart = (controls - self.means(states[:-1])) @ P
-        expansion.gradients[:, :n] -= np.einsum("tij,ti->tj", J, apart)
-        expansion.gradients[:, n:] += apart
+
+        away = (controls - self.means(states[:-1])) @ P
+        expansion.gradients[:, :n] -= np.einsum("tij,ti->tj", J, away)
+        expansion.gradients[:, n:] += away
+
         PJ = np.einsum("ij,tjk->tik", P, J)
         expansion.hessians[:, :n, :n] += np.einsum("tij,tik->tjk", J, PJ)
         expansion.hessians[:, n:, :n] -= PJ
@@ -103,34 +117,30 @@ class PolicyCost:
     def costs(
         self, states: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        count, horizon, size = controls.shape
-        apart = controls - self.means(states[:, :-1].reshape(count * horizon, -1)).reshape(
-            count, horizon, size
-        )
-        costs: NDArray[np.float64] = (
-            0.5 * self.eta * np.einsum("cti,ij,ctj->c", apart, self.precision, apart)
-        )
+        count, horizon, _ = controls.shape
+        means = self.means(states[:, :-1].reshape(count * horizon, -1))
+        away = controls - means.reshape(controls.shape)
+        squares = np.einsum("cti,ij,ctj->c", away, self.precision, away)
+        costs: NDArray[np.float64] = 0.5 * self.eta * squares
         return costs
 
     def _jacobians(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Derivatives of mu by coordinates, (num_steps, num_controls, num_coordinates), by central
-        differences.
+        """Return the derivatives of mu with respect to the coordinates by central differences,
+        (num_steps, num_controls, num_coordinates).
         """
         n = self.dynamics.num_coordinates
         moved = np.repeat(states[:, None], 2 * n, axis=1)
-        offsets = _STEP * np.concatenate([np.eye(n), -np.eye(n)])
-        moved[:, :, :n] += offsets
+        moved[:, :, :n] += _STEP * np.concatenate([np.eye(n), -np.eye(n)])
         means = self.means(moved.reshape(-1, states.shape[1])).reshape(len(states), 2 * n, -1)
-        jacobians: NDArray[np.float64] = ((means[:, :n] - means[:, n:]) / (2 * _STEP)).transpose(
-            0, 2, 1
-        )
+        slopes = (means[:, :n] - means[:, n:]) / (2 * _STEP)
+        jacobians: NDArray[np.float64] = slopes.transpose(0, 2, 1)
         return jacobians
 
 
 def divergence(
     mean_distances: NDArray[np.float64], precisions: NDArray[np.float64], P: NDArray[np.float64]
 ) -> float:
-    """Mean over steps of KL(N(u, Sigma_t) || N(mu, P^-1)) in nats.
+    """Return the mean over steps of KL(N(u, Sigma_t) || N(mu, P^-1)) in nats.
 
     Args:
         mean_distances: (num_steps, num_controls) u - mu.
@@ -152,31 +162,32 @@ def local_controller(
     P: NDArray[np.float64],
     kl_step: float,
 ) -> Controller:
-    """The best controller from a state within ``kl_step`` nats a step of a policy.
+    """Return the best controller from a state within ``kl_step`` nats per step of a policy.
 
-    Where even a large multiplier does not keep the constraint, the controller of the largest is
-    given.
+    If no multiplier satisfies the constraint, return the controller of the last and largest one.
 
     Args:
-        ilqr: solves; its horizon is not used.
-        dynamics: of the episode.
+        ilqr: the solver; its horizon is not used.
+        dynamics: what the controls do.
         start: (state_size,).
-        controls: (num_steps, num_controls) to begin with.
-        actor: the policy, or None: there is none yet, and nothing to stay near.
+        controls: (num_steps, num_controls) to improve.
+        actor: the policy, or None if there is none yet, which leaves no constraint.
         P: (num_controls, num_controls) inverse covariance of the policy's distribution.
         kl_step: epsilon.
     """
     if actor is None:
         return _solved(ilqr, dynamics, start, controls, None, P, 1.0)
-    low, high = math.log(_LEAST_ETA), math.log(_MOST_ETA)
+
+    low = math.log(_LEAST_ETA)
+    high = math.log(_MOST_ETA)
     best = None
     for _ in range(_BISECTIONS):
         eta = math.exp((low + high) / 2)
-        found = _solved(
-            ilqr, dynamics, start, controls, PolicyCost(dynamics, actor, P, eta), P, eta
-        )
+        cost = PolicyCost(dynamics, actor, P, eta)
+        found = _solved(ilqr, dynamics, start, controls, cost, P, eta)
         if found.divergence <= kl_step:
-            best, high = found, math.log(eta)
+            best = found
+            high = math.log(eta)
         else:
             low = math.log(eta)
     return found if best is None else best
@@ -191,22 +202,25 @@ def _solved(
     P: NDArray[np.float64],
     eta: float,
 ) -> Controller:
-    """The controller of one multiplier."""
+    """Return the controller of one multiplier, or without a constraint if ``cost`` is None."""
     plan = ilqr.improve(dynamics, start, controls, cost)
-    assert plan.states is not None
-    law = ilqr.feedback(dynamics, plan.states, plan.controls, cost)
-    precisions = law.precisions / eta + (P if cost is None else 0.0)
-    apart = (
-        np.zeros_like(plan.controls)
-        if cost is None
-        else plan.controls - cost.means(plan.states[:-1])
-    )
-    price = 0.0 if cost is None else float(cost.costs(plan.states[None], plan.controls[None])[0])
+    states = plan.states
+    assert states is not None
+    law = ilqr.feedback(dynamics, states, plan.controls, cost)
+    precisions = law.precisions / eta
+    away = np.zeros_like(plan.controls)
+    price = 0.0
+    if cost is None:
+        precisions = precisions + P
+    else:
+        away = plan.controls - cost.means(states[:-1])
+        price = float(cost.costs(states[None], plan.controls[None])[0])
+
     return Controller(
-        plan.states,
+        states,
         plan.controls,
         law.gains,
         precisions,
         plan.expected_return + price,
-        divergence(apart, precisions, P),
+        divergence(away, precisions, P),
     )

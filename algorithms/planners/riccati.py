@@ -1,5 +1,5 @@
-"""The backward pass of iLQR: a linear-quadratic problem with bounded controls, solved from its end,
-in compiled code.
+"""The backward pass of iLQR: compiled kernels that solve a linear-quadratic problem with bounded
+controls from its end.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Feedback(NamedTuple):
     """Linear feedback along a trajectory.
 
     Attributes:
-        openings: (horizon, num_controls) changes k of the controls.
-        gains: (horizon, num_controls, num_coordinates) K: a control changes by K times the
-            coordinates' change.
+        openings: (horizon, num_controls) k, the change of each control.
+        gains: (horizon, num_controls, num_coordinates) K: a control also changes by K times the
+            change of the coordinates.
         precisions: (horizon, num_controls, num_controls) Q_uu.
     """
 
@@ -32,11 +32,10 @@ class Feedback(NamedTuple):
 
     @classmethod
     def none(cls, horizon: int, num_coordinates: int, num_controls: int) -> Feedback:
-        """The feedback that changes nothing."""
-        gains = np.zeros((horizon, num_controls, num_coordinates))
+        """Return the feedback that changes nothing."""
         return cls(
             np.zeros((horizon, num_controls)),
-            gains,
+            np.zeros((horizon, num_controls, num_coordinates)),
             np.zeros((horizon, num_controls, num_controls)),
         )
 
@@ -48,13 +47,14 @@ def backward(
     high: NDArray[np.float64],
     regularization: float,
 ) -> Feedback | None:
-    """The linear-quadratic solution around a trajectory; None where Q_uu is not positive definite.
+    """Return the linear-quadratic solution around a trajectory, or None if a Q_uu is not positive
+    definite.
 
     Args:
-        expansion: derivatives along it, the Hessians positive semidefinite.
-        controls: (horizon, num_controls) of it.
-        low, high: bounds of the controls; a control that lies on its bound gets no feedback.
-        regularization: added to the diagonal of Q_uu where it is inverted.
+        expansion: derivatives along the trajectory; the Hessians are positive semidefinite.
+        controls: (horizon, num_controls) of the trajectory.
+        low, high: (num_controls,) bounds; a control at its bound gets no feedback.
+        regularization: added to the diagonal of Q_uu before it is inverted.
     """
     horizon, m = controls.shape
     feedback = Feedback.none(horizon, expansion.jacobians.shape[1], m)
@@ -75,24 +75,29 @@ def solve_backward(
     gains: NDArray[np.float64],
     precisions: NDArray[np.float64],
 ) -> bool:
-    """Write the feedback; False if some Q_uu is not positive definite. Letters as in Tassa et al.
-    2014, equations 5 and 11.
+    """Write the feedback; return False if some Q_uu is not positive definite.
+
+    Letters are those of Tassa et al. 2014, equations 5 and 11; z is (x, u).
     """
     horizon, m = controls.shape
     n = jacobians.shape[1]
-    v, V = (
-        np.zeros((n, 1)),
-        np.zeros((n, n)),
-    )  # gradient and Hessian of the cost to go, V_x and V_xx
-    q, Q, Vf, G = (
-        np.zeros((n + m, 1)),
-        np.zeros((n + m, n + m)),
-        np.zeros((n, n + m)),
-        np.zeros((m, n)),
-    )
-    g, H, free = np.zeros((m, 1)), np.zeros((m, m)), np.ones(m, np.bool_)
+    v = np.zeros((n, 1))  # V_x, the gradient of the cost to go
+    V = np.zeros((n, n))  # V_xx, its Hessian
+    q = np.zeros((n + m, 1))
+    Q = np.zeros((n + m, n + m))
+    Vf = np.zeros((n, n + m))
+    G = np.zeros((m, n))
+    g = np.zeros((m, 1))
+    H = np.zeros((m, m))
+    free = np.ones(m, np.bool_)
+
     for t in range(horizon - 1, -1, -1):
-        f, k, K, Q_uu = jacobians[t], openings[t], gains[t], precisions[t]
+        f = jacobians[t]
+        k = openings[t]
+        K = gains[t]
+        Q_uu = precisions[t]
+
+        # The cost of this step and all after it (eq. 5)
         q[:, 0] = gradients[t]
         _add_product(f, v, q)  # Q_z = c_z + f_z' V_x
         Vf[:] = 0.0
@@ -100,6 +105,8 @@ def solve_backward(
         Q[:] = hessians[t]
         _add_product(f, Vf, Q)  # Q_zz = c_zz + f_z' V_xx f_z
         Q_uu[:] = Q[n:, n:]
+
+        # The control that minimises it within the bounds, and its feedback
         H[:] = Q_uu
         for i in range(m):
             H[i, i] += regularization
@@ -108,6 +115,8 @@ def solve_backward(
         K[:] = -Q[n:, :n]
         if not _solve_free(H, free, K):
             return False
+
+        # The cost to go (eq. 11)
         g[:] = q[n:]
         _add_product(Q_uu, k.reshape(m, 1), g)
         v[:] = q[:n]
@@ -142,27 +151,32 @@ def solve_bounded(
     x: NDArray[np.float64],
     free: NDArray[np.bool_],
 ) -> bool:
-    """The minimum of x H x / 2 + g x between bounds, by projected Newton steps (Tassa et al. 2014,
-    section III).
+    """Minimise x H x / 2 + g x between bounds by projected Newton steps (Tassa et al. 2014, section
+    III); return False if H is not positive definite.
 
     Args:
-        H: (m, m) positive definite; returns False if it is not.
+        H: (m, m).
         g: (m,).
         low, high: (m,) bounds.
-        x: (m,) overwritten by the minimum.
-        free: (m,) overwritten: which coordinates no bound holds.
+        x: (m,) output, the minimum.
+        free: (m,) output, whether each coordinate is away from its bounds.
     """
     m = g.size
-    newton, moved = np.empty((m, 1)), np.empty(m)
+    newton = np.empty((m, 1))
+    moved = np.empty(m)
     for i in range(m):
         x[i] = min(max(0.0, low[i]), high[i])
+
     for _ in range(_NEWTON_STEPS):
+        # Coordinates that the gradient pushes into their bound are fixed
         for i in range(m):
             gradient = g[i]
             for j in range(m):
                 gradient += H[i, j] * x[j]
             free[i] = not ((x[i] <= low[i] and gradient > 0) or (x[i] >= high[i] and gradient < 0))
             newton[i, 0] = -gradient
+
+        # Newton step of the free coordinates
         slope = 0.0
         before = newton[:, 0].copy()
         if not _solve_free(H, free, newton):
@@ -171,7 +185,10 @@ def solve_bounded(
             slope -= before[i] * newton[i, 0]
         if slope > -1e-24:
             return True
-        value, length = _value(H, g, x), 2.0
+
+        # Line search, projected on the bounds
+        value = _value(H, g, x)
+        length = 2.0
         while length == 2.0 or (
             _value(H, g, moved) > value + 0.1 * length * slope and length > 1e-6
         ):
@@ -199,22 +216,23 @@ def _solve_free(
     H: NDArray[np.float64], free: NDArray[np.bool_], right: NDArray[np.float64]
 ) -> bool:
     """Overwrite ``right`` (m, columns) by the solution of H x = right in the free rows, and by 0 in
-    the others.
-
-    By a Cholesky decomposition; False if the free part of H is not positive definite.
+    the others; return False if the free part of H is not positive definite.
     """
+    # Cholesky decomposition of the free part
     m = free.size
     L = np.eye(m)
     for i in range(m):
         for j in range(i + 1):
             if not (free[i] and free[j]):
-                continue  # as the identity has it
+                continue  # keep the identity
             total = H[i, j]
             for k in range(j):
                 total -= L[i, k] * L[j, k]
             if i == j and not total > _LEAST_PIVOT:
                 return False
             L[i, j] = np.sqrt(total) if i == j else total / L[j, j]
+
+    # Forward and backward substitution
     for column in range(right.shape[1]):
         for i in range(m):
             total = right[i, column] if free[i] else 0.0

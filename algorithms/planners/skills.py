@@ -1,10 +1,10 @@
-"""Plans over skills: saved policies are run for a while each, and a tree of what they lead to is
-searched for the way.
+"""Plans over skills: a tree search in which every edge runs one of several saved policies for some
+steps.
 
 The tree grows as in planning under differential constraints (LaValle, Kuffner 2001, doi
-10.1177/02783640122067453), but its edges are skills: a policy that knows goals is told one near the
-place where the edge begins, another one is run as it is. Of the places that edges lead to, those
-that lie far apart are kept.
+10.1177/02783640122067453), but its edges are skills. A goal-conditioned policy is given a goal near
+the start of the edge; any other policy runs as it is. At each depth the search keeps states that
+lie far apart.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.planners.local_controllers import actions
 from esengine.checks import at_least, positive
 from esengine.goals.goal_api import GoalLayout
-from esengine.policies.network import Actor, forward_reference
+from esengine.policies.network import Actor
 from esengine.seeding import derive_key, derive_seed, generator
 from esengine.simulators.dynamics import ObservableDynamics
 
 
 class Way(NamedTuple):
-    """A sequence of controls (num_steps, num_controls), what it gains, and whether it ends the
-    episode.
+    """A sequence of controls.
+
+    Attributes:
+        controls: (num_steps, num_controls).
+        gained: sum of rewards.
+        ended: whether the episode terminates.
     """
 
     controls: NDArray[np.float64]
@@ -41,15 +46,15 @@ class SkillPlanner:
     set_by: ClassVar[str] = "--planner-arg"
 
     skill_steps: int = 12
-    """Steps that a skill is run for."""
+    """Number of steps per skill."""
     depth: int = 40
-    """Skills one after another."""
+    """Largest number of skills in a plan."""
     width: int = 24
-    """Places that are kept at each depth."""
+    """Number of states to keep at each depth."""
     goals: int = 12
-    """Goals that each skill is told at each place."""
+    """Number of goals to try for each skill in each state."""
     spread: float = 1.0
-    """Standard deviation of these goals about what is achieved there, in the goals' unit."""
+    """Standard deviation of these goals around the achieved goal, in the goals' unit."""
 
     def check(self) -> None:
         """Raises UserError for settings that search nothing."""
@@ -64,33 +69,37 @@ class SkillPlanner:
         state: NDArray[np.float64],
         key: int,
     ) -> Way:
-        """The way that gains most, the shortest of equal ones; a way that ends the episode is taken
-        only if it gains.
+        """Return the way with the largest gain, the shortest of equal ones.
+
+        The search ends early when the best way terminates the episode with a positive gain.
 
         Args:
-            dynamics: of the environment.
+            dynamics: the dynamics of the environment.
             skills: policies with box actions.
-            layout: where goals lie in observations, or None where skills have none.
-            state: (state_size,) where to begin.
-            key: of all goals that are drawn.
+            layout: where goals are in observations, or None if there are no goals.
+            state: (state_size,) where to start.
+            key: the key of all random goals.
         """
-        states, ways = state[None], [Way(np.zeros((0, dynamics.low.size)), 0.0, False)]
+        states = state[None]
+        ways = [Way(np.zeros((0, dynamics.low.size)), 0.0, False)]
         best = ways[0]
         for level in range(self.depth):
-            ends, grown = self._grown(
-                dynamics, skills, layout, states, ways, derive_seed(key, level)
-            )
+            level_key = derive_seed(key, level)
+            ends, grown = self._grown(dynamics, skills, layout, states, ways, level_key)
             top = max(grown, key=lambda way: way.gained)
             if top.gained > best.gained or not best.controls.size:
                 best = top
             if best.ended and best.gained > 0:
                 break
+
+            # States that lie far apart, of the ways that have not ended
             going = [i for i, way in enumerate(grown) if not way.ended]
             if not going:
                 break
             places = ends[going, : dynamics.num_coordinates]
             kept = [going[i] for i in farthest(places, min(self.width, len(going)))]
-            states, ways = ends[kept], [grown[i] for i in kept]
+            states = ends[kept]
+            ways = [grown[i] for i in kept]
         return best
 
     def _grown(
@@ -102,22 +111,25 @@ class SkillPlanner:
         ways: list[Way],
         key: int,
     ) -> tuple[NDArray[np.float64], list[Way]]:
-        """Every way continued by every skill toward every goal: the states that they end in, and
-        the ways.
+        """Continue every way by every skill and every goal.
+
+        Returns:
+            the last states, (num_ways, state_size), and the ways.
         """
+        # One row per state, skill and goal
         count = self.goals if layout is not None else 1
-        each = np.repeat(
-            np.arange(len(states)), count * len(skills)
-        )  # place, then skill, then goal
-        current, chosen = (
-            states[each],
-            np.tile(np.repeat(np.arange(len(skills)), count), len(states)),
-        )
+        each = np.repeat(np.arange(len(states)), count * len(skills))
+        chosen = np.tile(np.repeat(np.arange(len(skills)), count), len(states))
+        current = states[each]
         goals = np.zeros((len(each), 0))
         if layout is not None:
             near = layout.achieved_of(dynamics.observe(current))
             goals = near + self.spread * generator(key).standard_normal(near.shape)
-        gained, ended, controls = np.zeros(len(each)), np.zeros(len(each), bool), []
+
+        # All rows run their skills side by side
+        controls = []
+        gained = np.zeros(len(each))
+        ended = np.zeros(len(each), bool)
         lengths = np.full(len(each), self.skill_steps)
         for step in range(self.skill_steps):
             seen = dynamics.observe(current)
@@ -127,12 +139,14 @@ class SkillPlanner:
             for index, skill in enumerate(skills):
                 control[chosen == index] = actions(skill, seen[chosen == index])
             control = np.clip(control, dynamics.low, dynamics.high)
+            controls.append(control)
+
             after = dynamics.step(current, control)
             gained += np.where(ended, 0.0, after.rewards)
             lengths[after.terminated & ~ended] = step + 1
             ended |= after.terminated
             current = after.states
-            controls.append(control)
+
         done = np.stack(controls, axis=1)
         grown = [
             Way(
@@ -145,23 +159,12 @@ class SkillPlanner:
         return current, grown
 
 
-def actions(skill: Actor, observations: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What a policy does at flat observations (n, obs_dim), (n, num_controls) float64."""
-    sizes, scaling = (
-        np.array(skill.spec.layer_sizes),
-        (skill.observation_mean, skill.observation_inverse_std),
-    )
-    outputs = forward_reference(skill.parameters, sizes, observations, *scaling).astype(np.float64)
-    done: NDArray[np.float64] = skill.spec.action.center() + skill.spec.action.reach() * outputs
-    return done
-
-
 class SkillExpert:
-    """Acts along a way over skills, and plans the next one where it ends.
+    """An expert that acts along a way over skills, and plans the next way when it ends.
 
     Args:
-        planner: searches.
-        dynamics: of the environment, on a copy of its own.
+        planner: the search.
+        dynamics: the dynamics of the environment, on a copy.
         skills: policies with box actions of that environment's spaces.
     """
 
@@ -169,38 +172,39 @@ class SkillExpert:
         self, planner: SkillPlanner, dynamics: ObservableDynamics, skills: Sequence[Actor]
     ) -> None:
         planner.check()
-        self._planner, self._dynamics, self._skills = planner, dynamics, skills
+        self._planner = planner
+        self._dynamics = dynamics
+        self._skills = skills
         self._way = np.zeros((0, dynamics.low.size))
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
-        self._env, self._key, self._number = env, derive_key(seed, "plan over skills"), 0
+        """Start an episode of ``env``, which was reset with ``seed``."""
+        self._env = env
+        self._key = derive_key(seed, "plan over skills")
+        self._number = 0
         self._way = self._way[:0]
-        self._layout = (
-            GoalLayout.of(env) if isinstance(env.observation_space, gymnasium.spaces.Dict) else None
-        )
+        has_goals = isinstance(env.observation_space, gymnasium.spaces.Dict)
+        self._layout = GoalLayout.of(env) if has_goals else None
 
     def act(self, observation: Any) -> Any:
-        """The way's next action; the observation is not looked at."""
+        """Return the way's next action; the observation is not used."""
         if not len(self._way):
-            start = self._dynamics.state_of(self._env)
-            way = self._planner.plan(
-                self._dynamics,
-                self._skills,
-                self._layout,
-                start,
-                derive_seed(self._key, self._number),
-            )
-            self._way, self._number = way.controls, self._number + 1
-        control, self._way = self._way[0], self._way[1:]
+            state = self._dynamics.state_of(self._env)
+            key = derive_seed(self._key, self._number)
+            self._number += 1
+            self._way = self._planner.plan(
+                self._dynamics, self._skills, self._layout, state, key
+            ).controls
+        control = self._way[0]
+        self._way = self._way[1:]
         return self._dynamics.action_of(control)
 
 
 def farthest(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Indices of ``count`` points that lie far apart, in their order: each next one is farthest
-    from those before it.
+    """Return the indices of ``count`` points that lie far apart, ascending.
 
-    The greedy solution of the k-center problem (Gonzalez 1985), from the first point on; points
-    that occur twice are kept once.
+    This is the greedy solution of the k-center problem (Gonzalez 1985): from the first point on,
+    the next point is the one farthest from those before it. Equal points are kept once.
     """
     chosen = [0]
     apart = np.linalg.norm(points - points[0], axis=1)
