@@ -1,11 +1,11 @@
-"""Novelty search beside any strategy (Conti et al. 2018, arXiv 1712.06560): fitness is replaced by,
-or mixed with, novelty.
+"""Novelty search with any strategy (Conti et al. 2018, arXiv 1712.06560): novelty replaces fitness,
+or is mixed with it.
 
-The novelty of a member is the mean distance of its behaviour to the nearest ones in an archive,
-which the policy that each generation starts from joins. NS follows novelty alone, NSR the average
-of the ranks of return and novelty, NSRA a weighted one, whose weight rises when the policy improves
-and falls when it has not for a while. The paper keeps several searches and goes on with one of them
-at a time; here there is one.
+The novelty of a member is the mean distance of its behaviour to the nearest behaviours in an
+archive. The policy that each generation starts from joins the archive. NS uses only novelty, NSR
+the average of the ranks of return and novelty, and NSRA a weighted average. Its weight of the
+return rises when the policy improves, and falls when it has not improved for a while. The paper
+keeps several searches and continues one of them at a time; here there is one.
 """
 
 from __future__ import annotations
@@ -22,27 +22,29 @@ from esengine.algorithms.strategy import State
 from esengine.checks import at_least
 from esengine.errors import UserError
 
-_WEIGHT_STEP, _PATIENCE = 0.05, 50  # the paper's delta_w and t_w
-_BLOCK = 1 << 22  # distances that are in memory at one time
+_WEIGHT_STEP = 0.05  # the paper's delta_w
+_PATIENCE = 50  # the paper's t_w
+_BLOCK = 1 << 22  # distances in memory at one time
 
 Kind = Literal["none", "ns", "nsr", "nsra"]
 
 
 @dataclass(frozen=True)
 class NoveltySettings:
-    """What members are rewarded for beside their return."""
+    """The settings of novelty search."""
 
     novelty: Kind = "none"
-    """Follow novelty (ns), its average with the return's ranks (nsr), or a mix that adapts (nsra).
+    """Replace fitness by novelty (ns), the average of both ranks (nsr) or an adaptive average
+    (nsra).
     """
     novelty_neighbors: int = 10
-    """Nearest behaviours in the archive that novelty is the mean distance to."""
+    """Number of nearest behaviours in the archive that define novelty by their mean distance."""
     behavior: str | None = None
-    """What novelty is measured on, as module:function of the environment and its last observation;
-    default that observation.
+    """Function of the environment and its last observation that returns the behaviour, as
+    module:function; default the last observation.
     """
     behavior_indices: tuple[int, ...] = ()
-    """Numbers of the last observation that make up the behaviour; default all."""
+    """Indices of the last observation that make up the behaviour; default all."""
 
     def check(self) -> None:
         """Raises UserError for settings that belong together and do not come together."""
@@ -58,62 +60,78 @@ class NoveltySettings:
 
 
 class Novelty:
-    """The archive, and the weight of the return.
+    """The archive of behaviours and the weight of the return.
 
     Args:
         kind: ns, nsr or nsra.
         neighbors: number of nearest behaviours.
-        size: numbers of a behaviour.
+        size: length of a behaviour.
     """
 
     def __init__(self, kind: Kind, neighbors: int, size: int) -> None:
-        self.kind, self.neighbors = kind, neighbors
+        self.kind = kind
+        self.neighbors = neighbors
         self.archive = np.zeros((0, size))
         self.weight = {"ns": 0.0, "nsr": 0.5, "nsra": 1.0}[kind]
-        self._best, self._waited = -math.inf, 0
+        self._best = -math.inf
+        self._waited = 0  # generations without improvement
         self._shown: dict[str, float] = {}
 
     def fitness(
         self, returns: NDArray[np.float64], behaviors: NDArray[np.float64], own: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """What the strategy is told instead of the return, (population_size,); failed members stay
-        at minus infinity.
+        """Return the fitness to tell the strategy instead of the return, (population_size,).
+
+        Failed members keep minus infinity.
 
         Args:
-            returns: (population_size,) fitness of the members, minus infinity where they failed.
+            returns: (population_size,) fitness of the members, minus infinity if they failed.
             behaviors: (population_size, size).
             own: (size,) behaviour of the policy that the generation starts from; not yet in the
                 archive.
         """
+        # Novelty
         valid = np.isfinite(returns) & np.isfinite(behaviors).all(axis=1)
         novelty = np.full(returns.size, -math.inf)
-        archive = np.vstack([self.archive, own[None]]) if np.isfinite(own).all() else self.archive
-        novelty[valid] = mean_distances(behaviors[valid], archive, self.neighbors)
+        novelty[valid] = mean_distances(behaviors[valid], self._joined(own), self.neighbors)
         if valid.any():
             self._shown = {
                 "novelty_mean": float(novelty[valid].mean()),
                 "novelty_max": float(novelty[valid].max()),
             }
+
+        # Its mean with the return, by ranks
         if self.weight == 0:
             return novelty
         mixed = self.weight * centred_ranks(returns) + (1 - self.weight) * centred_ranks(novelty)
         return np.where(valid, mixed, -math.inf)
 
     def tell(self, own: NDArray[np.float64], own_return: float) -> None:
-        """End a generation: its policy joins the archive, and the weight of nsra follows its
-        return.
+        """End a generation: add its policy to the archive, and adapt the weight of nsra.
+
+        Args:
+            own: (size,) behaviour of the policy that the generation started from.
+            own_return: its return.
         """
-        if np.isfinite(own).all():
-            self.archive = np.vstack([self.archive, own[None]])
+        self.archive = self._joined(own)
         if self.kind != "nsra":
             return
-        if own_return > self._best:
-            self._best, self._waited = own_return, 0
-            self.weight = min(1.0, self.weight + _WEIGHT_STEP)
-            return
+
+        # The paper's adaptation of w
         self._waited += 1
-        if self._waited >= _PATIENCE:
-            self.weight, self._waited = max(0.0, self.weight - _WEIGHT_STEP), 0
+        if own_return > self._best:
+            self._best = own_return
+            self._waited = 0
+            self.weight = min(1.0, self.weight + _WEIGHT_STEP)
+        elif self._waited >= _PATIENCE:
+            self._waited = 0
+            self.weight = max(0.0, self.weight - _WEIGHT_STEP)
+
+    def _joined(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the archive with a behaviour added, unless it is not finite."""
+        if not np.isfinite(own).all():
+            return self.archive
+        return np.vstack([self.archive, own[None]])
 
     def metrics(self) -> dict[str, float]:
         """Numbers for the generation's row."""
@@ -130,30 +148,32 @@ class Novelty:
         }
 
     def restore(self, state: State) -> None:
-        """Go on with the archive of `state`. Raises ValueError if its behaviours are of another
-        size.
-        """
+        """Restore the archive of ``state``. Raises ValueError for behaviours of another length."""
         if state["archive"].shape[1:] != self.archive.shape[1:] or state["numbers"].shape != (3,):
             raise ValueError(f"the archive must hold behaviours of {self.archive.shape[1]} numbers")
         self.archive = state["archive"]
-        self.weight, self._best = (float(number) for number in state["numbers"][:2])
-        self._waited = int(state["numbers"][2])
+        self.weight, self._best, waited = state["numbers"].tolist()
+        self._waited = int(waited)
 
 
 def mean_distances(
     behaviors: NDArray[np.float64], archive: NDArray[np.float64], neighbors: int
 ) -> NDArray[np.float64]:
-    """Mean Euclidean distance of each behaviour to its nearest ones in the archive, (num_members,);
-    0 to an empty archive.
+    """Return the mean Euclidean distance of each behaviour to its nearest ones in an archive,
+    (num_members,).
+
+    The distance to an empty archive is 0.
 
     Args:
         behaviors: (num_members, size).
         archive: (num_behaviors, size).
-        neighbors: number of nearest ones; all, if the archive has fewer.
+        neighbors: number of nearest behaviours; all if the archive has fewer.
     """
-    result, count = np.zeros(len(behaviors)), min(neighbors, len(archive))
+    result = np.zeros(len(behaviors))
+    count = min(neighbors, len(archive))
     if count == 0:
         return result
+
     block = max(1, _BLOCK // archive.size)
     for start in range(0, len(behaviors), block):
         apart = behaviors[start : start + block, None] - archive[None]

@@ -1,5 +1,5 @@
-"""Generalised advantage estimates of episodes (Schulman et al. 2016, arXiv 1506.02438), and the
-scale of their rewards.
+"""Generalised advantage estimates of episodes (Schulman et al. 2016, arXiv 1506.02438), and a
+running scale of their rewards.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ def advantages(
     discount: float,
     trace_decay: float,
 ) -> NDArray[np.float64]:
-    """A_t = sum_k (gamma lambda)^k delta_{t+k}, with delta_t = r_t + gamma V(s_{t+1}) - V(s_t), for
-    one episode.
+    """Return A_t = sum_k (gamma lambda)^k delta_{t+k} of one episode, with
+    delta_t = r_t + gamma V(s_{t+1}) - V(s_t).
 
-    After a task that ended there is nothing to come; an episode that was cut goes on from the value
-    of its last observation.
+    The value after a terminated episode is 0; after a truncated one it is that of the last
+    observation.
 
     Args:
         rewards: (num_steps,).
         values: (num_steps + 1,) of all observations, the last one included.
-        terminated: whether the task itself ended.
+        terminated: whether the episode terminated.
         discount: gamma.
         trace_decay: lambda.
 
@@ -37,7 +37,9 @@ def advantages(
     if terminated:
         following[-1] = 0.0
     deltas = rewards + discount * following - values[:-1]
-    estimates, running = np.empty(len(deltas)), 0.0
+
+    estimates = np.empty(len(deltas))
+    running = 0.0
     for step in range(len(deltas) - 1, -1, -1):
         running = deltas[step] + discount * trace_decay * running
         estimates[step] = running
@@ -45,14 +47,13 @@ def advantages(
 
 
 class RewardScale:
-    """Divides rewards by the running standard deviation of the discounted sum of those so far,
-    without moving their mean.
+    """A function that divides rewards by the running standard deviation of their discounted sum.
 
-    The value function then learns numbers of order one whatever the task pays (Engstrom et al.
-    2020, arXiv 2005.12729).
+    It does not shift their mean. The value function then learns numbers of order one for any task
+    (Engstrom et al. 2020, arXiv 2005.12729).
 
     Args:
-        discount: of the sum.
+        discount: gamma of the sum.
     """
 
     def __init__(self, discount: float) -> None:
@@ -60,16 +61,18 @@ class RewardScale:
         self._statistics = RunningStatistics.empty(1)
 
     def add(self, rewards: NDArray[np.float64]) -> None:
-        """Take an episode's rewards, (num_steps,), into account."""
-        sums, running = np.empty(len(rewards)), 0.0
+        """Add an episode's rewards, (num_steps,), to the statistics."""
+        sums = np.empty(len(rewards))
+        running = 0.0
         for step, reward in enumerate(rewards):
             running = self._discount * running + reward
             sums[step] = running
+
         mean = sums.mean()
         self._statistics.merge(np.array([len(sums), mean, ((sums - mean) ** 2).sum()]))
 
     def __call__(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The rewards, scaled."""
+        """Return the scaled rewards."""
         inverse_std = self._statistics.scale()[1].astype(np.float64)[0]
         return rewards * (inverse_std if inverse_std > 0 else 1.0)
 
@@ -78,7 +81,7 @@ class RewardScale:
         return self._statistics.pack()
 
     def unpack(self, packed: NDArray[np.float64]) -> None:
-        """Go on from what `pack` gave. Raises ValueError for anything else."""
+        """Restore what `pack` returned. Raises ValueError for another shape."""
         if packed.shape != (3,):
             raise ValueError(f"a reward scale has 3 numbers, got {packed.shape}")
         self._statistics = RunningStatistics.empty(1)

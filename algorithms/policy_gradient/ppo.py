@@ -1,21 +1,22 @@
-"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347), with whole episodes
-recorded by the pool.
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347).
 
-The policy gradient beside the evolution strategies, on the same policies, environments and ranks.
-The actor is the flat policy vector that the strategies evolve; the critic, a network of the same
-kind with one output, stays on the master. Episodes are recorded whole, so that they are functions
-of the seed alone and the number of ranks changes no bit of the result.
+PPO uses the same policies, environments and ranks as the evolution strategies. The actor is the
+flat policy vector that the strategies evolve. The critic, a network of the same kind with one
+output, stays on the master. The ranks record whole episodes, which depend only on the seed, so that
+the number of ranks does not change the result.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.adam_state import adam_state, restore_adam
 from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
 from esengine.algorithms.strategy import State
 from esengine.checks import at_least, finite, not_negative, positive, within
@@ -28,14 +29,14 @@ from esengine.problems import EnvironmentProblem
 from esengine.rewards.episodes import rewards_of
 from esengine.seeding import derive_key, generator
 
-_FIRST_EPISODES = 8  # before the length of an episode is known
-_MOST_REWARD = 10.0  # a scaled reward is clipped to +- this
+_FIRST_EPISODES = 8  # of the first round, before the length of an episode is known
+_MOST_REWARD = 10.0  # bound on the absolute value of scaled rewards
 
 
 @dataclass(frozen=True)
 class PPOSettings:
-    """Follow the clipped policy gradient; a generation is one round of recorded episodes and its
-    updates.
+    """Follow the clipped policy gradient; a generation records a round of episodes and learns from
+    it.
     """
 
     antithetic: ClassVar[bool] = False
@@ -46,32 +47,30 @@ class PPOSettings:
     }
 
     steps_per_round: int = 2048
-    """Environment steps that a round records, to the next whole episode by the mean length of the
-    round before.
-    """
+    """Environment steps per round, rounded up to whole episodes of the last round's mean length."""
     epochs: int = 10
-    """Passes over a round's steps."""
+    """Number of passes over the steps of a round."""
     batch_size: int = 64
-    """Steps of a gradient step."""
+    """Number of steps per gradient step."""
     learning_rate: float = 3e-4
-    """Step size of Adam, for actor and critic."""
+    """Step size of Adam for actor and critic."""
     discount: float = 0.99
-    """Factor on rewards for every step that they come later."""
+    """Discount factor of rewards (gamma)."""
     trace_decay: float = 0.95
-    """Lambda of the generalised advantage estimate: 0 trusts the critic, 1 the returns."""
+    """Lambda of the generalised advantage estimate: 0 uses only the critic, 1 only the returns."""
     clip_range: float = 0.2
-    """How far an action's probability ratio may move before the gradient ignores it."""
+    """Change of an action's probability ratio beyond which its gradient is zero."""
     entropy_weight: float = 0.0
-    """Weight of the entropy of the policy in its objective."""
+    """Weight of the policy's entropy in the objective."""
     value_weight: float = 0.5
     """Weight of the critic's squared error."""
     most_gradient: float = 0.5
-    """Norm that a longer gradient is cut to."""
+    """Largest norm of the gradient; longer gradients are scaled down."""
     target_kl: float | None = None
     """End a round's updates when the policy has moved 1.5 times this far, in nats; default never.
     """
     initial_log_std: float = -0.5
-    """Log standard deviation of box actions at the start, in halves of the action's range."""
+    """Initial log standard deviation of box actions, relative to half the action's range."""
 
     def check(self) -> None:
         """Raises UserError for settings that no run can have."""
@@ -85,13 +84,13 @@ class PPOSettings:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A round's steps as tensors."""
+    """The steps of a round as tensors."""
 
     observations: Any  # (num_steps, observation_dim) float32
-    targets: Any  # what was done, in the policy's units and before it was clipped
-    log_densities: Any  # (num_steps,) of that, under the policy that acted
+    targets: Any  # actions in the policy's units, before they were clipped
+    log_densities: Any  # (num_steps,) of these actions under the policy that acted
     advantages: Any  # (num_steps,)
-    returns: Any  # (num_steps,) what the critic is to tell
+    returns: Any  # (num_steps,) targets of the critic
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -101,18 +100,18 @@ class _Batch:
 
 
 class PPO:
-    """Rounds: record episodes with actions drawn from the policy, estimate advantages, take clipped
-    gradient steps.
+    """The learner. A round records episodes with actions drawn from the policy, estimates
+    advantages and takes clipped gradient steps.
 
     Args:
         settings: checked settings.
-        problem: of the pool; it pays the episodes, and its observation statistics grow with every
-            round.
+        problem: the pool's problem; it rewards the episodes, and every round adds to its
+            observation statistics.
         seed: the run's seed.
-        initial: (num_parameters,) where the policy starts, or None.
+        initial: (num_parameters,) the first policy, or None for a random one.
 
     Attributes:
-        generation: completed rounds.
+        generation: number of completed rounds.
         trajectories: the episodes of the last round.
     """
 
@@ -130,60 +129,71 @@ class PPO:
 
         from esengine.policies.torch_network import TorchPolicy
 
-        self.settings, self.problem, self.seed = settings, problem, seed
+        self.settings = settings
+        self.problem = problem
+        self.seed = seed
         self.generation = 0
         self.trajectories: list[Trajectory] = []
-        spec, critic = problem.policy, critic_spec(problem.policy)
+
+        # Actor, whose actions are always drawn
+        spec = problem.policy
         drawn = replace(spec, sampled=True)
         row = spec.initial_parameters(seed) if initial is None else initial
         if initial is None or not spec.sampled:
             means = row[: replace(spec, sampled=False).num_parameters]
-            row = np.concatenate(
-                [means, np.full(drawn.num_log_stds, settings.initial_log_std, np.float32)]
-            )
+            log_stds = np.full(drawn.num_log_stds, settings.initial_log_std, np.float32)
+            row = np.concatenate([means, log_stds])
         self._actor = TorchPolicy(drawn, row, *problem.scaling())
-        self._critic = TorchPolicy(
-            critic, critic.initial_parameters(derive_key(seed, "critic")), *problem.scaling()
-        )
+
+        # Critic
+        critic = critic_spec(spec)
+        first = critic.initial_parameters(derive_key(seed, "critic"))
+        self._critic = TorchPolicy(critic, first, *problem.scaling())
+
+        self._networks = {"actor": self._actor, "critic": self._critic}
         leaves = [self._actor.flat, self._critic.flat]
         self._adam = torch.optim.Adam(leaves, lr=settings.learning_rate, eps=1e-5, foreach=False)
         self._scale = RewardScale(settings.discount)
-        self._mean_steps = 0.0  # of an episode of the last round
+        self._mean_steps = 0.0  # per episode of the last round
         self._metrics: dict[str, float] = {}
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
-        """One round; returns its steps and episodes.
+        """Run one round and return its numbers of steps and episodes.
 
         Args:
-            pool: of the problem.
-            finished: recorded episodes of this round that there are already; filled with those that
-                arrive.
+            pool: the pool of the problem.
+            finished: episodes of this round that were recorded before; new ones are added.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was
-                before the round.
+            Interrupted: a signal arrived; ``finished`` has the recorded episodes, and all else is
+                as before the round.
             WorkerError: the environment raised.
         """
-        number, episodes, actor = self.generation + 1, self._episodes(), self.actor()
+        number = self.generation + 1
+        episodes = self._episodes()
+        actor = self.actor()
+
+        # Record
         log_stds = actor.parameters[len(actor.parameters) - actor.spec.num_log_stds :]
         acting = Acting(mixing=0.0, sampled=True, log_stds=log_stds)
         recorded = record(pool, self.parameters(), acting, episodes, self.seed, number, finished)
         self.trajectories = [one.trajectory for one in recorded]
         steps = sum(one.num_steps for one in self.trajectories)
+
+        # Learn
         self._update(self._batch(actor), number)
         self._observe()
         self._mean_steps = steps / episodes
-        self._metrics["return_recorded"] = float(
-            np.mean([one.episode_return for one in self.trajectories])
-        )
+        returns = [one.episode_return for one in self.trajectories]
+        self._metrics["return_recorded"] = float(np.mean(returns))
         self.generation = number
         return steps, episodes
 
     def actor(self) -> Actor:
-        """The policy that acts in the next round: its actions are drawn, and it scales as the
-        problem does now.
+        """Return the policy that acts in the next round, and give both networks the problem's
+        current scaling. Its actions are drawn.
         """
-        for network in (self._actor, self._critic):
+        for network in self._networks.values():
             network.rescale(*self.problem.scaling())
         return Actor(self._actor.spec, self._actor.parameters(), *self.problem.scaling())
 
@@ -193,7 +203,7 @@ class PPO:
         return max(1, math.ceil(self.settings.steps_per_round / self._mean_steps))
 
     def _batch(self, actor: Actor) -> _Batch:
-        """The round's steps with their advantages, under the networks that acted."""
+        """Return the round's steps with their advantages, under the networks that acted."""
         import torch
 
         settings = self.settings
@@ -202,7 +212,12 @@ class PPO:
         ]
         for of_episode in rewards:
             self._scale.add(of_episode)
-        estimates, returns, observations, targets = [], [], [], []
+
+        # Advantages and the critic's targets, episode by episode
+        estimates = []
+        returns = []
+        observations = []
+        targets = []
         for trajectory, of_episode in zip(self.trajectories, rewards, strict=True):
             seen = torch.tensor(trajectory.observations.astype(np.float32))
             with torch.no_grad():
@@ -215,21 +230,29 @@ class PPO:
             returns.append(estimate + values[:-1])
             observations.append(seen[:-1])
             targets.append(self._done(trajectory, seen[:-1]))
-        seen, done = torch.cat(observations), torch.cat(targets)
-        with torch.no_grad():
-            log_densities = self._actor.log_densities(seen, done)
-        known = np.concatenate(returns)
-        unexplained = np.concatenate(estimates).var() / max(known.var(), 1e-12)
+
+        # All steps together
+        all_seen = torch.cat(observations)
+        all_done = torch.cat(targets)
+        all_estimates = np.concatenate(estimates)
+        all_returns = np.concatenate(returns)
+        unexplained = all_estimates.var() / max(all_returns.var(), 1e-12)
         self._metrics = {"explained_variance": float(1 - unexplained)}
-        tensors = (
-            torch.tensor(np.concatenate(estimates), dtype=torch.float32),
-            torch.tensor(known, dtype=torch.float32),
+        with torch.no_grad():
+            log_densities = self._actor.log_densities(all_seen, all_done)
+        return _Batch(
+            all_seen,
+            all_done,
+            log_densities,
+            torch.tensor(all_estimates, dtype=torch.float32),
+            torch.tensor(all_returns, dtype=torch.float32),
         )
-        return _Batch(seen, done, log_densities, *tensors)
 
     def _done(self, trajectory: Trajectory, observations: Any) -> Any:
-        """What the policy drew, in its units, before the bounds of the space cut it: the trajectory
-        has what was left.
+        """Return the actions that the policy drew, in its units.
+
+        The trajectory has them only after they were clipped to the bounds of the space, so the
+        noise is drawn again.
         """
         import torch
 
@@ -239,87 +262,85 @@ class PPO:
         if action.kind != "box":
             return encode(action, trajectory.actions)
         assert trajectory.seed is not None
-        noise = action_noise(np.uint64(trajectory.seed), trajectory.num_steps, action.num_outputs)
+        drawn = action_noise(np.uint64(trajectory.seed), trajectory.num_steps, action.num_outputs)
+        noise = torch.tensor(drawn.astype(np.float32))
         with torch.no_grad():
-            return self._actor.outputs(observations) + self._actor.log_stds().exp() * torch.tensor(
-                noise.astype(np.float32)
-            )
+            return self._actor.outputs(observations) + self._actor.log_stds().exp() * noise
 
-    def _update(self, batch: _Batch, number: int) -> None:
-        """Clipped gradient steps over a round's batch, in orders drawn by seed."""
+    def _minibatches(self, size: int, number: int) -> Iterator[Any]:
+        """Yield the rows of every gradient step of a round, in orders drawn by the seed."""
         import torch
 
-        settings, sums, count = self.settings, np.zeros(4), 0
-        for epoch in range(settings.epochs):
-            order = torch.tensor(
-                generator(derive_key(self.seed, "minibatches", number), epoch).permutation(
-                    len(batch)
-                )
-            )
-            for rows in torch.split(order, settings.batch_size):
-                loss, told = self._loss(batch.rows(rows))
-                if settings.target_kl is not None and told[2] > 1.5 * settings.target_kl:
-                    break
-                self._adam.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(
-                    [self._actor.flat, self._critic.flat], settings.most_gradient, foreach=False
-                )
-                self._adam.step()
-                sums, count = sums + told, count + 1
-            else:
-                continue
-            break
+        for epoch in range(self.settings.epochs):
+            random = generator(derive_key(self.seed, "minibatches", number), epoch)
+            yield from torch.split(torch.tensor(random.permutation(size)), self.settings.batch_size)
+
+    def _update(self, batch: _Batch, number: int) -> None:
+        """Take clipped gradient steps over the batch of a round."""
+        import torch
+
+        settings = self.settings
+        sums = np.zeros(4)
+        count = 0
+        leaves = [self._actor.flat, self._critic.flat]
+        for rows in self._minibatches(len(batch), number):
+            loss, terms = self._loss(batch.rows(rows))
+            if settings.target_kl is not None and terms[2] > 1.5 * settings.target_kl:
+                break
+            self._adam.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(leaves, settings.most_gradient, foreach=False)
+            self._adam.step()
+            sums += terms
+            count += 1
+
         names = ("policy_loss", "value_loss", "kl", "clip_share")
-        self._metrics |= dict(zip(names, (sums / max(count, 1)).tolist(), strict=True)) | {
-            "gradient_steps": count
-        }
+        means = (sums / max(count, 1)).tolist()
+        self._metrics |= dict(zip(names, means, strict=True)) | {"gradient_steps": count}
 
     def _loss(self, batch: _Batch) -> tuple[Any, NDArray[np.float64]]:
-        """The loss of some steps; and its policy part, its value part, the distance moved in nats,
-        the share clipped.
+        """Return the loss of some steps, and an array of its terms: the policy loss, the value
+        loss, the KL divergence in nats, and the share of clipped steps.
         """
         settings = self.settings
         weights = batch.advantages
         if len(batch) > 1:
             weights = (weights - weights.mean()) / (weights.std() + 1e-8)
-        log_ratios = (
-            self._actor.log_densities(batch.observations, batch.targets) - batch.log_densities
-        )
+
+        # L^CLIP (eq. 7)
+        log_densities = self._actor.log_densities(batch.observations, batch.targets)
+        log_ratios = log_densities - batch.log_densities
         ratios = log_ratios.exp()
         clipped = ratios.clamp(1 - settings.clip_range, 1 + settings.clip_range)
         policy_loss = -(weights * ratios).minimum(weights * clipped).mean()
+
+        # L^VF and the entropy bonus S (eq. 9)
         value_loss = ((self._critic.outputs(batch.observations)[:, 0] - batch.returns) ** 2).mean()
         loss = policy_loss + settings.value_weight * value_loss
         if settings.entropy_weight:
             loss = loss - settings.entropy_weight * self._actor.entropies(batch.observations).mean()
-        moved = (
-            ratios.detach() - 1 - log_ratios.detach()
-        ).mean()  # an unbiased, positive estimate of the KL divergence
-        told = (
-            policy_loss.detach(),
-            value_loss.detach(),
-            moved,
-            (ratios.detach() != clipped.detach()).float().mean(),
-        )
-        return loss, np.array([float(number) for number in told])
+
+        # An unbiased, positive estimate of the KL divergence
+        kl = (ratios.detach() - 1 - log_ratios.detach()).mean()
+        clip_share = (ratios.detach() != clipped.detach()).float().mean()
+        terms = (policy_loss.detach(), value_loss.detach(), kl, clip_share)
+        return loss, np.array([float(term) for term in terms])
 
     def _observe(self) -> None:
-        """Add the round's observations to the statistics that scale them from the next round on."""
+        """Add the round's observations to the statistics, which scale from the next round on."""
         if not self.problem.observes:
             return
         seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
         mean = seen.mean(axis=0)
-        self.problem.statistics.merge(
-            np.concatenate([[len(seen)], mean, ((seen - mean) ** 2).sum(axis=0)])
-        )
+        squares = ((seen - mean) ** 2).sum(axis=0)
+        self.problem.statistics.merge(np.concatenate([[len(seen)], mean, squares]))
 
     def should_stop(self) -> None:
-        """Nothing but the run's budgets and target ends it."""
+        """Return None: only the run's budgets and target stop it."""
 
     def parameters(self) -> NDArray[np.float32]:
-        """The newest policy, (num_parameters,) float32: its box actions are the means, unless the
-        problem's are drawn.
+        """The newest policy, (num_parameters,) float32, without log standard deviations unless the
+        problem's actions are drawn.
         """
         return self._actor.parameters()[: self.problem.policy.num_parameters]
 
@@ -329,44 +350,36 @@ class PPO:
         return self._metrics | {"log_std": float(self._actor.log_stds().detach().mean())}
 
     def state(self) -> State:
-        state = {
+        state = {name: network.parameters() for name, network in self._networks.items()}
+        return state | {
             "generation": np.array(self.generation),
-            "actor": self._actor.parameters(),
-            "critic": self._critic.parameters(),
-            "reward_scale": self._scale.pack(),
             "mean_steps": np.array(self._mean_steps),
+            "reward_scale": self._scale.pack(),
+            **adam_state(self._adam, self._leaves()),
         }
-        for name, network in (("actor", self._actor), ("critic", self._critic)):
-            moments = self._adam.state.get(network.flat, {})
-            state |= {f"adam/{name}/{key}": moments[key].numpy().copy() for key in moments}
-        return state
 
     def restore(self, state: State) -> None:
         import torch
 
-        self.generation, self._mean_steps = int(state["generation"]), float(state["mean_steps"])
+        self.generation = int(state["generation"])
+        self._mean_steps = float(state["mean_steps"])
         self._scale.unpack(state["reward_scale"])
-        self._adam.state.clear()
-        for name, network in (("actor", self._actor), ("critic", self._critic)):
+        for name, network in self._networks.items():
             if state[name].shape != tuple(network.flat.shape):
                 raise ValueError(
                     f"the {name} must have {len(network.flat)} parameters, got {state[name].shape}"
                 )
             with torch.no_grad():
                 network.flat.copy_(torch.tensor(state[name]))
-            prefix = f"adam/{name}/"
-            moments = {
-                key.removeprefix(prefix): torch.tensor(array)
-                for key, array in state.items()
-                if key.startswith(prefix)
-            }
-            if moments:
-                self._adam.state[network.flat] = moments
+        restore_adam(self._adam, self._leaves(), state)
+
+    def _leaves(self) -> dict[str, Any]:
+        return {f"adam/{name}/": network.flat for name, network in self._networks.items()}
 
 
 def critic_spec(policy: PolicySpec) -> PolicySpec:
-    """The network that values observations: the policy's layers, or two of 64 for a linear one, and
-    one output.
+    """Return the network of the critic: the policy's hidden layers, or two of 64 units for a linear
+    policy, and one output.
     """
     number = ActionSpec("box", (1,), (-math.inf,), (math.inf,), (1,))
     return PolicySpec(policy.observation_dim, number, policy.hidden_sizes or (64, 64))
