@@ -1,5 +1,5 @@
-"""What DAgger and DART share: rounds of recorded episodes, one growing set of them, and the best
-round's policy kept.
+"""What methods that ask an expert in rounds share: recorded episodes, a growing data set, and the
+policy of the best round.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
+from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
@@ -32,7 +33,7 @@ from esengine.problems import EnvironmentProblem
 
 @dataclass(frozen=True)
 class AggregationSettings(LearnerSettings):
-    """Settings of methods that ask the expert again and again; a generation is one round."""
+    """The settings of methods that ask an expert in rounds; a generation is one round."""
 
     defaults: ClassVar[dict[str, Any]] = {
         "generations": 15,
@@ -42,27 +43,26 @@ class AggregationSettings(LearnerSettings):
     }
 
     expert: str | None = None
-    """Who labels: a function of the observation, or an expert class, as module:name; or a policy
-    file or a run directory.
+    """The expert: a function of the observation or an expert class as module:name, a policy file,
+    or a run directory.
     """
     planner: Literal["mppi", "cross-entropy", "ilqr"] | None = None
-    """Who labels, instead: a planner, which plans every step in a copy of the environment's
-    simulator.
-    """
+    """A planner as the expert; it plans every step in a copy of the environment's simulator."""
     planner_arg: tuple[str, ...] = ()
     """Settings of the planner, each name=value; for example horizon=50 num_candidates=256."""
     episodes_per_round: int = 5
-    """Episodes that are recorded in a round."""
+    """Number of episodes to record per round."""
     epochs_per_round: int = 20
-    """Passes over all examples so far after each round, or more, as --gradient-steps takes."""
+    """Number of passes over all examples after each round, or more to reach --gradient-steps."""
     gradient_steps: int = 2000
-    """Gradient steps after a round at least, in whole passes."""
+    """Least number of gradient steps after each round, rounded up to whole passes."""
     fresh_learner: bool = False
-    """Fit a new policy after each round instead of going on with the last one."""
+    """Fit a new policy after each round instead of continuing with the last one."""
     max_labels: int | None = None
-    """Stop after the round in which the expert has given so many labels."""
+    """Stop after the round in which the expert's labels reach this number."""
     validation_episodes: int = 20
-    """Episodes whose mean return, from starts of their own, decides which round's policy is kept.
+    """Number of episodes per round, from separate start states, whose mean return decides which
+    policy is kept.
     """
 
     def check(self) -> None:
@@ -72,15 +72,16 @@ class AggregationSettings(LearnerSettings):
 
 
 class Aggregation(ABC):
-    """Rounds: record episodes, learn from all of them, validate. A round is kept whole or not at
-    all.
+    """Base class: each round records episodes, learns from all episodes so far, and validates.
+
+    An interrupted round changes nothing.
 
     Args:
         settings: checked settings.
-        problem: of the pool; it gets the scaling of the first examples, for good.
-        demonstrations: trajectories to begin with, or none.
+        problem: the pool's problem; it takes the scaling of the first examples.
+        demonstrations: trajectories to start with, or none.
         seed: the run's seed.
-        initial: (num_parameters,) where the policy starts, or None.
+        initial: (num_parameters,) first policy, or None for a random one.
     """
 
     seconds: ClassVar[dict[str, float]] = {}
@@ -102,7 +103,9 @@ class Aggregation(ABC):
         seed: int,
         initial: NDArray[np.float32] | None = None,
     ) -> None:
-        self.settings, self.problem, self.seed = settings, problem, seed
+        self.settings = settings
+        self.problem = problem
+        self.seed = seed
         self.generation = 0
         self.trajectories = list(demonstrations)
         self.num_given = len(demonstrations)
@@ -115,28 +118,31 @@ class Aggregation(ABC):
 
     @abstractmethod
     def acting(self) -> Acting:
-        """Who acts in the next round."""
+        """Return who acts in the next round."""
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
-        """Take from a new round what the next one needs; ``learner`` has not seen the round.
-        Returns metrics.
+        """Take from a new round what the next one needs, and return metrics.
+
+        Args:
+            recorded: the episodes of the round.
+            learner: the learner, which has not seen the round, or None.
         """
         return {}
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
-        """One round; returns its steps and episodes.
+        """Run one round and return its numbers of steps and episodes.
 
         Args:
-            pool: of the problem.
-            finished: recorded episodes of this round that there are already; filled with those that
-                arrive.
+            pool: the pool of the problem.
+            finished: episodes of this round that were recorded before; new ones are added.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what was recorded, all else is as it was
-                before the round.
+            Interrupted: a signal arrived; ``finished`` has the recorded episodes, and all else is
+                as before the round.
             WorkerError: the environment or the expert raised.
         """
-        before, known = self.state(), len(self.trajectories)
+        before = self.state()
+        known = len(self.trajectories)
         try:
             return self._round(pool, finished)
         except Interrupted:
@@ -145,35 +151,43 @@ class Aggregation(ABC):
             raise
 
     def _round(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
-        settings, number = self.settings, self.generation + 1
+        settings = self.settings
+        number = self.generation + 1
         if self._learner is None and self.trajectories:  # demonstrations are the first examples
             self._learn()
+
+        # Record
         acting = self.acting()
         row = self._best if self._learner is None else self._learner.parameters()
         recorded = record(
             pool, row, acting, settings.episodes_per_round, self.seed, number, finished
         )
+        trajectories = [one.trajectory for one in recorded]
+
+        # Learn
         self._metrics = self.learned(recorded, self._learner)
-        self.trajectories += [one.trajectory for one in recorded]
-        steps = sum(one.trajectory.num_steps for one in recorded)
-        self._labels += sum(int(one.trajectory.labelled.sum()) for one in recorded)
+        self.trajectories += trajectories
+        self._labels += sum(int(one.labelled.sum()) for one in trajectories)
         loss = self._learn()
+
+        # Validate and report
+        steps = sum(one.num_steps for one in trajectories)
         fired = sum(one.num_fired for one in recorded)
         self._metrics |= {"loss": loss, "labels": self._labels, "rule_rate": fired / steps}
-        self._metrics["return_recorded"] = float(
-            np.mean([one.trajectory.episode_return for one in recorded])
-        )
+        returns = [one.episode_return for one in trajectories]
+        self._metrics["return_recorded"] = float(np.mean(returns))
         self._validate(pool)
         self.generation = number
         return steps, len(recorded)
 
     def _learn(self) -> float:
-        """Fit the policy to everything so far; returns the mean loss of the last epoch."""
+        """Fit the policy to all examples so far; return the mean loss of the last pass."""
         rescaled = self._adopt_scaling()
         if rescaled or self._learner is None or self.settings.fresh_learner:
             self._learner = self.learner()
         if rescaled:
-            self._best_return = -math.inf  # policies before have another scaling
+            self._best_return = -math.inf  # earlier policies have another scaling
+
         transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
         if not len(transitions):
             raise UserError(
@@ -183,11 +197,11 @@ class Aggregation(ABC):
         return self._learner.fit(self.examples(transitions), self.settings.epochs_per_round)
 
     def examples(self, transitions: Transitions) -> Examples:
-        """What the policy is fitted to."""
+        """Return the examples that the policy is fitted to."""
         return Examples.of(self.problem.policy, transitions)
 
     def learner(self, stream: int = 0) -> Learner:
-        """A new learner; one of another stream starts elsewhere."""
+        """Return a new learner; learners of other streams start from other parameters."""
         problem = self.problem
         return Learner(
             problem.policy,
@@ -199,11 +213,11 @@ class Aggregation(ABC):
         )
 
     def _adopt_scaling(self) -> bool:
-        """Scale by the statistics of what was recorded, unless the policy has a scaling of its own;
-        returns whether it changed.
+        """Scale by the statistics of all observations, unless the policy came with a scaling.
+        Return whether the scaling changed.
 
-        It is kept while it holds. One demonstration may show a corner of the states alone, and what
-        lies beyond is clipped.
+        The scaling changes only when it is outgrown: one demonstration may show only a small part
+        of the states, and observations far outside of it are clipped.
         """
         if self._initial is not None or not self.problem.normalize_observations:
             return False
@@ -212,6 +226,7 @@ class Aggregation(ABC):
             float(len(seen)), seen.mean(axis=0), len(seen) * seen.var(axis=0)
         )
         scaling = statistics.scale()
+
         if self._learner is not None and not outgrown(self.problem.scaling(), scaling):
             return False
         self.problem.adopt_scaling(*scaling)
@@ -220,13 +235,13 @@ class Aggregation(ABC):
     def _validate(self, pool: Pool) -> None:
         assert self._learner is not None
         row = self._learner.parameters()
-        episodes = PolicyEpisodes(
-            self.seed, 0, self.settings.validation_episodes, row, "validation"
-        )
+        count = self.settings.validation_episodes
+        episodes = PolicyEpisodes(self.seed, 0, count, row, "validation")
         mean = float(pool.evaluate(episodes).records["fitness"].mean())
         self._metrics["return_validated"] = mean
         if mean >= self._best_return:
-            self._best, self._best_return = row, mean
+            self._best = row
+            self._best_return = mean
 
     def should_stop(self) -> str | None:
         most = self.settings.max_labels
@@ -245,43 +260,39 @@ class Aggregation(ABC):
             "best": self._best,
             "best_return": np.array(self._best_return),
         }
-        arrays = stacked(self.trajectories)
-        state |= {f"trajectories/{name}": array for name, array in arrays.items()}
+        state |= with_prefix("trajectories/", stacked(self.trajectories))
         if self._learner is not None:
             mean, inverse_std = self.problem.scaling()
             state |= {"mean": mean, "inverse_std": inverse_std}
-            state |= {f"learner/{name}": array for name, array in self._learner.state().items()}
+            state |= with_prefix("learner/", self._learner.state())
         return state
 
     def restore(self, state: State) -> None:
-        self.generation, self._labels = int(state["generation"]), int(state["labels"])
-        arrays = {
-            name.removeprefix("trajectories/"): array
-            for name, array in state.items()
-            if name.startswith("trajectories/")
-        }
-        self.trajectories = list(unstacked(arrays, "the checkpoint"))
-        self._best, self._best_return = state["best"], float(state["best_return"])
+        self.generation = int(state["generation"])
+        self._labels = int(state["labels"])
+        trajectories = without_prefix("trajectories/", state)
+        self.trajectories = list(unstacked(trajectories, "the checkpoint"))
+        self._best = state["best"]
+        self._best_return = float(state["best_return"])
         self._learner = None
         if "mean" in state:
             self.problem.adopt_scaling(state["mean"], state["inverse_std"])
             self._learner = self.learner()
-            self._learner.restore(
-                {name[8:]: array for name, array in state.items() if name.startswith("learner/")}
-            )
+            self._learner.restore(without_prefix("learner/", state))
 
 
 Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def outgrown(old: Scaling, new: Scaling) -> bool:
-    """Whether a coordinate has twice the spread that it had, or its mean has moved by more than
-    that.
+    """Return whether some coordinate's standard deviation has more than doubled, or its mean has
+    moved by more than the old standard deviation.
 
     Args:
-        old, new: mean and inverse standard deviation, (observation_dim,); the latter is 0 where
-            nothing varied.
+        old, new: mean and inverse standard deviation, (observation_dim,) each; the inverse is 0 for
+            coordinates that did not vary.
     """
-    (old_mean, old_inverse), (new_mean, new_inverse) = old, new
+    old_mean, old_inverse = old
+    new_mean, new_inverse = new
     wider = (new_inverse > 0) & ((old_inverse == 0) | (old_inverse > 2 * new_inverse))
     return bool((wider | (np.abs(new_mean - old_mean) * old_inverse > 1)).any())

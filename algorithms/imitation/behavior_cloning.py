@@ -1,8 +1,8 @@
 """Behaviour cloning: fit a policy to what an expert does (Pomerleau 1989, "ALVINN").
 
-The losses are the mean squared error, and the negative log likelihood of a normal distribution, of
-choices, or of a mixture of normal distributions (Bishop 1994, "Mixture density networks"), which an
-expert with two ways of doing a thing needs.
+The loss is the mean squared error, or the negative log likelihood of a normal distribution, of
+choices, or of a mixture of normal distributions (Bishop 1994, "Mixture density networks"). Use a
+mixture for an expert that acts in one of several ways in the same state.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.adam_state import adam_state, restore_adam
+from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import State
 from esengine.checks import at_least, not_negative, positive, within
 from esengine.demonstrations.trajectories import Demonstrations, Transitions, transitions_of
@@ -27,26 +29,28 @@ Loss = Literal["auto", "mse", "gaussian", "categorical", "mixture"]
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """How a policy is fitted; part of every imitation method's settings."""
+    """The settings of fitting a policy, which every imitation method has."""
 
     antithetic: ClassVar[bool] = False
 
     demonstrations: tuple[str, ...] = ()
     """Files of demonstrations: npz, folders of Minari datasets, or minari:ID."""
     trajectories: int | None = None
-    """Use so many of the demonstrations, drawn by --seed; default all."""
+    """Number of demonstrations to use, drawn by --seed; default all."""
     every: int = 1
-    """Use one step in so many of each demonstration, from a first one drawn by --seed."""
+    """Use every n-th step of each demonstration, from a first step drawn by --seed."""
     loss: Loss = "auto"
-    """Auto is mse for box actions and categorical for choices; gaussian and mixture fit
+    """Loss: auto is mse for box actions and categorical for choices; gaussian and mixture fit
     distributions of box actions.
     """
     components: int = 5
-    """Normal distributions of a mixture."""
+    """Number of normal distributions in a mixture."""
     least_log_std: float = -4.0
-    """Floor of the log standard deviation of the gaussian loss, in halves of the action's range."""
+    """Lower bound of the log standard deviation of the gaussian loss, relative to half the action's
+    range.
+    """
     batch_size: int = 64
-    """Steps of a gradient step; 0 takes all steps in every one."""
+    """Number of steps per gradient step; 0 uses all steps."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     learning_rate_decay: float = 1.0
@@ -54,8 +58,8 @@ class LearnerSettings:
     weight_decay: float = 0.0
     """Weight of the sum of squared parameters in the loss."""
     gradient_steps: int = 100
-    """Gradient steps that a generation takes at least, in whole passes: few demonstrations need as
-    many as many do.
+    """Least number of gradient steps per generation, rounded up to whole passes; few demonstrations
+    need as many as many demonstrations.
     """
 
     def check(self) -> None:
@@ -69,7 +73,7 @@ class LearnerSettings:
         not_negative(self, "weight_decay", way_out="0 adds nothing")
 
     def loss_of(self, spec: PolicySpec) -> str:
-        """The loss for a policy's actions. Raises UserError for one that does not fit them."""
+        """Return the loss for a policy's actions. Raises UserError if it does not fit them."""
         box = spec.action.kind == "box"
         if self.loss == "auto":
             return "mse" if box else "categorical"
@@ -84,8 +88,8 @@ class LearnerSettings:
 
 @dataclass(frozen=True)
 class BehaviorCloningSettings(LearnerSettings):
-    """Fit a policy to demonstrations; a generation is a pass over them, or as many passes as
-    --gradient-steps takes.
+    """Fit a policy to demonstrations; a generation is one pass over them, or more to reach
+    --gradient-steps.
     """
 
     defaults: ClassVar[dict[str, Any]] = {
@@ -96,11 +100,13 @@ class BehaviorCloningSettings(LearnerSettings):
     }
 
     validation_fraction: float = 0.0
-    """Fraction of the trajectories, rounded down, whose loss decides which policy is kept; they are
-    not learned from.
+    """Fraction of the trajectories to hold out, rounded down; the policy with the lowest loss on
+    them is kept.
     """
     patience: int = 50
-    """Stop after so many generations in which the held-out loss found no new minimum; 0 goes on."""
+    """Stop after this number of generations without a new minimum of the held-out loss; 0 never
+    stops.
+    """
 
     def check(self) -> None:
         super().check()
@@ -115,13 +121,13 @@ class BehaviorCloningSettings(LearnerSettings):
 
 @dataclass(frozen=True)
 class Examples:
-    """Observations and what is right there, as tensors of a policy's units.
+    """Observations and the right actions, as tensors in a policy's units.
 
     Attributes:
         observations: (num_examples, observation_dim) float32.
         targets: (num_examples, num_choices).
-        weights: (num_examples, num_choices, num_choices) float32 W of squared errors e W e, or None
-            for the identity.
+        weights: (num_examples, num_choices, num_choices) float32 W of the squared errors e' W e, or
+            None for the identity.
     """
 
     observations: Any
@@ -130,6 +136,7 @@ class Examples:
 
     @classmethod
     def of(cls, spec: PolicySpec, transitions: Transitions) -> Examples:
+        """Return the examples of a policy's observations and targets, without weights."""
         import torch
 
         from esengine.policies.torch_network import encode
@@ -144,16 +151,16 @@ class Examples:
 
 
 class Learner:
-    """A policy that is fitted by Adam, deterministically: a function of its seed, its stream and
-    the examples.
+    """A policy that Adam fits to examples. The result depends only on the seed, the stream and the
+    examples.
 
     Args:
         spec: the policy's architecture.
-        settings: how it is fitted.
+        settings: the settings of the fit.
         seed: the run's seed.
         scaling: mean and inverse standard deviation of observations.
-        initial: (num_parameters,) where it starts, or None for a start of its own.
-        stream: number of the learner, where several are fitted in one run.
+        initial: (num_parameters,) first parameters, or None to draw them.
+        stream: number of the learner, if a run fits several.
     """
 
     def __init__(
@@ -170,71 +177,66 @@ class Learner:
         from esengine.policies.torch_network import TorchPolicy
 
         self.loss = settings.loss_of(spec)
-        self.spec, self.settings, self.epochs = spec, settings, 0
-        self._seed, self._stream = seed, stream
-        fitted = replace(
-            spec, sampled=self.loss == "gaussian"
-        )  # its log standard deviations follow the network's parameters
-        row = (
-            fitted.initial_parameters(derive_key(seed, "learner", stream))
-            if initial is None
-            else initial
-        )
-        row = np.concatenate([row, np.zeros(fitted.num_parameters, np.float32)])[
-            : fitted.num_parameters
-        ]
+        self.spec = spec
+        self.settings = settings
+        self.epochs = 0
+        self._seed = seed
+        self._stream = stream
+
+        # The gaussian loss also fits log standard deviations, which follow the other parameters
+        fitted = replace(spec, sampled=self.loss == "gaussian")
+        size = fitted.num_parameters
+        row = initial
+        if row is None:
+            row = fitted.initial_parameters(derive_key(seed, "learner", stream))
+        row = np.concatenate([row, np.zeros(size, np.float32)])[:size]
         if initial is None and spec.components:
             _spread(row, spec, seed)
         self.policy = TorchPolicy(fitted, row, *scaling)
         self._adam = torch.optim.Adam([self.policy.flat], lr=settings.learning_rate, foreach=False)
 
     def fit(self, examples: Examples, epochs: int = 1) -> float:
-        """So many passes, or as many more as --gradient-steps takes; returns the mean loss of the
-        last one.
+        """Make ``epochs`` passes, or more to reach --gradient-steps; return the mean loss of the
+        last pass.
         """
-        steps = math.ceil(len(examples) / (self.settings.batch_size or len(examples)))  # of a pass
+        steps = math.ceil(len(examples) / (self.settings.batch_size or len(examples)))  # per pass
         passes = max(epochs, math.ceil(self.settings.gradient_steps / steps))
         return [self.epoch(examples) for _ in range(passes)][-1]
 
     def epoch(self, examples: Examples) -> float:
-        """One pass over the examples in an order drawn by seed; returns the mean loss."""
+        """Make one pass over the examples in an order drawn by the seed; return the mean loss."""
         import torch
 
+        settings = self.settings
         count = len(examples)
-        size = self.settings.batch_size or count
-        order = generator(
-            derive_key(self._seed, f"batches of learner {self._stream}", self.epochs)
-        ).permutation(count)
-        shuffled = torch.tensor(order)
+        key = derive_key(self._seed, f"batches of learner {self._stream}", self.epochs)
+        shuffled = torch.tensor(generator(key).permutation(count))
         for group in self._adam.param_groups:
-            group["lr"] = (
-                self.settings.learning_rate * self.settings.learning_rate_decay**self.epochs
-            )
+            group["lr"] = settings.learning_rate * settings.learning_rate_decay**self.epochs
+
         total = 0.0
-        for first in range(0, count, size):
-            rows = shuffled[first : first + size]
-            self._adam.zero_grad()
+        for rows in torch.split(shuffled, settings.batch_size or count):
             weights = None if examples.weights is None else examples.weights[rows]
             loss = self._loss(examples.observations[rows], examples.targets[rows], weights)
             total += float(loss.detach()) * len(rows)
-            penalty = (
-                self.settings.weight_decay * (self.policy.flat**2).sum()
-                if self.settings.weight_decay
-                else 0.0
-            )
-            (loss + penalty).backward()
+            if settings.weight_decay:
+                loss = loss + settings.weight_decay * (self.policy.flat**2).sum()
+            self._adam.zero_grad()
+            loss.backward()
             self._adam.step()
+
         self.epochs += 1
         return total / count
 
     def mean_loss(self, examples: Examples) -> float:
+        """Return the mean loss of examples, without learning from them."""
         import torch
 
         with torch.no_grad():
             return float(self._loss(examples.observations, examples.targets, examples.weights))
 
     def parameters(self) -> NDArray[np.float32]:
-        """Parameters of the policy as it will act, (spec.num_parameters,)."""
+        """The parameters of the policy as it will act, (spec.num_parameters,)."""
         return self.policy.parameters()[: self.spec.num_parameters]
 
     def metrics(self) -> dict[str, float]:
@@ -243,18 +245,18 @@ class Learner:
         return {"log_std": float(self.policy.log_stds(self.settings.least_log_std).detach().mean())}
 
     def act(self, observations: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Most likely actions, (batch, num_choices), as the environment takes them."""
+        """Return the most likely actions, (batch, num_choices), as the environment takes them."""
         spec = replace(self.spec, sampled=False)
         actor = Actor(spec, self.policy.parameters()[: spec.num_parameters], *self.policy.scaling)
-        return np.array(
-            [self.spec.action.flat(actor.act(row)) for row in observations.astype(np.float32)]
-        )
+        actions = [actor.act(row) for row in observations.astype(np.float32)]
+        return np.array([spec.action.flat(action) for action in actions])
 
     def state(self) -> State:
-        """Parameters, moments and counters, as plain arrays."""
-        moments = self._adam.state.get(self.policy.flat, {})
-        return {"epochs": np.array(self.epochs), "parameters": self.policy.parameters()} | {
-            f"adam/{name}": moments[name].numpy().copy() for name in moments
+        """Parameters, Adam's moments and the number of epochs, as plain arrays."""
+        return {
+            "epochs": np.array(self.epochs),
+            "parameters": self.policy.parameters(),
+            **adam_state(self._adam, {"adam/": self.policy.flat}),
         }
 
     def restore(self, state: State) -> None:
@@ -264,14 +266,7 @@ class Learner:
         self.epochs = int(state["epochs"])
         with torch.no_grad():
             self.policy.flat.copy_(torch.tensor(state["parameters"]))
-        moments = {
-            name[5:]: torch.tensor(array)
-            for name, array in state.items()
-            if name.startswith("adam/")
-        }
-        self._adam.state.clear()
-        if moments:
-            self._adam.state[self.policy.flat] = moments
+        restore_adam(self._adam, {"adam/": self.policy.flat}, state)
 
     def _loss(self, observations: Any, targets: Any, weights: Any) -> Any:
         if weights is not None:
@@ -282,21 +277,20 @@ class Learner:
         return -self.policy.log_densities(observations, targets, self.settings.least_log_std).mean()
 
 
-class BehaviorCloning:
-    """Passes over demonstrations; the last policy is kept, or that with the least loss on
-    trajectories that are held out.
+class BehaviorCloning(SavedState):
+    """The method. It keeps the last policy, or the one with the lowest loss on held-out
+    trajectories.
 
     Args:
         settings: checked settings.
-        learner: starts from nothing.
-        demonstrations: what is learned from.
+        learner: a new learner.
+        demonstrations: what to learn from.
         seed: the run's seed.
     """
 
     seconds: ClassVar[dict[str, float]] = {}
-    varying_state: ClassVar[tuple[str, ...]] = (
-        "learner/adam/",
-    )  # arrays that a state may have or lack
+    saved = ("generation", "learner", "_best", "_best_loss", "_best_generation")
+    varying_state = ("learner/adam/",)
 
     def __init__(
         self,
@@ -305,8 +299,10 @@ class BehaviorCloning:
         demonstrations: Demonstrations,
         seed: int,
     ) -> None:
-        self.settings, self.learner = settings, learner
+        self.settings = settings
+        self.learner = learner
         self.generation = 0
+
         training, held_out = demonstrations.split(settings.validation_fraction, seed)
         self.examples = Examples.of(learner.spec, training.transitions(settings.every, seed))
         if not len(self.examples):
@@ -315,32 +311,32 @@ class BehaviorCloning:
                 f"--every {settings.every}"
             )
         self.held_out = Examples.of(learner.spec, transitions_of(held_out)) if held_out else None
-        self._best, self._best_loss, self._best_generation = learner.parameters(), math.inf, 0
+
+        self._best = learner.parameters()
+        self._best_loss = math.inf
+        self._best_generation = 0
         self._losses: dict[str, float] = {}
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
-        """A generation's passes; they take no steps and no episodes of the environment."""
+        """Make the passes of a generation; return 0 and 0, its environment steps and episodes."""
         self._losses = {"loss": self.learner.fit(self.examples)}
         self.generation += 1
         if self.held_out is None:
             self._best = self.learner.parameters()
             return 0, 0
-        self._losses["loss_held_out"] = loss = self.learner.mean_loss(self.held_out)
+
+        loss = self.learner.mean_loss(self.held_out)
+        self._losses["loss_held_out"] = loss
         if loss < self._best_loss:
-            self._best, self._best_loss, self._best_generation = (
-                self.learner.parameters(),
-                loss,
-                self.generation,
-            )
+            self._best = self.learner.parameters()
+            self._best_loss = loss
+            self._best_generation = self.generation
         return 0, 0
 
     def should_stop(self) -> str | None:
         patience = self.settings.patience
-        if (
-            self.held_out is not None
-            and patience
-            and self.generation - self._best_generation >= patience
-        ):
+        waited = self.generation - self._best_generation
+        if self.held_out is not None and patience and waited >= patience:
             return f"the held-out loss found no new minimum in {patience} generations"
         return None
 
@@ -350,28 +346,11 @@ class BehaviorCloning:
     def metrics(self) -> dict[str, float]:
         return self._losses | self.learner.metrics() | {"labels": len(self.examples)}
 
-    def state(self) -> State:
-        best = {"best": self._best, "best_loss": np.array(self._best_loss)}
-        best["best_generation"] = np.array(self._best_generation)
-        learner = {f"learner/{name}": array for name, array in self.learner.state().items()}
-        return {"generation": np.array(self.generation)} | best | learner
-
-    def restore(self, state: State) -> None:
-        self.generation, self._best_generation = (
-            int(state["generation"]),
-            int(state["best_generation"]),
-        )
-        self._best, self._best_loss = state["best"], float(state["best_loss"])
-        self.learner.restore(
-            {name[8:]: array for name, array in state.items() if name.startswith("learner/")}
-        )
-
 
 def _spread(row: NDArray[np.float32], spec: PolicySpec, seed: int) -> None:
-    """Set a mixture's components apart, since equal ones would stay equal: the biases of their
-    means, over the range.
-    """
-    components, size = spec.components, spec.action.num_outputs
+    """Draw the biases of a mixture's means over the range, since equal components stay equal."""
+    components = spec.components
+    size = spec.action.num_outputs
     biases = row[-spec.num_outputs :]
     random = generator(derive_key(seed, "components"))
     biases[components : components * (1 + size)] = random.uniform(-1, 1, components * size)

@@ -1,9 +1,10 @@
-"""DAgger: go back to the expert off-course (Ross, Gordon, Bagnell 2011, arXiv 1011.0686).
+"""DAgger: let the expert label the states that the learner visits (Ross, Gordon, Bagnell 2011,
+arXiv 1011.0686).
 
-In round i the expert acts with probability beta_i and the learner otherwise; the expert labels
-every state that is visited, and the learner is fitted to the states of all rounds. Where labels are
-dear, an ensemble of learners decides which states are worth one: those at which it disagrees most
-(Menda, Driggs-Campbell, Kochenderfer 2019, arXiv 1807.08364).
+In round i the expert acts with probability beta_i, and the learner otherwise. The expert labels
+every visited state, and the learner is fitted to the states of all rounds. If labels are expensive,
+only the states are labelled at which an ensemble of learners disagrees most (Menda,
+Driggs-Campbell, Kochenderfer 2019, arXiv 1807.08364).
 """
 
 from __future__ import annotations
@@ -26,24 +27,22 @@ from esengine.seeding import derive_key, generator
 
 @dataclass(frozen=True)
 class DAggerSettings(AggregationSettings):
-    """Let the learner act, and ask the expert what was right in the states it came to."""
+    """Let the learner act, and learn the expert's actions in the states that it visits."""
 
     mixing: Literal["first", "linear", "exponential"] = "first"
-    """How often the expert acts: in the first round alone, less and less linearly, or by a factor a
-    round.
+    """How the probability that the expert acts falls: from 1 in the first round to 0, linearly, or
+    exponentially.
     """
     mixing_rounds: int = 15
-    """Rounds until the expert acts no more, with linear mixing."""
+    """Number of rounds until the expert stops acting, with linear mixing."""
     mixing_factor: float = 0.5
-    """Factor a round, with exponential mixing."""
+    """Factor on the probability per round, with exponential mixing."""
     mix_per: Literal["step", "episode"] = "step"
-    """Whether the expert and the learner take turns by step or by episode."""
+    """Whether to draw who acts for every step or for every episode."""
     label_fraction: float = 1.0
-    """Fraction of the states that the expert is asked about, those at which an ensemble of learners
-    disagrees most.
-    """
+    """Fraction of the states to label: those at which an ensemble of learners disagrees most."""
     ensemble_size: int = 3
-    """Learners in the ensemble, with --label-fraction below 1."""
+    """Number of learners in the ensemble, with --label-fraction below 1."""
 
     def check(self) -> None:
         super().check()
@@ -54,7 +53,7 @@ class DAggerSettings(AggregationSettings):
 
 
 class DAgger(Aggregation):
-    """The rounds. With demonstrations these are the first round's data, and the learner acts from
+    """The method. Demonstrations replace the data of the first round: the learner then acts from
     the first round on.
     """
 
@@ -69,7 +68,7 @@ class DAgger(Aggregation):
         return Acting(mixing, ensemble=self._ensemble, threshold=self._threshold)
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
-        """Set the disagreement above which the next round's states are labelled.
+        """Set the disagreement above which states are labelled in the next round.
 
         An expert that reads the environment's state can label only while the episode runs.
         Therefore the threshold of a round is the ensemble's quantile in the round before.
@@ -78,7 +77,8 @@ class DAgger(Aggregation):
         if not seen.size:
             return {}
         self._threshold = float(np.quantile(seen, 1 - self.settings.label_fraction))
-        return {"disagreement": float(seen.mean()), "label_share": _labelled(recorded)}
+        labelled = np.concatenate([one.trajectory.labelled for one in recorded])
+        return {"disagreement": float(seen.mean()), "label_share": float(labelled.mean())}
 
     def _learn(self) -> float:
         loss = super()._learn()
@@ -87,7 +87,9 @@ class DAgger(Aggregation):
         return loss
 
     def _fitted_ensemble(self) -> NDArray[np.float32]:
-        """New learners, each fitted to a sample of the examples with replacement."""
+        """Return the parameters of new learners, (ensemble_size, num_parameters); each is fitted to
+        a sample of the examples with replacement.
+        """
         transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
         rows = []
         for stream in range(1, 1 + self.settings.ensemble_size):
@@ -105,23 +107,18 @@ class DAgger(Aggregation):
 
     def restore(self, state: State) -> None:
         super().restore(state)
-        self._threshold, self._ensemble = float(state["threshold"]), state.get("ensemble")
+        self._threshold = float(state["threshold"])
+        self._ensemble = state.get("ensemble")
 
 
 def expert_share(settings: DAggerSettings, number: int) -> float:
-    """beta_i for round ``number`` = i - 1, counted from 0: the share of the acting that is the
-    expert's.
-    """
+    """Return beta_i, the probability that the expert acts, for ``number`` = i - 1."""
     match settings.mixing:
         case "first":
             return float(number == 0)
         case "linear":
             return max(0.0, 1 - number / settings.mixing_rounds)
     return math.pow(settings.mixing_factor, number)
-
-
-def _labelled(recorded: list[Recorded]) -> float:
-    return float(np.concatenate([one.trajectory.labelled for one in recorded]).mean())
 
 
 def _rows(transitions: Transitions, rows: NDArray[np.int64]) -> Transitions:

@@ -1,9 +1,9 @@
-"""DART: add noise while the expert demonstrates, as large as the learner's errors (Laskey et al.
-2017, arXiv 1703.09327).
+"""DART: add noise as large as the learner's errors to the expert's actions (Laskey et al. 2017,
+arXiv 1703.09327).
 
-The expert acts throughout, so a demonstration stays good, but its noisy actions lead to the states
-that the learner's errors would lead to. The noise is estimated on states that the learner was not
-fitted to: each new round, before it is learned from.
+The expert always acts, so demonstrations stay good, but the noise leads it to the states that the
+learner's errors would lead to. The noise is estimated on states that the learner was not fitted to:
+those of each new round, before it is learned from.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from esengine.environments.spaces import ActionSpec
 
 @dataclass(frozen=True)
 class DARTSettings(AggregationSettings):
-    """Let the expert demonstrate under noise that is as large as the learner's errors."""
+    """Let the expert demonstrate with noise as large as the learner's errors."""
 
     final_error: float | None = None
-    """Squared error a step, in units of actions, that the learner is expected to end with: the
-    noise's total variance.
+    """Squared error per step that the learner is expected to end with, which scales the noise;
+    default the current errors.
     """
 
     def check(self) -> None:
@@ -38,9 +38,7 @@ class DARTSettings(AggregationSettings):
 
 
 class DART(Aggregation):
-    """The rounds. The first is without noise, unless there were demonstrations to learn from and
-    its errors are known.
-    """
+    """The method. The first round has noise only if demonstrations were learned from before it."""
 
     settings: DARTSettings
     _noise: NDArray[np.float64] | None = None  # covariance, or confusion tables one after another
@@ -53,7 +51,7 @@ class DART(Aggregation):
         return Acting(1.0, confusion=self._noise)
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
-        """The next round's noise, from the errors of a learner that has not seen this round."""
+        """Set the next round's noise from the errors of the learner on this round."""
         action = self.problem.policy.action
         if learner is None:
             return {"noise": 0.0}
@@ -76,12 +74,12 @@ class DART(Aggregation):
 def error_covariance(
     done: NDArray[np.float64], wanted: NDArray[np.float64], total: float | None = None
 ) -> NDArray[np.float64]:
-    """Sigma = mean of (pi(s) - pi*(s)) (pi(s) - pi*(s))^T over states, the paper's maximum
-    likelihood estimate, (n, n).
+    """Return Sigma = mean of (pi(s) - pi*(s)) (pi(s) - pi*(s))^T over states, (n, n), which is the
+    paper's maximum likelihood estimate.
 
     Args:
-        done, wanted: (num_states, n) what the learner and the expert do.
-        total: scale Sigma to this trace, the paper's alpha / T, or None.
+        done, wanted: (num_states, n) actions of the learner and of the expert.
+        total: trace to scale Sigma to, the paper's alpha / T, or None.
     """
     errors = done - wanted
     covariance: NDArray[np.float64] = errors.T @ errors / len(errors)
@@ -92,11 +90,9 @@ def error_covariance(
 def confusion(
     action: ActionSpec, done: NDArray[np.float64], wanted: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """P(learner's option | expert's option) of every discrete choice, tables row by row after one
-    another.
+    """Return P(learner's option | expert's option) of every discrete choice, flattened row by row.
 
-    One count is added where the two agree, so that an option that the expert never took is done as
-    it is wanted.
+    One count is added where the two agree, so that options the expert never took get no noise.
     """
     tables = []
     pairs = zip(action.options(wanted).T, action.options(done).T, action.num_options, strict=True)
@@ -108,7 +104,7 @@ def confusion(
 
 
 def square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A symmetric A with A A^T = covariance, which may be singular."""
+    """Return the symmetric A with A A^T = covariance, which may be singular."""
     values, vectors = np.linalg.eigh(covariance)
     root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     return root

@@ -1,15 +1,15 @@
 """Guided policy search as approximate mirror descent (Montgomery, Levine 2016, arXiv 1607.04614).
 
-Every round begins from new start states (Montgomery et al. 2017, arXiv 1610.01112). From each a
-planner gives a trajectory, and iLQR the local controller around it that has the least cost within a
-step of divergence from the policy (the C-step, see `planners.local_controllers`). The policy is
-then fitted to all controllers so far, errors weighted by their precision (the S-step). The step
-grows while the policy improves as the controllers promised, and shrinks otherwise.
+Every round has new start states (Montgomery et al. 2017, arXiv 1610.01112). From each start a
+planner plans a trajectory. iLQR fits the local controller around it with the lowest cost within a
+bounded divergence from the policy (the C-step, see `planners.local_controllers`). The policy is
+then fitted to all controllers so far, with errors weighted by their precision (the S-step). The
+bound, the step, grows while the policy improves as the controllers predicted, and shrinks
+otherwise.
 
-The paper fits linear models of the dynamics to samples and takes the policy's covariance from the
-controllers; here the simulator is differentiated, and the covariance is --policy-deviation
-throughout. With the controllers' precisions, as in the paper, the covariance shrank from round to
-round.
+The paper fits linear dynamics to samples and takes the policy's covariance from the controllers.
+Here the simulator is differentiated, and the covariance is constant (--policy-deviation). With the
+controllers' precisions, as in the paper, the covariance shrank from round to round.
 """
 
 from __future__ import annotations
@@ -30,8 +30,14 @@ from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions
 from esengine.errors import UserError
 
-_LEAST_SCALE, _MOST_SCALE = 0.1, 10.0  # of the step, relative to --kl-step
-_LEAST_FACTOR, _MOST_FACTOR = 0.5, 2.0  # of its change in a round
+# Range of the step relative to --kl-step
+_LEAST_SCALE = 0.1
+_MOST_SCALE = 10.0
+
+# Range of the step's change per round
+_LEAST_FACTOR = 0.5
+_MOST_FACTOR = 2.0
+
 _MOST_WEIGHT = 10.0  # of an example, relative to the median
 
 
@@ -40,11 +46,11 @@ class GuidedPolicySearchSettings(AggregationSettings):
     """Fit a policy to local controllers that improve on it step by step."""
 
     kl_step: float = 1.0
-    """Divergence from the policy that local controllers may have, in nats a step; it adapts within
-    a factor of 10.
+    """Largest divergence of local controllers from the policy, in nats per step; it adapts within a
+    factor of 10.
     """
     policy_deviation: float = 0.3
-    """Standard deviation of the policy's distribution, in halves of the action's range."""
+    """Standard deviation of the policy's distribution, relative to half the action's range."""
 
     def check(self) -> None:
         super().check()
@@ -58,7 +64,7 @@ class GuidedPolicySearchSettings(AggregationSettings):
 
 
 class GuidedPolicySearch(Aggregation):
-    """The rounds. In the first there is no policy yet, and controllers stay near nothing and add no
+    """The method. In the first round there is no policy yet: controllers have no constraint and no
     noise.
     """
 
@@ -68,15 +74,14 @@ class GuidedPolicySearch(Aggregation):
         super().__init__(settings, *arguments)
         self._precisions = np.zeros((0, 1))
         self._step = settings.kl_step
-        self._promised = self._judged = (
-            math.nan
-        )  # gain in return that the last controllers had, and the policy before them
+        self._promised = math.nan  # gain in return of the last controllers
+        self._judged = math.nan  # return of the policy before them
 
     def acting(self) -> Acting:
         return Acting(1.0, attraction=0.0 if self._learner is None else self._step)
 
     def learned(self, recorded: list[Recorded], learner: Learner | None) -> dict[str, float]:
-        """Keep the controllers' precisions, and set the next step by what the last one gave."""
+        """Keep the controllers' precisions, and adapt the step to the gain of the last one."""
         infos = [ControllerInfo.unpacked(one.expert_info, self._num_controls) for one in recorded]
         rows = np.concatenate([one.precisions.reshape(len(one.precisions), -1) for one in infos])
         self._precisions = np.concatenate([self._precisions.reshape(-1, rows.shape[1]), rows])
@@ -85,10 +90,10 @@ class GuidedPolicySearch(Aggregation):
         metrics = {"return_controllers": controllers}
         if learner is not None:
             if math.isfinite(self._promised):
-                self._step = adapted(
-                    self._step, self.settings.kl_step, self._promised, policy - self._judged
-                )
-            self._promised, self._judged = controllers - policy, policy
+                gained = policy - self._judged
+                self._step = adapted(self._step, self.settings.kl_step, self._promised, gained)
+            self._promised = controllers - policy
+            self._judged = policy
             metrics |= {
                 "return_policy": policy,
                 "kl": float(np.mean([one.divergence for one in infos])),
@@ -101,17 +106,13 @@ class GuidedPolicySearch(Aggregation):
         return len(self.problem.policy.action.sizes)
 
     def examples(self, transitions: Transitions) -> Examples:
-        """The controllers' means, weighted by their precisions in units of halves of the range."""
-        plain = super().examples(transitions)
-        weights = relative_weights(
-            self._precisions.reshape(-1, self._num_controls, self._num_controls), self._reach()
-        )
+        """Return the controllers' means, weighted by their precisions."""
         import torch
 
+        plain = super().examples(transitions)
+        precisions = self._precisions.reshape(-1, self._num_controls, self._num_controls)
+        weights = relative_weights(precisions, self.problem.policy.action.reach())
         return Examples(plain.observations, plain.targets, torch.tensor(weights.astype(np.float32)))
-
-    def _reach(self) -> NDArray[np.float64]:
-        return self.problem.policy.action.reach()
 
     def state(self) -> State:
         numbers = np.array([self._step, self._promised, self._judged])
@@ -120,36 +121,29 @@ class GuidedPolicySearch(Aggregation):
     def restore(self, state: State) -> None:
         super().restore(state)
         self._precisions = state["precisions"]
-        self._step, self._promised, self._judged = (float(number) for number in state["numbers"])
+        self._step, self._promised, self._judged = state["numbers"].tolist()
 
 
 def adapted(step: float, base: float, promised: float, gained: float) -> float:
-    """The next step: the divergence at which a quadratic model of the gain, through what was
-    promised and gained, is largest.
+    """Return the next step, which maximises a quadratic model of the gain.
 
-    The model is gain(s) = promised s / step - (promised - gained) (s / step)^2, which is largest at
+    The model gain(s) = promised s / step - (promised - gained) (s / step)^2 is largest at
     s = step promised / (2 (promised - gained)).
     """
     if not promised > 0:
         return step
     factor = promised / max(2 * (promised - gained), promised / (2 * _MOST_FACTOR))
-    return float(
-        np.clip(
-            step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR),
-            base * _LEAST_SCALE,
-            base * _MOST_SCALE,
-        )
-    )
+    changed = step * np.clip(factor, _LEAST_FACTOR, _MOST_FACTOR)
+    return float(np.clip(changed, base * _LEAST_SCALE, base * _MOST_SCALE))
 
 
 def relative_weights(
     precisions: NDArray[np.float64], reach: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weights of squared errors in halves of the range, of mean trace 1 a control, (num_examples,
-    m, m).
+    """Return the weights of squared errors relative to half the range, (num_examples, m, m).
 
-    Precisions span decades where a system is touchy for a moment; none counts more than ten times
-    the median.
+    Their mean trace is m. Precisions span decades if a system is briefly sensitive, so no example
+    weighs more than ten times the median.
 
     Args:
         precisions: (num_examples, m, m) of controls.
@@ -158,7 +152,6 @@ def relative_weights(
     weights = precisions * reach[:, None] * reach
     traces = np.trace(weights, axis1=1, axis2=2)
     weights = weights * np.minimum(1.0, _MOST_WEIGHT * np.median(traces) / traces)[:, None, None]
-    scaled: NDArray[np.float64] = weights / (
-        np.trace(weights, axis1=1, axis2=2).mean() / len(reach)
-    )
+    mean_trace = np.trace(weights, axis1=1, axis2=2).mean()
+    scaled: NDArray[np.float64] = weights / (mean_trace / len(reach))
     return scaled

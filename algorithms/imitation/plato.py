@@ -2,13 +2,13 @@
 arXiv 1603.00622).
 
 The teacher is a planner. While it acts, the cost of its first control includes the divergence from
-the learner, so it visits the states that the learner would come to, where it can still see to it
-that nothing goes wrong. Its labels are those of the plan without that cost, and the learner is
-fitted to the states of all rounds. The learner never acts.
+the learner. So it visits the states that the learner would visit, but avoids failures. Its labels
+are those of the plan without that cost, and the learner is fitted to the states of all rounds. The
+learner never acts.
 
-The divergence of two normal distributions of one covariance is half the squared distance of their
-means; the paper's lambda is
---attraction, with half the range of every control as standard deviation.
+The divergence of two normal distributions with equal covariance is half the squared distance of
+their means. The paper's lambda is --attraction, with half the range of every control as standard
+deviation.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from esengine.demonstrations.recording import Acting
 
 @dataclass(frozen=True)
 class PLATOSettings(AggregationSettings):
-    """Let a planner act nearly as the learner would, and label what it meets there."""
+    """Let a planner act similarly to the learner, and learn its actions in the states it visits."""
 
     attraction: float = 10.0
-    """Weight of the divergence from the learner; half of it is the return given up where they
-    differ by half the range.
+    """Weight of the divergence from the learner: the planner gives up half of it in return to avoid
+    a difference of half the range.
     """
 
     def check(self) -> None:
@@ -35,8 +35,8 @@ class PLATOSettings(AggregationSettings):
 
 
 class PLATO(Aggregation):
-    """The rounds. In the first there is no learner yet, unless there were demonstrations, and the
-    planner acts for itself.
+    """The method. In the first round the planner acts freely, unless a learner was fitted to
+    demonstrations before it.
     """
 
     settings: PLATOSettings
