@@ -63,10 +63,6 @@ class GoalLayout:
         """The goals that are achieved in flat observations, (..., size)."""
         return observations[..., self.achieved : self.achieved + self.size]
 
-    def desired_of(self, observations: NDArray[Any]) -> NDArray[Any]:
-        """The goals that are desired in flat observations, (..., size)."""
-        return observations[..., self.desired : self.desired + self.size]
-
     def aimed(self, observations: NDArray[Any], goals: NDArray[Any]) -> NDArray[Any]:
         """Flat observations in which ``goals``, (size,) or one each, are desired instead."""
         aimed: NDArray[Any] = np.array(observations)
@@ -138,9 +134,3 @@ def relabelled(
         truncated=last is None and (trajectory.truncated or trajectory.terminated),
         labels=None if trajectory.labels is None else trajectory.labels[:count],
     )
-
-
-def achieved_at_last(trajectory: Trajectory, layout: GoalLayout) -> NDArray[np.float64]:
-    """The goal that an episode ended in, which it did reach, (size,)."""
-    last: NDArray[np.float64] = layout.achieved_of(trajectory.observations[-1])
-    return last

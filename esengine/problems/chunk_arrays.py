@@ -71,7 +71,10 @@ class ArraySpec:
         """What stands for the array of a chunk that failed."""
         if self.join == "ragged":
             return [np.zeros((0, *self.shape), self.dtype)] * num_rows
-        return np.full(self._shape(num_rows), self.missing, self.dtype)
+        array = np.zeros(self._shape(num_rows), self.dtype)
+        if self.missing:
+            array.fill(self.missing)
+        return array
 
     def read(self, image: bytes, offset: int, num_rows: int) -> tuple[Any, int]:
         """A chunk's array from its result, and where the next one begins.

@@ -111,6 +111,14 @@ class EnvironmentProblem:
         self._simulator: Simulator | None = None
         mean, inverse_std = self.scaling()
         self.actor = Actor(self.policy, np.zeros(self.dimension, np.float32), mean, inverse_std)
+        size = 1 + 2 * self.observations.dim
+        self._moments = ArraySpec("moments", (size,), "chunks", missing=0.0)
+        self._traits: tuple[ArraySpec, ...] = ()
+        if self.behavior is not None:
+            self._traits = (ArraySpec("behavior", (self.behavior.size,)),)
+
+        self._evaluators = [part for part in self.parts if isinstance(part, Evaluator)]
+        self._runners = [part for part in self.parts if isinstance(part, EpisodeRunner)]
         for part in self.parts:
             part.attach(self)
 
@@ -133,12 +141,16 @@ class EnvironmentProblem:
         return found
 
     def _evaluator(self, purpose: str) -> Evaluator | None:
-        evaluators = [part for part in self.parts if isinstance(part, Evaluator)]
-        return next((part for part in evaluators if purpose == part.purpose), None)
+        for part in self._evaluators:
+            if part.purpose == purpose:
+                return part
+        return None
 
     def _runner(self, purpose: str) -> EpisodeRunner | None:
-        runners = [part for part in self.parts if isinstance(part, EpisodeRunner)]
-        return next((part for part in runners if part.runs(purpose)), None)
+        for part in self._runners:
+            if part.runs(purpose):
+                return part
+        return None
 
     @property
     def dimension(self) -> int:
@@ -158,13 +170,8 @@ class EnvironmentProblem:
         return specs if runner is None else specs + runner.array_specs(purpose)
 
     def _own_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
-        specs = []
-        if self.observes and purpose == "episode":
-            size = 1 + 2 * self.observations.dim
-            specs.append(ArraySpec("moments", (size,), "chunks", missing=0.0))
-        if self.behavior is not None:
-            specs.append(ArraySpec("behavior", (self.behavior.size,)))
-        return tuple(specs)
+        observes = self.observes and purpose == "episode"
+        return (self._moments, *self._traits) if observes else self._traits
 
     def _batch_simulator(self, purpose: str) -> BatchSimulator | None:
         """What runs members together, or None if nothing does or members need what only single
@@ -322,7 +329,7 @@ class EnvironmentProblem:
                 returns[i] = run.returns
                 records["steps"][i] = run.steps
                 for name, value in run.arrays.items():
-                    arrays[name][here][i] = value
+                    arrays[name][here.start + i] = value
                 if moments is not None and np.isfinite(returns[i]).all():
                     merge_moments(statistics, moments)
         records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
@@ -351,8 +358,8 @@ class EnvironmentProblem:
         """
         runner = self._runner(candidates.episode_purpose)
         returns = np.zeros(seeds.size)
+        behavior: list[NDArray[np.float64]] = []
         steps = 0
-        behavior = np.zeros((seeds.size, 0 if self.behavior is None else self.behavior.size))
         for episode, seed in enumerate(seeds.tolist()):
             try:
                 if runner is not None:
@@ -361,7 +368,7 @@ class EnvironmentProblem:
                     simulator = self.simulator()
                     outcome = simulator.run(self.actor, seed, moments, rules.max_steps)
                 if self.behavior is not None:
-                    behavior[episode] = self.behavior.compute(self._simulator, outcome)
+                    behavior.append(self.behavior.compute(self._simulator, outcome))
             except (Exception, SystemExit) as error:
                 self._failed(error, candidates, member, seed)
                 if runner is not None:
@@ -371,7 +378,7 @@ class EnvironmentProblem:
             steps += outcome.num_steps
         if runner is not None:
             runner.end_member(bool(np.isfinite(returns).all()))
-        arrays = {} if self.behavior is None else {"behavior": behavior.mean(axis=0)}
+        arrays = {} if self.behavior is None else {"behavior": np.array(behavior).mean(axis=0)}
         return MemberRun(returns, steps, arrays)
 
     def _rules(self, candidates: Candidates) -> EpisodeRules:
