@@ -1,4 +1,5 @@
-"""Goals: which to aim at next, and what an episode teaches about the goal that it reached instead.
+"""Learning to reach goals.
 
-Modules: `curriculum`, `hindsight`.
+Modules: `curriculum` (which goals to train on next), `hindsight` (learning from the goals that
+episodes reached by chance).
 """

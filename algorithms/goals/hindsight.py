@@ -1,9 +1,8 @@
-"""Hindsight as supervised learning (Ghosh et al. 2021, "GCSL", arXiv 1912.06088): what was done was
-right for what it led to.
+"""Hindsight as supervised learning (Ghosh et al. 2021, "GCSL", arXiv 1912.06088).
 
 Every step of an episode is an example of how to reach each goal that the episode achieved later.
 Hindsight replay (Andrychowicz et al. 2017, arXiv 1707.01495) needs a critic that learns from other
-policies' steps, which evolution has not; supervised learning does without one.
+policies' steps. Evolution has no critic, and supervised learning needs none.
 """
 
 from __future__ import annotations
@@ -25,25 +24,22 @@ _LEARNER = LearnerSettings(batch_size=256)
 def hindsight_transitions(
     trajectories: Sequence[Trajectory], layout: GoalLayout, random: np.random.Generator
 ) -> Transitions:
-    """Every step of the trajectories once, aimed at a goal that its episode achieved at a later
-    step, drawn uniformly.
-
-    Rewards are not needed, and 0.
+    """Return every step of the trajectories once, aimed at a goal that its episode achieved at a
+    later step, drawn uniformly. Rewards are 0.
     """
     parts = []
     for trajectory in trajectories:
         count = trajectory.num_steps
-        later = (
-            np.arange(count)
-            + 1
-            + np.floor(random.random(count) * (count - np.arange(count))).astype(np.int64)
-        )
+        steps = np.arange(count)
+        after_steps = np.floor(random.random(count) * (count - steps)).astype(np.int64)
+        later = steps + 1 + after_steps
         goals = layout.achieved_of(trajectory.observations)[later]
         before, after = (
             layout.aimed(part, goals)
             for part in (trajectory.observations[:-1], trajectory.observations[1:])
         )
         parts.append((before, after, trajectory.actions))
+
     before, after, actions = (np.concatenate(column) for column in zip(*parts, strict=True))
     count = len(actions)
     rest = (np.zeros(count), np.zeros(count, bool), np.zeros(count, np.int64))
@@ -60,28 +56,23 @@ def improved(
     seed: int,
     generation: int,
 ) -> NDArray[np.float32]:
-    """A policy after passes of supervised learning from hindsight, (num_parameters,).
+    """Return a policy after passes of supervised learning from hindsight, (num_parameters,).
 
     Args:
-        spec: its architecture.
-        parameters: (num_parameters,) where it starts.
+        spec: the policy's architecture.
+        parameters: (num_parameters,) of the policy before.
         scaling: mean and inverse standard deviation of observations.
-        trajectories: what is learned from.
-        layout: of observations.
-        passes: over all steps; each draws its goals anew.
-        seed: of the run.
-        generation: of which, with the seed, all that is drawn is a function.
+        trajectories: what to learn from.
+        layout: where goals are in observations.
+        passes: number of passes over all steps; each draws its goals anew.
+        seed: the run's seed.
+        generation: the generation; the seed and it determine all that is drawn.
     """
-    learner = Learner(
-        spec,
-        _LEARNER,
-        derive_key(seed, "hindsight", generation),
-        scaling,
-        np.asarray(parameters, np.float32),
-    )
+    first = np.asarray(parameters, np.float32)
+    key = derive_key(seed, "hindsight", generation)
+    learner = Learner(spec, _LEARNER, key, scaling, first)
     random = generator(derive_key(seed, "hindsight goals", generation))
     for _ in range(passes):
-        learner.epoch(
-            Examples.of(learner.spec, hindsight_transitions(trajectories, layout, random))
-        )
+        transitions = hindsight_transitions(trajectories, layout, random)
+        learner.epoch(Examples.of(learner.spec, transitions))
     return learner.parameters()
