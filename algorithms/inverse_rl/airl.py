@@ -1,12 +1,12 @@
 """Adversarial inverse reinforcement learning (Fu, Luo, Levine 2018, arXiv 1710.11248) with any
 generator of policies.
 
-As `gail`, but the logit is f(s, a, s') - log pi(a | s) with f = g + gamma h(s') - h(s). Where f is
-the expert's advantage the network cannot do better, and a g of the state alone is then the reward
-up to a constant (their theorem 5.1, for deterministic dynamics), which holds under other dynamics;
-the potential h takes what only shapes it. Without h, a g of state and action is the advantage under
-the dynamics that it was learned in. pi is the mixture of the policies that the generated steps come
-from, whose densities are known, so nothing is estimated or stale. Policies must be stochastic.
+As `gail`, but the logit is f(s, a, s') - log pi(a | s) with f = g + gamma h(s') - h(s). At the
+optimum f is the expert's advantage. If g depends on the state alone, it is then the reward up to a
+constant (their theorem 5.1, for deterministic dynamics), which is valid under other dynamics; the
+potential h takes the part that only shapes the reward. Without h, a g of state and action is the
+advantage under the dynamics that it was learned in. pi is the mixture of the policies that
+generated the steps. Its density is known exactly. Policies must be stochastic.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class AIRL(GAIL):
     def _offsets(
         self, expert: NDArray[np.int64], generated: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """log pi(a | s) of the batch's steps; nothing is done in the absorbing state, so its
-        density is 1.
+        """Return log pi(a | s) of the batch's steps. In the absorbing state there is no action, and
+        the density is 1.
         """
         batch = Steps.joined([self.expert_steps.at(expert), self._told_steps.at(generated)])
         logs = [
@@ -57,11 +57,12 @@ class AIRL(GAIL):
         return np.where(batch.absorbing, 0.0, self._mixed(logs))
 
     def _mixed(self, logs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Log densities under the mixture of the replay's policies, each with the share of the
-        steps that it met.
+        """Return log densities under the mixture of the replay's policies, (num_densities,).
+
+        The share of a policy is its share of the steps.
 
         Args:
-            logs: of each generation's policies, (num_policies, num_densities).
+            logs: log densities under each generation's policies, (num_policies, num_densities).
         """
         shares = [
             np.full(len(own), met.num_steps / max(1, len(own)))
@@ -86,12 +87,11 @@ class AIRL(GAIL):
         self._policies = []
         if names[0] not in state:
             return
+
         rows, counts, means, inverse_stds = (state[name] for name in names)
         nothing = np.zeros(self.problem.dimension, np.float32)
         parts = np.split(rows, np.cumsum(counts)[:-1])
-        for own, steps, mean, inverse_std in zip(
-            parts, self.replay, means, inverse_stds, strict=True
-        ):
-            self._policies.append(
-                Sampled(own, Actor(self.problem.policy, nothing, mean, inverse_std), steps)
-            )
+        generations = zip(parts, self.replay, means, inverse_stds, strict=True)
+        for own, steps, mean, inverse_std in generations:
+            actor = Actor(self.problem.policy, nothing, mean, inverse_std)
+            self._policies.append(Sampled(own, actor, steps))

@@ -1,11 +1,11 @@
-"""A network that tells an expert's steps from a generator's, and whose logit is a reward (Ho, Ermon
-2016, arXiv 1606.03476).
+"""A network that distinguishes an expert's steps from a generator's, and whose logit is a reward
+(Ho, Ermon 2016, arXiv 1606.03476).
 
-The logit is L = g(s, a) for GAIL, and L = g + discount h(s') - h(s) - log pi(a | s) for AIRL. The
-loss is -mean log D over the expert's steps and -mean log(1 - D) over the generator's, D = 1 / (1 +
-exp(-L)), with a penalty on the gradient between the two (Gulrajani et al. 2017, arXiv 1704.00028),
-spectral norms of 1 (Miyato et al. 2018, arXiv 1802.05957), dropout and weight decay, each by
-itself.
+The logit is L = g(s, a) for GAIL, and L = g + discount h(s') - h(s) - log pi(a | s) for AIRL. With
+D = 1 / (1 + exp(-L)) the loss is -mean log D over the expert's steps, plus -mean log(1 - D) over
+the generator's. Four regularisers can be switched on: a penalty on the gradient between expert and
+generator (Gulrajani et al. 2017, arXiv 1704.00028), spectral norms of 1 (Miyato et al. 2018, arXiv
+1802.05957), dropout and weight decay.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from esengine.algorithms.adam_state import adam_state, restore_adam
 from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings, RewardNetworkSettings
 from esengine.algorithms.strategy import State
 from esengine.policies.network import OBSERVATION_CLIP
@@ -36,10 +37,10 @@ class Examples(NamedTuple):
     Attributes:
         inputs: (num_steps, num_inputs) standardised inputs of the reward.
         states, next_states: (num_steps, num_states) standardised inputs of the potential, or None
-            without one.
-        next_absorbing: (num_steps,) float32, 1 where the potential of the next state is 0 by
-            definition.
-        offsets: (num_steps,) float32, what is taken off the logit: log pi(a | s), or 0.
+            if there is no potential.
+        next_absorbing: (num_steps,) float32, 1 if the next state is absorbing, where the potential
+            is 0.
+        offsets: (num_steps,) float32, subtracted from the logit: log pi(a | s), or 0.
     """
 
     inputs: torch.Tensor
@@ -49,7 +50,7 @@ class Examples(NamedTuple):
     offsets: torch.Tensor
 
     def at(self, rows: torch.Tensor) -> Examples:
-        """Some of them."""
+        """Return the examples of some rows."""
         states, next_states = (
             None if part is None else part[rows] for part in (self.states, self.next_states)
         )
@@ -59,7 +60,7 @@ class Examples(NamedTuple):
 
     @classmethod
     def joined(cls, parts: list[Examples]) -> Examples:
-        """One after another."""
+        """Return the examples of all parts, one after another."""
         columns = zip(*parts, strict=True)
         return cls(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
 
@@ -68,7 +69,7 @@ class RewardNetwork(TorchNetwork):
     """A learned reward as a differentiable network of standardised inputs.
 
     Args:
-        reward: the architecture, and where it starts.
+        reward: the architecture and the first parameters.
         spectral_norm: see `DiscriminatorSettings`.
     """
 
@@ -76,10 +77,11 @@ class RewardNetwork(TorchNetwork):
         spec = reward.spec
         nothing = (np.zeros(spec.num_inputs, np.float32), np.ones(spec.num_inputs, np.float32))
         super().__init__(spec.layer_sizes, reward.parameters, *nothing)
-        self._reward, self._spectral_norm = reward, spectral_norm
-        self.masks: list[
-            torch.Tensor
-        ] = []  # (batch, units) of the inputs and each hidden layer, while dropout is on
+        self._reward = reward
+        self._spectral_norm = spectral_norm
+
+        # While dropout is on: (batch, units) for the inputs and each hidden layer
+        self.masks: list[torch.Tensor] = []
 
     def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         layers = super().layers()
@@ -91,7 +93,7 @@ class RewardNetwork(TorchNetwork):
         ]
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(batch,) for (batch, num_inputs)."""
+        """Return the logits, (batch,), of inputs (batch, num_inputs)."""
         values = inputs
         layers = self.layers()
         for layer, (weights, biases) in enumerate(layers):
@@ -103,7 +105,7 @@ class RewardNetwork(TorchNetwork):
         return values[:, 0]
 
     def reward(self) -> LearnedReward:
-        """The reward as workers score it, with spectral norms divided out."""
+        """Return the reward as workers compute it, with the spectral norms divided out."""
         with torch.no_grad():
             parts = [part.reshape(-1) for layer in self.layers() for part in layer]
         return replace(self._reward, parameters=torch.cat(parts).detach().numpy().copy())
@@ -111,13 +113,13 @@ class RewardNetwork(TorchNetwork):
     def standardised(
         self, steps: Steps, absorbing: NDArray[np.bool_], states: NDArray[np.float32]
     ) -> torch.Tensor:
-        """Inputs as the kernel `rewards.score` makes them, (num_steps, num_inputs); an absorbing
-        state is zeros and a 1.
+        """Return inputs as the kernel `rewards.score` computes them, (num_steps, num_inputs).
+
+        An absorbing state is zeros and a 1.
         """
         reward = self._reward
-        rows = (
-            reward.spec.inputs(states, steps.choices) - reward.input_mean
-        ) * reward.input_inverse_std
+        inputs = reward.spec.inputs(states, steps.choices)
+        rows = (inputs - reward.input_mean) * reward.input_inverse_std
         rows = np.clip(rows, -OBSERVATION_CLIP, OBSERVATION_CLIP)
         rows[absorbing] = 0
         rows[absorbing, -1] = 1
@@ -125,14 +127,14 @@ class RewardNetwork(TorchNetwork):
 
 
 class Discriminator:
-    """The reward's network, a potential's if there is one, and how they are trained.
+    """The networks of the reward and, if there is one, of the potential, with their training.
 
     Args:
         settings: checked settings.
-        seed: of the run.
-        reward: where the reward starts.
-        potential: where the potential starts, or None.
-        discount: of the potential.
+        seed: the run's seed.
+        reward: the first reward.
+        potential: the first potential, or None.
+        discount: gamma of the potential's differences.
     """
 
     def __init__(
@@ -143,36 +145,37 @@ class Discriminator:
         potential: LearnedReward | None = None,
         discount: float = 1.0,
     ) -> None:
-        self.settings, self._seed, self._discount = settings, seed, discount
+        self.settings = settings
+        self._seed = seed
+        self._discount = discount
+
         self.network = RewardNetwork(reward, settings.spectral_norm)
-        self.potential = (
-            None if potential is None else RewardNetwork(potential, settings.spectral_norm)
-        )
-        self._leaves = {"reward": self.network.flat} | (
-            {} if self.potential is None else {"potential": self.potential.flat}
-        )
+        self._leaves = {"reward": self.network.flat}
+        self.potential: RewardNetwork | None = None
+        if potential is not None:
+            self.potential = RewardNetwork(potential, settings.spectral_norm)
+            self._leaves["potential"] = self.potential.flat
         self._adam = torch.optim.Adam(
             list(self._leaves.values()), lr=settings.reward_learning_rate, foreach=False
         )
 
     def examples(self, steps: Steps) -> Examples:
-        """Steps as tensors, with offsets of 0."""
-        rest = (
-            torch.tensor(steps.next_absorbing.astype(np.float32)),
-            torch.zeros(len(steps.absorbing)),
-        )
+        """Return steps as tensors, with offsets of 0."""
         inputs = self.network.standardised(steps, steps.absorbing, steps.observations)
+        next_absorbing = torch.tensor(steps.next_absorbing.astype(np.float32))
+        offsets = torch.zeros(len(steps.absorbing))
         if self.potential is None:
-            return Examples(inputs, None, None, *rest)
+            return Examples(inputs, None, None, next_absorbing, offsets)
         here = self.potential.standardised(steps, steps.absorbing, steps.observations)
         there = self.potential.standardised(steps, steps.next_absorbing, steps.next_observations)
-        return Examples(inputs, here, there, *rest)
+        return Examples(inputs, here, there, next_absorbing, offsets)
 
     def logits(self, examples: Examples) -> torch.Tensor:
-        """L of each step, (num_steps,)."""
+        """Return L of each step, (num_steps,)."""
         logits = self.network.logits(examples.inputs) - examples.offsets
         if self.potential is None:
             return logits
+
         assert examples.states is not None
         assert examples.next_states is not None
         alive = 1 - examples.states[:, -1]  # the potential of the absorbing state is 0
@@ -187,49 +190,51 @@ class Discriminator:
         generation: int,
         offsets: Offsets = lambda expert, generated: None,
     ) -> dict[str, float]:
-        """Gradient steps; returns metrics of the last one's batch.
+        """Take gradient steps; return metrics of the last step's batch.
 
         Args:
             expert, generated: steps to draw batches from.
-            generation: of which the draws are a function.
-            offsets: of the logits of a batch, from the numbers of its steps of the expert and of
-                the generated ones; None is 0.
+            generation: the generation, which with the seed determines the draws.
+            offsets: computes the offsets of a batch from the indices of its expert steps and of its
+                generated steps; None means 0.
         """
         settings = self.settings
         assert isinstance(settings, DiscriminatorSettings)
         size = settings.reward_batch_size
-        found: dict[str, float] = {}
         for step in range(settings.reward_steps):
+            # A batch of equally many steps of the expert and of the generator
             random = generator(derive_key(self._seed, "reward batches", generation), step)
-            picked = [random.integers(len(part.inputs), size=size) for part in (expert, generated)]
-            drawn = [
-                part.at(torch.tensor(rows))
-                for part, rows in zip((expert, generated), picked, strict=True)
-            ]
-            batch, own = Examples.joined(drawn), offsets(*picked)
+            of_expert = random.integers(len(expert.inputs), size=size)
+            of_generated = random.integers(len(generated.inputs), size=size)
+            drawn = [expert.at(torch.tensor(of_expert)), generated.at(torch.tensor(of_generated))]
+            batch = Examples.joined(drawn)
+            own = offsets(of_expert, of_generated)
             if own is not None:
                 batch = batch._replace(offsets=torch.tensor(own.astype(np.float32)))
+
+            # -mean log D over the expert's steps, -mean log(1 - D) over the generator's
             self._drop(random, 2 * size)
             logits = self.logits(batch)
-            of_expert, of_generated = logits[:size], logits[size:]
-            loss = functional.softplus(-of_expert).mean() + functional.softplus(of_generated).mean()
+            expert_logits = logits[:size]
+            generated_logits = logits[size:]
+            loss = functional.softplus(-expert_logits).mean()
+            loss = loss + functional.softplus(generated_logits).mean()
             for network in self._networks():
                 network.masks = []
+
             total = loss
             if settings.gradient_penalty:
                 total = total + settings.gradient_penalty * self._penalty(batch, size, random)
             self.descend(total)
-            if step == settings.reward_steps - 1:
-                right = [float((part > 0).float().mean()) for part in (of_expert, -of_generated)]
-                found = {
-                    "discriminator_loss": float(loss.detach()),
-                    "discriminator_accuracy_expert": right[0],
-                    "discriminator_accuracy_generated": right[1],
-                }
-        return found
+
+        return {
+            "discriminator_loss": float(loss.detach()),
+            "discriminator_accuracy_expert": float((expert_logits > 0).float().mean()),
+            "discriminator_accuracy_generated": float((generated_logits < 0).float().mean()),
+        }
 
     def descend(self, loss: torch.Tensor) -> None:
-        """One step of Adam on a loss and the weight decay."""
+        """Take one step of Adam on a loss plus the weight decay."""
         if self.settings.reward_weight_decay:
             squares = [
                 (weights**2).sum()
@@ -245,7 +250,7 @@ class Discriminator:
         return [self.network] if self.potential is None else [self.network, self.potential]
 
     def _drop(self, random: np.random.Generator, size: int) -> None:
-        """Draw which units are left out of the next gradient step; those left are scaled up."""
+        """Draw the units to leave out of the next gradient step; the others are scaled up."""
         settings = self.settings
         assert isinstance(settings, DiscriminatorSettings)
         if not (settings.dropout or settings.input_dropout):
@@ -262,13 +267,14 @@ class Discriminator:
             ]
 
     def _penalty(self, batch: Examples, size: int, random: np.random.Generator) -> torch.Tensor:
-        """mean (|gradient of L at a point between an expert's step and a generated one| - 1)^2."""
+        """Return mean (|gradient of L| - 1)^2 at points between expert and generated steps."""
         shares = torch.tensor(random.random((size, 1)).astype(np.float32))
 
         def between(part: torch.Tensor) -> torch.Tensor:
             return (shares * part[:size] + (1 - shares) * part[size:]).requires_grad_()
 
-        inputs, nothing = between(batch.inputs), torch.zeros(size)
+        inputs = between(batch.inputs)
+        nothing = torch.zeros(size)
         states, next_states = (
             None if part is None else between(part) for part in (batch.states, batch.next_states)
         )
@@ -281,24 +287,14 @@ class Discriminator:
     def state(self) -> State:
         """Parameters and Adam's moments, as plain arrays."""
         state: State = {name: leaf.detach().numpy().copy() for name, leaf in self._leaves.items()}
-        for name, leaf in self._leaves.items():
-            state |= {
-                f"adam/{name}/{key}": value.numpy().copy()
-                for key, value in self._adam.state.get(leaf, {}).items()
-            }
-        return state
+        return state | adam_state(self._adam, self._adam_leaves())
 
     def restore(self, state: State) -> None:
         """Become the discriminator that gave ``state``."""
-        self._adam.state.clear()
         for name, leaf in self._leaves.items():
             with torch.no_grad():
                 leaf.copy_(torch.tensor(state[name]))
-            begin = f"adam/{name}/"
-            moments = {
-                key[len(begin) :]: torch.tensor(array)
-                for key, array in state.items()
-                if key.startswith(begin)
-            }
-            if moments:
-                self._adam.state[leaf] = moments
+        restore_adam(self._adam, self._adam_leaves(), state)
+
+    def _adam_leaves(self) -> dict[str, torch.Tensor]:
+        return {f"adam/{name}/": leaf for name, leaf in self._leaves.items()}

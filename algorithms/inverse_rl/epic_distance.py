@@ -1,9 +1,9 @@
-"""How far rewards are apart, whatever shapes and scales them: the EPIC distance.
+"""The EPIC distance of rewards, which ignores shaping and scale.
 
 Gleave, Dennis, Legg, Russell, Leike 2021, "Quantifying differences in reward functions" (arXiv
-2006.13900, definitions 4.1 and 4.6). A reward is first made canonical, so that constants and what a
-potential adds in the state itself drop out; the distance is Pearson's: 0 for rewards that differ by
-a positive factor alone, 1 for opposite ones, and about 0.71 for unrelated ones.
+2006.13900, definitions 4.1 and 4.6). A reward is first made canonical, which removes constants and
+the shaping of a potential. The distance of two canonical rewards is Pearson's: 0 if they differ
+only by a positive factor, 1 if they are opposite, and about 0.71 if they are unrelated.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ def canonical(
     anchors: tuple[Array, Array],
     discount: float,
 ) -> Array:
-    """R(s, a) + E[gamma R(s', A) - R(s, A) - gamma R(S, A)] of some steps, (num_steps,), for a
-    reward of state and action.
+    """Return R(s, a) + E[gamma R(s', A) - R(s, A) - gamma R(S, A)] of some steps, (num_steps,).
 
     Args:
-        reward: R.
+        reward: R, a reward of state and action.
         observations, choices, next_observations: the steps s, a, s'.
-        anchors: observations and choices that S and A are drawn from, in equal shares and
-            independently of each other.
-        discount: gamma, of the potentials that are to drop out.
+        anchors: observations S and choices A of the expectation, independent of each other and all
+            with equal weight.
+        discount: gamma of the potentials to remove.
     """
     states, actions = anchors
 
     def expected(rows: Array) -> Array:
-        """E R(s, A) of each row."""
+        """Return E R(s, A) of each row."""
         pairs = np.repeat(rows, len(actions), axis=0), np.tile(actions, (len(rows), 1))
         return np.asarray(reward(*pairs).reshape(len(rows), len(actions)).mean(axis=1))
 
@@ -54,7 +53,7 @@ def canonical(
 
 
 def pearson_distance(first: Array, second: Array) -> float:
-    """sqrt((1 - correlation) / 2), between 0 and 1; unrelated where one of them is constant."""
+    """Return sqrt((1 - correlation) / 2), between 0 and 1. Constant rewards count as unrelated."""
     spread = float(first.std() * second.std())
     if spread < 1e-12 * max(1.0, float(np.abs(first).max() * np.abs(second).max())):
         return float(np.sqrt(0.5)) if first.std() + second.std() > 1e-12 else 0.0

@@ -1,5 +1,5 @@
-"""Demonstrations as steps over the whole horizon: after the end of the task the expert is in the
-absorbing state.
+"""Demonstrations as steps over the whole horizon; after termination the expert is in the absorbing
+state.
 """
 
 from __future__ import annotations
@@ -12,38 +12,48 @@ from esengine.seeding import derive_key, generator
 
 
 def expert_steps(demonstrations: Demonstrations, horizon: int, every: int, seed: int) -> Steps:
-    """One step in ``every`` of each demonstration, from a first one drawn by seed, up to the
-    horizon.
+    """Return every n-th step of each demonstration up to the horizon, from a first one drawn by the
+    seed.
 
-    A demonstration that a limit cut stops there; one whose task ended goes on in the absorbing
-    state, so that an expert that lives long and one that ends soon are told apart as their members
-    are.
+    A truncated demonstration stops at its end. A terminated one continues in the absorbing state,
+    so that the reward can depend on the length of an episode.
+
+    Args:
+        demonstrations: of the expert.
+        horizon: number of steps of an episode.
+        every: n.
+        seed: the run's seed.
     """
     parts = []
     for index, trajectory in enumerate(demonstrations.trajectories):
-        first = (
-            int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
-        )
+        first = 0
+        if every > 1:
+            first = int(generator(derive_key(seed, "subsample"), index).integers(every))
         steps = over_horizon(trajectory, demonstrations, horizon)
         parts.append(steps.at(np.arange(first, steps.num_steps, every)))
     return Steps.joined(parts)
 
 
 def over_horizon(trajectory: Trajectory, demonstrations: Demonstrations, horizon: int) -> Steps:
-    """The steps of one demonstration, at most ``horizon``."""
-    action, taken = demonstrations.action, min(trajectory.num_steps, horizon)
+    """Return the labelled steps of one demonstration, at most ``horizon``."""
+    action = demonstrations.action
+    taken = min(trajectory.num_steps, horizon)
     ended = trajectory.terminated and taken == trajectory.num_steps
     size = horizon if ended else taken
+
+    # Observations; the absorbing state is zeros
     absorbing = np.arange(size) >= taken
+    next_absorbing = absorbing | (ended & (np.arange(size) == taken - 1))
     seen = np.zeros((size + 1, demonstrations.observation_dim), np.float32)
     known = taken if ended else taken + 1
     seen[:known] = trajectory.observations[:known]
+
+    # Actions of the expert
+    labelled = trajectory.labelled[:taken]
+    actions = np.where(labelled[:, None], trajectory.targets[:taken], trajectory.actions[:taken])
     choices = np.zeros((size, len(action.sizes)))
-    actions = np.where(
-        trajectory.labelled[:taken, None], trajectory.targets[:taken], trajectory.actions[:taken]
-    )
     choices[:taken] = actions if action.kind == "box" else action.options(actions)
-    next_absorbing = absorbing | (ended & (np.arange(size) == taken - 1))
+
     steps = Steps(seen[:-1], seen[1:], choices, absorbing, np.asarray(next_absorbing))
-    asked = np.concatenate([trajectory.labelled[:taken], np.ones(size - taken, bool)])
+    asked = np.concatenate([labelled, np.ones(size - taken, bool)])
     return steps.at(np.flatnonzero(asked))

@@ -1,9 +1,9 @@
 """Generative adversarial imitation learning (Ho, Ermon 2016, arXiv 1606.03476) with any generator
 of policies.
 
-A generation is one improvement of the policies under the reward as it is, and a few gradient steps
-of the reward: its network learns to tell the expert's steps from those that the policies met
-lately, and its logit is the next generation's reward.
+A generation improves the policies under the current reward, and then takes a few gradient steps of
+the reward. The reward's network learns to distinguish the expert's steps from recent steps of the
+policies, and its logit is the next generation's reward.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
 from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.algorithms.inverse_rl.generators import Generator, Sampled
 from esengine.algorithms.inverse_rl.settings import RewardNetworkSettings
+from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import State
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.pool.pool import Pool
@@ -29,15 +30,15 @@ from esengine.rewards.sampling import Steps
 
 
 class GAIL:
-    """The method. Its state is the generator's, the discriminator's, and the steps that are told
-    from the expert's.
+    """The method. Its state is the generator's, the discriminator's, and the replay: the generated
+    steps of the last generations.
 
     Args:
         settings: checked settings.
-        problem: of the pool, with a source as the settings make it; the reward in it is set, now
-            and after each generation.
+        problem: the pool's problem, with a source as the settings make it; the reward in the source
+            is set now and after each generation.
         generator: makes the policies.
-        demonstrations: of the expert.
+        demonstrations: the expert's.
         seed: the run's seed.
     """
 
@@ -49,8 +50,12 @@ class GAIL:
         demonstrations: Demonstrations,
         seed: int,
     ) -> None:
-        self.settings, self.problem, self.generator = settings, problem, generator
+        self.settings = settings
+        self.problem = problem
+        self.generator = generator
         self.rewarded = problem.part(RewardedEpisodes)
+
+        # The expert's steps, whose statistics scale the inputs of the networks
         self.expert_steps = steps = expert_steps(
             demonstrations, self.rewarded.horizon, settings.kept_every, seed
         )
@@ -65,10 +70,11 @@ class GAIL:
         assert reward is not None
         self.discriminator = Discriminator(settings, seed, reward, potential, self.blank.discount)
         self.expert = self.discriminator.examples(steps)
+
         self.replay: list[Steps] = []
         self._told: list[Examples] = []  # the replay as tensors
         self._metrics: dict[str, Any] = {}
-        self.seconds: dict[str, float] = {}  # of the last step, all but the learning of the reward
+        self.seconds: dict[str, float] = {}  # of the last step, except learning
         self._publish()
 
     @property
@@ -77,7 +83,7 @@ class GAIL:
 
     @property
     def varying_state(self) -> tuple[str, ...]:
-        """Beginnings of names of arrays that a state may have or lack."""
+        """The beginnings of the names of arrays that a state may have or lack."""
         return (
             "discriminator/adam/",
             "replay/",
@@ -86,15 +92,15 @@ class GAIL:
 
     @property
     def reward(self) -> LearnedReward:
-        """What has been learned so far."""
+        """The reward learned so far."""
         return self.discriminator.network.reward()
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
-        """One generation; returns its steps and episodes. It is kept whole or not at all.
+        """Run one generation and return its numbers of steps and episodes.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what was evaluated, all else is as it was
-                before.
+            Interrupted: a signal arrived; ``finished`` has the evaluated results, and all else is
+                as before.
             WorkerError: every member failed.
         """
         began = time.monotonic()
@@ -107,11 +113,11 @@ class GAIL:
         return improvement.env_steps, improvement.episodes
 
     def _take(self, sampled: Sampled) -> None:
-        """Add what policies met to the replay."""
+        """Add the steps of the sampled policies to the replay."""
         self._remember(sampled.steps.flat())
 
     def _learn(self) -> dict[str, float]:
-        """Learn from the expert's steps and the replay; returns metrics."""
+        """Learn from the expert's steps and the replay; return metrics."""
         return self.discriminator.fit(
             self.expert, Examples.joined(self._told), self.generation, self._offsets
         )
@@ -119,7 +125,7 @@ class GAIL:
     def _offsets(
         self, expert: NDArray[np.int64], generated: NDArray[np.int64]
     ) -> NDArray[np.float64] | None:
-        """What is taken off the logits of a batch, see `Discriminator.fit`: nothing."""
+        """Return the offsets of the logits of a batch, see `Discriminator.fit`: none."""
         return None
 
     def _remember(self, steps: Steps) -> None:
@@ -142,25 +148,19 @@ class GAIL:
         return self._metrics | self.generator.metrics()
 
     def state(self) -> State:
-        state = {f"generator/{name}": array for name, array in self.generator.state().items()}
-        state |= {
-            f"discriminator/{name}": array for name, array in self.discriminator.state().items()
-        }
+        state = with_prefix("generator/", self.generator.state())
+        state |= with_prefix("discriminator/", self.discriminator.state())
         if self.replay:
-            joined = Steps.joined(self.replay)
-            state |= {f"replay/{name}": array for name, array in joined._asdict().items()}
+            state |= with_prefix("replay/", Steps.joined(self.replay)._asdict())
             state["replay/lengths"] = np.array([steps.num_steps for steps in self.replay])
         return state
 
     def restore(self, state: State) -> None:
-        groups: dict[str, State] = {"generator": {}, "discriminator": {}, "replay": {}}
-        for name, array in state.items():
-            group, _, key = name.partition("/")
-            groups[group][key] = array
-        self.generator.restore(groups["generator"])
-        self.discriminator.restore(groups["discriminator"])
-        self.replay, self._told = [], []
-        replay = groups["replay"]
+        self.generator.restore(without_prefix("generator/", state))
+        self.discriminator.restore(without_prefix("discriminator/", state))
+        self.replay = []
+        self._told = []
+        replay = without_prefix("replay/", state)
         if replay:
             ends = np.cumsum(replay.pop("lengths"))
             joined = Steps(**replay)

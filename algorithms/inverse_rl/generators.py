@@ -1,10 +1,10 @@
-"""Who makes policies while a reward is learned: one contract, and behind it every strategy of the
-project, and its `PPO`.
+"""Generators of policies for reward learning: the contract, any strategy as a generator, and `PPO`
+as a generator.
 
-A generator is given a reward source, which stands in the pool's problem, and a budget, which is one
-call of `improve`; it gives new policies and some of the steps that they met. Whoever learns the
-reward sets the source of its `RewardedEpisodes` between calls and knows nothing of how policies are
-made.
+A generator improves its policies under the reward source of the pool's problem. One call of
+`improve` is one generation; it returns some of the policies and of their steps. The method that
+learns the reward sets the source of its `RewardedEpisodes` between calls. It does not depend on how
+policies are made.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from esengine.rewards.sampling import Steps
 
 @dataclass(frozen=True)
 class Sampled:
-    """Policies that are known exactly, and steps that they met.
+    """Sampled policies and steps of their episodes.
 
     Attributes:
-        rows: (num_policies, num_parameters) float32; or (0, num_parameters) of deterministic ones,
-            which have no density.
-        actor: their architecture and the scaling that they acted under.
-        steps: (num_episodes, num_steps), equal shares of each policy.
+        rows: (num_policies, num_parameters) float32; (0, num_parameters) for deterministic
+            policies, which have no density.
+        actor: the architecture of the policies and the scaling that they acted under.
+        steps: (num_episodes, num_steps), equally many of each policy.
     """
 
     rows: NDArray[np.float32]
@@ -42,12 +42,12 @@ class Sampled:
 
 
 class Improvement(NamedTuple):
-    """What a call of `Generator.improve` gives.
+    """The result of `Generator.improve`.
 
     Attributes:
-        sampled: some of the policies that it tried, and some of their steps.
-        env_steps, episodes: what it took.
-        metrics: for the row of the generation.
+        sampled: some of the policies that were evaluated, and some of their steps.
+        env_steps, episodes: numbers of environment steps and episodes.
+        metrics: for the generation's row.
     """
 
     sampled: Sampled
@@ -57,30 +57,28 @@ class Improvement(NamedTuple):
 
 
 class Generator(Protocol):
-    """Makes policies that the reward source of the pool's problem pays more.
+    """The contract of generators, which improve policies under a reward source.
 
-    It is deterministic and never sees a rank: what `improve` gives is a function of the seed, the
-    state and the source.
+    The result of `improve` depends only on the seed, the state and the source, not on the ranks.
     """
 
     @property
     def generation(self) -> int:
-        """Number of calls of `improve` so far."""
+        """The number of calls of `improve` so far."""
 
     @property
     def varying_state(self) -> tuple[str, ...]:
-        """Beginnings of names of arrays that its state may have or lack."""
+        """The beginnings of the names of arrays that its state may have or lack."""
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
-        """Improve under the source as it is now, for the budget of one generation.
+        """Improve the policies for one generation under the current source.
 
         Args:
-            pool: of a problem with `RewardedEpisodes` that samples.
-            finished: results of this generation that there are already; filled with those that
-                arrive.
+            pool: the pool of a problem with `RewardedEpisodes` that samples.
+            finished: results of this generation that were evaluated before; new ones are added.
 
         Raises:
-            Interrupted: a signal; ``finished`` holds what is done, and the state is as it was
+            Interrupted: a signal arrived; ``finished`` has the results so far, and the state is as
                 before.
             WorkerError: every member failed.
         """
@@ -89,10 +87,10 @@ class Generator(Protocol):
         """The policy to use now, (num_parameters,)."""
 
     def should_stop(self) -> str | None:
-        """Why there is nothing more to do, or None."""
+        """Return why the search is over, or None."""
 
     def metrics(self) -> dict[str, float]:
-        """Numbers of its own for the row."""
+        """Numbers for the generation's row."""
 
     def state(self) -> State:
         """Everything that `restore` needs, as plain arrays."""
@@ -102,11 +100,10 @@ class Generator(Protocol):
 
 
 class Evolution:
-    """Any strategy as a generator: one generation a call, judged by the source, sampled as the
-    problem says.
+    """Any strategy as a generator; a call of `improve` is one generation of the strategy.
 
     Args:
-        strategy: at its start.
+        strategy: a new strategy.
     """
 
     def __init__(self, strategy: Strategy) -> None:
@@ -123,6 +120,8 @@ class Evolution:
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         problem = pool.rank_state.problem
         assert isinstance(problem, EnvironmentProblem)
+
+        # Evaluate
         candidates = self.strategy.ask()
         evaluations = pool.evaluate(candidates, finished, merge=False)
         records = evaluations.records
@@ -130,19 +129,20 @@ class Evolution:
             raise WorkerError(
                 f"every member of generation {candidates.generation} failed: no fitness was finite"
             )
+
+        # Sample, as the problem says
         population = pool.population()
         members, steps = problem.part(RewardedEpisodes).samples(evaluations)
         known = members.tolist() if problem.policy.sampled else []
-        rows = np.array([population.row(member) for member in known], np.float32).reshape(
-            -1, problem.dimension
-        )
+        rows = np.array([population.row(member) for member in known], np.float32)
+        blank = np.zeros(problem.dimension, np.float32)
+        actor = Actor(problem.policy, blank, *problem.scaling())
+        sampled = Sampled(rows.reshape(-1, problem.dimension), actor, steps)
+
+        # Learn
         self.strategy.tell(candidates, evaluations.fitness, population)
-        sampled = Sampled(
-            rows,
-            Actor(problem.policy, np.zeros(problem.dimension, np.float32), *problem.scaling()),
-            steps,
-        )
         pool.merge(evaluations)
+
         fitness = records["fitness"][records["status"] == OK]
         metrics = {
             "population_size": self.strategy.population_size,
@@ -173,18 +173,14 @@ class Evolution:
 
 
 class PolicyGradient(PPO):
-    """`PPO` as a generator: a call is a round, whose episodes the source pays step by step."""
+    """`PPO` as a generator: a call of `improve` is one round under the source's rewards."""
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         problem = pool.rank_state.problem
         assert isinstance(problem, EnvironmentProblem)
         actor = self.actor()
         env_steps, episodes = self.step(pool, finished)
-        sampled = Sampled(
-            actor.parameters[None],
-            actor,
-            problem.part(RewardedEpisodes).recorded(self.trajectories, self.generation),
-        )
-        return Improvement(
-            sampled, env_steps, episodes, {"episode_return_mean": self.metrics()["return_recorded"]}
-        )
+        steps = problem.part(RewardedEpisodes).recorded(self.trajectories, self.generation)
+        sampled = Sampled(actor.parameters[None], actor, steps)
+        metrics = {"episode_return_mean": self.metrics()["return_recorded"]}
+        return Improvement(sampled, env_steps, episodes, metrics)

@@ -1,16 +1,16 @@
 """Guided cost learning: maximum-entropy inverse RL with a sampled partition function (Finn, Levine,
 Abbeel 2016, ICML).
 
-The expert's trajectories are taken as draws from p(tau) ~ p(s_0) prod P(s' | s, a) exp(R(tau)), and
-the reward climbs their log likelihood, mean R - log Z. Z is estimated from the trajectories of the
-last generations' sampled members, whose policies are known: each is weighted by exp(R) over its
-density under the mixture of all of them. The demonstrations join the samples, as the paper
-requires, with the model itself, exp(R) / Z, for the density that nobody knows (Finn et al. 2016,
-arXiv 1611.03852).
+The model takes the expert's trajectories as draws from
+p(tau) ~ p(s_0) prod P(s' | s, a) exp(R(tau)), and the reward ascends their log likelihood,
+mean R - log Z. Z is estimated from trajectories of sampled members of the last generations. Each
+is weighted by exp(R) over its density under the mixture of these members' policies. The
+demonstrations join the samples, as the paper requires. Their unknown density is replaced by the
+model's own, exp(R) / Z (Finn et al. 2016, arXiv 1611.03852).
 
-The policies are paid R - log pi, so they come to be draws from the model, and the weights equal.
-Until they are, the effective sample size tells that an estimate would rest on a few trajectories,
-and the reward waits.
+The policies' reward is R - log pi, so that their trajectories approach draws from the model with
+equal weights. Until then an estimate of Z may rest on a few trajectories: while the effective
+sample size is small, the reward waits.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ class GuidedCost(AIRL):
         self._policies = [*self._policies, sampled][-self.settings.replay_generations :]
 
     def _learn(self) -> dict[str, float]:
-        settings, count = self.settings, self._num_demonstrations
+        settings = self.settings
+        count = self._num_demonstrations
+
+        # All trajectories, demonstrations first; NaN marks the steps after a cut
         steps = Steps.joined([self._demonstrated, *self.replay])
         known = torch.tensor(np.isfinite(steps.observations[:, 0]))
         steps = Steps(
@@ -76,6 +79,8 @@ class GuidedCost(AIRL):
         steps = steps._replace(choices=np.nan_to_num(steps.choices))
         inputs = self.discriminator.examples(steps).inputs
         log_q = self._log_densities(steps, known.numpy())
+
+        # log Z from the generated trajectories
         random = generator(derive_key(self._seed, "log Z", self.generation))
         with torch.no_grad():
             returns = self._step_rewards(inputs, known).sum(dim=1).numpy().astype(np.float64)
@@ -94,13 +99,14 @@ class GuidedCost(AIRL):
         found["waits"] = float(share < settings.least_effective_share)
         if found["waits"]:
             return found
+
+        # Gradient steps on log Z - mean R and the regularisers
         for _ in range(settings.reward_steps):
             rewards = self._step_rewards(inputs, known)
             own = rewards.sum(dim=1)
             weights = self._weights(own.detach().numpy().astype(np.float64), log_q)
-            loss = (torch.tensor(weights.astype(np.float32)) * own).sum() - own[
-                :count
-            ].mean()  # gradient of log Z - mean R
+            log_z = (torch.tensor(weights.astype(np.float32)) * own).sum()  # by its gradient
+            loss = log_z - own[:count].mean()
             if settings.smoothness:
                 second = rewards[:, 2:] - 2 * rewards[:, 1:-1] + rewards[:, :-2]
                 loss = loss + settings.smoothness * (second**2).sum(dim=1).mean()
@@ -114,11 +120,11 @@ class GuidedCost(AIRL):
     def _weights(
         self, returns: NDArray[np.float64], log_q: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Weights of all trajectories, (num_trajectories,), whose sum is 1: the gradient of log Z
-        is the weighted mean of dR.
+        """Return the weights of all trajectories, (num_trajectories,), with sum 1.
 
-        A draw comes from the policies, or, with the share of the demonstrations, from the model
-        exp(R) / Z itself.
+        The gradient of log Z is the weighted mean of dR. A trajectory is a draw from the policies
+        or, with the share of the demonstrations, from the model exp(R) / Z. Z is the fixed point of
+        this mixture.
         """
         share = self._num_demonstrations / returns.size
         partition = estimate_partition(returns, log_q)
@@ -136,12 +142,12 @@ class GuidedCost(AIRL):
         return partition.most_promising(kept, returns)[0]
 
     def _step_rewards(self, inputs: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """(num_trajectories, horizon) rewards, 0 after a cut."""
+        """Return the rewards, (num_trajectories, horizon), which are 0 after a cut."""
         rewards = self.discriminator.network.logits(inputs) * known
         return rewards.reshape(-1, self.rewarded.horizon)
 
     def _log_densities(self, steps: Steps, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """log q(tau) of all trajectories under the mixture of the replay's policies,
+        """Return log q(tau) of all trajectories under the mixture of the replay's policies,
         (num_trajectories,).
         """
         acted = (known & ~steps.absorbing).reshape(-1, self.rewarded.horizon)
@@ -153,14 +159,11 @@ class GuidedCost(AIRL):
 
 
 def _padded(steps: Steps, horizon: int) -> Steps:
-    """A demonstration of the whole horizon; the steps after a cut are marked by NaN
-    observations.
-    """
+    """Return a demonstration of the whole horizon; NaN observations mark the steps after a cut."""
     left = horizon - len(steps.absorbing)
     if not left:
         return steps
     here = np.full((left, steps.observations.shape[1]), np.nan, np.float32)
+    choices = np.zeros((left, steps.choices.shape[1]))
     nothing = np.zeros(left, bool)
-    return Steps.joined(
-        [steps, Steps(here, here, np.zeros((left, steps.choices.shape[1])), nothing, nothing)]
-    )
+    return Steps.joined([steps, Steps(here, here, choices, nothing, nothing)])

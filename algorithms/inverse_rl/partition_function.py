@@ -1,10 +1,10 @@
-"""The partition function of p(tau) ~ exp(R(tau)) from sampled trajectories, by importance weights
-in log space.
+"""The partition function of p(tau) ~ exp(R(tau)), estimated from sampled trajectories by importance
+weights in log space.
 
 Guided cost learning (Finn, Levine, Abbeel 2016, ICML, equations 3 to 5): the trajectories come from
-known policies, and each is weighted by exp(R) over the density of the mixture of those policies;
-the transitions' densities are in both and cancel. The weights also give the gradient of log Z,
-which is the expected gradient of R.
+known policies, and each is weighted by exp(R) over its density under the mixture of those policies.
+The densities of the transitions cancel. With the same weights the mean gradient of R is the
+gradient of log Z.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Partition:
 
     Attributes:
         log_weights: (M,) R(tau_j) - log q(tau_j).
-        weights: (M,) the same, normalised to add up to 1: expectations under p are weighted means.
+        weights: (M,) normalised, with sum 1: expectations under p are means with these weights.
         log_z: log of the mean of exp(log_weights).
     """
 
@@ -33,15 +33,13 @@ class Partition:
 
     @property
     def effective_sample_size(self) -> float:
-        """1 / sum w^2: M where all weights are equal, 1 where one trajectory has all of it (Kong
-        1992).
-        """
+        """The effective number of trajectories, 1 / sum w^2, between 1 and M (Kong 1992)."""
         return float(1 / np.sum(self.weights**2))
 
     def interval(
         self, generator: np.random.Generator, level: float = 0.95, num_resamples: int = 200
     ) -> tuple[float, float]:
-        """Bootstrap interval of log Z: resampled trajectories, percentiles."""
+        """Return the bootstrap interval of log Z: percentiles over resampled trajectories."""
         top = self.log_weights.max()
         scaled = np.exp(self.log_weights - top)
         rows = generator.integers(scaled.size, size=(num_resamples, scaled.size))
@@ -50,19 +48,17 @@ class Partition:
         return float(low), float(high)
 
     def most_promising(self, num_kept: int, returns: Array) -> tuple[Partition, float]:
-        """Only the trajectories of the highest returns, as if the others had no weight.
+        """Keep only the trajectories with the highest returns; the others get weight zero.
 
         Args:
-            num_kept: trajectories to keep; ties at the cut are kept in their order.
+            num_kept: number of trajectories to keep; ties are kept in their order.
             returns: (M,) R of each trajectory.
 
         Returns:
-            the estimate of the same M draws with the other weights zero, and its bias: its log Z
-                less the full one, which is
-            never positive.
+            the new estimate, and its bias, which is never positive: its log Z minus the full one.
 
         Raises:
-            ValueError: fewer than one trajectory or more than there are.
+            ValueError: ``num_kept`` is below 1 or above M.
         """
         if not 1 <= num_kept <= returns.size:
             raise ValueError(f"num_kept must lie between 1 and {returns.size}, got {num_kept}")
@@ -74,7 +70,7 @@ class Partition:
 
 
 def estimate_partition(returns: Array, log_densities: Array) -> Partition:
-    """log Z from trajectories.
+    """Return the estimate of log Z from trajectories.
 
     Args:
         returns: (M,) R(tau_j).
@@ -82,7 +78,7 @@ def estimate_partition(returns: Array, log_densities: Array) -> Partition:
             drawn from, see `mixture_log_densities`.
 
     Raises:
-        ValueError: no trajectories, other shapes, or a value that is not finite.
+        ValueError: there are no trajectories, shapes differ, or a value is not finite.
     """
     if returns.ndim != 1 or returns.size == 0 or returns.shape != log_densities.shape:
         raise ValueError(
@@ -97,11 +93,12 @@ def estimate_partition(returns: Array, log_densities: Array) -> Partition:
 
 
 def mixture_log_densities(log_densities: Array, shares: Array | None = None) -> Array:
-    """(M,) log density of trajectories under a mixture of policies (the fusion distribution).
+    """Return log densities of trajectories, (M,), under a mixture of policies (the fusion
+    distribution).
 
     Args:
         log_densities: (K, M) log density of each trajectory under each policy.
-        shares: (K,) share of the trajectories that each policy gave; default equal shares.
+        shares: (K,) share of each policy in the trajectories; default equal shares.
     """
     num_policies = log_densities.shape[0]
     shares = np.full(num_policies, 1 / num_policies) if shares is None else shares / shares.sum()

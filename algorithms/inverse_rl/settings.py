@@ -1,4 +1,4 @@
-"""Settings of the methods that learn a reward; torch is not needed to read them."""
+"""The settings of the methods that learn a reward; reading them does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from esengine.rewards.source import RewardSource
 
 @dataclass(frozen=True)
 class RewardLearningSettings:
-    """Whose policies the expert is told from, and what is known of the expert."""
+    """The settings of every method that learns a reward from demonstrations."""
 
     antithetic: ClassVar[bool] = False
     defaults: ClassVar[dict[str, Any]] = {}
@@ -23,7 +23,7 @@ class RewardLearningSettings:
     demonstrations: tuple[str, ...] = ()
     """Files of demonstrations: npz, folders of Minari datasets, or minari:ID."""
     trajectories: int | None = None
-    """Use so many of the demonstrations, drawn by --seed; default all."""
+    """Number of demonstrations to use, drawn by --seed; default all."""
     generator: str = "cma-es"
     """Method that makes the policies: any strategy, module:Class included, or ppo."""
     generator_arg: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class RewardLearningSettings:
 
 @dataclass(frozen=True)
 class RewardNetworkSettings(RewardLearningSettings):
-    """How the reward's network is trained."""
+    """The settings of the reward's network and its training."""
 
     reward_hidden_sizes: tuple[int, ...] = (64, 64)
     """Units of each tanh layer of the reward's network."""
@@ -56,7 +56,7 @@ class RewardNetworkSettings(RewardLearningSettings):
     reward_weight_decay: float = 0.0
     """Weight of the sum of squared weights of the reward's network in its loss."""
     replay_generations: int = 10
-    """Generations whose steps the expert's are told from."""
+    """Number of last generations whose steps the expert's steps are compared with."""
 
     def check(self) -> None:
         super().check()
@@ -71,41 +71,39 @@ class RewardNetworkSettings(RewardLearningSettings):
 
     @property
     def kept_every(self) -> int:
-        """One step in so many of each demonstration is used."""
+        """The n of "every n-th step of each demonstration is used"."""
         return 1
 
     @property
     def sampling(self) -> Sampling:
-        """Which steps come back."""
+        """Which steps the workers send back."""
         raise NotImplementedError
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        """What policies are paid by, with parameters of zero: what every rank knows before the
-        first publication.
-        """
+        """Return the reward source with all parameters zero, which every rank has at the start."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class DiscriminatorSettings(RewardNetworkSettings):
-    """How a network that tells the expert's steps is trained."""
+    """The settings of a network that distinguishes the expert's steps, and its training."""
 
     reward_steps: int = 4
     """Gradient steps of the reward after each generation."""
     reward_learning_rate: float = 4e-3
     """Step size of the reward's Adam."""
     every: int = 1
-    """Use one step in so many of each demonstration, from a first one drawn by --seed."""
+    """Use every n-th step of each demonstration, from a first step drawn by --seed."""
     reward_batch_size: int = 256
-    """Steps of the expert, and as many of the generator, of a gradient step."""
+    """Number of expert steps, and of generated steps, per gradient step."""
     gradient_penalty: float = 10.0
-    """Weight of the squared distance of the gradient's norm from 1, between steps of the expert and
-    of the generator.
+    """Weight of the gradient penalty: the squared difference of the gradient's norm from 1, at
+    points between expert steps and generated steps.
     """
     dropout: float = 0.0
-    """Share of hidden units that are left out of a gradient step."""
+    """Fraction of hidden units to leave out of each gradient step."""
     input_dropout: float = 0.0
-    """Share of inputs that are left out of a gradient step."""
+    """Fraction of inputs to leave out of each gradient step."""
 
     def check(self) -> None:
         super().check()
@@ -120,16 +118,14 @@ class DiscriminatorSettings(RewardNetworkSettings):
 
 @dataclass(frozen=True)
 class GAILSettings(DiscriminatorSettings):
-    """Generative adversarial imitation: reward what a network takes for the expert's."""
+    """Generative adversarial imitation: reward steps that a network takes for the expert's."""
 
     reward_form: RewardForm = "unbiased"
-    """What the network's logit L becomes: L, which pays for neither living nor ending; softplus(L),
-    which pays for every step; -softplus(-L), which pays for ending.
+    """How the logit L becomes the reward: L, which favours neither long nor short episodes;
+    softplus(L), which favours long ones; -softplus(-L), which favours short ones.
     """
     samples_per_member: int = 32
-    """Steps that each member of a generation sends back for the reward to learn from; ppo has all
-    of its own anyway.
-    """
+    """Number of steps per member that the reward learns from; with ppo it learns from all steps."""
 
     def check(self) -> None:
         super().check()
@@ -146,30 +142,30 @@ class GAILSettings(DiscriminatorSettings):
 
 @dataclass(frozen=True)
 class AIRLSettings(DiscriminatorSettings):
-    """Adversarial inverse reinforcement learning: a reward apart from its shaping, which may hold
+    """Adversarial inverse reinforcement learning: a reward without shaping, which may be valid
     under other dynamics.
     """
 
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
 
     state_only: bool = True
-    """Let the reward depend on the state alone, as it must to be the expert's up to a constant."""
+    """Let the reward depend only on the state, which makes it the expert's up to a constant."""
     shaping: bool = True
-    """Add the differences of a potential, which takes what only shapes the reward; without it the
-    reward is an advantage.
+    """Learn the shaping separately, as differences of a potential; without it the reward is an
+    advantage.
     """
     potential_hidden_sizes: tuple[int, ...] = (32, 32)
     """Units of each tanh layer of the potential."""
     discount: float = 0.99
     """Gamma of the potential's differences: gamma h(s') - h(s)."""
     entropy_weight: float = 1.0
-    """Weight of -log pi(a | s) in what policies are paid; 1 is the method's own."""
+    """Weight of -log pi(a | s) in the policies' reward; the method itself uses 1."""
     sampled_members: int = 8
-    """Members of a generation, spread over it, whose steps and densities the reward learns from;
-    ppo has one policy a round.
+    """Number of members per generation whose steps and densities the reward learns from; ppo has
+    one policy per round.
     """
     samples_per_member: int = 128
-    """Steps that each of those sends back; ppo has all of its own anyway."""
+    """Number of steps per sampled member; with ppo the reward learns from all steps."""
 
     def check(self) -> None:
         super().check()
@@ -210,27 +206,26 @@ class InverseRLSettings(RewardNetworkSettings):
     reward_steps: int = 5
     """Gradient steps of the reward after each generation, each on all trajectories."""
     replay_generations: int = 3
-    """Generations whose trajectories estimate the partition function, weighted by the densities of
-    all their policies.
-    """
+    """Number of last generations whose trajectories estimate the partition function."""
     entropy_weight: float = 1.0
-    """Weight of -log pi(a | s) in what policies are paid; 1 is the scale of the model exp(R)."""
+    """Weight of -log pi(a | s) in the policies' reward; 1 is the scale of the model exp(R)."""
     sampled_members: int = 16
-    """Members of a generation, spread over it, whose whole episodes come back; of ppo, episodes of
-    a round.
+    """Number of members per generation whose episodes the reward learns from; with ppo, the number
+    of episodes per round.
     """
     least_effective_share: float = 0.05
-    """The reward waits for better policies while the effective sample size is below this share of
-    the trajectories.
+    """Keep the reward constant while the effective sample size is below this fraction of the
+    trajectories.
     """
     most_promising: float = 1.0
-    """Share of the trajectories, those of the highest learned returns, that log Z is made of; its
-    bias is told.
+    """Fraction of the trajectories, those with the highest learned returns, that estimate log Z;
+    the bias is reported.
     """
     smoothness: float = 0.0
     """Weight of the squared second differences of the reward along trajectories."""
     monotonicity: float = 0.0
-    """Weight of squared falls of the reward by more than 1 from step to step of the demonstrations.
+    """Weight of the squared decreases of the reward by more than 1 between consecutive steps of the
+    demonstrations.
     """
 
     def check(self) -> None:
