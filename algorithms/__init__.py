@@ -1,5 +1,9 @@
-"""The methods, one a file. A strategy knows no MPI: it asks for a population and is told its
-fitness.
+"""The methods, one per file.
+
+Packages: `evolution` (strategies), `imitation`, `inverse_rl` (reward learning), `goals`,
+`policy_gradient`, `planners`. Modules: `strategy` (the contracts), `saved_state` (states as named
+attributes), `adam_state`, `novelty`, `testing` (the contract suite for strategies). No method
+depends on MPI: a strategy asks for a population and is told its fitness.
 """
 
 from esengine.algorithms.evolution.ars import ARS, ARSSettings

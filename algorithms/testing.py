@@ -1,7 +1,7 @@
-"""The contract suite: what the engine relies on, and which changes of a problem a search does not
-notice.
+"""The contract suite of strategies: what the engine requires, and the invariances that a strategy
+may claim.
 
-It tests the strategies here, and tests yours::
+It tests the strategies of this package, and custom ones::
 
     import pytest
     from esengine.algorithms.testing import Subject, checks
@@ -14,7 +14,8 @@ It tests the strategies here, and tests yours::
     def test_hill_climbing_keeps_the_contract(check):
         check()
 
-A check raises AssertionError with what it found. All run in this process, in a few seconds.
+A check raises AssertionError and says what it found. All checks run in this process, in a few
+seconds.
 """
 
 from __future__ import annotations
@@ -38,28 +39,28 @@ from esengine.problems.records import new_records
 from esengine.ranks import World
 
 N = 10
-"""Parameters of the functions that strategies are tried on."""
-_SMALL_LOG2 = 16  # numbers of the table that is rotated: 4,096 windows
+"""Number of parameters of the test functions."""
+_SMALL_LOG2 = 16  # log2 of the size of the rotated noise table: 4,096 windows
 
 Claim = Literal["order", "affine", "translation", "scale", "rotation", "flat"]
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Maps rows, (num_rows, n), to their fitness, (num_rows,)."""
+"""Maps rows (num_rows, n) to fitness (num_rows,)."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A strategy and what is claimed of it.
+    """A strategy and its claims.
 
     Attributes:
-        settings: the method's, with a ``sigma`` of about 0.3 and a population that improves within
-            40 generations.
-        claims: what it does not notice: ``order`` order-preserving changes of fitness, ``affine``
-            multiplying fitness and adding to it, ``translation`` of the parameters, ``scale`` of
-            the parameters together with ``lengths``, ``rotation`` of the parameters together with
-            the noise; and ``flat``, that equal fitness moves nothing, nor sigma.
+        settings: the method's settings, with a ``sigma`` of about 0.3 and a population that
+            improves within 40 generations.
+        claims: changes that do not affect the strategy: ``order`` (order-preserving changes of
+            fitness), ``affine`` (multiplying fitness and adding to it), ``translation`` (of the
+            parameters), ``scale`` (of the parameters together with ``lengths``), ``rotation`` (of
+            the parameters together with the noise). ``flat`` claims that equal fitness changes
+            neither the mean nor sigma.
         lengths: settings that have the unit of the parameters.
-        sizes: populations that it is tried with, its smallest one first; none for a method of one
-            size.
+        sizes: population sizes to test, the smallest one first; none for a method of one size.
     """
 
     settings: Any
@@ -70,33 +71,27 @@ class Subject:
     def strategy(
         self, start: float | NDArray[np.float64] = 0.0, seed: int = 0, **changes: Any
     ) -> Strategy:
-        """A new strategy of these settings, some of them changed."""
+        """Return a new strategy of these settings with changes, which starts from ``start``."""
         settings: Settings = replace(self.settings, **changes)
-        return settings.strategy(
-            np.full(N, start, np.float64) if np.isscalar(start) else np.array(start), seed
-        )
+        return settings.strategy(np.array(np.broadcast_to(start, N), np.float64), seed)
 
 
 def checks(subject: Subject) -> dict[str, Callable[[], None]]:
-    """The checks that hold for every strategy, those of the claims, and one for every population
-    size, by name.
+    """Return the checks of a strategy by name: those of every strategy, of its claims, and of its
+    population sizes.
     """
+    claimed = [check for claim, check in _CLAIMED.items() if claim in subject.claims]
+    sized = [larger_populations_take_no_more_generations] if subject.sizes else []
     found: dict[str, Callable[[], None]] = {}
-    for check in (
-        *_ALWAYS,
-        *(check for claim, check in _CLAIMED.items() if claim in subject.claims),
-    ):
+    for check in (*_ALWAYS, *claimed, *sized):
         found[check.__name__] = partial(check, subject)
-    if subject.sizes:
-        larger = larger_populations_take_no_more_generations
-        found[larger.__name__] = partial(larger, subject)
     for size in subject.sizes:
         found[f"works_with_{size}_members"] = partial(works_with, subject, size)
     return found
 
 
 class Landscape(ObjectiveProblem):
-    """A function that is computed for many members in one call.
+    """An objective that evaluates many members in one call.
 
     Args:
         function: see `Function`.
@@ -116,32 +111,34 @@ class Landscape(ObjectiveProblem):
 
 
 def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Minus the squared distance to 1/2 in every coordinate, so 0 at best."""
+    """Return the negative squared distance to 1/2 in every coordinate, (num_rows,)."""
     value: NDArray[np.float64] = -np.sum((rows - 0.5) ** 2, axis=1)
     return value
 
 
 def pool_for(function: Function, dimension: int = N, noise: Noise | None = None) -> Pool:
-    """A pool of this process."""
+    """Return a pool that evaluates a function in this process."""
     rank_state = RankState(noise or CounterNoise(), Landscape(function, dimension), None)
     return Pool(World(), rank_state, rules=FaultRules(max_failed_fraction=1.0))
 
 
 def advance(strategy: Strategy, pool: Pool, generations: int) -> None:
-    """Some generations of the loop that ``esengine train`` runs."""
+    """Run generations of the loop of ``esengine train``."""
     for _ in range(generations):
         candidates = strategy.ask()
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
 
 
 def same(first: Strategy, second: Strategy) -> bool:
-    """Whether two strategies have the same state, bit for bit."""
-    one, two = first.state(), second.state()
+    """Return whether two strategies have the same state, bit for bit."""
+    one = first.state()
+    two = second.state()
     return list(one) == list(two) and all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def asking_twice_gives_the_same_population(subject: Subject) -> None:
-    strategy, pool = subject.strategy(), pool_for(sphere)
+    strategy = subject.strategy()
+    pool = pool_for(sphere)
     advance(strategy, pool, 2)
     first, second = (pool.evaluate(strategy.ask()).fitness for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -156,11 +153,15 @@ def one_seed_gives_one_search(subject: Subject) -> None:
 
 
 def a_restored_strategy_goes_on_bit_for_bit(subject: Subject) -> None:
-    straight, stopped, resumed = subject.strategy(), subject.strategy(), subject.strategy(9.0)
+    straight = subject.strategy()
     advance(straight, pool_for(sphere), 9)
+
+    stopped = subject.strategy()
     advance(stopped, pool_for(sphere), 4)
+    resumed = subject.strategy(9.0)
     resumed.restore({key: np.array(value) for key, value in stopped.state().items()})
     advance(resumed, pool_for(sphere), 5)
+
     assert same(straight, resumed), (
         "the restored strategy's state differs from that of one that never stopped"
     )
@@ -179,12 +180,14 @@ def the_state_is_plain_arrays(subject: Subject) -> None:
 def the_search_improves(subject: Subject) -> None:
     strategy = subject.strategy(2.0)
     advance(strategy, pool_for(sphere), 40)
-    before, after = _value(np.full(N, 2.0)), _value(strategy.parameters())
+    before = _value(np.full(N, 2.0))
+    after = _value(strategy.parameters())
     assert after > 0.05 * before, f"the sphere went from {before} to {after} in 40 generations"
 
 
 def results_of_another_generation_are_refused(subject: Subject) -> None:
-    strategy, pool = subject.strategy(), pool_for(sphere)
+    strategy = subject.strategy()
+    pool = pool_for(sphere)
     old = strategy.ask()
     advance(strategy, pool, 1)
     _refuses(
@@ -197,7 +200,8 @@ def results_of_another_generation_are_refused(subject: Subject) -> None:
 
 
 def fitness_of_another_size_or_not_a_number_is_refused(subject: Subject) -> None:
-    strategy, pool = subject.strategy(), pool_for(sphere)
+    strategy = subject.strategy()
+    pool = pool_for(sphere)
     candidates = strategy.ask()
     pool.evaluate(candidates)
     _refuses(
@@ -213,7 +217,8 @@ def fitness_of_another_size_or_not_a_number_is_refused(subject: Subject) -> None
 
 
 def the_callers_fitness_is_left_alone(subject: Subject) -> None:
-    strategy, pool = subject.strategy(), pool_for(sphere)
+    strategy = subject.strategy()
+    pool = pool_for(sphere)
     candidates = strategy.ask()
     fitness = pool.evaluate(candidates).fitness
     before = fitness.copy()
@@ -239,16 +244,15 @@ def a_generation_of_failures_is_survived(subject: Subject) -> None:
 
 
 def members_that_tie_weigh_the_same(subject: Subject) -> None:
-    """Every other member is good, the rest are bad: each of the two kinds gets one weight in
-    whatever is summed.
-    """
-    strategy, pool = subject.strategy(), pool_for(sphere)
+    """If every other member is good and the rest are bad, each kind has one weight in every sum."""
+    strategy = subject.strategy()
+    pool = pool_for(sphere)
     candidates = strategy.ask()
     pool.evaluate(candidates)
-    overheard = _Overheard(pool)
+    population = _WeightRecorder(pool)
     fitness = np.where(np.arange(strategy.population_size) % 2 == 0, 1.0, -1.0)
-    strategy.tell(candidates, fitness, overheard)
-    for weights in overheard.weights:
+    strategy.tell(candidates, fitness, population)
+    for weights in population.weights:
         for kind in (weights[::2], weights[1::2]):
             np.testing.assert_allclose(
                 kind, kind[0], rtol=1e-12, err_msg="members of equal fitness have different weights"
@@ -256,8 +260,8 @@ def members_that_tie_weigh_the_same(subject: Subject) -> None:
 
 
 def ties_without_information_keep_sigma(subject: Subject) -> None:
-    """Where a few members, or most, are good by chance: sigma wanders, and does not shrink or grow
-    with every generation.
+    """If a few members, or most, are good by chance, sigma drifts but does not shrink or grow in
+    every generation.
     """
     for share in (0.2, 0.8):
         strategy = subject.strategy()
@@ -269,22 +273,25 @@ def ties_without_information_keep_sigma(subject: Subject) -> None:
 
 
 def order_preserving_changes_of_fitness_change_nothing(subject: Subject) -> None:
-    plain, squeezed = subject.strategy(1.0), subject.strategy(1.0)
+    plain = subject.strategy(1.0)
     advance(plain, pool_for(sphere), 6)
+    squeezed = subject.strategy(1.0)
     advance(squeezed, pool_for(lambda rows: -np.log1p(-sphere(rows))), 6)
     np.testing.assert_array_equal(plain.parameters(), squeezed.parameters())
 
 
 def affine_changes_of_fitness_change_nothing(subject: Subject) -> None:
-    plain, changed = subject.strategy(1.0), subject.strategy(1.0)
+    plain = subject.strategy(1.0)
     advance(plain, pool_for(sphere), 6)
+    changed = subject.strategy(1.0)
     advance(changed, pool_for(lambda rows: 1e3 * sphere(rows) + 5), 6)
     np.testing.assert_allclose(plain.parameters(), changed.parameters(), rtol=1e-9)
 
 
 def translation_changes_nothing_but_the_place(subject: Subject) -> None:
-    here, there = subject.strategy(0.0), subject.strategy(4.0)
+    here = subject.strategy(0.0)
     advance(here, pool_for(sphere), 6)
+    there = subject.strategy(4.0)
     advance(there, pool_for(lambda rows: sphere(rows - 4.0)), 6)
     np.testing.assert_allclose(there.parameters() - 4.0, here.parameters(), atol=1e-9)
 
@@ -292,29 +299,27 @@ def translation_changes_nothing_but_the_place(subject: Subject) -> None:
 def scale_changes_nothing_but_the_unit(subject: Subject) -> None:
     factor = 256.0
     lengths = {name: factor * getattr(subject.settings, name) for name in subject.lengths}
-    metres, millimetres = subject.strategy(1.0), subject.strategy(factor, **lengths)
+    metres = subject.strategy(1.0)
     advance(metres, pool_for(sphere), 6)
+    millimetres = subject.strategy(factor, **lengths)
     advance(millimetres, pool_for(lambda rows: sphere(rows / factor)), 6)
     np.testing.assert_allclose(millimetres.parameters() / factor, metres.parameters(), rtol=1e-6)
 
 
 def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
-    """A rotated function with rotated noise; what remains are the axes that a strategy itself would
-    single out.
-    """
+    """On a rotated function with rotated noise only a strategy that prefers some axes differs."""
     axes = np.linalg.qr(np.random.default_rng(0).standard_normal((N, N)))[0]
     stretch = 10.0 ** np.linspace(0, 1, N)
     start = np.linspace(-1, 1, N)
-    plain, turned = subject.strategy(start), subject.strategy(axes @ start)
-    straight = _turned_noise(np.eye(N))
-    advance(plain, pool_for(lambda rows: -np.sum(stretch * rows**2, axis=1), noise=straight), 6)
-    advance(
-        turned,
-        pool_for(
-            lambda rows: -np.sum(stretch * (rows @ axes) ** 2, axis=1), noise=_turned_noise(axes)
-        ),
-        6,
-    )
+
+    def ellipsoid(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        value: NDArray[np.float64] = -np.sum(stretch * rows**2, axis=1)
+        return value
+
+    plain = subject.strategy(start)
+    advance(plain, pool_for(ellipsoid, noise=_turned_noise(np.eye(N))), 6)
+    turned = subject.strategy(axes @ start)
+    advance(turned, pool_for(lambda rows: ellipsoid(rows @ axes), noise=_turned_noise(axes)), 6)
     np.testing.assert_allclose(turned.parameters(), axes @ plain.parameters(), rtol=1e-6, atol=1e-6)
 
 
@@ -332,35 +337,34 @@ def works_with(subject: Subject, size: int) -> None:
     strategy = subject.strategy(1.0, population_size=size)
     advance(strategy, pool_for(sphere), 10 if size < 5000 else 2)
     assert strategy.ask().population_size == strategy.population_size == size
-    before, after = _value(np.ones(N)), _value(strategy.parameters())
+    before = _value(np.ones(N))
+    after = _value(strategy.parameters())
     assert after > before - 0.5, f"with {size} members the sphere went from {before} to {after}"
 
 
 def larger_populations_take_no_more_generations(subject: Subject) -> None:
-    """n, 10 n = n^2 and 10^4 members keep sigma in its range and variances above zero.
+    """With n, 10 n and 10^4 members sigma stays in its range and variances stay above zero.
 
-    Those above the default's number are no slower by the median.
+    Populations above the default size are no slower in the median.
     """
     usual = subject.strategy().population_size
     allowed = np.median([generations_to_target(subject, usual, seed) for seed in range(5)])
     for size in (N, 10 * N, 10_000):
-        taken = np.median(
-            [
-                generations_to_target(subject, size, seed)
-                for seed in range(5 if size < 10_000 else 1)
-            ]
-        )
+        seeds = range(5 if size < 10_000 else 1)
+        taken = np.median([generations_to_target(subject, size, seed) for seed in seeds])
         assert size < usual or taken <= allowed, (
             f"{size} members took {taken} generations, {usual} took {allowed}"
         )
 
 
 def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
-    """Generations until nine tenths of the way are done; AssertionError past 400, or if sigma
-    leaves its range on the way.
+    """Return the number of generations for nine tenths of the way. Raises AssertionError after 400
+    generations, or if sigma leaves its range.
     """
-    strategy, pool = subject.strategy(3.0, seed, population_size=size), pool_for(sphere)
-    target, first = _value(np.full(N, 3.0)) / 10**2, subject.settings.sigma
+    strategy = subject.strategy(3.0, seed, population_size=size)
+    pool = pool_for(sphere)
+    target = _value(np.full(N, 3.0)) / 10**2
+    first = subject.settings.sigma
     while _value(strategy.parameters()) < target:
         advance(strategy, pool, 1)
         sigma = strategy.metrics()["sigma"]
@@ -401,16 +405,14 @@ def _value(parameters: NDArray[np.floating]) -> float:
 
 
 def _variances_are_positive(strategy: Strategy, size: int) -> None:
-    """Of what a state calls C, a covariance matrix, and variances; a strategy may have neither."""
+    """Check the arrays of a state that are named C, a covariance matrix, or variances."""
     for name, array in strategy.state().items():
-        kind = name.rpartition("/")[2]  # searches of a search have theirs under a prefix
-        least = (
-            np.linalg.eigvalsh(array)[0]
-            if kind == "C"
-            else array.min()
-            if kind == "variances"
-            else 1.0
-        )
+        kind = name.rpartition("/")[2]  # without the prefix of a part
+        least = 1.0
+        if kind == "C":
+            least = np.linalg.eigvalsh(array)[0]
+        elif kind == "variances":
+            least = array.min()
         assert least > 0, f"with {size} members a variance is not above zero"
 
 
@@ -431,8 +433,8 @@ def _refuses(
     assert words in said, f"tell must raise ValueError with {words!r}, said {said}"
 
 
-class _Overheard(Population):
-    """A population that notes the weights that it is asked to sum with."""
+class _WeightRecorder(Population):
+    """A population that records the weights of all sums."""
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(pool.rank_state, None)
@@ -449,19 +451,18 @@ class _Overheard(Population):
         return super().weighted_squares(weights)
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Notes the weights from before those below zero were divided by |z|^2 (arXiv 1604.00772,
-        eq. 46).
+        """Record the weights before the negative ones were divided by |z|^2 (arXiv 1604.00772, eq.
+        46).
         """
-        negative, plain = weights < 0, weights.copy()
+        negative = weights < 0
+        plain = weights.copy()
         plain[negative] *= (np.sqrt(self.squared_lengths(negative)) + 1e-9) ** 2
         self.weights.append(plain)
         return super().covariance(weights)
 
 
 def _turned_noise(axes: NDArray[np.float64]) -> NoiseTable:
-    """A small table whose windows are rotated, each as a whole: one begins at every place where a
-    member's may.
-    """
+    """Return a small noise table in which every window that a member may use is rotated."""
     plain = create_table(0, _SMALL_LOG2, N, None).table
     windows = plain[: plain.size // ALIGNMENT * ALIGNMENT].reshape(-1, ALIGNMENT).copy()
     windows[:, :N] = windows[:, :N] @ axes.T

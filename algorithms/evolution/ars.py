@@ -71,10 +71,8 @@ class ARS(MeanSearch):
 
     def __init__(self, settings: ARSSettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
-        super().__init__(np.array(initial), settings.sigma)
+        super().__init__(np.array(initial), settings.sigma, settings.population_size, seed)
         self.settings = settings
-        self.seed = seed
-        self.population_size = settings.population_size
 
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(

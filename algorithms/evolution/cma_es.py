@@ -183,13 +183,13 @@ class CMAES(MeanSearch):
         space: SearchSpace | None = None,
     ) -> None:
         settings.check()
-        super().__init__(np.array(initial, np.float64), settings.sigma if sigma is None else sigma)
         n = initial.size
         space = space or SearchSpace.free(n)
+        size = population_size or settings.default_population_size(n)
+        first_sigma = settings.sigma if sigma is None else sigma
+        super().__init__(np.array(initial, np.float64), first_sigma, size, seed)
         self.settings = settings
-        self.seed = seed
-        self.population_size = population_size or settings.default_population_size(n)
-        self.coefficients = Coefficients.default(n, self.population_size, settings.active)
+        self.coefficients = Coefficients.default(n, size, settings.active)
         self.generation = generation
 
         self.C = np.eye(n)
@@ -212,12 +212,10 @@ class CMAES(MeanSearch):
         if generation == 0 and settings.inject is not None:
             self.inject(space.rows(points_of(settings.inject, space)))
 
-        self._margin = margin_of(space, self.population_size)
+        self._margin = margin_of(space, size)
         self._factors = None if self._margin is None else np.ones(n)  # on sampled deviations
         patience = 10 * space.lattice.indices.size
-        self._stop = Termination(
-            settings.tolerances(), self.population_size, self.mean, self.sigma, patience
-        )
+        self._stop = Termination(settings.tolerances(), size, self.mean, self.sigma, patience)
 
     def inject(self, points: NDArray[np.floating]) -> None:
         """Make points the first members of the next generation; they count like sampled members.

@@ -70,11 +70,10 @@ class LMMAES(MeanSearch):
 
     def __init__(self, settings: LMMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
-        super().__init__(np.array(initial, np.float64), settings.sigma)
         n = initial.size
+        size = settings.population_size or default_population_size(n)
+        super().__init__(np.array(initial, np.float64), settings.sigma, size, seed)
         self.settings = settings
-        self.seed = seed
-        self.population_size = size = settings.population_size or default_population_size(n)
         self._dtype = initial.dtype
 
         # Selection and recombination

@@ -17,6 +17,8 @@ class MeanSearch(SavedState):
     Args:
         mean: (n,) the first mean; kept, not copied.
         sigma: the first step size.
+        population_size: members per generation.
+        seed: the run's seed.
 
     Attributes:
         generation: number of generations told so far.
@@ -28,7 +30,11 @@ class MeanSearch(SavedState):
 
     mean: NDArray[Any]
 
-    def __init__(self, mean: NDArray[np.floating], sigma: float) -> None:
+    def __init__(
+        self, mean: NDArray[np.floating], sigma: float, population_size: int, seed: int
+    ) -> None:
+        self.population_size = population_size
+        self.seed = seed
         self.generation = 0
         self.mean = mean
         self.sigma = sigma
@@ -50,6 +56,8 @@ class SeparableSearch(MeanSearch):
     Args:
         mean: (n,) the first mean; kept, not copied.
         sigma: the first standard deviation of every parameter.
+        population_size: members per generation.
+        seed: the run's seed.
 
     Attributes:
         generation: number of generations told so far.
@@ -59,7 +67,11 @@ class SeparableSearch(MeanSearch):
 
     saved: ClassVar[tuple[str, ...]] = ("generation", "mean", "deviations")
 
-    def __init__(self, mean: NDArray[np.floating], sigma: float) -> None:
+    def __init__(
+        self, mean: NDArray[np.floating], sigma: float, population_size: int, seed: int
+    ) -> None:
+        self.population_size = population_size
+        self.seed = seed
         self.generation = 0
         self.mean = mean
         self.deviations = np.full(mean.size, sigma)

@@ -64,10 +64,8 @@ class OpenAIES(MeanSearch):
         self, settings: OpenAIESSettings, initial: NDArray[np.floating], seed: int
     ) -> None:
         settings.check()
-        super().__init__(np.array(initial), settings.sigma)
+        super().__init__(np.array(initial), settings.sigma, settings.population_size, seed)
         self.settings = settings
-        self.seed = seed
-        self.population_size = settings.population_size
         self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
 
     def ask(self) -> AntitheticPairs:

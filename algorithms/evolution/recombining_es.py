@@ -39,9 +39,7 @@ class RecombiningES(MeanSearch):
         initial: NDArray[np.floating],
         seed: int,
     ) -> None:
-        super().__init__(np.array(initial), sigma)
-        self.population_size = population_size
-        self.seed = seed
+        super().__init__(np.array(initial), sigma, population_size, seed)
         n = initial.size
         mu = num_parents
 

@@ -85,12 +85,11 @@ class SepCMAES(MeanSearch):
         space: SearchSpace | None = None,
     ) -> None:
         settings.check()
-        super().__init__(np.array(initial, np.float64), settings.sigma)
         n = initial.size
         space = space or SearchSpace.free(n)
+        size = settings.population_size or default_population_size(n)
+        super().__init__(np.array(initial, np.float64), settings.sigma, size, seed)
         self.settings = settings
-        self.seed = seed
-        self.population_size = size = settings.population_size or default_population_size(n)
         self.coefficients = separable(Coefficients.default(n, size, active=False), n)
         self._dtype = initial.dtype
 

@@ -61,11 +61,10 @@ class SNES(SeparableSearch):
 
     def __init__(self, settings: SNESSettings, initial: NDArray[np.floating], seed: int) -> None:
         settings.check()
-        super().__init__(np.array(initial, np.float64), settings.sigma)
         n = initial.size
+        size = settings.population_size or default_population_size(n)
+        super().__init__(np.array(initial, np.float64), settings.sigma, size, seed)
         self.settings = settings
-        self.seed = seed
-        self.population_size = settings.population_size or default_population_size(n)
         self.eta_sigma = settings.sigma_learning_rate or (3 + math.log(n)) / (5 * math.sqrt(n))
         self._dtype = initial.dtype
 
