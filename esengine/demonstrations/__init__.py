@@ -1,7 +1,8 @@
 """Demonstrations: trajectories, their files, experts, and recording episodes on the pool.
 
 Modules: `trajectories`, `files` (npz), `minari_datasets`, `recording` (who acts, and what is kept),
-`experts`, `half_random` (exploring actions), `rule_labels` (labels corrected by rules).
+`experts`, `action_noise`, `half_random` (exploring actions), `rule_labels` (labels corrected by
+rules).
 """
 
 from esengine.demonstrations.files import load_demonstrations, save_demonstrations

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.demonstrations.action_noise import ActionNoise, disagreement
 from esengine.demonstrations.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.rules import Rules
@@ -34,7 +35,7 @@ from esengine.problems import (
 from esengine.problems.contract import Evaluated
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.problems.records import new_records
-from esengine.seeding import derive_key, derive_seeds, draw_unit, generator
+from esengine.seeding import derive_key, derive_seeds, draw_unit
 
 PURPOSE = "record"
 """Begins the purpose of episodes that are recorded."""
@@ -313,21 +314,24 @@ def record_episode(
         mix_per: see `Recorder`.
         max_steps: cut the episode after so many steps, or None.
     """
-    action, space = actor.spec.action, env.observation_space
-    disturb = _Disturbance(action, acting, seed)
+    action = actor.spec.action
+    space = env.observation_space
+    disturb = ActionNoise(action, acting.noise, acting.confusion, seed)
     turns = np.uint64(derive_key(seed, "mixing"))
-    seen, acted, labels = (
-        list[NDArray[np.float64]](),
-        list[NDArray[np.float64]](),
-        list[NDArray[np.float64]](),
-    )
-    rewards, disagreements = list[float](), list[float]()
-    num_fired, own = 0, True  # whether every action was the expert's own
+    seen: list[NDArray[np.float64]] = []
+    acted: list[NDArray[np.float64]] = []
+    labels: list[NDArray[np.float64]] = []
+    rewards: list[float] = []
+    disagreements: list[float] = []
+    num_fired = 0
+    own = True  # whether every action was the expert's own
+
     observation, _ = env.reset(seed=seed)
     if isinstance(expert, GuidingExpert):
         expert.guide(actor, acting.attraction)
     if expert is not None:
         expert.begin(env, seed)
+
     terminated = truncated = False
     while not (terminated or truncated):
         step = len(acted)
@@ -338,6 +342,8 @@ def record_episode(
                 f"{flat.size}"
             )
         seen.append(flat)
+
+        # What the expert would do
         if acting.ensemble.size:
             disagreements.append(disagreement(actor, acting.ensemble, flat.astype(np.float32)))
         turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
@@ -349,6 +355,8 @@ def record_episode(
         labels.append(
             np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted)
         )
+
+        # Who acts
         done = (
             wanted
             if turn and wanted is not None
@@ -357,15 +365,19 @@ def record_episode(
         if acting.attraction and turn and wanted is not None:
             assert isinstance(expert, AdaptiveExpert)
             done = expert.toward(actor.act(flat.astype(np.float32), seed, step), acting.attraction)
+
+        # What is done
         disturbed = disturb(done)
         correction = shield.correction(observation)
         if correction is not None:
-            disturbed, num_fired = correction, num_fired + 1
+            disturbed = correction
+            num_fired += 1
         own = own and disturbed is wanted
         acted.append(action.flat(disturbed))
         observation, reward, terminated, truncated, _ = env.step(disturbed)
         rewards.append(float(reward))
         truncated = bool(truncated) or len(acted) == max_steps
+
     seen.append(observations.flat(space, observation, np.float64))
     known = None if expert is None or own else np.array(labels)
     trajectory = Trajectory(
@@ -379,57 +391,6 @@ def record_episode(
     )
     info = expert.info() if isinstance(expert, GuidingExpert) else np.zeros(0)
     return Recorded(trajectory, np.array(disagreements), num_fired, info)
-
-
-def disagreement(
-    actor: Actor, ensemble: NDArray[np.float32], observation: NDArray[np.float32]
-) -> float:
-    """How much policies disagree about an observation: the mean over choices of the variance of
-    what they do.
-
-    A box coordinate is measured in halves of its range, and a discrete choice by the share of those
-    that leave the majority.
-    """
-    action, own = actor.spec.action, actor.parameters
-    done = []
-    for row in ensemble:
-        actor.parameters = row
-        done.append(action.flat(actor.act(observation)))
-    actor.parameters = own
-    choices = np.array(done)
-    if action.kind == "box":
-        return float((choices / action.reach()).var(axis=0).mean())
-    shares = [
-        1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in choices.T
-    ]
-    return float(np.mean(shares))
-
-
-class _Disturbance:
-    """Noise on the actions of one episode."""
-
-    def __init__(self, action: ActionSpec, acting: Acting, seed: int) -> None:
-        self._action, self._noise = action, acting.noise
-        self._tables = action.tables(acting.confusion) if acting.confusion.size else []
-        self._random = generator(derive_key(seed, "action noise"))
-
-    def __call__(self, done: Any) -> Any:
-        """The action with noise; the same object when there is none."""
-        if self._noise.size:
-            values = self._action.flat(done)
-            values = values + self._noise @ self._random.standard_normal(
-                values.size
-            )  # ~ N(a, A A^T)
-            return self._action.unflat(np.clip(values, self._action.low, self._action.high))
-        if self._tables:
-            options = self._action.options(self._action.flat(done)[None])[0]
-            drawn = [
-                int(np.searchsorted(np.cumsum(table[option]), self._random.random()))
-                for table, option in zip(self._tables, options, strict=True)
-            ]
-            last = [len(table) - 1 for table in self._tables]
-            return self._action.unflat(self._action.from_options(np.minimum(drawn, last)))
-        return done
 
 
 def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:

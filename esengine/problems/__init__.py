@@ -1,8 +1,9 @@
 """What members are evaluated on: a policy in an environment, or a plain function."""
 
+from esengine.problems.anchor import Anchor
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.contract import Problem, failure_of
-from esengine.problems.environment import Anchor, EnvironmentProblem
+from esengine.problems.environment import EnvironmentProblem
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart

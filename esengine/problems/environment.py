@@ -16,6 +16,7 @@ from esengine.environments.spaces import ObservationSpec
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
+from esengine.problems.anchor import Anchor
 from esengine.problems.behaviors import Behavior
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.contract import Evaluated, failure_of
@@ -33,29 +34,6 @@ _NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
 
 
-@dataclass(frozen=True)
-class Anchor:
-    """Takes off the fitness what a member is away from where the search began, less and less.
-
-    Attributes:
-        parameters: (num_parameters,) where it began.
-        weight: of the mean squared distance in the first generation.
-        decay: factor on it after every generation.
-    """
-
-    parameters: NDArray[np.float32]
-    weight: float
-    decay: float
-
-    def penalties(self, rows: NDArray[np.floating], generation: int) -> NDArray[np.float64]:
-        """What is taken off each member of a generation, (num_members,); a row's does not depend on
-        the others.
-        """
-        apart = [row.astype(np.float64) - self.parameters for row in rows]
-        weight = self.weight * self.decay ** max(0, generation - 1)
-        return weight * np.array([float(distance @ distance) / distance.size for distance in apart])
-
-
 @dataclass
 class EnvironmentProblem:
     """The mean return of a policy's episodes.
@@ -66,8 +44,8 @@ class EnvironmentProblem:
         policy: the architecture that rows are parameters of.
         seed: the run's seed.
         episodes_per_member: episodes that a member's fitness is the mean of.
-        episode_seeds: who meets the same start states within a generation: the two signs of a pair,
-            everybody, or nobody.
+        episode_seeds: which members of a generation have the same start states: the two signs of a
+            pair, all, or none.
         normalize_observations: scale observations by running mean and standard deviation.
         max_episode_steps: cut episodes, or None.
         fresh_env: make the environment anew for every episode, for environments whose reset does
@@ -78,7 +56,7 @@ class EnvironmentProblem:
             evaluation.
         summary: of the returns of a member's training episodes.
         limits: of training episodes; every rank has a copy of its own.
-        behavior: what comes back of every member beside its return, or None.
+        behavior: numbers that every member returns beside its fitness, or None.
         shield: rules that step in while policies act, in training and evaluation alike.
         anchor: keeps training members near a policy, or None.
         parts: what else the problem does: recorded episodes, learned rewards, goals.
@@ -246,8 +224,8 @@ class EnvironmentProblem:
         return self.statistics.scale() if self._adopted is None else self._adopted
 
     def adopt_scaling(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
-        """Scale as a given policy does, for good: its parameters mean nothing under another
-        scaling.
+        """Scale as a given policy does from now on, since its parameters have no meaning under
+        another scaling.
         """
         self._adopted = (mean, inverse_std)
 
@@ -301,37 +279,35 @@ class EnvironmentProblem:
         members of the chunk; a failed member leaves no observations behind.
         """
         records = all_records[here]
-        statistics = arrays.get("moments", np.zeros(0))
+        moments = arrays.get("moments", np.zeros(0))
         training = candidates.episode_purpose == "episode"
         simulator = self._batch_simulator(candidates.episode_purpose)
         rules = self._rules(candidates)
+
+        returns = np.full(seeds.shape, np.nan)
         if simulator is not None:
-            observed = statistics.copy()
+            observed = moments.copy()
             try:
                 returns, records["steps"] = simulator.run_members(
                     self.actor, rows, seeds, observed, rules.max_steps
                 )
-                statistics[:] = observed
-            except (Exception, SystemExit) as error:  # which of them it was cannot be told
-                returns = np.full(seeds.shape, np.nan)
-                for member, seed in zip(
-                    records["member"].tolist(), seeds[:, 0].tolist(), strict=True
-                ):
-                    self._failed(error, candidates, member, seed)
+                moments[:] = observed
+            except (Exception, SystemExit) as error:  # it does not say which member it was
+                for record, own in zip(records, seeds.tolist(), strict=True):
+                    self._failed(error, candidates, int(record["member"]), own[0])
         else:
-            returns = np.zeros(seeds.shape)
             for i, row in enumerate(rows):
-                moments = np.zeros(statistics.size) if statistics.size else None
+                own_moments = np.zeros(moments.size) if moments.size else None
                 self.actor.parameters = np.array(row, np.float32)
-                run = self._run_member(
-                    candidates, int(records["member"][i]), seeds[i], moments, rules
-                )
+                member = int(records["member"][i])
+                run = self._run_member(candidates, member, seeds[i], own_moments, rules)
                 returns[i] = run.returns
                 records["steps"][i] = run.steps
                 for name, value in run.arrays.items():
                     arrays[name][here.start + i] = value
-                if moments is not None and np.isfinite(returns[i]).all():
-                    merge_moments(statistics, moments)
+                if own_moments is not None and np.isfinite(returns[i]).all():
+                    merge_moments(moments, own_moments)
+
         records["fitness"] = self.summary(returns) if training else returns.mean(axis=1)
         if training and self.summary.statistic == "mean":
             records["fitness"] -= self.survival_bonus * records["steps"] / seeds.shape[1]
@@ -353,7 +329,7 @@ class EnvironmentProblem:
             candidates: whose member it is.
             member: its number.
             seeds: (num_episodes,).
-            moments: grows by its observations; None where nobody asks for them.
+            moments: its observations are added; None if they are not needed.
             rules: when episodes end.
         """
         runner = self._runner(candidates.episode_purpose)
@@ -392,7 +368,7 @@ class EnvironmentProblem:
         return EpisodeRules(None if cap == _NO_LIMIT else cap, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
-        """Note a failure, and let go of a simulator that may be in any state."""
+        """Record a failure, and drop the simulator, which may be in any state."""
         self._failures.append(failure_of(error, candidates, member, seed))
         self._simulator = None
 
@@ -403,8 +379,8 @@ class EnvironmentProblem:
         return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
 
     def warm_up(self) -> None:
-        """Take one step, which compiles what an episode uses; what raises here raises again in
-        members, who are counted.
+        """Take one step, which compiles what an episode uses. What raises here raises again in
+        members, where it is counted.
         """
         try:
             self.simulator().run(
