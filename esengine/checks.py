@@ -98,7 +98,7 @@ def finite(settings: object, *names: str, way_out: str | None = None) -> None:
 
 
 def writable_folder(settings: object, *names: str) -> None:
-    """Raises UserError for a file that is to be written to a folder that cannot be written."""
+    """Raises UserError for an output file whose folder cannot be written."""
     for name in names:
         path = getattr(settings, name)
         if path is not None and not os.access(path.resolve().parent, os.W_OK):

@@ -82,7 +82,7 @@ def check_trusted(source: object, *names: str) -> None:
         if ":" in name:
             raise UserError(
                 f"{source} names the module {name.removesuffix(':')!r:.200}, whose code would run; "
-                "add --trust-modules if you trust whoever wrote it"
+                "add --trust-modules if you trust its author"
             )
 
 

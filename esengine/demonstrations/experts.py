@@ -1,8 +1,8 @@
-"""Experts: whoever knows what to do. A function of the user's, a policy, a set of rules, a planner.
+"""Experts, which choose actions and labels: a user's function, a policy, a set of rules, a planner.
 
 `begin` tells an expert of a new episode and hands it the environment, whose state a planner or a
 privileged teacher may read (and must leave as it is). It is then asked for actions of the steps in
-order, whether or not they are carried out; where labels are dear, not at every step.
+order, whether or not they are carried out; where labels are expensive, not at every step.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
         folder: of the dataset, where it lies elsewhere than in Minari's own folder.
 
     Raises:
-        UserError: Minari is not installed, there is no such dataset, or it is no good.
+        UserError: Minari is not installed, there is no such dataset, or it is invalid.
     """
     minari = _minari()
     shown = str(folder) if folder is not None else f"minari:{dataset_id}"

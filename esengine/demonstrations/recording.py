@@ -104,7 +104,7 @@ class Acting:
             labelled, or (0, 0).
         threshold: steps at which they disagree less are not labelled.
         attraction: cost of the distance of what the expert does from what the policy would do;
-            labels do not know of it.
+            labels do not include it.
         sampled: the policy draws its actions from its distribution, by the stream of the episode's
             seed.
         log_stds: (num_log_stds,) float32 of what a box policy draws that has none of its own, in
@@ -217,10 +217,9 @@ class Recorder(Evaluator):
         """The rank's environment, made when it is first needed, or anew for every episode with
         ``fresh_env``.
         """
-        for part in self.problem.parts:
-            env = part.recorded_env()
-            if env is not None:
-                return env
+        env = self.problem.recorded_env()
+        if env is not None:
+            return env
         if self._env is None or self.problem.fresh_env:
             if self._env is not None:
                 self._env.close()
@@ -312,7 +311,7 @@ def record_episode(
         acting: who acts.
         seed: of the reset and of everything that is drawn.
         mix_per: see `Recorder`.
-        max_steps: cut the episode after so many steps, or None.
+        max_steps: cut the episode after n steps, or None.
     """
     action = actor.spec.action
     space = env.observation_space

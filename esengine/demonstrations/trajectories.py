@@ -190,7 +190,7 @@ class Demonstrations:
         """``count`` of the trajectories, drawn by seed, in their order.
 
         Raises:
-            UserError: there are not so many.
+            UserError: there are fewer.
         """
         if not 1 <= count <= len(self.trajectories):
             raise UserError(
@@ -201,7 +201,7 @@ class Demonstrations:
         return replace(self, trajectories=tuple(self.trajectories[i] for i in chosen))
 
     def split(self, fraction: float, seed: int) -> tuple[Demonstrations, tuple[Trajectory, ...]]:
-        """Training and held-out parts: whole trajectories, since steps of one trajectory tell of
+        """Training and held-out parts: whole trajectories, since steps of one trajectory reveal
         each other.
 
         Args:
@@ -217,7 +217,7 @@ class Demonstrations:
         ), held_out
 
     def transitions(self, every: int = 1, seed: int = 0) -> Transitions:
-        """The labelled steps of all trajectories; with ``every``, one in so many, from a first one
+        """Return the labelled steps of all trajectories, or one in ``every``, from a first one
         drawn by seed.
 
         Sparse steps are how the GAIL paper makes few demonstrations hard (Ho, Ermon 2016, arXiv

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.goals.goal_api import GoalLayout, check_settable, is_success, reset_to
-from esengine.problems import ArraySpec, EnvironmentProblem, EpisodeRunner
+from esengine.problems import ArraySpec, EnvironmentEpisodes, EpisodeRunner
 from esengine.seeding import derive_key, draw_unit
-from esengine.simulators.contract import Episode
 from esengine.simulators.families import make_simulator
 from esengine.simulators.maze import MazeSimulator
 from esengine.simulators.stepped import run_episode
+from esengine.simulators.traces import Episode
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class GoalEpisodes(EpisodeRunner):
         self._aimed: AimedEnv | None = None
         self._compiled: MazeSimulator | None = None
 
-    def attach(self, problem: EnvironmentProblem) -> None:
+    def attach(self, problem: EnvironmentEpisodes) -> None:
         super().attach(problem)
         env = problem.environment.make()
         self.layout = GoalLayout.of(env)

@@ -1,4 +1,4 @@
-"""One plan by all ranks: the candidates of each iteration are run by whoever is free, while the
+"""One plan by all ranks: the candidates of each iteration are run by free workers, while the
 master steps the episode.
 
 That is for few episodes of an environment that is slow to simulate. A candidate's return depends on

@@ -4,6 +4,7 @@ from esengine.problems.anchor import Anchor
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.contract import Problem, failure_of
 from esengine.problems.environment import EnvironmentProblem
+from esengine.problems.environment_episodes import EnvironmentEpisodes
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
@@ -15,6 +16,7 @@ __all__ = [
     "OK",
     "Anchor",
     "ArraySpec",
+    "EnvironmentEpisodes",
     "EnvironmentProblem",
     "EpisodeRunner",
     "EpisodeSeeds",

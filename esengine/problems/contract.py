@@ -69,7 +69,7 @@ class Problem(Protocol):
 
 
 def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
-    """The record of a member that raised. A `UserError` says all that is to be known, and needs no
+    """The record of a member that raised. A `UserError` says everything, and needs no
     traceback.
     """
     of_user = isinstance(error, UserError)

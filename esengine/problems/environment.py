@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.anchor import Anchor
 from esengine.problems.behaviors import Behavior
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.contract import Evaluated, failure_of
+from esengine.problems.environment_episodes import EnvironmentEpisodes
 from esengine.problems.episode_limits import EpisodeLimits
-from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
+from esengine.problems.episodes import EpisodeRules, MemberRun, Summary
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, new_records
-from esengine.simulators.contract import BatchSimulator, EnvBackend, Simulator
-from esengine.simulators.families import make_simulator
+from esengine.simulators.contract import BatchSimulator
 
 P = TypeVar("P", bound=ProblemPart)
 
@@ -35,60 +32,32 @@ _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap
 
 
 @dataclass
-class EnvironmentProblem:
+class EnvironmentProblem(EnvironmentEpisodes):
     """The mean return of a policy's episodes.
 
+    It runs `EnvironmentEpisodes`, and takes the arguments of those as well.
+
     Args:
-        environment: the environment.
-        observations: how its observations are flattened.
-        policy: the architecture that rows are parameters of.
-        seed: the run's seed.
-        episodes_per_member: episodes that a member's fitness is the mean of.
-        episode_seeds: which members of a generation have the same start states: the two signs of a
-            pair, all, or none.
-        normalize_observations: scale observations by running mean and standard deviation.
-        max_episode_steps: cut episodes, or None.
-        fresh_env: make the environment anew for every episode, for environments whose reset does
-            not forget.
-        env_backend: see `simulators.make_simulator`.
-        antithetic: whether members 2k and 2k + 1 are a pair.
         survival_bonus: taken off the return for every step of a training episode, never in
             evaluation.
         summary: of the returns of a member's training episodes.
         limits: of training episodes; every rank has a copy of its own.
         behavior: numbers that every member returns beside its fitness, or None.
-        shield: rules that step in while policies act, in training and evaluation alike.
         anchor: keeps training members near a policy, or None.
         parts: what else the problem does: recorded episodes, learned rewards, goals.
     """
 
-    environment: EnvironmentSpec
-    observations: ObservationSpec
-    policy: PolicySpec
-    seed: int
-    episodes_per_member: int = 1
-    episode_seeds: EpisodeSeeds = "pair"
-    normalize_observations: bool = True
-    max_episode_steps: int | None = None
-    fresh_env: bool = False
-    env_backend: EnvBackend = "auto"
-    antithetic: bool = False
     survival_bonus: float = 0.0
     summary: Summary = field(default_factory=Summary)
     limits: EpisodeLimits = field(default_factory=EpisodeLimits)
     behavior: Behavior | None = None
-    shield: Rules = field(default_factory=lambda: Rules(()))
     anchor: Anchor | None = None
     parts: tuple[ProblemPart, ...] = ()
 
     dtype = np.float32
 
     def __post_init__(self) -> None:
-        self.statistics = RunningStatistics.empty(self.observations.dim)
-        self._adopted: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        self._simulator: Simulator | None = None
-        mean, inverse_std = self.scaling()
-        self.actor = Actor(self.policy, np.zeros(self.dimension, np.float32), mean, inverse_std)
+        super().__post_init__()
         size = 1 + 2 * self.observations.dim
         self._moments = ArraySpec("moments", (size,), "chunks", missing=0.0)
         self._traits: tuple[ArraySpec, ...] = ()
@@ -129,15 +98,6 @@ class EnvironmentProblem:
             if part.runs(purpose):
                 return part
         return None
-
-    @property
-    def dimension(self) -> int:
-        return self.policy.num_parameters
-
-    @property
-    def observes(self) -> bool:
-        """Whether observations are scaled by statistics that grow with the search."""
-        return self.normalize_observations and self._adopted is None
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         alone = self._evaluator(purpose)
@@ -198,6 +158,10 @@ class EnvironmentProblem:
             raise MembersFailed(records, arrays, self._failures)
         return records, arrays
 
+    def recorded_env(self) -> gymnasium.Env[Any, Any] | None:
+        found = (part.recorded_env() for part in self.parts)
+        return next((env for env in found if env is not None), None)
+
     def merge(self, arrays: Mapping[str, Any]) -> None:
         for moments in arrays.get("moments", ()):
             self.statistics.merge(moments)
@@ -218,16 +182,6 @@ class EnvironmentProblem:
         )
         if limited.any():
             self.limits.adapt(records["steps"][limited] / records["episodes"][limited])
-
-    def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean and inverse standard deviation that observations are scaled by now."""
-        return self.statistics.scale() if self._adopted is None else self._adopted
-
-    def adopt_scaling(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
-        """Scale as a given policy does from now on, since its parameters have no meaning under
-        another scaling.
-        """
-        self._adopted = (mean, inverse_std)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The observation statistics and the limits, for a checkpoint."""
@@ -372,12 +326,6 @@ class EnvironmentProblem:
         self._failures.append(failure_of(error, candidates, member, seed))
         self._simulator = None
 
-    def seeds(
-        self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int
-    ) -> NDArray[np.uint64]:
-        """Seeds of the members' episodes, (num_members, num_episodes)."""
-        return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
-
     def warm_up(self) -> None:
         """Take one step, which compiles what an episode uses. What raises here raises again in
         members, where it is counted.
@@ -388,37 +336,3 @@ class EnvironmentProblem:
             )
         except (Exception, SystemExit):
             self._simulator = None  # it may be in any state
-
-    def simulator(self) -> Simulator:
-        """The rank's simulator, made when it is first needed, or anew for every episode with
-        ``fresh_env``.
-        """
-        if self._simulator is None or self.fresh_env:
-            if self._simulator is not None:
-                self._simulator.close()
-            self._simulator = make_simulator(
-                self.environment, self.observations, self.env_backend, self.shield
-            )
-        return self._simulator
-
-
-class EpisodeRules(NamedTuple):
-    """When episodes end, and what is taken off for each of their steps."""
-
-    max_steps: int | None
-    bonus: float
-
-
-class MemberRun(NamedTuple):
-    """A member's episodes: returns (num_episodes,), steps of all, and its row of each array by
-    name.
-    """
-
-    returns: NDArray[np.float64]
-    steps: int
-    arrays: dict[str, Any]
-
-    @classmethod
-    def failed(cls, num_episodes: int) -> MemberRun:
-        """The run of a member with an episode that failed."""
-        return cls(np.full(num_episodes, np.nan), 0, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,3 +58,25 @@ def episode_seeds(
         groups = 1 + members // 2
     seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
     return seeds
+
+
+class EpisodeRules(NamedTuple):
+    """When episodes end, and what is taken off for each of their steps."""
+
+    max_steps: int | None
+    bonus: float
+
+
+class MemberRun(NamedTuple):
+    """A member's episodes: returns (num_episodes,), steps of all, and its row of each array by
+    name.
+    """
+
+    returns: NDArray[np.float64]
+    steps: int
+    arrays: dict[str, Any]
+
+    @classmethod
+    def failed(cls, num_episodes: int) -> MemberRun:
+        """The run of a member with an episode that failed."""
+        return cls(np.full(num_episodes, np.nan), 0, {})

@@ -9,7 +9,7 @@ its own way. Packages above this one provide them: `demonstrations.recording.Rec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.contract import Evaluated
-from esengine.simulators.contract import Episode
-
-if TYPE_CHECKING:
-    from esengine.problems.environment import EnvironmentProblem
+from esengine.problems.environment_episodes import EnvironmentEpisodes
+from esengine.simulators.traces import Episode
 
 
 class ProblemPart:
@@ -33,9 +31,9 @@ class ProblemPart:
     """
 
     name: ClassVar[str]
-    problem: EnvironmentProblem
+    problem: EnvironmentEpisodes
 
-    def attach(self, problem: EnvironmentProblem) -> None:
+    def attach(self, problem: EnvironmentEpisodes) -> None:
         """Become a part of a problem."""
         self.problem = problem
 

@@ -1,7 +1,7 @@
 """Which points an objective may be asked for: bounds, fixed variables and whole numbers.
 
 A search moves freely in as many numbers as there are variables to search; `SearchSpace.points` maps
-them into the space. So every strategy can have bounds, and none has to know of them.
+them into the space. So every strategy can have bounds, and none needs to handle them.
 """
 
 from __future__ import annotations

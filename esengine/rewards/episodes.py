@@ -15,13 +15,18 @@ from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor
-from esengine.problems import FAILED, ArraySpec, EnvironmentProblem, EpisodeRunner
+from esengine.problems import (
+    FAILED,
+    ArraySpec,
+    EnvironmentEpisodes,
+    EnvironmentProblem,
+    EpisodeRunner,
+)
 from esengine.problems.evaluations import Evaluations
 from esengine.rewards.sampling import Sampling, Steps
 from esengine.rewards.source import RewardSource, over_end
 from esengine.seeding import derive_key, generator
-from esengine.simulators.contract import Episode
-from esengine.simulators.traces import Trace, TraceBuffer
+from esengine.simulators.traces import Episode, Trace, TraceBuffer
 
 
 class RewardedEpisodes(EpisodeRunner):
@@ -47,7 +52,7 @@ class RewardedEpisodes(EpisodeRunner):
         self.horizon = horizon
         self.sampling = sampling
 
-    def attach(self, problem: EnvironmentProblem) -> None:
+    def attach(self, problem: EnvironmentEpisodes) -> None:
         super().attach(problem)
         if problem.env_backend == "vectorized":
             raise UserError(

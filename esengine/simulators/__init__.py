@@ -12,11 +12,11 @@ steps gymnasium's vector environments.
 To add a compiled environment: its physics and its row in ``TASKS``, and a test.
 """
 
-from esengine.simulators.contract import BatchSimulator, Episode
+from esengine.simulators.contract import BatchSimulator
 from esengine.simulators.dynamics import Dynamics, ObservableDynamics
 from esengine.simulators.families import make_dynamics, make_simulator
 from esengine.simulators.stepped import SteppedDynamics
-from esengine.simulators.traces import Trace
+from esengine.simulators.traces import Episode, Trace
 
 __all__ = [
     "BatchSimulator",

@@ -5,7 +5,7 @@ is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import gymnasium
@@ -15,29 +15,11 @@ from numpy.typing import NDArray
 from esengine.environments.spaces import ObservationSpec
 from esengine.policies.network import Actor
 from esengine.simulators.dynamics import Dynamics
-from esengine.simulators.traces import TraceBuffer
+from esengine.simulators.traces import Episode, TraceBuffer
 
 EnvBackend = Literal["auto", "gymnasium", "compiled", "vectorized"]
 NO_MOMENTS = np.empty(0)
 UNLIMITED = 2**62
-
-
-@dataclass(frozen=True)
-class Episode:
-    """The result of one episode; equal to another one of the same return and length.
-
-    Attributes:
-        episode_return: sum of its rewards.
-        num_steps: its length.
-        terminated: whether the task itself ended, in contrast to an episode that is cut.
-        last_observation: (obs_dim,) flat, of its last state, overwritten by the next episode; None
-            if the simulator does not return it.
-    """
-
-    episode_return: float
-    num_steps: int
-    terminated: bool = field(default=False, compare=False)
-    last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
 
 
 class Simulator(Protocol):

@@ -137,7 +137,7 @@ def _run_lanes(
     returns: NDArray[np.float64],
     steps: NDArray[np.int64],
 ) -> None:
-    """Run lanes until so few members are left that each is faster alone; ``lanes`` then holds
+    """Run lanes until too few members are left that each is faster alone; ``lanes`` then holds
     these, and how far they are.
 
     Args:

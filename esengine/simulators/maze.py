@@ -13,10 +13,10 @@ from esengine.environments.point_maze import PointMaze
 from esengine.environments.spaces import ObservationSpec
 from esengine.policies.network import Actor
 from esengine.simulators import maze_rollouts
-from esengine.simulators.contract import NO_MOMENTS, Episode, Family, step_limit
+from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import TraceBuffer
+from esengine.simulators.traces import Episode, TraceBuffer
 
 
 class MazeSimulator:

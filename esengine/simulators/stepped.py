@@ -19,10 +19,10 @@ from esengine.environments.spec import is_mujoco, name_of
 from esengine.errors import UserError
 from esengine.policies.network import Actor, act
 from esengine.policies.normalizer import accumulate
-from esengine.simulators.contract import UNLIMITED, Episode, Family
+from esengine.simulators.contract import UNLIMITED, Family
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import TraceBuffer
+from esengine.simulators.traces import Episode, TraceBuffer
 
 
 class Agent(Protocol):

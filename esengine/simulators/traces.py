@@ -1,8 +1,9 @@
-"""Traces: what a policy saw, did and got at every step of an episode, for learned rewards."""
+"""The results of episodes, and traces: what a policy saw, did and got at every step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -10,8 +11,23 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 
-if TYPE_CHECKING:
-    from esengine.simulators.contract import Episode
+
+@dataclass(frozen=True)
+class Episode:
+    """The result of one episode; equal to another one of the same return and length.
+
+    Attributes:
+        episode_return: sum of its rewards.
+        num_steps: its length.
+        terminated: whether the task itself ended, in contrast to an episode that is cut.
+        last_observation: (obs_dim,) flat, of its last state, overwritten by the next episode; None
+            if the simulator does not return it.
+    """
+
+    episode_return: float
+    num_steps: int
+    terminated: bool = field(default=False, compare=False)
+    last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
 
 
 class Trace(NamedTuple):

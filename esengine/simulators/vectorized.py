@@ -14,8 +14,7 @@ from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies.network import Actor, act
 from esengine.policies.normalizer import accumulate, merge_moments
-from esengine.simulators.contract import Episode
-from esengine.simulators.traces import TraceBuffer
+from esengine.simulators.traces import Episode, TraceBuffer
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 

@@ -1,0 +1,107 @@
+"""The episodes of one environment: their settings, the policy that acts, and the simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.candidates import Candidates
+from esengine.environments.rules import Rules
+from esengine.environments.spaces import ObservationSpec
+from esengine.environments.spec import EnvironmentSpec
+from esengine.policies.network import Actor, PolicySpec
+from esengine.policies.normalizer import RunningStatistics
+from esengine.problems.episodes import EpisodeSeeds, episode_seeds
+from esengine.simulators.contract import EnvBackend, Simulator
+from esengine.simulators.families import make_simulator
+
+
+@dataclass
+class EnvironmentEpisodes:
+    """What the parts of a problem share: which episodes are run, and who acts in them.
+
+    Args:
+        environment: the environment.
+        observations: how its observations are flattened.
+        policy: the architecture that rows are parameters of.
+        seed: the run's seed.
+        episodes_per_member: episodes that a member's fitness is the mean of.
+        episode_seeds: who meets the same start states within a generation: the two signs of a pair,
+            everybody, or nobody.
+        normalize_observations: scale observations by running mean and standard deviation.
+        max_episode_steps: cut episodes, or None.
+        fresh_env: make the environment anew for every episode, for environments whose reset does
+            not forget.
+        env_backend: see `simulators.make_simulator`.
+        antithetic: whether members 2k and 2k + 1 are a pair.
+        shield: rules that step in while policies act, in training and evaluation alike.
+
+    Attributes:
+        actor: the policy that acts next.
+        statistics: of the observations of the search.
+    """
+
+    environment: EnvironmentSpec
+    observations: ObservationSpec
+    policy: PolicySpec
+    seed: int
+    episodes_per_member: int = 1
+    episode_seeds: EpisodeSeeds = "pair"
+    normalize_observations: bool = True
+    max_episode_steps: int | None = None
+    fresh_env: bool = False
+    env_backend: EnvBackend = "auto"
+    antithetic: bool = False
+    shield: Rules = field(default_factory=lambda: Rules(()))
+
+    def __post_init__(self) -> None:
+        self.statistics = RunningStatistics.empty(self.observations.dim)
+        self._adopted: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._simulator: Simulator | None = None
+        mean, inverse_std = self.scaling()
+        self.actor = Actor(self.policy, np.zeros(self.dimension, np.float32), mean, inverse_std)
+
+    @property
+    def dimension(self) -> int:
+        return self.policy.num_parameters
+
+    @property
+    def observes(self) -> bool:
+        """Whether observations are scaled by statistics that grow with the search."""
+        return self.normalize_observations and self._adopted is None
+
+    def recorded_env(self) -> gymnasium.Env[Any, Any] | None:
+        """The environment that recorded episodes run in, or None for a plain one."""
+        return None
+
+    def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and inverse standard deviation that observations are scaled by now."""
+        return self.statistics.scale() if self._adopted is None else self._adopted
+
+    def adopt_scaling(self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]) -> None:
+        """Scale as a given policy does, for good: its parameters mean nothing under another
+        scaling.
+        """
+        self._adopted = (mean, inverse_std)
+
+    def seeds(
+        self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int
+    ) -> NDArray[np.uint64]:
+        """Seeds of the members' episodes, (num_members, num_episodes)."""
+        return episode_seeds(candidates, members, num_episodes, self.episode_seeds, self.antithetic)
+
+    def simulator(self) -> Simulator:
+        """The rank's simulator, made when it is first needed, or anew for every episode with
+        ``fresh_env``.
+        """
+        if self._simulator is None or self.fresh_env:
+            if self._simulator is not None:
+                self._simulator.close()
+            self._simulator = make_simulator(
+                self.environment, self.observations, self.env_backend, self.shield
+            )
+        return self._simulator
