@@ -1,4 +1,4 @@
-"""A search of one's own: hill climbing in one file. Every member mutates the best point so far, and
+"""A custom strategy: hill climbing in one file. Every member mutates the best point so far, and
 the best one replaces it.
 
 esengine train --strategy examples.hill_climb:HillClimb --env-id CartPole-v1 --generations 20

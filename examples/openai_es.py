@@ -1,4 +1,4 @@
-"""openai-es in a loop of one's own: ask, evaluate on all ranks, tell, with a rate that decays.
+"""openai-es in a custom loop: ask, evaluate on all ranks, tell, with a rate that decays.
 
 Run: python openai_es.py, or with all cores: mpirun -n 8 python openai_es.py
 """

@@ -1,4 +1,4 @@
-"""Plan in the simulator with an environment of one's own: it needs get_state and set_state, and
+"""Plan in the simulator with a custom environment: it needs get_state and set_state, and
 nothing else.
 
 Run: python planner.py

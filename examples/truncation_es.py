@@ -1,4 +1,4 @@
-"""truncation-es on an environment of one's own, registered in this file: keep a drone in the middle
+"""truncation-es on a custom environment, registered in this file: keep a drone in the middle
 of a corridor.
 
 Run: python truncation_es.py, or evolve it from the command line with all cores, from this folder:

@@ -46,7 +46,7 @@ class PlannerExpert:
 
     def act(self, observation: Any) -> Any:
         """Return the action for the environment's current state; the observation is not used."""
-        assert self._env is not None, "begin tells which environment"
+        assert self._env is not None, "call begin first"
         return self.dynamics.action_of(self.control(self.dynamics.state_of(self._env)))
 
     def control(self, state: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ class CollectSettings:
     what was wanted.
     """
     max_episode_steps: int | None = None
-    """Cut episodes after so many steps."""
+    """Cut episodes after n steps."""
     fresh_env: bool = False
     """Make the environment anew for every episode, for one whose reset does not forget."""
     seed: int = 0

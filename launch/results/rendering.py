@@ -158,7 +158,7 @@ def find_off_screen(environment: EnvironmentSpec) -> None:
 
 
 class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Keeps the pictures of an episode's states, every so many, and whether the environment ended
+    """Keeps the pictures of an episode's states, every n states, and whether the environment ended
     the episode.
     """
 

@@ -120,7 +120,7 @@ def check_torch(method: str) -> None:
     if family_of(method).needs_torch and find_spec("torch") is None:
         raise UserError(
             f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' "
-            f"(README tells of small builds)"
+            f"(docs/install.md lists small builds)"
         )
 
 

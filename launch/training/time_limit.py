@@ -10,7 +10,7 @@ VARIABLE = "ESENGINE_DEADLINE"
 
 
 class TimeLimit:
-    """Tells whether a generation still fits into the job, from the moment that the run has started.
+    """Decides whether a generation still fits into the job, from the run's start on.
 
     Args:
         deadline: seconds since the epoch; default what the environment says, infinity if that says
