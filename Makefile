@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run test chaos fuzz slurm check format docs bench scaling peers learn imitation clean
+.PHONY: help venv run quick test chaos fuzz slurm check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +24,9 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 
 run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a published threshold
 	$(BIN)/esengine train cma-es --env-id Swimmer-v5 --target-return 325
+
+quick: $(STAMP)  ## a fast part of the tests, in one process without mpirun: about a minute on a quiet machine
+	$(BIN)/python -m pytest -m quick
 
 test: $(STAMP)  ## the whole test suite, in two processes side by side
 	$(BIN)/python -m pytest -n 2

@@ -29,8 +29,11 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first."""
+    """Put what takes long first, and mark what `make quick` runs."""
     items.sort(key=lambda item: scheduling.place(item.nodeid))
+    for item in items:
+        if item.nodeid.startswith(scheduling.QUICK) and item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
 
 
 @pytest.hookimpl(optionalhook=True)

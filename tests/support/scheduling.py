@@ -21,6 +21,11 @@ LONG = (
     "tests/test_package.py",
 )
 """Files and folders whose tests come first, in this order."""
+QUICK = (
+    *("tests/test_layers.py", "tests/test_names_in_prose.py", "tests/test_words.py"),
+    *("tests/esengine", "tests/algorithms", "tests/launch/settings"),
+)
+"""Files and folders of `make quick`: one process, no mpirun."""
 _TOGETHER = ("tests/slurm",)  # one cluster for all
 _APART = (
     "tests/test_learning.py",

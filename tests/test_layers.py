@@ -1,0 +1,80 @@
+"""Imports run one way: a package imports only from those that stand before it here."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+
+from tests.support.modules import imports, modules, package_of, sources, tree
+
+ORDER = {
+    "esengine": (
+        *("errors", "compiled", "seeding", "checks", "user_code"),
+        *("storage", "ranks", "noise", "environments", "candidates", "policies", "simulators"),
+        *("problems", "pool", "demonstrations", "rewards", "goals", "planning"),
+    ),
+    "algorithms": (
+        *(
+            "strategy",
+            "saved_state",
+            "adam_state",
+            "evolution",
+            "novelty",
+            "planners",
+            "imitation",
+            "goals",
+        ),
+        *("policy_gradient", "inverse_rl", "testing", "__init__"),
+    ),
+    "launch": (
+        *("__init__", "command_table", "settings", "mpirun", "runs", "terminal", "training"),
+        *("bench", "results", "demonstrations", "slurm", "doctor", "commands", "api", "cli"),
+    ),
+}
+"""Packages and modules of the three folders, the lowest first."""
+
+ROOT = ("esengine/__init__", "esengine/__main__")
+"""These import names of all folders, when they are asked for."""
+
+MOST_FILES = {"esengine": 7, "algorithms": 7, "launch": 5}
+"""Files beside the packages of a folder."""
+
+
+def test_a_package_imports_only_from_those_before_it() -> None:
+    order = [f"{folder}/{name}" for folder, names in ORDER.items() for name in names]
+    wrong = []
+    for module in modules():
+        here = package_of(module)
+        for other in imports(module) - {"esengine"}:
+            there = package_of(other)
+            if here not in ROOT and order.index(there) > order.index(here):
+                wrong.append(f"{module} imports {other}")
+    assert wrong == []
+
+
+def test_the_order_names_what_exists() -> None:
+    order = {f"{folder}/{name}" for folder, names in ORDER.items() for name in names}
+    assert order | set(ROOT) == {package_of(module) for module in modules()}
+
+
+def test_modules_import_in_no_circle() -> None:
+    graph = {module: imports(module) - {"esengine"} for module in modules()}
+    TopologicalSorter({module: others for module, others in graph.items()}).prepare()
+
+
+def test_few_files_stand_beside_the_packages() -> None:
+    for folder, most in MOST_FILES.items():
+        beside = {
+            package_of(module) for module, path in modules().items() if path.parent.name == folder
+        }
+        assert len([name for name in beside if name.startswith(f"{folder}/")]) <= most, folder
+
+
+def test_helpers_of_several_tests_are_in_support() -> None:
+    wrong = [
+        path.name
+        for path in sources("tests")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and ".test_" in f".{node.module}"
+    ]
+    assert wrong == []
