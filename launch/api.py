@@ -72,6 +72,7 @@ def minimize(
     )
     config.check()
     world = World()
+
     return world.broadcast(run(world, config, None, None, tuple(callbacks), objective))
 
 

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"esengine {__version__}")
         return 0
     stop = StopRequest().install()
+
     try:
         one_of("the command", argv[0], COMMANDS, "see esengine --help")
         status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)

@@ -120,6 +120,7 @@ def _machine() -> list[Finding]:
     if removed:
         memory += f"; removed {counted(len(removed), 'folder')} of killed runs"
     advice = f"enlarge {ROOT}, or use --noise-table-size 4194304" if free < 2**27 else None
+
     return [
         Finding("cores", f"{available_cores()} available to this process"),
         Finding("threads", f"{threads} (local ranks get 1 each)"),
@@ -169,6 +170,7 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
         hosts = Counter(line.split()[-1] for line in lines)
         places = ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items()))
         return Finding("trial launch", f"{ranks} ranks found each other: {places}")
+
     return Finding(
         "trial launch",
         f"expected {ranks} connected ranks, got: {'; '.join(lines) or result.stderr.strip()[:200]}",

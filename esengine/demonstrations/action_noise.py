@@ -33,6 +33,7 @@ def disagreement(
     shares = [
         1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in choices.T
     ]
+
     return float(np.mean(shares))
 
 

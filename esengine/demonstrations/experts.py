@@ -139,6 +139,7 @@ class RuleExpert:
                 f"for {in_one_line(observation)}; "
                 "add a rule that does, or --policy or --expert"
             )
+
         return otherwise if correction is None else correction
 
 
@@ -167,4 +168,5 @@ def load_expert(name: str) -> Expert:
         raise UserError(
             f"--expert {name} must have act(observation), got a class without; give it one"
         )
+
     return FunctionExpert(function)

@@ -64,8 +64,10 @@ def load_demonstrations(
             "--demonstrations must name at least one file, got none; collect some with esengine "
             "collect"
         )
+
     trajectories, origin = list[Trajectory](), "--env-id"
     trust_modules = trust_modules or environment is not None
+
     for name in names:
         found, here = _read(str(name))
         if environment is None:
@@ -80,6 +82,7 @@ def load_demonstrations(
         check_fit(found, here, str(name), trust_modules)
         trajectories += here
     assert environment is not None
+
     return Demonstrations(environment, action_of(environment), tuple(trajectories))
 
 

@@ -47,6 +47,7 @@ class Wanderer:
                 f"ornstein-uhlenbeck noise needs box actions, got {action.kind}; use sticky or "
                 f"primitives"
             )
+
         self._how, self._action = how, action
         self._reach, self._center = (
             action.reach() if action.kind == "box" else np.ones(1),

@@ -88,6 +88,7 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
             f"an npz"
         )
     env = demonstrations.environment.make()
+
     try:
         space = env.observation_space
         if not ObservationSpec.of(space).direct:

@@ -174,6 +174,7 @@ class Recorder(Evaluator):
         arrays: dict[str, Any] = {
             spec.name: [] for spec in self.array_specs(candidates.episode_purpose)
         }
+
         for record, row, seed in zip(records, rows, seeds, strict=True):
             try:
                 recorded = self.record(self._acting_policy(row), seed)
@@ -186,6 +187,7 @@ class Recorder(Evaluator):
             record["steps"] = recorded.trajectory.num_steps
             for name, array in recorded.arrays().items():
                 arrays[name].append(array)
+
         return records, arrays
 
     def _acting_policy(self, row: NDArray[np.floating]) -> Actor:
@@ -272,6 +274,7 @@ def record(
             else WorkerError(failure_words(failure))
         )
     seeds = episode_seeds(seed, number, episodes)
+
     return [
         Recorded.from_arrays(
             {name: array[episode] for name, array in evaluations.arrays.items()}, own

@@ -82,6 +82,7 @@ class Trajectory:
             "rewards": (steps,),
             "labels": (steps, choices),
         }
+
         for field, shape in shapes.items():
             value = getattr(self, field)
             if value is not None and value.shape != shape:
@@ -250,6 +251,7 @@ def transitions_of(
             np.full(steps.size, index),
         )
         parts.append(rows + rest)
+
     return Transitions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -262,6 +264,7 @@ def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what:
             f"{what} must hold at least one trajectory, got none; collect some with esengine "
             f"collect"
         )
+
     dim = trajectories[0].observations.shape[1]
     for index, trajectory in enumerate(trajectories):
         where = f"{what}, trajectory {index}"
@@ -299,6 +302,7 @@ def stacked(trajectories: Sequence[Trajectory]) -> dict[str, NDArray[Any]]:
     """
     if not trajectories:
         return {}
+
     arrays: dict[str, NDArray[Any]] = {
         "lengths": np.array([one.num_steps for one in trajectories], np.int64),
         "seeds": np.array([-1 if one.seed is None else one.seed for one in trajectories], np.int64),
@@ -309,6 +313,7 @@ def stacked(trajectories: Sequence[Trajectory]) -> dict[str, NDArray[Any]]:
         arrays[field] = np.concatenate([getattr(one, field) for one in trajectories])
     if any(one.labels is not None for one in trajectories):
         arrays["labels"] = np.concatenate([one.targets for one in trajectories])
+
     return arrays
 
 
@@ -332,6 +337,7 @@ def unstacked(arrays: Mapping[str, NDArray[Any]], name: str) -> Iterator[Traject
     total = int(lengths.sum())
     rows = {field: total for field in _PER_STEP} | {"observations": total + count}
     rows |= {field: count for field in ("terminated", "truncated", "seeds")}
+
     for field, wanted in rows.items():
         if field in arrays and (arrays[field].ndim == 0 or len(arrays[field]) != wanted):
             raise UserError(

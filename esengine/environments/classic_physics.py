@@ -99,10 +99,12 @@ def _seed_words(seed: np.uint64) -> NDArray[np.uint64]:
                 pool[target] = _U32(mixed ^ (mixed >> _U32(16)))
     words = np.empty(4, np.uint64)
     constant = _U32(0x8B51F9DD)
+
     for i in range(4):
         low, constant = _hash_word(pool[(2 * i) % 4], constant, _U32(0x58F38DED))
         high, constant = _hash_word(pool[(2 * i + 1) % 4], constant, _U32(0x58F38DED))
         words[i] = _U64(low) | (_U64(high) << _U64(32))
+
     return words
 
 
@@ -139,6 +141,7 @@ def uniforms(seed: np.uint64, out: NDArray[np.float64]) -> None:
     total = low + words[1]
     high, low = high + words[0] + (_U64(1) if total < low else _U64(0)), total
     high, low = _advance(high, low, inc_high, inc_low)
+
     for k in range(out.size):
         high, low = _advance(high, low, inc_high, inc_low)
         value, rotation = high ^ low, high >> _U64(58)
@@ -175,6 +178,7 @@ def sincos(x: float) -> tuple[float, float]:
     quadrant = turns - 4.0 * np.floor(0.25 * turns)
     odd = quadrant == 1.0 or quadrant == 3.0
     along, across = (cosine, sine) if odd else (sine, cosine)
+
     return (-along if quadrant >= 2.0 else along), (
         -across if quadrant == 1.0 or quadrant == 2.0 else across
     )
@@ -309,6 +313,7 @@ def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, boo
     _acrobot_rates(state + 0.1 * k1, torque, k2)
     _acrobot_rates(state + 0.1 * k2, torque, k3)
     _acrobot_rates(state + 0.2 * k3, torque, k4)
+
     for k in range(4):
         state[k] = state[k] + 0.2 / 6.0 * (k1[k] + 2 * k2[k] + 2 * k3[k] + k4[k])
     for k in range(2):
@@ -319,6 +324,7 @@ def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, boo
         limit = (4 if k == 0 else 9) * math.pi
         state[2 + k] = min(max(state[2 + k], -limit), limit)
     terminated = -math.cos(state[0]) - math.cos(state[1] + state[0]) > 1.0
+
     return (0.0 if terminated else -1.0), terminated
 
 
@@ -354,6 +360,7 @@ def _step_mountain_car_continuous(
             velocity = f(0.0)
     state[0], state[1] = position, velocity
     terminated = bool(position >= f(0.45) and velocity >= f(goal_velocity))
+
     return (100.0 if terminated else 0.0) - np.float64(f(action)) ** 2 * 0.1, terminated
 
 
@@ -389,4 +396,5 @@ def step(
         return _step_acrobot(state, action)
     if task == MOUNTAIN_CAR:
         return _step_mountain_car(state, action, constant)
+
     return _step_mountain_car_continuous(state, action, constant, first)

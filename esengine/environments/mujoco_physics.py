@@ -139,6 +139,7 @@ def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
     r0, r1, r2, r3 = values[0] ** 2, values[1] ** 2, values[2] ** 2, values[3] ** 2
     r4, r5, r6, r7 = values[4] ** 2, values[5] ** 2, values[6] ** 2, values[7] ** 2
     grouped = n - n % 8
+
     for k in range(8, grouped, 8):
         r0 += values[k] * values[k]
         r1 += values[k + 1] * values[k + 1]
@@ -151,6 +152,7 @@ def _sum_of_squares(values: NDArray[np.floating]) -> np.floating:
     total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
     for k in range(grouped, n):
         total += values[k] * values[k]
+
     return total
 
 
@@ -270,6 +272,7 @@ def _is_healthy(
     if task == ANT:
         finite = np.isfinite(qpos).all() and np.isfinite(qvel).all()
         return bool(finite and c[_Z_LOW] <= qpos[2] <= c[_Z_HIGH])
+
     return bool(c[_Z_LOW] < qpos[2] < c[_Z_HIGH])
 
 
@@ -322,6 +325,7 @@ def reward(
         cost += c[_CONTACT] * _sum_of_squares(forces)
     healthy = _is_healthy(task, qpos, qvel, c)
     survival = c[_HEALTHY] if healthy else 0.0
+
     return (c[_FORWARD] * speed + survival) - cost, (not healthy) and c[_TERMINATES] != 0.0
 
 

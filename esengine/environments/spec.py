@@ -59,6 +59,7 @@ class EnvironmentSpec:
         if ":" in self.env_id:
             find_modules_here()
         _route_mujoco_warnings(self.env_id)
+
         try:
             return gymnasium.make(self.env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
@@ -100,6 +101,7 @@ class EnvironmentSpec:
                 "gymnasium.pprint_registry() lists them, those of other packages are named "
                 "module:EnvId"
             )
+
         return f"--env-id must be a registered gymnasium environment, got {self.env_id}; {hint}"
 
 

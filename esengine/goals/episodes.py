@@ -222,6 +222,7 @@ class GoalEpisodes(EpisodeRunner):
                 problem.env_backend = "gymnasium"  # no compiled form takes goals
                 return None
             self._compiled = simulator
+
         return self._compiled
 
     def _aimed_env(self) -> AimedEnv:

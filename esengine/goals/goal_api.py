@@ -51,8 +51,10 @@ class GoalLayout:
                 f"compute_reward), {name} has none; for example esengine/PointMaze-v0"
             )
         starts, first = {}, 0
+
         for key, part in parts.items():
             starts[key], first = first, first + spaces.utils.flatdim(part)
+
         return cls(
             starts["achieved_goal"],
             starts["desired_goal"],
@@ -124,6 +126,7 @@ def relabelled(
     ends = getattr(task, "compute_terminated", lambda *_: False)
     last = next((t for t, one in enumerate(achieved) if ends(one, wanted, {})), None)
     count = trajectory.num_steps if last is None else last + 1
+
     return replace(
         trajectory,
         observations=layout.aimed(trajectory.observations, wanted)[: count + 1],

@@ -177,6 +177,7 @@ class LearnedReward:
             std > 1e-4 * np.maximum(1.0, abs(mean))
         )  # what never varied tells nothing of its scale
         inverse_std = np.where(varies, 1.0 / np.where(varies, std, 1.0), 1.0)
+
         return cls(
             spec,
             spec.initial_parameters(seed),

@@ -69,6 +69,7 @@ class RewardSource:
                 self.entropy_weight
                 * log_densities(actor, actor.parameters[None], states, trace.choices)[0]
             )
+
         return rewards
 
     def fitness(self, trace: Trace, actor: Actor, horizon: int) -> float:

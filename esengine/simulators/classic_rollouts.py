@@ -66,6 +66,7 @@ def rollout(
     observe(task, state, observation)
     if trace is not None:
         trace[0][result[1]] = observation
+
     return result
 
 

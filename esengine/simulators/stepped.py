@@ -248,6 +248,7 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
     reach = carray(_pointer(packed[23]), (packed[24],), np.float64)
     decoded = carray(_pointer(packed[25]), (packed[26],), np.float64)
     flat = hidden[1][: observation.size]  # free until the first layer's outputs are written there
+
     for k in range(observation.size):
         flat[k] = np.float32(observation[k])
     if num_moments:

@@ -67,6 +67,7 @@ def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:
     shares["other"] = max(0.0, wall_s - sum(shares.values()))
     total = sum(shares.values())
     against = f"{wall_s:.2f} s with {workers} workers"
+
     return [
         Figure(part, share / total, "of the time", against, share / total)
         for part, share in shares.items()

@@ -30,6 +30,7 @@ def bench_rollouts(settings: BenchSettings) -> list[Figure]:
         mean = np.zeros(observations.dim, np.float32)
         actor = Actor(policy, parameters, mean, np.ones_like(mean))
         figures += _rollout_figures(spec, actor, settings.repeats)
+
     return figures
 
 

@@ -27,4 +27,5 @@ def command(argv: list[str], stop: StopRequest) -> int:
         if flag[2:] in SBATCH_OPTIONS:
             way_out = f"use --sbatch {flag[2:]}"
         raise UserError(f"submit's flags must be among {listed(known)}, got {flag}; {way_out}")
+
     return submit(parse(SubmitSettings, own, "esengine submit"), arguments)

@@ -158,6 +158,7 @@ def collect_command(settings: CollectSettings, argv: list[str], stop: StopReques
             f"({returns.min():.4f} to {returns.max():.4f}), in {settings.out}",
             flush=True,
         )
+
     return DONE
 
 

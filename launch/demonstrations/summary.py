@@ -16,6 +16,7 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
     labelled = np.concatenate([trajectory.labelled for trajectory in trajectories])
     seen = np.concatenate([trajectory.observations[:-1] for trajectory in trajectories])
     acted = np.concatenate([trajectory.targets[trajectory.labelled] for trajectory in trajectories])
+
     return {
         "env_id": demonstrations.environment.env_id,
         "env_arguments": demonstrations.environment.arguments,
@@ -57,6 +58,7 @@ def table(description: dict[str, Any]) -> str:
         if description["warnings"]
         else []
     )
+
     return "\n".join(lines)
 
 

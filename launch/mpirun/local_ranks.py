@@ -163,6 +163,7 @@ def _run_command(
         stderr=stderr,
     )
     thread = None if process.stderr is None else start_filter(process.stderr)
+
     try:
         while process.poll() is None and not stop:
             if poll is not None:
@@ -174,6 +175,7 @@ def _run_command(
             thread.join(_OUTPUT_S)
     if poll is not None:
         poll()
+
     return process.returncode
 
 
@@ -188,6 +190,7 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     is_open = (folder / READY).exists()
     if not is_open:
         process.terminate()
+
     while process.poll() is None:
         now = time.monotonic()
         if now - began > (_PATIENCE_S if is_open else _EARLY_PATIENCE_S):

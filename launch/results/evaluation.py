@@ -186,4 +186,5 @@ def policy_problem(
         shield=load_rules(rules),
     )
     problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)
+
     return problem, policy.parameters

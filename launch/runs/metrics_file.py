@@ -96,6 +96,7 @@ def is_row(row: Any) -> bool:
     """Whether a JSON value is a row that charts can draw and a run can be resumed from."""
     if not isinstance(row, dict) or not isinstance(row.get("machine"), dict):
         return False
+
     generation = row.get("generation")
     if (
         isinstance(generation, bool)

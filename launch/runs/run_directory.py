@@ -102,6 +102,7 @@ class RunDirectory:
             raise UserError(
                 f"--run-dir must be writable, got {path}: {error.strerror}; use another folder"
             ) from error
+
         return run
 
     def _make_folder(self) -> None:
@@ -154,6 +155,7 @@ class RunDirectory:
                 f"{self.path}/config.json must be a run's settings, but: {error}; restore it from "
                 f"a copy"
             ) from error
+
         return with_copies(config, self.path)
 
     def change_config(self, config: RunConfig) -> None:

@@ -236,6 +236,7 @@ def wait_until_free(folder: Path, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     if not path.exists():
         return
+
     with open(path, "rb") as file:
         while time.monotonic() < deadline:
             try:

@@ -144,6 +144,7 @@ class TrainSettings(
             return counted(counters["evaluations"], "evaluation")
         if self.max_time is not None and counters["elapsed_s"] >= self.max_time:
             return f"{counters['elapsed_s']:.0f} s"
+
         return None
 
     def fault_rules(self) -> FaultRules:

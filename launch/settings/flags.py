@@ -58,6 +58,7 @@ def parse(
         config=(tyro.conf.OmitArgPrefixes,),
         **options,
     )
+
     return parsed
 
 
@@ -87,6 +88,7 @@ def gathered(argv: list[str], lists: set[str]) -> list[str]:
     words: list[str] = []
     values: dict[str, list[str]] = {}
     into = words
+
     for word in argv:
         flag, _, value = word.partition("=")
         if word.startswith("--"):
@@ -99,6 +101,7 @@ def gathered(argv: list[str], lists: set[str]) -> list[str]:
                 into += [value] if value else []
                 continue
         into.append(word)
+
     return [
         each for word in words for each in ([word, *values[word]] if word in values else [word])
     ]

@@ -69,6 +69,7 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
             "--trust-modules must be given on the command line, got it from the file of --config; "
             "drop it there"
         )
+
     rest = defaults_of(method) | values
     search = _take(settings_of(method), rest)
     train = _take(TrainSettings, rest)
@@ -77,6 +78,7 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
             f"--config must hold flags of {method}, got {listed(sorted(rest))[:200]}; see "
             f"esengine train {method} --help"
         )
+
     return search, train
 
 
@@ -95,6 +97,7 @@ def _method(argv: list[str]) -> tuple[str, list[str]]:
         raise UserError(
             f"a run has one method, got {rest[0]} and --strategy {name}; drop one of them"
         )
+
     return name, rest
 
 
@@ -138,6 +141,7 @@ def _read_toml(name: str) -> dict[str, Any]:
             f"--config must give each flag once, got one with a hyphen and with an underscore in "
             f"{name!r}"
         )
+
     return values
 
 

@@ -141,6 +141,7 @@ class SpaceSettings:
             raise UserError(
                 f"{flag_name(name)} must be numbers, got NaN; -inf and inf stand for no bound"
             )
+
         return np.broadcast_to(numbers.ravel(), default.shape).copy()
 
 

@@ -61,6 +61,7 @@ def _in_words(choice: Any) -> str:
         return f"one of {listed(get_args(choice))}"
     if get_origin(choice) is tuple:
         return "a list"
+
     words = {
         int: "a whole number",
         float: "a number",

@@ -154,6 +154,7 @@ def _accounting(job: str) -> tuple[list[QueuedJob], str]:
     """The accounting's records of a job and its tasks, and the reason if there are none."""
     if shutil.which("sacct") is None:
         return [], "this machine has no sacct to ask the accounting with"
+
     layout = ("--noheader", "--allocations", "--parsable2", "--delimiter=\x1f")
     columns = "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine"
     result = _slurm("sacct", *layout, f"--jobs={job}", columns)
@@ -163,6 +164,7 @@ def _accounting(job: str) -> tuple[list[QueuedJob], str]:
         return [], f"sacct said: {_words(result.stderr)}"
     lines = re.split(r"\n(?=\d\S*\x1f)", result.stdout.strip())  # a name may have line breaks
     rows = [line.split("\x1f") for line in lines]
+
     return [_accounted(*row) for row in rows if len(row) == 6], "neither does the accounting"
 
 
@@ -181,6 +183,7 @@ def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
             f"Slurm's {command[0]} must be on this machine, found none; run this on the cluster's "
             f"login node{more}"
         )
+
     environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
     return subprocess.run(
         command,

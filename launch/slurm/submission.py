@@ -181,6 +181,7 @@ def _check_new(directory: Path) -> None:
             f"--run-dir must be new, got {directory}, which holds a run; submit -- resume "
             f"{directory}, or use another"
         )
+
     earlier = Submission.of(directory)
     if earlier is not None:
         raise UserError(
@@ -204,6 +205,7 @@ def _make(folder: Path) -> Path:
         raise UserError(
             f"--run-dir must be writable, got {folder.parent}: {error.strerror}; use another folder"
         ) from error
+
     return top
 
 

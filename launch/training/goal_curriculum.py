@@ -115,6 +115,7 @@ class GoalTraining(StrategyTraining):
         snapshot.checkpoint.arrays.update(
             copied({f"goals/{name}": array for name, array in arrays.items()})
         )
+
         return snapshot
 
     def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:

@@ -70,6 +70,7 @@ class ImitationRun(MethodRun):
                 f"{self.config.method} needs --env-id or --demonstrations, got none; for example "
                 f"--env-id Pendulum-v1"
             )
+
         return self.config
 
     def build(self, on_master: bool) -> Built[RoundMethod | None]:
@@ -136,6 +137,7 @@ def recording_problem(config: RunConfig) -> EnvironmentProblem:
     recorder = Recorder(_expert(config))
     if isinstance(search, DAggerSettings):
         recorder.mix_per = search.mix_per
+
     # here rules label, and the policy has to do without them
     return replace(plain, shield=Rules(()), policy=policy, parts=(*plain.parts, recorder))
 
@@ -228,6 +230,7 @@ def _guide(
             f"guided-policy-search needs compiled classic control or MuJoCo, whose observations "
             f"it can compute, got {environment.env_id}; use dagger or plato"
         )
+
     return GuidedExpert(planner, dynamics, search.policy_deviation, num_steps)
 
 

@@ -311,6 +311,7 @@ class Training(ABC):
         policy = None
         if isinstance(self.problem, EnvironmentProblem):
             policy = trained_policy(self.problem, np.array(self.parameters()))
+
         return Snapshot(checkpoint, policy)
 
     def done(self, reason: str, final_return: float | None) -> dict[str, Any]:

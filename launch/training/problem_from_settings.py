@@ -62,6 +62,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         )
     environment = EnvironmentSpec(train.env_id, train.env_arguments())
     env = environment.make()
+
     try:
         observations, action = describe(env)
         if train.env_backend == "compiled" and not has_compiled(env):
@@ -125,6 +126,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             f"none; use --max-episode-steps 1000"
         )
     rewarded = RewardedEpisodes(_source(train, observations, action), horizon)
+
     return EnvironmentProblem(**settings, parts=(rewarded,))
 
 
@@ -179,6 +181,7 @@ def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> 
         return None
     if train.behavior is None:
         return Behavior.of_observation(observations.dim, train.behavior_indices)
+
     function = named_callable("--behavior", train.behavior, "mypackage.walker:final_position")
     if train.env_backend == "compiled" and not is_mujoco(env):
         raise UserError(
@@ -186,6 +189,7 @@ def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> 
             "--env-backend auto"
         )
     observation, _ = env.reset(seed=train.seed)
+
     return Behavior.of_function(
         function, env, observations.flat(env.observation_space, observation)
     )

@@ -118,6 +118,7 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
     except UserError:
         directory.release()
         raise
+
     return directory
 
 

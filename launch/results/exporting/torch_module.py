@@ -50,4 +50,5 @@ class ExportedPolicy(torch.nn.Module):
         else:
             choices = [part.argmax(-1) for part in outputs.split(self.head["sizes"], -1)]
             actions = torch.stack(choices, -1) + torch.tensor(self.head["starts"])
+
         return actions.reshape((*observations.shape[:-1], *self.head["shape"]))

@@ -78,12 +78,14 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
     rates.set_ylabel("steps/s")
     efficiencies.set_ylabel("efficiency")
     efficiencies.set_ylim(0, 1.1)
+
     for axes in (rates, efficiencies):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("workers")
         axes.legend(frameon=False, fontsize=9)
     logarithmic_y(rates)
+
     return figure
 
 
@@ -123,6 +125,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
         key=lambda part: _PARTS.get(part, len(_PARTS)),
     )
     colours = dict(zip(parts, MANY_COLOURS * len(parts), strict=False)) | {"other": _OTHER}
+
     for row, shares in enumerate(profiles.values()):
         left = 0.0
         for part in parts:
@@ -136,6 +139,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+
     return figure
 
 

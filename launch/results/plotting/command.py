@@ -68,6 +68,7 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
             "plot needs run directories, folders of them or files of bench --json, got none; name "
             "one"
         )
+
     writable_file(settings, "out", ".png", ".svg", ".pdf")
     if settings.kind == "reward":
         save(draw_rewards(paths, settings.axes), settings.out)

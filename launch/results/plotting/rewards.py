@@ -98,4 +98,5 @@ def _actions(reward: LearnedReward) -> list[tuple[str, NDArray[np.float64]]]:
         values = (action.center() + factor * action.reach() for factor in (-1, 0, 1))
         return [(f"action {value[0]:g}", value) for value in values]
     middle = action.center() if action.kind == "box" else np.zeros(len(action.sizes))
+
     return [("the middle of the actions", middle)]

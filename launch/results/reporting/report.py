@@ -66,6 +66,7 @@ def report(path: Path, settings: ReportSettings) -> None:
     settings.check()
     directory = RunDirectory.open(path)
     run = PlottedRun(path, directory.config(), directory.metrics.rows())
+
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         sections = [
             *_film(run, settings, Path(folder)),
@@ -205,4 +206,5 @@ def _repeat(run: PlottedRun, directory: RunDirectory) -> str:
         text = f"With these versions ({which}), on processors of one type, on any number of ranks:"
         parts.append(paragraph(text))
         parts.append(block(" ".join(f"{name}=={text}" for name, text in versions.items())))
+
     return "".join(parts)
