@@ -27,6 +27,7 @@ from esengine.demonstrations.trajectories import (
 )
 from esengine.environments import ActionSpec, EnvironmentSpec, describe
 from esengine.errors import UserError, listed
+from esengine.storage.files import replace_lasting
 from esengine.user_code import check_trusted
 
 MINARI = "minari:"
@@ -133,11 +134,7 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
         return
     arrays = stacked(demonstrations.trajectories)
     arrays["environment"] = np.array(json.dumps(asdict(demonstrations.environment)))
-    path = Path(name)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "wb") as file:
-        file.write(_npz(arrays))
-    aside.rename(path)
+    replace_lasting(Path(name), _npz(arrays))
 
 
 def check_target(name: str) -> None:

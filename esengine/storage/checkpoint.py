@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
+import secrets
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +35,9 @@ from esengine.storage.files import (
 
 FORMAT = 2
 _NAME = re.compile(r"[0-9]{6,}(\+[0-9]{6,})?")
+_ASIDE = re.compile(rf"\.(?P<replaced>replaced\.)?(?P<checkpoint>{_NAME.pattern})\.[0-9a-f]+")
+_FILES = ("state.safetensors", "state.json")
+_TEMPORARY = re.compile(r"\.tmp\w+")  # left by the safetensors package when it is killed
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     Raises:
         OSError: the disk is full or read-only, or the run directory is gone; older checkpoints are
             untouched.
+        UserError: the folder is a link.
     """
+    _check_own(folder)
     folder.mkdir(exist_ok=True)
     final = folder / checkpoint.name
-    aside = folder / f".{checkpoint.name}.{os.getpid()}"
-    replaced = folder / f".replaced.{checkpoint.name}.{os.getpid()}"
+    if final.exists() and not _is_own(final):
+        raise FileExistsError(errno.EEXIST, "holds files that no run has written", str(final))
+    unique = secrets.token_hex(8)
+    aside = folder / f".{checkpoint.name}.{unique}"
+    replaced = folder / f".replaced.{checkpoint.name}.{unique}"
     units = sorted(checkpoint.finished)
     payloads = [checkpoint.finished[unit] for unit in units]
     arrays = checkpoint.arrays | {
@@ -79,8 +87,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         "finished/bytes": np.frombuffer(b"".join(payloads), np.uint8),
     }
 
+    aside.mkdir()
     try:
-        aside.mkdir()
         size, digest = write_arrays(aside / "state.safetensors", arrays)
         record = {
             "format": FORMAT,
@@ -107,10 +115,40 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints of a folder, the furthest last."""
+    """The complete checkpoints of a folder, the furthest last. Other files and folders are ignored.
+
+    Raises:
+        UserError: the folder is a link.
+    """
+    _check_own(folder)
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=_progress)
+    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and _is_own(path))
+    return sorted(found, key=_progress)
+
+
+def _check_own(folder: Path) -> None:
+    """Raises UserError for a folder of checkpoints that is a link."""
+    if folder.is_symlink():
+        raise UserError(
+            f"the checkpoints of a run must be in its own folder, got the link {folder}; replace "
+            f"it by the folder that it points to"
+        )
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a run may remove what has a checkpoint's name: a folder with files of a
+    checkpoint alone, or an empty file, but no link.
+    """
+    if path.is_symlink() or not path.exists():
+        return False
+    if not path.is_dir():
+        return path.is_file() and path.stat().st_size == 0
+    try:
+        names = [file.name for file in path.iterdir()]
+    except PermissionError:
+        return True  # loading it reports that
+    return all(name in _FILES or _TEMPORARY.fullmatch(name) for name in names)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -118,10 +156,14 @@ def remove_unfinished(folder: Path) -> None:
 
     Only the run's one writer may call it.
     """
-    for aside in folder.glob(".*") if folder.is_dir() else ():
-        kind, _, name = aside.name[1:].partition(".")
-        original = folder / name.rpartition(".")[0]
-        if kind == "replaced" and _NAME.fullmatch(original.name) and not original.exists():
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for aside in list(folder.iterdir()):
+        name = _ASIDE.fullmatch(aside.name)
+        if name is None or not _is_own(aside):
+            continue
+        original = folder / name["checkpoint"]
+        if name["replaced"] and not original.exists():
             aside.rename(original)
         else:
             remove(aside)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
+_ASIDE = re.compile(r"\.aside-[0-9a-f]{16}-.+")
 JSON_BYTES = 16 << 20  # more than any record of ours; parsed JSON takes about twenty times its size
 
 
@@ -130,19 +132,33 @@ def write_arrays(
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Let the ``with`` block write a file aside, then rename it: a reader sees the old bytes or
-    the new ones, also after a crash.
+    the new ones, also after a crash. A link at ``path`` is replaced, and its target is untouched.
 
     Raises:
         OSError: the disk is full or read-only, or the folder is gone; the old file is untouched.
     """
-    aside = path.with_name(f".{path.name[:200]}.{os.getpid()}")
+    if path.exists() and not path.is_file():  # a device or a pipe, which is written to directly
+        yield path
+        return
+
+    # The name is new and cannot be guessed, so no link that somebody laid is followed.
+    aside = path.with_name(f".aside-{secrets.token_hex(8)}-{path.name[-200:]}")
+    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield aside
+        _flush(aside)
         aside.rename(path)
-    except OSError:
+    except BaseException:
         remove(aside)
         raise
     flush_folder(path.parent)
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove the files that killed writers left aside in a folder. Links are left alone."""
+    for path in folder.iterdir():
+        if _ASIDE.fullmatch(path.name) and not path.is_symlink() and path.is_file():
+            remove(path)
 
 
 def replace_lasting(path: Path, image: bytes) -> None:
@@ -151,13 +167,20 @@ def replace_lasting(path: Path, image: bytes) -> None:
         write_lasting(aside, image)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as a JSON file, or replace it, as `replacing` does."""
+    replace_lasting(path, json.dumps(value, indent=1).encode() + b"\n")
+
+
 def append_whole(path: Path, image: bytes) -> None:
     """Append to a file, all bytes or none.
 
     Raises:
-        OSError: the disk is full or read-only, or the folder is gone; the file is as it was.
+        OSError: the disk is full or read-only, the folder is gone, or a link is in the place of
+            the file; the file is as it was.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o644)
     try:
         end, written = os.fstat(descriptor).st_size, 0
         try:
@@ -168,6 +191,12 @@ def append_whole(path: Path, image: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _flush(path: Path) -> None:
+    """Make a file's bytes survive a crash of the machine."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

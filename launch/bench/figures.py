@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from esengine.checks import at_least
+from esengine.storage.files import write_json
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,5 @@ def report(figures: Sequence[Figure], path: Path | None, check: bool) -> int:
     Console(highlight=False).print(table)
 
     if path is not None:
-        path.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
+        write_json(path, [asdict(figure) for figure in figures])
     return int(check and any(figure.is_missed for figure in figures))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from esengine.demonstrations import load_demonstrations, save_demonstrations
 from esengine.launch.demonstrations.summary import describe_demonstrations, table
 from esengine.launch.settings.flags import parse
 from esengine.ranks import StopRequest
+from esengine.storage.files import write_json
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _inspect(settings: InspectSettings) -> None:
     )
     print(table(description))
     if settings.json is not None:
-        settings.json.write_text(json.dumps(description, indent=1) + "\n")
+        write_json(settings.json, description)
 
 
 def _convert(settings: ConvertSettings) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from esengine.launch.results.failure_clusters import as_json, cluster_failures, 
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
 from esengine.ranks import StopRequest
+from esengine.storage.files import write_json
 
 
 @dataclass(frozen=True)
@@ -82,5 +82,5 @@ def command(argv: list[str], stop: StopRequest) -> int:
     clusters = cluster_failures(trajectories, settings.worst, settings.clusters, settings.window)
     print(report(clusters, len(trajectories), demonstrations.returns), flush=True)
     if settings.json is not None:
-        settings.json.write_text(json.dumps(as_json(clusters), indent=1) + "\n")
+        write_json(settings.json, as_json(clusters))
     return DONE

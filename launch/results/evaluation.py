@@ -27,6 +27,7 @@ from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
 from esengine.ranks import StopRequest, World
+from esengine.storage.files import write_json
 from esengine.user_code import check_trusted
 
 
@@ -118,7 +119,7 @@ def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) 
             flush=True,
         )
     if settings.json is not None:
-        settings.json.write_text(json.dumps(evaluation.to_json(), indent=1) + "\n")
+        write_json(settings.json, evaluation.to_json())
     return DONE
 
 

@@ -6,8 +6,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from esengine.problems import EnvironmentProblem
 from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import Episode
 from esengine.simulators.stepped import run_episode
+from esengine.storage.files import replacing
 
 FORMATS = (".gif", ".mp4")
 _GIF_FPS = 25.0  # more frames a second make a GIF large, and browsers slow them down
@@ -94,7 +93,7 @@ def render(path: Path, settings: RenderSettings) -> Film:
     problem, parameters = policy_problem(path, settings.seed, settings.trust_modules)
     mean, inverse_std = problem.scaling()
     film = film_episodes(problem, Actor(problem.policy, parameters, mean, inverse_std), settings)
-    with _whole(settings.out) as aside:
+    with replacing(settings.out) as aside:
         write_film(film, aside, settings.width)
     return film
 
@@ -258,14 +257,3 @@ def _ffmpeg() -> Any:
             "an .mp4 needs ffmpeg, which is missing; pip install 'esengine[video]', or write a .gif"
         ) from error
     return imageio_ffmpeg
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Let the ``with`` block write a file with the same ending, then rename it to ``path``."""
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield aside
-        aside.rename(path)
-    finally:
-        aside.unlink(missing_ok=True)

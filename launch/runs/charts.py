@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
-from esengine.storage.files import append_whole
+from esengine.storage.files import append_whole, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,9 +118,8 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     if "loss" in rows[-1]:
         _draw_losses(axes.twinx(), rows, x)
 
-    aside = directory.path / ".curve.png"
-    figure.savefig(aside, format="png", dpi=120)
-    aside.rename(directory.path / "curve.png")
+    with replacing(directory.path / "curve.png") as aside:
+        figure.savefig(aside, format="png", dpi=120)
 
 
 def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:

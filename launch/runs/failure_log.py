@@ -5,9 +5,11 @@ ended their workers, one JSON object per line.
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 from esengine.problems.failures import Failure
+from esengine.storage.files import append_whole, replace_lasting
 
 FILE = "failures.jsonl"
 
@@ -23,9 +25,12 @@ class FailureLog:
         self.path = folder / FILE
 
     def add(self, failures: list[Failure]) -> None:
-        """Append failures to the file."""
-        with open(self.path, "a") as file:
-            file.writelines(json.dumps(failure) + "\n" for failure in failures)
+        """Append failures to the file. A disk that refuses does not end the run."""
+        lines = "".join(json.dumps(failure) + "\n" for failure in failures)
+        try:
+            append_whole(self.path, lines.encode())
+        except OSError as error:
+            warnings.warn(f"{self.path} lacks failures of members: {error}", stacklevel=2)
 
     def read(self) -> list[Failure]:
         """All failures, the latest of each member, without lines that a crash cut short."""
@@ -46,6 +51,5 @@ class FailureLog:
         if not self.path.exists():
             return
         kept = [failure for failure in self.read() if failure["generation"] <= generation]
-        aside = self.path.with_name(f".{FILE}")
-        aside.write_text("".join(json.dumps(failure) + "\n" for failure in kept))
-        aside.rename(self.path)
+        lines = "".join(json.dumps(failure) + "\n" for failure in kept)
+        replace_lasting(self.path, lines.encode())

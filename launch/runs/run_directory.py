@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -26,9 +25,9 @@ from esengine.storage.files import (
     read_bytes,
     read_json,
     remove,
-    replace_lasting,
     replacing,
     write_arrays,
+    write_json,
     write_lasting,
 )
 
@@ -345,7 +344,7 @@ class RunDirectory:
         return record
 
     def _write_json(self, name: str, value: Any) -> None:
-        replace_lasting(self.path / name, json.dumps(value, indent=1).encode() + b"\n")
+        write_json(self.path / name, value)
 
 
 def default_path(config: RunConfig) -> Path:

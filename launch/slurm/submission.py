@@ -22,6 +22,7 @@ from esengine.launch.settings.parse_train import parse_resume, parse_train
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SubmitSettings
+from esengine.storage.files import replace_lasting, write_json
 
 _NEVER = ("submit", "status", "cancel", "job", "doctor")
 _RECORD = "job.json"
@@ -58,7 +59,7 @@ class Submission:
             "log": self.log,
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        (self.directory / JOB_FOLDER / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        write_json(self.directory / JOB_FOLDER / _RECORD, record)
 
     @classmethod
     def of(cls, directory: Path) -> Submission | None:
@@ -92,7 +93,7 @@ def submit(settings: SubmitSettings, arguments: list[str]) -> int:
     folder = Path(script.directory) / JOB_FOLDER
     made = _make(folder)
     try:
-        (folder / _SCRIPT).write_bytes(os.fsencode(text))
+        replace_lasting(folder / _SCRIPT, os.fsencode(text))
         job = submit_script(str(folder / _SCRIPT), options)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)

@@ -23,6 +23,7 @@ from esengine.launch.training.start_and_resume import resume, start
 from esengine.launch.training.time_limit import VARIABLE
 from esengine.ranks import StopRequest
 from esengine.storage import checkpoints
+from esengine.storage.files import write_json
 
 IDLE_STARTS = 2
 """Successive starts without progress after which a job gives up."""
@@ -146,7 +147,7 @@ def _idle_starts(run: Path, allocation: Allocation) -> int:
     same = history.get("job") == allocation.job and allocation.restarts > 0
     idle = history["idle"] + 1 if same and history["progress"] == here else 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"job": allocation.job, "progress": here, "idle": idle}) + "\n")
+    write_json(path, {"job": allocation.job, "progress": here, "idle": idle})
     return idle
 
 

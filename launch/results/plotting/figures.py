@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from esengine.errors import UserError
+from esengine.storage.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,5 +73,5 @@ def save(figure: Figure, path: Path) -> None:
 
     dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     metadata = dates.get(path.suffix.lower(), {})
-    with matplotlib.rc_context({"svg.hashsalt": "esengine"}):
-        figure.savefig(path, dpi=120, metadata=metadata)
+    with matplotlib.rc_context({"svg.hashsalt": "esengine"}), replacing(path) as aside:
+        figure.savefig(aside, dpi=120, metadata=metadata)
