@@ -49,12 +49,14 @@ class Checkpoint:
         arrays: the strategy's and the problem's state.
         counters: env_steps, evaluations and similar JSON numbers.
         finished: results by chunk of an incomplete generation, else empty.
+        run: the identity of the run, or "" where none is known.
     """
 
     generation: int
     arrays: dict[str, NDArray[Any]]
     counters: dict[str, Any]
     finished: dict[int, bytes] = field(default_factory=dict)
+    run: str = ""
 
     @property
     def name(self) -> str:
@@ -93,6 +95,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         record = {
             "format": FORMAT,
             "generation": checkpoint.generation,
+            "run": checkpoint.run,
             "counters": checkpoint.counters,
             "bytes": size,
             "sha256": digest,
@@ -258,7 +261,8 @@ def _rebuilt(name: str, record: Mapping[str, Any], arrays: dict[str, NDArray[Any
         for unit, length, end in zip(units, lengths, ends, strict=True)
     }
 
-    checkpoint = Checkpoint(record["generation"], arrays, dict(record["counters"]), finished)
+    run = str(record.get("run", ""))
+    checkpoint = Checkpoint(record["generation"], arrays, dict(record["counters"]), finished, run)
     if checkpoint.name != name:
         raise ValueError(f"it holds the state of {checkpoint.name}")
     return checkpoint

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import socket
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,16 +17,18 @@ import numpy as np
 from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.copied_files import COPIES, with_copies
+from esengine.launch.runs.identity import identity
 from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_lock import RunLock, wait_until_free
-from esengine.launch.runs.versions import commit, versions
+from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
-from esengine.storage.checkpoint import checkpoints
+from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
 from esengine.storage.files import (
     parse_arrays,
     read_bytes,
     read_json,
     remove,
+    remove_strays,
     replacing,
     write_arrays,
     write_json,
@@ -41,7 +45,6 @@ _BEST_VECTORS = "best.safetensors"
 _MOST_NUMBERS = 100_000  # that best.json holds as text
 _NOTHING_YET = "000000"  # name of a checkpoint before the first generation
 _FIRST_FILES = (
-    "checkpoints",
     "policy.safetensors",
     "reward.safetensors",
     "failures.jsonl",
@@ -75,6 +78,7 @@ class RunDirectory:
         path: Path,
         config: RunConfig,
         copy_files: Callable[[Path], RunConfig] | None = None,
+        stay_writer: bool = False,
     ) -> RunDirectory:
         """Make the folder of a new run, with its ``config.json``.
 
@@ -83,30 +87,34 @@ class RunDirectory:
             config: the configuration of the run.
             copy_files: copies what the run needs to its folder, and returns the configuration that
                 names the copies.
+            stay_writer: keep the lock, so that no other process can take the folder.
 
         Raises:
             UserError: the folder holds a run or other files, or it cannot be made.
         """
         run = cls(path, trusted=True)
         try:
-            run._make_folder()
+            run._claim()
             try:
                 copied = config if copy_files is None else copy_files(path)
                 record = {"format": FORMAT, "config": copied.to_json(), "starts": []}
                 run._write_json("config.json", record)
             except (OSError, ValueError):
                 run._remove()
+                run.release()
                 raise
         except OSError as error:
             raise UserError(
                 f"--run-dir must be writable, got {path}: {error.strerror}; use another folder"
             ) from error
 
+        if not stay_writer:
+            run.release()
         return run
 
-    def _make_folder(self) -> None:
-        """Make an empty folder, or take one that holds nothing but a job's or a failed start's
-        files.
+    def _claim(self) -> None:
+        """Become the one writer of an empty folder, or of one that holds nothing but the files of
+        a job or of a failed start.
         """
         path = self.path
         if (path / "config.json").exists() and not self.remove_if_failed():
@@ -115,7 +123,10 @@ class RunDirectory:
                 f"{path}, or another folder"
             )
         path.mkdir(parents=True, exist_ok=True)
-        if any(entry.name != JOB_FOLDER for entry in path.iterdir()):
+        self.acquire()
+        remove_strays(path)
+        if any(entry.name not in (JOB_FOLDER, "lock") for entry in path.iterdir()):
+            self.release()
             raise UserError(
                 f"--run-dir must be new or empty, got {path}, which holds other files; use "
                 f"another folder"
@@ -171,10 +182,22 @@ class RunDirectory:
                 "ranks": num_ranks,
                 "job": job_name(),
                 "versions": versions(),
+                "processor": processor(),
                 "commit": commit(),
             }
         )
         self._write_json("config.json", record)
+        used = [start["processor"] for start in record["starts"] if "processor" in start]
+        if len(used) > 1 and used[-1] != used[-2]:
+            warnings.warn(
+                f"{self.path} was started before on {used[-2]}, and is resumed on {used[-1]}; the "
+                f"last bits of results may differ",
+                stacklevel=2,
+            )
+
+    def identity(self) -> str:
+        """A digest of all settings that decide the result, which checkpoints of the run hold."""
+        return identity(self._record()["config"])
 
     def end_start(self, outcome: str) -> None:
         """Record how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``."""
@@ -210,7 +233,8 @@ class RunDirectory:
         Raises:
             UserError: another running process is the writer, or the folder is not writable.
         """
-        self._lock = RunLock(self.path)
+        if self._lock is None:
+            self._lock = RunLock(self.path)
         return self
 
     def is_held(self) -> bool:
@@ -312,10 +336,13 @@ class RunDirectory:
 
     def _remove(self) -> None:
         """Remove the first files of a run, and the folder if it is empty then."""
+        remove_unfinished(self.checkpoints)
+        remove_after(self.checkpoints, None)
         for name in _FIRST_FILES:
             remove(self.path / name)
-        with suppress(OSError):
-            self.path.rmdir()
+        for folder in (self.checkpoints, self.path):
+            with suppress(OSError):
+                folder.rmdir()
 
     def reopen(self) -> None:
         """Remove the completion record of a run that is resumed."""
@@ -353,7 +380,8 @@ def default_path(config: RunConfig) -> Path:
     safe = "".join(
         character if character.isalnum() or character in "-._" else "-" for character in what
     )
-    return Path("runs") / f"{safe}-{config.train.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    now = datetime.datetime.now()
+    return Path("runs") / f"{safe}-{config.train.seed}-{now:%Y%m%d-%H%M%S-%f}"
 
 
 def newest_generation(directory: RunDirectory) -> int:

@@ -7,6 +7,9 @@ import platform
 import subprocess
 from pathlib import Path
 
+import numpy as np
+from threadpoolctl import threadpool_info
+
 _PACKAGES = ("numpy", "numba", "gymnasium", "mujoco", "mpi4py", "cma")
 
 
@@ -23,6 +26,14 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "none"
     return found
+
+
+def processor() -> str:
+    """The vector instructions that NumPy and BLAS use here. Other ones give other last bits."""
+    found = np.show_config(mode="dicts")
+    extensions = found["SIMD Extensions"]["found"] if found else []
+    kernels = {library.get("architecture", "") for library in threadpool_info()} - {""}
+    return " ".join([platform.machine(), *extensions[-1:], *sorted(kernels)])
 
 
 def commit() -> str | None:

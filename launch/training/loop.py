@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
-from esengine.errors import Interrupted, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.launch.runs.failure_log import FailureLog
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
@@ -92,6 +92,7 @@ class Training(ABC):
         self.train = config.train
         self.problem: AnyProblem = pool.rank_state.problem  # type: ignore[assignment]
         self.directory = directory
+        self._identity = "" if directory is None else directory.identity()
         self.method = method
         self.callbacks = callbacks
 
@@ -254,6 +255,7 @@ class Training(ABC):
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
         if checkpoint is not None:
+            self._check_run(checkpoint)
             self.restore(checkpoint)
 
         remove_after(self.directory.checkpoints, checkpoint)
@@ -299,6 +301,16 @@ class Training(ABC):
             {"problem": self.problem} if isinstance(self.problem, EnvironmentProblem) else {}
         )
 
+    def _check_run(self, checkpoint: Checkpoint) -> None:
+        """Raises UserError for a checkpoint of another run, or of other settings."""
+        assert self.directory is not None
+        if checkpoint.run not in ("", self._identity):
+            raise UserError(
+                f"{self.directory.checkpoints / checkpoint.name} must be a checkpoint of the run "
+                f"that config.json describes, got one with other settings; restore config.json, "
+                f"or move the checkpoint away"
+            )
+
     def snapshot(self) -> Snapshot:
         """The state as it is now, copied, so that it can be written while the run goes on."""
         arrays = {
@@ -308,7 +320,7 @@ class Training(ABC):
         }
         counters = self.counters | ({"row": self.row} if self.row is not None else {})
         checkpoint = Checkpoint(
-            self.method.generation, copied(arrays), counters, dict(self._finished)
+            self.method.generation, copied(arrays), counters, dict(self._finished), self._identity
         )
         policy = None
         if isinstance(self.problem, EnvironmentProblem):

@@ -60,6 +60,9 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
 
     Raises:
         UserError: something is invalid; nothing has been made.
+
+    Returns:
+        The run directory, whose one writer is this process.
     """
     config.check()
     chosen = method_run(config)
@@ -67,7 +70,7 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     if shared_memory:
         check_table_room(built.log2_size, built.problem.dimension)
 
-    return RunDirectory.create(path, config, chosen.copy_files)
+    return RunDirectory.create(path, config, chosen.copy_files, stay_writer=True)
 
 
 def run(

@@ -49,6 +49,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
         made = prepare(config, path, shared_memory=True)
+        made.release()  # the master of the ranks becomes the writer
         status = _launch(made, config, ranks, stop)
         if status not in (DONE, STOPPED):
             made.remove_if_bare()

@@ -1,0 +1,56 @@
+"""The identity of a run: a digest of all settings that decide its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from esengine.launch.runs.copied_files import COPIES
+from esengine.launch.settings.budget import BudgetSettings
+from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.methods import settings_of
+from esengine.launch.settings.run import StartSettings
+
+_FREE = {
+    *(field.name for group in (BudgetSettings, StartSettings) for field in fields(group)),
+    *("run_dir", "checkpoint_every", "keep_checkpoints"),
+}
+"""Settings that change no bit of the result up to where a run has come."""
+
+
+def identity(config: dict[str, Any]) -> str:
+    """Return the digest of a configuration as ``config.json`` holds it.
+
+    Settings at their defaults do not count, so that a version with more settings gives the same
+    digest. Files that are kept in the run count by their names, wherever the run has moved to.
+    """
+    method = config["method"]
+    chosen = {
+        "method": method,
+        "train": _chosen(TrainSettings, config["train"]),
+        "search": _chosen(settings_of(method), config["search"]),
+    }
+    text = json.dumps(chosen, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _chosen(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that count and are not at their defaults."""
+    defaults = {field.name: field.default for field in fields(kind)}
+    found = {}
+    for name, value in values.items():
+        default = json.loads(json.dumps(defaults.get(name, MISSING), default=str))
+        if name not in _FREE and value != default:
+            found[name] = _without_folder(value)
+    return found
+
+
+def _without_folder(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_folder(part) for part in value]
+    if isinstance(value, str) and Path(value).name in COPIES:
+        return Path(value).name
+    return value
