@@ -77,7 +77,7 @@ def test_requeue_cancellation_and_preemption(user: User, undisturbed: Path) -> N
     first.wait()
     user.output("scontrol", "requeue", first.job)
     second.wait()
-    assert "is kept" in user.output("esengine", "cancel", "second")
+    assert "keeps a checkpoint" in user.output("esengine", "cancel", "second")
     assert user.wait_for_end(second.job) == ["CANCELLED"]
     assert any((second.folder / "checkpoints").iterdir())
     second.let(MEMBERS)

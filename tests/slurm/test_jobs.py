@@ -214,7 +214,7 @@ def follow_the_manual(user: User, compiled: bool) -> None:
     commands[1] = commands[1].replace(
         "pip install", "pip install --no-deps --no-build-isolation --disable-pip-version-check"
     )
-    ignored = shutil.ignore_patterns(".*", "runs", "build", "*.egg-info", "__pycache__")
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
     source = shutil.copytree(REPOSITORY, user.folder / "source", symlinks=True, ignore=ignored)
     lent = {
         "PYTHONPATH": sysconfig.get_path("purelib"),
