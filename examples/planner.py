@@ -42,10 +42,8 @@ class Landing(gymnasium.Env):
 
 def main(horizon: int = 25, num_candidates: int = 64) -> float:
     """The speed of touching down, in m/s."""
-    env, expert = (
-        Landing(),
-        PlannerExpert(MPPI(horizon, num_candidates), SteppedDynamics(Landing(), "Landing")),
-    )
+    env = Landing()
+    expert = PlannerExpert(MPPI(horizon, num_candidates), SteppedDynamics(Landing()))
     observation, _ = env.reset(seed=0)
     expert.begin(env, 0)
     landed = False

@@ -49,7 +49,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_wheel_has_one_top_level_name(distributions: dict[str, Path]) -> None:
     names = zipfile.ZipFile(distributions["wheel"]).namelist()
     assert {name.split("/")[0] for name in names} == {"esengine", "esengine-0.1.0.dist-info"}
-    for module in ("world.py", "algorithms/evolution/cma_es.py", "launch/cli.py", "py.typed"):
+    for module in ("ranks/world.py", "algorithms/evolution/cma_es.py", "launch/cli.py", "py.typed"):
         assert f"esengine/{module}" in names
 
 
