@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests import FOLDER
 from tests.conftest import REPOSITORY
 from tests.support.words import words
 
@@ -51,10 +52,11 @@ def files_of_recipe(title: str) -> list[str]:
 
 def run_in(folder: Path, *command: str | Path) -> str:
     """Return what a Python command prints in a copy of the checkout."""
+    environment = {name: value for name, value in os.environ.items() if name != FOLDER}
     result = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env=environment | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,

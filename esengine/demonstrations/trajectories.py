@@ -351,7 +351,7 @@ def unstacked(arrays: Mapping[str, NDArray[Any]], name: str) -> Iterator[Traject
             field: arrays[field][stop - length : stop] for field in _PER_STEP if field in arrays
         }
         if "labels" in steps and np.array_equal(steps["labels"], steps["actions"]):
-            del steps["labels"]  # the expert's own actions, beside trajectories that have labels
+            del steps["labels"]  # they are the expert's own actions
         observations = arrays["observations"][stop - length + index : stop + index + 1]
         ends = [bool(arrays[field][index]) for field in ("terminated", "truncated")]
         seed = None if seeds[index] < 0 else int(seeds[index])
