@@ -32,7 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes long first, and mark what `make quick` runs."""
     items.sort(key=lambda item: scheduling.place(item.nodeid))
     for item in items:
-        if item.nodeid.startswith(scheduling.QUICK) and item.get_closest_marker("slow") is None:
+        is_slow = item.get_closest_marker("slow") or item.nodeid.startswith(scheduling.NOT_QUICK)
+        if item.nodeid.startswith(scheduling.QUICK) and not is_slow:
             item.add_marker("quick")
 
 

@@ -26,6 +26,16 @@ QUICK = (
     *("tests/esengine", "tests/algorithms", "tests/launch/settings"),
 )
 """Files and folders of `make quick`: one process, no mpirun."""
+NOT_QUICK = (
+    *("tests/algorithms/imitation/test_guided", "tests/algorithms/evolution/test_restarts.py"),
+    *("tests/launch/settings/test_planners.py", "tests/algorithms/evolution/test_integer_margin"),
+    *("tests/algorithms/test_contract.py", "tests/esengine/test_compiled.py"),
+    *(
+        "tests/algorithms/evolution/test_lm_ma_es.py",
+        "tests/algorithms/evolution/test_separable.py",
+    ),
+)
+"""Files of these folders that take longest."""
 _TOGETHER = ("tests/slurm",)  # one cluster for all
 _APART = (
     "tests/test_learning.py",

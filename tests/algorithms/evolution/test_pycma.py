@@ -142,5 +142,5 @@ def test_an_option_that_no_run_can_have_is_refused(option: str, words: str) -> N
 def test_what_the_package_refuses_is_told_in_one_sentence() -> None:
     with pytest.raises(UserError, match=r"cma stopped with .*CMA_stds=\[1, 2, 3, 4\]"):
         PyCMASettings(option=("CMA_stds=[1,2,3,4]",)).strategy(np.zeros(3), 0)
-    with pytest.raises(UserError, match="^option bounds says where to search"):
+    with pytest.raises(UserError, match=r"^option bounds says where to search"):
         minimize(lambda point: 0.0, 3, "pycma", option=["bounds=[0,1]"], lower_bound=-9)
