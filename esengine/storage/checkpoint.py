@@ -76,8 +76,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     _check_own(folder)
     folder.mkdir(exist_ok=True)
     final = folder / checkpoint.name
-    if final.exists() and not _is_own(final):
-        raise FileExistsError(errno.EEXIST, "holds files that no run has written", str(final))
+    if final.exists() and not _is_checkpoint(final):
+        reason = "is no checkpoint, but has the name of one; move it away"
+        raise FileExistsError(errno.EEXIST, reason, str(final))
     unique = secrets.token_hex(8)
     aside = folder / f".{checkpoint.name}.{unique}"
     replaced = folder / f".replaced.{checkpoint.name}.{unique}"
@@ -111,9 +112,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         raise
 
     flush_folder(folder)
-    remove(replaced)
+    _remove_own(replaced)
     for old in checkpoints(folder)[:-keep]:
-        remove(old)
+        _remove_own(old)
     return final
 
 
@@ -126,7 +127,8 @@ def checkpoints(folder: Path) -> list[Path]:
     _check_own(folder)
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and _is_own(path))
+    named = (path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    found = (path for path in named if _is_checkpoint(path))
     return sorted(found, key=_progress)
 
 
@@ -137,6 +139,18 @@ def _check_own(folder: Path) -> None:
             f"the checkpoints of a run must be in its own folder, got the link {folder}; replace "
             f"it by the folder that it points to"
         )
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Return whether a folder is a checkpoint, whatever else somebody has put into it."""
+    holds_a_file = any((path / name).exists() for name in _FILES)
+    return not path.is_symlink() and (holds_a_file or _is_own(path))
+
+
+def _remove_own(path: Path) -> None:
+    """Remove a checkpoint. One that holds other files as well stays."""
+    if _is_own(path):
+        remove(path)
 
 
 def _is_own(path: Path) -> bool:
@@ -275,7 +289,7 @@ def remove_after(folder: Path, checkpoint: Checkpoint | None) -> None:
     for path in reversed(checkpoints(folder)):
         if checkpoint is not None and path.name == checkpoint.name:
             return
-        remove(path)
+        _remove_own(path)
 
 
 def _seal(record: Mapping[str, Any]) -> str:

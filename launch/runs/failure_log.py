@@ -30,7 +30,9 @@ class FailureLog:
         try:
             append_whole(self.path, lines.encode())
         except OSError as error:
-            warnings.warn(f"{self.path} lacks failures of members: {error}", stacklevel=2)
+            warnings.warn(
+                f"{self.path} lacks failures of members: {error}; free the disk", stacklevel=2
+            )
 
     def read(self) -> list[Failure]:
         """All failures, the latest of each member, without lines that a crash cut short."""

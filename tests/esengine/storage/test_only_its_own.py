@@ -96,6 +96,18 @@ def test_a_users_files_among_the_checkpoints_stay(outside: Path) -> None:
     assert contents(outside) == before
 
 
+def test_a_note_in_a_checkpoint_neither_hides_it_nor_is_removed(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, Checkpoint(1, STATE, {}), keep=1)
+    note = tmp_path / "000001" / "note.txt"
+    note.write_text("precious")
+    loaded = load_newest(tmp_path)
+    assert loaded is not None
+    for generation in (1, 2, 3):
+        save_checkpoint(tmp_path, Checkpoint(generation, STATE, {}), keep=1)
+    remove_unfinished(tmp_path)
+    assert "precious" in [path.read_text() for path in tmp_path.rglob("note.txt")]
+
+
 def test_a_checkpoint_takes_no_users_folder_away(outside: Path) -> None:
     before = contents(outside)
     with pytest.raises(FileExistsError):
