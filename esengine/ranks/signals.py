@@ -68,20 +68,29 @@ class StopRequest:
             raise Abandoned
 
 
-def outlive(action: Callable[[], None]) -> None:
+def outlive(action: Callable[[], None], first: Callable[[], None]) -> None:
     """Run ``action`` in a forked child that the launcher cannot kill, and wait for it.
 
     mpirun kills its ranks a third of a second after a SIGTERM, too soon for a large checkpoint. The
-    child survives and finishes. It must not use MPI.
+    child survives and finishes. It must not use MPI. It begins when ``first`` has ended in this
+    process, whose threads it does not have, or when this process has been killed.
     """
+    waiting, running = os.pipe()
     pid = os.fork()
     if pid:
-        os.waitpid(pid, 0)
+        try:
+            first()
+        finally:
+            os.close(running)
+            os.close(waiting)
+            os.waitpid(pid, 0)
         return
 
     os.setsid()
     status = 1
     try:
+        os.close(running)
+        os.read(waiting, 1)  # it ends when no process has the other end open
         action()
         status = 0
     finally:

@@ -140,7 +140,8 @@ class Training(ABC):
         except Interrupted as signal:
             if self.directory is not None and self.pool.is_being_killed:
                 self.directory.hand_down()
-                outlive(self._save_and_note)
+                assert self._saver is not None
+                outlive(self._save_and_note, first=self._saver.join)
             else:
                 self._save_last_state()
             return self.result(False, f"stopped by {signal}", None)

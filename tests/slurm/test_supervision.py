@@ -82,7 +82,7 @@ def test_a_checkpoint_is_finished_by_a_copy_when_the_rank_is_killed(tmp_path: Pa
         "folder = pathlib.Path(sys.argv[1])\n"
         "def save():\n    (folder / 'begun').touch()\n    time.sleep(0.5)\n    (folder / "
         "'saved').touch()\n"
-        "outlive(save)"
+        "outlive(save, first=lambda: None)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, tmp_path], start_new_session=True)
     deadline = time.monotonic() + 60

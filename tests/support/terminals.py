@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from contextlib import suppress
 
 _STYLES = ("\x1b[1m", "\x1b[0m")
 
@@ -19,3 +20,13 @@ def read_until(terminal: int, part: str, timeout_s: float = 60.0) -> str:
                 text = text.replace(style, "")
     assert part in text, text
     return text
+
+
+def read_to_the_end(terminal: int) -> str:
+    """What comes from the terminal until no process has it open, which also closes it here."""
+    parts = []
+    with suppress(OSError):  # Linux's way to say so
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode(errors="replace")

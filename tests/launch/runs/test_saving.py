@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.loop import RunResult
 from esengine.launch.training.run import run
 from esengine.ranks import World
+from esengine.ranks.signals import outlive
 from esengine.storage import Checkpoint, checkpoints, load_newest, save_checkpoint
 from tests.support.runs import rows, same_run
 from tests.support.training import training
@@ -194,3 +196,29 @@ def test_a_disk_that_fills_ends_with_status_1_and_resumes_to_the_same_bytes(
         json.loads((tmp_path / name / "best.json").read_text()) for name in ("straight", "full")
     ]
     assert best[0] == best[1]
+
+
+def test_a_copy_that_saves_waits_for_the_checkpoint_that_a_thread_is_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would rename a folder to the same name."""
+    order = tmp_path / "order"
+
+    def slow(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+        time.sleep(0.5)
+        with order.open("a") as file:
+            file.write("thread\n")
+        return save_checkpoint(folder, checkpoint, keep)
+
+    monkeypatch.setattr(saving, "save_checkpoint", slow)
+    loop = training(tmp_path / "run")
+    saver = loop._saver
+    assert saver is not None
+    saver.save(loop.snapshot())
+
+    def copy() -> None:
+        with order.open("a") as file:
+            file.write("copy\n")
+
+    outlive(copy, first=saver.join)
+    assert order.read_text() == "thread\ncopy\n"
