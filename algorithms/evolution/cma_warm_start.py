@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from esengine.errors import UserError
 from esengine.problems.search_space import SearchSpace
 from esengine.storage.checkpoint import load_newest
+from esengine.storage.numpy_files import read_npy
 
 
 def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
@@ -52,7 +53,7 @@ def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:
         UserError: the file cannot be read, or does not hold points of the space.
     """
     try:
-        points = np.load(file, allow_pickle=False)
+        points = read_npy(Path(file))
     except (OSError, ValueError) as error:
         raise UserError(
             f"--inject must be a .npy file of points, got {file}: {error}; write one with "
@@ -60,6 +61,8 @@ def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:
         ) from error
 
     n = space.num_variables
+    if points.dtype.kind not in "biuf":
+        raise UserError(f"--inject must hold numbers, got {file} of {points.dtype}")
     if points.ndim != 2 or points.shape[1] != n or not np.isfinite(points).all():
         raise UserError(
             f"--inject must hold finite points of {n} numbers, one a row, got {file} of shape "

@@ -6,10 +6,8 @@ and ``arguments``.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +25,8 @@ from esengine.demonstrations.trajectories import (
 )
 from esengine.environments import ActionSpec, EnvironmentSpec, describe
 from esengine.errors import UserError, listed
-from esengine.storage.files import replace_lasting
+from esengine.storage.files import opened, parse_json, replace_lasting
+from esengine.storage.numpy_files import npz_image, read_npz
 from esengine.user_code import check_trusted
 
 MINARI = "minari:"
@@ -42,6 +41,7 @@ _NEEDED = (
     "truncated",
     "environment",
 )
+_OPTIONAL = ("seeds", "labels")
 
 
 def load_demonstrations(
@@ -134,7 +134,7 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
         return
     arrays = stacked(demonstrations.trajectories)
     arrays["environment"] = np.array(json.dumps(asdict(demonstrations.environment)))
-    replace_lasting(Path(name), _npz(arrays))
+    replace_lasting(Path(name), npz_image(arrays))
 
 
 def check_target(name: str) -> None:
@@ -155,51 +155,34 @@ def check_target(name: str) -> None:
         )
 
 
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """An npz whose bytes depend on the arrays alone: NumPy's own holds the time of writing."""
-    image = io.BytesIO()
-    with zipfile.ZipFile(image, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(arrays):
-            part = io.BytesIO()
-            np.lib.format.write_array(part, arrays[name], allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), zipfile.ZIP_DEFLATED)
-    return image.getvalue()
-
-
 def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
     if name.startswith(MINARI) or Path(name).is_dir():
         from esengine.demonstrations.minari_datasets import read_dataset
 
         return read_dataset(name.removeprefix(MINARI), Path(name) if Path(name).is_dir() else None)
     path = Path(name)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(
             f"--demonstrations must name files that exist, got {name}; collect some with esengine "
             f"collect"
         )
-    if path.stat().st_size == 0:
-        raise UserError(
-            f"{name} must be an npz of demonstrations, got an empty file; collect them again"
-        )
-    with open(path, "rb") as file:
-        if file.read(2) != b"PK":
+    try:
+        with opened(path) as file:
+            start = file.read(2)
+        if not start:
+            raise UserError(
+                f"{name} must be an npz of demonstrations, got an empty file; collect them again"
+            )
+        if start != b"PK":
             raise UserError(
                 f"{name} must be an npz of demonstrations, got another kind of file (a pickle is "
-                f"never read, since reading it "
-                "runs code); write an npz, see esengine demos --help"
+                f"never read, since reading it runs code); write an npz, see esengine demos --help"
             )
-    arrays, key = dict[str, NDArray[Any]](), ""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                arrays[key] = np.asarray(file[key])
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        why = (
-            f"{key} holds pickled objects, which are never read"
-            if "pickle" in str(error)
-            else str(error)
-        )
-        raise UserError(f"{name} must be a whole npz of plain arrays, but: {why}") from error
+        arrays = read_npz(path, (*_NEEDED, *_OPTIONAL))
+    except UserError:
+        raise
+    except (OSError, ValueError, MemoryError) as error:
+        raise UserError(f"{name} must be a whole npz of plain arrays, but: {error}") from error
     missing = [key for key in _NEEDED if key not in arrays]
     if missing:
         raise UserError(
@@ -211,7 +194,7 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
 
 def _environment(name: str, text: NDArray[Any]) -> EnvironmentSpec:
     try:
-        described = json.loads(str(text))
+        described = parse_json(str(text))
         return EnvironmentSpec(str(described["env_id"]), dict(described["arguments"]))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(

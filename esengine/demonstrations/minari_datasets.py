@@ -15,6 +15,11 @@ import numpy as np
 from esengine.demonstrations.trajectories import Demonstrations, Trajectory
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.errors import UserError
+from esengine.storage.files import read_json
+from esengine.storage.hdf5_files import check_hdf5
+
+_FREE_BYTES = 256 << 20  # that observations of any dataset may take
+_MOST_FLATTENED = 64  # bytes that a byte of a larger one may take: states become long vectors
 
 
 def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec, list[Trajectory]]:
@@ -33,11 +38,9 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
     minari = _minari()
     shown = str(folder) if folder is not None else f"minari:{dataset_id}"
     with _in_words(f"{shown} must be a whole Minari dataset"):
-        dataset = (
-            minari.MinariDataset(folder / "data")
-            if folder is not None
-            else minari.load_dataset(dataset_id)
-        )
+        place = folder or Path(minari.storage.get_dataset_path(dataset_id))
+        size = _check_files(place / "data")
+        dataset = minari.MinariDataset(place / "data")
     if dataset.env_spec is None:
         raise UserError(
             f"{shown} must name its environment, got a dataset without env_spec; write an npz "
@@ -46,6 +49,7 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
     environment = EnvironmentSpec(dataset.env_spec.id, dict(dataset.env_spec.kwargs))
     space = dataset.observation_space
     observations, action = ObservationSpec.of(space), ActionSpec.of(dataset.action_space)
+    room = max(_FREE_BYTES, _MOST_FLATTENED * size)
     trajectories: list[Trajectory] = []
     from esengine.demonstrations.trajectories import checked
 
@@ -56,6 +60,12 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
             if episode is None:
                 return environment, trajectories
             steps = len(episode.rewards)
+            room -= 8 * observations.dim * (steps + 1)
+            if room < 0:
+                raise ValueError(
+                    f"its observations of {observations.dim} numbers need more memory than a "
+                    f"dataset of {size} bytes may take"
+                )
             seen = [
                 observations.flat(space, _step(episode.observations, step), np.float64)
                 for step in range(steps + 1)
@@ -71,6 +81,25 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
             truncated=bool(steps and episode.truncations[-1]),
         )
         trajectories.append(trajectory)
+
+
+def _check_files(data: Path) -> int:
+    """Check the files of a dataset before Minari reads them; returns the bytes of its arrays.
+
+    Raises ValueError or OSError.
+    """
+    described = read_json(data / "metadata.json")
+    if not isinstance(described, dict) or described.get("data_format", "hdf5") != "hdf5":
+        raise ValueError("metadata.json must be of a dataset of format hdf5")
+    for name in ("observation_space", "action_space"):  # else Minari makes what env_spec names
+        if not isinstance(described.get(name), str):
+            raise ValueError(f"metadata.json must have {name}")
+    check_hdf5(data / "main_data.hdf5", "episode_")
+    size = (data / "main_data.hdf5").stat().st_size
+    episodes = described.get("total_episodes")
+    if not isinstance(episodes, int) or not 0 <= episodes <= size:
+        raise ValueError(f"metadata.json claims {episodes!r:.40} episodes")
+    return size
 
 
 def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:

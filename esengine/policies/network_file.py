@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec
 from esengine.errors import UserError, listed
-from esengine.storage.files import JSON_BYTES, parse_arrays, parse_json, read_bytes
+from esengine.storage.files import JSON_BYTES, parse_arrays, parse_json, read_safetensors
 
 FORMAT = 1
 """The version of both kinds of files."""
@@ -58,7 +58,7 @@ def read_network(
                 f"exist"
             )
 
-        image = read_bytes(path)
+        image = read_safetensors(path, JSON_BYTES)
         described = _description_in(image, key)
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise UserError(

@@ -1,7 +1,7 @@
 """Files that survive a crash: they are written aside, flushed and renamed.
 
-Modules: `files` (atomic writes, checksums, bounded reads) and `checkpoint` (the state of a search
-on disk).
+Modules: `files` (atomic writes, checksums, bounded reads), `numpy_files` and `hdf5_files` (arrays
+within what the size of their file allows), and `checkpoint` (the state of a search on disk).
 """
 
 from esengine.storage.checkpoint import (

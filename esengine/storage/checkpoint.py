@@ -26,8 +26,8 @@ from esengine.errors import UserError
 from esengine.storage.files import (
     flush_folder,
     parse_arrays,
-    read_bytes,
     read_json,
+    read_safetensors,
     remove,
     write_arrays,
     write_lasting,
@@ -216,7 +216,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         record = _open_record(path, read_json(path / "state.json"))
-        image = read_bytes(path / "state.safetensors")
+        image = read_safetensors(path / "state.safetensors")
     except (OSError, MemoryError) as error:
         refused = (errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE)
         if isinstance(error, MemoryError) or error.errno in refused:

@@ -13,10 +13,12 @@ import json
 import os
 import re
 import secrets
+import select
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,32 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 _ASIDE = re.compile(r"\.aside-[0-9a-f]{16}-.+")
+_PATIENCE_MS = 200
+HEADER_BYTES = 1 << 20
 JSON_BYTES = 16 << 20  # more than any record of ours; parsed JSON takes about twenty times its size
+
+
+@contextmanager
+def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
+    """Open a regular file for reading.
+
+    Args:
+        path: the file.
+        most: the largest valid size in bytes; default any, for readers that read it in parts.
+
+    Raises:
+        ValueError: it is no regular file, or too large.
+        OSError: it cannot be opened.
+    """
+    # Without O_NONBLOCK it would wait for the writer of a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{path.name} is no regular file")
+        if most is not None and found.st_size > most:
+            raise ValueError(f"{path.name} has {found.st_size} bytes, more than {most}")
+        yield file
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
@@ -40,16 +67,76 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         ValueError: it is no regular file, or too large.
         OSError: it cannot be read.
     """
-    limit = _memory_bytes() // 4 if most is None else most
-    # Without O_NONBLOCK it would wait for the writer of a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{path.name} is no regular file")
-        if found.st_size > limit:
-            raise ValueError(f"{path.name} has {found.st_size} bytes, more than {limit}")
-        return file.read(found.st_size)
+    limit = memory_bytes() // 4 if most is None else most
+    with opened(path, limit) as file:
+        return file.read(size_of(file))
+
+
+def read_end(path: Path, most: int) -> bytes:
+    """The last bytes of a regular file, at most ``most``. Raises as `opened`."""
+    with opened(path) as file:
+        file.seek(max(0, size_of(file) - most))
+        return file.read(most)
+
+
+def read_lines(path: Path, most: int) -> Iterator[bytes]:
+    """The lines of a regular file up to one of more than ``most`` bytes, which is given in parts.
+    Raises as `opened`.
+    """
+    with opened(path) as file:
+        while line := file.readline(most):
+            yield line
+
+
+def read_stream(path: Path, most: int) -> bytes:
+    """The bytes of a file that a user names, which may be a pipe; a signal's handler may raise.
+
+    Raises:
+        ValueError: it gives more than ``most`` bytes.
+        OSError: it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with open(descriptor, "rb", buffering=0) as file:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        image = b""
+        while len(image) <= most:
+            while not waiting.poll(_PATIENCE_MS):
+                pass  # Python runs the handlers of signals here
+            part = file.read(most + 1 - len(image))
+            if part == b"":
+                return image
+            image += part or b""
+    raise ValueError(f"it has more than {most} bytes")
+
+
+def read_safetensors(path: Path, most_header_bytes: int = HEADER_BYTES) -> bytes:
+    """The bytes of a safetensors file, read once its header claims no more than the file has.
+
+    Raises:
+        ValueError: it is no regular file, or too large, or its header claims other sizes.
+        OSError: it cannot be read.
+    """
+    with opened(path, memory_bytes() // 4) as file:
+        size = size_of(file)
+        start = file.read(8)
+        header_bytes = int.from_bytes(start, "little")
+        if not 0 < header_bytes <= min(most_header_bytes, size - 8):
+            raise ValueError(f"its header claims {header_bytes} bytes")
+        header = file.read(header_bytes)
+        claimed = 8 + header_bytes + _claimed_by(parse_json(header))
+        if claimed != size:
+            raise ValueError(f"its header claims {claimed} bytes, the file has {size}")
+        return start + header + file.read(size)
+
+
+def _claimed_by(header: Any) -> int:
+    """The end of the last array by a safetensors header. Raises ValueError."""
+    try:
+        arrays = [part for name, part in header.items() if name != "__metadata__"]
+        return max((int(part["data_offsets"][1]) for part in arrays), default=0)
+    except (AttributeError, KeyError, IndexError, TypeError, OverflowError) as error:
+        raise ValueError("its header is no table of arrays") from error
 
 
 def read_json(path: Path) -> Any:
@@ -70,7 +157,7 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def parse_arrays(image: bytes, most_header_bytes: int = 1 << 20) -> dict[str, NDArray[Any]]:
+def parse_arrays(image: bytes, most_header_bytes: int = HEADER_BYTES) -> dict[str, NDArray[Any]]:
     """The arrays of a safetensors file by name.
 
     Raises:
@@ -146,7 +233,7 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield aside
-        _flush(aside)
+        flush(aside)
         aside.rename(path)
     except BaseException:
         remove(aside)
@@ -193,10 +280,13 @@ def append_whole(path: Path, image: bytes) -> None:
         os.close(descriptor)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Make a file's bytes survive a crash of the machine."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    try:
+        with opened(path) as file:
+            os.fsync(file.fileno())
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
 
 
 def flush_folder(folder: Path) -> None:
@@ -226,5 +316,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _memory_bytes() -> int:
+def size_of(file: BufferedReader) -> int:
+    """The number of bytes of an open file."""
+    return os.fstat(file.fileno()).st_size
+
+
+def memory_bytes() -> int:
+    """The memory of this machine."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from esengine.errors import WorkerError
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.mpirun.local_ranks import run_ranks
+from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.ranks import StopRequest
 from esengine.ranks.world import available_cores
 
@@ -39,8 +39,7 @@ def rows_of_run(
         run_ranks(workers, [*task, *ends, *flags], stop)
         if not (run / "done.json").exists():
             raise WorkerError(f"the run on {env_id} did not end; see its messages above")
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(line)["machine"] for line in lines]
+        return [row["machine"] for row in MetricsFile(run / "metrics.jsonl").rows()]
 
 
 def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
 from esengine.ranks import StopRequest, World
-from esengine.storage.files import write_json
+from esengine.storage.files import read_json, write_json
 from esengine.user_code import check_trusted
 
 
@@ -89,7 +88,7 @@ class Evaluation:
     @classmethod
     def from_file(cls, path: Path) -> Evaluation:
         """The evaluation in a file that holds what `to_json` returns."""
-        record = json.loads(path.read_text())
+        record = read_json(path)
         return cls(tuple(record["returns"]), record.get("failed_episodes", 0))
 
 

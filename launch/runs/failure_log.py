@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+from esengine.errors import UserError
 from esengine.problems.failures import Failure
-from esengine.storage.files import append_whole, replace_lasting
+from esengine.storage.files import append_whole, parse_json, read_lines, replace_lasting
 
 FILE = "failures.jsonl"
+_LINE_BYTES = 1 << 20
 
 
 class FailureLog:
@@ -39,14 +42,21 @@ class FailureLog:
         if not self.path.exists():
             return []
         found: dict[tuple[int, str, int], Failure] = {}
-        for line in self.path.read_text(errors="replace").splitlines():
+        for line in self._lines():
             try:
-                failure = json.loads(line)
+                failure = parse_json(line)
                 member = int(failure["member"])
                 found[int(failure["generation"]), str(failure["purpose"]), member] = failure
             except (ValueError, KeyError, TypeError):
                 continue
         return list(found.values())
+
+    def _lines(self) -> Iterator[bytes]:
+        """The lines of the file. Raises UserError."""
+        try:
+            yield from read_lines(self.path, _LINE_BYTES)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path} must be a readable file, but: {error}") from error
 
     def cut(self, generation: int) -> None:
         """Remove the failures after a generation, from which the run is resumed."""

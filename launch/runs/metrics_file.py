@@ -5,16 +5,16 @@ memory while the disk is full.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
-from esengine.storage.files import append_whole, parse_json, replace_lasting
+from esengine.errors import UserError
+from esengine.storage.files import append_whole, flush, parse_json, read_lines, replace_lasting
 
 Row = dict[str, Any]
 
-_LINE_BYTES = 1 << 20
+LINE_BYTES = 1 << 20
 _NUMBERS = ("env_steps", "evaluations")
 _OPTIONAL = ("fitness_mean", "fitness_max", "fitness_std", "cost_min", "episode_return_eval")
 
@@ -54,8 +54,7 @@ class MetricsFile:
             OSError: the disk is full or gone.
         """
         if self.path.exists():
-            with open(self.path, "rb") as file:
-                os.fsync(file.fileno())
+            flush(self.path)
 
     def cut(self, generation: int) -> None:
         """Remove the rows after a generation, from which the run is resumed, and a row that a crash
@@ -71,15 +70,17 @@ class MetricsFile:
 
     def rows(self) -> list[Row]:
         """All rows before the first invalid line, which a crash may have left at the end."""
-        if not self.path.is_file():
+        if not self.path.exists():
             return []
         rows: list[Row] = []
-        with open(self.path, "rb") as file:
-            while line := file.readline(_LINE_BYTES):
+        try:
+            for line in read_lines(self.path, LINE_BYTES):
                 row = parse_row(line)
                 if row is None:
                     break
                 rows.append(row)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path} must be a readable file, but: {error}") from error
         return rows
 
 

@@ -25,8 +25,8 @@ from esengine.launch.settings.config import RunConfig
 from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
 from esengine.storage.files import (
     parse_arrays,
-    read_bytes,
     read_json,
+    read_safetensors,
     remove,
     remove_strays,
     replacing,
@@ -293,7 +293,7 @@ class RunDirectory:
         record = self._read_object("best.json", ("value",))
         try:
             if "vectors" in record:
-                record |= parse_arrays(read_bytes(self.path / _BEST_VECTORS))
+                record |= parse_arrays(read_safetensors(self.path / _BEST_VECTORS))
             return {"value": float(record["value"])} | {
                 name: np.array(record[name], np.float64) for name in _VECTORS
             }

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 from esengine.errors import UserError
 from esengine.launch.mpirun.slurm_allocation import Allocation
-from esengine.storage.files import parse_json, read_bytes
+from esengine.storage.files import opened, parse_json, read_bytes
 
 _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 _MOST_BYTES = 4096
@@ -155,9 +156,15 @@ class RunLock:
 
     def _take_flock(self, record: bytes) -> bool:
         """Take the lock of the kernel; returns False if the file system has none."""
-        descriptor = os.open(
-            self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
-        )
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+        descriptor = os.open(self._path, flags, 0o644)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            os.close(descriptor)
+            raise UserError(
+                f"the lock of a run must be a file of at most {_MOST_BYTES} bytes, got another one "
+                f"at {self._path}; move it away"
+            )
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -175,6 +182,11 @@ class RunLock:
             if error.errno in _NO_FLOCK:
                 return False
             raise
+        if found.st_nlink > 1:  # it is also the file of another folder, such as a backup
+            self._path.unlink(missing_ok=True)
+            taken = self._take_flock(record)
+            os.close(descriptor)
+            return taken
         with suppress(OSError):  # with a full disk the lock holds, but names no owner
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
@@ -199,7 +211,7 @@ class RunLock:
     def _clear_stale(self) -> None:
         """Remove the file of an owner that has ended. Raises UserError if it may still run."""
         with suppress(FileNotFoundError):
-            image = read_bytes(self._path, _MOST_BYTES)
+            image = self._image()
             owner = Owner.read(self._path)
             ended = owner.has_ended() if owner else image.strip() == b""
             if not ended:
@@ -213,9 +225,18 @@ class RunLock:
 
             aside = self._folder / f".stale.{socket.gethostname()}.{os.getpid()}"
             self._path.rename(aside)
-            if aside.read_bytes() != image:  # another process took it since it was read
+            if read_bytes(aside, _MOST_BYTES) != image:  # another process took it since it was read
                 os.link(aside, self._path)
             aside.unlink()
+
+    def _image(self) -> bytes:
+        """The bytes of the file. Raises UserError for a file that is no lock."""
+        try:
+            return read_bytes(self._path, _MOST_BYTES)
+        except ValueError as error:
+            raise UserError(
+                f"the lock of a run must be a small file, but: {error}; move {self._path} away"
+            ) from error
 
     def _after_fork(self) -> None:
         """In a forked child: leave the lock to the parent, which a child may outlive."""
@@ -237,7 +258,7 @@ def wait_until_free(folder: Path, patience_s: float) -> None:
     if not path.exists():
         return
 
-    with open(path, "rb") as file:
+    with suppress(ValueError), opened(path) as file:
         while time.monotonic() < deadline:
             try:
                 return fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -17,6 +17,8 @@ from esengine.launch.settings.flags import parse
 from esengine.launch.settings.methods import METHODS, defaults_of, settings_of
 from esengine.launch.settings.run import StartSettings
 from esengine.launch.settings.settings_values import settings_from
+from esengine.ranks.signals import ended_by_signals
+from esengine.storage.files import read_stream
 from esengine.user_code import check_trusted
 
 T = TypeVar("T")
@@ -124,10 +126,8 @@ def _check_names(method: str, settings: type[Any]) -> None:
 def _read_toml(name: str) -> dict[str, Any]:
     """The values of a TOML file or a pipe, by names with underscores. Raises UserError."""
     try:
-        with open(name, "rb") as file:
-            image = file.read(_MOST_BYTES + 1)
-        if len(image) > _MOST_BYTES:
-            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+        with ended_by_signals():
+            image = read_stream(Path(name), _MOST_BYTES)
         found = tomllib.loads(image.decode())
     except (OSError, ValueError) as error:
         raise UserError(f"--config must be a readable TOML file, got {name!r}: {error}") from error

@@ -4,6 +4,7 @@ variables.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from esengine.checks import flag_name, is_default, within
 from esengine.errors import UserError
 from esengine.problems.search_space import SearchSpace
+from esengine.storage.files import read_bytes
+from esengine.storage.numpy_files import read_npy
 
 MOST_PARAMETERS = 1 << 48  # with more, NumPy raises other errors than MemoryError
+_TEXT_BYTES = 64 << 20  # of a file of numbers; more is better written as .npy
 
 Numbers = float | tuple[float, ...] | Path
 """One number for all variables, one per variable, or a file of numbers, .npy or text."""
@@ -149,11 +153,12 @@ def _read(flag: str, path: Path) -> tuple[float, ...]:
     """The numbers in a file, .npy or text, without running code. Raises UserError."""
     try:
         if path.suffix == ".npy":
-            numbers = np.load(path, allow_pickle=False)
+            numbers = read_npy(path)
         else:
-            numbers = np.loadtxt(path, ndmin=1)
+            text = read_bytes(path, _TEXT_BYTES).decode()
+            numbers = np.loadtxt(io.StringIO(text), ndmin=1)
         return tuple(np.asarray(numbers, np.float64).ravel().tolist())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise UserError(
             f"{flag} must be numbers, or a .npy or text file of them, got {path}: {error}"
         ) from error

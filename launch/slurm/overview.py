@@ -18,6 +18,7 @@ from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
 from esengine.storage import checkpoints
+from esengine.storage.files import read_end
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
 _COLUMNS = ("job", "state", "nodes", "time", "starts", "generation", "checkpoint", "return", "run")
@@ -198,7 +199,10 @@ def _print_end_of_log(console: Console, line: Line, alone: bool) -> None:
     if log is None or not log.is_file() or not (alone or failed):
         return
 
+    try:
+        end = read_end(log, 4096).decode(errors="replace").replace("\0", "")
+    except (OSError, ValueError):
+        return  # it is another user's, or being rotated
     console.print(f"{log}:", markup=False)
-    end = log.read_bytes()[-4096:].decode(errors="replace").replace("\0", "")
     for text in end.splitlines()[-6:]:
         console.print(f"  {text}", markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -22,7 +21,7 @@ from esengine.launch.settings.parse_train import parse_resume, parse_train
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SubmitSettings
-from esengine.storage.files import replace_lasting, write_json
+from esengine.storage.files import read_json, replace_lasting, write_json
 
 _NEVER = ("submit", "status", "cancel", "job", "doctor")
 _RECORD = "job.json"
@@ -65,7 +64,7 @@ class Submission:
     def of(cls, directory: Path) -> Submission | None:
         """The latest submission of a run or of an array, or None if there is none."""
         try:
-            record: dict[str, Any] = json.loads((directory / JOB_FOLDER / _RECORD).read_text())
+            record: dict[str, Any] = read_json(directory / JOB_FOLDER / _RECORD)
             return cls(record["job"], directory, record["first_seed"], record["log"])
         except (OSError, ValueError, KeyError):
             return None

@@ -4,7 +4,6 @@ the run is done.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -23,7 +22,7 @@ from esengine.launch.training.start_and_resume import resume, start
 from esengine.launch.training.time_limit import VARIABLE
 from esengine.ranks import StopRequest
 from esengine.storage import checkpoints
-from esengine.storage.files import write_json
+from esengine.storage.files import read_json, write_json
 
 IDLE_STARTS = 2
 """Successive starts without progress after which a job gives up."""
@@ -140,7 +139,7 @@ def _idle_starts(run: Path, allocation: Allocation) -> int:
     """
     path = run / JOB_FOLDER / _HISTORY
     try:
-        history = json.loads(path.read_text())
+        history = read_json(path)
     except (OSError, ValueError):
         history = {}
     here = progress(run)

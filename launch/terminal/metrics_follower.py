@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from esengine.launch.runs.metrics_file import Row, parse_row
+from esengine.launch.runs.metrics_file import LINE_BYTES, Row, parse_row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.terminal.panel import Display
+from esengine.storage.files import opened
 
 
 class Follower:
@@ -29,18 +31,14 @@ class Follower:
 
     def __call__(self) -> None:
         """Pass on the rows since the last call, except a last line that is not complete yet."""
-        try:
-            file = open(self._path, "rb")  # noqa: SIM115
-        except OSError:
-            return  # not begun, or being replaced
-        with file:
+        with suppress(OSError, ValueError), opened(self._path) as file:  # not begun, or replaced
             status = os.fstat(file.fileno())
             was_replaced = status.st_ino != self._inode or status.st_size < self._offset
             if was_replaced:  # by a resumed run
                 self._inode = status.st_ino
                 self._offset = 0
             file.seek(self._offset)
-            for line in file:
+            while line := file.readline(LINE_BYTES):
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.console import Console
 from esengine.checks import positive
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resume_command
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.run_lock import Owner
 from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.panel import Display, duration
 from esengine.ranks import StopRequest
@@ -87,13 +87,10 @@ def state_of(directory: RunDirectory) -> State:
 
 
 def _writer_is_dead(path: Path) -> bool:
-    try:
-        owner = json.loads((path / "lock").read_text())
-        return bool(
-            owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['pid']}").exists()
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+    owner = Owner.read(path / "lock")
+    if owner is None:
         return False  # being taken or given up at this moment
+    return owner.host == socket.gethostname() and not Path(f"/proc/{owner.pid}").exists()
 
 
 def _print_state(display: Display, state: State, directory: RunDirectory) -> int:

@@ -4,7 +4,6 @@ runs.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from esengine.errors import UserError
 from esengine.launch.bench.profile import figures_of
 from esengine.launch.results.plotting.figures import COLOURS, MANY_COLOURS, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import PlottedRun
+from esengine.storage.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ _SCALING = re.compile(r"(strong|weak) scaling, (.+), (\d+) members, (\d+) worker
 def read_figures(path: Path) -> list[dict[str, Any]]:
     """The rows of a benchmark's file. Raises UserError for another file."""
     try:
-        rows = json.loads(path.read_text())
+        rows = read_json(path)
         if not all({"name", "value", "unit", "ratio"} <= set(row) for row in rows):
             raise ValueError("a row lacks its name, value, unit or ratio")
     except (OSError, ValueError, TypeError) as error:

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from esengine.storage.files import read_bytes
+
 # The browser runs no code and asks no server for anything, whatever names settings and hosts have.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
@@ -117,6 +119,6 @@ def pictures(items: Iterable[str]) -> str:
 
 def picture(file: Path, caption: str, size: str = "half") -> str:
     """A PNG or GIF with its bytes in the page; its size is ``small``, ``half`` or ``wide``."""
-    source = f"data:image/{file.suffix[1:]};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    source = f"data:image/{file.suffix[1:]};base64,{base64.b64encode(read_bytes(file)).decode()}"
     shown = f'<img src="{source}" alt="{escape(caption)}">'
     return f'<figure class="{size}">{shown}<figcaption>{escape(caption)}</figcaption></figure>'
