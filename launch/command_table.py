@@ -43,7 +43,8 @@ COMMANDS = {
         "", "record demonstrations of a policy, of a planner, of a custom expert, or of rules"
     ),
     "demos": Command(
-        "inspect", "check a file of demonstrations, and print what it holds; demos convert rewrites"
+        "inspect | convert",
+        "check files of demonstrations and print what they hold, or convert them",
     ),
     "failures": Command(
         "RUN", "cluster a policy's worst episodes by how they failed, to write rules for them"
@@ -65,7 +66,7 @@ COMMANDS = {
     "doctor": Command("", "what this installation has, and what it lacks"),
     "bench": Command(
         "SUBJECT",
-        "speed of the engine on this machine; SUBJECT: kernels, rollouts, dispatch, scaling, "
+        "speed of the engine on this machine; SUBJECT is one of: kernels, rollouts, scaling, "
         "profile",
     ),
 }

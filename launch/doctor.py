@@ -41,8 +41,8 @@ class DoctorSettings:
     """Print what this installation has and what it lacks."""
 
     env_id: str | None = None
-    """Also test whether this environment's reset(seed=...) forgets earlier episodes; exact results
-    need that.
+    """Also test whether reset(seed=...) of this environment fully determines an episode; exact
+    results require it.
     """
     ranks: int = 2
     """Ranks of the trial launch."""

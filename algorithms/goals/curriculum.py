@@ -54,15 +54,15 @@ class GoalSettings:
     bound for a while.
     """
     wandering_share: float = 0.3
-    """Probability that an action of these episodes is random instead of the policy's."""
+    """Probability that an action of a half-random episode is random instead of the policy's."""
     wandering_episodes: int = 4
     """Number of episodes with half-random actions per generation."""
     hindsight: int = 0
-    """Number of passes of supervised learning per generation over these episodes, as if the goals
-    that they reached had been their aims; 0 turns it off.
+    """Number of passes of supervised learning per generation over half-random episodes, with the
+    goals that they reached in place of those that they missed; 0 turns it off.
     """
     hindsight_episodes: int = 100
-    """Number of newest episodes that --hindsight learns from."""
+    """Number of half-random episodes, the newest ones, that --hindsight learns from."""
 
     def check(self) -> None:
         """Raises UserError for settings that are no curriculum."""

@@ -58,8 +58,8 @@ class LearnerSettings:
     weight_decay: float = 0.0
     """Weight of the sum of squared parameters in the loss."""
     gradient_steps: int = 100
-    """Least number of gradient steps per generation, rounded up to whole passes; few demonstrations
-    need as many as many demonstrations.
+    """Least number of gradient steps per generation, rounded up to whole passes; small and large
+    sets of demonstrations need about the same number.
     """
 
     def check(self) -> None:

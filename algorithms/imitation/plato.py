@@ -25,8 +25,8 @@ class PLATOSettings(AggregationSettings):
     """Let a planner act similarly to the learner, and learn its actions in the states it visits."""
 
     attraction: float = 10.0
-    """Weight of the divergence from the learner: the planner gives up half of it in return to avoid
-    a difference of half the range.
+    """Weight of the divergence from the learner: to avoid a difference of half the action's range,
+    the planner accepts a return that is lower by half this weight.
     """
 
     def check(self) -> None:

@@ -149,7 +149,7 @@ class AIRLSettings(DiscriminatorSettings):
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
 
     state_only: bool = True
-    """Let the reward depend only on the state, which makes it the expert's up to a constant."""
+    """Let the reward depend only on the state; it can then equal the expert's up to a constant."""
     shaping: bool = True
     """Learn the shaping separately, as differences of a potential; without it the reward is an
     advantage.

@@ -67,7 +67,8 @@ class PPOSettings:
     most_gradient: float = 0.5
     """Largest norm of the gradient; longer gradients are scaled down."""
     target_kl: float | None = None
-    """End a round's updates when the policy has moved 1.5 times this far, in nats; default never.
+    """End a round's updates when the policy's divergence exceeds 1.5 times this number of nats;
+    default never.
     """
     initial_log_std: float = -0.5
     """Initial log standard deviation of box actions, relative to half the action's range."""

@@ -1,7 +1,18 @@
-"""Files of demonstrations: a plain npz without pickle, or a Minari dataset, both ways.
+"""Files of demonstrations: a plain npz without pickle, or a Minari dataset. Both are read and
+written.
 
-An npz holds the arrays of `trajectories.stacked`, and ``environment``, a JSON text with ``env_id``
-and ``arguments``.
+An npz holds all trajectories one after another. Each of n trajectories has T steps, with
+observations of size d and actions of size c:
+
+    environment   JSON text with env_id and arguments
+    lengths       (n,) int64 number of steps T of each trajectory
+    observations  (sum of T + n, d), the observation after the last step included
+    actions       (sum of T, c), the actions that were taken
+    labels        (sum of T, c), optional: the expert's actions; NaN where there is none
+    rewards       (sum of T,)
+    terminated    (n,) bool
+    truncated     (n,) bool
+    seeds         (n,) int64, optional: the seed of each episode, -1 if unknown
 """
 
 from __future__ import annotations
@@ -187,7 +198,7 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
     if missing:
         raise UserError(
             f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help "
-            f"tells the layout"
+            f"shows the layout"
         )
     return _environment(name, arrays["environment"]), list(unstacked(arrays, name))
 

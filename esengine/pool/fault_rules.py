@@ -17,8 +17,7 @@ class FaultRules:
     """What happens when a member or a worker fails."""
 
     member_retries: int = 1
-    """Times that a member is evaluated again, on another worker, after it raised or ran out of
-    time.
+    """How often a member is evaluated again, on another worker, after it raised or ran out of time.
     """
     max_failed_fraction: float = 0.5
     """End the run when more than this fraction of a generation failed; 0 ends it with the first

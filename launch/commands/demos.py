@@ -26,23 +26,23 @@ class InspectSettings:
     json: Path | None = None
     """Write the same facts as JSON to this file."""
     trust_modules: bool = False
-    """Import the modules that files name."""
+    """Import the modules to which files refer, which runs their code."""
 
 
 @dataclass(frozen=True)
 class ConvertSettings:
-    """Rewrite demonstrations: in the other format, several files as one, or fewer of them."""
+    """Convert demonstrations to the other format, join several files, or keep only some of them."""
 
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     out: str
     """File to write: FILE.npz, or minari:ID for a new Minari dataset."""
     trajectories: int | None = None
-    """Keep this many, drawn by --seed."""
+    """Number of trajectories to keep, drawn by --seed; default all."""
     seed: int = 0
     """Seed that the kept trajectories are drawn with."""
     trust_modules: bool = False
-    """Import the modules that files name."""
+    """Import the modules to which files refer, which runs their code."""
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

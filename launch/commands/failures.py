@@ -27,15 +27,17 @@ class FailuresSettings:
     episodes: int = 100
     """Episodes to run."""
     worst: int = 20
-    """Most episodes that count as failed: those with the lowest return, never the highest one."""
+    """Largest number of episodes that count as failed: those with the lowest return, never the
+    highest one.
+    """
     clusters: int = 3
-    """Most kinds of failure to distinguish."""
+    """Largest number of clusters."""
     window: int = 20
-    """Length of the steps with the lowest sum of rewards, which mark the failure in an episode that
-    did not terminate.
+    """Number of consecutive steps; in an episode that did not terminate, those with the lowest sum
+    of rewards mark the failure.
     """
     rules: tuple[str, ...] = ()
-    """Modules of corrective rules that override the policy already."""
+    """Modules of corrective rules that already override the policy."""
     seed: int = 0
     """Seed of the start states."""
     ranks: int | None = None
@@ -43,7 +45,7 @@ class FailuresSettings:
     json: Path | None = None
     """Write the clusters to this file."""
     trust_modules: bool = False
-    """Import the modules that the policy's file names."""
+    """Import the modules to which the policy's file refers, which runs their code."""
 
     def check(self) -> None:
         """Raises UserError for values out of range."""

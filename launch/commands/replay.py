@@ -24,7 +24,7 @@ class ReplaySettings:
     member: int
     """The member's number, counted from 0."""
     trust_modules: bool = False
-    """Import the modules that the run's files name."""
+    """Import the modules to which the run's files refer, which runs their code."""
 
 
 def command(argv: list[str], stop: StopRequest) -> int:

@@ -16,7 +16,8 @@ def command(argv: list[str], stop: StopRequest) -> int:
             f"usage: esengine train METHOD ...\n"
             f"       esengine train --strategy module:Class ...\n\n"
             f"METHOD is one of: {listed(METHODS)}\n"
-            f"esengine train METHOD --help lists the flags"
+            f"esengine train METHOD --help lists the flags. train METHOD --config FILE reads flags "
+            f"from a TOML file."
         )
         return 0 if argv else 2
     return start(parse_train(argv), stop)

@@ -47,9 +47,7 @@ from esengine.user_code import check_trusted
 
 @dataclass(frozen=True)
 class CollectSettings:
-    """Record episodes of a run's policy, of a planner, of an expert of your own, or of a set of
-    rules.
-    """
+    """Record episodes of a run's policy, a planner, a custom expert, skills, or a set of rules."""
 
     policy: Path | None = None
     """Demonstrate with the policy of this run directory, or with this policy file."""
@@ -64,39 +62,39 @@ class CollectSettings:
     horizon=50 num_candidates=256.
     """
     skills: tuple[Path, ...] = ()
-    """Demonstrate by chaining the policies of these run directories or files, as a search in the
-    simulator finds best.
+    """Demonstrate by chaining the policies of these run directories or files; a search in the
+    simulator chooses the order.
     """
     rules: tuple[str, ...] = ()
     """Modules of rules, when(observation) and act(observation), which correct the policy or the
     expert, or act alone.
     """
     env_id: str | None = None
-    """Gymnasium environment, module:EnvId included; default that of --policy."""
+    """Gymnasium environment, as EnvId or module:EnvId; default that of --policy."""
     env_arg: tuple[str, ...] = ()
     """Arguments of the environment, each name=value with a JSON value or a plain word."""
     episodes: int = 10
     """Episodes to keep."""
     min_return: float | None = None
-    """Keep only episodes with at least this return, and go on until there are enough."""
+    """Keep only episodes with at least this return, and record until there are enough."""
     noise: float = 0.0
-    """Standard deviation of noise on what is done, in halves of the action's range; labels tell
-    what was wanted.
+    """Standard deviation of noise on the actions, relative to half the action's range; labels are
+    the actions without it.
     """
     max_episode_steps: int | None = None
-    """Cut episodes after n steps."""
+    """Cut episodes after this many steps."""
     fresh_env: bool = False
-    """Make the environment anew for every episode, for one whose reset does not forget."""
+    """Make a new environment for every episode, if reset does not clear all state."""
     seed: int = 0
-    """Start states and all that is drawn are a function of it; the number of ranks is not."""
+    """Seed of every random number. The result depends on it, and not on the number of ranks."""
     out: str = "demos.npz"
     """File to write: FILE.npz, or minari:ID for a new Minari dataset."""
     ranks: int | None = None
-    """Workers to start on this machine; default all cores. 1 stays in this process."""
+    """Workers to start on this machine; default one per core. 1 stays in this process."""
     trust_modules: bool = False
-    """Import the module that the policy's file names."""
+    """Import the module to which the policy's file refers, which runs its code."""
     quiet: bool = False
-    """Print nothing but errors."""
+    """Print only errors."""
 
     def check(self) -> None:
         """Raises UserError for settings that collect nothing."""

@@ -37,15 +37,15 @@ class EvaluateSettings:
     episodes: int = 100
     """Number of episodes, each from a fresh start."""
     seed: int = 0
-    """Start states and sampled actions are a function of it."""
+    """Seed of the start states and of sampled actions."""
     ranks: int | None = None
-    """Workers to start on this machine; default all cores."""
+    """Workers to start on this machine; default one per core."""
     json: Path | None = None
     """Write mean_return, standard_error, episodes and returns to this file."""
     rules: tuple[str, ...] = ()
-    """Modules of corrective rules that step in while the policy acts."""
+    """Modules of corrective rules that override the policy."""
     trust_modules: bool = False
-    """Import the module that the policy's file names."""
+    """Import the module to which the policy's file refers, which runs its code."""
 
     def check(self) -> None:
         """Raises UserError for values that no evaluation can have."""

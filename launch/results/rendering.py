@@ -38,20 +38,20 @@ Frames = list[NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """Film a policy, without a screen."""
+    """Film a policy. No screen is needed."""
 
     out: Path
     """The film to write: .gif or .mp4."""
     episodes: int = 1
-    """Episodes to film, the first that esengine evaluate --seed runs."""
+    """Number of episodes to film: the first ones that esengine evaluate runs with this --seed."""
     seed: int = 0
-    """Start states and sampled actions are a function of it."""
+    """Seed of the start states and of sampled actions."""
     seconds: float = 10.0
-    """Length of an episode's film at most; 0 films it to its end."""
+    """Longest film of one episode, in seconds; 0 films whole episodes."""
     width: int = 400
-    """Pixels; the height follows."""
+    """Width in pixels; the height follows."""
     trust_modules: bool = False
-    """Import the module that the policy's file names."""
+    """Import the module to which the policy's file refers, which runs its code."""
 
     def check(self) -> None:
         """Raises UserError for values that no film can have."""

@@ -23,15 +23,15 @@ class RewardsSettings:
     """Compare learned rewards by EPIC distance, which ignores potentials, constants and scale."""
 
     demonstrations: str
-    """Demonstrations whose steps the rewards are compared on."""
+    """Demonstrations on whose steps the rewards are compared."""
     steps: int = 1000
-    """Steps of them, drawn by --seed."""
+    """Number of these steps, drawn by --seed."""
     discount: float = 0.99
     """Gamma of the potentials that the distance ignores."""
     seed: int = 0
     """Seed of the steps that are drawn."""
     trust_modules: bool = False
-    """Import modules that a file names."""
+    """Import the modules to which files refer, which runs their code."""
 
     def check(self) -> None:
         """Raises UserError for settings that compare nothing."""

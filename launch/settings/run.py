@@ -33,12 +33,12 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class StartSettings:
-    """One start of a run. No result depends on these, and `esengine resume` takes them anew."""
+    """One start of a run. No result depends on these, and each `esengine resume` has its own."""
 
     ranks: int | None = None
     """Workers to start on this machine; default one per core. 1 stays in this process."""
     trust_modules: bool = False
-    """Import the modules that files name."""
+    """Import the modules to which files refer, which runs their code."""
     quiet: bool = False
     """Print only errors."""
 

@@ -47,7 +47,8 @@ class SubmitSettings:
     """
 
     nodes: str = "1"
-    """Nodes, or a range such as 1-4, of which each start of the job takes what is free."""
+    """Number of nodes, or a range such as 1-4; each start of the job takes the nodes that are free.
+    """
     ntasks_per_node: int = 1
     """Workers per node, one per core; the master is not counted."""
     cpus_per_task: int | None = None
@@ -92,7 +93,7 @@ class SubmitSettings:
     stop_before: int = 120
     """Seconds before the time limit at which the run is saved and the job requeued."""
     max_requeues: int = 50
-    """Most starts after the first; a job gives up after two starts without progress."""
+    """Largest number of starts after the first. Two starts without progress also end the job."""
     dry_run: bool = False
     """Print the script and submit nothing."""
 

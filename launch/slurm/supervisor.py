@@ -37,11 +37,11 @@ class JobSettings:
     """
 
     stop_before: int = 120
-    """Seconds before the job's time limit at which the run is saved; sbatch's
-    --signal=B:USR1@SECONDS should say the same.
+    """Seconds before the job's time limit at which the run is saved; give sbatch the same number in
+    --signal=B:USR1@SECONDS.
     """
     max_requeues: int = 50
-    """Most starts after the first."""
+    """Largest number of starts after the first."""
 
 
 def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) -> int:

@@ -23,7 +23,7 @@ State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "fail
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """Show a run of another shell or host, or one that has ended, by its files."""
+    """Show the progress of a run from its files, in any shell and on any host."""
 
     once: bool = False
     """Show the run's state once instead of following it."""

@@ -47,9 +47,9 @@ class ReportSettings:
     film: bool = True
     """Film the policy for the page."""
     seconds: float = 8.0
-    """Length of the film at most."""
+    """Longest film, in seconds."""
     trust_modules: bool = False
-    """Import the module that the policy's file names."""
+    """Import the module to which the policy's file refers, which runs its code."""
 
     def check(self) -> None:
         """Raises UserError for a file that no page can be written to."""
