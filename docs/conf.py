@@ -1,7 +1,6 @@
 """Sphinx's settings, and the directive ``help``, which shows what a command prints for --help."""
 
 import contextlib
-import importlib
 import io
 import os
 
@@ -9,7 +8,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 
 from esengine import __version__
-from esengine.launch.command_table import COMMANDS
+from esengine.launch.command_table import COMMANDS, load_command
 from esengine.launch.settings.methods import METHODS
 from esengine.ranks.signals import StopRequest
 
@@ -42,9 +41,7 @@ def _section(name: str, arguments: list[str]) -> nodes.section:
     section += nodes.title(text=title)
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        importlib.import_module(f"esengine.launch.commands.{name}").command(
-            [*arguments, "--help"], StopRequest()
-        )
+        load_command(name)([*arguments, "--help"], StopRequest())
     if not text.getvalue().strip():
         raise RuntimeError(f"{title} --help printed nothing")
     section += nodes.literal_block(text=text.getvalue(), language="text")

@@ -8,13 +8,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from esengine import __version__
 from esengine.checks import one_of
 from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed
-from esengine.launch.command_table import COMMANDS
+from esengine.launch.command_table import COMMANDS, load_command
 from esengine.launch.settings.methods import METHODS
 from esengine.ranks import StopRequest, World
 from esengine.ranks.world import prepare_rank
@@ -40,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         one_of("the command", argv[0], COMMANDS, "see esengine --help")
-        status: int = import_module(f"esengine.launch.commands.{argv[0]}").command(argv[1:], stop)
-        return status
+        return load_command(argv[0])(argv[1:], stop)
     except UserError as error:
         return _fail(str(error), 2)
     except WorkerError as error:
@@ -135,6 +133,6 @@ def _is_worker() -> bool:
 def _usage() -> str:
     lines = [
         f"  {name + ' ' + argument:<17} {summary.format(methods=listed(METHODS))}"
-        for name, (argument, summary) in COMMANDS.items()
+        for name, (argument, summary, _) in COMMANDS.items()
     ]
     return "\n".join(["usage: esengine COMMAND ...", "", *lines, "", _CLOSING])

@@ -22,8 +22,9 @@ from esengine.launch.mpirun.local_ranks import (
     survives_deaths,
 )
 from esengine.launch.runs.versions import versions
+from esengine.launch.settings.flags import parse
 from esengine.policies import Actor, PolicySpec
-from esengine.ranks import shared_folder
+from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.simulators.stepped import run_episode
@@ -63,8 +64,9 @@ class Finding:
     advice: str | None = None
 
 
-def doctor(settings: DoctorSettings) -> int:
+def doctor_command(argv: list[str], stop: StopRequest) -> int:
     """Print all findings; returns 0, or 1 if something that every run needs is missing."""
+    settings = parse(DoctorSettings, argv, "esengine doctor")
     findings = [*_software(), *_machine(), *_mpi(settings.ranks)]
     if settings.env_id is not None:
         findings.append(check_reset(settings.env_id))

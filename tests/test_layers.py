@@ -28,7 +28,7 @@ ORDER = {
     ),
     "launch": (
         *("__init__", "command_table", "settings", "mpirun", "runs", "terminal", "training"),
-        *("bench", "results", "demonstrations", "slurm", "doctor", "commands", "api", "cli"),
+        *("bench", "demonstrations", "results", "slurm", "doctor", "api", "cli"),
     ),
 }
 """Packages and modules of the three folders, the lowest first."""

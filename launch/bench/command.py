@@ -17,6 +17,7 @@ from esengine.launch.bench.kernels import bench_kernels
 from esengine.launch.bench.profile import bench_profile
 from esengine.launch.bench.rollouts import bench_rollouts
 from esengine.launch.bench.scaling import bench_scaling
+from esengine.launch.settings.flags import parse
 from esengine.ranks import StopRequest
 
 SUBJECTS: dict[str, Callable[[BenchSettings, StopRequest], list[Figure]]] = {
@@ -27,7 +28,7 @@ SUBJECTS: dict[str, Callable[[BenchSettings, StopRequest], list[Figure]]] = {
 }
 
 
-def bench(subject: str, settings: BenchSettings, stop: StopRequest) -> int:
+def bench_command(argv: list[str], stop: StopRequest) -> int:
     """Measure a subject and print its table; returns the exit status, see `report`.
 
     Raises:
@@ -35,6 +36,11 @@ def bench(subject: str, settings: BenchSettings, stop: StopRequest) -> int:
         WorkerError: the ranks that a subject started failed.
         Interrupted: a signal ended them.
     """
+    if not argv or argv[0].startswith("-"):
+        print(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")
+        return 0 if argv else 2
+    subject = argv[0]
+    settings = parse(BenchSettings, argv[1:], f"esengine bench {subject}")
     if subject not in SUBJECTS:
         raise UserError(
             f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help"

@@ -1,4 +1,4 @@
 """Collecting demonstrations, and describing files of them.
 
-Modules: `collecting` (the command ``collect``), `summary` (what ``demos inspect`` shows).
+Modules: `collecting` (the command ``collect``), `demos` (``demos inspect`` and ``demos convert``).
 """

@@ -24,6 +24,7 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
+from esengine.launch.settings.flags import parse
 from esengine.launch.settings.planners import (
     PlannerName,
     check_planner,
@@ -133,17 +134,11 @@ class CollectSettings:
 _MOST_ROUNDS = 100  # without one episode that is good enough
 
 
-def collect_command(settings: CollectSettings, argv: list[str], stop: StopRequest) -> int:
-    """Collect, write the file and print a summary; returns the exit status.
-
-    Args:
-        settings: what to collect.
-        argv: the flags that they came from, for ranks that this process starts.
-        stop: set by signals.
-
-    Raises:
-        UserError: invalid settings, or there is no such expert.
+def collect_command(argv: list[str], stop: StopRequest) -> int:
+    """Collect, write the file and print a summary; returns the exit status. Raises UserError for
+    settings that collect nothing.
     """
+    settings = parse(CollectSettings, argv, "esengine collect")
     demonstrations = collected(settings, argv, stop)
     if demonstrations is None:
         return DONE

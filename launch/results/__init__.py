@@ -1,6 +1,6 @@
 """What is made of finished runs: evaluations, films, failures, distances of rewards, exports, plots
 and reports.
 
-Modules: `evaluation`, `rendering`, `failure_clusters`, `reward_distance`. Packages: `exporting`,
+Modules: `evaluation`, `rendering`, `failures`, `reward_distance`. Packages: `exporting`,
 `plotting`, `reporting`.
 """

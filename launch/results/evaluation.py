@@ -21,6 +21,7 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import load_policy
 from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
@@ -92,12 +93,16 @@ class Evaluation:
         return cls(tuple(record["returns"]), record.get("failed_episodes", 0))
 
 
-def evaluate_command(path: Path, settings: EvaluateSettings, stop: StopRequest) -> int:
+def evaluate_command(argv: list[str], stop: StopRequest) -> int:
     """Evaluate a policy and print the result; returns the exit status.
 
     Raises:
         UserError: there is no such policy, or it names a module that is not trusted.
     """
+    about = "A run directory or a policy file."
+    path, settings = parse_with_argument(
+        EvaluateSettings, argv, "esengine evaluate", "policy", about
+    )
     settings.check()
     evaluation: Evaluation | None
     ranks = min(settings.ranks or default_ranks(), settings.episodes)

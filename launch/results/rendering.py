@@ -19,8 +19,10 @@ from esengine.checks import at_least, writable_file
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.results.evaluation import policy_problem
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import Actor, load_policy
 from esengine.problems import EnvironmentProblem
+from esengine.ranks import StopRequest
 from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import Episode
 from esengine.simulators.stepped import run_episode
@@ -76,6 +78,22 @@ class Film:
     fps: float
     episodes: tuple[Episode, ...]
     cut: tuple[bool, ...]
+
+
+def render_command(argv: list[str], stop: StopRequest) -> int:
+    """Write the film; returns the exit status. Raises UserError for a policy that cannot be
+    filmed.
+    """
+    about = "A run directory or a policy file."
+    policy, settings = parse_with_argument(RenderSettings, argv, "esengine render", "policy", about)
+    film = render(policy, settings)
+    for number, (episode, was_cut) in enumerate(zip(film.episodes, film.cut, strict=True)):
+        length = f"{episode.num_steps} steps"
+        if was_cut:
+            length = f"its first {length}, where --seconds cut it"
+        print(f"episode {number}: return {episode.episode_return:.2f} in {length}")
+    print(f"{len(film.frames)} frames in {settings.out}")
+    return 0
 
 
 def render(path: Path, settings: RenderSettings) -> Film:

@@ -12,6 +12,8 @@ from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pear
 from esengine.checks import at_least, within
 from esengine.demonstrations import load_demonstrations
 from esengine.errors import UserError
+from esengine.launch.settings.flags import parse_with_argument
+from esengine.ranks import StopRequest
 from esengine.rewards import LearnedReward, load_reward
 from esengine.seeding import derive_key, generator
 
@@ -37,6 +39,19 @@ class RewardsSettings:
         """Raises UserError for settings that compare nothing."""
         at_least(self, 2, "steps")
         within(self, 0, 1, "discount")
+
+
+def rewards_command(argv: list[str], stop: StopRequest) -> int:
+    """Print the distance of every pair; returns the exit status. Raises UserError for rewards that
+    cannot be compared.
+    """
+    about = "Reward files, or run directories that have one."
+    paths, settings = parse_with_argument(
+        RewardsSettings, argv, "esengine rewards", "rewards", about, of=tuple[Path, ...]
+    )
+    for first, second, distance in distances(paths, settings):
+        print(f"{distance:.4f}  {first}  {second}")
+    return 0
 
 
 def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[str, str, float]]:

@@ -53,7 +53,7 @@ def _stopped(directory: RunDirectory) -> str:
     what = "stopped before the first checkpoint; start again with"
     if checkpoints(directory.checkpoints):
         what = "stopped with a checkpoint; resume with"
-    return f"{what}: {resume_command(directory)}"
+    return f"{what}: {how_to_resume(directory)}"
 
 
 def print_finished(directory: RunDirectory, reason: str, quiet: bool) -> None:
@@ -63,7 +63,7 @@ def print_finished(directory: RunDirectory, reason: str, quiet: bool) -> None:
         print(f"{directory.path} has finished already: {reason}; to go on, {more}", flush=True)
 
 
-def resume_command(directory: RunDirectory) -> str:
+def how_to_resume(directory: RunDirectory) -> str:
     """The command that resumes a run."""
     return f"esengine resume {shlex.quote(str(directory.path))}"
 
@@ -101,6 +101,6 @@ def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
         )
         return FAILED
 
-    way_out = f"resume with: {resume_command(directory)}"
+    way_out = f"resume with: {how_to_resume(directory)}"
     print(f"esengine: the ranks ended early; {whole}; {way_out}", file=sys.stderr)
     return STOPPED

@@ -8,15 +8,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
+from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
+from esengine.ranks import StopRequest
 from esengine.storage import checkpoints
 from esengine.storage.files import read_end
 
@@ -39,9 +43,25 @@ class Line:
     unlisted: str | None = None
 
 
-def show_status(what: str | None) -> int:
+@dataclass(frozen=True)
+class StatusSettings:
+    """Print the progress of submitted runs from the queue, the accounting and the runs' records."""
+
+    what: Annotated[str | None, tyro.conf.Positional] = None
+    """A run directory, the folder of an array, or a job; default all your queued jobs."""
+
+
+@dataclass(frozen=True)
+class CancelSettings:
+    """End a job, an array or one of its tasks. Its runs keep a checkpoint and are not requeued."""
+
+    job: Annotated[str, tyro.conf.Positional]
+    """A job such as 123 or 123_4, or a run directory."""
+
+
+def status_command(argv: list[str], stop: StopRequest) -> int:
     """Print a line per run; returns the exit status. Raises UserError for an unknown job or run."""
-    lines = list(_lines(what))
+    lines = list(_lines(parse(StatusSettings, argv, "esengine status").what))
     if not lines:
         print("no jobs in the queue; esengine status RUN shows a run")
         return 0
@@ -62,10 +82,11 @@ def show_status(what: str | None) -> int:
     return 0
 
 
-def cancel_job(what: str) -> int:
+def cancel_command(argv: list[str], stop: StopRequest) -> int:
     """End a job by its name, or the job of a run; returns the exit status. Raises UserError for a
     job that does not exist.
     """
+    what = parse(CancelSettings, argv, "esengine cancel").job
     job = what
     if not _JOB.match(what):
         submission = _submission(Path(what))

@@ -8,19 +8,21 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from esengine.checks import one_of
-from esengine.errors import UserError
+from esengine.checks import flag_name, one_of
+from esengine.errors import UserError, listed
 from esengine.launch.command_table import COMMANDS
 from esengine.launch.mpirun.local_ranks import BIND_VARIABLE, MPIRUN_VARIABLE
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory, default_path
+from esengine.launch.settings.flags import parse, split_at_dashes
 from esengine.launch.settings.parse_train import parse_resume, parse_train
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, command_line_options, script_text
-from esengine.launch.slurm.settings import SubmitSettings
+from esengine.launch.slurm.settings import SBATCH_OPTIONS, SubmitSettings
+from esengine.ranks import StopRequest
 from esengine.storage.files import read_json, replace_lasting, write_json
 
 _NEVER = ("submit", "status", "cancel", "job", "doctor")
@@ -68,6 +70,25 @@ class Submission:
             return cls(record["job"], directory, record["first_seed"], record["log"])
         except (OSError, ValueError, KeyError):
             return None
+
+
+def submit_command(argv: list[str], stop: StopRequest) -> int:
+    """Submit the command after ``--``; returns the exit status. Raises UserError for invalid
+    flags or an invalid command.
+    """
+    own, arguments = split_at_dashes(argv)
+    known = [flag_name(field.name) for field in fields(SubmitSettings)]
+    for word in own:
+        flag = word.partition("=")[0]
+        plain = flag.replace("_", "-").replace("no-dry", "dry")
+        if not flag.startswith("--") or plain in (*known, "--help"):
+            continue
+        way_out = "give other options of sbatch as --sbatch key=value"
+        if flag[2:] in SBATCH_OPTIONS:
+            way_out = f"use --sbatch {flag[2:]}"
+        raise UserError(f"submit's flags must be among {listed(known)}, got {flag}; {way_out}")
+
+    return submit(parse(SubmitSettings, own, "esengine submit"), arguments)
 
 
 def submit(settings: SubmitSettings, arguments: list[str]) -> int:

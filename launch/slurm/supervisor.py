@@ -16,6 +16,7 @@ from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.outcomes import BAD_INPUT, DONE, FAILED, STOPPED
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.flags import parse, split_at_dashes
 from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.training.start_and_resume import resume, start
@@ -44,13 +45,15 @@ class JobSettings:
     """Largest number of starts after the first."""
 
 
-def supervise(settings: JobSettings, arguments: list[str], stop: StopRequest) -> int:
+def job_command(argv: list[str], stop: StopRequest) -> int:
     """Start or resume the run, and requeue the job if the run is not done then; returns the exit
     status.
 
     Raises:
         UserError: this is no batch job, or the command is neither train nor resume.
     """
+    own, arguments = split_at_dashes(argv)
+    settings = parse(JobSettings, own, "esengine job")
     allocation = Allocation.current()
     if allocation is None:
         raise UserError(

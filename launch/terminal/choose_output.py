@@ -7,7 +7,7 @@ import shlex
 from rich.console import Console
 
 from esengine.launch.mpirun.local_ranks import launched_by_us
-from esengine.launch.runs.outcomes import resume_command
+from esengine.launch.runs.outcomes import how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.panel import Display
@@ -35,7 +35,5 @@ def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest
         panel = f"live panel, in another shell: esengine watch {shlex.quote(str(path))}"
         ending = "Ctrl-C saves a checkpoint and mpirun exits with 1; resume with"
         display.console.print(panel, soft_wrap=True, markup=False)
-        display.console.print(
-            f"{ending}: {resume_command(directory)}", soft_wrap=True, markup=False
-        )
+        display.console.print(f"{ending}: {how_to_resume(directory)}", soft_wrap=True, markup=False)
     return display

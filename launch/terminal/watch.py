@@ -11,9 +11,10 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
-from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, resume_command
+from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.panel import Display, duration
 from esengine.ranks import StopRequest
@@ -33,6 +34,14 @@ class WatchSettings:
     def check(self) -> None:
         """Raises UserError for an interval that is not positive."""
         positive(self, "interval")
+
+
+def watch_command(argv: list[str], stop: StopRequest) -> int:
+    """Show a run; returns its exit status. Raises UserError for a folder that holds no run."""
+    run, settings = parse_with_argument(
+        WatchSettings, argv, "esengine watch", "run", "The run directory."
+    )
+    return watch(run, settings, stop)
 
 
 def watch(
@@ -95,7 +104,7 @@ def _writer_is_dead(path: Path) -> bool:
 
 def _print_state(display: Display, state: State, directory: RunDirectory) -> int:
     """Print the run's state and what to do; returns the exit status."""
-    go_on = f"resume with: {resume_command(directory)}"
+    go_on = f"resume with: {how_to_resume(directory)}"
     match state:
         case "waiting":
             text = "not started yet"

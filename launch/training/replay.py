@@ -5,13 +5,17 @@ starts from its seed.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from safetensors import SafetensorError
 
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.flags import parse
 from esengine.launch.settings.methods import STRATEGY, family_of
 from esengine.launch.training.run import method_run
 from esengine.launch.training.strategy_loop import StrategyTraining
@@ -23,7 +27,21 @@ from esengine.storage import Checkpoint, checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
 
 
-def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRequest) -> int:
+@dataclass(frozen=True)
+class ReplaySettings:
+    """Evaluate a member of a run again, in this process. failures.jsonl lists those that failed."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run directory."""
+    generation: int
+    """The member's generation, counted from 1."""
+    member: int
+    """The member's number, counted from 0."""
+    trust_modules: bool = False
+    """Import the modules to which the run's files refer, which runs their code."""
+
+
+def replay_command(argv: list[str], stop: StopRequest) -> int:
     """Evaluate a member again in this process and print what became of it.
 
     Between the checkpoint and the member's generation the run is repeated, which takes as long as
@@ -36,9 +54,11 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
         UserError: the folder is no run, the run had no such member, or it names a module that is
             not trusted.
     """
-    directory = RunDirectory.open(path, trusted)
+    settings = parse(ReplaySettings, argv, "esengine replay")
+    path = settings.run
+    directory = RunDirectory.open(path, settings.trust_modules)
     config = directory.config()
-    if not trusted:
+    if not settings.trust_modules:
         check_trusted(path, *config.modules)
     if family_of(config.method) is not STRATEGY:
         raise UserError(
@@ -46,6 +66,7 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
             f"of its rounds"
         )
     last = max([row["generation"] for row in directory.metrics.rows()], default=0)
+    generation = settings.generation
     if not 1 <= generation <= last + 1:
         raise UserError(
             f"--generation must lie between 1 and {last + 1}, where {path} stands, got {generation}"
@@ -62,7 +83,7 @@ def replay(path: Path, generation: int, member: int, trusted: bool, stop: StopRe
         training = chosen.loop(pool, config, None, strategy, ())
         assert isinstance(training, StrategyTraining)
         _go_to(training, _nearest(directory, generation - 1), generation - 1)
-        return _evaluate(training, member)
+        return _evaluate(training, settings.member)
 
     rules = FaultRules(config.train.member_retries, 1.0)
     status = on_all_ranks(world, lambda: chosen.build(on_master=True), work, stop, rules)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.launch.mpirun.local_ranks import (
     default_ranks,
     find_mpirun,
@@ -25,7 +25,8 @@ from esengine.launch.runs.outcomes import (
 )
 from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.settings.methods import check_torch
+from esengine.launch.settings.methods import METHODS, check_torch
+from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.terminal.choose_output import choose_display
 from esengine.launch.terminal.compile_notice import on_compiling
 from esengine.launch.terminal.metrics_follower import showing
@@ -35,6 +36,26 @@ from esengine.ranks.signals import StopRequest
 from esengine.ranks.world import World
 from esengine.storage.checkpoint import checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
+
+
+def train_command(argv: list[str], stop: StopRequest) -> int:
+    """Start a run; returns its exit status. Raises UserError for invalid settings."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(
+            f"usage: esengine train METHOD ...\n"
+            f"       esengine train --strategy module:Class ...\n\n"
+            f"METHOD is one of: {listed(METHODS)}\n"
+            f"esengine train METHOD --help lists the flags. train METHOD --config FILE reads flags "
+            f"from a TOML file."
+        )
+        return 0 if argv else 2
+    return start(parse_train(argv), stop)
+
+
+def resume_command(argv: list[str], stop: StopRequest) -> int:
+    """Resume a run; returns its exit status. Raises UserError for a folder that holds no run."""
+    parsed = parse_resume(argv)
+    return resume(parsed.run, resume_changes(parsed), parsed.quiet, parsed.trust_modules, stop)
 
 
 def start(config: RunConfig, stop: StopRequest) -> int:

@@ -161,12 +161,12 @@ def test_bad_flags_say_what_is_known(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from esengine.launch.commands.submit import command
+    from esengine.launch.slurm.submission import submit_command
     from esengine.ranks import StopRequest
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
-        command(["--dry-run", *arguments], StopRequest())
+        submit_command(["--dry-run", *arguments], StopRequest())
     assert said in str(error.value)
 
 

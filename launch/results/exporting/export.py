@@ -16,7 +16,9 @@ from esengine.checks import writable_file
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import load_policy
+from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting
 
 _ENDINGS = {"torch": ".safetensors", "onnx": ".onnx", "stable-baselines3": ".py"}
@@ -39,6 +41,16 @@ class ExportSettings:
     def check(self) -> None:
         """Raises UserError for a file that does not fit the format, or whose folder is missing."""
         writable_file(self, "out", _ENDINGS[self.format], purpose=f" for {self.format}")
+
+
+def export_command(argv: list[str], stop: StopRequest) -> int:
+    """Write the file; returns the exit status. Raises UserError for an invalid policy or file
+    name.
+    """
+    about = "A run directory or a policy file."
+    policy, settings = parse_with_argument(ExportSettings, argv, "esengine export", "policy", about)
+    print(export(policy, settings))
+    return 0
 
 
 def export(path: Path, settings: ExportSettings) -> str:

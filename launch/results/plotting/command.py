@@ -21,6 +21,8 @@ from esengine.launch.results.plotting.figures import save
 from esengine.launch.results.plotting.rewards import draw_rewards
 from esengine.launch.results.plotting.runs import find_runs
 from esengine.launch.results.plotting.search import draw_fitness, draw_spectrum, draw_steps
+from esengine.launch.settings.flags import parse_with_argument
+from esengine.ranks import StopRequest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +57,18 @@ class PlotSettings:
     """What a band over seeds shows: median with range or quartiles, or the mean with its 95 %
     bootstrap interval.
     """
+
+
+def plot_command(argv: list[str], stop: StopRequest) -> int:
+    """Write the picture; returns the exit status. Raises UserError for paths that hold nothing to
+    plot.
+    """
+    about = "Run directories, folders of them, or files of bench --json."
+    paths, settings = parse_with_argument(
+        PlotSettings, argv, "esengine plot", "runs", about, of=tuple[Path, ...]
+    )
+    plot(paths, settings)
+    return 0
 
 
 def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:

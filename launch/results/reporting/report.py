@@ -24,8 +24,10 @@ from esengine.launch.results.reporting.page import (
 )
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.as_command import changed, command_of
+from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.terminal.panel import duration
 from esengine.launch.terminal.watch import state_of
+from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting
 
 _PICTURES = {
@@ -55,6 +57,16 @@ class ReportSettings:
         """Raises UserError for a file that no page can be written to."""
         writable_file(self, "out", ".html", ".htm")
         positive(self, "seconds", way_out="use 8, or --no-film")
+
+
+def report_command(argv: list[str], stop: StopRequest) -> int:
+    """Write the page; returns the exit status. Raises UserError for a folder that holds no run."""
+    run, settings = parse_with_argument(
+        ReportSettings, argv, "esengine report", "run", "The run directory."
+    )
+    report(run, settings)
+    print(settings.out)
+    return 0
 
 
 def report(path: Path, settings: ReportSettings) -> None:

@@ -11,7 +11,7 @@ import pytest
 from esengine.demonstrations import Trajectory
 from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.launch.cli import main
-from esengine.launch.results.failure_clusters import cluster_failures, failure_step, report
+from esengine.launch.results.failures import cluster_failures, failure_step, report
 from esengine.policies import Policy, PolicySpec, save_policy
 from tests.support.words import words
 

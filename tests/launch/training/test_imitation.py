@@ -90,10 +90,10 @@ def test_epochs_look_for_signals(tmp_path: Path) -> None:
             self.received = "SIGUSR1"
             return True
 
-    from esengine.launch.commands.train import command
+    from esengine.launch.training.start_and_resume import train_command
 
     assert (
-        command(
+        train_command(
             [*METHODS["mixture"][1:], "--ranks", "1", "--run-dir", "run", "--generations", "4"],
             Stopped(),
         )
