@@ -25,13 +25,13 @@ from esengine.launch.mpirun.local_ranks import (
 )
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
+from esengine.launch.settings.groups import env_arguments
 from esengine.launch.settings.planners import (
     PlannerName,
     check_planner,
     load_planner,
     load_skill_planner,
 )
-from esengine.launch.settings.task import env_arguments
 from esengine.planning.candidates import PlanCandidates, PooledDynamics, record_here
 from esengine.policies.network import PolicySpec
 from esengine.policies.policy_file import Policy, load_policy

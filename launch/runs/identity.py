@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from esengine.launch.runs.copied_files import COPIES
-from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.config import TrainSettings
+from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.methods import settings_of
-from esengine.launch.settings.run import StartSettings
 
 _FREE = {
     *(field.name for group in (BudgetSettings, StartSettings) for field in fields(group)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from esengine.checks import flag_name
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.settings.run import StartSettings
+from esengine.launch.settings.groups import StartSettings
 
 _OF_A_START = {"run_dir", *(field.name for field in fields(StartSettings))}  # change no result
 

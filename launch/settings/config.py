@@ -17,17 +17,20 @@ from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
 from esengine.checks import belong_to, flag_name, is_default
 from esengine.errors import UserError, counted
-from esengine.launch.settings.budget import BudgetSettings
-from esengine.launch.settings.episodes import EpisodeSettings
-from esengine.launch.settings.evaluations import EvaluationSettings
-from esengine.launch.settings.initial_policy import InitialPolicySettings
+from esengine.launch.settings.groups import (
+    BudgetSettings,
+    EpisodeSettings,
+    EvaluationSettings,
+    InitialPolicySettings,
+    PolicySettings,
+    RewardSettings,
+    RunSettings,
+    StartSettings,
+    TaskSettings,
+)
 from esengine.launch.settings.methods import Family, defaults_of, family_of, settings_of
-from esengine.launch.settings.policy import PolicySettings
-from esengine.launch.settings.reward import RewardSettings
-from esengine.launch.settings.run import RunSettings, StartSettings
 from esengine.launch.settings.search_space import SpaceSettings
 from esengine.launch.settings.settings_values import recorded_settings, settings_from
-from esengine.launch.settings.task import TaskSettings
 from esengine.pool.fault_rules import FaultRules
 from esengine.problems.search_space import SearchSpace
 from esengine.user_code import modules_of

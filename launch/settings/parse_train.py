@@ -11,11 +11,10 @@ import tyro
 
 from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError, listed
-from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
 from esengine.launch.settings.flags import parse
+from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.methods import METHODS, defaults_of, settings_of
-from esengine.launch.settings.run import StartSettings
 from esengine.launch.settings.settings_values import settings_from
 from esengine.ranks.signals import ended_by_signals
 from esengine.storage.files import read_stream

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.settings.evaluations import EvaluationSettings
-from esengine.launch.settings.run import RunSettings, StartSettings
+from esengine.launch.settings.groups import (
+    BudgetSettings,
+    EvaluationSettings,
+    RunSettings,
+    StartSettings,
+)
 
 Row = dict[str, Any]
 

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from dataclasses import fields
 
-from esengine.launch.settings.budget import BudgetSettings
 from esengine.launch.settings.config import GROUPS, TrainSettings
+from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.parse_train import ResumeSettings, parse_resume, resume_changes
-from esengine.launch.settings.run import StartSettings
 
 
 def test_each_shared_setting_belongs_to_one_group() -> None:

@@ -1,0 +1,259 @@
+"""The groups of settings that all methods share, in the order of ``--help``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from esengine.checks import (
+    at_least,
+    belong_to,
+    finite,
+    named_values,
+    not_negative,
+    positive,
+    within,
+)
+from esengine.errors import UserError, listed
+from esengine.launch.settings.search_space import MOST_PARAMETERS
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What is optimised: a policy for an environment, or a plain function."""
+
+    env_id: str | None = None
+    """Gymnasium environment to train a policy for, as EnvId or module:EnvId."""
+    env_arg: tuple[str, ...] = ()
+    """Arguments of the environment, each name=value; a value is JSON or a plain word."""
+    objective: str | None = None
+    """Plain function to optimise instead of an environment, as module:function."""
+    minimize: bool = False
+    """The objective is a cost: lower is better."""
+
+    def check(self) -> None:
+        """Raises UserError unless there is one task."""
+        if (self.env_id is None) == (self.objective is None):
+            given = "both" if self.env_id else "none"
+            raise UserError(
+                f"a run needs either --env-id or --objective, got {given}; for example --env-id "
+                f"CartPole-v1"
+            )
+
+    def env_arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the environment. Raises UserError for a text that is not
+        name=value.
+        """
+        return env_arguments(self.env_arg)
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """When the run ends; `esengine resume` may change all of these."""
+
+    generations: int | None = None
+    """Stop after this many generations; default 100 with an environment, 10000 with an objective.
+    """
+    max_env_steps: int | None = None
+    """Stop after the generation in which training has used this many environment steps."""
+    max_evaluations: int | None = None
+    """Stop after the generation in which training has used this many episodes or function values.
+    """
+    max_time: float | None = None
+    """Stop after the generation in which training has lasted this many seconds, earlier starts
+    included.
+    """
+    target_return: float | None = None
+    """Stop when an evaluation of the policy reaches this return; for an objective, when its best
+    value does.
+    """
+
+    def check(self) -> None:
+        """Raises UserError for a budget that is used up before the first generation."""
+        at_least(self, 1, "generations", "max_env_steps", "max_evaluations")
+        positive(self, "max_time", way_out="leave it out for no limit")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The run: its seed, and what is kept of it."""
+
+    seed: int = 0
+    """Seed of every random number. The result depends on it, and not on the number of ranks."""
+    run_dir: Path | None = None
+    """Directory of the run; default runs/<method>-<environment>-<seed>-<time>."""
+    checkpoint_every: int = 10
+    """Generations between checkpoints; 0 saves only at the end."""
+    keep_checkpoints: int = 3
+    """Number of newest checkpoints to keep."""
+    noise_table_size: int | None = None
+    """Numbers in the noise table, a power of two; default 2^24 (64 MB per node) to 2^28, depending
+    on the parameters; 0 computes noise without a table.
+    """
+
+    def check(self) -> None:
+        """Raises UserError for values out of range."""
+        at_least(self, 0, "seed", "checkpoint_every")
+        at_least(self, 1, "keep_checkpoints")
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """One start of a run. No result depends on these, and each `esengine resume` has its own."""
+
+    ranks: int | None = None
+    """Workers to start on this machine; default one per core. 1 stays in this process."""
+    trust_modules: bool = False
+    """Import the modules to which files refer, which runs their code."""
+    quiet: bool = False
+    """Print only errors."""
+
+    def check(self) -> None:
+        """Raises UserError for less than one worker."""
+        at_least(self, 1, "ranks")
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The policy: its architecture, and how it sees and acts."""
+
+    policy: Literal["auto", "linear", "mlp"] = "auto"
+    """Architecture; auto is linear for MuJoCo tasks and mlp for all others."""
+    hidden_sizes: tuple[int, ...] = (16,)
+    """Units of each tanh layer of an mlp."""
+    sampled_actions: bool = False
+    """Draw actions from the policy's distribution instead of taking its mode."""
+    normalize_observations: bool = True
+    """Scale observations by their running mean and standard deviation."""
+
+    def check(self) -> None:
+        """Raises UserError for layers that no network can have."""
+        if any(size < 1 for size in self.hidden_sizes):
+            raise UserError(
+                f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use "
+                f"--policy linear for none"
+            )
+        if math.prod(self.hidden_sizes) > MOST_PARAMETERS:
+            raise UserError(
+                f"--hidden-sizes must make at most {MOST_PARAMETERS} parameters, got "
+                f"{listed(self.hidden_sizes)}; use fewer"
+            )
+
+
+@dataclass(frozen=True)
+class InitialPolicySettings:
+    """Where the policy's parameters start, and how far they may move from there."""
+
+    init_policy: Path | None = None
+    """Start from this policy file, or from the policy of this run directory."""
+    keep_skill: float = 0.8
+    """With --init-policy: halve --sigma until members keep this share of the policy's return; 0
+    keeps --sigma as it is.
+    """
+    anchor: float = 0.0
+    """With --init-policy: subtract this much fitness for each unit of mean squared distance from
+    the policy's parameters.
+    """
+    anchor_decay: float = 0.95
+    """Factor on --anchor after every generation."""
+
+    def check(self) -> None:
+        """Raises UserError for values out of range, and for an anchor without a policy."""
+        within(self, 0, 1, "keep_skill", "anchor_decay")
+        not_negative(self, "anchor", way_out="0 turns it off")
+        if self.init_policy is None:
+            belong_to(self, "--init-policy", "none", "anchor")
+
+
+@dataclass(frozen=True)
+class EpisodeSettings:
+    """The episodes that members run in training, and the fitness that they give."""
+
+    episodes_per_member: int | None = None
+    """Episodes of a member, or evaluations of an objective; default 4 in classic control, 1
+    elsewhere.
+    """
+    member_statistic: Literal["mean", "min", "quantile"] = "mean"
+    """Which statistic of the returns of these episodes is the member's fitness."""
+    member_quantile: float = 0.5
+    """Which quantile, with --member-statistic quantile."""
+    survival_bonus: float = 0.0
+    """Subtracted from the reward of every training step, for tasks that pay a bonus for staying
+    alive.
+    """
+    episode_seeds: Literal["pair", "generation", "member"] = "pair"
+    """Which members of a generation share start states: antithetic pairs, all of them, or none.
+    """
+    max_episode_steps: int | None = None
+    """Cut episodes after this many steps."""
+    rules: tuple[str, ...] = ()
+    """Modules of corrective rules, with when(observation) and act(observation): they label
+    demonstrations in imitation, and override the policy elsewhere.
+    """
+    episode_cap: int | None = None
+    """Begin with training episodes of this many steps; the cap becomes twice the mean length once a
+    tenth of the members reach it.
+    """
+    fresh_env: bool = False
+    """Make a new environment for every episode, if reset does not clear all state."""
+    env_backend: Literal["auto", "gymnasium", "compiled", "vectorized"] = "auto"
+    """Step through gymnasium, in compiled code, or in the environment's own vector form; auto
+    prefers compiled code.
+    """
+
+    def check(self) -> None:
+        """Raises UserError for values out of range."""
+        at_least(self, 1, "episodes_per_member", "max_episode_steps", "episode_cap")
+        within(self, 0, 1, "member_quantile", way_out="0.5 is the median")
+        finite(self, "survival_bonus")
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """A learned reward to train on. Evaluations report the environment's own reward."""
+
+    reward: Path | None = None
+    """Train on this learned reward, a file or a run directory, instead of the environment's own
+    reward.
+    """
+    environment_weight: float = 0.0
+    """With --reward: add the environment's own reward times this."""
+    potential: Path | None = None
+    """Take this learned reward as a potential h(s), and add gamma h(s') - h(s) to the reward of
+    training.
+    """
+    potential_discount: float = 1.0
+    """Gamma of --potential; with 1 the order of policies can change only by where episodes begin
+    and are cut.
+    """
+
+    def check(self) -> None:
+        """Raises UserError for values out of range."""
+        finite(self, "environment_weight")
+        within(self, 0, 1, "potential_discount", ends="(]")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Evaluations of the policy, which training does not learn from."""
+
+    eval_every: int = 10
+    """Generations between evaluations of the policy; 0 evaluates only at the end."""
+    eval_episodes: int = 10
+    """Episodes of an evaluation, always from the same start states."""
+    final_episodes: int = 20
+    """Episodes of the final evaluation, from start states that influenced no choice."""
+
+    def check(self) -> None:
+        """Raises UserError for values out of range."""
+        at_least(self, 0, "eval_every")
+        at_least(self, 1, "eval_episodes", "final_episodes")
+
+
+def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
+    """The keyword arguments of an environment from texts name=value. Raises UserError for any other
+    text.
+    """
+    return named_values("--env-arg", texts, "forward_reward_weight=2.0")
