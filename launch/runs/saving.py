@@ -147,21 +147,18 @@ class Saver:
 
     def _write(self, snapshot: Snapshot) -> None:
         checkpoint = snapshot.checkpoint
-        if checkpoint.name == self._saved:
-            return
-        self._saved = None
-
-        self._directory.metrics.flush()
-        save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
-        if snapshot.policy is not None:
-            save_policy(self._directory.policy, snapshot.policy)
-        if snapshot.reward is not None:
-            save_reward(self._directory.reward, snapshot.reward)
-        if snapshot.best is not None:
+        if checkpoint.name != self._saved:
+            self._saved = None
+            self._directory.metrics.flush()
+            save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
+            if snapshot.policy is not None:
+                save_policy(self._directory.policy, snapshot.policy)
+            if snapshot.reward is not None:
+                save_reward(self._directory.reward, snapshot.reward)
+            if "row" not in checkpoint.counters:  # else a later checkpoint of this name holds more
+                self._saved = checkpoint.name
+        if snapshot.best is not None:  # a final evaluation changes it after the last checkpoint
             self._directory.write_best(snapshot.best)
-
-        if "row" not in checkpoint.counters:  # else a later checkpoint of this name holds more
-            self._saved = checkpoint.name
 
     def _report(self, error: OSError) -> None:
         """Print each reason once, since a disk that is nearly full refuses again and again."""
