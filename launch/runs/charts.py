@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.files import append_whole, replacing
@@ -27,8 +28,6 @@ _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         {"color": "tab:red", "marker": "o", "markersize": 3, "linewidth": 1.6},
     ),
 )
-
-Row = dict[str, Any]
 
 
 class Charts:

@@ -1,9 +1,14 @@
-"""The choice of how a run is shown: by its launcher, as a panel, or in plain lines."""
+"""How a run is shown: by its launcher, as a panel, or in plain lines, with a notice when kernels
+are compiled.
+"""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from numba.core import event
 from rich.console import Console
 
 from esengine.launch.mpirun.local_ranks import launched_by_us
@@ -11,6 +16,7 @@ from esengine.launch.runs.outcomes import how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.panel import Display
+from esengine.launch.terminal.watch import Follower
 from esengine.ranks import StopRequest
 from esengine.ranks.world import is_launched
 
@@ -37,3 +43,48 @@ def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest
         display.console.print(panel, soft_wrap=True, markup=False)
         display.console.print(f"{ending}: {how_to_resume(directory)}", soft_wrap=True, markup=False)
     return display
+
+
+def showing(
+    directory: RunDirectory, display: Display, num_starts: int, after: int
+) -> Callable[[], None]:
+    """A function that updates a display of a run; call it repeatedly.
+
+    Args:
+        directory: the run, which other processes carry out.
+        display: where it is shown.
+        num_starts: starts before the one to show.
+        after: the newest generation before that start.
+    """
+    show = display.recall if display.console.is_terminal else display  # a panel draws itself
+    follower = Follower(directory.path, show, after)
+
+    def update() -> None:
+        follower()
+        if display.is_waiting and directory.is_compiling(num_starts):
+            display.compiling()
+
+    return update
+
+
+class _Listener(event.Listener):  # type: ignore[misc]
+    """Calls a function once, when Numba begins to compile what its cache on the disk lacks."""
+
+    def __init__(self, notice: Callable[[], None]) -> None:
+        self._notices = [notice]
+
+    def on_start(self, event: event.Event) -> None:
+        while self._notices:
+            self._notices.pop()()
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+@contextmanager
+def on_compiling(notice: Callable[[], None]) -> Iterator[None]:
+    """Call ``notice`` as soon as this process compiles a kernel within the ``with`` block. A
+    machine compiles them once, for half a minute or some minutes, and a run waits for it.
+    """
+    with event.install_listener("numba:compile", _Listener(notice)):
+        yield

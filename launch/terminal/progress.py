@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from esengine.launch.runs.metrics_file import Row
 from esengine.launch.settings.config import RunConfig
-
-Row = dict[str, Any]
 
 _WINDOW = 20  # rows that the pace is measured over
 _HISTORY = 48  # values of the small curve
@@ -18,6 +17,14 @@ class Evaluated(NamedTuple):
 
     generation: int
     mean_return: float
+
+
+class _Pace(NamedTuple):
+    """How far a run was at a row: its seconds, the used share of its budget, its generation."""
+
+    elapsed_s: float
+    share: float
+    generation: int
 
 
 class Progress:
@@ -40,8 +47,7 @@ class Progress:
         self.evaluated: Evaluated | None = None
         self.best: float | None = None
         self.failed_members = 0
-        # elapsed_s, share of the budget, generation
-        self._pace: deque[tuple[float, float, int]] = deque(maxlen=_WINDOW)
+        self._pace: deque[_Pace] = deque(maxlen=_WINDOW)
         self._evaluations: deque[float] = deque(maxlen=_HISTORY)
         self._fitness: deque[float] = deque(maxlen=_HISTORY)
 
@@ -62,7 +68,7 @@ class Progress:
 
         elapsed_s = row.get("machine", {}).get("elapsed_s")
         if elapsed_s is not None:
-            self._pace.append((elapsed_s, self.share(), row["generation"]))
+            self._pace.append(_Pace(elapsed_s, self.share(), row["generation"]))
 
     @property
     def generation(self) -> int:
@@ -76,7 +82,7 @@ class Progress:
     @property
     def elapsed_s(self) -> float:
         """Seconds that the run had lasted at the newest row, earlier starts included."""
-        return self._pace[-1][0] if self._pace else 0.0
+        return self._pace[-1].elapsed_s if self._pace else 0.0
 
     def share(self) -> float:
         """The used share, 0 to 1, of the budget that will be used up first."""
@@ -97,23 +103,19 @@ class Progress:
 
         The pace is unknown before the second row, since the first generation compiles and loads.
         """
-        if not self._pace:
-            return None
-        before_s, share_before, _ = self._pace[0]
-        elapsed_s, share, _ = self._pace[-1]
-        if share <= share_before:
-            return None
-        return (1 - share) * (elapsed_s - before_s) / (share - share_before)
+        seconds = self._seconds_per("share")
+        return None if seconds is None else (1 - self._pace[-1].share) * seconds
 
     def seconds_per_generation(self) -> float | None:
         """Seconds per generation at the present pace; None before the second row."""
+        return self._seconds_per("generation")
+
+    def _seconds_per(self, unit: str) -> float | None:
+        """Seconds per unit of what the pace counts; None while that has not grown."""
         if not self._pace:
             return None
-        before_s, _, generation_before = self._pace[0]
-        elapsed_s, _, generation = self._pace[-1]
-        if generation <= generation_before:
-            return None
-        return (elapsed_s - before_s) / (generation - generation_before)
+        grown = getattr(self._pace[-1], unit) - getattr(self._pace[0], unit)
+        return (self._pace[-1].elapsed_s - self._pace[0].elapsed_s) / grown if grown > 0 else None
 
     def next_checkpoint(self) -> int | None:
         """The generation that is saved next; None if only the last one is."""

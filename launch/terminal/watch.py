@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,15 +14,51 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
+from esengine.launch.runs.metrics_file import LINE_BYTES, Row, parse_row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
 from esengine.launch.settings.flags import parse_with_argument
-from esengine.launch.terminal.metrics_follower import Follower
 from esengine.launch.terminal.panel import Display, duration
 from esengine.ranks import StopRequest
+from esengine.storage.files import opened
 
 State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
+
+
+class Follower:
+    """Passes each new row of a run on once.
+
+    Args:
+        path: the run directory.
+        show: called with each row; may be replaced between calls.
+        after: the last generation that was shown already.
+    """
+
+    def __init__(self, path: Path, show: Callable[[Row], None], after: int = 0) -> None:
+        self.show = show
+        self._path = path / "metrics.jsonl"
+        self._generation = after
+        self._inode = 0
+        self._offset = 0
+
+    def __call__(self) -> None:
+        """Pass on the rows since the last call, except a last line that is not complete yet."""
+        with suppress(OSError, ValueError), opened(self._path) as file:  # not begun, or replaced
+            status = os.fstat(file.fileno())
+            was_replaced = status.st_ino != self._inode or status.st_size < self._offset
+            if was_replaced:  # by a resumed run
+                self._inode = status.st_ino
+                self._offset = 0
+            file.seek(self._offset)
+            while line := file.readline(LINE_BYTES):
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                row = parse_row(line)
+                if row is not None and row["generation"] > self._generation:
+                    self._generation = row["generation"]
+                    self.show(row)
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,11 @@ from esengine.launch.runs.run_directory import RunDirectory, default_path, newes
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import METHODS, check_torch
 from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
-from esengine.launch.terminal.choose_output import choose_display
-from esengine.launch.terminal.compile_notice import on_compiling
-from esengine.launch.terminal.metrics_follower import showing
+from esengine.launch.terminal.choose_output import choose_display, on_compiling, showing
 from esengine.launch.terminal.panel import Display
 from esengine.launch.training.run import completed, prepare, run, run_and_note
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
-from esengine.storage.checkpoint import checkpoints, load_checkpoint
+from esengine.ranks import StopRequest, World
+from esengine.storage import checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
 
 
