@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from esengine.demonstrations.files import save_demonstrations
-from esengine.demonstrations.trajectories import Demonstrations
+from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.launch.settings.config import RunConfig
-from esengine.rewards.file import load_reward, save_reward
+from esengine.rewards import load_reward, save_reward
 from esengine.storage.files import read_bytes, replace_lasting
 
 _INIT_POLICY = "init_policy.safetensors"

@@ -95,19 +95,17 @@ def parse_row(line: bytes) -> Row | None:
 
 def is_row(row: Any) -> bool:
     """Whether a JSON value is a row that charts can draw and a run can be resumed from."""
-    if not isinstance(row, dict) or not isinstance(row.get("machine"), dict):
+    if not isinstance(row, dict):
         return False
-
     generation = row.get("generation")
-    if (
-        isinstance(generation, bool)
-        or not isinstance(generation, int)
-        or not 0 < generation < 1 << 53
-    ):
-        return False
-    if not all(_is_number(row.get(name)) for name in _NUMBERS):
-        return False
-    return all(row.get(name) is None or _is_number(row[name]) for name in _OPTIONAL)
+    return (
+        isinstance(row.get("machine"), dict)
+        and isinstance(generation, int)
+        and not isinstance(generation, bool)
+        and 0 < generation < 1 << 53
+        and all(_is_number(row.get(name)) for name in _NUMBERS)
+        and all(row.get(name) is None or _is_number(row[name]) for name in _OPTIONAL)
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -6,9 +6,11 @@ import shlex
 import sys
 
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.run_lock import wait_until_free
 from esengine.storage import checkpoints, load_newest
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
+_PATIENCE_S = 60.0
 OUTCOMES = {"done": DONE, "stopped": STOPPED, "failed": FAILED, "refused": BAD_INPUT}
 
 
@@ -21,7 +23,7 @@ def report_end(directory: RunDirectory, num_starts: int, quiet: bool, stopped: b
         quiet: whether to print only errors.
         stopped: whether a signal asked the start to stop.
     """
-    directory.wait_for_writer()
+    wait_until_free(directory.path, _PATIENCE_S)  # a process that saves survives killed ranks
 
     starts = directory.starts()
     has_begun = len(starts) > num_starts

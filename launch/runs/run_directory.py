@@ -17,9 +17,10 @@ import numpy as np
 from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.copied_files import COPIES, with_copies
+from esengine.launch.runs.failure_log import FailureLog
 from esengine.launch.runs.identity import identity
 from esengine.launch.runs.metrics_file import MetricsFile
-from esengine.launch.runs.run_lock import RunLock, wait_until_free
+from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
@@ -70,6 +71,7 @@ class RunDirectory:
         self.policy = path / "policy.safetensors"
         self.reward = path / "reward.safetensors"
         self.metrics = MetricsFile(path / "metrics.jsonl")
+        self.failures = FailureLog(path)
         self._lock: RunLock | None = None
 
     @classmethod
@@ -98,7 +100,7 @@ class RunDirectory:
             try:
                 copied = config if copy_files is None else copy_files(path)
                 record = {"format": FORMAT, "config": copied.to_json(), "starts": []}
-                run._write_json("config.json", record)
+                write_json(path / "config.json", record)
             except (OSError, ValueError):
                 run._remove()
                 run.release()
@@ -170,7 +172,7 @@ class RunDirectory:
 
     def change_config(self, config: RunConfig) -> None:
         """Write another configuration of the run."""
-        self._write_json("config.json", self._record() | {"config": config.to_json()})
+        write_json(self.path / "config.json", self._record() | {"config": config.to_json()})
 
     def add_start(self, num_ranks: int) -> None:
         """Record a start of the run, and what it runs on."""
@@ -186,7 +188,7 @@ class RunDirectory:
                 "commit": commit(),
             }
         )
-        self._write_json("config.json", record)
+        write_json(self.path / "config.json", record)
         used = [start["processor"] for start in record["starts"] if "processor" in start]
         if len(used) > 1 and used[-1] != used[-2]:
             warnings.warn(
@@ -211,7 +213,7 @@ class RunDirectory:
         with suppress(OSError, UserError):  # the saver has reported a disk that refuses
             record = self._record()
             record["starts"][-1][name] = value
-            self._write_json("config.json", record)
+            write_json(self.path / "config.json", record)
 
     def is_compiling(self, num_starts: int) -> bool:
         """Whether the newest start compiles kernels; False if it is among the first
@@ -224,8 +226,7 @@ class RunDirectory:
 
     def starts(self) -> list[dict[str, Any]]:
         """The starts, the latest last. A start without ``outcome`` still runs, or was killed."""
-        starts: list[dict[str, Any]] = self._record()["starts"]
-        return starts
+        return list(self._record()["starts"])
 
     def acquire(self) -> RunDirectory:
         """Lock the directory for this process, its only writer, and return the directory.
@@ -260,12 +261,6 @@ class RunDirectory:
         if self._lock is not None:
             self._lock.is_handed_down = True
 
-    def wait_for_writer(self, patience_s: float = 60.0) -> None:
-        """Wait until no process writes: a process that saves the state survives ranks that are
-        killed.
-        """
-        wait_until_free(self.path, patience_s)
-
     def write_best(self, best: Mapping[str, Any]) -> None:
         """Write the value of the best point and its vectors. Long vectors go to another file, since
         numbers as text take minutes.
@@ -280,11 +275,11 @@ class RunDirectory:
             with replacing(self.path / _BEST_VECTORS) as aside:
                 write_arrays(aside, vectors)
             record["vectors"] = _BEST_VECTORS
-        self._write_json("best.json", record)
+        write_json(self.path / "best.json", record)
 
     def write_done(self, record: dict[str, Any]) -> None:
         """Write the completion record of the run."""
-        self._write_json("done.json", record)
+        write_json(self.path / "done.json", record)
 
     def best(self) -> dict[str, Any]:
         """The best point, its value, and the strategy's parameters. Raises UserError if a file is
@@ -370,9 +365,6 @@ class RunDirectory:
             )
         return record
 
-    def _write_json(self, name: str, value: Any) -> None:
-        write_json(self.path / name, value)
-
 
 def default_path(config: RunConfig) -> Path:
     """The default directory, runs/<method>-<environment>-<seed>-<time>, in plain characters."""
@@ -380,8 +372,8 @@ def default_path(config: RunConfig) -> Path:
     safe = "".join(
         character if character.isalnum() or character in "-._" else "-" for character in what
     )
-    now = datetime.datetime.now()
-    return Path("runs") / f"{safe}-{config.train.seed}-{now:%Y%m%d-%H%M%S-%f}"
+    now = f"{datetime.datetime.now():%Y%m%d-%H%M%S-%f}"
+    return Path("runs") / f"{safe}-{config.train.seed}-{now}"
 
 
 def newest_generation(directory: RunDirectory) -> int:

@@ -31,7 +31,7 @@ from esengine.launch.settings.groups import (
 from esengine.launch.settings.methods import Family, defaults_of, family_of, settings_of
 from esengine.launch.settings.search_space import SpaceSettings
 from esengine.launch.settings.settings_values import recorded_settings, settings_from
-from esengine.pool.fault_rules import FaultRules
+from esengine.pool import FaultRules
 from esengine.problems.search_space import SearchSpace
 from esengine.user_code import modules_of
 

@@ -17,10 +17,15 @@ from esengine.launch.runs.outcomes import BAD_INPUT, DONE, FAILED, STOPPED
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.flags import parse, split_at_dashes
-from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
+from esengine.launch.settings.parse_train import (
+    ResumeSettings,
+    parse_resume,
+    parse_train,
+    resume_changes,
+)
 from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
+from esengine.launch.training.clocks import DEADLINE_VARIABLE
 from esengine.launch.training.start_and_resume import resume, start
-from esengine.launch.training.time_limit import VARIABLE
 from esengine.ranks import StopRequest
 from esengine.storage import checkpoints
 from esengine.storage.files import read_json, write_json
@@ -62,18 +67,24 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
         )
 
     task = _parse(arguments)
-    directory = RunDirectory(task.run)
-    again = allocation.restarts > 0 and (task.run / "config.json").exists()
+    run = task.run if isinstance(task, ResumeSettings) else task.train.run_dir
+    assert run is not None
+    directory = RunDirectory(run)
+    again = allocation.restarts > 0 and (run / "config.json").exists()
     if again and directory.done() is not None:
         return DONE
 
-    idle = _idle_starts(task.run, allocation)
-    _set_time_limit(allocation, settings.stop_before)
-    began = progress(task.run)
-    if task.config is not None and not again:
-        status = start(task.config, stop)
+    idle = _idle_starts(run, allocation)
+    left_s = time_left_s(allocation.job)
+    if left_s is not None:  # ranks must have ended a generation by then
+        os.environ[DEADLINE_VARIABLE] = f"{time.time() + left_s - settings.stop_before:.0f}"
+    began = progress(run)
+    if isinstance(task, ResumeSettings):
+        status = resume(run, resume_changes(task), task.quiet, task.trust_modules, stop)
+    elif again:
+        status = resume(run, {}, task.train.quiet, True, stop)
     else:
-        status = resume(task.run, task.changes, task.quiet, task.trusted, stop)
+        status = start(task, stop)
     if directory.done() is not None:
         return DONE
     if status in (DONE, BAD_INPUT):
@@ -81,31 +92,13 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
 
     failed = [start.get("outcome") for start in directory.starts()][-1:] == ["failed"]
     idle = IDLE_STARTS if failed else idle + 1
-    if progress(task.run) != began:
+    if progress(run) != began:
         idle = 0
     return _requeue(allocation, settings, idle, status)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What the job runs.
-
-    Attributes:
-        run: the run directory.
-        config: the configuration of train, or None to resume.
-        changes: settings that resume changes.
-        quiet: whether to print only errors.
-        trusted: whether to import modules that the files of the run name.
-    """
-
-    run: Path
-    config: RunConfig | None
-    changes: dict[str, object]
-    quiet: bool
-    trusted: bool
-
-
-def _parse(arguments: list[str]) -> _Task:
+def _parse(arguments: list[str]) -> RunConfig | ResumeSettings:
+    """The run that the job starts, or resumes."""
     if arguments[:1] == ["train"]:
         config = parse_train(arguments[1:])
         if config.train.run_dir is None:
@@ -113,10 +106,9 @@ def _parse(arguments: list[str]) -> _Task:
                 "a job's run must have --run-dir, under which its next start finds it, got none; "
                 "add one"
             )
-        return _Task(config.train.run_dir, config, {}, config.train.quiet, trusted=True)
+        return config
     if arguments[:1] == ["resume"]:
-        parsed = parse_resume(arguments[1:])
-        return _Task(parsed.run, None, resume_changes(parsed), parsed.quiet, parsed.trust_modules)
+        return parse_resume(arguments[1:])
     raise UserError(
         f"job must run train or resume, got {' '.join(arguments[:1]) or 'nothing'}; run "
         f"others without job"
@@ -127,13 +119,6 @@ def progress(run: Path) -> str | None:
     """The name of the newest checkpoint: completed generations, and finished chunks of the next."""
     newest = checkpoints(run / "checkpoints")
     return newest[-1].name if newest else None
-
-
-def _set_time_limit(allocation: Allocation, stop_before_s: int) -> None:
-    """Set the time at which a generation must have ended, for the ranks."""
-    left_s = time_left_s(allocation.job)
-    if left_s is not None:
-        os.environ[VARIABLE] = f"{time.time() + left_s - stop_before_s:.0f}"
 
 
 def _idle_starts(run: Path, allocation: Allocation) -> int:

@@ -15,15 +15,15 @@ from esengine.algorithms.strategy import HasMean, Strategy
 from esengine.demonstrations.recording import Acting, record
 from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
 from esengine.errors import UserError
-from esengine.goals.episodes import GoalEpisodes, GoalList
+from esengine.goals import GoalEpisodes, GoalList
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot, copied
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.restoring import Groups
 from esengine.launch.training.strategy_loop import StrategyTraining
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
-from esengine.storage.checkpoint import Checkpoint
+from esengine.storage import Checkpoint
 
 
 class GoalTraining(StrategyTraining):

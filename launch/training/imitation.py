@@ -24,24 +24,21 @@ from esengine.algorithms.imitation.guided_policy_search import (
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.strategy import RoundMethod
+from esengine.demonstrations import Demonstrations, load_demonstrations
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
-from esengine.demonstrations.files import load_demonstrations
 from esengine.demonstrations.recording import Recorder
 from esengine.demonstrations.rule_labels import corrected
-from esengine.demonstrations.trajectories import Demonstrations
-from esengine.environments.rules import Rules, load_rules
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, Rules, load_rules
 from esengine.errors import UserError
 from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.planners import check_planner, load_planner
-from esengine.launch.training.method_run import MethodRun
-from esengine.launch.training.problem_from_settings import build_problem, initial_row
-from esengine.policies.policy_file import load_policy
-from esengine.pool.on_all_ranks import Built
+from esengine.launch.training.problem_from_settings import environment_problem, initial_row
+from esengine.launch.training.run import MethodRun
+from esengine.policies import load_policy
+from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
-from esengine.simulators.dynamics import Dynamics, ObservableDynamics
-from esengine.simulators.families import make_dynamics
+from esengine.simulators import Dynamics, ObservableDynamics, make_dynamics
 from esengine.simulators.traces import horizon_of
 
 _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
@@ -58,12 +55,10 @@ class ImitationRun(MethodRun):
     """
 
     def completed(self) -> RunConfig:
-        search = self.config.search
-        assert isinstance(search, LearnerSettings)
-        search.check()
-        if isinstance(search, AggregationSettings):
-            _check_labels(self.config.method, search, bool(self.train.rules))
-        if search.demonstrations:
+        self.search.check()
+        if isinstance(self.search, AggregationSettings):
+            _check_labels(self.config.method, self.search, bool(self.train.rules))
+        if self.search.demonstrations:
             return with_environment(self.config)
         if self.train.env_id is None:
             raise UserError(
@@ -78,17 +73,13 @@ class ImitationRun(MethodRun):
         return Built(problem, method_of(self.config, problem) if on_master else None)
 
     def check(self) -> Built[RoundMethod | None]:
-        search = self.config.search
-        assert isinstance(search, LearnerSettings)
         problem = recording_problem(self.config)
-        search.loss_of(problem.policy)
+        self.search.loss_of(problem.policy)
         return Built(problem, None)
 
     def copy_files(self, folder: Path) -> RunConfig:
-        search = self.config.search
-        assert isinstance(search, LearnerSettings)
-        demonstrations = load_given(self.config) if search.demonstrations else None
-        copies = copy_demonstrations(folder, demonstrations, _policy_path(search))
+        demonstrations = load_given(self.config) if self.search.demonstrations else None
+        copies = copy_demonstrations(folder, demonstrations, _policy_path(self.search))
         return super().copy_files(folder).with_search(**copies)
 
 
@@ -127,10 +118,8 @@ def recording_problem(config: RunConfig) -> EnvironmentProblem:
     Raises:
         UserError: there is no such environment, expert or rule.
     """
-    plain = build_problem(config)
-    assert isinstance(plain, EnvironmentProblem)
-    search = config.search
-    assert isinstance(search, LearnerSettings)
+    plain = environment_problem(config)
+    search: Any = config.search
     policy = plain.policy
     if config.train.init_policy is None and search.loss == "mixture":
         policy = replace(policy, components=search.components)

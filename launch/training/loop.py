@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.strategy import RoundMethod
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.launch.runs.failure_log import FailureLog
 from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Saver, Snapshot, copied
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.training.clocks import Stopwatch, TimeLimit
 from esengine.launch.training.metric_columns import (
     episode_returns,
     evaluation_columns,
     mean_return,
+    round_row,
 )
 from esengine.launch.training.problem_from_settings import AnyProblem, trained_policy
 from esengine.launch.training.restoring import Groups, restore_part, restoring
-from esengine.launch.training.stopwatch import Stopwatch
-from esengine.launch.training.time_limit import TimeLimit
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import outlive
@@ -106,11 +106,9 @@ class Training(ABC):
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
 
         self._saver: Saver | None = None
-        self._failures: FailureLog | None = None
         if directory is not None:
             self._saver = Saver(directory, config)
-            self._failures = FailureLog(directory.path)
-            pool.on_failures = self._failures.add
+            pool.on_failures = directory.failures.add
         self._is_due = False  # a checkpoint, as soon as the one before is written
 
         self._elapsed_before = 0.0
@@ -159,7 +157,8 @@ class Training(ABC):
         """Generations until there is a reason to stop, which is returned."""
         while True:
             if self.row is None:
-                reason = self._reason_to_stop()
+                stopped = self.train.reason_to_stop(self.method.generation, self.counters)
+                reason = stopped or self.method.should_stop()
                 if reason is not None:
                     return reason
                 if not self._time_limit.leaves(self._longest_s):
@@ -199,15 +198,14 @@ class Training(ABC):
 
     def parameters(self) -> NDArray[np.floating]:
         """The parameters to use."""
-        parameters: NDArray[np.floating] = self.method.parameters()
-        return parameters
+        return np.asarray(self.method.parameters())
 
     def policy_returns(
         self, row: NDArray[np.floating], num_episodes: int, purpose: str
     ) -> NDArray[np.float64]:
         """(num_episodes,) returns, NaN where the episode failed."""
-        parameters: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
-        episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, parameters, purpose)
+        own: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
+        episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, own, purpose)
         return episode_returns(self.pool.evaluate(episodes).records)
 
     def count(self, env_steps: int, evaluations: int) -> None:
@@ -242,10 +240,6 @@ class Training(ABC):
                 self._saver.save(self.snapshot())
             self._is_due = False
 
-    def _reason_to_stop(self) -> str | None:
-        reason = self.train.reason_to_stop(self.method.generation, self.counters)
-        return reason or self.method.should_stop()
-
     def begin(self) -> None:
         """Do what comes before the first generation of this start: resume from the newest whole
         checkpoint, if there is one.
@@ -256,15 +250,20 @@ class Training(ABC):
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
         if checkpoint is not None:
-            self._check_run(checkpoint)
+            if checkpoint.run not in ("", self._identity):
+                raise UserError(
+                    f"{self.directory.checkpoints / checkpoint.name} must be a checkpoint of the "
+                    f"run that config.json describes, got one with other settings; restore "
+                    f"config.json, or move the checkpoint away"
+                )
             self.restore(checkpoint)
 
         remove_after(self.directory.checkpoints, checkpoint)
 
         unwritten = self.row is not None  # it would be written twice
-        self.directory.metrics.cut(checkpoint.generation - unwritten if checkpoint else 0)
-        assert self._failures is not None
-        self._failures.cut(checkpoint.generation + bool(checkpoint.finished) if checkpoint else 0)
+        generation = checkpoint.generation if checkpoint else 0
+        self.directory.metrics.cut(generation - unwritten)
+        self.directory.failures.cut(generation + bool(self._finished))
         self.directory.reopen()
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -289,28 +288,16 @@ class Training(ABC):
             ValueError, TypeError, KeyError, IndexError, OverflowError: it is whole, but not of a
                 run with these settings.
         """
-        restore_part("strategy", self.method, groups, self.problem.dimension)
+        for name, part in self.parts().items():
+            restore_part(name, part, groups, self.problem.dimension)
         if self.method.generation != checkpoint.generation:
             raise ValueError(f"its strategy is at generation {self.method.generation}")
-        if isinstance(self.problem, EnvironmentProblem):
-            restore_part("problem", self.problem, groups, self.problem.dimension)
 
     def parts(self) -> dict[str, Any]:
         """The objects whose ``state`` a checkpoint holds, by name."""
-        parts = {"strategy": self.method}
-        return parts | (
-            {"problem": self.problem} if isinstance(self.problem, EnvironmentProblem) else {}
-        )
-
-    def _check_run(self, checkpoint: Checkpoint) -> None:
-        """Raises UserError for a checkpoint of another run, or of other settings."""
-        assert self.directory is not None
-        if checkpoint.run not in ("", self._identity):
-            raise UserError(
-                f"{self.directory.checkpoints / checkpoint.name} must be a checkpoint of the run "
-                f"that config.json describes, got one with other settings; restore config.json, "
-                f"or move the checkpoint away"
-            )
+        if isinstance(self.problem, EnvironmentProblem):
+            return {"strategy": self.method, "problem": self.problem}
+        return {"strategy": self.method}
 
     def snapshot(self) -> Snapshot:
         """The state as it is now, copied, so that it can be written while the run goes on."""
@@ -323,11 +310,9 @@ class Training(ABC):
         checkpoint = Checkpoint(
             self.method.generation, copied(arrays), counters, dict(self._finished), self._identity
         )
-        policy = None
-        if isinstance(self.problem, EnvironmentProblem):
-            policy = trained_policy(self.problem, np.array(self.parameters()))
-
-        return Snapshot(checkpoint, policy)
+        if not isinstance(self.problem, EnvironmentProblem):
+            return Snapshot(checkpoint)
+        return Snapshot(checkpoint, trained_policy(self.problem, np.array(self.parameters())))
 
     def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
         """The completion record."""
@@ -366,3 +351,24 @@ class Training(ABC):
             final_return,
             self.directory,
         )
+
+
+class RoundTraining(Training):
+    """The loop over rounds: each evaluates what the method asks for, and learns from it."""
+
+    method: RoundMethod
+
+    def advance(self) -> None:
+        self.pool.check_stop()  # a round without an evaluation would not look
+        began = time.monotonic()
+        steps, episodes = self.method.step(self.pool, self._finished)
+        self._finished = {}
+
+        seconds = time.monotonic() - began
+        parts = self.method.seconds
+        self._watch.add("update", seconds - sum(parts.values()))  # the rest is learning
+        for part, of_part in parts.items():
+            self._watch.add(part, of_part)
+        self.count(steps, episodes)
+        rate = steps / (time.monotonic() - began)
+        self.row = round_row(self.method, self.counters, self.pool, rate)

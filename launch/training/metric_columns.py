@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import RoundMethod, Strategy
 from esengine.launch.runs.metrics_file import Row
-from esengine.pool.pool import Pool
+from esengine.pool import Pool
 from esengine.problems import FAILED, OK, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
 from esengine.rewards.episodes import RewardedEpisodes, true_return

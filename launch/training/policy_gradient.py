@@ -9,9 +9,9 @@ from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
 from esengine.demonstrations.recording import Recorder
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.training.method_run import MethodRun
-from esengine.launch.training.problem_from_settings import build_problem, initial_row
-from esengine.pool.on_all_ranks import Built
+from esengine.launch.training.problem_from_settings import environment_problem, initial_row
+from esengine.launch.training.run import MethodRun
+from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
 
 P = TypeVar("P", bound=PPO)
@@ -33,16 +33,10 @@ class PolicyGradientRun(MethodRun):
         return self.config
 
     def build(self, on_master: bool) -> Built[PPO | None]:
-        problem = _problem(self.config)
-        return Built(problem, make_ppo(PPO, self.config, problem) if on_master else None)
-
-
-def _problem(config: RunConfig) -> EnvironmentProblem:
-    """The problem that the settings describe, as one whose episodes are recorded."""
-    problem = build_problem(config)
-    assert isinstance(problem, EnvironmentProblem)
-    check_policy(problem)
-    return replace(problem, parts=(*problem.parts, Recorder()))
+        problem = environment_problem(self.config)
+        check_policy(problem)
+        recorded = replace(problem, parts=(*problem.parts, Recorder()))
+        return Built(recorded, make_ppo(PPO, self.config, recorded) if on_master else None)
 
 
 def check_policy(problem: EnvironmentProblem) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,25 @@ from numpy.typing import NDArray
 
 from esengine.demonstrations.half_random import Wanderer
 from esengine.demonstrations.recording import Recorder
-from esengine.environments.rules import load_rules
-from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
-from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
+from esengine.environments import (
+    ActionSpec,
+    EnvironmentSpec,
+    ObservationSpec,
+    describe,
+    is_classic,
+    is_mujoco,
+    load_rules,
+)
 from esengine.errors import UserError
-from esengine.goals.episodes import GoalEpisodes
+from esengine.goals import GoalEpisodes
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, load_policy
+from esengine.policies import Policy, PolicySpec, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
 from esengine.problems.behaviors import Behavior
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
-from esengine.rewards.episodes import RewardedEpisodes
-from esengine.rewards.file import load_reward
-from esengine.rewards.network import LearnedReward
-from esengine.rewards.source import RewardSource
+from esengine.rewards import RewardedEpisodes, RewardSource, load_reward
+from esengine.rewards.network import LearnedReward, RewardSpec
 from esengine.simulators.families import has_compiled
 from esengine.simulators.traces import horizon_of
 from esengine.simulators.vectorized import offers_vector
@@ -47,23 +52,28 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             cannot act in.
     """
     train = config.train
-    if train.env_id is None:
-        assert train.dimension is not None
-        space = config.space()
-        return ObjectiveProblem(
-            objective or named_callable("--objective", train.objective or "", "mypackage.sim:cost"),
-            train.dimension if space is None else space.dimension,
-            train.minimize,
-            train.episodes_per_member or 1,
-            Summary(train.member_statistic, train.member_quantile),
-            train.episode_seeds,
-            config.search.antithetic,
-            space,
-        )
-    environment = EnvironmentSpec(train.env_id, train.env_arguments())
-    env = environment.make()
+    if train.env_id is not None:
+        return environment_problem(config)
+    assert train.dimension is not None
+    space = config.space()
+    return ObjectiveProblem(
+        objective or named_callable("--objective", train.objective or "", "mypackage.sim:cost"),
+        train.dimension if space is None else space.dimension,
+        train.minimize,
+        train.episodes_per_member or 1,
+        Summary(train.member_statistic, train.member_quantile),
+        train.episode_seeds,
+        config.search.antithetic,
+        space,
+    )
 
-    try:
+
+def environment_problem(config: RunConfig) -> EnvironmentProblem:
+    """The problem of checked settings with an environment. Raises UserError."""
+    train = config.train
+    assert train.env_id is not None
+    environment = EnvironmentSpec(train.env_id, train.env_arguments())
+    with closing(environment.make()) as env:
         observations, action = describe(env)
         if train.env_backend == "compiled" and not has_compiled(env):
             raise UserError(
@@ -78,26 +88,17 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
             )
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
-        horizon = horizon_of(env, train.max_episode_steps)
         behavior = _behavior(train, env, observations)
         steps = train.behavior is not None and train.env_backend == "auto" and not is_mujoco(env)
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
-    finally:
-        env.close()
     if train.init_policy is not None:
         policy = load_policy(train.init_policy).spec
-        if (policy.observation_dim, policy.action) != (observations.dim, action):
-            raise UserError(
-                f"--init-policy must fit {train.env_id} ({observations.dim} observations, "
-                f"{action.kind} action), "
-                f"got {train.init_policy} with {policy.observation_dim} observations and a "
-                f"{policy.action.kind} action"
-            )
+        _check_fit("--init-policy", train.init_policy, policy, environment, observations, action)
     else:
         policy = PolicySpec(
             observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions
         )
-    settings: dict[str, Any] = dict(
+    problem = EnvironmentProblem(
         environment=environment,
         observations=observations,
         policy=policy,
@@ -117,17 +118,23 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
     )
     if train.goals == "curriculum":
         wanderer = Recorder(Wanderer(train.wandering, action))
-        return EnvironmentProblem(**settings, parts=(wanderer, GoalEpisodes(train.goal_archive)))
+        return replace(problem, parts=(wanderer, GoalEpisodes(train.goal_archive)))
     if train.reward is None and train.potential is None:
-        return EnvironmentProblem(**settings)
+        return problem
+    horizon = common_horizon("--reward", problem)
+    return replace(problem, parts=(RewardedEpisodes(_source(train, problem), horizon),))
+
+
+def common_horizon(needed_by: str, problem: EnvironmentProblem) -> int:
+    """The number of steps that all episodes count as. Raises UserError if nothing limits them."""
+    with closing(problem.environment.make()) as env:
+        horizon = horizon_of(env, problem.max_episode_steps)
     if horizon is None:
         raise UserError(
-            f"--reward needs a limit of steps that all episodes count as, {train.env_id} has "
-            f"none; use --max-episode-steps 1000"
+            f"{needed_by} needs a limit of steps that all episodes count as, "
+            f"{problem.environment.env_id} has none; use --max-episode-steps 1000"
         )
-    rewarded = RewardedEpisodes(_source(train, observations, action), horizon)
-
-    return EnvironmentProblem(**settings, parts=(rewarded,))
+    return horizon
 
 
 def _default_episodes(train: TrainSettings, env: Any) -> int:
@@ -139,14 +146,12 @@ def _default_episodes(train: TrainSettings, env: Any) -> int:
     return 4 if is_classic(env) else 1
 
 
-def _source(
-    train: TrainSettings, observations: ObservationSpec, action: ActionSpec
-) -> RewardSource:
+def _source(train: TrainSettings, problem: EnvironmentProblem) -> RewardSource:
     """What ``--reward``, ``--environment-weight`` and ``--potential`` make together. Raises
     UserError.
     """
     learned, potential = (
-        None if path is None else fitting_reward(train, flag, path, observations, action)
+        None if path is None else _fitting_reward(flag, path, problem)
         for flag, path in (("--reward", train.reward), ("--potential", train.potential))
     )
     if potential is not None and not potential.spec.state_only:
@@ -158,21 +163,29 @@ def _source(
     return RewardSource(learned, weight, potential, train.potential_discount)
 
 
-def fitting_reward(
-    train: TrainSettings, flag: str, path: Path, observations: ObservationSpec, action: ActionSpec
-) -> LearnedReward:
-    """The reward of a flag's file. Raises UserError if it is not one of this environment's
-    observations and actions.
-    """
+def _fitting_reward(flag: str, path: Path, problem: EnvironmentProblem) -> LearnedReward:
+    """The reward of a flag's file. Raises UserError if it does not fit the environment."""
     reward = load_reward(path)
-    if (reward.spec.observation_dim, reward.spec.action) != (observations.dim, action):
-        raise UserError(
-            f"{flag} must fit {train.env_id} ({observations.dim} observations, {action.kind} "
-            f"action), "
-            f"got {path} with {reward.spec.observation_dim} observations and a "
-            f"{reward.spec.action.kind} action"
-        )
+    policy = problem.policy
+    _check_fit(flag, path, reward.spec, problem.environment, problem.observations, policy.action)
     return reward
+
+
+def _check_fit(
+    flag: str,
+    path: Path,
+    found: PolicySpec | RewardSpec,
+    environment: EnvironmentSpec,
+    observations: ObservationSpec,
+    action: ActionSpec,
+) -> None:
+    """Raises UserError for a file that is not of this environment's observations and actions."""
+    if (found.observation_dim, found.action) != (observations.dim, action):
+        raise UserError(
+            f"{flag} must fit {environment.env_id} ({observations.dim} observations, "
+            f"{action.kind} action), got {path} with {found.observation_dim} observations and a "
+            f"{found.action.kind} action"
+        )
 
 
 def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> Behavior | None:
@@ -225,8 +238,7 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
     """
     if isinstance(problem, ObjectiveProblem):
         space = problem.space or SearchSpace.free(problem.dimension)
-        start: NDArray[np.float64] = space.rows(train.start(space)[None])[0]
-        return start
+        return np.asarray(space.rows(train.start(space)[None])[0])
     if train.init_policy is not None:
         policy = load_policy(train.init_policy)
         problem.adopt_scaling(policy.observation_mean, policy.observation_inverse_std)

@@ -25,16 +25,18 @@ from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import POLICY_GRADIENT, STRATEGIES, settings_of
 from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.training.imitation import load_given, with_environment
-from esengine.launch.training.loop import Training
-from esengine.launch.training.method_run import MethodRun
+from esengine.launch.training.loop import RoundTraining, Training
 from esengine.launch.training.policy_gradient import check_policy, make_ppo
-from esengine.launch.training.problem_from_settings import build_problem, initial_row
-from esengine.launch.training.round_loop import RoundTraining
-from esengine.noise.table import table_log2
-from esengine.pool.on_all_ranks import Built
+from esengine.launch.training.problem_from_settings import (
+    common_horizon,
+    environment_problem,
+    initial_row,
+)
+from esengine.launch.training.run import MethodRun
+from esengine.noise import table_log2
+from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
-from esengine.rewards.episodes import RewardedEpisodes
-from esengine.simulators.traces import horizon_of
+from esengine.rewards import RewardedEpisodes
 
 if TYPE_CHECKING:
     from esengine.algorithms.inverse_rl.gail import GAIL
@@ -121,19 +123,8 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> EnvironmentPr
     Raises:
         UserError: there is no such environment, or nothing limits its episodes.
     """
-    plain = build_problem(of_policies)
-    assert isinstance(plain, EnvironmentProblem)
-    env = plain.environment.make()
-    horizon = horizon_of(env, config.train.max_episode_steps)
-    env.close()
-
-    if horizon is None:
-        raise UserError(
-            f"{config.method} needs a limit of steps that all episodes count as, "
-            f"{config.train.env_id} has none; "
-            "use --max-episode-steps 1000"
-        )
-
+    plain = environment_problem(of_policies)
+    horizon = common_horizon(config.method, plain)
     search: Any = config.search
     source = search.source(plain.observations.dim, plain.policy.action)
     source = replace(source, environment_weight=config.train.environment_weight)

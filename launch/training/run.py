@@ -1,13 +1,15 @@
-"""A run of any method: chosen by its family, checked, and carried out on all ranks."""
+"""A run of any method: what it needs of the method, and how it is carried out on all ranks."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError
+from esengine.launch.runs.copied_files import copy_policy, copy_reward
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import (
@@ -18,13 +20,10 @@ from esengine.launch.settings.methods import (
     check_torch,
     family_of,
 )
-from esengine.launch.training.loop import Callback, RunResult, Training
-from esengine.launch.training.method_run import MethodRun
+from esengine.launch.training.loop import Callback, RoundTraining, RunResult, Training
 from esengine.noise.table import check_table_room
-from esengine.pool.on_all_ranks import on_all_ranks
-from esengine.pool.pool import Pool
-from esengine.ranks.signals import StopRequest
-from esengine.ranks.world import World
+from esengine.pool import Built, Pool, on_all_ranks
+from esengine.ranks import StopRequest, World
 
 _RUNS = {
     STRATEGY: "strategies:StrategyRun",
@@ -32,6 +31,57 @@ _RUNS = {
     POLICY_GRADIENT: "policy_gradient:PolicyGradientRun",
     REWARD_LEARNING: "reward_learning:RewardLearningRun",
 }
+
+
+class MethodRun(ABC):
+    """From the settings of a run to the objects that carry it out; one class for each family of
+    methods.
+
+    Args:
+        config: the settings of the run.
+        objective: the function itself, when it comes from Python instead of by name.
+    """
+
+    def __init__(self, config: RunConfig, objective: Callable[..., Any] | None = None) -> None:
+        self.config = config
+        self.train = config.train
+        self.search: Any = config.search
+        self.objective = objective
+
+    @property
+    def loop(self) -> type[Training]:
+        """The training loop."""
+        return RoundTraining
+
+    def completed(self) -> RunConfig:
+        """The settings with those that follow from files, such as the environment of
+        demonstrations. Raises UserError for settings that do not go together.
+        """
+        return self.config
+
+    @abstractmethod
+    def build(self, on_master: bool) -> Built[Any]:
+        """The problem and, on the master, the method at its start. Raises UserError."""
+
+    def check(self) -> Built[Any]:
+        """Build what can be built before ranks start. Raises UserError for invalid settings."""
+        return self.build(on_master=False)
+
+    def copy_files(self, folder: Path) -> RunConfig:
+        """Copy files to the run's folder, so that the run depends on no file elsewhere; returns the
+        settings that name the copies.
+
+        Raises:
+            OSError, ValueError: a file cannot be read or written.
+        """
+        copies: dict[str, Path] = {}
+        if self.train.init_policy is not None:
+            copies["init_policy"] = copy_policy(folder, self.train.init_policy)
+        for name in ("reward", "potential"):
+            file = getattr(self.train, name)
+            if file is not None:
+                copies[name] = copy_reward(folder, name, file)
+        return self.config.with_train(**copies)
 
 
 def method_run(config: RunConfig, objective: Callable[..., Any] | None = None) -> MethodRun:

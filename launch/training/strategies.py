@@ -6,8 +6,8 @@ from esengine.algorithms.strategy import Strategy
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.goal_curriculum import GoalTraining
 from esengine.launch.training.loop import Training
-from esengine.launch.training.method_run import MethodRun
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.launch.training.run import MethodRun
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.noise import table_log2
 from esengine.pool import Built

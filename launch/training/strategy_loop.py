@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,10 @@ from esengine.launch.training.restoring import (
     check_shape,
     restore_part,
 )
-from esengine.pool.pool import Pool
-from esengine.pool.population import Population
+from esengine.pool import Pool, Population
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
-from esengine.storage.checkpoint import Checkpoint
+from esengine.storage import Checkpoint
 
 
 class StrategyTraining(Training):
@@ -89,7 +88,7 @@ class StrategyTraining(Training):
 
     def advance(self) -> None:
         self.prepare()
-        own = self._own_episode()
+        own = None if self.novelty is None else self._own_episode()
         with self._watch.part("update"):
             candidates = self.method.ask()
         evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
@@ -101,15 +100,16 @@ class StrategyTraining(Training):
         population = self.pool.population()
         fitness = evaluations.fitness
         if self.novelty is not None and own is not None:
-            fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own.behavior)
+            own_behavior = own.arrays["behavior"][0]
+            fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own_behavior)
         with self._watch.part("update"):
             self.method.tell(candidates, fitness, population)
 
         # nothing below can be interrupted: a generation is kept whole or not at all
         self._finished = {}
         if self.novelty is not None and own is not None:
-            self.novelty.tell(own.behavior, own.episode_return)
-            self.count(own.steps, 1)
+            self.novelty.tell(own_behavior, float(own.fitness[0]))
+            self.count(int(own.records[0]["steps"]), 1)
         if isinstance(self.problem, EnvironmentProblem):
             self.problem.adapt(candidates, evaluations.records)
         self.pool.merge(evaluations)
@@ -125,9 +125,14 @@ class StrategyTraining(Training):
         )
 
     def judge(self) -> NDArray[np.float64]:
+        if self._noisy_best is not None:
+            with self._watch.part("evaluate_policy"):
+                self._noisy_best.judge(self._evaluated_again)
+            if self._noisy_best.best.num_evaluations:
+                self.counters["best_fitness"] = self._noisy_best.best.fitness
         if isinstance(self.problem, ObjectiveProblem):
-            self._judge_newcomer()
             return np.zeros(0)
+
         returns = super().judge()
         if self._jump is not None:
             assert self.row is not None
@@ -135,13 +140,6 @@ class StrategyTraining(Training):
             self.row["episode_return_best"] = self._jump.best_return
             self.counters["last_eval"] = self._jump.best_return
         return returns
-
-    def _judge_newcomer(self) -> None:
-        if self._noisy_best is not None:
-            with self._watch.part("evaluate_policy"):
-                self._noisy_best.judge(self._evaluated_again)
-            if self._noisy_best.best.num_evaluations:
-                self.counters["best_fitness"] = self._noisy_best.best.fitness
 
     def conclude(self) -> float | None:
         """Evaluate what the run ends with. A resumed run has to find the state as it was, so a
@@ -160,24 +158,18 @@ class StrategyTraining(Training):
         evaluated.
         """
         if isinstance(self.problem, ObjectiveProblem):
-            point: NDArray[np.floating] = self.problem.points(self.method.parameters()[None])[0]
-            return point
+            return np.asarray(self.problem.points(self.method.parameters()[None])[0])
         return self.method.parameters() if self._jump is None else self._jump.best
 
     def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:
-        dimension = self.problem.dimension
         check_finished(checkpoint.finished, self.method.population_size, self.problem)
         if self._jump is not None:
-            restore_part("jump", self._jump, groups, dimension)
+            restore_part("jump", self._jump, groups, self.problem.dimension)
             self.method = self._jump.strategy()
         super().restore_parts(checkpoint, groups)
-        if self.novelty is not None:
-            restore_part("novelty", self.novelty, groups, dimension)
         self.best_point = groups["best"].get("point")
         if self.best_point is not None:
             check_shape("best/point", self.best_point, self.parameters().shape)
-        if self._noisy_best is not None:
-            restore_part("best", self._noisy_best, groups, dimension)
 
     def parts(self) -> dict[str, Any]:
         own = {"novelty": self.novelty, "jump": self._jump, "best": self._noisy_best}
@@ -206,18 +198,11 @@ class StrategyTraining(Training):
             record["best_fitness"] = self._final_best.fitness
         return record
 
-    def _own_episode(self) -> _OwnEpisode | None:
+    def _own_episode(self) -> Evaluations:
         """An episode of the policy that the generation starts from, for the archive of novelty."""
-        if self.novelty is None:
-            return None
         row: NDArray[np.floating] = np.asarray(self.method.parameters(), self.problem.dtype)
         number = self.method.generation + 1
-        evaluations = self.pool.evaluate(PolicyEpisodes(self.train.seed, number, 1, row, "archive"))
-        return _OwnEpisode(
-            evaluations.arrays["behavior"][0],
-            float(evaluations.fitness[0]),
-            int(evaluations.records[0]["steps"]),
-        )
+        return self.pool.evaluate(PolicyEpisodes(self.train.seed, number, 1, row, "archive"))
 
     def _keep_best(self, evaluations: Evaluations, population: Population) -> None:
         fitness = evaluations.fitness
@@ -252,8 +237,7 @@ class StrategyTraining(Training):
     def _point(self, row: NDArray[np.floating]) -> NDArray[np.float64]:
         """The point of the objective that a row of the search stands for."""
         assert isinstance(self.problem, ObjectiveProblem)
-        point: NDArray[np.float64] = self.problem.points(row[None])[0].astype(np.float64)
-        return point
+        return np.array(self.problem.points(row[None])[0], np.float64)
 
     def _evaluated_again(self, row: NDArray[np.floating]) -> Best:
         return self._evaluated(row, self.train.eval_episodes, "evaluation")
@@ -264,11 +248,3 @@ class StrategyTraining(Training):
         records = self.pool.evaluate(episodes).records
         mean = mean_return(episode_returns(records))
         return Best(row, -math.inf if mean is None else mean, int(records["episodes"].sum()))
-
-
-class _OwnEpisode(NamedTuple):
-    """An episode of the current policy."""
-
-    behavior: NDArray[np.float64]
-    episode_return: float
-    steps: int

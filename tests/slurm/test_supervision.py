@@ -16,7 +16,7 @@ from esengine.errors import UserError
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.slurm.supervisor import _idle_starts
-from esengine.launch.training.time_limit import TimeLimit
+from esengine.launch.training.clocks import TimeLimit
 
 
 def test_a_generation_that_does_not_fit_waits_for_the_next_job() -> None:
