@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
 
+from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.errors import UserError, listed
 from esengine.user_code import find_modules_here, modules_of
 
@@ -79,6 +81,11 @@ class EnvironmentSpec:
                 f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    def spaces(self) -> tuple[ObservationSpec, ActionSpec]:
+        """The observations and the actions of the environment, see `describe`. Raises UserError."""
+        with closing(self.make()) as env:
+            return describe(env)
 
     def _unknown(self) -> str:
         known = sorted(gymnasium.registry)

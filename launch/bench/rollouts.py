@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from esengine.environments import EnvironmentSpec, describe
+from esengine.environments import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.policies import Actor, PolicySpec
 from esengine.policies.network import forward_reference
@@ -21,9 +21,7 @@ def bench_rollouts(settings: BenchSettings) -> list[Figure]:
     figures = []
     for env_id in settings.env_ids:
         spec = EnvironmentSpec(env_id)
-        env = spec.make()
-        observations, action = describe(env)
-        env.close()
+        observations, action = spec.spaces()
         policy = PolicySpec(observations.dim, action, (32, 32))
         random = np.random.default_rng(0)
         parameters = 0.3 * random.standard_normal(policy.num_parameters).astype(np.float32)
@@ -35,7 +33,7 @@ def bench_rollouts(settings: BenchSettings) -> list[Figure]:
 
 
 def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[Figure]:
-    observations, _ = describe(spec.make())
+    observations, _ = spec.spaces()
     simulator, stepped = (
         make_simulator(spec, observations, backend) for backend in ("auto", "gymnasium")
     )

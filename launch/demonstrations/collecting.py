@@ -9,13 +9,11 @@ import numpy as np
 
 from esengine.algorithms.planners import PlannerExpert, SkillExpert
 from esengine.checks import at_least, not_negative
+from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import check_target, load_demonstrations, save_demonstrations
 from esengine.demonstrations.recording import Acting, Recorded, Recorder, record
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
-from esengine.environments.rules import load_rules
-from esengine.environments.spaces import describe
-from esengine.environments.spec import EnvironmentSpec
+from esengine.environments import EnvironmentSpec, load_rules
 from esengine.errors import UserError
 from esengine.launch.mpirun.local_ranks import (
     find_mpirun,
@@ -24,6 +22,7 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
+from esengine.launch.settings.as_command import flags_of
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import env_arguments
 from esengine.launch.settings.planners import (
@@ -32,17 +31,14 @@ from esengine.launch.settings.planners import (
     load_planner,
     load_skill_planner,
 )
-from esengine.planning.candidates import PlanCandidates, PooledDynamics, record_here
-from esengine.policies.network import PolicySpec
-from esengine.policies.policy_file import Policy, load_policy
-from esengine.pool.on_all_ranks import Built, on_all_ranks
-from esengine.pool.pool import Pool
+from esengine.planning import PlanCandidates, PooledDynamics, record_here
+from esengine.policies import Policy, PolicySpec, load_policy
+from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import EnvironmentProblem
-from esengine.ranks.signals import StopRequest
+from esengine.ranks import StopRequest
 from esengine.ranks.world import World, available_cores
+from esengine.simulators import Dynamics, ObservableDynamics, make_dynamics
 from esengine.simulators.classic import ClassicDynamics
-from esengine.simulators.dynamics import Dynamics, ObservableDynamics
-from esengine.simulators.families import make_dynamics
 from esengine.user_code import check_trusted
 
 
@@ -131,6 +127,7 @@ class CollectSettings:
         check_target(self.out)
 
 
+_LAST_FLAGS = ("--trust-modules", "--out")
 _MOST_ROUNDS = 100  # without one episode that is good enough
 
 
@@ -139,7 +136,7 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
     settings that collect nothing.
     """
     settings = parse(CollectSettings, argv, "esengine collect")
-    demonstrations = collected(settings, argv, stop)
+    demonstrations = collected(settings, stop)
     if demonstrations is None:
         return DONE
     save_demonstrations(settings.out, demonstrations)
@@ -155,16 +152,8 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
     return DONE
 
 
-def collected(
-    settings: CollectSettings, argv: list[str], stop: StopRequest
-) -> Demonstrations | None:
+def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | None:
     """What the settings collect, on the ranks of this launch or on local ones; None on workers.
-
-    Args:
-        settings: what to collect.
-        argv: the same settings as flags of ``esengine collect``, for ranks that this process
-            starts.
-        stop: set by signals.
 
     Raises:
         UserError: invalid settings, or there is no such expert.
@@ -181,7 +170,7 @@ def collected(
     find_mpirun()
     return result_of_ranks(
         ranks,
-        ["collect", *argv, "--trust-modules", "--out"],
+        ["collect", *flags_of(settings, ("out", "ranks", "trust_modules")), *_LAST_FLAGS],
         "demos.npz",
         lambda file: load_demonstrations([file], trust_modules=True),
         stop,
@@ -262,8 +251,7 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
     """
     policy = None if settings.policy is None else load_policy(settings.policy)
     environment = _environment(settings, policy)
-    env = environment.make()
-    observations, action = describe(env)
+    observations, action = environment.spaces()
     dynamics = (
         make_dynamics(environment) if settings.planner is not None or settings.skills else None
     )
@@ -282,7 +270,6 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
             f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that "
             f"wrote it"
         )
-    env.close()
 
     recorder = Recorder(expert)
     return EnvironmentProblem(
@@ -328,10 +315,7 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
     observations.
     """
     spec = _environment(settings, None)
-    env = spec.make()
-    observations, action = describe(env)
-    env.close()
-
+    observations, action = spec.spaces()
     if not isinstance(dynamics, ObservableDynamics) or action.kind != "box":
         raise UserError(
             f"--skills need a compiled simulator and box actions, got {spec.env_id}; "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least, writable_folder
-from esengine.environments import describe, load_rules
+from esengine.environments import load_rules
 from esengine.errors import UserError, WorkerError
 from esengine.launch.mpirun.local_ranks import (
     default_ranks,
@@ -21,6 +21,7 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
+from esengine.launch.settings.as_command import flags_of
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import load_policy
 from esengine.pool import Built, Pool, on_all_ranks
@@ -109,7 +110,10 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
     if must_launch(ranks):
         policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
         find_mpirun()
-        evaluation = _evaluate_on_local_ranks(path, settings, ranks, stop)
+        flags = flags_of(settings, ("json", "ranks", "trust_modules"))
+        words = ["evaluate", str(path.resolve()), "--trust-modules", *flags, "--json"]
+        read = Evaluation.from_file
+        evaluation = result_of_ranks(ranks, words, "evaluation.json", read, stop)
     else:
         evaluation = evaluate_on(World(), path, settings, stop)
     if evaluation is None:  # on a worker
@@ -125,19 +129,6 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
     if settings.json is not None:
         write_json(settings.json, evaluation.to_json())
     return DONE
-
-
-def _evaluate_on_local_ranks(
-    path: Path, settings: EvaluateSettings, ranks: int, stop: StopRequest
-) -> Evaluation:
-    """Evaluate on ranks that this process starts. Raises RanksFailed."""
-    arguments = ["evaluate", str(path.resolve()), "--trust-modules"]
-    arguments += ["--episodes", str(settings.episodes), "--seed", str(settings.seed)]
-    if settings.rules:
-        arguments += ["--rules", *settings.rules]
-    return result_of_ranks(
-        ranks, [*arguments, "--json"], "evaluation.json", Evaluation.from_file, stop
-    )
 
 
 def evaluate_on(
@@ -172,9 +163,7 @@ def policy_problem(
     policy = load_policy(path)
     if not trusted:
         check_trusted(path, *policy.environment.modules)
-    env = policy.environment.make()
-    observations, action = describe(env)
-    env.close()
+    observations, action = policy.environment.spaces()
     if (observations.dim, action) != (policy.spec.observation_dim, policy.spec.action):
         raise UserError(
             f"{path} must fit {policy.environment.env_id}, which has {observations.dim} "

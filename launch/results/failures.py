@@ -76,11 +76,7 @@ def failures_command(argv: list[str], stop: StopRequest) -> int:
         ranks=settings.ranks,
         trust_modules=settings.trust_modules,
     )
-    flags = ["--policy", str(settings.policy), "--episodes", str(settings.episodes)]
-    flags += ["--seed", str(settings.seed)]
-    if settings.rules:
-        flags += ["--rules", *settings.rules]
-    demonstrations = collected(how, flags, stop)
+    demonstrations = collected(how, stop)
     if demonstrations is None:
         return DONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -17,10 +18,15 @@ def command_of(config: RunConfig) -> list[str]:
     default.
     """
     words = ["esengine", "train", config.method]
-    for settings in (config.train, config.search):
-        for name, value in changed(settings).items():
-            if name not in _OF_A_START:
-                words += _flag(name, value)
+    return [*words, *flags_of(config.train, _OF_A_START), *flags_of(config.search, _OF_A_START)]
+
+
+def flags_of(settings: Any, left_out: Iterable[str]) -> list[str]:
+    """The flags of the settings of a dataclass that are not at their defaults."""
+    words = []
+    for name, value in changed(settings).items():
+        if name not in left_out:
+            words += _flag(name, value)
     return words
 
 

@@ -12,7 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from esengine.errors import UserError, listed, nearest
+from esengine.checks import one_of
+from esengine.errors import UserError, listed
 
 if TYPE_CHECKING:
     from esengine.algorithms.strategy import Settings
@@ -126,17 +127,14 @@ def check_torch(method: str) -> None:
 
 def defaults_of(method: str) -> dict[str, Any]:
     """The shared settings' defaults that are a method's own."""
-    defaults: dict[str, Any] = getattr(settings_of(method), "defaults", {})
-    return defaults
+    return dict(getattr(settings_of(method), "defaults", {}))
 
 
 def settings_of(method: str) -> type[Settings]:
     """The settings class of a method. Raises UserError for an unknown one, with the known ones."""
     if ":" in method:
         return _settings_of_strategy(method)
-    if method not in METHODS:
-        way_out = nearest(method, METHODS) or "; see esengine train --help"
-        raise UserError(f"the method must be one of {listed(METHODS)}, got {method!r}{way_out}")
+    one_of("the method", method, METHODS, "see esengine train --help")
     module, _, name = _SETTINGS[METHODS[method]][method].partition(":")
     kind: type[Settings] = getattr(import_module(f"esengine.algorithms.{module}"), name)
     return kind
