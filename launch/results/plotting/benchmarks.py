@@ -6,32 +6,32 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from esengine.errors import UserError
-from esengine.launch.bench.profile import figures_of
+from esengine.launch.bench.training_runs import figures_of
 from esengine.launch.results.plotting.figures import COLOURS, MANY_COLOURS, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import PlottedRun
 from esengine.storage.files import read_json
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+_PARTS = ("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts")
+_OTHER = "#BBBBBB"
 _SCALING = re.compile(r"(strong|weak) scaling, (.+), (\d+) members, (\d+) workers")
 
 
 def read_figures(path: Path) -> list[dict[str, Any]]:
     """The rows of a benchmark's file. Raises UserError for another file."""
     try:
-        rows = read_json(path)
+        rows: list[dict[str, Any]] = read_json(path)
         if not all({"name", "value", "unit", "ratio"} <= set(row) for row in rows):
             raise ValueError("a row lacks its name, value, unit or ratio")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"a file to plot must be one that bench --json wrote, got {path}: {error}"
         ) from error
-    found: list[dict[str, Any]] = rows
-    return found
+    return rows
 
 
 def is_scaling(figures: list[dict[str, Any]]) -> bool:
@@ -122,7 +122,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
     figure.set_size_inches(9, 1.8 + 0.6 * len(profiles))
     parts = sorted(
         {part for shares in profiles.values() for part in shares},
-        key=lambda part: _PARTS.get(part, len(_PARTS)),
+        key=lambda part: _PARTS.index(part) if part in _PARTS else len(_PARTS),
     )
     colours = dict(zip(parts, MANY_COLOURS * len(parts), strict=False)) | {"other": _OTHER}
 
@@ -141,12 +141,3 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=9)
 
     return figure
-
-
-_PARTS = {
-    name: index
-    for index, name in enumerate(
-        ("rollouts", "waiting", "publish", "update", "evaluate_policy", "charts")
-    )
-}
-_OTHER = "#BBBBBB"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from matplotlib.figure import Figure
 
 from esengine.checks import writable_file
 from esengine.errors import UserError
@@ -23,9 +25,6 @@ from esengine.launch.results.plotting.runs import find_runs
 from esengine.launch.results.plotting.search import draw_fitness, draw_spectrum, draw_steps
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks import StopRequest
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Kind = Literal["auto", "curves", "steps", "spectrum", "fitness", "scaling", "profile", "reward"]
 

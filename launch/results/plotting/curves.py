@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, listed
 from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import X_AXES, Group, PlottedRun, by_task
 from esengine.seeding import derive_key, generator
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BandKind = Literal["range", "quartiles", "confidence"]
 _CENTRES = {

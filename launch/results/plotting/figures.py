@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from esengine.errors import UserError
 from esengine.storage.files import replacing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe and Ito's, which colour-blind people can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,8 +27,6 @@ def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:
     Raises:
         UserError: there are more panels than a picture can hold.
     """
-    from matplotlib.figure import Figure
-
     names = list(titles)
     if len(names) > _MOST_PANELS:
         raise UserError(
@@ -48,8 +47,6 @@ def panels(titles: Iterable[str]) -> tuple[Figure, list[Axes]]:
 
 def label_x(axes: Axes, label: str) -> None:
     """Name the horizontal axis and abbreviate its large numbers, such as 250k and 3M."""
-    from matplotlib.ticker import EngFormatter
-
     axes.set_xlabel(label)
     if label != "hours":
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -57,8 +54,6 @@ def label_x(axes: Axes, label: str) -> None:
 
 def logarithmic_y(axes: Axes) -> None:
     """Make the vertical axis logarithmic, with plain numbers if it spans less than two decades."""
-    from matplotlib.ticker import MaxNLocator, NullFormatter
-
     axes.set_yscale("log")
     low, high = axes.yaxis.get_data_interval()
     if high < 100 * low:
@@ -69,8 +64,6 @@ def logarithmic_y(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the picture; equal figures give equal bytes."""
-    import matplotlib
-
     dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     metadata = dates.get(path.suffix.lower(), {})
     with matplotlib.rc_context({"svg.hashsalt": "esengine"}), replacing(path) as aside:

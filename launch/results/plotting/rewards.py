@@ -5,18 +5,15 @@ action.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.results.plotting.figures import panels
 from esengine.policies.network import OBSERVATION_CLIP
 from esengine.rewards import LearnedReward, load_reward
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _POINTS = 121  # on each axis
 _MOST_PANELS = 8

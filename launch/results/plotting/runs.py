@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
+from esengine.launch.runs.metrics_file import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import (
@@ -19,8 +20,6 @@ from esengine.launch.settings.groups import (
     RunSettings,
     StartSettings,
 )
-
-Row = dict[str, Any]
 
 X_AXES = {"steps": "environment steps", "evaluations": "evaluations", "hours": "hours"}
 
@@ -52,14 +51,12 @@ class PlottedRun:
             y: the name of a number of the rows, or ``best`` for the best value or lowest cost so
                 far.
         """
-        values = _best_so_far(self.rows) if y == "best" else [row.get(y) for row in self.rows]
-        points = [
-            (_position(row, x), value)
-            for row, value in zip(self.rows, values, strict=True)
-            if value is not None
-        ]
-        xs, ys = np.array(points, np.float64).reshape(-1, 2).T
-        return xs, -ys if y == "best" and self.config.train.minimize else ys
+        best = y == "best"
+        ys = np.array([row.get("fitness_max" if best else y) for row in self.rows], np.float64)
+        ys = np.fmax.accumulate(ys) if best else ys
+        known = ~np.isnan(ys)  # None became NaN
+        xs = np.array([_position(row, x) for row in self.rows], np.float64)
+        return xs[known], -ys[known] if best and self.config.train.minimize else ys[known]
 
 
 @dataclass(frozen=True)
@@ -78,24 +75,20 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
     """
     found: list[PlottedRun] = []
     for path in paths:
-        if (path / "config.json").is_file():
-            run = _read(path)
-            if not run.rows:
-                raise UserError(
-                    f"a run to plot must have ended a generation, got {path}, which has not; wait "
-                    f"for it"
-                )
-            found.append(run)
-            continue
-
-        folders = sorted(file.parent for file in path.rglob("config.json")) if path.is_dir() else []
-        inside = [run for run in map(_read, folders) if run.rows]
-        if not inside:
+        is_run = (path / "config.json").is_file()
+        folders = [path] if is_run else sorted(file.parent for file in path.rglob("config.json"))
+        runs = [run for run in map(_read, folders) if run.rows]
+        if is_run and not runs:
+            raise UserError(
+                f"a run to plot must have ended a generation, got {path}, which has not; wait for "
+                f"it"
+            )
+        if not runs:
             raise UserError(
                 f"plot needs run directories, or a folder of them, got {path}, which holds no run "
                 f"with metrics"
             )
-        found += inside
+        found += runs
     return found
 
 
@@ -135,17 +128,6 @@ def _search_settings(config: RunConfig) -> dict[str, Any]:
 def _read(path: Path) -> PlottedRun:
     directory = RunDirectory.open(path)
     return PlottedRun(path, directory.config(), directory.metrics.rows())
-
-
-def _best_so_far(rows: list[Row]) -> list[float | None]:
-    best: float | None = None
-    values = []
-    for row in rows:
-        value = row.get("fitness_max")
-        if value is not None:
-            best = value if best is None else max(best, value)
-        values.append(best)
-    return values
 
 
 def _position(row: Row, x: str) -> float:

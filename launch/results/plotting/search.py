@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import X_AXES, PlottedRun, by_task
 from esengine.storage import Checkpoint, checkpoints, load_checkpoint
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _SHAPES = {
     "sigma": "step size",
@@ -63,8 +60,6 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
     Raises:
         UserError: a run has no checkpoint, or its method has one step size for all directions.
     """
-    from matplotlib.ticker import MaxNLocator
-
     figure, every_axes = _panel_per_run(runs)
     for axes, run in zip(every_axes, runs, strict=True):
         saved = [load_checkpoint(path) for path in checkpoints(run.path / "checkpoints")]
