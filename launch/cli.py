@@ -14,6 +14,7 @@ from esengine import __version__
 from esengine.checks import one_of
 from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed
 from esengine.launch.command_table import COMMANDS, load_command
+from esengine.launch.mpirun.local_ranks import launched_by_us, leave_status
 from esengine.launch.settings.methods import METHODS
 from esengine.ranks import StopRequest, World
 from esengine.ranks.world import prepare_rank
@@ -47,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RanksFailed as failed:
         return failed.status
     except Interrupted as signal:
-        return 1 if _launched() else _fail(f"stopped by {signal}", 1)  # a launcher prints it itself
+        return (
+            1 if launched_by_us() else _fail(f"stopped by {signal}", 1)
+        )  # a launcher prints it itself
     except MemoryError as error:
         return _fail_for_memory(error)
 
@@ -104,26 +107,13 @@ def run_process() -> None:
         status = 1
 
     sys.stdout.flush()
-    if _launched():
-        status = _hand_to_launcher(status)
+    if launched_by_us():
+        if not _is_worker():
+            leave_status(status)
+        status = 0  # mpirun would print more about another one
     if World.current is not None:
         World.current.leave(status)
     sys.exit(status)
-
-
-def _launched() -> bool:
-    from esengine.launch.mpirun.local_ranks import launched_by_us
-
-    return launched_by_us()
-
-
-def _hand_to_launcher(status: int) -> int:
-    """Leave the status of the master to the launcher; mpirun gets 0, since it would print more."""
-    from esengine.launch.mpirun.local_ranks import leave_status
-
-    if not _is_worker():
-        leave_status(status)
-    return 0
 
 
 def _is_worker() -> bool:

@@ -16,6 +16,7 @@ from rich.table import Table
 from esengine.environments import EnvironmentSpec, describe
 from esengine.errors import UserError, counted
 from esengine.launch.mpirun.local_ranks import (
+    THREADS,
     environment_of_ranks,
     find_mpirun,
     options_of_mpirun,
@@ -28,13 +29,6 @@ from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.simulators.stepped import run_episode
-
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -115,7 +109,7 @@ def _software() -> list[Finding]:
 
 
 def _machine() -> list[Finding]:
-    threads = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in _THREAD_VARIABLES)
+    threads = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in THREADS)
     free = free_bytes()
     memory = f"{free / 2**20:,.0f} MB free in {ROOT}"
     removed = shared_folder.remove_abandoned(ROOT)
@@ -181,11 +175,10 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
 
 
 def _fault_tolerance(mpirun: str) -> Finding:
+    found = "not in this MPI: a dead worker ends the run, which you then resume"
     if survives_deaths(mpirun):
         found = (
             "built in (ULFM): runs survive dead workers; add --with-ft ulfm if you start mpirun "
             "yourself"
         )
-    else:
-        found = "not in this MPI: a dead worker ends the run, which you then resume"
     return Finding("fault tolerance", found)

@@ -1,5 +1,6 @@
 """``esengine bench``: the engine's speed compared with the machine's limits and with plain code.
 
-Modules: `command`, `figures` (the rows of a table); one module per subject: `kernels`, `rollouts`,
-`scaling`, `profile`. The benchmark of dispatch is `benchmarks.dispatch`, outside the package.
+Modules: `command`, `figures` (the rows of a table); the subjects are in `kernels`, `rollouts` and
+`training_runs` (scaling, profile). The benchmark of dispatch is `benchmarks.dispatch`, outside the
+package.
 """

@@ -14,9 +14,8 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.bench.figures import BenchSettings, Figure, report
 from esengine.launch.bench.kernels import bench_kernels
-from esengine.launch.bench.profile import bench_profile
 from esengine.launch.bench.rollouts import bench_rollouts
-from esengine.launch.bench.scaling import bench_scaling
+from esengine.launch.bench.training_runs import bench_profile, bench_scaling
 from esengine.launch.settings.flags import parse
 from esengine.ranks import StopRequest
 

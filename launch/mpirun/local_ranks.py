@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,9 +38,9 @@ _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 _EARLY_PATIENCE_S = 5.0  # the same while there is nothing to save
 _OUTPUT_S = 2.0  # for the last lines of standard error
 
-_THREADS = {
+THREADS = {
     name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    for name in ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "NUMBA_NUMTHREADS")
 }
 _OPEN_MPI = {
     "OMPI_MCA_btl": "^ofi",  # probing libfabric costs a second, and one machine needs none
@@ -159,7 +159,7 @@ def _run_command(
         command,
         env=environment_of_ranks(folder),
         start_new_session=True,
-        preexec_fn=_prepare_child,
+        preexec_fn=partial(end_with_parent, signal.SIGUSR1),  # to stop with a checkpoint
         stderr=stderr,
     )
     thread = None if process.stderr is None else start_filter(process.stderr)
@@ -272,7 +272,7 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     """The environment of local ranks: one thread each, no probing of fabrics, MPI's segments in
     ``folder``.
     """
-    environment = {**os.environ, **_THREADS, "PYTHONPATH": path_of_modules()}
+    environment = {**os.environ, **THREADS, "PYTHONPATH": path_of_modules()}
     for name, value in _OPEN_MPI.items():
         environment.setdefault(name, value)
     if folder is not None:
@@ -293,8 +293,3 @@ def path_of_modules() -> str:
     """
     home = str(Path(esengine.__file__).resolve().parent.parent)
     return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
-
-
-def _prepare_child() -> None:
-    """In the child: let the ranks stop with a checkpoint if this launcher is killed."""
-    end_with_parent(signal.SIGUSR1)

@@ -108,20 +108,17 @@ def cancel_command(argv: list[str], stop: StopRequest) -> int:
 
 
 def _lines(what: str | None) -> Iterator[Line]:
-    if what is None:
-        for job in queued_jobs():
-            yield from _spread(job, _submission_of(job))
-    elif _JOB.match(what) and not Path(what).exists():
-        jobs = queued_jobs(what)
-        if not jobs:
-            raise UserError(
-                f"a job must be known to Slurm, got {what}: {why_unknown(what)}; "
-                "name its run directory, which keeps its own records"
-            )
-        for job in jobs:
-            yield from _spread(job, _submission_of(job))
-    else:
+    if what is not None and (Path(what).exists() or not _JOB.match(what)):
         yield from _lines_of_run(Path(what))
+        return
+    jobs = queued_jobs(what)
+    if what is not None and not jobs:
+        raise UserError(
+            f"a job must be known to Slurm, got {what}: {why_unknown(what)}; "
+            "name its run directory, which keeps its own records"
+        )
+    for job in jobs:
+        yield _line_of(job, _submission_of(job))
 
 
 def _lines_of_run(run: Path) -> Iterator[Line]:
@@ -134,27 +131,25 @@ def _lines_of_run(run: Path) -> Iterator[Line]:
         return
 
     jobs = queued_jobs(_job_of(submission, run))
-    seen = set()
-    for job in jobs:
-        for line in _spread(job, submission):
-            seen.add(line.run)
-            yield line
+    lines = [_line_of(job, submission) for job in jobs]
+    yield from lines
     if submission.first_seed is None or run.absolute() != submission.directory:
         if not jobs:
             yield Line(run, None, submission.job)
         return
+    seen = {line.run for line in lines}
     folders = submission.directory.glob("seed-*")
     for folder in sorted(folders, key=lambda path: int(path.name.partition("-")[2])):
         if folder not in seen:  # Slurm no longer lists its task
             yield Line(folder, None, submission.job)
 
 
-def _spread(job: QueuedJob, submission: Submission | None) -> Iterator[Line]:
+def _line_of(job: QueuedJob, submission: Submission | None) -> Line:
     """The line of a job; tasks that wait together have one line."""
     task = job.job.partition("_")[2] or None
     alone = task is None or task.isdigit()
     run = submission.run_of(task) if submission is not None and alone else None
-    yield Line(run, job)
+    return Line(run, job)
 
 
 def _submission_of(job: QueuedJob) -> Submission | None:

@@ -106,8 +106,11 @@ def submit(settings: SubmitSettings, arguments: list[str]) -> int:
         if options:
             print(f"# and on sbatch's command line: {shlex.join(options)}")
         return 0
-    if script.directory is None:
-        print(f"submitted job {_submit_aside(text, options)}")
+    if script.directory is None:  # of a command that has none
+        with tempfile.NamedTemporaryFile(suffix=".sbatch") as file:
+            file.write(os.fsencode(text))
+            file.flush()
+            print(f"submitted job {submit_script(file.name, options)}")
         return 0
 
     folder = Path(script.directory) / JOB_FOLDER
@@ -228,14 +231,6 @@ def _make(folder: Path) -> Path:
         ) from error
 
     return top
-
-
-def _submit_aside(text: str, options: list[str]) -> str:
-    """Submit a command that has no run directory; returns the number of the job."""
-    with tempfile.NamedTemporaryFile(suffix=".sbatch") as file:
-        file.write(os.fsencode(text))
-        file.flush()
-        return submit_script(file.name, options)
 
 
 def _announce(submission: Submission, settings: SubmitSettings) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from esengine.environments import EnvironmentSpec, describe
 from esengine.launch.bench.figures import Figure, report
-from esengine.launch.bench.profile import figures_of
 from esengine.launch.bench.rollouts import PlainLoop
+from esengine.launch.bench.training_runs import figures_of
 from esengine.policies import Actor, PolicySpec
 from esengine.simulators import make_simulator
 from tests.conftest import Run
