@@ -142,8 +142,14 @@ def _mpi(ranks: int) -> list[Finding]:
         mpirun = find_mpirun()
     except UserError as error:
         return [*findings, Finding("mpirun", "missing", str(error))]
-    trial = _launch_trial(mpirun, ranks)
-    return [*findings, Finding("mpirun", mpirun), trial, _fault_tolerance(mpirun)]
+    survival = "not in this MPI: a dead worker ends the run, which you then resume"
+    if survives_deaths(mpirun):
+        survival = (
+            "built in (ULFM): runs survive dead workers; add --with-ft ulfm if you start mpirun "
+            "yourself"
+        )
+    findings += [Finding("mpirun", mpirun), _launch_trial(mpirun, ranks)]
+    return [*findings, Finding("fault tolerance", survival)]
 
 
 def _launch_trial(mpirun: str, ranks: int) -> Finding:
@@ -151,9 +157,8 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
         "from mpi4py import MPI; c = MPI.COMM_WORLD; print('rank', c.rank, 'of', c.size, "
         "MPI.Get_processor_name(), flush=True)"
     )
-    command = [mpirun, *options_of_mpirun(mpirun, ranks), sys.executable, "-c", code]
     result = subprocess.run(
-        command,
+        [mpirun, *options_of_mpirun(mpirun, ranks), sys.executable, "-c", code],
         env=environment_of_ranks(),
         capture_output=True,
         text=True,
@@ -172,13 +177,3 @@ def _launch_trial(mpirun: str, ranks: int) -> Finding:
         f"expected {ranks} connected ranks, got: {'; '.join(lines) or result.stderr.strip()[:200]}",
         "use the mpirun that belongs to the MPI library above",
     )
-
-
-def _fault_tolerance(mpirun: str) -> Finding:
-    found = "not in this MPI: a dead worker ends the run, which you then resume"
-    if survives_deaths(mpirun):
-        found = (
-            "built in (ULFM): runs survive dead workers; add --with-ft ulfm if you start mpirun "
-            "yourself"
-        )
-    return Finding("fault tolerance", found)

@@ -226,8 +226,7 @@ def _record(
     """A round of episodes, divided over the ranks; or each plan's candidates, where there are more
     workers than episodes.
     """
-    workers = pool.world.size - 1
-    if _shares_plans(settings) and workers > settings.episodes:
+    if _shares_plans(settings) and (pool.world.size - 1) > settings.episodes:
         dynamics = PooledDynamics(problem.part(PlanCandidates).dynamics, pool)
         problem.part(Recorder).expert = _expert(settings, None, dynamics)
         return record_here(pool, acting, settings.episodes, settings.seed, number)

@@ -154,13 +154,12 @@ def _run_command(
     command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None
 ) -> int:
     # Without fault tolerance mpirun's messages are the only ones about a rank that died.
-    stderr = subprocess.PIPE if survives_deaths(command[0]) else None
     process = subprocess.Popen(
         command,
         env=environment_of_ranks(folder),
         start_new_session=True,
         preexec_fn=partial(end_with_parent, signal.SIGUSR1),  # to stop with a checkpoint
-        stderr=stderr,
+        stderr=subprocess.PIPE if survives_deaths(command[0]) else None,
     )
     thread = None if process.stderr is None else start_filter(process.stderr)
 
@@ -272,7 +271,10 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     """The environment of local ranks: one thread each, no probing of fabrics, MPI's segments in
     ``folder``.
     """
-    environment = {**os.environ, **THREADS, "PYTHONPATH": path_of_modules()}
+    # Our processes start with -P, so that no file of the current folder shadows a module.
+    home = str(Path(esengine.__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
+    environment = {**os.environ, **THREADS, "PYTHONPATH": path}
     for name, value in _OPEN_MPI.items():
         environment.setdefault(name, value)
     if folder is not None:
@@ -285,11 +287,3 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return environment
-
-
-def path_of_modules() -> str:
-    """``PYTHONPATH`` for our processes, which start with -P so that no file of the current folder
-    shadows a module.
-    """
-    home = str(Path(esengine.__file__).resolve().parent.parent)
-    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))

@@ -35,8 +35,7 @@ class Allocation:
         nodes = _number(variables, "SLURM_JOB_NUM_NODES", 1)
         tasks = count_tasks(variables.get("SLURM_TASKS_PER_NODE", "")) or nodes
         cores = _number(variables, "SLURM_CPUS_PER_TASK", 1)
-        restarts = _number(variables, "SLURM_RESTART_COUNT", 0)
-        return cls(job, nodes, tasks, cores, restarts)
+        return cls(job, nodes, tasks, cores, _number(variables, "SLURM_RESTART_COUNT", 0))
 
 
 def job_name(variables: Mapping[str, str] = os.environ) -> str | None:

@@ -100,9 +100,8 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
     Raises:
         UserError: there is no such policy, or it names a module that is not trusted.
     """
-    about = "A run directory or a policy file."
     path, settings = parse_with_argument(
-        EvaluateSettings, argv, "esengine evaluate", "policy", about
+        EvaluateSettings, argv, "esengine evaluate", "policy", "A run directory or a policy file."
     )
     settings.check()
     evaluation: Evaluation | None
@@ -112,8 +111,7 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
         find_mpirun()
         flags = flags_of(settings, ("json", "ranks", "trust_modules"))
         words = ["evaluate", str(path.resolve()), "--trust-modules", *flags, "--json"]
-        read = Evaluation.from_file
-        evaluation = result_of_ranks(ranks, words, "evaluation.json", read, stop)
+        evaluation = result_of_ranks(ranks, words, "evaluation.json", Evaluation.from_file, stop)
     else:
         evaluation = evaluate_on(World(), path, settings, stop)
     if evaluation is None:  # on a worker

@@ -117,8 +117,7 @@ def failure_step(trajectory: Trajectory, window: int) -> int:
     """
     if trajectory.terminated:
         return trajectory.num_steps - 1
-    width = min(window, trajectory.num_steps)
-    sums = np.convolve(trajectory.rewards, np.ones(width), "valid")
+    sums = np.convolve(trajectory.rewards, np.ones(min(window, trajectory.num_steps)), "valid")
     return int(np.argmin(sums))
 
 

@@ -106,8 +106,7 @@ def render(path: Path, settings: RenderSettings) -> Film:
     settings.check()
     if settings.out.suffix.lower() == ".mp4":
         _ffmpeg()
-    environment = load_policy(path).environment
-    find_off_screen(environment)
+    find_off_screen(load_policy(path).environment)
     problem, parameters = policy_problem(path, settings.seed, settings.trust_modules)
     mean, inverse_std = problem.scaling()
     film = film_episodes(problem, Actor(problem.policy, parameters, mean, inverse_std), settings)

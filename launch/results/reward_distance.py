@@ -92,8 +92,7 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
                 f"observations and {given.action.kind} action, got {spec.observation_dim} and "
                 f"{spec.action.kind}; name other demonstrations"
             )
-        form = canonical(_function(reward), *steps, anchors, settings.discount)
-        forms.append((str(path), form))
+        forms.append((str(path), canonical(_function(reward), *steps, anchors, settings.discount)))
 
     return [
         (first, second, pearson_distance(one, other))

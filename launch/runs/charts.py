@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.files import append_whole, replacing
@@ -98,9 +98,7 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
         _draw_costs(axes, rows, x)
     else:
         for name, label, style in _LINES:
-            points = [(row[x], row[name]) for row in rows if row.get(name) is not None]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=label, **style)
+            _plot(axes, rows, x, name, label=label, **style)
         axes.set_ylabel("return of an episode" if train.objective is None else "value")
 
     if train.target_return is not None:
@@ -121,12 +119,17 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
         figure.savefig(aside, format="png", dpi=120)
 
 
+def _plot(axes: Axes, rows: list[Row], x: str, y: str, **style: Any) -> None:
+    """Draw a line through the rows that have the number."""
+    points = [(row[x], row[y]) for row in rows if row.get(y) is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)
+
+
 def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
-    for name, label, style in (("loss", "loss", "-"), ("loss_held_out", "loss, held out", "--")):
-        points = [(row[x], row[name]) for row in rows if name in row]
-        if points:
-            color = "tab:gray"
-            axes.plot(*zip(*points, strict=True), style, label=label, color=color, linewidth=1.0)
+    style = {"color": "tab:gray", "linewidth": 1.0}
+    _plot(axes, rows, x, "loss", label="loss", linestyle="-", **style)
+    _plot(axes, rows, x, "loss_held_out", label="loss, held out", linestyle="--", **style)
     if all(row["loss"] > 0 for row in rows):
         axes.set_yscale("log")
     axes.set_ylabel("loss")

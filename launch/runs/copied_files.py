@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from esengine.demonstrations import Demonstrations, save_demonstrations
-from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.rewards import load_reward, save_reward
 from esengine.storage.files import read_bytes, replace_lasting
 
@@ -21,15 +21,19 @@ COPIES = (_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT)
 """The names that copies may have."""
 
 
-def copy_policy(folder: Path, source: Path) -> Path:
-    """Copy the policy that a run starts from; returns the name of the copy."""
-    return _copy(folder / _INIT_POLICY, source)
-
-
-def copy_reward(folder: Path, name: str, source: Path) -> Path:
-    """Copy the reward, or the potential, that a run trains on; returns the name of the copy."""
-    save_reward(folder / _REWARDS[name], load_reward(source))
-    return Path(_REWARDS[name])
+def copy_given(folder: Path, train: TrainSettings) -> dict[str, Path]:
+    """Copy the policy that a run starts from, the reward and the potential that it trains on;
+    returns the settings that name the copies.
+    """
+    copies: dict[str, Path] = {}
+    if train.init_policy is not None:
+        copies["init_policy"] = _copy(folder / _INIT_POLICY, train.init_policy)
+    for name, copy in _REWARDS.items():
+        source = getattr(train, name)
+        if source is not None:
+            save_reward(folder / copy, load_reward(source))
+            copies[name] = Path(copy)
+    return copies
 
 
 def copy_demonstrations(

@@ -32,8 +32,7 @@ def identity(config: dict[str, Any]) -> str:
         "train": _chosen(TrainSettings, config["train"]),
         "search": _chosen(settings_of(method), config["search"]),
     }
-    text = json.dumps(chosen, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _chosen(kind: Any, values: dict[str, Any]) -> dict[str, Any]:

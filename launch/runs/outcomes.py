@@ -7,7 +7,7 @@ import sys
 
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import wait_until_free
-from esengine.storage import checkpoints, load_newest
+from esengine.storage import load_newest
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit statuses; 75 is EX_TEMPFAIL
 _PATIENCE_S = 60.0
@@ -53,7 +53,7 @@ def print_outcome(directory: RunDirectory, outcome: str, quiet: bool) -> None:
 
 def _stopped(directory: RunDirectory) -> str:
     what = "stopped before the first checkpoint; start again with"
-    if checkpoints(directory.checkpoints):
+    if directory.newest_checkpoint():
         what = "stopped with a checkpoint; resume with"
     return f"{what}: {how_to_resume(directory)}"
 

@@ -17,9 +17,8 @@ import numpy as np
 from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.copied_files import COPIES, with_copies
-from esengine.launch.runs.failure_log import FailureLog
 from esengine.launch.runs.identity import identity
-from esengine.launch.runs.metrics_file import MetricsFile
+from esengine.launch.runs.json_lines import FailureLog, MetricsFile
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
@@ -307,6 +306,13 @@ class RunDirectory:
             return None
         return self._read_object("done.json", ("reason", "generations", "final_return"))
 
+    def newest_checkpoint(self) -> str | None:
+        """The name of the newest checkpoint: completed generations, and finished chunks of the
+        next.
+        """
+        kept = checkpoints(self.checkpoints)
+        return kept[-1].name if kept else None
+
     def remove_if_bare(self) -> None:
         """Remove a run that has neither a row nor a result nor a failure to look into."""
         if self._has_nothing() and not (self.path / "failures.jsonl").exists():
@@ -374,9 +380,3 @@ def default_path(config: RunConfig) -> Path:
     )
     now = f"{datetime.datetime.now():%Y%m%d-%H%M%S-%f}"
     return Path("runs") / f"{safe}-{config.train.seed}-{now}"
-
-
-def newest_generation(directory: RunDirectory) -> int:
-    """The generation of the newest checkpoint, or 0 if there is none."""
-    kept = checkpoints(directory.checkpoints)
-    return int(kept[-1].name.split("+")[0]) if kept else 0

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from esengine.errors import WorkerError
 from esengine.launch.runs.charts import Charts
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.policies import Policy, save_policy
 from esengine.rewards import LearnedReward, save_reward
-from esengine.storage import Checkpoint, checkpoints, save_checkpoint
+from esengine.storage import Checkpoint, save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Saver:
             if done is not None:
                 self._directory.write_done(dict(done))
         except OSError as error:
-            kept = checkpoints(self._directory.checkpoints)
-            what = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
+            newest = self._directory.newest_checkpoint()
+            what = f"the newest checkpoint is {newest}" if newest else "there is no checkpoint"
             raise WorkerError(
                 f"the final state could not be saved in {self._directory.path}: {_reason(error)}; "
                 f"{what}; make the folder writable, with room, and resume the run"

@@ -43,8 +43,7 @@ def parse_train(argv: list[str]) -> RunConfig:
     groups = {"method": kind, **GROUPS}
     default = {"method": search} | {name: _part(GROUPS[name], train) for name in GROUPS}
     command = make_dataclass("train", groups.items(), frozen=True)
-    prog = f"esengine train {method}"
-    parsed: Any = parse(command, rest, prog, command(**default), kind.__doc__)
+    parsed: Any = parse(command, rest, f"esengine train {method}", command(**default), kind.__doc__)
 
     values = {
         field.name: getattr(getattr(parsed, name), field.name)

@@ -55,8 +55,7 @@ class SpaceSettings:
     @property
     def has_space(self) -> bool:
         """Whether the space is not simply all vectors of numbers."""
-        unbounded = {"dimension", "initial_mean"}
-        names = {field.name for field in fields(SpaceSettings)} - unbounded
+        names = {field.name for field in fields(SpaceSettings)} - {"dimension", "initial_mean"}
         return not all(is_default(self, name) for name in names)
 
     def read_files(self) -> dict[str, tuple[float, ...]]:

@@ -184,10 +184,9 @@ def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
             f"login node{more}"
         )
 
-    environment = {**os.environ, "SLURM_TIME_FORMAT": "standard"}
     return subprocess.run(
         command,
-        env=environment,
+        env={**os.environ, "SLURM_TIME_FORMAT": "standard"},
         capture_output=True,
         text=True,
         errors="surrogateescape",

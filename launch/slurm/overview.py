@@ -21,7 +21,6 @@ from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
 from esengine.ranks import StopRequest
-from esengine.storage import checkpoints
 from esengine.storage.files import read_end
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
@@ -148,8 +147,7 @@ def _line_of(job: QueuedJob, submission: Submission | None) -> Line:
     """The line of a job; tasks that wait together have one line."""
     task = job.job.partition("_")[2] or None
     alone = task is None or task.isdigit()
-    run = submission.run_of(task) if submission is not None and alone else None
-    return Line(run, job)
+    return Line(submission.run_of(task) if submission is not None and alone else None, job)
 
 
 def _submission_of(job: QueuedJob) -> Submission | None:
@@ -196,12 +194,11 @@ def _cells(line: Line) -> list[str]:
     returns = [row.get("episode_return_eval") for row in rows]
     returns.append(None if done is None else done["final_return"])
     shown = next((value for value in reversed(returns) if value is not None), None)
-    newest = checkpoints(directory.checkpoints)
     return [
         *cells,
         str(len(starts)),
         f"{rows[-1]['generation'] if rows else 0} of {directory.config().train.max_generations}",
-        newest[-1].name if newest else "",
+        directory.newest_checkpoint() or "",
         "" if shown is None else f"{shown:.4g}",
         str(line.run),
     ]

@@ -58,7 +58,8 @@ def script_text(job: JobScript) -> str:
         lines.append(_IGNORE_SIGNAL)
         command += f" job --stop-before {job.stop_before_s} --max-requeues {job.max_requeues} --"
     for argument in job.arguments:
-        command += _continued(argument)
+        command += " \\\n  " if argument.startswith("--") else " "  # each flag begins a line
+        command += shlex.quote(argument)
 
     if job.directory is not None and job.first_seed is not None:
         lines.append(f"seed=$(({job.first_seed} + SLURM_ARRAY_TASK_ID))")
@@ -84,10 +85,4 @@ def _header(name: str, value: str | None) -> str:
 
 def _quoted(value: str) -> str:
     """Quote a value for sbatch, which reads quotes, backslashes and comments as a shell does."""
-    plain = re.fullmatch(r"[\w.,:/=%@+*\[\]-]+", value)
-    return value if plain else shlex.quote(value)
-
-
-def _continued(argument: str) -> str:
-    """An argument with the space before it; each flag begins a line."""
-    return (" \\\n  " if argument.startswith("--") else " ") + shlex.quote(argument)
+    return value if re.fullmatch(r"[\w.,:/=%@+*\[\]-]+", value) else shlex.quote(value)

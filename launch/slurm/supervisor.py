@@ -27,7 +27,6 @@ from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.training.clocks import DEADLINE_VARIABLE
 from esengine.launch.training.start_and_resume import resume, start
 from esengine.ranks import StopRequest
-from esengine.storage import checkpoints
 from esengine.storage.files import read_json, write_json
 
 IDLE_STARTS = 2
@@ -78,7 +77,7 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
     left_s = time_left_s(allocation.job)
     if left_s is not None:  # ranks must have ended a generation by then
         os.environ[DEADLINE_VARIABLE] = f"{time.time() + left_s - settings.stop_before:.0f}"
-    began = progress(run)
+    began = directory.newest_checkpoint()
     if isinstance(task, ResumeSettings):
         status = resume(run, resume_changes(task), task.quiet, task.trust_modules, stop)
     elif again:
@@ -92,7 +91,7 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
 
     failed = [start.get("outcome") for start in directory.starts()][-1:] == ["failed"]
     idle = IDLE_STARTS if failed else idle + 1
-    if progress(run) != began:
+    if directory.newest_checkpoint() != began:
         idle = 0
     return _requeue(allocation, settings, idle, status)
 
@@ -115,12 +114,6 @@ def _parse(arguments: list[str]) -> RunConfig | ResumeSettings:
     )
 
 
-def progress(run: Path) -> str | None:
-    """The name of the newest checkpoint: completed generations, and finished chunks of the next."""
-    newest = checkpoints(run / "checkpoints")
-    return newest[-1].name if newest else None
-
-
 def _idle_starts(run: Path, allocation: Allocation) -> int:
     """The number of successive starts of this job that made no progress; records where this start
     begins.
@@ -130,7 +123,7 @@ def _idle_starts(run: Path, allocation: Allocation) -> int:
         history = read_json(path)
     except (OSError, ValueError):
         history = {}
-    here = progress(run)
+    here = RunDirectory(run).newest_checkpoint()
     same = history.get("job") == allocation.job and allocation.restarts > 0
     idle = history["idle"] + 1 if same and history["progress"] == here else 0
     path.parent.mkdir(parents=True, exist_ok=True)

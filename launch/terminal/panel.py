@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.progress import Progress
 from esengine.ranks import StopRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.settings.config import RunConfig
 
 _WINDOW = 20  # rows that the pace is measured over

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
-from esengine.launch.runs.metrics_file import LINE_BYTES, Row, parse_row
+from esengine.launch.runs.json_lines import LINE_BYTES, Row, parse_row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
@@ -131,14 +130,8 @@ def state_of(directory: RunDirectory) -> State:
     if not starts:
         return "waiting"
     outcome: State | None = starts[-1].get("outcome")
-    return outcome or ("killed" if _writer_is_dead(directory.path) else "running")
-
-
-def _writer_is_dead(path: Path) -> bool:
-    owner = Owner.read(path / "lock")
-    if owner is None:
-        return False  # being taken or given up at this moment
-    return owner.host == socket.gethostname() and not Path(f"/proc/{owner.pid}").exists()
+    owner = Owner.read(directory.path / "lock")  # None while it is taken or given up
+    return outcome or ("killed" if owner is not None and owner.has_ended() else "running")
 
 
 def _print_state(display: Display, state: State, directory: RunDirectory) -> int:

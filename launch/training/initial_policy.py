@@ -76,8 +76,7 @@ class JumpStart:
         for halvings in range(_HALVINGS):
             self.sigma = given * 0.5**halvings
             spent.append(self._members(pool, self._initial, self.sigma))
-            reached = _mean(spent[-1]) - _mean(cold)
-            if reached >= train.keep_skill * (_mean(centre) - _mean(cold)):
+            if (_mean(spent[-1]) - _mean(cold)) >= train.keep_skill * (_mean(centre) - _mean(cold)):
                 break
 
         records = np.concatenate(spent)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.strategy import RoundMethod
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Saver, Snapshot, copied
 from esengine.launch.settings.config import RunConfig

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import RoundMethod, Strategy
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.pool import Pool
 from esengine.problems import FAILED, OK, EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
@@ -44,11 +44,9 @@ def generation_row(
         row["episode_cap"] = problem.limits.cap
 
     wall_s = max(evaluations.wall_s, 1e-9)
-    rate = int(records["steps"].sum() or len(records)) / wall_s
-    busy_share = evaluations.busy_s / wall_s / pool.world.num_workers
     row["machine"] = {
-        **_machine_columns(pool, rate),
-        "busy_share": round(busy_share, 4),
+        **_machine_columns(pool, int(records["steps"].sum() or len(records)) / wall_s),
+        "busy_share": round(evaluations.busy_s / wall_s / pool.world.num_workers, 4),
         "lost_workers": pool.num_lost,
     }
     return row

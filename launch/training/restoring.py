@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.errors import UserError
-from esengine.launch.runs.metrics_file import is_row
+from esengine.launch.runs.json_lines import is_row
 from esengine.launch.training.problem_from_settings import AnyProblem
 from esengine.problems.chunk_arrays import unpack_chunk
 from esengine.storage import Checkpoint

@@ -1,4 +1,6 @@
-"""A run of any method: what it needs of the method, and how it is carried out on all ranks."""
+"""A run of any method: what it needs of the method, what a strategy gives it, and how it is carried
+out on all ranks.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError
-from esengine.launch.runs.copied_files import copy_policy, copy_reward
+from esengine.launch.runs.copied_files import copy_given
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import (
@@ -20,13 +23,16 @@ from esengine.launch.settings.methods import (
     check_torch,
     family_of,
 )
+from esengine.launch.training.goal_curriculum import GoalTraining
 from esengine.launch.training.loop import Callback, RoundTraining, RunResult, Training
+from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.launch.training.strategy_loop import StrategyTraining
+from esengine.noise import table_log2
 from esengine.noise.table import check_table_room
 from esengine.pool import Built, Pool, on_all_ranks
 from esengine.ranks import StopRequest, World
 
-_RUNS = {
-    STRATEGY: "strategies:StrategyRun",
+_LEARNERS = {
     IMITATION: "imitation:ImitationRun",
     POLICY_GRADIENT: "policy_gradient:PolicyGradientRun",
     REWARD_LEARNING: "reward_learning:RewardLearningRun",
@@ -74,19 +80,33 @@ class MethodRun(ABC):
         Raises:
             OSError, ValueError: a file cannot be read or written.
         """
-        copies: dict[str, Path] = {}
-        if self.train.init_policy is not None:
-            copies["init_policy"] = copy_policy(folder, self.train.init_policy)
-        for name in ("reward", "potential"):
-            file = getattr(self.train, name)
-            if file is not None:
-                copies[name] = copy_reward(folder, name, file)
-        return self.config.with_train(**copies)
+        return self.config.with_train(**copy_given(folder, self.train))
+
+
+class StrategyRun(MethodRun):
+    """A run of a strategy, for a policy or for an objective."""
+
+    @property
+    def loop(self) -> type[Training]:
+        return StrategyTraining if self.train.goals == "own" else GoalTraining
+
+    def completed(self) -> RunConfig:
+        return self.config.with_train(**self.train.read_files())
+
+    def build(self, on_master: bool) -> Built[Strategy]:
+        """The problem and the strategy; workers need the population's size for the noise table."""
+        problem = build_problem(self.config, self.objective)
+        strategy = self.config.strategy(initial_row(self.train, problem))
+        log2 = table_log2(self.train.noise_table_size, problem.dimension, strategy.population_size)
+        return Built(problem, strategy, log2, self.train.seed)
 
 
 def method_run(config: RunConfig, objective: Callable[..., Any] | None = None) -> MethodRun:
-    """The run that the settings describe; only its own family's modules are imported."""
-    module, _, name = _RUNS[family_of(config.method)].partition(":")
+    """The run that the settings describe; the module of a learner is imported when it is used."""
+    family = family_of(config.method)
+    if family is STRATEGY:
+        return StrategyRun(config, objective)
+    module, _, name = _LEARNERS[family].partition(":")
     kind: type[MethodRun] = getattr(import_module(f"esengine.launch.training.{module}"), name)
     return kind(config, objective)
 

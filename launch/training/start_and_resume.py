@@ -23,7 +23,7 @@ from esengine.launch.runs.outcomes import (
     print_outcome,
     report_end,
 )
-from esengine.launch.runs.run_directory import RunDirectory, default_path, newest_generation
+from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import METHODS, check_torch
 from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
@@ -151,15 +151,14 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
         if done is None or not changes.keys() - {"ranks"}:
             return None if done is None else str(done["reason"])
         checkpoint = load_checkpoint(checkpoints(directory.checkpoints)[-1])
-        train = directory.config().train
-        return train.reason_to_stop(checkpoint.generation, checkpoint.counters)
+        return directory.config().train.reason_to_stop(checkpoint.generation, checkpoint.counters)
     return None
 
 
 def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRequest) -> int:
     """Start local ranks for the run, show its progress, and judge it by its records."""
     num_starts = len(directory.starts())
-    after = newest_generation(directory)
+    after = int((directory.newest_checkpoint() or "0").partition("+")[0])
     arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
     with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
         run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))

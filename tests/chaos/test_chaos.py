@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from esengine.launch.mpirun.local_ranks import find_mpirun
-from esengine.launch.runs.failure_log import FailureLog
+from esengine.launch.runs.json_lines import FailureLog
 from tests.chaos.scenarios import SCENARIOS, TASKS, Run, kill_workers, reference, same_result
 from tests.support import processes
 from tests.support.launches import TOLERANT, mpirun, variables

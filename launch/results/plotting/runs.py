@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import (

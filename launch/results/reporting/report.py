@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from esengine.checks import flag_name, positive, writable_file
@@ -89,8 +89,7 @@ def report(path: Path, settings: ReportSettings) -> None:
             Section("How to repeat it", _repeat(run, directory)),
         ]
     title = f"{run.config.method} on {run.task}, seed {run.config.train.seed}"
-    name = path.resolve().name
-    text = page(title, state_of(directory), name, _figures(run, directory), sections)
+    text = page(title, state_of(directory), path.resolve().name, _figures(run, directory), sections)
     replace_lasting(settings.out, text.encode())
 
 
@@ -178,15 +177,10 @@ def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
 
 
 def _settings(run: PlottedRun) -> str:
-    rows: list[tuple[str, str]] = []
-    marked: list[int] = []
-    for settings in (run.config.search, run.config.train):
-        differing = changed(settings)
-        for field in fields(settings):  # type: ignore[arg-type]
-            if field.name in differing:
-                marked.append(len(rows))
-            rows.append((flag_name(field.name), setting_text(getattr(settings, field.name))))
-
+    values = vars(run.config.search) | vars(run.config.train)
+    differing = changed(run.config.search) | changed(run.config.train)
+    rows = [(flag_name(name), setting_text(value)) for name, value in values.items()]
+    marked = [number for number, name in enumerate(values) if name in differing]
     headings = ("flag", "value")
     few = table(headings, [rows[number] for number in marked])
     all_settings = folded("All settings", table(headings, rows, marked))
@@ -197,11 +191,13 @@ def _starts(directory: RunDirectory) -> str:
     starts = directory.starts()
     if not starts:
         return paragraph("Not started yet.")
-    rows = []
-    for start in starts:
-        outcome = start.get("outcome") or "none yet"
-        job = start.get("job") or ""
-        rows.append((start["time"], start["host"], start["ranks"], job, outcome))
+    rows = [
+        (
+            *(start["time"], start["host"], start["ranks"]),
+            *(start.get("job") or "", start.get("outcome") or "none yet"),
+        )
+        for start in starts
+    ]
     return table(("time", "host", "ranks", "job", "outcome"), rows)
 
 

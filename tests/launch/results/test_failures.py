@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from esengine.launch.runs.failure_log import FailureLog
+from esengine.launch.runs.json_lines import FailureLog
 from tests.conftest import Run
 from tests.support.runs import rows, same_run
 from tests.support.words import words

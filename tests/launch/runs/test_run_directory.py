@@ -18,7 +18,7 @@ import pytest
 
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
-from esengine.launch.runs.metrics_file import MetricsFile
+from esengine.launch.runs.json_lines import MetricsFile
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
 from esengine.launch.settings.config import RunConfig, TrainSettings

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from esengine.algorithms.strategy import Settings
 from esengine.errors import UserError
-from esengine.launch.runs.metrics_file import Row
+from esengine.launch.runs.json_lines import Row
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.methods import STRATEGIES, settings_of
 from esengine.launch.training.run import prepare, run

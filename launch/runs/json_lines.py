@@ -1,15 +1,17 @@
-"""The file ``metrics.jsonl``: one row per generation, appended whole or not at all, and kept in
-memory while the disk is full.
+"""The files of JSON lines of a run: ``metrics.jsonl``, one row per generation, and
+``failures.jsonl``, one member that failed.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError
+from esengine.problems.failures import Failure
 from esengine.storage.files import append_whole, flush, parse_json, read_lines, replace_lasting
 
 Row = dict[str, Any]
@@ -20,7 +22,8 @@ _OPTIONAL = ("fitness_mean", "fitness_max", "fitness_std", "cost_min", "episode_
 
 
 class MetricsFile:
-    """The rows of metrics of a run.
+    """The rows of metrics of a run, ``metrics.jsonl``: each is appended whole or not at all, and
+    kept in memory while the disk is full.
 
     Args:
         path: the file; it need not exist.
@@ -37,7 +40,7 @@ class MetricsFile:
             OSError: the disk is full or gone. The row waits for the next call, and the file ends
                 with a whole row.
         """
-        self._waiting.append(json.dumps(row).encode() + b"\n")
+        self._waiting.append(_as_lines([row]))
         self.append_waiting()
 
     def append_waiting(self) -> None:
@@ -66,22 +69,73 @@ class MetricsFile:
         if len(kept) < generation:
             lost = f"{self.path} has lost rows: {len(kept)} of {generation} are left"
             warnings.warn(lost, stacklevel=2)
-        replace_lasting(self.path, b"".join(json.dumps(row).encode() + b"\n" for row in kept))
+        replace_lasting(self.path, _as_lines(kept))
 
     def rows(self) -> list[Row]:
         """All rows before the first invalid line, which a crash may have left at the end."""
         if not self.path.exists():
             return []
         rows: list[Row] = []
-        try:
-            for line in read_lines(self.path, LINE_BYTES):
-                row = parse_row(line)
-                if row is None:
-                    break
-                rows.append(row)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path} must be a readable file, but: {error}") from error
+        for line in _lines(self.path):
+            row = parse_row(line)
+            if row is None:
+                break
+            rows.append(row)
         return rows
+
+
+class FailureLog:
+    """The record of the failed members of a run, ``failures.jsonl``: those that raised an
+    exception, ran out of time or ended their workers.
+
+    Args:
+        folder: the run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "failures.jsonl"
+
+    def add(self, failures: list[Failure]) -> None:
+        """Append failures to the file. A disk that refuses does not end the run."""
+        try:
+            append_whole(self.path, _as_lines(failures))
+        except OSError as error:
+            warnings.warn(
+                f"{self.path} lacks failures of members: {error}; free the disk", stacklevel=2
+            )
+
+    def read(self) -> list[Failure]:
+        """All failures, the latest of each member, without lines that a crash cut short."""
+        if not self.path.exists():
+            return []
+        found: dict[tuple[int, str, int], Failure] = {}
+        for line in _lines(self.path):
+            try:
+                failure = parse_json(line)
+                member = int(failure["member"])
+                found[int(failure["generation"]), str(failure["purpose"]), member] = failure
+            except (ValueError, KeyError, TypeError):
+                continue
+        return list(found.values())
+
+    def cut(self, generation: int) -> None:
+        """Remove the failures after a generation, from which the run is resumed."""
+        if not self.path.exists():
+            return
+        kept = [failure for failure in self.read() if failure["generation"] <= generation]
+        replace_lasting(self.path, _as_lines(kept))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file. Raises UserError for one that cannot be read."""
+    try:
+        yield from read_lines(path, LINE_BYTES)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} must be a readable file, but: {error}") from error
+
+
+def _as_lines(records: Iterable[Any]) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
 def parse_row(line: bytes) -> Row | None:
