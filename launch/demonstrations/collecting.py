@@ -22,7 +22,7 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
-from esengine.launch.settings.as_command import flags_of
+from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import env_arguments
 from esengine.launch.settings.planners import (

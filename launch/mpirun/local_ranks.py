@@ -274,16 +274,16 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     # Our processes start with -P, so that no file of the current folder shadows a module.
     home = str(Path(esengine.__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
-    environment = {**os.environ, **THREADS, "PYTHONPATH": path}
-    for name, value in _OPEN_MPI.items():
-        environment.setdefault(name, value)
+    environment = {**_OPEN_MPI, **os.environ, **THREADS, "PYTHONPATH": path}
     if folder is not None:
-        environment[FOLDER_VARIABLE] = str(folder)
-        # The segments are removed with the folder, however the ranks end.
-        environment.setdefault("OMPI_MCA_btl_sm_backing_directory", str(folder))
-        # mpirun fails over the files of a killed mpirun that had the same process id; a new folder
-        # has none.
-        environment.setdefault("PRTE_MCA_prte_local_tmpdir_base", str(folder))
+        usual = {
+            # The segments are removed with the folder, however the ranks end.
+            "OMPI_MCA_btl_sm_backing_directory": str(folder),
+            # mpirun fails over the files of a killed mpirun that had the same process id; a new
+            # folder has none.
+            "PRTE_MCA_prte_local_tmpdir_base": str(folder),
+        }
+        environment = {**usual, **environment, FOLDER_VARIABLE: str(folder)}
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return environment

@@ -21,7 +21,7 @@ from esengine.launch.mpirun.local_ranks import (
     result_of_ranks,
 )
 from esengine.launch.runs.outcomes import DONE
-from esengine.launch.settings.as_command import flags_of
+from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import load_policy
 from esengine.pool import Built, Pool, on_all_ranks

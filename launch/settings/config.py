@@ -4,8 +4,8 @@ of ``config.json``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +139,13 @@ class TrainSettings(
             and value >= (-target if self.minimize else target)
         ):
             return f"reached the target of {target:g}"
-        if generation >= self.max_generations:
-            return counted(generation, "generation")
-        if self.max_env_steps is not None and counters["env_steps"] >= self.max_env_steps:
-            return counted(counters["env_steps"], "environment step")
-        if self.max_evaluations is not None and counters["evaluations"] >= self.max_evaluations:
-            return counted(counters["evaluations"], "evaluation")
+        for used, budget, noun in (
+            (generation, self.max_generations, "generation"),
+            (counters["env_steps"], self.max_env_steps, "environment step"),
+            (counters["evaluations"], self.max_evaluations, "evaluation"),
+        ):
+            if budget is not None and used >= budget:
+                return counted(used, noun)
         if self.max_time is not None and counters["elapsed_s"] >= self.max_time:
             return f"{counters['elapsed_s']:.0f} s"
 
@@ -259,3 +260,41 @@ class RunConfig:
         """The same configuration with some settings of the method changed."""
         search: Any = self.search
         return replace(self, search=replace(search, **changes))
+
+
+_OF_A_START = {"run_dir", *(field.name for field in fields(StartSettings))}  # change no result
+
+
+def command_of(config: RunConfig) -> list[str]:
+    """``esengine train ...`` with a flag for each setting that changes the result and is not at its
+    default.
+    """
+    words = ["esengine", "train", config.method]
+    return [*words, *flags_of(config.train, _OF_A_START), *flags_of(config.search, _OF_A_START)]
+
+
+def flags_of(settings: Any, left_out: Iterable[str]) -> list[str]:
+    """The flags of the settings of a dataclass that are not at their defaults."""
+    words = []
+    for name, value in changed(settings).items():
+        if name not in left_out:
+            words += _flag(name, value)
+    return words
+
+
+def changed(settings: Any) -> dict[str, Any]:
+    """The settings of a dataclass that are not at their defaults, by name."""
+    found = {}
+    for field in fields(settings):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if getattr(settings, field.name) != default:
+            found[field.name] = getattr(settings, field.name)
+    return found
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """The words that give a setting its value."""
+    if isinstance(value, bool):
+        return [flag_name(name if value else f"no_{name}")]
+    values = value if isinstance(value, tuple | list) else (value,)
+    return [flag_name(name), *map(str, values)]

@@ -127,8 +127,9 @@ class SubmitSettings:
             cores = self.ntasks_per_node * (self.cpus_per_task or 1)
             tasks = ("ntasks-per-node", self.ntasks_per_node)
             pairs = [("mincpus", cores) if pair == tasks else pair for pair in pairs]
-        options: list[tuple[str, str | None]] = []
-        options += [(name, str(value)) for name, value in pairs if value is not None]
+        options: list[tuple[str, str | None]] = [
+            (name, str(value)) for name, value in pairs if value is not None
+        ]
 
         has_mail_type = any(text.startswith("mail-type") for text in self.sbatch)
         if self.mail_user is not None and not has_mail_type:

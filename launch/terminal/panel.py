@@ -138,7 +138,9 @@ class Display:
         body.add_row("", Text(sparkline(self.progress.history), style="cyan"))
         body.add_row("speed", "   ".join([*self._rates(), amount]))
         body.add_row("search", "   ".join(self._search(row)))
-        body.add_row("failed", self._failed(row))
+        failed = f"[red]{row.get('failed_members', 0)} of this generation[/red]"
+        in_all = self.progress.failed_members
+        body.add_row("failed", f"{failed}, {in_all} in all" if in_all else "none")
 
     def _title(self) -> str:
         train = self.config.train
@@ -199,14 +201,6 @@ class Display:
         if ranks:
             figures.append(f"ranks {ranks}")
         return figures
-
-    def _failed(self, row: Row) -> str:
-        if not self.progress.failed_members:
-            return "none"
-        return (
-            f"[red]{row.get('failed_members', 0)} of this generation[/red], "
-            f"{self.progress.failed_members} in all"
-        )
 
     def _checkpoint(self) -> str:
         if self._stop:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.goals.curriculum import Curriculum
 from esengine.algorithms.goals.hindsight import improved
+from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import HasMean, Strategy
 from esengine.demonstrations.recording import Acting, record
 from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
@@ -57,7 +58,6 @@ class GoalTraining(StrategyTraining):
         super().advance()
         self.curriculum.tell(self.goals.returned["successes_by_goal"])
         self.curriculum.add(self.goals.achieved)
-        assert self.row is not None
         self.row |= self.curriculum.metrics()
 
     def prepare(self) -> None:
@@ -69,14 +69,8 @@ class GoalTraining(StrategyTraining):
         train = self.train
         number = self.method.generation + 1
         row = np.asarray(self.method.parameters(), np.float32)
-        recorded = record(
-            self.pool,
-            row,
-            Acting(train.wandering_share),
-            train.wandering_episodes,
-            train.seed,
-            number,
-        )
+        acting = Acting(train.wandering_share)
+        recorded = record(self.pool, row, acting, train.wandering_episodes, train.seed, number)
         found = [one.trajectory for one in recorded]
 
         self.count(sum(one.num_steps for one in found), len(found))
@@ -99,7 +93,7 @@ class GoalTraining(StrategyTraining):
     ) -> NDArray[np.float64]:
         returns = super().policy_returns(row, num_episodes, purpose)
         success = self.goals.success
-        if self.row is not None and success is not None:
+        if self.row and success is not None:
             self.row["success_eval"] = success
         return returns
 
@@ -110,23 +104,15 @@ class GoalTraining(StrategyTraining):
             "shares": self.goals.goals.shares,
             "list": self.goals.goals.goals,
         }
-        episodes = stacked(self._episodes)
-        arrays |= {f"episodes/{name}": array for name, array in episodes.items()}
-        snapshot.checkpoint.arrays.update(
-            copied({f"goals/{name}": array for name, array in arrays.items()})
-        )
-
+        arrays |= with_prefix("episodes/", stacked(self._episodes))
+        snapshot.checkpoint.arrays.update(copied(with_prefix("goals/", arrays)))
         return snapshot
 
     def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:
         super().restore_parts(checkpoint, groups)
         found = groups["goals"]
         self.curriculum.restore(found)
-        episodes = {
-            name.removeprefix("episodes/"): array
-            for name, array in found.items()
-            if name.startswith("episodes/")
-        }
+        episodes = without_prefix("episodes/", found)
         self._episodes = list(unstacked(episodes, checkpoint.name))
         self._prepared = int(found["prepared"])
         self.goals.goals = GoalList(found["list"], found["shares"])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.saved_state import SavedState
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.metric_columns import episode_returns, mean_return
@@ -22,7 +23,7 @@ _HALVINGS = 12
 _STANDARD_ERRORS = 2.0  # that a policy must gain on the best one
 
 
-class JumpStart:
+class JumpStart(SavedState):
     """What a run with ``--init-policy`` has besides its strategy.
 
     Args:
@@ -31,9 +32,11 @@ class JumpStart:
         initial: (dimension,) the policy.
 
     Attributes:
-        sigma: the strategy's initial step size, once it is found, else None.
+        sigma: the strategy's initial step size, NaN until it is found.
         best: (dimension,) the best policy so far, by evaluations on the same starts.
     """
+
+    saved = ("best", "sigma", "_returns")
 
     def __init__(
         self, config: RunConfig, problem: EnvironmentProblem, initial: NDArray[np.floating]
@@ -41,7 +44,7 @@ class JumpStart:
         self._config = config
         self._problem = problem
         self._initial = np.array(initial)
-        self.sigma: float | None = None
+        self.sigma = math.nan
         self.best = self._initial
         # of the best, by start; NaN is an episode that failed
         self._returns = np.full(config.train.eval_episodes, np.nan)
@@ -85,24 +88,9 @@ class JumpStart:
     def strategy(self) -> Any:
         """A new strategy that starts from the policy with the step size that was found."""
         search: Any = self._config.search
-        if self.sigma:
+        if self.sigma > 0:
             search = replace(search, sigma=self.sigma)
         return search.strategy(self._initial, self._config.train.seed)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """For a checkpoint: step size, best policy and its returns; NaN stands for unknown."""
-        return {
-            "best": self.best,
-            "sigma": np.array(np.nan if self.sigma is None else self.sigma),
-            "returns": self._returns,
-        }
-
-    def restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Become the one that gave ``state``."""
-        sigma = float(state["sigma"])
-        self.sigma = None if np.isnan(sigma) else sigma
-        self.best = state["best"]
-        self._returns = state["returns"]
 
     def judge(self, parameters: NDArray[np.floating], returns: NDArray[np.float64]) -> None:
         """Keep the parameters if they are better than the best so far by two standard errors.

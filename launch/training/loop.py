@@ -102,7 +102,7 @@ class Training(ABC):
             "elapsed_s": 0.0,
             "best_fitness": None,
         }
-        self.row: Row | None = None  # of a generation that is told but not yet written
+        self.row: Row = {}  # of a generation that is told but not yet written
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
 
         self._saver: Saver | None = None
@@ -156,7 +156,7 @@ class Training(ABC):
     def _advance_until_done(self) -> str:
         """Generations until there is a reason to stop, which is returned."""
         while True:
-            if self.row is None:
+            if not self.row:
                 stopped = self.train.reason_to_stop(self.method.generation, self.counters)
                 reason = stopped or self.method.should_stop()
                 if reason is not None:
@@ -181,7 +181,6 @@ class Training(ABC):
 
     def judge(self) -> NDArray[np.float64]:
         """Evaluate the policy for the row; returns (eval_episodes,) returns."""
-        assert self.row is not None
         with self._watch.part("evaluate_policy"):
             returns = self.policy_returns(
                 self.method.parameters(), self.train.eval_episodes, "evaluation"
@@ -217,7 +216,6 @@ class Training(ABC):
         """Evaluate the policy when that is due, write the row, and save a checkpoint when one is
         due. A row that was interrupted here is completed by the resumed run.
         """
-        assert self.row is not None
         generation = self.method.generation
         if self.train.eval_every and generation % self.train.eval_every == 0:
             self.judge()
@@ -226,7 +224,7 @@ class Training(ABC):
         self.row["machine"]["elapsed_s"] = round(self.counters["elapsed_s"], 3)
         self.row["machine"]["seconds"] = self._watch.lap()
         row = self.row
-        self.row = None
+        self.row = {}
         if self._saver is not None:
             with self._watch.part("charts"):
                 self._saver.add_row(row)
@@ -260,7 +258,7 @@ class Training(ABC):
 
         remove_after(self.directory.checkpoints, checkpoint)
 
-        unwritten = self.row is not None  # it would be written twice
+        unwritten = bool(self.row)  # it would be written twice
         generation = checkpoint.generation if checkpoint else 0
         self.directory.metrics.cut(generation - unwritten)
         self.directory.failures.cut(generation + bool(self._finished))
@@ -273,7 +271,7 @@ class Training(ABC):
         with restoring(checkpoint) as groups:
             self.restore_parts(checkpoint, groups)
         self.counters = checkpoint.counters
-        self.row = self.counters.pop("row", None)
+        self.row = self.counters.pop("row", {})
         self._finished = checkpoint.finished
         self._elapsed_before = self.counters["elapsed_s"]
 
@@ -306,7 +304,7 @@ class Training(ABC):
             for part, owner in self.parts().items()
             for name, array in owner.state().items()
         }
-        counters = self.counters | ({"row": self.row} if self.row is not None else {})
+        counters = self.counters | ({"row": self.row} if self.row else {})
         checkpoint = Checkpoint(
             self.method.generation, copied(arrays), counters, dict(self._finished), self._identity
         )

@@ -250,7 +250,6 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
 
 def trained_policy(problem: EnvironmentProblem, parameters: NDArray[np.floating]) -> Policy:
     """The policy to save: parameters with the scaling that they were evaluated under."""
-    mean, inverse_std = problem.scaling()
     row = np.asarray(parameters, np.float32)
     limits = (problem.max_episode_steps, problem.fresh_env)
-    return Policy(problem.policy, row, mean, inverse_std, problem.environment, *limits)
+    return Policy(problem.policy, row, *problem.scaling(), problem.environment, *limits)

@@ -72,7 +72,7 @@ class StrategyTraining(Training):
         its skill.
         """
         super().begin()
-        if self._jump is None or self._jump.sigma is not None:
+        if self._jump is None or not math.isnan(self._jump.sigma):
             return
 
         parameters = self.method.parameters()
@@ -135,7 +135,6 @@ class StrategyTraining(Training):
 
         returns = super().judge()
         if self._jump is not None:
-            assert self.row is not None
             self._jump.judge(self.method.parameters(), returns)
             self.row["episode_return_best"] = self._jump.best_return
             self.counters["last_eval"] = self._jump.best_return

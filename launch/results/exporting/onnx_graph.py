@@ -54,8 +54,7 @@ def onnx_bytes(network: Network) -> bytes:
     )
     helper.set_model_props(model, {"env_id": head["env_id"]})
     checker.check_model(model, full_check=True)
-    written: bytes = model.SerializeToString(deterministic=True)
-    return written
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 class _Graph:

@@ -23,7 +23,7 @@ from esengine.launch.results.reporting.page import (
     table,
 )
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.as_command import changed, command_of
+from esengine.launch.settings.config import changed, command_of
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.terminal.panel import duration
 from esengine.launch.terminal.watch import state_of

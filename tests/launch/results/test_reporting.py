@@ -17,8 +17,7 @@ import pytest
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.launch.results.reporting.report import ReportSettings, report
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.as_command import command_of
-from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.config import RunConfig, TrainSettings, command_of
 from esengine.launch.training import start_and_resume
 from esengine.ranks import StopRequest
 from tests.conftest import Run
