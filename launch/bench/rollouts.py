@@ -57,7 +57,7 @@ def _rollout_figures(spec: EnvironmentSpec, actor: Actor, repeats: int) -> list[
     # Compared with a plain loop
     plain = PlainLoop(spec, actor)
     count = ours()
-    mine, theirs = paired(ours, lambda: steps(plain.episode), repeats)
+    mine, theirs = paired(ours, lambda: steps(lambda seed: len(plain.episode(seed))), repeats)
     compiled = type(simulator).__name__ != "GymnasiumSimulator"
     goal = 30.0 if spec.env_id in ("CartPole-v1", "Pendulum-v1") else None
     name = f"{spec.env_id} {'compiled' if compiled else 'stepped'}"
@@ -99,14 +99,16 @@ class PlainLoop:
         space: Any = self.env.action_space
         return np.clip(outputs * (space.high - space.low) / 2, space.low, space.high)
 
-    def episode(self, seed: int) -> int:
-        """Run one episode; returns its steps."""
+    def episode(self, seed: int) -> list[Any]:
+        """Run one episode; returns its actions."""
         observation, _ = self.env.reset(seed=seed)
-        for step in range(1, 1_000_000):
-            observation, _, terminated, truncated, _ = self.env.step(self.act(observation))
-            if terminated or truncated:
-                return step
-        raise AssertionError("an episode must end")
+        actions: list[Any] = []
+        over = False
+        while not over:
+            actions.append(self.act(observation))
+            observation, _, terminated, truncated, _ = self.env.step(actions[-1])
+            over = terminated or truncated
+        return actions
 
 
 class Replay:
@@ -114,16 +116,7 @@ class Replay:
 
     def __init__(self, plain: PlainLoop, num_episodes: int) -> None:
         self._env: Any = plain.env
-        self._controls: list[list[Any]] = []
-        for seed in range(num_episodes):
-            observation, _ = self._env.reset(seed=seed)
-            controls: list[Any] = []
-            over = False
-            while not over:
-                controls.append(plain.act(observation))
-                observation, _, terminated, truncated, _ = self._env.step(controls[-1])
-                over = terminated or truncated
-            self._controls.append(controls)
+        self._controls = [plain.episode(seed) for seed in range(num_episodes)]
 
     def physics(self) -> None:
         """MuJoCo's steps alone, called from Python."""

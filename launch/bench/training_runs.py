@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,9 @@ def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:
         workers: their number in the run.
     """
     wall_s = rows[-1]["elapsed_s"]
-    seconds: dict[str, float] = {}
+    seconds: Counter[str] = Counter()
     for row in rows:
-        for part, value in row["seconds"].items():
-            seconds[part] = seconds.get(part, 0.0) + value
+        seconds.update(row["seconds"])
     evaluate = seconds.pop("evaluate")
     rollouts = sum(
         row["busy_share"] * (row["seconds"]["evaluate"] + row["seconds"]["publish"]) for row in rows

@@ -294,11 +294,10 @@ def _flock_is_local(folder: Path) -> bool:
     """Whether other nodes do not see the flock of the file system that the folder is on."""
     try:
         device = os.stat(folder).st_dev
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        mounts = [line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     except OSError:
         return False
-    fields: list[list[str]] = [line.split(" ") for line in lines]
-    mounted = [parts for parts in fields if parts[2] == f"{os.major(device)}:{os.minor(device)}"]
+    mounted = [parts for parts in mounts if parts[2] == f"{os.major(device)}:{os.minor(device)}"]
     return any(
         "localflock" in option.split(",") for parts in mounted for option in (parts[5], parts[-1])
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ from esengine.launch.settings.settings_values import recorded_settings, settings
 from esengine.pool import FaultRules
 from esengine.problems.search_space import SearchSpace
 from esengine.user_code import modules_of
+
+T = TypeVar("T")
 
 GROUPS: dict[str, type[Any]] = {
     "task": TaskSettings,
@@ -151,11 +153,10 @@ class TrainSettings(
 
         return None
 
-    def fault_rules(self) -> FaultRules:
-        """What the pool does about members and workers that fail."""
-        return FaultRules(
-            self.member_retries, self.max_failed_fraction, self.member_timeout, self.respawn
-        )
+    def part(self, group: type[T]) -> T:
+        """The settings of one group."""
+        names = (field.name for field in fields(group))  # type: ignore[arg-type]
+        return group(**{name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def parse_train(argv: list[str]) -> RunConfig:
     file, rest = _take_flag(rest, "--config")
     search, train = _defaults(method, {} if file is None else _read_toml(file))
     groups = {"method": kind, **GROUPS}
-    default = {"method": search} | {name: _part(GROUPS[name], train) for name in GROUPS}
+    default = {"method": search} | {name: train.part(group) for name, group in GROUPS.items()}
     command = make_dataclass("train", groups.items(), frozen=True)
     parsed: Any = parse(command, rest, f"esengine train {method}", command(**default), kind.__doc__)
 
@@ -147,11 +147,6 @@ def _take(kind: type[T], values: dict[str, Any]) -> T:
     """Settings of one class from ``values``; what it uses is removed there."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return settings_from(kind, {name: values.pop(name) for name in names if name in values})
-
-
-def _part(group: type[Any], train: TrainSettings) -> Any:
-    """The settings of one group."""
-    return group(**{field.name: getattr(train, field.name) for field in fields(group)})
 
 
 @dataclass(frozen=True)

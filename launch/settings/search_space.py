@@ -63,8 +63,11 @@ class SpaceSettings:
         UserError.
         """
         given = {field.name: getattr(self, field.name) for field in fields(SpaceSettings)}
-        files = {name: value for name, value in given.items() if isinstance(value, Path)}
-        return {name: _read(flag_name(name), path) for name, path in files.items()}
+        return {
+            name: _read(flag_name(name), value)
+            for name, value in given.items()
+            if isinstance(value, Path)
+        }
 
     def space(self, num_variables: int) -> SearchSpace:
         """The space. Raises UserError for settings that describe none."""
@@ -74,8 +77,8 @@ class SpaceSettings:
         upper = self._numbers("upper_bound", free.upper)
         _refuse(~(lower < upper), "--lower-bound", "must be below --upper-bound", lower)
         scales = self._numbers("variable_scales", free.scales)
-        invalid = ~((scales > 0) & np.isfinite(scales))
-        _refuse(invalid, "--variable-scales", "must be positive", scales)
+        positive = (scales > 0) & np.isfinite(scales)
+        _refuse(~positive, "--variable-scales", "must be positive", scales)
 
         fixed = free.fixed
         whole = free.whole

@@ -175,9 +175,9 @@ class Display:
             figures = [f"{name.replace('_', ' ')} {_short(row[name])}" for name in losses]
         evaluated = self.progress.evaluated
         if evaluated is not None:
-            is_old = evaluated.generation != row.get("generation")
-            age = f" (generation {evaluated.generation})" if is_old else ""
-            figures.append(f"[bold]evaluated {_short(evaluated.mean_return)}[/bold]{age}")
+            age = "" if evaluated is row else f" (generation {evaluated['generation']})"
+            mean_return = _short(evaluated["episode_return_eval"])
+            figures.append(f"[bold]evaluated {mean_return}[/bold]{age}")
         return figures
 
     def _rates(self) -> list[str]:

@@ -12,13 +12,6 @@ _WINDOW = 20  # rows that the pace is measured over
 _HISTORY = 48  # values of the small curve
 
 
-class Evaluated(NamedTuple):
-    """The policy's mean return in evaluation episodes, and its generation."""
-
-    generation: int
-    mean_return: float
-
-
 class _Pace(NamedTuple):
     """How far a run was at a row: its seconds, the used share of its budget, its generation."""
 
@@ -35,7 +28,7 @@ class Progress:
 
     Attributes:
         row: the newest row, or None before the first.
-        evaluated: the newest evaluation, or None.
+        evaluated: the newest row with an evaluation, or None.
         best: the highest fitness of a member so far, or None.
         failed_members: their number in all rows.
         history: the last evaluated returns if there are several, else the last values of fitness.
@@ -44,7 +37,7 @@ class Progress:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.row: Row | None = None
-        self.evaluated: Evaluated | None = None
+        self.evaluated: Row | None = None
         self.best: float | None = None
         self.failed_members = 0
         self._pace: deque[_Pace] = deque(maxlen=_WINDOW)
@@ -63,7 +56,7 @@ class Progress:
         if mean is not None:
             self._fitness.append(mean)
         if row.get("episode_return_eval") is not None:
-            self.evaluated = Evaluated(row["generation"], row["episode_return_eval"])
+            self.evaluated = row
             self._evaluations.append(row["episode_return_eval"])
 
         elapsed_s = row.get("machine", {}).get("elapsed_s")

@@ -29,7 +29,7 @@ from esengine.launch.training.problem_from_settings import build_problem, initia
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.noise import table_log2
 from esengine.noise.table import check_table_room
-from esengine.pool import Built, Pool, on_all_ranks
+from esengine.pool import Built, FaultRules, Pool, on_all_ranks
 from esengine.ranks import StopRequest, World
 
 _LEARNERS = {
@@ -167,7 +167,7 @@ def run(
         WorkerError: too many members of a generation failed; a checkpoint holds the state before
             it.
     """
-    rules = config.train.fault_rules()
+    rules = config.train.part(FaultRules)
     if rules.member_timeout is not None and not world.tolerant:
         raise UserError(
             f"--member-timeout must be used with ranks that outlive a killed worker, got "

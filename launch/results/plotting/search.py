@@ -28,12 +28,12 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
         UserError: no run has any of them.
     """
     tasks = by_task(runs)
-    names = []
-    for task, groups in tasks.items():
-        last_rows = [run.rows[-1] for run in groups[0].runs]
-        for name in _SHAPES:
-            if any(row.get(name) is not None for row in last_rows):
-                names.append((task, name))
+    names = [
+        (task, name)
+        for task, groups in tasks.items()
+        for name in _SHAPES
+        if any(run.rows[-1].get(name) is not None for run in groups[0].runs)
+    ]
     if not names:
         raise UserError(
             f"--kind steps needs runs of methods with a step size, got {runs[0].config.method}; "
@@ -125,15 +125,15 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
         xs, _ = PlottedRun(run.path, run.config, rows).series(x, "fitness_mean")
         quantiles = np.array([row["fitness_quantiles"] for row in rows]).T
         for low, high, alpha in _BANDS:
-            style = {"color": COLOURS[0], "alpha": alpha, "linewidth": 0}
-            axes.fill_between(xs, quantiles[low], quantiles[high], **style)  # type: ignore[arg-type]
+            axes.fill_between(
+                xs, quantiles[low], quantiles[high], color=COLOURS[0], alpha=alpha, linewidth=0
+            )
         label = "median member; quartiles, deciles, range"
         axes.plot(xs, quantiles[3], color=COLOURS[0], linewidth=1.4, label=label)
         evaluated = run.series(x, "episode_return_eval")
         if evaluated[0].size:
-            line = {"marker": "o", "markersize": 3, "linewidth": 1.2}
             label = "policy, evaluation episodes"
-            axes.plot(*evaluated, color=COLOURS[1], label=label, **line)  # type: ignore[arg-type]
+            axes.plot(*evaluated, "o-", color=COLOURS[1], label=label, markersize=3, linewidth=1.2)
 
         label_x(axes, X_AXES[x])
         axes.set_ylabel("fitness")

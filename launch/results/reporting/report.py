@@ -136,9 +136,11 @@ def _film(run: PlottedRun, settings: ReportSettings, folder: Path) -> list[Secti
     if run.config.train.env_id is None or not settings.film:
         return []
     file = folder / "film.gif"
-    how = {"seconds": settings.seconds, "trust_modules": settings.trust_modules}
     try:
-        film = render(run.path, RenderSettings(file, width=360, **how))  # type: ignore[arg-type]
+        how = RenderSettings(
+            file, seconds=settings.seconds, width=360, trust_modules=settings.trust_modules
+        )
+        film = render(run.path, how)
     except UserError as error:
         return [Section("Film", paragraph(f"Not filmed: {error}"))]
 
@@ -160,8 +162,8 @@ def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
         parts.append(paragraph(f"{members} failed in {counted(len(failed), 'generation')}."))
         parts.append(table(("generation", "failed members"), failed[:_MOST_FAILURES]))
     if len(failed) > _MOST_FAILURES:
-        more = len(failed) - _MOST_FAILURES
-        parts.append(paragraph(f"... and {more} more generations, see metrics.jsonl."))
+        more = f"... and {len(failed) - _MOST_FAILURES} more generations, see metrics.jsonl."
+        parts.append(paragraph(more))
 
     starts = directory.starts()
     for number, start in enumerate(starts, 1):
