@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments import ActionSpec
+from esengine.environments import ActionSpec, ObservationSpec
 from esengine.errors import UserError
 from esengine.seeding import derive_key, draw_unit, generator
 
@@ -67,6 +67,10 @@ class PolicySpec:
     @property
     def num_log_stds(self) -> int:
         return self.action.num_outputs if self.action.kind == "box" and not self.components else 0
+
+    def fits(self, observations: ObservationSpec, action: ActionSpec) -> bool:
+        """Whether the policy sees such observations and takes such actions."""
+        return (self.observation_dim, self.action) == (observations.dim, action)
 
     def initial_parameters(self, seed: int) -> NDArray[np.float32]:
         """The start of a search, (num_parameters,) float32.

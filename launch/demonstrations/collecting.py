@@ -261,10 +261,7 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
             f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; "
             f"leave it out"
         )
-    if policy is not None and (policy.spec.observation_dim, policy.spec.action) != (
-        observations.dim,
-        action,
-    ):
+    if policy is not None and not policy.spec.fits(observations, action):
         raise UserError(
             f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that "
             f"wrote it"
@@ -323,10 +320,7 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
 
     policies = [load_policy(path) for path in settings.skills]
     for path, policy in zip(settings.skills, policies, strict=True):
-        if (policy.spec.observation_dim, policy.spec.action) != (
-            observations.dim,
-            action,
-        ) or policy.spec.components:
+        if policy.spec.components or not policy.spec.fits(observations, action):
             raise UserError(
                 f"--skills must fit {spec.env_id}, got {path} of {policy.environment.env_id}; use "
                 f"one of these spaces"

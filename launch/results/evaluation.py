@@ -162,7 +162,7 @@ def policy_problem(
     if not trusted:
         check_trusted(path, *policy.environment.modules)
     observations, action = policy.environment.spaces()
-    if (observations.dim, action) != (policy.spec.observation_dim, policy.spec.action):
+    if not policy.spec.fits(observations, action):
         raise UserError(
             f"{path} must fit {policy.environment.env_id}, which has {observations.dim} "
             f"observations and a {action.kind} action, got {policy.spec.observation_dim} and "

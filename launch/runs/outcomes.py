@@ -38,7 +38,7 @@ def report_end(directory: RunDirectory, num_starts: int, quiet: bool, stopped: b
     if not stopped:
         return _judge_lost(directory, has_begun)
     if has_begun:
-        directory.end_start("stopped")
+        directory.note(outcome="stopped")
     print_outcome(directory, "stopped", quiet)
     return STOPPED
 

@@ -200,18 +200,13 @@ class RunDirectory:
         """A digest of all settings that decide the result, which checkpoints of the run hold."""
         return identity(self._record()["config"])
 
-    def end_start(self, outcome: str) -> None:
-        """Record how the start ended: ``done``, ``stopped``, ``failed`` or ``refused``."""
-        self._record_of_start("outcome", outcome)
-
-    def note_compiling(self) -> None:
-        """Record that the start waits for kernels to be compiled."""
-        self._record_of_start("compiled", True)
-
-    def _record_of_start(self, name: str, value: object) -> None:
+    def note(self, **facts: object) -> None:
+        """Record facts of this start: its ``outcome`` (``done``, ``stopped``, ``failed`` or
+        ``refused``), or that kernels had to be ``compiled``.
+        """
         with suppress(OSError, UserError):  # the saver has reported a disk that refuses
             record = self._record()
-            record["starts"][-1][name] = value
+            record["starts"][-1] |= facts
             write_json(self.path / "config.json", record)
 
     def is_compiling(self, num_starts: int) -> bool:

@@ -336,7 +336,7 @@ class Training(ABC):
         """
         self._save_last_state()
         assert self.directory is not None
-        self.directory.end_start("stopped")
+        self.directory.note(outcome="stopped")
 
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
         return RunResult(

@@ -203,5 +203,5 @@ def run_and_note(
         outcome = "refused"
         raise
     finally:
-        directory.end_start(outcome)
+        directory.note(outcome=outcome)
         directory.release()

@@ -178,7 +178,7 @@ def _run_here(
     display = choose_display(directory, config, stop)
 
     def note_compiling() -> None:
-        directory.note_compiling()
+        directory.note(compiled=True)
         display.compiling()
 
     with display, on_compiling(note_compiling):

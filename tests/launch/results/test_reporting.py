@@ -91,7 +91,7 @@ def test_failures_are_listed_and_a_run_that_has_not_begun_has_a_page(tmp_path: P
     assert "Not filmed: a policy must be" in out.read_text()
     for _ in range(2):
         run.add_start(3)
-    run.end_start("failed")
+    run.note(outcome="failed")
     for generation in range(1, 31):
         run.metrics.add(curve_row(generation, 1.0) | {"failed_members": 2, "population_size": 12})
     report(run.path, ReportSettings(out, film=False))

@@ -227,7 +227,7 @@ def test_any_folder_name_holds_a_run(tmp_path: Path, name: str) -> None:
         run = RunDirectory.open(path).acquire()
         run.add_start(1)
         run.metrics.add(row(1))
-        run.end_start("done")
+        run.note(outcome="done")
         assert [start["outcome"] for start in run.starts()] == ["done"]
         with pytest.raises(UserError, match="one writer"):
             RunDirectory.open(path).acquire()

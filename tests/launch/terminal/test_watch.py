@@ -79,13 +79,13 @@ def test_a_run_is_told_from_its_files_at_every_stage(run: RunDirectory) -> None:
     assert status == 0
     assert "generation 4  mean 1.5  best 2.5  evaluated 3" in text
     assert "running; the last generation" in text
-    run.end_start("stopped")
+    run.note(outcome="stopped")
     assert (watched(run.path)[0], state_of(run)) == (75, "stopped")
     run.add_start(3)
     run.write_done(
         {"reason": "30 generations", "generations": 30, "final_return": 12.0, "best_fitness": 13.0}
     )
-    run.end_start("done")
+    run.note(outcome="done")
     run.release()
     moved = run.path.rename(run.path.with_name("moved"))
     status, text = watched(moved, once=False)
@@ -125,7 +125,7 @@ def test_a_terminal_shows_a_panel_that_follows_the_run(
     run.metrics.add(row(2, episode_return_eval=3.0))
     text += read_until(ours, "evaluated 3")
     run.write_done({"reason": "30 generations", "generations": 30, "final_return": 12.0})
-    run.end_start("done")
+    run.note(outcome="done")
     run.release()
     text += read_until(ours, "finished: 30 generations; return 12.00")
     assert process.wait(20) == 0
