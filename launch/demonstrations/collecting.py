@@ -186,11 +186,7 @@ def collect_on(
         UserError: on every rank: invalid settings, or too few episodes are good enough.
         WorkerError: the environment or the expert raised.
     """
-
-    def build() -> Built[CollectSettings]:
-        return Built(recording_problem(settings), settings)
-
-    return on_all_ranks(world, build, _collect, stop)
+    return on_all_ranks(world, lambda: Built(recording_problem(settings), settings), _collect, stop)
 
 
 def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:

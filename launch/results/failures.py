@@ -216,9 +216,8 @@ def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.f
             lines.append(f"  {index:<14}{low:>12.5g}{high:>12.5g}{cluster.unusual[index]:>+12.2f}")
 
         most = int(np.argmax(np.abs(cluster.unusual)))
-        side = f"< {cluster.high[most]:.4g}"
-        if cluster.unusual[most] > 0:
-            side = f"> {cluster.low[most]:.4g}"
+        is_high = cluster.unusual[most] > 0
+        side = f"> {cluster.low[most]:.4g}" if is_high else f"< {cluster.high[most]:.4g}"
         lines.append(
             f"  a rule could begin with: def when(observation): return observation[{most}] {side}"
         )

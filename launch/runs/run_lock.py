@@ -49,12 +49,10 @@ class Owner(NamedTuple):
     @classmethod
     def this_process(cls) -> Owner:
         """This process as an owner."""
-        host = socket.gethostname()
         started = f"{_machine()} {_start_of(os.getpid())}"
         allocation = Allocation.current()
-        if allocation is None:
-            return cls(host, os.getpid(), started, None)
-        return cls(host, os.getpid(), started, allocation.job, allocation.restarts)
+        of_job = (None, 0) if allocation is None else (allocation.job, allocation.restarts)
+        return cls(socket.gethostname(), os.getpid(), started, *of_job)
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:

@@ -45,8 +45,8 @@ class Follower:
         """Pass on the rows since the last call, except a last line that is not complete yet."""
         with suppress(OSError, ValueError), opened(self._path) as file:  # not begun, or replaced
             status = os.fstat(file.fileno())
-            was_replaced = status.st_ino != self._inode or status.st_size < self._offset
-            if was_replaced:  # by a resumed run
+            # A resumed run replaces the file.
+            if status.st_ino != self._inode or status.st_size < self._offset:
                 self._inode = status.st_ino
                 self._offset = 0
             file.seek(self._offset)
@@ -137,22 +137,18 @@ def state_of(directory: RunDirectory) -> State:
 def _print_state(display: Display, state: State, directory: RunDirectory) -> int:
     """Print the run's state and what to do; returns the exit status."""
     go_on = f"resume with: {how_to_resume(directory)}"
-    match state:
-        case "waiting":
-            text = "not started yet"
-        case "running":
-            text = f"running; {_age(directory)}"
-        case "killed":
-            text = f"killed without a word, {_age(directory)}; {go_on}"
-        case "gone":
-            text = f"{directory.path} is gone: it was moved or removed; watch it where it is now"
-        case "done":
-            text = _finished(directory)
-        case "stopped":
-            text = f"stopped with a checkpoint; {go_on}"
-        case _:
-            text = f"{state}; the job's own output tells why; {go_on}"
-    display.console.print(text, soft_wrap=True, markup=False)
+    age = _age(directory)
+    texts: dict[State, str] = {
+        "waiting": "not started yet",
+        "running": f"running; {age}",
+        "killed": f"killed without a word, {age}; {go_on}",
+        "gone": f"{directory.path} is gone: it was moved or removed; watch it where it is now",
+        "done": _finished(directory) if state == "done" else "",
+        "stopped": f"stopped with a checkpoint; {go_on}",
+        "failed": f"failed; the job's own output tells why; {go_on}",
+        "refused": f"refused; the job's own output tells why; {go_on}",
+    }
+    display.console.print(texts[state], soft_wrap=True, markup=False)
     return {"waiting": DONE, "running": DONE, "killed": FAILED, "gone": FAILED, **OUTCOMES}[state]
 
 
