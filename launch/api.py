@@ -102,7 +102,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
 
     world = World()
     directory = world.agree(
-        lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None
+        lambda: prepare(config, path, world.size > 1) if world.is_master else None
     )
     if directory is None:
         return world.broadcast(run(world, config, None))
@@ -189,9 +189,8 @@ def _config(method: str, settings: dict[str, Any]) -> RunConfig:
         )
 
     own = {name: value for name, value in settings.items() if name in search_names}
-    given = {name: value for name, value in settings.items() if name in train_names}
-    shared = settings_from(TrainSettings, defaults_of(method) | given)
-    return RunConfig(method, shared, settings_from(kind, own))
+    given = defaults_of(method) | {name: settings[name] for name in settings if name not in own}
+    return RunConfig(method, settings_from(TrainSettings, given), settings_from(kind, own))
 
 
 def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:

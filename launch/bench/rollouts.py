@@ -94,7 +94,7 @@ class PlainLoop:
         actor = self.actor
         scaling = (actor.observation_mean, actor.observation_inverse_std)
         outputs = forward_reference(actor.parameters, self._sizes, flat, *scaling)
-        if self.actor.spec.action.kind == "discrete":
+        if actor.spec.action.kind == "discrete":
             return int(np.argmax(outputs))
         space: Any = self.env.action_space
         return np.clip(outputs * (space.high - space.low) / 2, space.low, space.high)

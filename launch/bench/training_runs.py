@@ -8,11 +8,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from esengine.launch.runs.metrics_file import MetricsFile
-
 from esengine.errors import WorkerError
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.mpirun.local_ranks import run_ranks
+from esengine.launch.runs.json_lines import MetricsFile
 from esengine.ranks import StopRequest
 from esengine.ranks.world import available_cores
 

@@ -50,8 +50,9 @@ def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
 
 def count_tasks(text: str) -> int:
     """The sum of Slurm's tasks per node, such as ``4(x2),3`` for two nodes of 4 and one of 3."""
-    counts = re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
-    return sum(int(tasks) * int(times or 1) for tasks, times in counts)
+    return sum(
+        int(tasks) * int(times or 1) for tasks, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text)
+    )
 
 
 def _number(variables: Mapping[str, str], name: str, default: int) -> int:

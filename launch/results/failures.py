@@ -226,9 +226,6 @@ def report(clusters: list[Cluster], num_episodes: int, all_returns: NDArray[np.f
 
 def as_json(clusters: list[Cluster]) -> list[dict[str, Any]]:
     """The clusters as JSON values."""
-    names = ("low", "high", "unusual")
     return [
-        {"episodes": list(one.episodes), "mean_return": one.mean_return, "mean_step": one.mean_step}
-        | {name: getattr(one, name).tolist() for name in names}
-        for one in clusters
+        {name: np.asarray(value).tolist() for name, value in vars(one).items()} for one in clusters
     ]

@@ -53,8 +53,9 @@ class Charts:
 
         now = time.time()
         step = row["generation"]
-        scalars = _scalars(row).items()
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars]
+        values = [
+            Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row).items()
+        ]
         events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
 
         path = self._events
@@ -137,8 +138,11 @@ def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
 
 
 def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
-    found = [row for row in rows if row["cost_min"] is not None]
-    points = [(row[x], row["cost_min"], -row["fitness_mean"]) for row in found]
+    points = [
+        (row[x], row["cost_min"], -row["fitness_mean"])
+        for row in rows
+        if row["cost_min"] is not None
+    ]
     if not points:
         return
 

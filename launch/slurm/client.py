@@ -98,8 +98,8 @@ def why_unknown(job: str) -> str:
 def requeue(job: str) -> str | None:
     """Put a running job back into the queue; returns the reason if Slurm refuses, else None."""
     result = _slurm("scontrol", "requeue", job)
-    accepted = result.returncode <= 0  # below 0, Slurm killed it as a part of the job
-    return None if accepted else _words(result.stderr)
+    # below 0, Slurm killed it as a part of the job
+    return None if result.returncode <= 0 else _words(result.stderr)
 
 
 def cancel(job: str) -> None:
@@ -155,9 +155,11 @@ def _accounting(job: str) -> tuple[list[QueuedJob], str]:
     if shutil.which("sacct") is None:
         return [], "this machine has no sacct to ask the accounting with"
 
-    layout = ("--noheader", "--allocations", "--parsable2", "--delimiter=\x1f")
-    columns = "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine"
-    result = _slurm("sacct", *layout, f"--jobs={job}", columns)
+    result = _slurm(
+        *("sacct", "--noheader", "--allocations", "--parsable2", "--delimiter=\x1f"),
+        f"--jobs={job}",
+        "--format=JobID,State,NodeList,Elapsed,Timelimit,SubmitLine",
+    )
     if "storage is disabled" in result.stderr:
         return [], "this cluster keeps no accounting"
     if result.returncode != 0:

@@ -136,9 +136,8 @@ def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: i
     if idle >= IDLE_STARTS:
         return _give_up("it made no progress", FAILED)
     if allocation.restarts >= settings.max_requeues:
-        starts = allocation.restarts + 1
         limit = f"--max-requeues {settings.max_requeues}"
-        return _give_up(f"it was started {starts} times ({limit})", status)
+        return _give_up(f"it was started {allocation.restarts + 1} times ({limit})", status)
     jobs = queued_jobs(allocation.job)
     if not jobs or not (jobs[0].state == "RUNNING" or jobs[0].reason == "TimeLimit"):
         return status  # Slurm ends the job: it was cancelled, or is being requeued already

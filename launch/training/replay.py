@@ -109,12 +109,9 @@ def _go_to(training: StrategyTraining, checkpoint: Checkpoint | None, generation
     if checkpoint is not None:
         training.restore(checkpoint)
     training.begin()
-    behind = generation - training.method.generation
-    if behind:
-        print(
-            f"repeating {behind} generations from generation {training.method.generation}",
-            flush=True,
-        )
+    done = training.method.generation
+    if done < generation:
+        print(f"repeating {generation - done} generations from generation {done}", flush=True)
     while training.method.generation < generation:
         training.advance()
 

@@ -75,7 +75,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
 
     world = World()
     directory = world.agree(
-        lambda: prepare(config, path, world.size > 1).acquire() if world.is_master else None
+        lambda: prepare(config, path, world.size > 1) if world.is_master else None
     )
     try:
         return _run_here(world, directory, config, stop)
