@@ -10,8 +10,8 @@ from esengine.algorithms.strategy import State
 
 
 @runtime_checkable
-class _Part(Protocol):
-    """An attribute that has a state of its own."""
+class Part(Protocol):
+    """What has a state of its own: an attribute, or a part of a run that a checkpoint holds."""
 
     def state(self) -> State:
         """The part's arrays."""
@@ -41,7 +41,7 @@ class SavedState:
         for name in self.saved:
             key = name.removeprefix("_")
             value = getattr(self, name)
-            if isinstance(value, _Part):
+            if isinstance(value, Part):
                 state |= with_prefix(f"{key}/", value.state())
             elif value is not None:
                 state[key] = np.array(value)
@@ -56,7 +56,7 @@ class SavedState:
         for name in self.saved:
             key = name.removeprefix("_")
             value = getattr(self, name)
-            if isinstance(value, _Part):
+            if isinstance(value, Part):
                 value.restore(without_prefix(f"{key}/", state))
             elif key not in state and (value is None or key.startswith(self.varying_state)):
                 setattr(self, name, None)

@@ -39,9 +39,7 @@ class Family:
 
     def reads(self, group: str, name: str) -> bool:
         """Whether a shared setting has a meaning for the methods."""
-        if group not in self.groups:
-            return False
-        names = self.groups[group]
+        names = self.groups.get(group, ())
         return names is ALL or name in names
 
 

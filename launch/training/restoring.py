@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.saved_state import Part
 from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.errors import UserError
 from esengine.launch.runs.json_lines import is_row
@@ -22,16 +23,6 @@ Groups = dict[str, Arrays]
 
 _PARTS = ("strategy", "problem", "best", "jump", "novelty", "goals")
 _COUNTERS = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
-
-
-class Part(Protocol):
-    """A part of a run that a checkpoint holds."""
-
-    def state(self) -> Arrays:
-        """Everything that `restore` needs."""
-
-    def restore(self, state: Arrays) -> None:
-        """Become the part that gave ``state``."""
 
 
 @contextmanager
