@@ -174,7 +174,7 @@ def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, A
             raise UserError(f"{flag} must be name=value, got {text!r}; for example {example}")
         try:
             arguments[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments[name] = value
     return arguments
 

@@ -72,35 +72,45 @@ def find_modules_here() -> None:
 
 
 def check_trusted(source: object, *names: str) -> None:
-    """Raises UserError for a name ``module:name`` whose import only a file asks for.
+    """Raises UserError for a module or a file that would be imported or opened only because a file
+    asks for it.
 
     Args:
-        source: the file, for the message.
-        names: the names to check; names without a colon are no modules.
+        source: the file that asks, for the message.
+        names: of modules, as ``module:name``, and of files, without a colon.
     """
     for name in names:
-        if ":" in name:
-            raise UserError(
-                f"{source} names the module {name.removesuffix(':')!r:.200}, whose code would run; "
-                "add --trust-modules if you trust its author"
-            )
+        kind, harm = (
+            ("module", "code would run") if ":" in name else ("file", "bytes would be read")
+        )
+        raise UserError(
+            f"{source} names the {kind} {name.removesuffix(':')!r:.200}, whose {harm}; add "
+            f"--trust-modules if you trust its author"
+        )
 
 
 def modules_of(env_id: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names ``module:name`` in the id and the arguments of an environment.
+    """The names ``module:name``, and those of files, in the id and the arguments of an environment.
 
     Environments that wrap those of another package, such as gymnasium's wrapper of Gym, import what
-    an argument names.
+    an argument names. Those of MuJoCo open the model that one names.
     """
-    return tuple(text for text in (env_id, *_texts(arguments)) if ":" in text)
+    own = (env_id,) if ":" in env_id else ()
+    return (*own, *(text for text in _texts(arguments) if ":" in text or _names_file(text)))
+
+
+def _names_file(text: str) -> bool:
+    """Whether a text is a path, or the name of a file in the current folder."""
+    return os.sep in text or text.startswith((".", "~")) or os.path.lexists(text)
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts within a JSON value."""
+    """All texts within a JSON value, and the keys that may name a module."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from _texts(list(value.items()))
+        yield from (str(key) for key in value if ":" in str(key))
+        yield from _texts(list(value.values()))
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _texts(part)

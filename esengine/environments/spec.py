@@ -44,7 +44,7 @@ class EnvironmentSpec:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """What `make` may import, see `user_code.modules_of`."""
+        """What `make` may import or open, see `user_code.modules_of`."""
         return modules_of(self.env_id, self.arguments)
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:

@@ -85,8 +85,8 @@ class Policy:
         if self._space is None:
             if self.environment.modules:
                 raise UserError(
-                    f"flatten the observation for {self.environment.env_id}: its module is not "
-                    f"imported here"
+                    f"flatten the observation for {self.environment.env_id}: its modules are not "
+                    f"imported, and its files not opened, here"
                 )
             env = self.environment.make()
             self._space = env.observation_space

@@ -101,6 +101,13 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
         raise ValueError(str(error)) from error
 
 
+def npy_image(array: NDArray[Any]) -> bytes:
+    """An npy of an array."""
+    image = io.BytesIO()
+    np.lib.format.write_array(image, array, allow_pickle=False)
+    return image.getvalue()
+
+
 def npz_image(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """An npz whose bytes depend on the arrays alone: NumPy's own holds the time of writing.
 
@@ -116,9 +123,7 @@ def _zipped(arrays: Mapping[str, NDArray[Any]], packing: int) -> bytes:
     image = io.BytesIO()
     with zipfile.ZipFile(image, "w", packing) as archive:
         for name in sorted(arrays):
-            part = io.BytesIO()
-            np.lib.format.write_array(part, arrays[name], allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), part.getvalue(), packing)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy_image(arrays[name]), packing)
     return image.getvalue()
 
 

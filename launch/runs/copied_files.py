@@ -8,22 +8,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from esengine.algorithms.evolution.cma_warm_start import save_distribution
 from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.rewards import load_reward, save_reward
 from esengine.storage.files import read_bytes, replace_lasting
+from esengine.storage.numpy_files import npy_image, read_npy
 
 _INIT_POLICY = "init_policy.safetensors"
 _REWARDS = {"reward": "given_reward.safetensors", "potential": "given_potential.safetensors"}
 _DEMONSTRATIONS = "demonstrations.npz"
 _EXPERT = "expert.safetensors"
-COPIES = (_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT)
+_POINTS = "inject.npy"
+_DISTRIBUTION = "warm_start.safetensors"
+_VECTORS = {
+    name: f"{name}.npy"
+    for name in ("initial_mean", "lower_bound", "upper_bound", "variable_scales")
+}
+_MOST_NUMBERS = 1000  # of a vector that config.json holds as text
+COPIES = (
+    *(_INIT_POLICY, *_REWARDS.values(), _DEMONSTRATIONS, _EXPERT),
+    *(_POINTS, _DISTRIBUTION, *_VECTORS.values()),
+)
 """The names that copies may have."""
 
 
 def copy_given(folder: Path, train: TrainSettings) -> dict[str, Path]:
-    """Copy the policy that a run starts from, the reward and the potential that it trains on;
-    returns the settings that name the copies.
+    """Copy the policy that a run starts from, the reward and the potential that it trains on, and
+    write the long vectors of its search space; returns the settings that name the files.
     """
     copies: dict[str, Path] = {}
     if train.init_policy is not None:
@@ -33,6 +47,25 @@ def copy_given(folder: Path, train: TrainSettings) -> dict[str, Path]:
         if source is not None:
             save_reward(folder / copy, load_reward(source))
             copies[name] = Path(copy)
+    for name, file in _VECTORS.items():
+        numbers = getattr(train, name)
+        if isinstance(numbers, tuple) and len(numbers) > _MOST_NUMBERS:
+            replace_lasting(folder / file, npy_image(np.array(numbers, np.float64)))
+            copies[name] = Path(file)
+    return copies
+
+
+def copy_starts(folder: Path, search: Any) -> dict[str, str]:
+    """Copy the points and the distribution that CMA-ES starts from; returns the settings of the
+    method that name the copies.
+    """
+    copies = {}
+    if getattr(search, "inject", None) is not None:
+        replace_lasting(folder / _POINTS, npy_image(read_npy(Path(search.inject))))
+        copies["inject"] = _POINTS
+    if getattr(search, "warm_start", None) is not None:
+        save_distribution(folder / _DISTRIBUTION, search.warm_start)
+        copies["warm_start"] = _DISTRIBUTION
     return copies
 
 
@@ -52,15 +85,21 @@ def copy_demonstrations(
 
 
 def with_copies(config: RunConfig, folder: Path) -> RunConfig:
-    """The configuration with the paths of the copies in the folder."""
+    """The configuration with the paths of the copies in the folder, whatever paths it records: a
+    run opens no file elsewhere.
+    """
     search: dict[str, Any] = {}
     if getattr(config.search, "demonstrations", ()):
         search["demonstrations"] = (str(folder / _DEMONSTRATIONS),)
-    if Path(getattr(config.search, "expert", None) or "").name == _EXPERT:
-        search["expert"] = str(folder / _EXPERT)
+    kept = {"inject": _POINTS, "warm_start": _DISTRIBUTION, "expert": _EXPERT}
+    for name, file in kept.items():
+        value = getattr(config.search, name, None)
+        if isinstance(value, str) and (":" not in value or Path(value).name == file):
+            search[name] = str(folder / file)
 
-    files = {name: getattr(config.train, name) for name in ("init_policy", *_REWARDS)}
-    train = {name: folder / file.name for name, file in files.items() if file is not None}
+    files = {"init_policy": _INIT_POLICY, **_REWARDS, **_VECTORS}
+    recorded = ((name, getattr(config.train, name)) for name in files)
+    train = {name: folder / files[name] for name, value in recorded if isinstance(value, Path)}
     return config.with_train(**train).with_search(**search)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.goals.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
-from esengine.checks import belong_to, flag_name, is_default
+from esengine.checks import belong_to, flag_name, is_default, named_values
 from esengine.errors import UserError, counted
 from esengine.launch.settings.groups import (
     BudgetSettings,
@@ -228,14 +228,20 @@ class RunConfig:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """The names of user-supplied code, as ``module:name``, that the run imports."""
+        """The names of user-supplied code, as ``module:name``, that the run imports, and of files
+        elsewhere that it opens.
+        """
         train = self.train
         search = (getattr(self.search, name, None) for name in ("expert", "generator"))
         rules = (f"{rule}:" for rule in train.rules)
         names = (self.method, train.objective, train.behavior, *search, *rules)
 
         named = (name for name in names if isinstance(name, str) and ":" in name)
-        return (*named, *modules_of(train.env_id or "", train.env_arguments()))
+        parts = [train.env_arguments()]
+        for setting in ("generator_arg", "planner_arg"):
+            texts = getattr(self.search, setting, ())
+            parts.append(named_values(flag_name(setting), texts, "name=value"))
+        return (*named, *modules_of(train.env_id or "", {"": parts}))
 
     @classmethod
     def from_json(cls, data: dict[str, Any], trusted: bool = True) -> RunConfig:

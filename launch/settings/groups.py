@@ -106,7 +106,9 @@ class StartSettings:
     ranks: int | None = None
     """Workers to start on this machine; default one per core. 1 stays in this process."""
     trust_modules: bool = False
-    """Import the modules to which files refer, which runs their code."""
+    """Import the modules to which files refer, which runs their code, and open the files that
+    recorded arguments of an environment name.
+    """
     quiet: bool = False
     """Print only errors."""
 

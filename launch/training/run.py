@@ -12,7 +12,7 @@ from typing import Any
 
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError
-from esengine.launch.runs.copied_files import copy_given
+from esengine.launch.runs.copied_files import copy_given, copy_starts
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import (
@@ -80,7 +80,9 @@ class MethodRun(ABC):
         Raises:
             OSError, ValueError: a file cannot be read or written.
         """
-        return self.config.with_train(**copy_given(folder, self.train))
+        given = copy_given(folder, self.train)
+        starts = copy_starts(folder, self.search)
+        return self.config.with_train(**given).with_search(**starts)
 
 
 class StrategyRun(MethodRun):
