@@ -76,7 +76,12 @@ def parse_with_argument(
         of: its type; a tuple type takes several values.
     """
     positional = Annotated[of, tyro.conf.Positional, tyro.conf.arg(help=about)]
-    both = make_dataclass(prog.rpartition(" ")[2], [(name, positional), ("how", kind)], frozen=True)
+    flags: Any = kind
+    both = make_dataclass(
+        prog.rpartition(" ")[2],
+        [(name, positional), ("how", Annotated[flags, tyro.conf.arg(name="")])],
+        frozen=True,
+    )
     parsed: Any = parse(both, argv, prog, description=kind.__doc__)
     return getattr(parsed, name), parsed.how
 
