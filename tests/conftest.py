@@ -64,7 +64,8 @@ def environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("OMPI_COMM", "PMI", "SLURM"))
     }
-    return {**kept, "PYTHONPATH": str(SUPPORT), "COLUMNS": "200"}
+    path = os.pathsep.join([str(SUPPORT), str(REPOSITORY)])  # the checkout under test
+    return {**kept, "PYTHONPATH": path, "COLUMNS": "200"}
 
 
 @pytest.fixture

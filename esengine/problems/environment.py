@@ -24,6 +24,7 @@ from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, new_records
 from esengine.simulators.contract import BatchSimulator
+from esengine.simulators.stepped import GymnasiumSimulator
 
 P = TypeVar("P", bound=ProblemPart)
 
@@ -327,12 +328,15 @@ class EnvironmentProblem(EnvironmentEpisodes):
         self._simulator = None
 
     def warm_up(self) -> None:
-        """Take one step, which compiles what an episode uses. What raises here raises again in
-        members, where it is counted.
+        """Compile what an episode uses, by one step of a compiled simulator. What raises here
+        raises again in members, where it is counted.
         """
+        moments = np.zeros(1 + 2 * self.observations.dim)
         try:
-            self.simulator().run(
-                self.actor, 0, np.zeros(1 + 2 * self.observations.dim), max_steps=1
-            )
+            simulator = self.simulator()
+            if isinstance(simulator, GymnasiumSimulator):
+                simulator.compile(self.actor, moments)
+            else:
+                simulator.run(self.actor, 0, moments, max_steps=1)
         except (Exception, SystemExit):
             self._simulator = None  # it may be in any state

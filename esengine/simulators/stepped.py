@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Protocol
 
 import gymnasium
@@ -291,6 +292,14 @@ class GymnasiumSimulator:
         self._observations = observations
         self._rules = rules
         self._inner, self._limit = without_limits(env)
+
+    def compile(self, actor: Actor, moments: NDArray[np.float64]) -> None:
+        """Compile what an episode of a policy uses, without a step of the environment, which may
+        hang.
+        """
+        space = copy.deepcopy(self._inner.observation_space)
+        space.seed(0)
+        policy_agent(space, self._observations, actor, 0, moments)(space.sample(), 0)
 
     def run(
         self,

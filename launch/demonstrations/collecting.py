@@ -33,7 +33,7 @@ from esengine.launch.settings.planners import (
 )
 from esengine.planning import PlanCandidates, PooledDynamics, record_here
 from esengine.policies import Policy, PolicySpec, load_policy
-from esengine.pool import Built, Pool, on_all_ranks
+from esengine.pool import Built, FaultRules, Pool, WorkerRules, on_all_ranks
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
 from esengine.ranks.world import World, available_cores
@@ -43,8 +43,8 @@ from esengine.user_code import check_trusted
 
 
 @dataclass(frozen=True)
-class CollectSettings:
-    """Record episodes of a run's policy, a planner, a custom expert, skills, or a set of rules."""
+class _Demonstrator:
+    """Who acts where, and what is kept."""
 
     policy: Path | None = None
     """Demonstrate with the policy of this run directory, or with this policy file."""
@@ -93,8 +93,14 @@ class CollectSettings:
     quiet: bool = False
     """Print only errors."""
 
+
+@dataclass(frozen=True)
+class CollectSettings(WorkerRules, _Demonstrator):
+    """Record episodes of a run's policy, a planner, a custom expert, skills, or a set of rules."""
+
     def check(self) -> None:
         """Raises UserError for settings that collect nothing."""
+        WorkerRules.check(self)
         given = [
             name
             for name in ("policy", "expert", "planner", "skills")
@@ -163,7 +169,7 @@ def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | 
     ranks = settings.ranks or available_cores()
     if not _shares_plans(settings):
         ranks = min(ranks, settings.episodes)
-    if not must_launch(ranks):
+    if not must_launch(ranks, settings.member_timeout):
         return collect_on(World(), settings, stop)
 
     recording_problem(settings)
@@ -186,7 +192,12 @@ def collect_on(
         UserError: on every rank: invalid settings, or too few episodes are good enough.
         WorkerError: the environment or the expert raised.
     """
-    return on_all_ranks(world, lambda: Built(recording_problem(settings), settings), _collect, stop)
+
+    def build() -> Built[CollectSettings]:
+        return Built(recording_problem(settings), settings)
+
+    rules = FaultRules(settings.member_retries, settings.member_timeout, settings.respawn)
+    return on_all_ranks(world, build, _collect, stop, rules)
 
 
 def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:

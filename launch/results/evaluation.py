@@ -24,7 +24,7 @@ from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import load_policy
-from esengine.pool import Built, Pool, on_all_ranks
+from esengine.pool import Built, FaultRules, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
 from esengine.ranks import StopRequest, World
@@ -33,8 +33,8 @@ from esengine.user_code import check_trusted
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
-    """Evaluate a policy on fresh starts."""
+class _Episodes:
+    """What to evaluate, and where the result goes."""
 
     episodes: int = 100
     """Number of episodes, each from a fresh start."""
@@ -49,8 +49,14 @@ class EvaluateSettings:
     trust_modules: bool = False
     """Import the module to which the policy's file refers, which runs its code."""
 
+
+@dataclass(frozen=True)
+class EvaluateSettings(FaultRules, _Episodes):
+    """Evaluate a policy on fresh starts."""
+
     def check(self) -> None:
         """Raises UserError for values that no evaluation can have."""
+        FaultRules.check(self)
         at_least(self, 1, "episodes", "ranks")
         at_least(self, 0, "seed")
         writable_folder(self, "json")
@@ -106,7 +112,7 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
     settings.check()
     evaluation: Evaluation | None
     ranks = min(settings.ranks or default_ranks(), settings.episodes)
-    if must_launch(ranks):
+    if must_launch(ranks, settings.member_timeout):
         policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
         find_mpirun()
         flags = flags_of(settings, ("json", "ranks", "trust_modules"))
@@ -141,13 +147,17 @@ def evaluate_on(
         episodes = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
         evaluations = pool.evaluate(episodes)
         returns = evaluations.records["fitness"][evaluations.records["status"] != FAILED]
-        if not returns.size:
+        num_failed = evaluations.num_failed
+        if num_failed > settings.max_failed_fraction * settings.episodes or not returns.size:
             failures = evaluations.failures
-            reason = failure_words(failures[0]) if failures else "no return was finite"
-            raise WorkerError(f"all {settings.episodes} episodes failed: {reason}")
-        return Evaluation(tuple(returns.tolist()), evaluations.num_failed)
+            reason = failure_words(failures[0]) if failures else "the return is not finite"
+            raise WorkerError(
+                f"{num_failed} of {settings.episodes} episodes failed, more than "
+                f"--max-failed-fraction {settings.max_failed_fraction:g} allows: {reason}"
+            )
+        return Evaluation(tuple(returns.tolist()), num_failed)
 
-    return on_all_ranks(world, build, work, stop)
+    return on_all_ranks(world, build, work, stop, settings)
 
 
 def policy_problem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from esengine.errors import UserError
 from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
+from esengine.pool import WorkerRules
 from esengine.ranks import StopRequest
 from esengine.storage.files import write_json
 
@@ -23,8 +24,8 @@ _ITERATIONS = 100
 
 
 @dataclass(frozen=True)
-class FailuresSettings:
-    """Cluster the worst episodes of a policy by how they failed, so that you can write rules."""
+class _Episodes:
+    """What to run, and how its episodes are compared."""
 
     policy: Annotated[Path, tyro.conf.Positional]
     """A run directory or a policy file."""
@@ -51,8 +52,14 @@ class FailuresSettings:
     trust_modules: bool = False
     """Import the modules to which the policy's file refers, which runs their code."""
 
+
+@dataclass(frozen=True)
+class FailuresSettings(WorkerRules, _Episodes):
+    """Cluster the worst episodes of a policy by how they failed, so that you can write rules."""
+
     def check(self) -> None:
         """Raises UserError for values out of range."""
+        WorkerRules.check(self)
         at_least(self, 1, "episodes", "worst", "clusters", "window")
         if self.worst > self.episodes:
             raise UserError(
@@ -68,14 +75,8 @@ def failures_command(argv: list[str], stop: StopRequest) -> int:
     settings = parse(FailuresSettings, argv, "esengine failures")
     settings.check()
 
-    how = CollectSettings(
-        policy=settings.policy,
-        rules=settings.rules,
-        episodes=settings.episodes,
-        seed=settings.seed,
-        ranks=settings.ranks,
-        trust_modules=settings.trust_modules,
-    )
+    shared = {field.name for field in fields(CollectSettings)} & asdict(settings).keys()
+    how = CollectSettings(**{name: getattr(settings, name) for name in shared})
     demonstrations = collected(how, stop)
     if demonstrations is None:
         return DONE

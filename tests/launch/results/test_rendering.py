@@ -12,26 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esengine.environments import EnvironmentSpec, describe
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError
 from esengine.launch.results.evaluation import EvaluateSettings, evaluate_on
 from esengine.launch.results.rendering import RenderSettings, find_off_screen, render
-from esengine.policies import Policy, PolicySpec, save_policy
 from esengine.ranks import World
 from tests.conftest import Run
-
-
-def a_policy(path: Path, env_id: str) -> Path:
-    """A policy file with small random weights."""
-    environment = EnvironmentSpec(env_id)
-    env = environment.make()
-    observations, action = describe(env)
-    env.close()
-    spec = PolicySpec(observations.dim, action, (4,))
-    parameters = np.random.default_rng(0).normal(0, 0.3, spec.num_parameters).astype(np.float32)
-    scale = np.ones(observations.dim, np.float32)
-    save_policy(path, Policy(spec, parameters, scale * 0, scale, environment))
-    return path
+from tests.support.policies import untrained_policy
 
 
 def drawn(path: Path) -> list[Any]:
@@ -44,7 +31,7 @@ def drawn(path: Path) -> list[Any]:
 
 
 def test_a_gif_shows_the_episodes_of_an_evaluation(tmp_path: Path) -> None:
-    policy = a_policy(tmp_path / "policy.safetensors", "CartPole-v1")
+    policy = untrained_policy(tmp_path / "policy.safetensors", "CartPole-v1")
     out = tmp_path / "cart.gif"
     film = render(policy, RenderSettings(out, episodes=2, seconds=0, width=120))
     evaluation = evaluate_on(World(), policy, EvaluateSettings(episodes=2))
@@ -69,7 +56,7 @@ def test_an_mp4_plays_at_the_environments_speed(tmp_path: Path, esengine: Run) -
     ffmpeg = pytest.importorskip(
         "imageio_ffmpeg", reason="needs imageio-ffmpeg, of the extra [video]"
     )
-    policy = a_policy(tmp_path / "policy.safetensors", "Pendulum-v1")
+    policy = untrained_policy(tmp_path / "policy.safetensors", "Pendulum-v1")
     result = esengine("render", policy, "--seconds", "0.5", "--width", "101", "--out", "swing.mp4")
     assert result.returncode == 0, result.stderr
     assert "in its first 15 steps, where --seconds cut it\n16 frames in swing.mp4" in result.stdout
@@ -85,7 +72,7 @@ def test_mujoco_is_drawn_without_a_screen(tmp_path: Path, monkeypatch: pytest.Mo
         pytest.skip("needs EGL or OSMesa: apt-get install libegl1")
     chosen = os.environ["MUJOCO_GL"]
     monkeypatch.setenv("MUJOCO_GL", chosen)  # so that it is taken back
-    policy = a_policy(tmp_path / "policy.safetensors", "InvertedPendulum-v5")
+    policy = untrained_policy(tmp_path / "policy.safetensors", "InvertedPendulum-v5")
     film = render(policy, RenderSettings(tmp_path / "pole.gif", seconds=0.2, width=100))
     frames = drawn(tmp_path / "pole.gif")
     assert frames[0].shape == (100, 100, 3)
@@ -140,7 +127,7 @@ def test_an_environment_that_draws_no_pictures_is_told(
 ) -> None:
     spec = gymnasium.envs.registration.EnvSpec("Blind-v0", entry_point=kind)
     monkeypatch.setitem(gymnasium.registry, "Blind-v0", spec)
-    policy = a_policy(tmp_path / "policy.safetensors", "Blind-v0")
+    policy = untrained_policy(tmp_path / "policy.safetensors", "Blind-v0")
     with pytest.raises(UserError, match=part):
         render(policy, RenderSettings(tmp_path / "film.gif"))
     assert not (tmp_path / "film.gif").exists()
