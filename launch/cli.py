@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from esengine import __version__
@@ -16,7 +17,9 @@ from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, li
 from esengine.launch.command_table import COMMANDS, load_command
 from esengine.launch.mpirun.local_ranks import launched_by_us, leave_status
 from esengine.launch.settings.methods import METHODS
+from esengine.launch.terminal.output import OutputRefused, output_to, refuse
 from esengine.ranks import StopRequest, World
+from esengine.ranks.signals import Abandoned
 from esengine.ranks.world import prepare_rank
 
 _CLOSING = (
@@ -30,17 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkpoint.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
-        return 0 if argv else 2
-    if argv[0] == "--version":
-        print(f"esengine {__version__}")
-        return 0
+    in_order = bool(argv) and argv[0] in COMMANDS and COMMANDS[argv[0]].stops_in_order
     stop = StopRequest().install()
 
     try:
-        one_of("the command", argv[0], COMMANDS, "see esengine --help")
-        return load_command(argv[0])(argv[1:], stop)
+        with output_to(stop.on_output_lost if in_order else refuse):
+            return _run(argv, stop, in_order)
     except UserError as error:
         return _fail(str(error), 2)
     except WorkerError as error:
@@ -51,8 +49,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return (
             1 if launched_by_us() else _fail(f"stopped by {signal}", 1)
         )  # a launcher prints it itself
+    except Abandoned:
+        return _fail(f"stopped by {stop.received}", 1)
+    except OutputRefused as error:
+        return _fail(f"standard output must take the result, but: {error}", 1) if str(error) else 1
     except MemoryError as error:
         return _fail_for_memory(error)
+
+
+def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
+    """Run a command, or show what there are. One that does not stop in order ends at a signal."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"esengine {__version__}")
+        return 0
+
+    one_of("the command", argv[0], COMMANDS, "see esengine --help")
+    try:
+        with nullcontext() if in_order else stop.ending_at_once():
+            return load_command(argv[0])(argv[1:], stop)
+    except Exception as error:
+        if stop and not in_order:  # a library made another error of it
+            raise Abandoned from error
+        raise
 
 
 def _fail(message: str, status: int) -> int:
@@ -106,7 +127,6 @@ def run_process() -> None:
             World.current.end = "abort"
         status = 1
 
-    sys.stdout.flush()
     if launched_by_us():
         if not _is_worker():
             leave_status(status)
@@ -123,6 +143,6 @@ def _is_worker() -> bool:
 def _usage() -> str:
     lines = [
         f"  {name + ' ' + argument:<17} {summary.format(methods=listed(METHODS))}"
-        for name, (argument, summary, _) in COMMANDS.items()
+        for name, (argument, summary, *_) in COMMANDS.items()
     ]
     return "\n".join(["usage: esengine COMMAND ...", "", *lines, "", _CLOSING])

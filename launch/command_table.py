@@ -14,11 +14,14 @@ class Command(NamedTuple):
         argument: what the command takes first.
         summary: what it does.
         module: of `esengine.launch`, whose function ``<command>_command`` carries it out.
+        stops_in_order: whether it looks for signals itself, since ranks or a run depend on it. A
+            signal ends any other command at once.
     """
 
     argument: str
     summary: str
     module: str
+    stops_in_order: bool = False
 
 
 COMMANDS = {
@@ -26,15 +29,25 @@ COMMANDS = {
         "METHOD",
         "train a policy, or optimise a function; METHOD is one of: {methods}",
         "training.start_and_resume",
+        stops_in_order=True,
     ),
     "resume": Command(
         "RUN",
         "resume a run that was stopped or killed, with the same result",
         "training.start_and_resume",
+        stops_in_order=True,
     ),
-    "evaluate": Command("RUN", "mean return of a policy on fresh episodes", "results.evaluation"),
+    "evaluate": Command(
+        "RUN",
+        "mean return of a policy on fresh episodes",
+        "results.evaluation",
+        stops_in_order=True,
+    ),
     "watch": Command(
-        "RUN", "show the progress of a run from its files, in any shell", "terminal.watch"
+        "RUN",
+        "show the progress of a run from its files, in any shell",
+        "terminal.watch",
+        stops_in_order=True,
     ),
     "plot": Command(
         "RUN ...",
@@ -61,6 +74,7 @@ COMMANDS = {
         "",
         "record demonstrations of a policy, of a planner, of a custom expert, or of rules",
         "demonstrations.collecting",
+        stops_in_order=True,
     ),
     "demos": Command(
         "inspect | convert",
@@ -71,6 +85,7 @@ COMMANDS = {
         "RUN",
         "cluster a policy's worst episodes by how they failed, to write rules for them",
         "results.failures",
+        stops_in_order=True,
     ),
     "submit": Command(
         "-- COMMAND",
@@ -92,9 +107,13 @@ COMMANDS = {
         "inside a Slurm script: train or resume on the tasks of the job, over several starts if "
         "needed",
         "slurm.supervisor",
+        stops_in_order=True,
     ),
     "replay": Command(
-        "RUN", "evaluate one member of a run again, with the same result", "training.replay"
+        "RUN",
+        "evaluate one member of a run again, with the same result",
+        "training.replay",
+        stops_in_order=True,
     ),
     "doctor": Command("", "what this installation has, and what it lacks", "doctor"),
     "bench": Command(
@@ -102,6 +121,7 @@ COMMANDS = {
         "speed of the engine on this machine; SUBJECT is one of: kernels, rollouts, scaling, "
         "profile",
         "bench.command",
+        stops_in_order=True,
     ),
 }
 

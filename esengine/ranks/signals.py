@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop at the next safe point: SIGINT, SIGTERM and SIGUSR1."""
+"""Signals that ask a run to stop at the next safe point: SIGINT, SIGTERM, SIGHUP and SIGUSR1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from types import FrameType
 
 from esengine.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_AGAIN_S = 0.3  # longer than it takes to tidy up
 
 
 class Abandoned(BaseException):
@@ -30,6 +31,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.received: str | None = None
         self._cuts = False
+        self._insists = False
 
     def __bool__(self) -> bool:
         return self.received is not None
@@ -41,12 +43,15 @@ class StopRequest:
         SIGUSR1 only asks for a stop. SIGTERM also reaches the launcher's processes, and SIGKILL
         follows.
         """
-        return self.received in ("SIGTERM", "SIGINT")
+        return self.received in ("SIGTERM", "SIGINT", "SIGHUP")
 
     def install(self) -> StopRequest:
-        """Handle the signals from now on, for the rest of this process."""
+        """Handle the signals from now on, for the rest of this process. Under nohup SIGHUP stays
+        ignored.
+        """
         for number in SIGNALS:
-            signal.signal(number, self._handle)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._handle)
         return self
 
     def abandonable(self) -> StopRequest:
@@ -62,11 +67,39 @@ class StopRequest:
     def __exit__(self, *exception: object) -> None:
         self._cuts = False
 
+    @contextmanager
+    def ending_at_once(self) -> Iterator[None]:
+        """A context in which a signal raises `Abandoned` until the context is left: a library that
+        was called back may swallow it once.
+        """
+
+        def insist(number: int, frame: FrameType | None) -> None:
+            raise Abandoned
+
+        before = signal.signal(signal.SIGALRM, insist)
+        self._insists = True
+        try:
+            if self.received is not None:
+                raise Abandoned
+            yield
+        finally:
+            self._insists = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def on_output_lost(self, error: OSError) -> None:
+        """Stop in order if the reader of standard output has gone, as with ``| head``."""
+        if isinstance(error, BrokenPipeError):
+            self.received = self.received or "SIGPIPE"
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == "SIGINT":
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # the third Ctrl-C ends the process
 
         self.received = self.received or signal.Signals(number).name
+        if self._insists and not signal.getitimer(signal.ITIMER_REAL)[0]:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)
+            raise Abandoned
         if self._cuts:
             self._cuts = False
             raise Abandoned
