@@ -40,7 +40,7 @@ _OUTPUT_S = 2.0  # for the last lines of standard error
 
 THREADS = {
     name: "1"
-    for name in ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "NUMBA_NUMTHREADS")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 }
 _OPEN_MPI = {
     "OMPI_MCA_btl": "^ofi",  # probing libfabric costs a second, and one machine needs none
