@@ -74,7 +74,7 @@ class Charts:
 
     def draw(self) -> None:
         """Draw ``curve.png`` from the rows of the run. Raises OSError."""
-        rows = self._directory.metrics.rows()
+        rows = self._directory.rows()
         if rows:
             draw_curve(self._directory, self._config, rows)
         self._drawn = time.monotonic()

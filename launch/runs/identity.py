@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from esengine.errors import UserError
 from esengine.launch.runs.copied_files import COPIES
 from esengine.launch.settings.config import TrainSettings
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
@@ -20,19 +21,35 @@ _FREE = {
 """Settings that change no bit of the result up to where a run has come."""
 
 
-def identity(config: dict[str, Any]) -> str:
+def identity(config: Any, trusted: bool = True) -> str:
     """Return the digest of a configuration as ``config.json`` holds it.
 
     Settings at their defaults do not count, so that a version with more settings gives the same
     digest. Files that are kept in the run count by their names, wherever the run has moved to.
+
+    Args:
+        config: the configuration.
+        trusted: whether to import the module of a custom strategy. Without it, the digest of such
+            a run is "".
+
+    Raises:
+        UserError: the configuration is damaged.
     """
-    method = config["method"]
-    chosen = {
-        "method": method,
-        "train": _chosen(TrainSettings, config["train"]),
-        "search": _chosen(settings_of(method), config["search"]),
-    }
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:32]
+    try:
+        method = config["method"]
+        if ":" in method and not trusted:
+            return ""
+        chosen = {
+            "method": method,
+            "train": _chosen(TrainSettings, config["train"]),
+            "search": _chosen(settings_of(method), config["search"]),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"config.json must be a run's settings, but: {error!r:.200}; restore it from a copy"
+        ) from error
+    text = json.dumps(chosen, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _chosen(kind: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from esengine.storage.files import append_whole, flush, parse_json, read_lines, 
 Row = dict[str, Any]
 
 LINE_BYTES = 1 << 20
+MARK = 8  # characters of the identity that a row holds, which tell any two runs of a user apart
 _NUMBERS = ("env_steps", "evaluations")
 _OPTIONAL = ("fitness_mean", "fitness_max", "fitness_std", "cost_min", "episode_return_eval")
 
@@ -59,17 +60,41 @@ class MetricsFile:
         if self.path.exists():
             flush(self.path)
 
-    def cut(self, generation: int) -> None:
+    def cut(self, generation: int, run: str = "") -> None:
         """Remove the rows after a generation, from which the run is resumed, and a row that a crash
         cut short.
+
+        Args:
+            generation: the last one to keep.
+            run: the identity of the run, or "" where it is unknown.
+
+        Raises:
+            UserError: there are rows of another run; nothing is removed.
         """
         if not self.path.exists():
             return
-        kept = [row for row in self.rows() if row["generation"] <= generation]
+        rows = self.rows()
+        self._check_run(rows, run)
+        kept = [row for row in rows if row["generation"] <= generation]
         if len(kept) < generation:
             lost = f"{self.path} has lost rows: {len(kept)} of {generation} are left"
             warnings.warn(lost, stacklevel=2)
         replace_lasting(self.path, _as_lines(kept))
+
+    def check_first(self, run: str) -> None:
+        """Raises UserError if the first row is of another run."""
+        if self.path.exists():
+            row = parse_row(next(_lines(self.path), b""))
+            self._check_run([row] if row else [], run)
+
+    def _check_run(self, rows: list[Row], run: str) -> None:
+        foreign = next((row for row in rows if not is_of_run(row, run)), None)
+        if foreign is not None:
+            raise UserError(
+                f"{self.path} must hold rows of the run that config.json describes, got those of "
+                f"one with other settings from generation {foreign['generation']} on; restore it "
+                f"from a copy, or move it away"
+            )
 
     def rows(self) -> list[Row]:
         """All rows before the first invalid line, which a crash may have left at the end."""
@@ -145,6 +170,11 @@ def parse_row(line: bytes) -> Row | None:
     except ValueError:
         return None
     return row if is_row(row) else None
+
+
+def is_of_run(row: Row, run: str) -> bool:
+    """Whether a row names the run with this identity, or none; "" is an unknown identity."""
+    return not run or row["machine"].get("run", run[:MARK]) == run[:MARK]
 
 
 def is_row(row: Any) -> bool:

@@ -18,7 +18,7 @@ from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.copied_files import COPIES, with_copies
 from esengine.launch.runs.identity import identity
-from esengine.launch.runs.json_lines import FailureLog, MetricsFile
+from esengine.launch.runs.json_lines import FailureLog, MetricsFile, Row, is_of_run
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
@@ -197,8 +197,18 @@ class RunDirectory:
             )
 
     def identity(self) -> str:
-        """A digest of all settings that decide the result, which checkpoints of the run hold."""
-        return identity(self._record()["config"])
+        """A digest of all settings that decide the result, which the run's records hold; "" where
+        it would take importing a module that is not trusted.
+        """
+        return identity(self._record().get("config"), self.trusted)
+
+    def rows(self) -> list[Row]:
+        """The rows of metrics. Those of another run are left out, with a warning."""
+        rows, run = self.metrics.rows(), self.identity()
+        own = [row for row in rows if is_of_run(row, run)]
+        if len(own) < len(rows):
+            self._warn_of_another_run("metrics.jsonl")
+        return own
 
     def note(self, **facts: object) -> None:
         """Record facts of this start: its ``outcome`` (``done``, ``stopped``, ``failed`` or
@@ -273,7 +283,7 @@ class RunDirectory:
 
     def write_done(self, record: dict[str, Any]) -> None:
         """Write the completion record of the run."""
-        write_json(self.path / "done.json", record)
+        write_json(self.path / "done.json", record | {"run": self.identity()})
 
     def best(self) -> dict[str, Any]:
         """The best point, its value, and the strategy's parameters. Raises UserError if a file is
@@ -294,12 +304,23 @@ class RunDirectory:
             ) from error
 
     def done(self) -> dict[str, Any] | None:
-        """The completion record, or None if the run is not finished. Raises UserError if the file
-        is damaged.
+        """The completion record, or None if the run is not finished. That of another run counts as
+        none, with a warning. Raises UserError if the file is damaged.
         """
-        if not (self.path / "done.json").exists():
+        if not os.path.lexists(self.path / "done.json"):
             return None
-        return self._read_object("done.json", ("reason", "generations", "final_return"))
+        record = self._read_object("done.json", ("reason", "generations", "final_return"))
+        run = self.identity()
+        if not run or record.get("run", run) == run:
+            return record
+        self._warn_of_another_run("done.json")
+        return None
+
+    def _warn_of_another_run(self, name: str) -> None:
+        warnings.warn(
+            f"{self.path}/{name} has parts of a run with other settings, which are left out",
+            stacklevel=3,
+        )
 
     def newest_checkpoint(self) -> str | None:
         """The name of the newest checkpoint: completed generations, and finished chunks of the

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import WorkerError
 from esengine.launch.runs.charts import Charts
-from esengine.launch.runs.json_lines import Row
+from esengine.launch.runs.json_lines import MARK, Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.policies import Policy, save_policy
@@ -54,6 +54,7 @@ class Saver:
 
     def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
         self._directory = directory
+        self._run = directory.identity()[:MARK]
         self._keep = config.train.keep_checkpoints
         self._charts = Charts(directory, config)
         self._thread: Thread | None = None
@@ -67,7 +68,8 @@ class Saver:
         return self._thread is not None and self._thread.is_alive()
 
     def add_row(self, row: Row) -> None:
-        """Append a row to the metrics and to the charts."""
+        """Append a row to the metrics and to the charts; it names the run by its identity."""
+        row = row | {"machine": row["machine"] | {"run": self._run}}
         try:
             self._directory.metrics.add(row)
             self._charts.add(row)

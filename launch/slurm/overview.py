@@ -182,9 +182,9 @@ def _cells(line: Line) -> list[str]:
     if line.run is None or not (line.run / "config.json").exists():
         return [*cells, "0" if line.run is not None else "", "", "", "", str(line.run or "")]
 
-    directory = RunDirectory(line.run)
+    directory = RunDirectory.open(line.run)
     starts = directory.starts()
-    rows = directory.metrics.rows()
+    rows = directory.rows()
     done = directory.done()
     if done is not None:
         cells[1] = "done" if job is None or job.ended else cells[1]

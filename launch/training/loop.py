@@ -256,11 +256,10 @@ class Training(ABC):
                 )
             self.restore(checkpoint)
 
-        remove_after(self.directory.checkpoints, checkpoint)
-
         unwritten = bool(self.row)  # it would be written twice
         generation = checkpoint.generation if checkpoint else 0
-        self.directory.metrics.cut(generation - unwritten)
+        self.directory.metrics.cut(generation - unwritten, self._identity)
+        remove_after(self.directory.checkpoints, checkpoint)
         self.directory.failures.cut(generation + bool(self._finished))
         self.directory.reopen()
 

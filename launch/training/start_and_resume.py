@@ -4,6 +4,8 @@ this process is in.
 
 from __future__ import annotations
 
+import os
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,6 +134,8 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
             check_trusted(path, *config.modules)
         config.check()
         check_torch(config.method)
+        _check_done(directory)
+        directory.metrics.check_first(directory.identity())
         if changes:
             directory.change_config(config)
     except UserError:
@@ -139,6 +143,18 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
         raise
 
     return directory
+
+
+def _check_done(directory: RunDirectory) -> None:
+    """Raises UserError for a completion record of another run, which must not be removed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = directory.done()
+    if done is None and os.path.lexists(directory.path / "done.json"):
+        raise UserError(
+            f"{directory.path}/done.json must be of the run that config.json describes, got that "
+            f"of one with other settings; restore config.json, or move done.json away"
+        )
 
 
 def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) -> str | None:

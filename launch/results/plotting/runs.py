@@ -127,7 +127,7 @@ def _search_settings(config: RunConfig) -> dict[str, Any]:
 
 def _read(path: Path) -> PlottedRun:
     directory = RunDirectory.open(path)
-    return PlottedRun(path, directory.config(), directory.metrics.rows())
+    return PlottedRun(path, directory.config(), directory.rows())
 
 
 def _position(row: Row, x: str) -> float:

@@ -77,7 +77,7 @@ def report(path: Path, settings: ReportSettings) -> None:
     """
     settings.check()
     directory = RunDirectory.open(path)
-    run = PlottedRun(path, directory.config(), directory.metrics.rows())
+    run = PlottedRun(path, directory.config(), directory.rows())
 
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         sections = [

@@ -54,3 +54,32 @@ def test_a_checkpoint_of_another_run_is_refused(esengine_here: Run, tmp_path: Pa
     assert "one with other settings" in refused.stderr
     kept = esengine_here("resume", "seed-2", "--generations", "4", "--ranks", "1", "--quiet")
     assert kept.returncode == 0
+
+
+def test_records_of_another_run_are_noticed(
+    esengine_here: Run, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    for seed in ("1", "2"):
+        own = ("--seed", seed, "--ranks", "1", "--run-dir", f"seed-{seed}")
+        assert esengine_here(*TRAIN, *own).returncode == 0
+    for name in ("metrics.jsonl", "done.json"):
+        kept = (tmp_path / "seed-1" / name).read_bytes()
+        shutil.copy(tmp_path / "seed-2" / name, tmp_path / "seed-1" / name)
+        refused = esengine_here("resume", "seed-1", "--generations", "4", "--ranks", "1")
+        assert refused.returncode == 2
+        assert f"seed-1/{name} must" in refused.stderr
+        assert (tmp_path / "seed-1" / name).read_bytes() == (
+            tmp_path / "seed-2" / name
+        ).read_bytes()
+        recwarn.clear()
+        assert esengine_here("status", "seed-1").returncode == 0
+        assert f"seed-1/{name} has parts of a run with other settings" in str(recwarn.list[0])
+        (tmp_path / "seed-1" / name).write_bytes(kept)
+    assert esengine_here("resume", "seed-1", "--generations", "4", "--ranks", "1").returncode == 0
+
+
+def test_the_identity_of_a_custom_strategy_needs_its_module() -> None:
+    config = CONFIG.to_json() | {"method": "a_module_that_is_not_there:Search"}
+    assert identity(config, trusted=False) == ""
+    with pytest.raises(UserError, match="must name a module that can be imported"):
+        identity(config)
