@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import SavedState
-from esengine.candidates import AntitheticPairs, PolicyEpisodes
+from esengine.candidates import AntitheticPairs
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.metric_columns import episode_returns, mean_return
+from esengine.launch.training.problem_from_settings import policy_episodes
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 
@@ -67,7 +68,7 @@ class JumpStart(SavedState):
         """
         train = self._config.train
         given = float(getattr(self._config.search, "sigma", 0.0))
-        episodes = PolicyEpisodes(train.seed, 0, train.eval_episodes, self._initial, "evaluation")
+        episodes = policy_episodes(train, self._initial, train.eval_episodes, "evaluation")
         returns = episode_returns(pool.evaluate(episodes).records)
         self.sigma = given
         if not (train.keep_skill and given):

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import RoundMethod
-from esengine.candidates import PolicyEpisodes
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
@@ -27,7 +26,11 @@ from esengine.launch.training.metric_columns import (
     mean_return,
     round_row,
 )
-from esengine.launch.training.problem_from_settings import AnyProblem, trained_policy
+from esengine.launch.training.problem_from_settings import (
+    AnyProblem,
+    policy_episodes,
+    trained_policy,
+)
 from esengine.launch.training.restoring import Groups, restore_part, restoring
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
@@ -204,7 +207,7 @@ class Training(ABC):
     ) -> NDArray[np.float64]:
         """(num_episodes,) returns, NaN where the episode failed."""
         own: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
-        episodes = PolicyEpisodes(self.train.seed, 0, num_episodes, own, purpose)
+        episodes = policy_episodes(self.train, own, num_episodes, purpose)
         return episode_returns(self.pool.evaluate(episodes).records)
 
     def count(self, env_steps: int, evaluations: int) -> None:

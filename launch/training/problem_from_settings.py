@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.candidates import PolicyEpisodes
 from esengine.demonstrations.half_random import Wanderer
 from esengine.demonstrations.recording import Recorder
 from esengine.environments import (
@@ -38,6 +39,13 @@ from esengine.simulators.vectorized import offers_vector
 from esengine.user_code import named_callable
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
+
+
+def policy_episodes(
+    train: TrainSettings, row: NDArray[np.floating], count: int, purpose: str
+) -> PolicyEpisodes:
+    """The ``count`` episodes of an evaluation or of the final one, of a row of parameters."""
+    return PolicyEpisodes(train.seed, 0, count, row, purpose)
 
 
 def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None) -> AnyProblem:

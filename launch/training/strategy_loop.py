@@ -20,6 +20,7 @@ from esengine.launch.training.initial_policy import JumpStart
 from esengine.launch.training.loop import Callback, RunResult, Training
 from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest
+from esengine.launch.training.problem_from_settings import policy_episodes
 from esengine.launch.training.restoring import (
     Groups,
     check_finished,
@@ -243,7 +244,7 @@ class StrategyTraining(Training):
 
     def _evaluated(self, row: NDArray[np.floating], count: int, purpose: str) -> Best:
         """A row with the mean of new evaluations of a noisy objective."""
-        episodes = PolicyEpisodes(self.train.seed, 0, count, row, purpose)
+        episodes = policy_episodes(self.train, row, count, purpose)
         records = self.pool.evaluate(episodes).records
         mean = mean_return(episode_returns(records))
         return Best(row, -math.inf if mean is None else mean, int(records["episodes"].sum()))
