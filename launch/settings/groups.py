@@ -245,12 +245,16 @@ class EvaluationSettings:
     """Generations between evaluations of the policy; 0 evaluates only at the end."""
     eval_episodes: int = 10
     """Episodes of an evaluation, always from the same start states."""
+    eval_seed: int | None = None
+    """Seed of the start states of evaluations, the final one included; default --seed. Runs of
+    different --seed that share it are compared on the same episodes.
+    """
     final_episodes: int = 20
     """Episodes of the final evaluation, from start states that influenced no choice."""
 
     def check(self) -> None:
         """Raises UserError for values out of range."""
-        at_least(self, 0, "eval_every")
+        at_least(self, 0, "eval_every", "eval_seed")
         at_least(self, 1, "eval_episodes", "final_episodes")
 
 

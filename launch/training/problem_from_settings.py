@@ -45,7 +45,8 @@ def policy_episodes(
     train: TrainSettings, row: NDArray[np.floating], count: int, purpose: str
 ) -> PolicyEpisodes:
     """The ``count`` episodes of an evaluation or of the final one, of a row of parameters."""
-    return PolicyEpisodes(train.seed, 0, count, row, purpose)
+    seed = train.seed if train.eval_seed is None else train.eval_seed
+    return PolicyEpisodes(seed, 0, count, row, purpose)
 
 
 def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None) -> AnyProblem:

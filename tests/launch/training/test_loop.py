@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,15 @@ def test_the_table_of_a_rank_holds_the_runs_seed() -> None:
     noise = open_rank_state(World(), problem, 0, 16).noise
     assert isinstance(noise, NoiseTable)
     np.testing.assert_array_equal(noise.table, create_table(0, 16, problem.dimension, None).table)
+
+
+def test_runs_of_other_seeds_are_compared_on_the_same_episodes_with_eval_seed(
+    tmp_path: Path,
+) -> None:
+    def returns(seed: int, eval_seed: int | None) -> list[float]:
+        config = replace(CONFIG, train=replace(CONFIG.train, seed=seed, eval_seed=eval_seed))
+        loop = training(tmp_path / f"{seed}-{eval_seed}", config=config)
+        return list(loop.policy_returns(np.zeros(loop.problem.dimension), 5, "evaluation"))
+
+    assert returns(1, 7) == returns(2, 7)
+    assert returns(1, None) != returns(2, None)
