@@ -37,6 +37,9 @@ def generation_row(
     row |= _fitness_columns(records, isinstance(problem, ObjectiveProblem) and problem.minimize)
     if isinstance(problem, EnvironmentProblem) and problem.find(RewardedEpisodes) is not None:
         row["episode_return_mean"] = true_return(evaluations.arrays)
+    if isinstance(problem, EnvironmentProblem):
+        num_episodes = max(1, records["episodes"].sum())
+        row["episode_steps_mean"] = float(records["steps"].sum() / num_episodes)
     row |= _used(counters)
     row["failed_members"] = int(np.sum(records["status"] == FAILED))
     row |= metrics

@@ -134,3 +134,11 @@ def test_runs_of_other_seeds_are_compared_on_the_same_episodes_with_eval_seed(
 
     assert returns(1, 7) == returns(2, 7)
     assert returns(1, None) != returns(2, None)
+
+
+def test_a_row_has_the_mean_length_of_its_episodes(straight: Path) -> None:
+    steps = np.diff([0, *(row["env_steps"] for row in rows(straight))])
+    episodes = np.diff([0, *(row["evaluations"] for row in rows(straight))])
+    means = [row["episode_steps_mean"] for row in rows(straight)]
+    assert means == list(steps / episodes)
+    assert len(set(means)) > 1
