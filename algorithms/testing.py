@@ -33,9 +33,7 @@ from esengine.candidates import Candidates
 from esengine.noise import CounterNoise, Noise, NoiseTable, create_table
 from esengine.noise.kernels import ALIGNMENT
 from esengine.pool import FaultRules, Pool, Population, RankState
-from esengine.problems import OK, ObjectiveProblem
-from esengine.problems.contract import Evaluated
-from esengine.problems.records import new_records
+from esengine.problems import OK, Evaluated, ObjectiveProblem, new_records
 from esengine.ranks import World
 
 N = 10

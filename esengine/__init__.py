@@ -13,28 +13,38 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from esengine.candidates import AntitheticPairs as AntitheticPairs
-    from esengine.candidates import Candidates as Candidates
-    from esengine.candidates import GaussianSamples as GaussianSamples
-    from esengine.candidates import MutatedParents as MutatedParents
-    from esengine.candidates import ScaledSamples as ScaledSamples
-    from esengine.demonstrations import Demonstrations as Demonstrations
-    from esengine.demonstrations import Trajectory as Trajectory
-    from esengine.demonstrations import load_demonstrations as load_demonstrations
-    from esengine.demonstrations import save_demonstrations as save_demonstrations
+    from esengine.candidates import (
+        AntitheticPairs as AntitheticPairs,
+        Candidates as Candidates,
+        GaussianSamples as GaussianSamples,
+        MutatedParents as MutatedParents,
+        ScaledSamples as ScaledSamples,
+    )
+    from esengine.demonstrations import (
+        Demonstrations as Demonstrations,
+        Trajectory as Trajectory,
+        load_demonstrations as load_demonstrations,
+        save_demonstrations as save_demonstrations,
+    )
     from esengine.environments import EnvironmentSpec as EnvironmentSpec
     from esengine.errors import UserError as UserError
-    from esengine.launch.api import collect as collect
-    from esengine.launch.api import evaluate as evaluate
-    from esengine.launch.api import minimize as minimize
-    from esengine.launch.api import run_search as run_search
-    from esengine.launch.api import train as train
-    from esengine.policies import Policy as Policy
-    from esengine.policies import PolicySpec as PolicySpec
-    from esengine.policies import load_policy as load_policy
+    from esengine.launch.api import (
+        collect as collect,
+        evaluate as evaluate,
+        minimize as minimize,
+        run_search as run_search,
+        train as train,
+    )
+    from esengine.policies import (
+        Policy as Policy,
+        PolicySpec as PolicySpec,
+        load_policy as load_policy,
+    )
     from esengine.pool import Population as Population
-    from esengine.problems import EnvironmentProblem as EnvironmentProblem
-    from esengine.problems import ObjectiveProblem as ObjectiveProblem
+    from esengine.problems import (
+        EnvironmentProblem as EnvironmentProblem,
+        ObjectiveProblem as ObjectiveProblem,
+    )
     from esengine.ranks import World as World
 
 _HOME = {

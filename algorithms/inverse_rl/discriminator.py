@@ -24,8 +24,7 @@ from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings, Rewar
 from esengine.algorithms.strategy import State
 from esengine.policies.network import OBSERVATION_CLIP
 from esengine.policies.torch_network import TorchNetwork
-from esengine.rewards.network import LearnedReward
-from esengine.rewards.sampling import Steps
+from esengine.rewards import LearnedReward, Steps
 from esengine.seeding import derive_key, generator
 
 Offsets = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64] | None]

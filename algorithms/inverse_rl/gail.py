@@ -24,9 +24,7 @@ from esengine.algorithms.strategy import State
 from esengine.demonstrations.trajectories import Demonstrations
 from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
-from esengine.rewards.episodes import RewardedEpisodes
-from esengine.rewards.network import LearnedReward
-from esengine.rewards.sampling import Steps
+from esengine.rewards import LearnedReward, RewardedEpisodes, Steps
 
 
 class GAIL:

@@ -21,8 +21,7 @@ from esengine.errors import WorkerError
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
 from esengine.problems import FAILED, OK, EnvironmentProblem
-from esengine.rewards.episodes import RewardedEpisodes, true_return
-from esengine.rewards.sampling import Steps
+from esengine.rewards import RewardedEpisodes, Steps, true_return
 
 
 @dataclass(frozen=True)

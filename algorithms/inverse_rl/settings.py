@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 from esengine.checks import at_least, not_negative, positive, within
 from esengine.environments.spaces import ActionSpec
 from esengine.errors import UserError
-from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec
-from esengine.rewards.sampling import Sampling
-from esengine.rewards.source import RewardSource
+from esengine.rewards import LearnedReward, RewardForm, RewardSource, RewardSpec, Sampling
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.imitation.starts import returns_of
-from benchmarks.imitation.tasks import TASKS as MUJOCO
-from benchmarks.imitation.tasks import anchors
+from benchmarks.imitation.tasks import TASKS as MUJOCO, anchors
 from esengine import evaluate, load_policy
 from esengine.demonstrations import Demonstrations
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on

@@ -20,21 +20,21 @@ from esengine.candidates import Candidates, PolicyEpisodes
 from esengine.demonstrations.action_noise import ActionNoise, disagreement
 from esengine.demonstrations.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.demonstrations.trajectories import Trajectory
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ActionSpec, ObservationSpec
+from esengine.environments import ActionSpec, ObservationSpec, Rules
 from esengine.errors import UserError, WorkerError, in_one_line
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
 from esengine.problems import (
     ArraySpec,
     EnvironmentProblem,
+    Evaluated,
     Evaluator,
+    MembersFailed,
     failed_records,
     failure_of,
+    failure_words,
+    new_records,
 )
-from esengine.problems.contract import Evaluated
-from esengine.problems.failures import MembersFailed, failure_words
-from esengine.problems.records import new_records
 from esengine.seeding import derive_key, derive_seeds, draw_unit
 
 PURPOSE = "record"

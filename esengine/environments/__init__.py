@@ -9,15 +9,17 @@ observations and rewards).
 
 from esengine.environments.rules import Rules, load_rules
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
-from esengine.environments.spec import EnvironmentSpec, is_classic, is_mujoco
+from esengine.environments.spec import EnvironmentSpec, class_of, is_classic, is_mujoco, name_of
 
 __all__ = [
     "ActionSpec",
     "EnvironmentSpec",
     "ObservationSpec",
     "Rules",
+    "class_of",
     "describe",
     "is_classic",
     "is_mujoco",
     "load_rules",
+    "name_of",
 ]

@@ -19,10 +19,7 @@ from esengine.candidates import Candidates
 from esengine.goals.goal_api import GoalLayout, check_settable, is_success, reset_to
 from esengine.problems import ArraySpec, EnvironmentEpisodes, EpisodeRunner
 from esengine.seeding import derive_key, draw_unit
-from esengine.simulators.families import make_simulator
-from esengine.simulators.maze import MazeSimulator
-from esengine.simulators.stepped import run_episode
-from esengine.simulators.traces import Episode
+from esengine.simulators import Episode, MazeSimulator, make_simulator, run_episode
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,8 @@ from esengine.demonstrations.recording import (
     episode_seeds,
 )
 from esengine.pool import Pool
-from esengine.problems import EnvironmentProblem, Evaluator
-from esengine.problems.contract import Evaluated
-from esengine.problems.records import new_records
-from esengine.simulators import Dynamics
-from esengine.simulators.dynamics import Transitions
+from esengine.problems import EnvironmentProblem, Evaluated, Evaluator, new_records
+from esengine.simulators import Dynamics, Transitions
 
 
 class PlanCandidates(Evaluator):

@@ -6,8 +6,21 @@ statistics of observations), `densities` (probabilities of actions), `policy_fil
 imports torch).
 """
 
-from esengine.policies.network import Actor, PolicySpec
-from esengine.policies.normalizer import RunningStatistics
+from esengine.policies.network import BOX, MIXTURE, Actor, PolicySpec, act, decode
+from esengine.policies.normalizer import RunningStatistics, accumulate, merge_moments
 from esengine.policies.policy_file import Policy, load_policy, save_policy
 
-__all__ = ["Actor", "Policy", "PolicySpec", "RunningStatistics", "load_policy", "save_policy"]
+__all__ = [
+    "BOX",
+    "MIXTURE",
+    "Actor",
+    "Policy",
+    "PolicySpec",
+    "RunningStatistics",
+    "accumulate",
+    "act",
+    "decode",
+    "load_policy",
+    "merge_moments",
+    "save_policy",
+]

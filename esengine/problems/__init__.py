@@ -2,13 +2,15 @@
 
 from esengine.problems.anchor import Anchor
 from esengine.problems.chunk_arrays import ArraySpec
-from esengine.problems.contract import Problem, failure_of
+from esengine.problems.contract import Evaluated, Problem, failure_of
 from esengine.problems.environment import EnvironmentProblem
 from esengine.problems.environment_episodes import EnvironmentEpisodes
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
+from esengine.problems.evaluations import Evaluations
+from esengine.problems.failures import MembersFailed, failure_words
 from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
-from esengine.problems.records import FAILED, MEMBER, OK, failed_records
+from esengine.problems.records import FAILED, MEMBER, OK, failed_records, new_records
 
 __all__ = [
     "FAILED",
@@ -20,8 +22,11 @@ __all__ = [
     "EnvironmentProblem",
     "EpisodeRunner",
     "EpisodeSeeds",
+    "Evaluated",
+    "Evaluations",
     "Evaluator",
     "MemberStatistic",
+    "MembersFailed",
     "ObjectiveProblem",
     "Problem",
     "ProblemPart",
@@ -29,4 +34,6 @@ __all__ = [
     "episode_seeds",
     "failed_records",
     "failure_of",
+    "failure_words",
+    "new_records",
 ]

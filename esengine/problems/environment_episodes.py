@@ -10,14 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ObservationSpec
-from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import Actor, PolicySpec
-from esengine.policies.normalizer import RunningStatistics
+from esengine.environments import EnvironmentSpec, ObservationSpec, Rules
+from esengine.policies import Actor, PolicySpec, RunningStatistics
 from esengine.problems.episodes import EpisodeSeeds, episode_seeds
-from esengine.simulators.contract import EnvBackend, Simulator
-from esengine.simulators.families import make_simulator
+from esengine.simulators import EnvBackend, Simulator, make_simulator
 
 
 @dataclass

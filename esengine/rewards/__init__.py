@@ -5,18 +5,21 @@ together), `episodes` (the part of a problem that judges by a source), `sampling
 that come back to the learner).
 """
 
-from esengine.rewards.episodes import RewardedEpisodes
+from esengine.rewards.episodes import RewardedEpisodes, true_return
 from esengine.rewards.file import load_reward, save_reward
-from esengine.rewards.network import LearnedReward
+from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec
 from esengine.rewards.sampling import Sampling, Steps
 from esengine.rewards.source import RewardSource
 
 __all__ = [
     "LearnedReward",
+    "RewardForm",
     "RewardSource",
+    "RewardSpec",
     "RewardedEpisodes",
     "Sampling",
     "Steps",
     "load_reward",
     "save_reward",
+    "true_return",
 ]

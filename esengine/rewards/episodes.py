@@ -21,8 +21,8 @@ from esengine.problems import (
     EnvironmentEpisodes,
     EnvironmentProblem,
     EpisodeRunner,
+    Evaluations,
 )
-from esengine.problems.evaluations import Evaluations
 from esengine.rewards.sampling import Sampling, Steps
 from esengine.rewards.source import RewardSource, over_end
 from esengine.seeding import derive_key, generator

@@ -12,19 +12,25 @@ steps gymnasium's vector environments.
 To add a compiled environment: its physics and its row in ``TASKS``, and a test.
 """
 
-from esengine.simulators.contract import BatchSimulator
-from esengine.simulators.dynamics import Dynamics, ObservableDynamics
+from esengine.simulators.contract import BatchSimulator, EnvBackend, Simulator
+from esengine.simulators.dynamics import Dynamics, ObservableDynamics, Transitions
 from esengine.simulators.families import make_dynamics, make_simulator
-from esengine.simulators.stepped import SteppedDynamics
+from esengine.simulators.maze import MazeSimulator
+from esengine.simulators.stepped import SteppedDynamics, run_episode
 from esengine.simulators.traces import Episode, Trace
 
 __all__ = [
     "BatchSimulator",
     "Dynamics",
+    "EnvBackend",
     "Episode",
+    "MazeSimulator",
     "ObservableDynamics",
+    "Simulator",
     "SteppedDynamics",
     "Trace",
+    "Transitions",
     "make_dynamics",
     "make_simulator",
+    "run_episode",
 ]

@@ -8,9 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import classic_physics
-from esengine.environments.spaces import ObservationSpec
-from esengine.environments.spec import class_of
+from esengine.environments import ObservationSpec, class_of, classic_physics
 from esengine.policies.network import Actor
 from esengine.simulators import classic_rollouts, lockstep
 from esengine.simulators.contract import NO_MOMENTS, Family, step_limit

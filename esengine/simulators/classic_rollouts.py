@@ -19,8 +19,7 @@ from esengine.environments.classic_physics import (
     reset,
     step,
 )
-from esengine.policies.network import act
-from esengine.policies.normalizer import accumulate
+from esengine.policies import accumulate, act
 from esengine.simulators.traces import keep_step
 
 

@@ -8,8 +8,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import ActionSpec
-from esengine.environments.spec import name_of
+from esengine.environments import ActionSpec, name_of
 from esengine.errors import UserError
 
 

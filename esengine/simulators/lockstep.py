@@ -27,8 +27,7 @@ from esengine.environments.classic_physics import (
     sincos,
     step,
 )
-from esengine.policies.network import BOX, MIXTURE, decode
-from esengine.policies.normalizer import merge_moments
+from esengine.policies import BOX, MIXTURE, decode, merge_moments
 from esengine.simulators.classic_rollouts import continue_episode
 from esengine.simulators.lanes import LANES, aligned, forward_in_lanes
 

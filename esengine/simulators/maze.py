@@ -8,9 +8,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import maze_physics
+from esengine.environments import ObservationSpec, maze_physics
 from esengine.environments.point_maze import PointMaze
-from esengine.environments.spaces import ObservationSpec
 from esengine.policies.network import Actor
 from esengine.simulators import maze_rollouts
 from esengine.simulators.contract import NO_MOMENTS, Family, step_limit

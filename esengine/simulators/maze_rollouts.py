@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.maze_physics import observe, step
-from esengine.policies.network import act
-from esengine.policies.normalizer import accumulate
+from esengine.policies import accumulate, act
 from esengine.simulators.traces import keep_step
 
 

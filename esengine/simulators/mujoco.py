@@ -10,9 +10,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import mujoco_physics
-from esengine.environments.spaces import ObservationSpec
-from esengine.environments.spec import class_of
+from esengine.environments import ObservationSpec, class_of, mujoco_physics
 from esengine.policies.network import Actor
 from esengine.simulators import mujoco_rollouts
 from esengine.simulators.contract import NO_MOMENTS, Family, step_limit

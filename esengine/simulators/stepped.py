@@ -14,12 +14,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments.rules import Rules
-from esengine.environments.spaces import ActionSpec, ObservationSpec
-from esengine.environments.spec import is_mujoco, name_of
+from esengine.environments import ActionSpec, ObservationSpec, Rules, is_mujoco, name_of
 from esengine.errors import UserError
-from esengine.policies.network import Actor, act
-from esengine.policies.normalizer import accumulate
+from esengine.policies import Actor, accumulate, act
 from esengine.simulators.contract import UNLIMITED, Family
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions

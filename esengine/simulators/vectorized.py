@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import Actor, act
-from esengine.policies.normalizer import accumulate, merge_moments
+from esengine.policies import Actor, accumulate, act, merge_moments
 from esengine.simulators.traces import Episode, TraceBuffer
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT

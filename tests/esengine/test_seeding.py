@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from esengine.seeding import derive_key, derive_seed, derive_seeds, draw_unit, generator, normals
 

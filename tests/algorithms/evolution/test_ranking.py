@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from esengine.algorithms.evolution.cma_coefficients import Coefficients
 from esengine.algorithms.evolution.ranking import (

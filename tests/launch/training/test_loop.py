@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from esengine.launch.training.loop import RunResult
 from esengine.launch.training.problem_from_settings import build_problem
