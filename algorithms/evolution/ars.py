@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import best_first
-from esengine.algorithms.strategy import check_pairs, check_results
-from esengine.candidates import AntitheticPairs, Candidates
+from esengine.algorithms.strategy import check_pairs
+from esengine.candidates import AntitheticPairs
 from esengine.checks import positive
 from esengine.errors import UserError
 from esengine.pool.population import Population
@@ -68,24 +68,17 @@ class ARS(MeanSearch):
     """
 
     saved = ("generation", "mean")
-
-    def __init__(self, settings: ARSSettings, initial: NDArray[np.floating], seed: int) -> None:
-        settings.check()
-        super().__init__(np.array(initial), settings.sigma, settings.population_size, seed)
-        self.settings = settings
+    learns_from_ties = True
+    settings: ARSSettings
 
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(
             self.seed, self.generation + 1, self.population_size, self.sigma, self.mean
         )
 
-    def tell(
-        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
-    ) -> None:
-        check_results(self, candidates, fitness)
-
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         # The b best directions (algorithm 2, step 6)
-        kept = top_pairs(fitness, self.settings.top_directions, self.seed, candidates.generation)
+        kept = top_pairs(fitness, self.settings.top_directions, self.seed, self.generation + 1)
 
         # The update of M (step 7)
         weights = np.zeros(self.population_size)
@@ -93,7 +86,6 @@ class ARS(MeanSearch):
             fitness[2 * kept], fitness[2 * kept + 1], self.settings.step_size
         )
         self.mean = self.mean + population.weighted_noise(weights)
-        self.generation += 1
 
 
 def top_pairs(

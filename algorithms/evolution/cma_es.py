@@ -34,13 +34,12 @@ from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import (
     by_pair,
     by_rank,
-    is_flat,
     pair_differences,
     recombination_weights,
     selection_mass,
 )
 from esengine.algorithms.evolution.restarts import RestartSettings
-from esengine.algorithms.strategy import State, Strategy, check_results
+from esengine.algorithms.strategy import State, Strategy
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.checks import at_least, positive
 from esengine.errors import UserError
@@ -171,6 +170,7 @@ class CMAES(MeanSearch):
         "_stop",
     )
     varying_state = ("injected",)
+    settings: CMAESSettings
 
     def __init__(
         self,
@@ -182,13 +182,11 @@ class CMAES(MeanSearch):
         generation: int = 0,
         space: SearchSpace | None = None,
     ) -> None:
-        settings.check()
         n = initial.size
         space = space or SearchSpace.free(n)
         size = population_size or settings.default_population_size(n)
-        first_sigma = settings.sigma if sigma is None else sigma
-        super().__init__(np.array(initial, np.float64), first_sigma, size, seed)
-        self.settings = settings
+        super().__init__(settings, initial, seed, size, np.float64)
+        self.sigma = settings.sigma if sigma is None else sigma
         self.coefficients = Coefficients.default(n, size, settings.active)
         self.generation = generation
 
@@ -255,10 +253,7 @@ class CMAES(MeanSearch):
     def tell(
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
     ) -> None:
-        check_results(self, candidates, fitness)
-        if not is_flat(fitness):  # else there is nothing to learn, and nothing to forget
-            self._learn(fitness, population)
-        self.generation += 1
+        super().tell(candidates, fitness, population)
         self._injected = None
         if self.generation >= self._decomposed + self._gap:
             self._decompose()

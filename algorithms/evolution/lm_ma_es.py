@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.mean_search import MeanSearch
-from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import check_results
-from esengine.candidates import Candidates, LimitedSamples
+from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
+from esengine.candidates import LimitedSamples
 from esengine.candidates.limited import transformed
 from esengine.checks import at_least, positive
 from esengine.pool.population import Population
@@ -67,14 +66,12 @@ class LMMAES(MeanSearch):
     """
 
     saved = (*MeanSearch.saved, "p_sigma", "M", "_learned")
+    settings: LMMAESSettings
 
     def __init__(self, settings: LMMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
-        settings.check()
+        super().__init__(settings, initial, seed, None, np.float64)
         n = initial.size
-        size = settings.population_size or default_population_size(n)
-        super().__init__(np.array(initial, np.float64), settings.sigma, size, seed)
-        self.settings = settings
-        self._dtype = initial.dtype
+        size = self.population_size
 
         # Selection and recombination
         mu = size // 2
@@ -106,13 +103,7 @@ class LMMAES(MeanSearch):
             self.seed, self.generation + 1, self.population_size, self.sigma, mean, *self._acting()
         )
 
-    def tell(
-        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
-    ) -> None:
-        check_results(self, candidates, fitness)
-        self.generation += 1
-        if is_flat(fitness):
-            return
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         n = self.mean.size
         c_s = self.c_sigma
         c_c = self.c_c[:, None]

@@ -2,46 +2,79 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.evolution.ranking import is_flat
 from esengine.algorithms.saved_state import SavedState
-from esengine.algorithms.strategy import out_of_range
+from esengine.algorithms.strategy import check_results, out_of_range
+from esengine.candidates import Candidates
+from esengine.pool.population import Population
 
 
-class MeanSearch(SavedState):
+class MeanSearch(SavedState, ABC):
     """Base class of strategies that sample around a mean with a step size.
 
     Args:
-        mean: (n,) the first mean; kept, not copied.
-        sigma: the first step size.
-        population_size: members per generation.
+        settings: the method's settings, with the initial ``sigma`` and the ``population_size``.
+        initial: (n,) the first mean.
         seed: the run's seed.
+        population_size: members per generation, or None for those of the settings.
+        dtype: precision of the mean, or None for that of ``initial``.
 
     Attributes:
         generation: number of generations told so far.
         mean: (n,).
         sigma: step size.
+        learns_from_ties: whether a generation of equal fitness changes the state.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("generation", "mean", "sigma")
+    learns_from_ties: ClassVar[bool] = False
 
     mean: NDArray[Any]
 
     def __init__(
-        self, mean: NDArray[np.floating], sigma: float, population_size: int, seed: int
+        self,
+        settings: Any,
+        initial: NDArray[np.floating],
+        seed: int,
+        population_size: int | None = None,
+        dtype: type[np.floating] | None = None,
     ) -> None:
-        self.population_size = population_size
+        settings.check()
+        size = population_size or settings.population_size
+        self.settings = settings
         self.seed = seed
+        self.population_size: int = size or default_population_size(initial.size)
         self.generation = 0
-        self.mean = mean
-        self.sigma = sigma
-        self._first_sigma = sigma
+        self.mean = np.array(initial, dtype)
+        self.sigma: float = settings.sigma
+        self._dtype = initial.dtype  # of the members
+
+    @abstractmethod
+    def ask(self) -> Candidates:
+        """See `Strategy.ask`."""
+
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
+        """See `Strategy.tell`."""
+        check_results(self, candidates, fitness)
+        if self.learns_from_ties or not is_flat(fitness):
+            self._learn(fitness, population)
+        self.generation += 1
+
+    @abstractmethod
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
+        """Move the distribution by the results of a generation."""
 
     def should_stop(self) -> str | None:
-        return out_of_range(np.array([self.sigma]), self._first_sigma)
+        return out_of_range(np.array([self.sigma]), self.settings.sigma)
 
     def parameters(self) -> NDArray[np.floating]:
         return self.mean
@@ -53,32 +86,18 @@ class MeanSearch(SavedState):
 class SeparableSearch(MeanSearch):
     """Base class of strategies with a standard deviation for every parameter instead of a sigma.
 
-    Args:
-        mean: (n,) the first mean; kept, not copied.
-        sigma: the first standard deviation of every parameter.
-        population_size: members per generation.
-        seed: the run's seed.
-
     Attributes:
-        generation: number of generations told so far.
-        mean: (n,).
-        deviations: (n,) float64 standard deviations.
+        deviations: (n,) float64 standard deviations, which begin as the settings' ``sigma``.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("generation", "mean", "deviations")
 
-    def __init__(
-        self, mean: NDArray[np.floating], sigma: float, population_size: int, seed: int
-    ) -> None:
-        self.population_size = population_size
-        self.seed = seed
-        self.generation = 0
-        self.mean = mean
-        self.deviations = np.full(mean.size, sigma)
-        self._first_sigma = sigma
+    def __init__(self, settings: Any, initial: NDArray[np.floating], *arguments: Any) -> None:
+        super().__init__(settings, initial, *arguments)
+        self.deviations = np.full(initial.size, self.sigma)
 
     def should_stop(self) -> str | None:
-        return out_of_range(self.deviations, self._first_sigma)
+        return out_of_range(self.deviations, self.settings.sigma)
 
     def metrics(self) -> dict[str, float]:
         return {"sigma": geometric_mean(self.deviations)}

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences
-from esengine.algorithms.strategy import check_pairs, check_results
-from esengine.candidates import AntitheticPairs, Candidates
+from esengine.algorithms.strategy import check_pairs
+from esengine.candidates import AntitheticPairs
 from esengine.checks import positive
 from esengine.pool.population import Population
 
@@ -59,13 +59,13 @@ class OpenAIES(MeanSearch):
     """
 
     saved = ("generation", "mean", "optimizer")
+    learns_from_ties = True
+    settings: OpenAIESSettings
 
     def __init__(
         self, settings: OpenAIESSettings, initial: NDArray[np.floating], seed: int
     ) -> None:
-        settings.check()
-        super().__init__(np.array(initial), settings.sigma, settings.population_size, seed)
-        self.settings = settings
+        super().__init__(settings, initial, seed)
         self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
 
     def ask(self) -> AntitheticPairs:
@@ -73,11 +73,7 @@ class OpenAIES(MeanSearch):
             self.seed, self.generation + 1, self.population_size, self.sigma, self.mean
         )
 
-    def tell(
-        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
-    ) -> None:
-        check_results(self, candidates, fitness)
-
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         # Gradient estimate
         utilities = pair_differences(centred_ranks(fitness))
         gradient = population.weighted_noise(utilities / self.population_size)
@@ -85,4 +81,3 @@ class OpenAIES(MeanSearch):
         # Step of the optimiser
         decayed = self.mean * (1 - self.settings.weight_decay)
         self.mean = decayed + self.optimizer.step(gradient)
-        self.generation += 1

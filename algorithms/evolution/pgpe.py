@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from esengine.algorithms.evolution.mean_search import SeparableSearch
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences, pair_sums
-from esengine.algorithms.strategy import check_pairs, check_results
-from esengine.candidates import Candidates, ScaledSamples
+from esengine.algorithms.strategy import check_pairs
+from esengine.candidates import ScaledSamples
 from esengine.checks import not_negative, positive, within
 from esengine.pool.population import Population
 
@@ -69,11 +69,11 @@ class PGPE(SeparableSearch):
     """
 
     saved = (*SeparableSearch.saved, "optimizer")
+    learns_from_ties = True
+    settings: PGPESettings
 
     def __init__(self, settings: PGPESettings, initial: NDArray[np.floating], seed: int) -> None:
-        settings.check()
-        super().__init__(np.array(initial), settings.sigma, settings.population_size, seed)
-        self.settings = settings
+        super().__init__(settings, initial, seed)
         self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
 
     def ask(self) -> ScaledSamples:
@@ -82,10 +82,7 @@ class PGPE(SeparableSearch):
             self.seed, self.generation + 1, self.population_size, True, self.mean, deviations
         )
 
-    def tell(
-        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
-    ) -> None:
-        check_results(self, candidates, fitness)
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         settings = self.settings
         ranks = centred_ranks(fitness) / self.population_size
 
@@ -99,4 +96,3 @@ class PGPE(SeparableSearch):
         change = settings.sigma_learning_rate * (population.weighted_squares(sums) - sums.sum())
         bounded = np.clip(change, -settings.max_sigma_change, settings.max_sigma_change)
         self.deviations = self.deviations * (1 + bounded)
-        self.generation += 1

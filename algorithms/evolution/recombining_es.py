@@ -7,14 +7,14 @@ Every member mutates the weighted mean of the last generation's parents.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.mean_search import MeanSearch
-from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import check_results
-from esengine.candidates import Candidates, MutatedParents
+from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
+from esengine.candidates import MutatedParents
 from esengine.pool.population import Population
 
 
@@ -22,30 +22,21 @@ class RecombiningES(MeanSearch):
     """The strategy. Its state is the mean, sigma and the step-size path.
 
     Args:
-        population_size: lambda, members per generation.
-        num_parents: mu, the best members, whose weighted mean is the next mean.
-        sigma: the first step size.
+        settings: `TruncationESSettings` with recombination.
         initial: (n,) the first mean.
         seed: the run's seed.
     """
 
     saved = (*MeanSearch.saved, "p_sigma")
 
-    def __init__(
-        self,
-        population_size: int,
-        num_parents: int,
-        sigma: float,
-        initial: NDArray[np.floating],
-        seed: int,
-    ) -> None:
-        super().__init__(np.array(initial), sigma, population_size, seed)
+    def __init__(self, settings: Any, initial: NDArray[np.floating], seed: int) -> None:
+        super().__init__(settings, initial, seed)
         n = initial.size
-        mu = num_parents
+        mu = settings.num_parents
 
         # Selection and recombination
         raw = np.log(mu + 0.5) - np.log(np.arange(1, mu + 1))
-        self.weights = np.concatenate([raw / raw.sum(), np.zeros(population_size - mu)])
+        self.weights = np.concatenate([raw / raw.sum(), np.zeros(self.population_size - mu)])
         mu_eff = selection_mass(self.weights)
 
         # Step-size control
@@ -63,13 +54,7 @@ class RecombiningES(MeanSearch):
             parents=self.mean[None, :],
         )
 
-    def tell(
-        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
-    ) -> None:
-        check_results(self, candidates, fitness)
-        self.generation += 1
-        if is_flat(fitness):
-            return
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         c = self.c_sigma
 
         # Selection and recombination

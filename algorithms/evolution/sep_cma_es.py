@@ -19,15 +19,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.cma_coefficients import (
-    Coefficients,
-    default_population_size,
-    expected_length,
-)
+from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.mean_search import MeanSearch
-from esengine.algorithms.evolution.ranking import is_flat, recombination_weights, selection_mass
-from esengine.algorithms.strategy import check_results, out_of_range
+from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
+from esengine.algorithms.strategy import out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.checks import at_least, positive
 from esengine.pool.population import Population
@@ -76,6 +72,7 @@ class SepCMAES(MeanSearch):
     """
 
     saved = (*MeanSearch.saved, "variances", "p_sigma", "p_c", "_factors", "_history", "_spread")
+    settings: SepCMAESSettings
 
     def __init__(
         self,
@@ -84,14 +81,11 @@ class SepCMAES(MeanSearch):
         seed: int,
         space: SearchSpace | None = None,
     ) -> None:
-        settings.check()
+        super().__init__(settings, initial, seed, None, np.float64)
         n = initial.size
+        size = self.population_size
         space = space or SearchSpace.free(n)
-        size = settings.population_size or default_population_size(n)
-        super().__init__(np.array(initial, np.float64), settings.sigma, size, seed)
-        self.settings = settings
         self.coefficients = separable(Coefficients.default(n, size, active=False), n)
-        self._dtype = initial.dtype
 
         self.variances = np.ones(n)
         self.p_sigma = np.zeros(n)
@@ -124,15 +118,16 @@ class SepCMAES(MeanSearch):
     def tell(
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
     ) -> None:
-        check_results(self, candidates, fitness)
-        self.generation += 1
-        if not is_flat(fitness):
-            self._learn(recombination_weights(fitness, self.coefficients.weights), population)
-        self._remember(fitness)
+        super().tell(candidates, fitness, population)
+        valid = fitness[np.isfinite(fitness)]
+        if valid.size:
+            self._history = np.append(self._history, valid.max())[-self._window :]
+            self._spread = float(np.ptp(valid))
 
-    def _learn(self, weights: NDArray[np.float64], population: Population) -> None:
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         n = self.mean.size
         k = self.coefficients
+        weights = recombination_weights(fitness, k.weights)
         mass = selection_mass(weights)
 
         # Selection and recombination
@@ -149,7 +144,9 @@ class SepCMAES(MeanSearch):
         self.sigma *= math.exp(min(1.0, change))  # eq. 44
 
         # Covariance matrix adaptation
-        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * self.generation)) / n < 2 + 4 / (n + 1)
+        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * (self.generation + 1))) / n < 2 + 4 / (
+            n + 1
+        )
         scale = h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass)
         self.p_c = (1 - k.c_c) * self.p_c + scale * y_w  # eq. 45
         decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)
@@ -160,12 +157,6 @@ class SepCMAES(MeanSearch):
             self.mean, self._factors = self._margin.corrected(
                 self.mean, self.deviations, self._factors
             )
-
-    def _remember(self, fitness: NDArray[np.float64]) -> None:
-        valid = fitness[np.isfinite(fitness)]
-        if valid.size:
-            self._history = np.append(self._history, valid.max())[-self._window :]
-            self._spread = float(np.ptp(valid))
 
     def should_stop(self) -> str | None:
         tolerance = self.settings.tolerance_fun

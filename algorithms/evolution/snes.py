@@ -14,11 +14,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.mean_search import SeparableSearch
-from esengine.algorithms.evolution.ranking import by_rank, is_flat
-from esengine.algorithms.strategy import check_results
-from esengine.candidates import Candidates, ScaledSamples
+from esengine.algorithms.evolution.ranking import by_rank
+from esengine.candidates import ScaledSamples
 from esengine.checks import at_least, positive
 from esengine.pool.population import Population
 
@@ -59,14 +57,12 @@ class SNES(SeparableSearch):
         seed: the run's seed.
     """
 
+    settings: SNESSettings
+
     def __init__(self, settings: SNESSettings, initial: NDArray[np.floating], seed: int) -> None:
-        settings.check()
+        super().__init__(settings, initial, seed, None, np.float64)
         n = initial.size
-        size = settings.population_size or default_population_size(n)
-        super().__init__(np.array(initial, np.float64), settings.sigma, size, seed)
-        self.settings = settings
         self.eta_sigma = settings.sigma_learning_rate or (3 + math.log(n)) / (5 * math.sqrt(n))
-        self._dtype = initial.dtype
 
     def ask(self) -> ScaledSamples:
         mean = self.mean.astype(self._dtype)
@@ -75,14 +71,7 @@ class SNES(SeparableSearch):
             self.seed, self.generation + 1, self.population_size, False, mean, deviations
         )
 
-    def tell(
-        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
-    ) -> None:
-        check_results(self, candidates, fitness)
-        self.generation += 1
-        if is_flat(fitness):
-            return
-
+    def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         # Natural gradients of the utility, s ~ N(0, I)
         u = by_rank(fitness, utilities(self.population_size))
         gradient_mean = population.weighted_noise(u)  # sum u s

@@ -140,10 +140,8 @@ class TruncationESSettings:
         """A new strategy that starts from ``initial``, (dimension,): `TruncationES`, or
         `RecombiningES` with recombination.
         """
-        if self.recombination == "none":
-            return TruncationES(self, initial, seed)
-        self.check()
-        return RecombiningES(self.population_size, self.num_parents, self.sigma, initial, seed)
+        kind = TruncationES if self.recombination == "none" else RecombiningES
+        return kind(self, initial, seed)
 
 
 class TruncationES(SavedState):

@@ -203,8 +203,13 @@ def test_sigma_follows_its_schedule(schedule: dict[str, Any], expected: list[flo
         advance(strategy, pool, 1)
 
 
+def _recombining(size: int, sigma: float, initial: np.ndarray, seed: int) -> RecombiningES:
+    settings = TruncationESSettings(size, sigma, parent_fraction=0.2, recombination="weighted")
+    return RecombiningES(settings, initial, seed)
+
+
 def test_recombination_moves_the_mean_by_the_weighted_noise() -> None:
-    strategy, pool = RecombiningES(20, 4, 0.4, np.zeros(5), 3), pool_for(sphere)
+    strategy, pool = _recombining(20, 0.4, np.zeros(5), 3), pool_for(sphere)
     candidates = strategy.ask()
     fitness = pool.evaluate(candidates).fitness
     rows = candidates.members(NOISE, np.argsort(-fitness))
@@ -214,7 +219,7 @@ def test_recombination_moves_the_mean_by_the_weighted_noise() -> None:
 
 
 def test_step_size_control_converges_on_the_sphere() -> None:
-    strategy, pool = RecombiningES(40, 8, 1.0, np.full(5, 3.0), 0), pool_for(sphere)
+    strategy, pool = _recombining(40, 1.0, np.full(5, 3.0), 0), pool_for(sphere)
     for _ in range(150):
         candidates = strategy.ask()
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
