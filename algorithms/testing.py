@@ -110,8 +110,7 @@ class Landscape(ObjectiveProblem):
 
 def sphere(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the negative squared distance to 1/2 in every coordinate, (num_rows,)."""
-    value: NDArray[np.float64] = -np.sum((rows - 0.5) ** 2, axis=1)
-    return value
+    return -np.sum((rows - 0.5) ** 2, axis=1)
 
 
 def pool_for(function: Function, dimension: int = N, noise: Noise | None = None) -> Pool:
@@ -311,8 +310,7 @@ def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
     start = np.linspace(-1, 1, N)
 
     def ellipsoid(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        value: NDArray[np.float64] = -np.sum(stretch * rows**2, axis=1)
-        return value
+        return -np.sum(stretch * rows**2, axis=1)
 
     plain = subject.strategy(start)
     advance(plain, pool_for(ellipsoid, noise=_turned_noise(np.eye(N))), 6)

@@ -100,5 +100,4 @@ def uniforms(key: np.uint64, counters: NDArray[np.int64]) -> NDArray[np.float64]
 def normals(key: np.uint64, counters: NDArray[np.int64]) -> NDArray[np.float64]:
     """A standard normal number for each counter, (num_counters,), by Box and Muller."""
     radius = np.sqrt(-2 * np.log1p(-uniforms(key, 2 * counters)))
-    result: NDArray[np.float64] = radius * np.cos(2 * np.pi * uniforms(key, 2 * counters + 1))
-    return result
+    return radius * np.cos(2 * np.pi * uniforms(key, 2 * counters + 1))

@@ -258,8 +258,7 @@ class PyCMA:
         return f"cma stopped by {listed(f'{name}={value}' for name, value in self._ended.items())}"
 
     def parameters(self) -> NDArray[np.floating]:
-        favorite: NDArray[np.floating] = np.array(self._search.result.xfavorite, np.float64)
-        return favorite
+        return np.array(self._search.result.xfavorite, np.float64)
 
     def metrics(self) -> dict[str, float]:
         axes = np.asarray(self._search.D, np.float64)

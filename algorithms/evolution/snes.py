@@ -86,5 +86,4 @@ def utilities(population_size: int) -> NDArray[np.float64]:
     """Return the paper's utilities by rank, best first, (population_size,); their sum is zero."""
     ranks = np.arange(1, population_size + 1)
     raw = np.maximum(0, math.log(population_size / 2 + 1) - np.log(ranks))
-    result: NDArray[np.float64] = raw / raw.sum() - 1 / population_size
-    return result
+    return raw / raw.sum() - 1 / population_size

@@ -106,8 +106,7 @@ class Curriculum(SavedState):
         (1 + size,); 1/2 for goals without episodes.
         """
         episodes, successes = self.tally[: 1 + self.size].T
-        estimate: NDArray[np.float64] = (successes + 0.5) / (episodes + 1)
-        return estimate
+        return (successes + 0.5) / (episodes + 1)
 
     def shares(self) -> NDArray[np.float64]:
         """Return the probabilities of the environment's own goals and of each place of the archive,
@@ -210,5 +209,4 @@ class Curriculum(SavedState):
 
 def _distances(points: NDArray[np.float64], goals: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the distance from each point to each goal, (num_points, num_goals)."""
-    distances: NDArray[np.float64] = np.linalg.norm(points[:, None] - goals, axis=2)
-    return distances
+    return np.linalg.norm(points[:, None] - goals, axis=2)

@@ -106,5 +106,4 @@ def confusion(
 def square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the symmetric A with A A^T = covariance, which may be singular."""
     values, vectors = np.linalg.eigh(covariance)
-    root: NDArray[np.float64] = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    return root
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

@@ -153,5 +153,4 @@ def relative_weights(
     traces = np.trace(weights, axis1=1, axis2=2)
     weights = weights * np.minimum(1.0, _MOST_WEIGHT * np.median(traces) / traces)[:, None, None]
     mean_trace = np.trace(weights, axis1=1, axis2=2).mean()
-    scaled: NDArray[np.float64] = weights / (mean_trace / len(reach))
-    return scaled
+    return weights / (mean_trace / len(reach))

@@ -104,8 +104,7 @@ def mixture_log_densities(log_densities: Array, shares: Array | None = None) -> 
     shares = np.full(num_policies, 1 / num_policies) if shares is None else shares / shares.sum()
     terms = log_densities + np.log(np.maximum(shares, np.finfo(float).tiny))[:, None]
     top = terms.max(0)
-    mixed: Array = top + np.log(np.exp(terms - top).sum(0))
-    return mixed
+    return top + np.log(np.exp(terms - top).sum(0))
 
 
 def _partition(log_weights: Array) -> Partition:

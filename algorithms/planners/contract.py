@@ -54,14 +54,12 @@ class Attraction:
 
     def precision(self, dynamics: Dynamics) -> NDArray[np.float64]:
         """Return the second derivatives of the cost, w / reach^2, (num_controls,)."""
-        precision: NDArray[np.float64] = self.weight / ((dynamics.high - dynamics.low) / 2) ** 2
-        return precision
+        return self.weight / ((dynamics.high - dynamics.low) / 2) ** 2
 
     def costs(self, dynamics: Dynamics, controls: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the cost of each of ``controls`` (num_candidates, num_controls)."""
         squares = (controls - self.target) ** 2 * self.precision(dynamics)
-        costs: NDArray[np.float64] = 0.5 * squares.sum(axis=1)
-        return costs
+        return 0.5 * squares.sum(axis=1)
 
 
 def returns_of(

@@ -56,8 +56,7 @@ class PlannerExpert:
         key = derive_seed(self._key, self._step)
         self.plan = self.planner.plan(self.dynamics, state, guess, key)
         self._step += 1
-        control: NDArray[np.float64] = self.plan.controls[0]
-        return control
+        return self.plan.controls[0]
 
     def toward(self, action: Any, weight: float) -> Any:
         """Return the action for the state of the last call of `act`, with an additional cost of the

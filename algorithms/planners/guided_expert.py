@@ -137,8 +137,7 @@ class GuidedExpert:
         ).packed()
 
     def _clipped(self, control: NDArray[np.float64]) -> NDArray[np.float64]:
-        clipped: NDArray[np.float64] = np.clip(control, self._dynamics.low, self._dynamics.high)
-        return clipped
+        return np.clip(control, self._dynamics.low, self._dynamics.high)
 
     def _return_of_policy(self, start: NDArray[np.float64]) -> float:
         assert self._actor is not None

@@ -261,8 +261,7 @@ class Law(NamedTuple):
         """
         away = states[:, : self.coordinates.shape[1]] - self.coordinates[t]
         corrected = self.controls[:, t] + away @ self.gains[t].T
-        controls: NDArray[np.float64] = np.clip(corrected, self.low, self.high)
-        return controls
+        return np.clip(corrected, self.low, self.high)
 
 
 class Outcome(NamedTuple):

@@ -56,8 +56,7 @@ class Controller(NamedTuple):
         t = min(step, len(self.controls) - 1)
         n = self.gains.shape[2]
         away = state[:n] - self.states[t, :n]
-        control: NDArray[np.float64] = self.controls[t] + self.gains[t] @ away
-        return control
+        return self.controls[t] + self.gains[t] @ away
 
 
 def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -71,8 +70,7 @@ def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float
     scaling = (actor.observation_mean, actor.observation_inverse_std)
     outputs = forward_reference(actor.parameters, sizes, observations, *scaling).astype(np.float64)
     box = actor.spec.action
-    controls: NDArray[np.float64] = box.center() + box.reach() * outputs
-    return controls
+    return box.center() + box.reach() * outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +119,7 @@ class PolicyCost:
         means = self.means(states[:, :-1].reshape(count * horizon, -1))
         away = controls - means.reshape(controls.shape)
         squares = np.einsum("cti,ij,ctj->c", away, self.precision, away)
-        costs: NDArray[np.float64] = 0.5 * self.eta * squares
-        return costs
+        return 0.5 * self.eta * squares
 
     def _jacobians(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the derivatives of mu with respect to the coordinates by central differences,
@@ -133,8 +130,7 @@ class PolicyCost:
         moved[:, :, :n] += _STEP * np.concatenate([np.eye(n), -np.eye(n)])
         means = self.means(moved.reshape(-1, states.shape[1])).reshape(len(states), 2 * n, -1)
         slopes = (means[:, :n] - means[:, n:]) / (2 * _STEP)
-        jacobians: NDArray[np.float64] = slopes.transpose(0, 2, 1)
-        return jacobians
+        return slopes.transpose(0, 2, 1)
 
 
 def divergence(

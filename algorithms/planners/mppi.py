@@ -87,8 +87,7 @@ def weights(costs: NDArray[np.float64], temperature: float) -> NDArray[np.float6
     distance = np.where(usable, costs - least, np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         powers = np.where(distance == 0, 1.0, np.exp(-distance / temperature))
-    normalized: NDArray[np.float64] = powers / powers.sum()
-    return normalized
+    return powers / powers.sum()
 
 
 def spread(costs: NDArray[np.float64]) -> float:

@@ -110,5 +110,4 @@ def convex(hessians: NDArray[np.float64]) -> NDArray[np.float64]:
     if (values >= 0).all():
         return hessians
     clipped = np.maximum(values, 0)
-    nearest: NDArray[np.float64] = np.einsum("tik,tk,tjk->tij", vectors, clipped, vectors)
-    return nearest
+    return np.einsum("tik,tk,tjk->tij", vectors, clipped, vectors)

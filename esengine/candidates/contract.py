@@ -75,8 +75,7 @@ class Candidates:
 
     def row(self, noise: Noise, member: int) -> NDArray[np.floating]:
         """The parameters of one member, (dimension,)."""
-        row: NDArray[np.floating] = self.rows(noise, member, member + 1)[0]
-        return row
+        return self.rows(noise, member, member + 1)[0]
 
     def num_episodes(self, member: int) -> int | None:
         """The number of episodes that this member must run, or None for the problem's setting."""

@@ -242,7 +242,4 @@ class MutatedParents(Candidates):
 
     def _drawn_rows(self, purpose: str, members: NDArray[np.int64]) -> NDArray[np.int64]:
         key = np.uint64(derive_key(self.seed, purpose, self.generation))
-        indices: NDArray[np.int64] = kernels.parent_indices(
-            key, members, self.num_unchanged, self.num_rows
-        )
-        return indices
+        return kernels.parent_indices(key, members, self.num_unchanged, self.num_rows)

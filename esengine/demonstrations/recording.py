@@ -285,10 +285,9 @@ def record(
 
 def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
     """The seeds that the episodes 0, 1, ... of a recorded round have."""
-    seeds: list[int] = derive_seeds(
-        np.uint64(derive_key(seed, PURPOSE, number)), np.arange(episodes), 1
-    )[:, 0].tolist()
-    return seeds
+    return derive_seeds(np.uint64(derive_key(seed, PURPOSE, number)), np.arange(episodes), 1)[
+        :, 0
+    ].tolist()
 
 
 def record_episode(

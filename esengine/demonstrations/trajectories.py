@@ -375,8 +375,7 @@ def checked(name: str, index: int, **parts: Any) -> Trajectory:
 
 
 def _order(count: int, seed: int, purpose: str) -> NDArray[np.int64]:
-    order: NDArray[np.int64] = generator(derive_key(seed, purpose)).permutation(count)
-    return order
+    return generator(derive_key(seed, purpose)).permutation(count)
 
 
 def _frozen(field: str, value: Any) -> NDArray[np.float64]:

@@ -143,7 +143,4 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
 def _distances(achieved_goal: NDArray[Any], desired_goal: NDArray[Any]) -> NDArray[np.float64]:
     """Between goals (..., 2), in cells."""
     apart = np.asarray(achieved_goal, np.float64) - np.asarray(desired_goal, np.float64)
-    distances: NDArray[np.float64] = np.sqrt(
-        apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1]
-    )
-    return distances
+    return np.sqrt(apart[..., 0] * apart[..., 0] + apart[..., 1] * apart[..., 1])

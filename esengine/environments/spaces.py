@@ -144,8 +144,7 @@ class ActionSpec:
     def options(self, actions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Options of discrete actions, both (num_actions, num_choices), counted from 0."""
         first = np.array(self.starts or (0,) * len(self.sizes))
-        options: NDArray[np.int64] = np.rint(actions).astype(np.int64) - first
-        return options
+        return np.rint(actions).astype(np.int64) - first
 
     def from_options(self, options: NDArray[np.int64]) -> NDArray[np.float64]:
         """The inverse of `options`."""

@@ -56,8 +56,7 @@ def episode_seeds(
         groups = np.ones_like(members)
     elif how == "pair" and antithetic:
         groups = 1 + members // 2
-    seeds: NDArray[np.uint64] = derive_seeds(key, groups, num_episodes)
-    return seeds
+    return derive_seeds(key, groups, num_episodes)
 
 
 class EpisodeRules(NamedTuple):

@@ -107,10 +107,7 @@ class ClassicDynamics(Controls):
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        returns: NDArray[np.float64] = classic_rollouts.returns(
-            *self._task, state, self.values(controls)[:, :, 0]
-        )
-        return returns
+        return classic_rollouts.returns(*self._task, state, self.values(controls)[:, :, 0])
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         out = np.empty((len(states), self._observation_dim), np.float32)

@@ -92,8 +92,7 @@ class MazeDynamics(Controls):
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        returns: NDArray[np.float64] = maze_rollouts.returns(*self._maze, state, _rounded(controls))
-        return returns
+        return maze_rollouts.returns(*self._maze, state, _rounded(controls))
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         out = np.empty((len(states), 8), np.float32)

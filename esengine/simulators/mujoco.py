@@ -95,10 +95,9 @@ class MujocoDynamics(Controls):
     def returns(
         self, state: NDArray[np.float64], controls: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        returns: NDArray[np.float64] = mujoco_rollouts.returns(
+        return mujoco_rollouts.returns(
             self._step_arguments, self._parts, state, controls.astype(np.float32)
         )
-        return returns
 
     def observe(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         out = np.empty((len(states), self._observation_dim), np.float32)
