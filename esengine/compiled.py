@@ -79,9 +79,7 @@ def _ingredients(function: FunctionType, met: set[FunctionType]) -> Iterator[byt
 
 def _value_parts(value: Any, names: list[str], met: set[FunctionType]) -> Iterator[bytes]:
     """The bytes of a value. Of a module, only what the code reads by one of ``names``."""
-    kernel_function = getattr(value, "py_func", None)
-    intrinsic_function = getattr(value, "_defn", None)
-    function = kernel_function or intrinsic_function
+    function = getattr(value, "py_func", None) or getattr(value, "_defn", None)
     if function is not None:
         yield from _ingredients(function, met)
     elif isinstance(value, ModuleType):

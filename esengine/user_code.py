@@ -27,8 +27,7 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
     module_name, separator, attribute = name.partition(":")
     if not separator or not module_name or not attribute:
         raise UserError(f"{flag} must be module:{kind}, got {name!r}; for example {example}")
-    module = named_module(flag, module_name, name)
-    function = getattr(module, attribute, None)
+    function = getattr(named_module(flag, module_name, name), attribute, None)
     if not callable(function):
         found = "no such name" if function is None else f"a {type(function).__name__}"
         raise UserError(

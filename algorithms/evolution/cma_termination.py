@@ -89,8 +89,7 @@ class Termination:
                 self.long_best = np.append(self.long_best, best)[-_LONGEST:]
                 self.long_median = np.append(self.long_median, np.median(valid))[-_LONGEST:]
 
-        patience = 20 + 0.1 * self.age
-        far = _STILL * math.sqrt(max(1.0, (self.age - self.still_since) / patience))
+        far = _STILL * math.sqrt(max(1.0, (self.age - self.still_since) / (20 + 0.1 * self.age)))
         if np.linalg.norm(mean - self.anchor) > far:
             self.anchor = mean.copy()
             self.still_since = self.age

@@ -169,15 +169,13 @@ class GenomeTree(SavedState):
             chains.append(chain[::-1])
 
         nodes = np.array([node for chain in chains for node in chain], np.int64)
-        ends = np.cumsum([len(chain) for chain in chains])
-        offsets = np.concatenate([[0], ends]).astype(np.int64)
         return Genomes(
             self.roots,
             origins,
             self.generations[nodes],
             self.members[nodes],
             self.sigmas[nodes],
-            offsets,
+            np.concatenate([[0], np.cumsum([len(chain) for chain in chains])]).astype(np.int64),
         )
 
     def last_links(self, nodes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -74,8 +74,7 @@ class LMMAES(MeanSearch):
         size = self.population_size
 
         # Selection and recombination
-        mu = size // 2
-        raw = np.maximum(0, math.log(mu + 0.5) - np.log(np.arange(1, size + 1)))
+        raw = np.maximum(0, math.log(size // 2 + 0.5) - np.log(np.arange(1, size + 1)))
         self.weights = raw / raw.sum()
 
         # Step-size control

@@ -79,5 +79,4 @@ class OpenAIES(MeanSearch):
         gradient = population.weighted_noise(utilities / self.population_size)
 
         # Step of the optimiser
-        decayed = self.mean * (1 - self.settings.weight_decay)
-        self.mean = decayed + self.optimizer.step(gradient)
+        self.mean = self.mean * (1 - self.settings.weight_decay) + self.optimizer.step(gradient)

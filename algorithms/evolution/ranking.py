@@ -129,8 +129,7 @@ def by_pair(fitness: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
 
     in_order = pairs[:, 0] >= pairs[:, 1]
     first = np.where(in_order, better, worse)
-    second = np.where(in_order, worse, better)
-    result = np.stack([first, second], axis=1)
+    result = np.stack([first, np.where(in_order, worse, better)], axis=1)
 
     tied = pairs[:, 0] == pairs[:, 1]
     result[tied] = ((better + worse) / 2)[tied, None]

@@ -31,8 +31,7 @@ def hindsight_transitions(
     for trajectory in trajectories:
         count = trajectory.num_steps
         steps = np.arange(count)
-        after_steps = np.floor(random.random(count) * (count - steps)).astype(np.int64)
-        later = steps + 1 + after_steps
+        later = steps + 1 + np.floor(random.random(count) * (count - steps)).astype(np.int64)
         goals = layout.achieved_of(trajectory.observations)[later]
         before, after = (
             layout.aimed(part, goals)
@@ -69,8 +68,7 @@ def improved(
         generation: the generation; the seed and it determine all that is drawn.
     """
     first = np.asarray(parameters, np.float32)
-    key = derive_key(seed, "hindsight", generation)
-    learner = Learner(spec, _LEARNER, key, scaling, first)
+    learner = Learner(spec, _LEARNER, derive_key(seed, "hindsight", generation), scaling, first)
     random = generator(derive_key(seed, "hindsight goals", generation))
     for _ in range(passes):
         transitions = hindsight_transitions(trajectories, layout, random)

@@ -152,5 +152,4 @@ def relative_weights(
     weights = precisions * reach[:, None] * reach
     traces = np.trace(weights, axis1=1, axis2=2)
     weights = weights * np.minimum(1.0, _MOST_WEIGHT * np.median(traces) / traces)[:, None, None]
-    mean_trace = np.trace(weights, axis1=1, axis2=2).mean()
-    return weights / (mean_trace / len(reach))
+    return weights / (np.trace(weights, axis1=1, axis2=2).mean() / len(reach))

@@ -42,13 +42,11 @@ def canonical(
         pairs = np.repeat(rows, len(actions), axis=0), np.tile(actions, (len(rows), 1))
         return np.asarray(reward(*pairs).reshape(len(rows), len(actions)).mean(axis=1))
 
-    everywhere = float(expected(states).mean())
-    own = reward(observations, choices)
     return np.asarray(
-        own
+        reward(observations, choices)
         + discount * expected(next_observations)
         - expected(observations)
-        - discount * everywhere
+        - discount * float(expected(states).mean())
     )
 
 

@@ -55,5 +55,4 @@ def over_horizon(trajectory: Trajectory, demonstrations: Demonstrations, horizon
     choices[:taken] = actions if action.kind == "box" else action.options(actions)
 
     steps = Steps(seen[:-1], seen[1:], choices, absorbing, np.asarray(next_absorbing))
-    asked = np.concatenate([labelled, np.ones(size - taken, bool)])
-    return steps.at(np.flatnonzero(asked))
+    return steps.at(np.flatnonzero(np.concatenate([labelled, np.ones(size - taken, bool)])))

@@ -134,8 +134,7 @@ class Evolution:
         members, steps = problem.part(RewardedEpisodes).samples(evaluations)
         known = members.tolist() if problem.policy.sampled else []
         rows = np.array([population.row(member) for member in known], np.float32)
-        blank = np.zeros(problem.dimension, np.float32)
-        actor = Actor(problem.policy, blank, *problem.scaling())
+        actor = Actor(problem.policy, np.zeros(problem.dimension, np.float32), *problem.scaling())
         sampled = Sampled(rows.reshape(-1, problem.dimension), actor, steps)
 
         # Learn

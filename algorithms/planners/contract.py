@@ -58,8 +58,7 @@ class Attraction:
 
     def costs(self, dynamics: Dynamics, controls: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the cost of each of ``controls`` (num_candidates, num_controls)."""
-        squares = (controls - self.target) ** 2 * self.precision(dynamics)
-        return 0.5 * squares.sum(axis=1)
+        return 0.5 * ((controls - self.target) ** 2 * self.precision(dynamics)).sum(axis=1)
 
 
 def returns_of(

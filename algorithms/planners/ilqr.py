@@ -260,8 +260,7 @@ class Law(NamedTuple):
         (num_candidates, state_size).
         """
         away = states[:, : self.coordinates.shape[1]] - self.coordinates[t]
-        corrected = self.controls[:, t] + away @ self.gains[t].T
-        return np.clip(corrected, self.low, self.high)
+        return np.clip(self.controls[:, t] + away @ self.gains[t].T, self.low, self.high)
 
 
 class Outcome(NamedTuple):

@@ -55,8 +55,7 @@ class Controller(NamedTuple):
         """
         t = min(step, len(self.controls) - 1)
         n = self.gains.shape[2]
-        away = state[:n] - self.states[t, :n]
-        return self.controls[t] + self.gains[t] @ away
+        return self.controls[t] + self.gains[t] @ (state[:n] - self.states[t, :n])
 
 
 def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -118,8 +117,7 @@ class PolicyCost:
         count, horizon, _ = controls.shape
         means = self.means(states[:, :-1].reshape(count * horizon, -1))
         away = controls - means.reshape(controls.shape)
-        squares = np.einsum("cti,ij,ctj->c", away, self.precision, away)
-        return 0.5 * self.eta * squares
+        return 0.5 * self.eta * np.einsum("cti,ij,ctj->c", away, self.precision, away)
 
     def _jacobians(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the derivatives of mu with respect to the coordinates by central differences,
@@ -129,8 +127,7 @@ class PolicyCost:
         moved = np.repeat(states[:, None], 2 * n, axis=1)
         moved[:, :, :n] += _STEP * np.concatenate([np.eye(n), -np.eye(n)])
         means = self.means(moved.reshape(-1, states.shape[1])).reshape(len(states), 2 * n, -1)
-        slopes = (means[:, :n] - means[:, n:]) / (2 * _STEP)
-        return slopes.transpose(0, 2, 1)
+        return ((means[:, :n] - means[:, n:]) / (2 * _STEP)).transpose(0, 2, 1)
 
 
 def divergence(

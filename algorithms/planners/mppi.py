@@ -52,8 +52,7 @@ class MPPI(SamplingPlanner):
         costs = -returns
         temperature = self.temperature * (spread(costs) if self.relative_temperature else 1.0)
         if self.control_cost > 0:
-            middle = (dynamics.low + dynamics.high) / 2
-            drift = self._whitened((mean - middle) / deviations[0])
+            drift = self._whitened((mean - (dynamics.low + dynamics.high) / 2) / deviations[0])
             noise = self._whitened((candidates - mean) / deviations[0])
             u_noise = (drift * noise).sum(axis=(1, 2))  # u Sigma^-1 e
             costs = costs + self.control_cost * temperature * u_noise
@@ -83,8 +82,7 @@ def weights(costs: NDArray[np.float64], temperature: float) -> NDArray[np.float6
     if not usable.any():
         return np.full(costs.size, 1 / costs.size)
 
-    least = costs[usable].min()
-    distance = np.where(usable, costs - least, np.inf)
+    distance = np.where(usable, costs - costs[usable].min(), np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         powers = np.where(distance == 0, 1.0, np.exp(-distance / temperature))
     return powers / powers.sum()

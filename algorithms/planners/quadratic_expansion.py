@@ -83,8 +83,7 @@ def expand(
     costs = -transitions.rewards.reshape(len(states), len(offsets))
 
     # First derivatives
-    parts = np.cumsum([1, size, size, len(rows)])
-    here, up, down, forth, back = np.split(costs, parts, axis=1)
+    here, up, down, forth, back = np.split(costs, np.cumsum([1, size, size, len(rows)]), axis=1)
     slopes = (after[:, 1 : 1 + size] - after[:, 1 + size : 1 + 2 * size]) / (2 * steps)[:, None]
     jacobians = slopes.transpose(0, 2, 1)
     gradients = (up - down) / (2 * steps)
@@ -109,5 +108,4 @@ def convex(hessians: NDArray[np.float64]) -> NDArray[np.float64]:
     values, vectors = np.linalg.eigh(hessians)
     if (values >= 0).all():
         return hessians
-    clipped = np.maximum(values, 0)
-    return np.einsum("tik,tk,tjk->tij", vectors, clipped, vectors)
+    return np.einsum("tik,tk,tjk->tij", vectors, np.maximum(values, 0), vectors)

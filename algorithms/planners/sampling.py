@@ -48,8 +48,7 @@ class SamplingPlanner:
         attraction: Attraction | None = None,
     ) -> Plan:
         mean = first_guess(dynamics, self.horizon, guess)
-        reach = (dynamics.high - dynamics.low) / 2
-        deviations = np.tile(self.sigma * reach, (self.horizon, 1))
+        deviations = np.tile(self.sigma * (dynamics.high - dynamics.low) / 2, (self.horizon, 1))
         kept = mean[None]  # without noise, so that the plan competes with its own changes
 
         for iteration in range(self.num_iterations):

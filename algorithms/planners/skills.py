@@ -148,7 +148,7 @@ class SkillPlanner:
             current = after.states
 
         done = np.stack(controls, axis=1)
-        grown = [
+        return current, [
             Way(
                 np.concatenate([ways[place].controls, done[i, : lengths[i]]]),
                 ways[place].gained + float(gained[i]),
@@ -156,7 +156,6 @@ class SkillPlanner:
             )
             for i, place in enumerate(each)
         ]
-        return current, grown
 
 
 class SkillExpert:

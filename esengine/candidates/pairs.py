@@ -30,8 +30,7 @@ class AntitheticPairs(Candidates):
         return int(self.mean.size)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.floating]:
-        pairs = np.arange(start // 2, (stop + 1) // 2)
-        starts = noise.starts(self.seed, self.generation, pairs)
+        starts = noise.starts(self.seed, self.generation, np.arange(start // 2, (stop + 1) // 2))
         rows = np.empty((stop - start, self.dimension), self.mean.dtype)
         noise.perturb_pairs(self.mean, starts, self.sigma, start, rows)
         return rows

@@ -132,10 +132,9 @@ class PointMaze(gymnasium.Env[Observation, NDArray[np.float32]]):
         self.state[:] = state
 
     def _observation(self) -> Observation:
-        place = self.state[:2].copy()
         return {
             "observation": self.state[:4].copy(),
-            "achieved_goal": place,
+            "achieved_goal": self.state[:2].copy(),
             "desired_goal": self.state[4:].copy(),
         }
 

@@ -143,8 +143,7 @@ class ActionSpec:
 
     def options(self, actions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Options of discrete actions, both (num_actions, num_choices), counted from 0."""
-        first = np.array(self.starts or (0,) * len(self.sizes))
-        return np.rint(actions).astype(np.int64) - first
+        return np.rint(actions).astype(np.int64) - np.array(self.starts or (0,) * len(self.sizes))
 
     def from_options(self, options: NDArray[np.int64]) -> NDArray[np.float64]:
         """The inverse of `options`."""
@@ -156,8 +155,7 @@ class ActionSpec:
         Args:
             flat: all of them row by row, one after the other.
         """
-        ends = np.cumsum([options**2 for options in self.num_options])
-        parts = np.split(flat, ends[:-1])
+        parts = np.split(flat, np.cumsum([options**2 for options in self.num_options])[:-1])
         return [
             part.reshape(options, options)
             for part, options in zip(parts, self.num_options, strict=True)
@@ -206,13 +204,11 @@ class ActionSpec:
                     "discrete", (int(space.n),), shape=(), starts=(int(space.start),), dtype="int64"
                 )
             case spaces.MultiDiscrete():
-                sizes = tuple(int(size) for size in space.nvec.ravel())
-                starts = tuple(int(start) for start in np.asarray(space.start).ravel())
                 return cls(
                     "multi-discrete",
-                    sizes,
+                    tuple(int(size) for size in space.nvec.ravel()),
                     shape=space.shape,
-                    starts=starts,
+                    starts=tuple(int(start) for start in np.asarray(space.start).ravel()),
                     dtype=str(space.dtype),
                 )
             case spaces.MultiBinary():

@@ -173,8 +173,7 @@ class GoalEpisodes(EpisodeRunner):
         seed: int,
         moments: NDArray[np.float64] | None,
     ) -> Episode:
-        training = candidates.episode_purpose == "episode"
-        index = self.goals.drawn(seed) if training else 0
+        index = self.goals.drawn(seed) if candidates.episode_purpose == "episode" else 0
         try:
             outcome, reached = self._run(seed, index, moments)
         except (Exception, SystemExit):

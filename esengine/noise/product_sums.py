@@ -20,8 +20,7 @@ def product_tile(dimension: int, population_size: int) -> int:
     """The number of rows and columns of a tile, the unit of work, from the problem alone."""
     padded = -(-dimension // kernels.PANEL) * kernels.PANEL
     is_large = population_size * dimension * dimension > _LARGE_WORK
-    has_few_tiles = dimension <= 4 * _WIDEST
-    return min(2 * kernels.PANEL if is_large and has_few_tiles else _WIDEST, padded)
+    return min(2 * kernels.PANEL if is_large and dimension <= 4 * _WIDEST else _WIDEST, padded)
 
 
 def product_tiles(dimension: int, population_size: int) -> list[tuple[int, int]]:

@@ -163,6 +163,5 @@ def _spec_from(data: Any) -> PolicySpec:
     require(isinstance(sampled, bool), "sampled", sampled)
     head = action_from(action)
     is_mixture = is_count(components) and head.kind == "box"
-    is_single = type(components) is int and components == 0
-    require(is_mixture or is_single, "components", components)
+    require(is_mixture or (type(components) is int and components == 0), "components", components)
     return PolicySpec(observation_dim, head, hidden_sizes_from(hidden_sizes), sampled, components)

@@ -296,8 +296,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
                 if runner is not None:
                     outcome = runner.run(candidates, member, episode, seed, moments)
                 else:
-                    simulator = self.simulator()
-                    outcome = simulator.run(self.actor, seed, moments, rules.max_steps)
+                    outcome = self.simulator().run(self.actor, seed, moments, rules.max_steps)
                 if self.behavior is not None:
                     behavior.append(self.behavior.compute(self._simulator, outcome))
             except (Exception, SystemExit) as error:

@@ -94,9 +94,8 @@ class ObjectiveProblem:
     ) -> tuple[Any, ...]:
         asked = candidates.num_episodes(member) if self._takes_seed else None
         count = asked or self.episodes_per_member
-        members = np.array([member])
         (seeds,) = episode_seeds(
-            candidates, members, count, self.episode_seeds, self.antithetic
+            candidates, np.array([member]), count, self.episode_seeds, self.antithetic
         ).tolist()
         values = np.full((1, count), np.nan)
         for index, seed in enumerate(seeds):

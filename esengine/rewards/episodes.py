@@ -132,8 +132,7 @@ class RewardedEpisodes(EpisodeRunner):
             actor: who acted.
             discount: a reward that comes k steps later counts discount^k.
         """
-        trace = trace_of(trajectory, self.problem.policy.action)
-        rewards = self.source.steps(trace, actor)
+        rewards = self.source.steps(trace_of(trajectory, self.problem.policy.action), actor)
         return over_end(
             rewards, trajectory.terminated, self.horizon, self.source.absorbing, discount
         )
@@ -203,8 +202,7 @@ class RewardedEpisodes(EpisodeRunner):
             steps = generator(key, member).integers(self.horizon, size=stop - first)
             if not trace.terminated:
                 steps %= len(trace.choices)
-        room = self._steps.setdefault(member, self._no_steps())
-        room[part] = Steps.rows(trace, steps)
+        self._steps.setdefault(member, self._no_steps())[part] = Steps.rows(trace, steps)
 
 
 def true_return(arrays: Mapping[str, Any]) -> float | None:

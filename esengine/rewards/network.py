@@ -139,9 +139,8 @@ class LearnedReward:
                     f"({size},), "
                     f"got {getattr(self, name).shape}; use the reward file's own architecture"
                 )
-        sizes = np.array(self.spec.layer_sizes, np.int64)
         self._network = (
-            sizes,
+            np.array(self.spec.layer_sizes, np.int64),
             np.array(self.spec.choice_sizes, np.int64),
             FORMS.index(self.spec.form),
         )
@@ -204,14 +203,13 @@ class LearnedReward:
         """The reward of a step in the absorbing state."""
         state = np.array(self.input_mean)
         state[-1] = 1.0
-        hidden = np.zeros((2, max(self.spec.layer_sizes)), np.float32)
         outputs, _ = forward(
             self.parameters,
             self._network[0],
             state,
             self.input_mean,
             self.input_inverse_std,
-            hidden,
+            np.zeros((2, max(self.spec.layer_sizes)), np.float32),
         )
         return float(shape(np.float64(outputs[0]), self._network[2]))
 

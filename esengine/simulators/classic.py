@@ -100,8 +100,7 @@ class ClassicDynamics(Controls):
 
     def step(self, states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
         transitions = Transitions.starting_from(states)
-        values = self.values(controls)[:, 0]
-        classic_rollouts.steps(*self._task, *transitions, values)
+        classic_rollouts.steps(*self._task, *transitions, self.values(controls)[:, 0])
         return transitions
 
     def returns(

@@ -55,9 +55,8 @@ class VectorSimulator:
     ) -> Episode:
         """Run one episode in a vector of one, which keeps no trace."""
         statistics = np.zeros(0) if moments is None else moments
-        seeds = np.array([[seed]], np.uint64)
         returns, steps = self.run_members(
-            actor, actor.parameters[None], seeds, statistics, max_steps
+            actor, actor.parameters[None], np.array([[seed]], np.uint64), statistics, max_steps
         )
         return Episode(float(returns[0, 0]), int(steps[0]))
 
@@ -114,11 +113,10 @@ class VectorSimulator:
 
         step = 0
         while active.any() and step != max_steps:
-            flat = np.asarray(observations, np.float32).reshape(active.size, -1)
             act_in_lanes(
                 active,
                 parameters,
-                flat,
+                np.asarray(observations, np.float32).reshape(active.size, -1),
                 moments,
                 actor.compiled_arguments,
                 np.uint64(seed),
