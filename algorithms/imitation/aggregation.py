@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
-from esengine.algorithms.saved_state import with_prefix, without_prefix
+from esengine.algorithms.saved_state import SavedState, with_prefix, without_prefix
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
@@ -71,7 +71,7 @@ class AggregationSettings(LearnerSettings):
         at_least(self, 1, "max_labels", way_out="leave it out for no limit")
 
 
-class Aggregation(ABC):
+class Aggregation(SavedState, ABC):
     """Base class: each round records episodes, learns from all episodes so far, and validates.
 
     An interrupted round changes nothing.
@@ -85,6 +85,7 @@ class Aggregation(ABC):
     """
 
     seconds: ClassVar[dict[str, float]] = {}
+    saved: ClassVar[tuple[str, ...]] = ("generation", "_labels", "_best", "_best_return")
     varying_state: ClassVar[tuple[str, ...]] = (
         "mean",
         "inverse_std",
@@ -254,13 +255,7 @@ class Aggregation(ABC):
         return self._metrics | ({} if self._learner is None else self._learner.metrics())
 
     def state(self) -> State:
-        state = {
-            "generation": np.array(self.generation),
-            "labels": np.array(self._labels),
-            "best": self._best,
-            "best_return": np.array(self._best_return),
-        }
-        state |= with_prefix("trajectories/", stacked(self.trajectories))
+        state = super().state() | with_prefix("trajectories/", stacked(self.trajectories))
         if self._learner is not None:
             mean, inverse_std = self.problem.scaling()
             state |= {"mean": mean, "inverse_std": inverse_std}
@@ -268,12 +263,9 @@ class Aggregation(ABC):
         return state
 
     def restore(self, state: State) -> None:
-        self.generation = int(state["generation"])
-        self._labels = int(state["labels"])
+        super().restore(state)
         trajectories = without_prefix("trajectories/", state)
         self.trajectories = list(unstacked(trajectories, "the checkpoint"))
-        self._best = state["best"]
-        self._best_return = float(state["best_return"])
         self._learner = None
         if "mean" in state:
             self.problem.adopt_scaling(state["mean"], state["inverse_std"])

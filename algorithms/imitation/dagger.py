@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
-from esengine.algorithms.strategy import State
 from esengine.checks import at_least, within
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions, transitions_of
@@ -57,6 +56,7 @@ class DAgger(Aggregation):
     the first round on.
     """
 
+    saved = (*Aggregation.saved, "_threshold", "_ensemble")
     settings: DAggerSettings
     _ensemble: NDArray[np.float32] | None = None
     _threshold = 0.0
@@ -100,15 +100,6 @@ class DAgger(Aggregation):
             learner.fit(examples, self.settings.epochs_per_round)
             rows.append(learner.parameters())
         return np.array(rows)
-
-    def state(self) -> State:
-        state = super().state() | {"threshold": np.array(self._threshold)}
-        return state if self._ensemble is None else state | {"ensemble": self._ensemble}
-
-    def restore(self, state: State) -> None:
-        super().restore(state)
-        self._threshold = float(state["threshold"])
-        self._ensemble = state.get("ensemble")
 
 
 def expert_share(settings: DAggerSettings, number: int) -> float:

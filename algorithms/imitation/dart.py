@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
 from esengine.algorithms.imitation.behavior_cloning import Learner
-from esengine.algorithms.strategy import State
 from esengine.checks import not_negative
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import transitions_of
@@ -40,6 +39,7 @@ class DARTSettings(AggregationSettings):
 class DART(Aggregation):
     """The method. The first round has noise only if demonstrations were learned from before it."""
 
+    saved = (*Aggregation.saved, "_noise")
     settings: DARTSettings
     _noise: NDArray[np.float64] | None = None  # covariance, or confusion tables one after another
 
@@ -62,13 +62,6 @@ class DART(Aggregation):
             return {"noise": float(math.sqrt(np.trace(self._noise)))}
         self._noise = confusion(action, done, held_out.targets)
         return {"noise": float((done != held_out.targets).any(axis=1).mean())}
-
-    def state(self) -> State:
-        return super().state() | ({} if self._noise is None else {"noise": self._noise})
-
-    def restore(self, state: State) -> None:
-        super().restore(state)
-        self._noise = state.get("noise")
 
 
 def error_covariance(

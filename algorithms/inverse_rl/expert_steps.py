@@ -4,10 +4,12 @@ state.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
-from esengine.rewards.sampling import Steps
+from esengine.demonstrations import Demonstrations, Trajectory
+from esengine.rewards import Steps, trace_of
 from esengine.seeding import derive_key, generator
 
 
@@ -36,23 +38,11 @@ def expert_steps(demonstrations: Demonstrations, horizon: int, every: int, seed:
 
 def over_horizon(trajectory: Trajectory, demonstrations: Demonstrations, horizon: int) -> Steps:
     """Return the labelled steps of one demonstration, at most ``horizon``."""
-    action = demonstrations.action
-    taken = min(trajectory.num_steps, horizon)
-    ended = trajectory.terminated and taken == trajectory.num_steps
-    size = horizon if ended else taken
-
-    # Observations; the absorbing state is zeros
-    absorbing = np.arange(size) >= taken
-    next_absorbing = absorbing | (ended & (np.arange(size) == taken - 1))
-    seen = np.zeros((size + 1, demonstrations.observation_dim), np.float32)
-    known = taken if ended else taken + 1
-    seen[:known] = trajectory.observations[:known]
-
-    # Actions of the expert
-    labelled = trajectory.labelled[:taken]
-    actions = np.where(labelled[:, None], trajectory.targets[:taken], trajectory.actions[:taken])
-    choices = np.zeros((size, len(action.sizes)))
-    choices[:taken] = actions if action.kind == "box" else action.options(actions)
-
-    steps = Steps(seen[:-1], seen[1:], choices, absorbing, np.asarray(next_absorbing))
-    return steps.at(np.flatnonzero(np.concatenate([labelled, np.ones(size - taken, bool)])))
+    labelled = trajectory.labelled
+    acted = np.where(labelled[:, None], trajectory.targets, trajectory.actions)
+    trace = trace_of(replace(trajectory, actions=acted), demonstrations.action)
+    size = min(trajectory.num_steps, horizon)
+    known = labelled[:size]
+    if trajectory.terminated and trajectory.num_steps < horizon:
+        known = np.concatenate([known, np.ones(horizon - size, bool)])
+    return Steps.of_rows(Steps.rows(trace, np.flatnonzero(known)), demonstrations.observation_dim)

@@ -112,7 +112,7 @@ class GAIL:
 
     def _take(self, sampled: Sampled) -> None:
         """Add the steps of the sampled policies to the replay."""
-        self._remember(sampled.steps.flat())
+        self._remember(sampled.steps.flat().known())
 
     def _learn(self) -> dict[str, float]:
         """Learn from the expert's steps and the replay; return metrics."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.policy_gradient.ppo import PPO
-from esengine.algorithms.strategy import State, Strategy
+from esengine.algorithms.strategy import Method, State, Strategy
 from esengine.errors import WorkerError
 from esengine.policies.network import Actor
 from esengine.pool.pool import Pool
@@ -55,15 +55,11 @@ class Improvement(NamedTuple):
     metrics: dict[str, Any]
 
 
-class Generator(Protocol):
+class Generator(Method, Protocol):
     """The contract of generators, which improve policies under a reward source.
 
     The result of `improve` depends only on the seed, the state and the source, not on the ranks.
     """
-
-    @property
-    def generation(self) -> int:
-        """The number of calls of `improve` so far."""
 
     @property
     def varying_state(self) -> tuple[str, ...]:
@@ -81,21 +77,6 @@ class Generator(Protocol):
                 before.
             WorkerError: every member failed.
         """
-
-    def parameters(self) -> NDArray[np.floating]:
-        """The policy to use now, (num_parameters,)."""
-
-    def should_stop(self) -> str | None:
-        """Return why the search is over, or None."""
-
-    def metrics(self) -> dict[str, float]:
-        """Numbers for the generation's row."""
-
-    def state(self) -> State:
-        """Everything that `restore` needs, as plain arrays."""
-
-    def restore(self, state: State) -> None:
-        """Become the generator that gave ``state``."""
 
 
 class Evolution:

@@ -55,15 +55,7 @@ class GuidedCost(AIRL):
         self._num_demonstrations = len(whole)
 
     def _take(self, sampled: Sampled) -> None:
-        steps = sampled.steps
-        here, there = (
-            part.reshape(-1, part.shape[-1])
-            for part in (steps.observations, steps.next_observations)
-        )
-        choices = steps.choices.reshape(-1, steps.choices.shape[-1])
-        self._remember(
-            Steps(here, there, choices, steps.absorbing.ravel(), steps.next_absorbing.ravel())
-        )
+        self._remember(sampled.steps.flat())
         self._policies = [*self._policies, sampled][-self.settings.replay_generations :]
 
     def _learn(self) -> dict[str, float]:

@@ -27,12 +27,13 @@ class PlannerExpert:
         plan: the last plan.
     """
 
+    _env: gymnasium.Env[Any, Any]
+
     def __init__(self, planner: Planner, dynamics: Dynamics) -> None:
         planner.check(dynamics)
         self.planner = planner
         self.dynamics = dynamics
         self.plan: Plan | None = None
-        self._env: gymnasium.Env[Any, Any] | None = None
         self._key = 0
         self._step = 0
         self._state = np.zeros(0)
@@ -46,7 +47,6 @@ class PlannerExpert:
 
     def act(self, observation: Any) -> Any:
         """Return the action for the environment's current state; the observation is not used."""
-        assert self._env is not None, "call begin first"
         return self.dynamics.action_of(self.control(self.dynamics.state_of(self._env)))
 
     def control(self, state: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -59,6 +59,9 @@ class GuidedExpert:
         num_steps: largest number of steps of an episode.
     """
 
+    _env: gymnasium.Env[Any, Any]
+    _controller: Controller
+
     def __init__(
         self, planner: Planner, dynamics: ObservableDynamics, deviation: float, num_steps: int
     ) -> None:
@@ -70,8 +73,6 @@ class GuidedExpert:
         self._P = np.diag(1 / (deviation * (dynamics.high - dynamics.low) / 2) ** 2)
         self._actor: Actor | None = None
         self._kl_step = 0.0
-        self._controller: Controller | None = None
-        self._env: gymnasium.Env[Any, Any] | None = None
 
     def guide(self, actor: Actor, weight: float) -> None:
         """Stay within ``weight`` nats per step of the policy; 0 means that there is none yet."""
@@ -110,8 +111,6 @@ class GuidedExpert:
 
     def act(self, observation: Any) -> Any:
         """Return the controller's mean for the environment's current state."""
-        assert self._env is not None
-        assert self._controller is not None
         state = self._dynamics.state_of(self._env)
         self._mean = self._clipped(self._controller.mean(self._step, state))
         self._step += 1
@@ -119,7 +118,6 @@ class GuidedExpert:
 
     def toward(self, action: Any, weight: float) -> Any:
         """Return a draw from the controller for the state of the last call of `act`."""
-        assert self._controller is not None
         t = min(self._step, len(self._controller.controls)) - 1
         factor = np.linalg.cholesky(np.linalg.inv(self._controller.precisions[t]))
         z = self._random.standard_normal(self._mean.size)
@@ -129,7 +127,6 @@ class GuidedExpert:
     def info(self) -> NDArray[np.float64]:
         """Return the packed `ControllerInfo` of the steps that `act` was called for."""
         controller = self._controller
-        assert controller is not None
         steps = np.minimum(np.arange(self._step), len(controller.controls) - 1)
         taken = controller.precisions[steps]
         return ControllerInfo(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.adam_state import adam_state, restore_adam
 from esengine.algorithms.policy_gradient.advantages import RewardScale, advantages
+from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import State
 from esengine.checks import at_least, finite, not_negative, positive, within
 from esengine.demonstrations.recording import Acting, record
@@ -100,7 +101,7 @@ class _Batch:
         return _Batch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-class PPO:
+class PPO(SavedState):
     """The learner. A round records episodes with actions drawn from the policy, estimates
     advantages and takes clipped gradient steps.
 
@@ -117,6 +118,7 @@ class PPO:
     """
 
     seconds: ClassVar[dict[str, float]] = {}
+    saved = ("generation", "_mean_steps")
     varying_state: ClassVar[tuple[str, ...]] = ("adam/",)  # arrays that a state may have or lack
 
     def __init__(
@@ -352,9 +354,8 @@ class PPO:
 
     def state(self) -> State:
         state = {name: network.parameters() for name, network in self._networks.items()}
+        state |= super().state()
         return state | {
-            "generation": np.array(self.generation),
-            "mean_steps": np.array(self._mean_steps),
             "reward_scale": self._scale.pack(),
             **adam_state(self._adam, self._leaves()),
         }
@@ -362,8 +363,7 @@ class PPO:
     def restore(self, state: State) -> None:
         import torch
 
-        self.generation = int(state["generation"])
-        self._mean_steps = float(state["mean_steps"])
+        super().restore(state)
         self._scale.unpack(state["reward_scale"])
         for name, network in self._networks.items():
             if state[name].shape != tuple(network.flat.shape):

@@ -73,8 +73,7 @@ class GaussianSamples(Candidates):
         if "panels" not in arrays:
             assert isinstance(previous, GaussianSamples)
             arrays = {**arrays, "panels": previous.panels}
-        fields: dict[str, Any] = {**header, **arrays}
-        return cls(**fields)
+        return super().receive(header, arrays, previous, noise)
 
     def rows(self, noise: Noise, start: int, stop: int) -> NDArray[np.float64]:
         rows = np.empty((stop - start, self.dimension))

@@ -125,11 +125,11 @@ class Acting:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
-        parts: dict[str, Any] = {
-            name: np.array(arrays[name]) for name in ("noise", "confusion", "ensemble", "log_stds")
+        parts = {name: np.array(array) for name, array in arrays.items()}
+        values: dict[str, Any] = {
+            name: part if part.ndim else part.item() for name, part in parts.items()
         }
-        parts |= {name: float(arrays[name]) for name in ("mixing", "threshold", "attraction")}
-        return cls(**parts, sampled=bool(arrays["sampled"]))
+        return cls(**values)
 
 
 class Recorder(Evaluator):

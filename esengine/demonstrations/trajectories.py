@@ -239,18 +239,16 @@ def transitions_of(
         steps = np.flatnonzero(trajectory.labelled)[first::every]
         last = np.zeros(trajectory.num_steps, bool)
         last[-1] = trajectory.terminated
-        rows = (
+        columns = (
             trajectory.observations[steps],
             trajectory.observations[steps + 1],
             trajectory.actions[steps],
-        )
-        rest = (
             trajectory.targets[steps],
             trajectory.rewards[steps],
             last[steps],
             np.full(steps.size, index),
         )
-        parts.append(rows + rest)
+        parts.append(columns)
 
     return Transitions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

@@ -191,32 +191,7 @@ def observe(
         out: (obs_dim,) float64.
     """
     qpos, qvel, _, xpos, _, _, cinert, cvel, qfrc_actuator, qfrc_constraint, cfrc_ext = data
-    if task == HALF_CHEETAH:
-        offset = _append(out, 0, qpos[1:])
-        _append(out, offset, qvel)
-    elif task in (HOPPER, WALKER2D):
-        offset = _append(out, 0, qpos[1:])
-        _append_clipped(out, offset, qvel, -10.0, 10.0)
-    elif task == SWIMMER:
-        offset = _append(out, 0, qpos[2:])
-        _append(out, offset, qvel)
-    elif task == ANT:
-        offset = _append(out, 0, qpos[2:])
-        offset = _append(out, offset, qvel)
-        _append_clipped(
-            out, offset, cfrc_ext[1:].ravel(), constants[_FORCE_LOW], constants[_FORCE_HIGH]
-        )
-    elif task == HUMANOID:
-        offset = _append(out, 0, qpos[2:])
-        offset = _append(out, offset, qvel)
-        offset = _append(out, offset, cinert[1:].ravel())
-        offset = _append(out, offset, cvel[1:].ravel())
-        offset = _append(out, offset, qfrc_actuator[6:])
-        _append(out, offset, cfrc_ext[1:].ravel())
-    elif task == INVERTED_PENDULUM:
-        offset = _append(out, 0, qpos)
-        _append(out, offset, qvel)
-    elif task == INVERTED_DOUBLE_PENDULUM:
+    if task == INVERTED_DOUBLE_PENDULUM:
         out[0] = qpos[0]
         out[1], out[2] = np.sin(qpos[1]), np.sin(qpos[2])
         out[3], out[4] = np.cos(qpos[1]), np.cos(qpos[2])
@@ -227,7 +202,7 @@ def observe(
         offset = _append(out, offset, qvel[:7])
         for body in bodies:
             offset = _append(out, offset, xpos[body])
-    else:
+    elif task == REACHER:
         fingertip, target = bodies[0], bodies[1]
         out[0], out[1] = np.cos(qpos[0]), np.cos(qpos[1])
         out[2], out[3] = np.sin(qpos[0]), np.sin(qpos[1])
@@ -235,6 +210,21 @@ def observe(
         offset = _append(out, offset, qvel[:2])
         out[offset] = xpos[fingertip, 0] - xpos[target, 0]
         out[offset + 1] = xpos[fingertip, 1] - xpos[target, 1]
+    else:
+        hidden = 2 if task in (SWIMMER, ANT, HUMANOID) else 0 if task == INVERTED_PENDULUM else 1
+        offset = _append(out, 0, qpos[hidden:])  # without the place on the ground
+        if task in (HOPPER, WALKER2D):
+            offset = _append_clipped(out, offset, qvel, -10.0, 10.0)
+        else:
+            offset = _append(out, offset, qvel)
+        if task == ANT:
+            forces = cfrc_ext[1:].ravel()
+            _append_clipped(out, offset, forces, constants[_FORCE_LOW], constants[_FORCE_HIGH])
+        elif task == HUMANOID:
+            offset = _append(out, offset, cinert[1:].ravel())
+            offset = _append(out, offset, cvel[1:].ravel())
+            offset = _append(out, offset, qfrc_actuator[6:])
+            _append(out, offset, cfrc_ext[1:].ravel())
 
 
 @kernel

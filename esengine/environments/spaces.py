@@ -169,21 +169,16 @@ class ActionSpec:
             slack = 1e-6 * np.maximum(1.0, np.maximum(abs(low), abs(high)))
             slack[~np.isfinite(slack)] = 0
             rule = "within the bounds"
+            wrong = np.argwhere((actions < low - slack) | (actions > high + slack))
         else:
             low = np.array(self.starts or (0,) * len(self.sizes), np.float64)
-            high = low + (1 if self.kind == "multi-binary" else np.array(self.sizes) - 1)
-            slack = np.zeros(low.size)
+            high = low + np.array(self.num_options) - 1
             rule = "whole numbers within"
-            if (broken := np.argwhere(actions != np.rint(actions))).size:
-                step, choice = broken[0]
-                return (
-                    f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got "
-                    f"{actions[step, choice]:g} at step {step}"
-                )
+            broken = np.argwhere(actions != np.rint(actions))
+            wrong = broken if broken.size else np.argwhere((actions < low) | (actions > high))
 
-        outside = np.argwhere((actions < low - slack) | (actions > high + slack))
-        if outside.size:
-            step, choice = outside[0]
+        if wrong.size:
+            step, choice = wrong[0]
             return (
                 f"must be {rule} {low[choice]:g} .. {high[choice]:g}, got "
                 f"{actions[step, choice]:g} at step {step}"

@@ -73,22 +73,15 @@ class Noise(ABC):
         weights: NDArray[np.floating],
         starts: NDArray[np.int64],
         first: int,
+        power: int,
         out: NDArray[np.floating],
     ) -> None:
-        """A slice of the weighted sum of noise, see `kernels.weighted_noise_sum`."""
+        """A slice of the weighted sum of noise, or of its squares if ``power`` is 2, see
+        `kernels.weighted_noise_sum` and `kernels.weighted_square_sum`.
+        """
         table, begins = self.windows(starts, first + out.size)
-        kernels.weighted_noise_sum(weights, table, begins, first, out)
-
-    def weighted_square_sum(
-        self,
-        weights: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        first: int,
-        out: NDArray[np.floating],
-    ) -> None:
-        """A slice of the weighted sum of squared noise, see `kernels.weighted_square_sum`."""
-        table, begins = self.windows(starts, first + out.size)
-        kernels.weighted_square_sum(weights, table, begins, first, out)
+        add_up = kernels.weighted_noise_sum if power == 1 else kernels.weighted_square_sum
+        add_up(weights, table, begins, first, out)
 
     def apply_chain(
         self,

@@ -53,20 +53,11 @@ class CounterNoise(Noise):
         weights: NDArray[np.floating],
         starts: NDArray[np.int64],
         first: int,
+        power: int,
         out: NDArray[np.floating],
     ) -> None:
         out[:] = 0
-        streams.add_streams(starts, first, weights, False, out)
-
-    def weighted_square_sum(
-        self,
-        weights: NDArray[np.floating],
-        starts: NDArray[np.int64],
-        first: int,
-        out: NDArray[np.floating],
-    ) -> None:
-        out[:] = 0
-        streams.add_streams(starts, first, weights, True, out)
+        streams.add_streams(starts, first, weights, power == 2, out)
 
     def apply_chain(
         self,

@@ -150,8 +150,7 @@ class RankState:
             return product_sum(self.noise, weights, starts, (start, stop), size).tobytes()
 
         out = np.empty(stop - start, self.weights.dtype)
-        add_up = self.noise.weighted_sum if power == 1 else self.noise.weighted_square_sum
-        add_up(weights, starts, start, out)
+        self.noise.weighted_sum(weights, starts, start, power, out)
         return out.tobytes()
 
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:

@@ -89,8 +89,8 @@ def compile_kernels(noise: Noise, problem: Problem, mapped: bool) -> None:
     MutatedParents(0, 1, 1, 1.0, parents=parents).rows(noise, 0, 1)
     AntitheticPairs(0, 1, 2, 1.0, parents[0]).rows(noise, 0, 2)
     ScaledSamples(0, 1, 1, False, parents[0], parents[0]).rows(noise, 0, 1)
-    noise.weighted_sum(weights, none, 0, row)
-    noise.weighted_square_sum(weights, none, 0, row)
+    noise.weighted_sum(weights, none, 0, 1, row)
+    noise.weighted_sum(weights, none, 0, 2, row)
     if isinstance(problem, EnvironmentProblem):
         problem.set_context(problem.context())
         problem.warm_up()

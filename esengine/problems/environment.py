@@ -89,16 +89,10 @@ class EnvironmentProblem(EnvironmentEpisodes):
         return found
 
     def _evaluator(self, purpose: str) -> Evaluator | None:
-        for part in self._evaluators:
-            if part.purpose == purpose:
-                return part
-        return None
+        return next((part for part in self._evaluators if part.purpose == purpose), None)
 
     def _runner(self, purpose: str) -> EpisodeRunner | None:
-        for part in self._runners:
-            if part.runs(purpose):
-                return part
-        return None
+        return next((part for part in self._runners if part.runs(purpose)), None)
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         alone = self._evaluator(purpose)

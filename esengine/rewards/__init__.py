@@ -5,7 +5,7 @@ together), `episodes` (the part of a problem that judges by a source), `sampling
 that come back to the learner).
 """
 
-from esengine.rewards.episodes import RewardedEpisodes, true_return
+from esengine.rewards.episodes import RewardedEpisodes, trace_of, true_return
 from esengine.rewards.file import load_reward, save_reward
 from esengine.rewards.network import LearnedReward, RewardForm, RewardSpec
 from esengine.rewards.sampling import Sampling, Steps
@@ -21,5 +21,6 @@ __all__ = [
     "Steps",
     "load_reward",
     "save_reward",
+    "trace_of",
     "true_return",
 ]

@@ -37,13 +37,13 @@ class Steps(NamedTuple):
         return Steps(*(array[index] for array in self))
 
     def flat(self) -> Steps:
-        """All with one leading axis, without those that a cut left empty."""
-        here, there = (
-            part.reshape(-1, part.shape[-1]) for part in (self.observations, self.next_observations)
-        )
-        choices = self.choices.reshape(-1, self.choices.shape[-1])
-        rows = Steps(here, there, choices, self.absorbing.ravel(), self.next_absorbing.ravel())
-        return rows.at(np.isfinite(rows.observations[:, 0]))
+        """All with one leading axis."""
+        axes = self.absorbing.ndim
+        return Steps(*(part.reshape(-1, *part.shape[axes:]) for part in self))
+
+    def known(self) -> Steps:
+        """Those of one leading axis that no cut left empty."""
+        return self.at(np.isfinite(self.observations[:, 0]))
 
     @classmethod
     def joined(cls, parts: list[Steps]) -> Steps:

@@ -109,7 +109,7 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
     root = np.full(5000, 3, dtype)
     total, chain, links = np.empty(5000, dtype), np.empty(5000, dtype), root[None].copy()
     first_row = np.zeros(1, np.int64)
-    noise.weighted_sum(weights, starts, 0, total)
+    noise.weighted_sum(weights, starts, 0, 1, total)
     noise.apply_chain(root, starts, weights, chain)
     expected = np.zeros(5000, dtype)
     for row, start, weight in zip(rows, starts, weights, strict=True):
@@ -122,7 +122,7 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
     for row, of, sign in zip(pairs, (0, 1, 1), (-1, 1, -1), strict=True):
         np.testing.assert_array_equal(row, root + dtype(sign * dtype(0.3)) * rows[of])
     squares, expected = np.empty(5000, dtype), np.zeros(5000, dtype)
-    noise.weighted_square_sum(weights, starts, 0, squares)
+    noise.weighted_sum(weights, starts, 0, 2, squares)
     for row, weight in zip(rows, weights, strict=True):
         expected += (weight * row) * row
     np.testing.assert_array_equal(squares, expected)
@@ -130,7 +130,7 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
     for row, of, sign in zip(pairs, rows, (1, -1, 1), strict=False):
         np.testing.assert_array_equal(row, root + sign * (total * of))
     part = np.empty(777, dtype)
-    noise.weighted_sum(weights, starts, 1234, part)
+    noise.weighted_sum(weights, starts, 1234, 1, part)
     np.testing.assert_array_equal(part, total[1234 : 1234 + 777])
 
 
