@@ -285,14 +285,15 @@ class PPO(SavedState):
         settings = self.settings
         sums = np.zeros(4)
         count = 0
-        leaves = [self._actor.flat, self._critic.flat]
         for rows in self._minibatches(len(batch), number):
             loss, terms = self._loss(batch.rows(rows))
             if settings.target_kl is not None and terms[2] > 1.5 * settings.target_kl:
                 break
             self._adam.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(leaves, settings.most_gradient, foreach=False)
+            torch.nn.utils.clip_grad_norm_(
+                self._leaves().values(), settings.most_gradient, foreach=False
+            )
             self._adam.step()
             sums += terms
             count += 1

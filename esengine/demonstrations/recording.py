@@ -36,6 +36,7 @@ from esengine.problems import (
     new_records,
 )
 from esengine.seeding import derive_key, derive_seeds, draw_unit
+from esengine.simulators.stepped import run_agent
 
 PURPOSE = "record"
 """Begins the purpose of episodes that are recorded."""
@@ -327,30 +328,24 @@ def record_episode(
     num_fired = 0
     own = True  # whether every action was the expert's own
 
-    observation, _ = env.reset(seed=seed)
-    if isinstance(expert, GuidingExpert):
-        expert.guide(actor, acting.attraction)
-    if expert is not None:
-        expert.begin(env, seed)
-
-    terminated = truncated = False
-    while not (terminated or truncated):
-        step = len(acted)
-        flat = observations.flat(space, observation, np.float64)
-        if flat.size != observations.dim:
+    def act(observation: Any, step: int) -> Any:
+        nonlocal num_fired, own
+        if step == 0 and isinstance(expert, GuidingExpert):
+            expert.guide(actor, acting.attraction)
+        if step == 0 and expert is not None:
+            expert.begin(env, seed)
+        if seen[-1].size != observations.dim:
             raise ValueError(
                 f"an observation must have {observations.dim} numbers as {space} declares, got "
-                f"{flat.size}"
+                f"{seen[-1].size}"
             )
-        seen.append(flat)
+        flat = seen[-1].astype(np.float32)
 
         # What the expert would do
         if acting.ensemble.size:
-            disagreements.append(disagreement(actor, acting.ensemble, flat.astype(np.float32)))
+            disagreements.append(disagreement(actor, acting.ensemble, flat))
         turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
-        asked = expert is not None and (
-            turn or not disagreements or disagreements[-1] >= acting.threshold
-        )
+        asked = turn or not disagreements or disagreements[-1] >= acting.threshold
         wanted = expert.act(observation) if asked and expert is not None else None
         num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
         labels.append(
@@ -358,14 +353,10 @@ def record_episode(
         )
 
         # Who acts
-        done = (
-            wanted
-            if turn and wanted is not None
-            else actor.act(flat.astype(np.float32), seed, step)
-        )
+        done = wanted if turn and wanted is not None else actor.act(flat, seed, step)
         if acting.attraction and turn and wanted is not None:
             assert isinstance(expert, AdaptiveExpert)
-            done = expert.toward(actor.act(flat.astype(np.float32), seed, step), acting.attraction)
+            done = expert.toward(actor.act(flat, seed, step), acting.attraction)
 
         # What is done
         disturbed = disturb(done)
@@ -375,20 +366,22 @@ def record_episode(
             num_fired += 1
         own = own and disturbed is wanted
         acted.append(action.flat(disturbed))
-        observation, reward, terminated, truncated, _ = env.step(disturbed)
-        rewards.append(float(reward))
-        truncated = bool(truncated) or len(acted) == max_steps
+        return disturbed
 
-    seen.append(observations.flat(space, observation, np.float64))
-    known = None if expert is None or own else np.array(labels)
+    def keep(step: int, done: Any, reward: float, observation: Any) -> None:
+        seen.append(observations.flat(space, observation, np.float64))
+        if step:
+            rewards.append(reward)
+
+    episode = run_agent(env, observations, act, seed, max_steps, keep=keep)
     trajectory = Trajectory(
         np.array(seen),
         np.array(acted),
         np.array(rewards),
-        bool(terminated),
-        bool(truncated),
+        episode.terminated,
+        episode.truncated,
         seed,
-        known,
+        None if expert is None or own else np.array(labels),
     )
     info = expert.info() if isinstance(expert, GuidingExpert) else np.zeros(0)
     return Recorded(trajectory, np.array(disagreements), num_fired, info)

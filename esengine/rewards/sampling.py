@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ class Steps(NamedTuple):
     def flat(self) -> Steps:
         """All with one leading axis."""
         axes = self.absorbing.ndim
-        return Steps(*(part.reshape(-1, *part.shape[axes:]) for part in self))
+        parts: list[Any] = [part.reshape(-1, *part.shape[axes:]) for part in self]
+        return Steps(*parts)
 
     def known(self) -> Steps:
         """Those of one leading axis that no cut left empty."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -22,22 +23,15 @@ from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import Episode, TraceBuffer
 
+Agent = Callable[[Any, int], Any]
+"""Who acts in one episode: from an observation, in the environment's own form, and the number of
+steps before it to an action.
+"""
 
-class Agent(Protocol):
-    """Acts in one episode."""
-
-    def __call__(self, observation: Any, step: int, /) -> Any:
-        """The action after ``step`` steps, for an observation in the environment's own form."""
-
-
-class Recorder(Protocol):
-    """Keeps the steps of one episode."""
-
-    def begin(self, observation: Any) -> None:
-        """Keep the first observation, in the environment's own form."""
-
-    def add(self, action: Any, reward: float, observation: Any) -> None:
-        """Keep one step: its action, its reward, and the observation after it."""
+Keeper = Callable[[int, Any, float, Any], None]
+"""Keeps the steps of one episode. It is called with 0 and the first observation, and then after
+each step with its number from 1 on, its action, its reward and the observation after it.
+"""
 
 
 def run_agent(
@@ -46,13 +40,14 @@ def run_agent(
     agent: Agent,
     seed: int,
     max_steps: int | None = None,
-    recorder: Recorder | None = None,
+    rules: Rules | None = None,
+    keep: Keeper | None = None,
 ) -> Episode:
     """Run one episode of an environment; all episodes that are stepped in Python are run here.
 
-    Who acts is a function of the observation: `policy_agent` makes one of a policy, `shielded` puts
-    rules around another one. An expert, a mixture of both or a policy with noise are agents of
-    the same form, and what they need of the environment's first state they read at step 0.
+    Who acts is a function of the observation: `policy_agent` makes one of a policy. An expert, a
+    mixture of both or a policy with noise are agents of the same form, and what they need of the
+    environment's first state they read at step 0.
 
     Args:
         env: reset and stepped; it is left as the episode ends.
@@ -60,26 +55,31 @@ def run_agent(
         agent: called with each observation and the number of steps before it.
         seed: of `env.reset`.
         max_steps: cut the episode after this many steps, or None to leave that to the environment.
-        recorder: keeps the steps, or None.
+        rules: replace the agent's actions while they fire, or None.
+        keep: keeps the steps, or None.
     """
     step = env.step
     episode_return = 0.0
     num_steps = 0
     observation, _ = env.reset(seed=seed)
-    if recorder is not None:
-        recorder.begin(observation)
+    if keep is not None:
+        keep(0, None, 0.0, observation)
 
     while True:
         action = agent(observation, num_steps)
+        if rules:
+            correction = rules.correction(observation)
+            action = action if correction is None else correction
         observation, reward, terminated, truncated, _ = step(action)
         episode_return += float(reward)
         num_steps += 1
-        if recorder is not None:
-            recorder.add(action, float(reward), observation)
+        if keep is not None:
+            keep(num_steps, action, float(reward), observation)
 
-        if terminated or truncated or num_steps == max_steps:
+        cut = bool(truncated) or num_steps == max_steps
+        if terminated or cut:
             last = observations.flat(env.observation_space, observation)
-            return Episode(episode_return, num_steps, bool(terminated), last)
+            return Episode(episode_return, num_steps, bool(terminated), last, cut)
 
 
 def run_episode(
@@ -100,12 +100,10 @@ def run_episode(
         rules: replace the policy's actions while they fire.
     """
     agent = policy_agent(env.observation_space, observations, actor, seed, moments)
-    if rules:
-        agent = shielded(agent, rules)
-    recorder = None
+    keep = None
     if trace is not None:
-        recorder = _TraceRecorder(env.observation_space, observations, actor.spec.action, trace)
-    return run_agent(env, observations, agent, seed, max_steps, recorder)
+        keep = trace_keeper(env.observation_space, observations, actor.spec.action, trace)
+    return run_agent(env, observations, agent, seed, max_steps, rules, keep)
 
 
 def policy_agent(
@@ -143,52 +141,31 @@ def policy_agent(
     return act
 
 
-def shielded(agent: Agent, rules: Rules) -> Agent:
-    """The agent that does what the first rule that fires wants, or else what ``agent`` does."""
-
-    def act(observation: Any, step: int) -> Any:
-        action = agent(observation, step)
-        correction = rules.correction(observation)
-        return action if correction is None else correction
-
-    return act
-
-
-class _TraceRecorder:
-    """Writes the steps of an episode into a trace.
+def trace_keeper(
+    space: gymnasium.Space[Any],
+    observations: ObservationSpec,
+    action_spec: ActionSpec,
+    trace: TraceBuffer,
+) -> Keeper:
+    """The function that writes the steps of an episode into a trace.
 
     Args:
         space: of the observations.
         observations: how they become flat vectors.
-        action: how actions become numbers.
+        action_spec: how actions become numbers.
         trace: overwritten.
     """
+    seen, choices, rewards = trace.arrays
 
-    def __init__(
-        self,
-        space: gymnasium.Space[Any],
-        observations: ObservationSpec,
-        action: ActionSpec,
-        trace: TraceBuffer,
-    ) -> None:
-        self._space = space
-        self._spec = observations
-        self._action = action
-        self._observations, self._choices, self._rewards = trace.arrays
-        self._steps = 0
+    def keep(step: int, action: Any, reward: float, observation: Any) -> None:
+        seen[step] = observations.flat(space, observation)
+        if step:
+            values = action_spec.flat(action)
+            is_box = action_spec.kind == "box"
+            choices[step - 1] = values if is_box else action_spec.options(values[None])[0]
+            rewards[step - 1] = reward
 
-    def begin(self, observation: Any) -> None:
-        self._observations[0] = self._spec.flat(self._space, observation)
-
-    def add(self, action: Any, reward: float, observation: Any) -> None:
-        values = self._action.flat(action)
-        if self._action.kind != "box":
-            self._choices[self._steps] = self._action.options(values[None])[0]
-        else:
-            self._choices[self._steps] = values
-        self._rewards[self._steps] = reward
-        self._steps += 1
-        self._observations[self._steps] = self._spec.flat(self._space, observation)
+    return keep
 
 
 def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDArray[np.int64]:
@@ -307,8 +284,9 @@ class GymnasiumSimulator:
         trace: TraceBuffer | None = None,
     ) -> Episode:
         limit = self._limit if max_steps is None else min(self._limit, max_steps)
-        episode = (actor, seed, moments, limit, self._rules, trace)
-        return run_episode(self._inner, self._observations, *episode)
+        return run_episode(
+            self._inner, self._observations, actor, seed, moments, limit, self._rules, trace
+        )
 
     def close(self) -> None:
         self.env.close()

@@ -22,12 +22,14 @@ class Episode:
         terminated: whether the task itself ended, in contrast to an episode that is cut.
         last_observation: (obs_dim,) flat, of its last state, overwritten by the next episode; None
             if the simulator does not return it.
+        truncated: whether a limit of steps cut it, where the environment itself is stepped.
     """
 
     episode_return: float
     num_steps: int
     terminated: bool = field(default=False, compare=False)
     last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
+    truncated: bool = field(default=False, compare=False)
 
 
 class Trace(NamedTuple):
