@@ -126,6 +126,20 @@ def advance(strategy: Strategy, pool: Pool, generations: int) -> None:
         strategy.tell(candidates, pool.evaluate(candidates).fitness, pool.population())
 
 
+def searched(
+    subject: Subject,
+    function: Function,
+    generations: int,
+    start: float | NDArray[np.float64] = 0.0,
+    noise: Noise | None = None,
+    **changes: Any,
+) -> Strategy:
+    """Return a strategy after generations on a function, see `Subject.strategy`."""
+    strategy = subject.strategy(start, **changes)
+    advance(strategy, pool_for(function, noise=noise), generations)
+    return strategy
+
+
 def same(first: Strategy, second: Strategy) -> bool:
     """Return whether two strategies have the same state, bit for bit."""
     one = first.state()
@@ -142,19 +156,14 @@ def asking_twice_gives_the_same_population(subject: Subject) -> None:
 
 
 def one_seed_gives_one_search(subject: Subject) -> None:
-    first, second, third = (subject.strategy(seed=seed) for seed in (1, 1, 2))
-    for strategy in (first, second, third):
-        advance(strategy, pool_for(sphere), 5)
+    first, second, third = (searched(subject, sphere, 5, seed=seed) for seed in (1, 1, 2))
     assert same(first, second), "two searches of one seed differ"
     assert not same(first, third), "searches of two seeds are the same"
 
 
 def a_restored_strategy_goes_on_bit_for_bit(subject: Subject) -> None:
-    straight = subject.strategy()
-    advance(straight, pool_for(sphere), 9)
-
-    stopped = subject.strategy()
-    advance(stopped, pool_for(sphere), 4)
+    straight = searched(subject, sphere, 9)
+    stopped = searched(subject, sphere, 4)
     resumed = subject.strategy(9.0)
     resumed.restore({key: np.array(value) for key, value in stopped.state().items()})
     advance(resumed, pool_for(sphere), 5)
@@ -166,8 +175,7 @@ def a_restored_strategy_goes_on_bit_for_bit(subject: Subject) -> None:
 
 
 def the_state_is_plain_arrays(subject: Subject) -> None:
-    strategy = subject.strategy()
-    advance(strategy, pool_for(sphere), 2)
+    strategy = searched(subject, sphere, 2)
     for name, value in strategy.state().items():
         assert isinstance(value, np.ndarray), f"state {name!r} is no array"
         assert value.dtype != object, f"state {name!r} holds objects"
@@ -175,8 +183,7 @@ def the_state_is_plain_arrays(subject: Subject) -> None:
 
 
 def the_search_improves(subject: Subject) -> None:
-    strategy = subject.strategy(2.0)
-    advance(strategy, pool_for(sphere), 40)
+    strategy = searched(subject, sphere, 40, 2.0)
     before = _value(np.full(N, 2.0))
     after = _value(strategy.parameters())
     assert after > 0.05 * before, f"the sphere went from {before} to {after} in 40 generations"
@@ -224,8 +231,10 @@ def the_callers_fitness_is_left_alone(subject: Subject) -> None:
 
 
 def failed_members_never_lead(subject: Subject) -> None:
-    strategy = subject.strategy(1.0)
-    advance(strategy, pool_for(lambda rows: np.where(rows[:, 0] < 1.2, sphere(rows), np.nan)), 15)
+    def fails_far_out(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(rows[:, 0] < 1.2, sphere(rows), np.nan)
+
+    strategy = searched(subject, fails_far_out, 15, 1.0)
     assert strategy.parameters()[0] < 1.3, "the search went where members fail"
     assert np.isfinite(strategy.parameters()).all(), (
         "failed members made the parameters infinite or NaN"
@@ -233,8 +242,7 @@ def failed_members_never_lead(subject: Subject) -> None:
 
 
 def a_generation_of_failures_is_survived(subject: Subject) -> None:
-    strategy = subject.strategy()
-    advance(strategy, pool_for(lambda rows: np.full(len(rows), np.nan)), 3)
+    strategy = searched(subject, lambda rows: np.full(len(rows), np.nan), 3)
     assert np.isfinite(strategy.parameters()).all(), (
         "a generation of failures made the parameters infinite or NaN"
     )
@@ -261,8 +269,8 @@ def ties_without_information_keep_sigma(subject: Subject) -> None:
     every generation.
     """
     for share in (0.2, 0.8):
-        strategy = subject.strategy()
-        advance(strategy, pool_for(partial(_good_by_chance, np.random.default_rng(0), share)), 60)
+        by_chance = partial(_good_by_chance, np.random.default_rng(0), share)
+        strategy = searched(subject, by_chance, 60)
         change = strategy.metrics()["sigma"] / subject.settings.sigma
         assert 0.05 < change < 20, (
             f"with {share:.0%} good by chance sigma became {change:.1e} times what it was"
@@ -270,36 +278,28 @@ def ties_without_information_keep_sigma(subject: Subject) -> None:
 
 
 def order_preserving_changes_of_fitness_change_nothing(subject: Subject) -> None:
-    plain = subject.strategy(1.0)
-    advance(plain, pool_for(sphere), 6)
-    squeezed = subject.strategy(1.0)
-    advance(squeezed, pool_for(lambda rows: -np.log1p(-sphere(rows))), 6)
+    plain = searched(subject, sphere, 6, 1.0)
+    squeezed = searched(subject, lambda rows: -np.log1p(-sphere(rows)), 6, 1.0)
     np.testing.assert_array_equal(plain.parameters(), squeezed.parameters())
 
 
 def affine_changes_of_fitness_change_nothing(subject: Subject) -> None:
-    plain = subject.strategy(1.0)
-    advance(plain, pool_for(sphere), 6)
-    changed = subject.strategy(1.0)
-    advance(changed, pool_for(lambda rows: 1e3 * sphere(rows) + 5), 6)
+    plain = searched(subject, sphere, 6, 1.0)
+    changed = searched(subject, lambda rows: 1e3 * sphere(rows) + 5, 6, 1.0)
     np.testing.assert_allclose(plain.parameters(), changed.parameters(), rtol=1e-9)
 
 
 def translation_changes_nothing_but_the_place(subject: Subject) -> None:
-    here = subject.strategy(0.0)
-    advance(here, pool_for(sphere), 6)
-    there = subject.strategy(4.0)
-    advance(there, pool_for(lambda rows: sphere(rows - 4.0)), 6)
+    here = searched(subject, sphere, 6)
+    there = searched(subject, lambda rows: sphere(rows - 4.0), 6, 4.0)
     np.testing.assert_allclose(there.parameters() - 4.0, here.parameters(), atol=1e-9)
 
 
 def scale_changes_nothing_but_the_unit(subject: Subject) -> None:
     factor = 256.0
     lengths = {name: factor * getattr(subject.settings, name) for name in subject.lengths}
-    metres = subject.strategy(1.0)
-    advance(metres, pool_for(sphere), 6)
-    millimetres = subject.strategy(factor, **lengths)
-    advance(millimetres, pool_for(lambda rows: sphere(rows / factor)), 6)
+    metres = searched(subject, sphere, 6, 1.0)
+    millimetres = searched(subject, lambda rows: sphere(rows / factor), 6, factor, **lengths)
     np.testing.assert_allclose(millimetres.parameters() / factor, metres.parameters(), rtol=1e-6)
 
 
@@ -312,16 +312,15 @@ def rotation_changes_nothing_but_the_axes(subject: Subject) -> None:
     def ellipsoid(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         return -np.sum(stretch * rows**2, axis=1)
 
-    plain = subject.strategy(start)
-    advance(plain, pool_for(ellipsoid, noise=_turned_noise(np.eye(N))), 6)
-    turned = subject.strategy(axes @ start)
-    advance(turned, pool_for(lambda rows: ellipsoid(rows @ axes), noise=_turned_noise(axes)), 6)
+    plain = searched(subject, ellipsoid, 6, start, _turned_noise(np.eye(N)))
+    turned = searched(
+        subject, lambda rows: ellipsoid(rows @ axes), 6, axes @ start, _turned_noise(axes)
+    )
     np.testing.assert_allclose(turned.parameters(), axes @ plain.parameters(), rtol=1e-6, atol=1e-6)
 
 
 def equal_fitness_moves_nothing(subject: Subject) -> None:
-    strategy = subject.strategy(1.0)
-    advance(strategy, pool_for(lambda rows: np.zeros(len(rows))), 3)
+    strategy = searched(subject, lambda rows: np.zeros(len(rows)), 3, 1.0)
     np.testing.assert_array_equal(strategy.parameters(), np.ones(N))
     assert strategy.metrics()["sigma"] == subject.strategy(1.0).metrics()["sigma"], (
         "equal fitness changed sigma"
@@ -330,8 +329,7 @@ def equal_fitness_moves_nothing(subject: Subject) -> None:
 
 def works_with(subject: Subject, size: int) -> None:
     """A population of ``size`` members neither fails nor runs away."""
-    strategy = subject.strategy(1.0, population_size=size)
-    advance(strategy, pool_for(sphere), 10 if size < 5000 else 2)
+    strategy = searched(subject, sphere, 10 if size < 5000 else 2, 1.0, population_size=size)
     assert strategy.ask().population_size == strategy.population_size == size
     before = _value(np.ones(N))
     after = _value(strategy.parameters())

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from esengine.algorithms.evolution.cma_termination import Termination, Tolerance
 from esengine.algorithms.evolution.cma_warm_start import distribution_of, points_of
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.matrix_square_roots import eigenbasis, square_root
-from esengine.algorithms.evolution.mean_search import MeanSearch
+from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import (
     by_pair,
     by_rank,
@@ -41,7 +41,7 @@ from esengine.algorithms.evolution.ranking import (
 from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy
 from esengine.candidates import Candidates, GaussianSamples
-from esengine.checks import at_least, positive
+from esengine.checks import at_least
 from esengine.errors import UserError
 from esengine.noise import kernels
 from esengine.pool.population import Population
@@ -52,15 +52,9 @@ _LINEAGES = itertools.count()  # one number per strategy, which tells a pool who
 
 
 @dataclass(frozen=True)
-class CMAESSettings(RestartSettings):
+class CMAESSettings(DistributionSettings, RestartSettings):
     """Adapt a normal distribution: its mean, its step size and its full covariance matrix."""
 
-    antithetic: ClassVar[bool] = False
-
-    population_size: int | None = None
-    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
-    sigma: float = 1.0
-    """Initial standard deviation of every parameter."""
     active: bool = True
     """Let the worse half of the population shrink the covariance matrix (negative weights)."""
     mirrored: bool = False
@@ -92,8 +86,7 @@ class CMAESSettings(RestartSettings):
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma")
-        at_least(self, 4, "population_size")
+        super().check()
         at_least(self, 0, "tolerance_fun", "tolerance_fun_history", "tolerance_x", "tolerance_x_up")
         at_least(self, 0, "tolerance_stagnation")
         self.check_restarts()
@@ -130,14 +123,10 @@ class CMAESSettings(RestartSettings):
         later = replace(self, warm_start=None, inject=None)
 
         def make(
-            population_size: int,
-            sigma: float,
-            mean: NDArray[np.float64],
-            generation: int,
-            own_seed: int,
+            mean: NDArray[np.float64], own_seed: int, size: int, sigma: float, generation: int
         ) -> CMAES:
             settings = self if own_seed == seed else later
-            return CMAES(settings, mean, own_seed, population_size, sigma, generation, space)
+            return CMAES(settings, mean, own_seed, size, sigma, generation, space)
 
         return self.search(make, size, self.sigma, initial, seed)
 

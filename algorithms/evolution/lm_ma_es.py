@@ -21,34 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
-from esengine.algorithms.evolution.mean_search import MeanSearch
+from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
 from esengine.candidates import LimitedSamples
 from esengine.candidates.limited import transformed
-from esengine.checks import at_least, positive
+from esengine.checks import at_least
 from esengine.pool.population import Population
 
 _LONGEST = 4.0  # squared length of a direction, in units of n
 
 
 @dataclass(frozen=True)
-class LMMAESSettings:
+class LMMAESSettings(DistributionSettings):
     """Adapt a few directions of a normal distribution, for very many dependent parameters."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
-    antithetic: ClassVar[bool] = False
 
-    population_size: int | None = None
-    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
-    sigma: float = 1.0
-    """Initial standard deviation of every parameter."""
     directions: int | None = None
     """Number of directions to adapt (m); default 4 + 3 ln(parameters)."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma")
-        at_least(self, 4, "population_size")
+        super().check()
         at_least(self, 1, "directions")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> LMMAES:

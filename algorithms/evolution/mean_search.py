@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,26 @@ from esengine.algorithms.evolution.ranking import is_flat
 from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import check_results, out_of_range
 from esengine.candidates import Candidates
+from esengine.checks import at_least, positive
 from esengine.pool.population import Population
+
+
+@dataclass(frozen=True)
+class DistributionSettings:
+    """The settings of every strategy that adapts a normal distribution."""
+
+    antithetic: ClassVar[bool] = False
+    least_population: ClassVar[int] = 4
+
+    population_size: int | None = None
+    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
+    sigma: float = 1.0
+    """Initial standard deviation of every parameter."""
+
+    def check(self) -> None:
+        """Raises UserError for settings that define no search."""
+        positive(self, "sigma")
+        at_least(self, self.least_population, "population_size")
 
 
 class MeanSearch(SavedState, ABC):

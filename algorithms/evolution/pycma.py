@@ -16,17 +16,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.evolution.mean_search import DistributionSettings
 from esengine.algorithms.evolution.ranking import is_flat
 from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, GivenPoints
-from esengine.checks import at_least, named_values, positive
+from esengine.checks import named_values
 from esengine.errors import UserError, listed
 from esengine.pool.population import Population
 from esengine.problems.search_space import SearchSpace
@@ -71,15 +73,11 @@ _QUIET = {
 
 
 @dataclass(frozen=True)
-class PyCMASettings(RestartSettings):
+class PyCMASettings(DistributionSettings, RestartSettings):
     """Search with the cma package and any of its options; members are sent as vectors."""
 
-    antithetic: ClassVar[bool] = False
+    least_population: ClassVar[int] = 3
 
-    population_size: int | None = None
-    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
-    sigma: float = 1.0
-    """Initial standard deviation of every parameter."""
     option: tuple[str, ...] = ()
     """Options of cma.CMAEvolutionStrategy, each name=value with a JSON value, such as
     CMA_diagonal=true tolfun=1e-9.
@@ -87,8 +85,7 @@ class PyCMASettings(RestartSettings):
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma")
-        at_least(self, 3, "population_size")
+        super().check()
         self.check_restarts()
         self.options()
 
@@ -133,16 +130,7 @@ class PyCMASettings(RestartSettings):
 
         size = self.population_size or default_population_size(initial.size)
 
-        def make(
-            population_size: int,
-            sigma: float,
-            mean: NDArray[np.float64],
-            generation: int,
-            own_seed: int,
-        ) -> PyCMA:
-            return PyCMA(options, mean, own_seed, population_size, sigma, generation)
-
-        return self.search(make, size, self.sigma, initial, seed)
+        return self.search(partial(PyCMA, options), size, self.sigma, initial, seed)
 
 
 class PyCMA:
@@ -167,7 +155,7 @@ class PyCMA:
         seed: int,
         population_size: int,
         sigma: float,
-        generation: int = 0,
+        generation: int,
     ) -> None:
         self._options = options
         self.seed = seed

@@ -28,9 +28,9 @@ from esengine.seeding import derive_key, generator
 
 Restarts = Literal["none", "ipop", "bipop"]
 
-Search = Callable[[int, float, NDArray[np.float64], int, int], Strategy]
-"""Makes a search from its population size, sigma, mean (n,), the run's number of generations so
-far, and a seed.
+Search = Callable[[NDArray[np.float64], int, int, float, int], Strategy]
+"""Makes a search from its mean (n,), a seed, its population size, sigma, and the run's number of
+generations so far.
 """
 
 # Regimes: doubled populations, and the small populations of bipop
@@ -85,7 +85,7 @@ class RestartSettings:
         """
         mean = np.array(initial, np.float64)
         if self.restarts == "none":
-            return make(population_size, sigma, mean, 0, seed)
+            return make(mean, seed, population_size, sigma, 0)
         return RestartedSearch(make, self, population_size, sigma, mean, seed)
 
 
@@ -273,7 +273,7 @@ class RestartedSearch:
     ) -> _Running:
         """Return a search at its start; the first one has the seed of a run without restarts."""
         seed = derive_key(self._seed, "search", number) if number else self._seed
-        strategy = self._make(size, sigma, mean, generation, seed)
+        strategy = self._make(mean, seed, size, sigma, generation)
         return _Running(number, regime, budget, 0, size, sigma, mean, generation, strategy)
 
     def should_stop(self) -> str | None:

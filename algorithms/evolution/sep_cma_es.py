@@ -14,41 +14,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
 from esengine.algorithms.evolution.integer_margin import margin_of
-from esengine.algorithms.evolution.mean_search import MeanSearch
+from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
 from esengine.algorithms.strategy import out_of_range
 from esengine.candidates import Candidates, ScaledSamples
-from esengine.checks import at_least, positive
+from esengine.checks import at_least
 from esengine.pool.population import Population
 from esengine.problems.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class SepCMAESSettings:
+class SepCMAESSettings(DistributionSettings):
     """Adapt a normal distribution with a diagonal covariance matrix; the cost is linear in the
     number of parameters.
     """
 
-    antithetic: ClassVar[bool] = False
-
-    population_size: int | None = None
-    """Members per generation (lambda); default 4 + 3 ln(parameters)."""
-    sigma: float = 1.0
-    """Initial standard deviation of every parameter."""
     tolerance_fun: float = 1e-11
     """Stop when the range of fitness over the last generations is below this value."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma")
-        at_least(self, 4, "population_size")
+        super().check()
         at_least(self, 0, "tolerance_fun", way_out="0 never stops")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> SepCMAES:

@@ -14,24 +14,20 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.mean_search import SeparableSearch
+from esengine.algorithms.evolution.mean_search import DistributionSettings, SeparableSearch
 from esengine.algorithms.evolution.ranking import by_rank
 from esengine.candidates import ScaledSamples
-from esengine.checks import at_least, positive
+from esengine.checks import positive
 from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)
-class SNESSettings:
+class SNESSettings(DistributionSettings):
     """Adapt the mean and the standard deviation of every parameter by the natural gradient."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
-    antithetic: ClassVar[bool] = False
+    least_population: ClassVar[int] = 2
 
-    population_size: int | None = None
-    """Members per generation; default 4 + 3 ln(parameters)."""
-    sigma: float = 1.0
-    """Initial standard deviation of every parameter."""
     learning_rate: float = 1.0
     """Learning rate of the mean."""
     sigma_learning_rate: float | None = None
@@ -40,8 +36,8 @@ class SNESSettings:
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma", "learning_rate", "sigma_learning_rate")
-        at_least(self, 2, "population_size")
+        super().check()
+        positive(self, "learning_rate", "sigma_learning_rate")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> SNES:
         """A new strategy that starts from ``initial``, (dimension,)."""

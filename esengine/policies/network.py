@@ -9,8 +9,9 @@ over outputs without reordering a sum.
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,45 @@ LEAST_LOG_STD = -4.0  # of a mixture's components, which otherwise collapse on s
 MOST_LOG_STD = 2.0
 
 
+class NetworkSpec(ABC):
+    """The architecture of a tanh network, whose parameters are one flat vector.
+
+    Attributes:
+        purpose: of the stream of its initial parameters.
+    """
+
+    purpose: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def layer_sizes(self) -> tuple[int, ...]:
+        """The units of each layer, the inputs first."""
+
+    @property
+    def num_parameters(self) -> int:
+        sizes = itertools.pairwise(self.layer_sizes)
+        return sum((inputs + 1) * outputs for inputs, outputs in sizes)
+
+    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
+        """The start of a search, (num_parameters,) float32.
+
+        Hidden weights are normal with standard deviation 1 / sqrt(inputs). Biases and the output
+        layer are zero, and so is a linear policy.
+        """
+        parameters = np.zeros(self.num_parameters, np.float32)
+        random = generator(derive_key(seed, self.purpose))
+        offset = 0
+
+        for inputs, outputs in itertools.pairwise(self.layer_sizes[:-1]):
+            weights = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
+            parameters[offset : offset + weights.size] = weights
+            offset += (inputs + 1) * outputs
+
+        return parameters
+
+
 @dataclass(frozen=True)
-class PolicySpec:
+class PolicySpec(NetworkSpec):
     """The architecture of a policy.
 
     Attributes:
@@ -48,6 +86,8 @@ class PolicySpec:
     sampled: bool = False
     components: int = 0
 
+    purpose = "initial parameters"
+
     @property
     def num_outputs(self) -> int:
         if self.components:
@@ -60,9 +100,7 @@ class PolicySpec:
 
     @property
     def num_parameters(self) -> int:
-        sizes = self.layer_sizes
-        weights = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
-        return weights + (self.num_log_stds if self.sampled else 0)
+        return super().num_parameters + (self.num_log_stds if self.sampled else 0)
 
     @property
     def num_log_stds(self) -> int:
@@ -71,26 +109,6 @@ class PolicySpec:
     def fits(self, observations: ObservationSpec, action: ActionSpec) -> bool:
         """Whether the policy sees such observations and takes such actions."""
         return (self.observation_dim, self.action) == (observations.dim, action)
-
-    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
-        """The start of a search, (num_parameters,) float32.
-
-        Hidden weights are normal with standard deviation 1 / sqrt(inputs). Biases and the output
-        layer are zero, and so is a linear policy.
-        """
-        parameters = np.zeros(self.num_parameters, np.float32)
-        random = generator(derive_key(seed, "initial parameters"))
-        offset = 0
-
-        for inputs, outputs in itertools.pairwise(self.layer_sizes[:-1]):
-            weights = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
-            parameters[offset : offset + weights.size] = weights
-            offset += (inputs + 1) * outputs
-
-        return parameters
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass

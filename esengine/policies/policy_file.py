@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def save_policy(path: Path, policy: Policy) -> None:
     """
     described = {
         "format": FORMAT,
-        "policy": policy.spec.as_json(),
+        "policy": asdict(policy.spec),
         "env_id": policy.environment.env_id,
         "env_arguments": policy.environment.arguments,
         "max_episode_steps": policy.max_episode_steps,

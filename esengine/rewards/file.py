@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def save_reward(path: Path, reward: LearnedReward) -> None:
     """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises
     OSError.
     """
-    described = {"format": FORMAT, "reward": reward.spec.as_json()}
+    described = {"format": FORMAT, "reward": asdict(reward.spec)}
     with replacing(path) as aside:
         write_arrays(aside, reward.arrays(), {_KEY: json.dumps(described)})
 

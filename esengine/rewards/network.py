@@ -7,9 +7,8 @@ clipped as a policy's observations are.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,8 +17,7 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.network import forward, forward_reference
-from esengine.seeding import derive_key, generator
+from esengine.policies.network import NetworkSpec, forward, forward_reference
 
 RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]
 """What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1
@@ -34,7 +32,7 @@ _UNBIASED, _SURVIVAL = 0, 1
 
 
 @dataclass(frozen=True)
-class RewardSpec:
+class RewardSpec(NetworkSpec):
     """The architecture of a learned reward.
 
     Attributes:
@@ -52,6 +50,8 @@ class RewardSpec:
     form: RewardForm = "unbiased"
     state_only: bool = False
 
+    purpose = "initial reward"
+
     @property
     def choice_sizes(self) -> tuple[int, ...]:
         """Inputs of each choice of the action."""
@@ -64,26 +64,6 @@ class RewardSpec:
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         return (self.num_inputs, *self.hidden_sizes, 1)
-
-    @property
-    def num_parameters(self) -> int:
-        return sum(
-            (inputs + 1) * outputs for inputs, outputs in itertools.pairwise(self.layer_sizes)
-        )
-
-    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
-        """Weights ~ N(0, 1 / inputs), biases and the output layer zero, (num_parameters,) float32,
-        laid out as a policy's.
-        """
-        parameters = np.zeros(self.num_parameters, np.float32)
-        random = generator(derive_key(seed, "initial reward"))
-        offset = 0
-        for inputs, outputs in itertools.pairwise(self.layer_sizes[:-1]):
-            parameters[offset : offset + inputs * outputs] = random.standard_normal(
-                inputs * outputs
-            ) / np.sqrt(inputs)
-            offset += (inputs + 1) * outputs
-        return parameters
 
     def inputs(
         self, observations: NDArray[np.floating], choices: NDArray[np.float64]
@@ -105,9 +85,6 @@ class RewardSpec:
                 rows[np.arange(len(rows)), column + choices[:, choice].astype(np.int64)] = 1
             column += size
         return rows
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass

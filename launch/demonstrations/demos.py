@@ -12,11 +12,9 @@ import tyro
 from esengine.checks import one_of, writable_folder
 from esengine.demonstrations import (
     Demonstrations,
+    files as file_layout,
     load_demonstrations,
     save_demonstrations,
-)
-from esengine.demonstrations import (
-    files as file_layout,
 )
 from esengine.launch.settings.flags import parse
 from esengine.ranks import StopRequest
