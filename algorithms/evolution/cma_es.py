@@ -41,7 +41,6 @@ from esengine.algorithms.evolution.ranking import (
 from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.strategy import State, Strategy
 from esengine.candidates import Candidates, GaussianSamples
-from esengine.checks import at_least
 from esengine.errors import UserError
 from esengine.noise import kernels
 from esengine.pool.population import Population
@@ -52,7 +51,7 @@ _LINEAGES = itertools.count()  # one number per strategy, which tells a pool who
 
 
 @dataclass(frozen=True)
-class CMAESSettings(DistributionSettings, RestartSettings):
+class CMAESSettings(Tolerances, DistributionSettings, RestartSettings):
     """Adapt a normal distribution: its mean, its step size and its full covariance matrix."""
 
     active: bool = True
@@ -71,24 +70,11 @@ class CMAESSettings(DistributionSettings, RestartSettings):
     """
     inject: str | None = None
     """File of points to evaluate in the first generation: .npy, one point per row."""
-    tolerance_fun: float = 1e-11
-    """Stop when the range of fitness over the last generations is below this value."""
-    tolerance_fun_history: float = 1e-12
-    """Stop when the range of the best fitness over the last generations is below this value."""
-    tolerance_x: float = 1e-11
-    """Stop when every standard deviation is below this factor times the initial sigma."""
-    tolerance_x_up: float = 1e3
-    """Stop when a standard deviation exceeds this factor times the initial sigma; 0 never stops."""
-    tolerance_stagnation: int | None = None
-    """Stop after this number of generations without improvement; default 100 + 100
-    parameters^1.5 / lambda, 0 never stops.
-    """
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         super().check()
-        at_least(self, 0, "tolerance_fun", "tolerance_fun_history", "tolerance_x", "tolerance_x_up")
-        at_least(self, 0, "tolerance_stagnation")
+        self.check_tolerances()
         self.check_restarts()
 
         if self.mirrored and self.population_size is not None and self.population_size % 2:
@@ -96,16 +82,6 @@ class CMAESSettings(DistributionSettings, RestartSettings):
                 f"--population-size must be even with --mirrored, got {self.population_size}; use "
                 f"{self.population_size + 1}"
             )
-
-    def tolerances(self) -> Tolerances:
-        """The tolerances of the stopping criteria."""
-        return Tolerances(
-            self.tolerance_fun,
-            self.tolerance_fun_history,
-            self.tolerance_x,
-            self.tolerance_x_up,
-            self.tolerance_stagnation,
-        )
 
     def default_population_size(self, n: int) -> int:
         """Return lambda as set, or the default for ``n`` parameters; even for mirrored pairs."""
@@ -202,7 +178,7 @@ class CMAES(MeanSearch):
         self._margin = margin_of(space, size)
         self._factors = None if self._margin is None else np.ones(n)  # on sampled deviations
         patience = 10 * space.lattice.indices.size
-        self._stop = Termination(settings.tolerances(), size, self.mean, self.sigma, patience)
+        self._stop = Termination(settings, size, self.mean, self.sigma, patience)
 
     def inject(self, points: NDArray[np.floating]) -> None:
         """Make points the first members of the next generation; they count like sampled members.

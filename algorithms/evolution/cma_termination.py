@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import State
+from esengine.checks import at_least
 
 _SPARSE = 5  # generations between entries of the long history
 _LONGEST = 20_000  # entries of the long history
@@ -25,11 +26,23 @@ _HISTORIES = ("history", "long_best", "long_median", "anchor")
 class Tolerances:
     """The settings of the criteria; 0 turns a criterion off."""
 
-    fun: float = 1e-11
-    fun_history: float = 1e-12
-    x: float = 1e-11
-    x_up: float = 1e3
-    stagnation: int | None = None
+    tolerance_fun: float = 1e-11
+    """Stop when the range of fitness over the last generations is below this value."""
+    tolerance_fun_history: float = 1e-12
+    """Stop when the range of the best fitness over the last generations is below this value."""
+    tolerance_x: float = 1e-11
+    """Stop when every standard deviation is below this factor times the initial sigma."""
+    tolerance_x_up: float = 1e3
+    """Stop when a standard deviation exceeds this factor times the initial sigma; 0 never stops."""
+    tolerance_stagnation: int | None = None
+    """Stop after this number of generations without improvement; default 100 + 100
+    parameters^1.5 / lambda, 0 never stops.
+    """
+
+    def check_tolerances(self) -> None:
+        """Raises UserError for a tolerance below 0."""
+        names = ("tolerance_fun", "tolerance_fun_history", "tolerance_x", "tolerance_x_up")
+        at_least(self, 0, *names, "tolerance_stagnation")
 
 
 class Termination:
@@ -59,8 +72,8 @@ class Termination:
         self.sigma = sigma
         self.window = 10 + int(30 * n / population_size) + patience
         self.stagnation = int(100 + 100 * n**1.5 / population_size)
-        if tolerances.stagnation is not None:
-            self.stagnation = tolerances.stagnation
+        if tolerances.tolerance_stagnation is not None:
+            self.stagnation = tolerances.tolerance_stagnation
 
         self.age = 0  # generations
         self.history = np.zeros(0)  # best fitness of the last generations, newest last
@@ -116,10 +129,10 @@ class Termination:
         limits = self.tolerances
 
         # The range of the standard deviations
-        smallest = limits.x * self.sigma
+        smallest = limits.tolerance_x * self.sigma
         if np.all(deviations < smallest) and np.all(np.abs(path) < smallest):
             return f"every standard deviation is below {smallest:.1e} (--tolerance-x)"
-        if limits.x_up and not deviations.max() <= limits.x_up * self.sigma:
+        if limits.tolerance_x_up and not deviations.max() <= limits.tolerance_x_up * self.sigma:
             return (
                 f"a standard deviation grew to {deviations.max():.1e}, from {self.sigma:g} "
                 "(--tolerance-x-up): start with a larger --sigma, or bound the objective"
@@ -139,17 +152,17 @@ class Termination:
         window = self.window
         full = self.history.size >= window
         span = float(np.ptp(self.history)) if self.history.size else np.inf
-        if full and max(span, self.spread) < limits.fun:
+        if full and max(span, self.spread) < limits.tolerance_fun:
             return (
-                f"fitness spans less than {limits.fun:.1e} over {window} generations "
+                f"fitness spans less than {limits.tolerance_fun:.1e} over {window} generations "
                 f"(--tolerance-fun)"
             )
-        if full and span < limits.fun_history:
+        if full and span < limits.tolerance_fun_history:
             return (
-                f"the best of {window} generations spans less than {limits.fun_history:.1e} "
-                f"(--tolerance-fun-history)"
+                f"the best of {window} generations spans less than "
+                f"{limits.tolerance_fun_history:.1e} (--tolerance-fun-history)"
             )
-        if limits.fun and self.flat > window:
+        if limits.tolerance_fun and self.flat > window:
             return f"the better three quarters of {window} generations were equal: fitness is flat"
 
         still = self.age - self.still_since

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import SavedState
-from esengine.algorithms.strategy import State
 from esengine.checks import belong_to, positive, within
 
 _BETA_2 = 0.999
@@ -45,19 +44,6 @@ class OptimizerSettings:
             belong_to(self, "--optimizer clipup", self.optimizer, "max_speed")
 
 
-class Optimizer(Protocol):
-    """The contract of optimisers."""
-
-    def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return the change of the mean, (n,), for a gradient (n,), and update the moments."""
-
-    def state(self) -> State:
-        """The moments, as plain arrays."""
-
-    def restore(self, state: State) -> None:
-        """Become the optimiser that gave ``state``."""
-
-
 class Adam(SavedState):
     """Adam (Kingma, Ba 2015, arXiv 1412.6980) with the paper's beta_2 and epsilon.
 
@@ -80,6 +66,7 @@ class Adam(SavedState):
         self.num_steps = 0
 
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the change of the mean, (n,), for a gradient (n,), and update the moments."""
         self.num_steps += 1
         self.first = self.beta_1 * self.first + (1 - self.beta_1) * gradient
         self.second = _BETA_2 * self.second + (1 - _BETA_2) * gradient**2
@@ -148,7 +135,7 @@ class ClipUp(Momentum):
 
 def make_optimizer(
     settings: OptimizerSettings, sigma: float, mean: NDArray[np.floating]
-) -> Optimizer:
+) -> Adam | Momentum:
     """Return the optimiser that the settings name.
 
     Gradients are expected in units of sigma: (1 / population_size) sum u_i noise_i.

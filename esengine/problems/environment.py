@@ -23,12 +23,11 @@ from esengine.problems.episodes import EpisodeRules, MemberRun, Summary
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, new_records
-from esengine.simulators.contract import BatchSimulator
+from esengine.simulators.contract import UNLIMITED, BatchSimulator
 from esengine.simulators.stepped import GymnasiumSimulator
 
 P = TypeVar("P", bound=ProblemPart)
 
-_NO_LIMIT = 2**62
 _LEAST_CHUNKS = 8  # of a generation, so that some ranks share it, however cheap the members
 
 
@@ -309,11 +308,11 @@ class EnvironmentProblem(EnvironmentEpisodes):
         """When episodes end, which the limits decide in training alone."""
         if candidates.episode_purpose != "episode":
             return EpisodeRules(self.max_episode_steps, 0.0)
-        cap = min(self.max_episode_steps or _NO_LIMIT, self.limits.cap or _NO_LIMIT)
+        cap = min(self.max_episode_steps or UNLIMITED, self.limits.cap or UNLIMITED)
         bonus = (
             0.0 if self.summary.statistic == "mean" else self.survival_bonus
         )  # of the mean it is taken off at once
-        return EpisodeRules(None if cap == _NO_LIMIT else cap, bonus)
+        return EpisodeRules(None if cap == UNLIMITED else cap, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
         """Record a failure, and drop the simulator, which may be in any state."""

@@ -27,7 +27,8 @@ def search(
     generations: int, fitness: Fitness = improving, moves: bool = True, **tolerances: Any
 ) -> Termination:
     """A search of some generations, with a mean that moves by 1 in each, or never."""
-    found = Termination(replace(Tolerances(), **tolerances), SIZE, np.zeros(N), 1.0)
+    given = {f"tolerance_{name}": value for name, value in tolerances.items()}
+    found = Termination(replace(Tolerances(), **given), SIZE, np.zeros(N), 1.0)
     for generation in range(1, generations + 1):
         found.remember(
             np.asarray(fitness(generation), float), generation * ONES if moves else np.zeros(N)
