@@ -24,7 +24,7 @@ from benchmarks.peers.cases import (
 from benchmarks.peers.environments import HERE, Environments, PeerError, figure_of, shown
 from benchmarks.peers.policies import SIZES, flat, policies
 from benchmarks.peers.report import OUR_SIDE, Row, Run, measure_case, render
-from esengine.policies.network import forward_reference
+from esengine.policies.forward_pass import forward_reference
 
 FAST, SLOW, BROKEN = (Program(OURS, name, ()) for name in ("fast", "slow", "broken"))
 

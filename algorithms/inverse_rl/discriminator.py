@@ -22,7 +22,7 @@ from torch.nn import functional
 from esengine.algorithms.adam_state import adam_state, restore_adam
 from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings, RewardNetworkSettings
 from esengine.algorithms.strategy import State
-from esengine.policies.network import OBSERVATION_CLIP
+from esengine.policies.forward_pass import OBSERVATION_CLIP
 from esengine.policies.torch_network import TorchNetwork
 from esengine.rewards import LearnedReward, Steps
 from esengine.seeding import derive_key, generator

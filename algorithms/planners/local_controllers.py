@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.planners.ilqr import ILQR
 from esengine.algorithms.planners.quadratic_expansion import Expansion
-from esengine.policies.network import Actor, forward_reference
+from esengine.policies.forward_pass import forward_reference
+from esengine.policies.network import Actor
 from esengine.simulators.dynamics import ObservableDynamics
 
 _LEAST_ETA = 1e-3  # units of return per nat

@@ -84,13 +84,10 @@ class PolicyExpert:
         policy: draws its actions if it is a sampled one.
     """
 
+    _space: gymnasium.Space[Any]
+
     def __init__(self, policy: Policy) -> None:
-        self._actor, self._observations = (
-            policy.actor(),
-            ObservationSpec(policy.spec.observation_dim, True),
-        )
-        self._space: gymnasium.Space[Any] | None = None
-        self._seed, self._step = 0, -1
+        self._actor = policy.actor()
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
         self._space, self._seed, self._step = env.observation_space, seed, -1
@@ -98,7 +95,6 @@ class PolicyExpert:
 
     def act(self, observation: Any) -> Any:
         self._step += 1
-        assert self._space is not None
         return self._actor.act(
             self._observations.flat(self._space, observation), self._seed, self._step
         )

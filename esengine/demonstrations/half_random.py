@@ -49,12 +49,8 @@ class Wanderer:
             )
 
         self._how, self._action = how, action
-        self._reach, self._center = (
-            action.reach() if action.kind == "box" else np.ones(1),
-            np.zeros(1),
-        )
-        if action.kind == "box":
-            self._center = action.center()
+        self._reach = action.reach()
+        self._center = action.center()
         self._random, self._step = np.random.default_rng(0), 0
         self._values = np.zeros(len(action.sizes))
 

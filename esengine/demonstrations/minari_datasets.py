@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from esengine.demonstrations.trajectories import Demonstrations, Trajectory
+from esengine.demonstrations.trajectories import Demonstrations, Trajectory, checked
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.errors import UserError
 from esengine.storage.files import read_json
@@ -51,7 +51,6 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
     observations, action = ObservationSpec.of(space), ActionSpec.of(dataset.action_space)
     room = max(_FREE_BYTES, _MOST_FLATTENED * size)
     trajectories: list[Trajectory] = []
-    from esengine.demonstrations.trajectories import checked
 
     episodes = iter(dataset.iterate_episodes())
     while True:

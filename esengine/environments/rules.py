@@ -6,7 +6,7 @@ several, the first that fires wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,29 +15,14 @@ from esengine.user_code import named_module
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One rule.
-
-    Attributes:
-        name: its module.
-        when: whether the rule fires at an observation.
-        act: the right action at such an observation.
-    """
-
-    name: str
-    when: Callable[[Any], bool]
-    act: Callable[[Any], Any]
-
-
 class Rules:
     """Rules in order of precedence. As an expert they label the states in which one of them fires.
 
-    Args:
-        rules: the rules.
+    Attributes:
+        rules: their modules.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self.rules = tuple(rules)
+    rules: tuple[Any, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -66,5 +51,5 @@ def load_rules(names: Sequence[str]) -> Rules:
                     f"{function}"
                 )
 
-        rules.append(Rule(name, module.when, module.act))
-    return Rules(rules)
+        rules.append(module)
+    return Rules(tuple(rules))

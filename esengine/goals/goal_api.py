@@ -18,6 +18,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from esengine.demonstrations import Trajectory
+from esengine.environments import name_of
 from esengine.errors import UserError
 
 _PARTS = ("observation", "achieved_goal", "desired_goal")
@@ -39,16 +40,13 @@ class GoalLayout:
     @classmethod
     def of(cls, env: gymnasium.Env[Any, Any]) -> GoalLayout:
         """Raises UserError for an environment without gymnasium's goal API."""
-        space, name = (
-            env.observation_space,
-            env.spec.id if env.spec else type(env.unwrapped).__name__,
-        )
+        space = env.observation_space
         parts = space.spaces if isinstance(space, spaces.Dict) else {}
         if not (set(_PARTS) <= set(parts) and hasattr(env.unwrapped, "compute_reward")):
             raise UserError(
                 f"goals need an environment with gymnasium's goal API (observations with "
                 f"{', '.join(_PARTS)}, and "
-                f"compute_reward), {name} has none; for example esengine/PointMaze-v0"
+                f"compute_reward), {name_of(env)} has none; for example esengine/PointMaze-v0"
             )
         starts, first = {}, 0
 
@@ -75,10 +73,9 @@ class GoalLayout:
 def check_settable(env: gymnasium.Env[Any, Any]) -> None:
     """Raises UserError for an environment, which was reset, whose goal cannot be set."""
     if not (hasattr(env.unwrapped, "set_goal") or hasattr(env.unwrapped, "goal")):
-        name = env.spec.id if env.spec else type(env.unwrapped).__name__
         raise UserError(
-            f"goals must be settable, by set_goal(goal) or an attribute goal, {name} has neither; "
-            f"add one"
+            f"goals must be settable, by set_goal(goal) or an attribute goal, {name_of(env)} has "
+            f"neither; add one"
         )
 
 

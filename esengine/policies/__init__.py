@@ -1,9 +1,9 @@
 """Policies: the network that acts, the scaling of its observations, and its file.
 
-Modules: `network` (architecture, parameters, compiled forward pass), `normalizer` (running
-statistics of observations), `densities` (probabilities of actions), `policy_file` and
-`network_file` (saving and loading) and `torch_network` (the same network for gradients, which
-imports torch).
+Modules: `network` (architecture, parameters, actions), `forward_pass` (the compiled network),
+`normalizer` (running statistics of observations), `densities` (probabilities of actions),
+`policy_file` and `network_file` (saving and loading) and `torch_network` (the same network for
+gradients, which imports torch).
 """
 
 from esengine.policies.network import BOX, MIXTURE, Actor, PolicySpec, act, decode

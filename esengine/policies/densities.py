@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.errors import UserError
-from esengine.policies.network import BOX, MULTI_BINARY, Actor, PolicySpec, forward
+from esengine.policies.forward_pass import forward
+from esengine.policies.network import BOX, MULTI_BINARY, Actor, PolicySpec
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _BOUND = 1e-6  # tolerance for actions rounded in a file, in units of half the range

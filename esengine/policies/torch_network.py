@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from esengine.environments import ActionSpec
-from esengine.policies.network import LEAST_LOG_STD, MOST_LOG_STD, OBSERVATION_CLIP, PolicySpec
+from esengine.policies.forward_pass import OBSERVATION_CLIP
+from esengine.policies.network import LEAST_LOG_STD, MOST_LOG_STD, PolicySpec
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 

@@ -52,7 +52,7 @@ class EnvironmentEpisodes:
     fresh_env: bool = False
     env_backend: EnvBackend = "auto"
     antithetic: bool = False
-    shield: Rules = field(default_factory=lambda: Rules(()))
+    shield: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
         self.statistics = RunningStatistics.empty(self.observations.dim)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.network import NetworkSpec, forward, forward_reference
+from esengine.policies.forward_pass import forward, forward_reference
+from esengine.policies.network import NetworkSpec
 
 RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]
 """What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1

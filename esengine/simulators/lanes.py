@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.network import OBSERVATION_CLIP, fast_tanh
+from esengine.policies.forward_pass import OBSERVATION_CLIP, fast_tanh
 
 LANES = 16  # float32 numbers of a 512-bit register
 

@@ -10,7 +10,7 @@ import numpy as np
 from esengine.environments import EnvironmentSpec
 from esengine.launch.bench.figures import BenchSettings, Figure, paired
 from esengine.policies import Actor, PolicySpec
-from esengine.policies.network import forward_reference
+from esengine.policies.forward_pass import forward_reference
 from esengine.simulators import BatchSimulator, make_simulator
 
 

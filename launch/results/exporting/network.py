@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.policies import Policy
-from esengine.policies.network import OBSERVATION_CLIP
+from esengine.policies.forward_pass import OBSERVATION_CLIP
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from esengine.policies.densities import (
     log_densities_reference,
     log_normal_tail,
 )
-from esengine.policies.network import forward_reference
+from esengine.policies.forward_pass import forward_reference
 
 SPACES = (
     gymnasium.spaces.Box(np.array([-2.0, -1.0], np.float32), np.array([2.0, 3.0], np.float32)),

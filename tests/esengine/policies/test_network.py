@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec
-from esengine.policies.network import fast_tanh, forward, forward_reference
+from esengine.policies.forward_pass import fast_tanh, forward, forward_reference
 
 BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
 
