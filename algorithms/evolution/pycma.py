@@ -254,14 +254,14 @@ class PyCMA:
 
     def state(self) -> State:
         initial, sigma, born = self._born
-        numbers = {
-            "generation": self.generation,
-            "population_size": self.population_size,
-            "born": born,
-            "sigma": sigma,
+        return {
+            "initial": initial,
+            "told": np.concatenate([np.zeros(0), *self._told]),
+            "generation": np.array(self.generation),
+            "population_size": np.array(self.population_size),
+            "born": np.array(born),
+            "sigma": np.array(sigma),
         }
-        arrays = {"initial": initial, "told": np.concatenate([np.zeros(0), *self._told])}
-        return arrays | {name: np.array(number) for name, number in numbers.items()}
 
     def restore(self, state: State) -> None:
         self.population_size = int(state["population_size"])

@@ -292,14 +292,13 @@ class RestartedSearch:
 
     def state(self) -> State:
         numbers = [self.generation, self._begun, self._doublings, *self._used, self._best]
-        running = []
-        means = []
         searches: State = {}
         for place, search in enumerate(self._places):
-            running.append([math.nan] * 7 if search is None else search.numbers())
-            means.append(self._initial if search is None else search.mean)
             if search is not None:
                 searches |= with_prefix(f"search/{place}/", search.strategy.state())
+        empty = [math.nan] * 7
+        running = [empty if search is None else search.numbers() for search in self._places]
+        means = [self._initial if search is None else search.mean for search in self._places]
         return searches | {
             "restarts": np.array(numbers, np.float64),
             "running": np.array(running),

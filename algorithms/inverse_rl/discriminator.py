@@ -35,33 +35,27 @@ class Examples(NamedTuple):
 
     Attributes:
         inputs: (num_steps, num_inputs) standardised inputs of the reward.
-        states, next_states: (num_steps, num_states) standardised inputs of the potential, or None
-            if there is no potential.
+        states, next_states: (num_steps, num_states) standardised inputs of the potential, or
+            (num_steps, 0) if there is no potential.
         next_absorbing: (num_steps,) float32, 1 if the next state is absorbing, where the potential
             is 0.
         offsets: (num_steps,) float32, subtracted from the logit: log pi(a | s), or 0.
     """
 
     inputs: torch.Tensor
-    states: torch.Tensor | None
-    next_states: torch.Tensor | None
+    states: torch.Tensor
+    next_states: torch.Tensor
     next_absorbing: torch.Tensor
     offsets: torch.Tensor
 
     def at(self, rows: torch.Tensor) -> Examples:
         """Return the examples of some rows."""
-        states, next_states = (
-            None if part is None else part[rows] for part in (self.states, self.next_states)
-        )
-        return Examples(
-            self.inputs[rows], states, next_states, self.next_absorbing[rows], self.offsets[rows]
-        )
+        return Examples(*(part[rows] for part in self))
 
     @classmethod
     def joined(cls, parts: list[Examples]) -> Examples:
         """Return the examples of all parts, one after another."""
-        columns = zip(*parts, strict=True)
-        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))  # type: ignore[arg-type]
+        return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 class RewardNetwork(TorchNetwork):
@@ -164,7 +158,7 @@ class Discriminator:
         next_absorbing = torch.tensor(steps.next_absorbing.astype(np.float32))
         offsets = torch.zeros(len(steps.absorbing))
         if self.potential is None:
-            return Examples(inputs, None, None, next_absorbing, offsets)
+            return Examples(inputs, inputs[:, :0], inputs[:, :0], next_absorbing, offsets)
         here = self.potential.standardised(steps, steps.absorbing, steps.observations)
         there = self.potential.standardised(steps, steps.next_absorbing, steps.next_observations)
         return Examples(inputs, here, there, next_absorbing, offsets)
@@ -175,8 +169,6 @@ class Discriminator:
         if self.potential is None:
             return logits
 
-        assert examples.states is not None
-        assert examples.next_states is not None
         alive = 1 - examples.states[:, -1]  # the potential of the absorbing state is 0
         here = alive * self.potential.logits(examples.states)
         there = (1 - examples.next_absorbing) * self.potential.logits(examples.next_states)
@@ -272,13 +264,10 @@ class Discriminator:
         def between(part: torch.Tensor) -> torch.Tensor:
             return (shares * part[:size] + (1 - shares) * part[size:]).requires_grad_()
 
-        inputs = between(batch.inputs)
+        inputs, states, next_states = (between(part) for part in batch[:3])
         nothing = torch.zeros(size)
-        states, next_states = (
-            None if part is None else between(part) for part in (batch.states, batch.next_states)
-        )
         mixed = Examples(inputs, states, next_states, nothing, nothing)
-        points = [part for part in mixed[:3] if part is not None]
+        points = [inputs] if self.potential is None else [inputs, states, next_states]
         gradients = torch.autograd.grad(self.logits(mixed).sum(), points, create_graph=True)
         squares = torch.stack([(gradient**2).sum(dim=1) for gradient in gradients]).sum(dim=0)
         return ((torch.sqrt(squares + 1e-12) - 1) ** 2).mean()

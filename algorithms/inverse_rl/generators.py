@@ -155,11 +155,9 @@ class PolicyGradient(PPO):
     """`PPO` as a generator: a call of `improve` is one round under the source's rewards."""
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
-        problem = pool.rank_state.problem
-        assert isinstance(problem, EnvironmentProblem)
         actor = self.actor()
         env_steps, episodes = self.step(pool, finished)
-        steps = problem.part(RewardedEpisodes).recorded(self.trajectories, self.generation)
+        steps = self.problem.part(RewardedEpisodes).recorded(self.trajectories, self.generation)
         sampled = Sampled(actor.parameters[None], actor, steps)
         metrics = {"episode_return_mean": self.metrics()["return_recorded"]}
         return Improvement(sampled, env_steps, episodes, metrics)

@@ -41,7 +41,12 @@ class RewardLearningSettings:
 
 @dataclass(frozen=True)
 class RewardNetworkSettings(RewardLearningSettings):
-    """The settings of the reward's network and its training."""
+    """The settings of the reward's network and its training.
+
+    Those of a method also have a property ``sampling``, which says which steps the workers send
+    back, and a method ``source(observation_dim, action)``, which returns the reward source with all
+    parameters zero that every rank has at the start.
+    """
 
     reward_hidden_sizes: tuple[int, ...] = (64, 64)
     """Units of each tanh layer of the reward's network."""
@@ -71,15 +76,6 @@ class RewardNetworkSettings(RewardLearningSettings):
     def kept_every(self) -> int:
         """The n of "every n-th step of each demonstration is used"."""
         return 1
-
-    @property
-    def sampling(self) -> Sampling:
-        """Which steps the workers send back."""
-        raise NotImplementedError
-
-    def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        """Return the reward source with all parameters zero, which every rank has at the start."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -217,10 +217,7 @@ class PPO(SavedState):
             self._scale.add(of_episode)
 
         # Advantages and the critic's targets, episode by episode
-        estimates = []
-        returns = []
-        observations = []
-        targets = []
+        parts = []
         for trajectory, of_episode in zip(self.trajectories, rewards, strict=True):
             seen = torch.tensor(trajectory.observations.astype(np.float32))
             with torch.no_grad():
@@ -229,12 +226,11 @@ class PPO(SavedState):
             estimate = advantages(
                 scaled, values, trajectory.terminated, settings.discount, settings.trace_decay
             )
-            estimates.append(estimate)
-            returns.append(estimate + values[:-1])
-            observations.append(seen[:-1])
-            targets.append(self._done(trajectory, seen[:-1]))
+            done = self._done(trajectory, seen[:-1])
+            parts.append((seen[:-1], done, estimate, estimate + values[:-1]))
 
         # All steps together
+        observations, targets, estimates, returns = zip(*parts, strict=True)
         all_seen = torch.cat(observations)
         all_done = torch.cat(targets)
         all_estimates = np.concatenate(estimates)

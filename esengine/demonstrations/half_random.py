@@ -71,7 +71,10 @@ class Wanderer:
         elif self._step % _PRIMITIVE_STEPS == 0:
             self._values = self._primitive()
         self._step += 1
-        return self._as_action(self._values)
+        if self._action.kind != "box":
+            return self._action.unflat(self._action.from_options(self._values.astype(np.int64)))
+        drawn = self._center + self._reach * self._values
+        return self._action.unflat(np.clip(drawn, self._action.low, self._action.high))
 
     def _drawn(self) -> NDArray[np.float64]:
         """A uniform action: halves of the range of a box, else options."""
@@ -90,12 +93,6 @@ class Wanderer:
         values = np.zeros(self._values.size)
         values[self._random.integers(values.size)] = 1.0 if self._random.random() < 0.5 else -1.0
         return values
-
-    def _as_action(self, values: NDArray[np.float64]) -> Any:
-        if self._action.kind != "box":
-            return self._action.unflat(self._action.from_options(values.astype(np.int64)))
-        low, high = np.array(self._action.low), np.array(self._action.high)
-        return self._action.unflat(np.clip(self._center + self._reach * values, low, high))
 
 
 def coverage(visited: NDArray[np.float64], cell: float) -> tuple[int, float]:

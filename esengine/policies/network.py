@@ -144,12 +144,8 @@ class Actor:
             kind = MIXTURE
         low = np.array(action.low or [0.0], np.float64)
         high = np.array(action.high or [0.0], np.float64)
-        bounded = np.isfinite(low) & np.isfinite(high)
-        center = np.zeros(low.size)
-        reach = np.ones(low.size)
-        center[bounded] = (low[bounded] + high[bounded]) / 2
-        reach[bounded] = (high[bounded] - low[bounded]) / 2
-        self._head = (kind, np.array(action.sizes, np.int64), low, high, center, reach)
+        sizes = np.array(action.sizes, np.int64)
+        self._head = (kind, sizes, low, high, action.center(), action.reach())
 
         self._decoded = np.zeros(len(action.sizes))
         plain = action.kind == "box" and action.dtype.startswith("float") and len(action.shape) == 1

@@ -50,7 +50,8 @@ class RewardedEpisodes(EpisodeRunner):
     ) -> None:
         self.source = source
         self.horizon = horizon
-        self.sampling = sampling
+        self.samples_steps = sampling is not None
+        self.sampling = sampling or Sampling()
 
     def attach(self, problem: EnvironmentEpisodes) -> None:
         super().attach(problem)
@@ -67,12 +68,11 @@ class RewardedEpisodes(EpisodeRunner):
     @property
     def rows_a_member(self) -> int:
         """Steps that a sampled member sends."""
-        assert self.sampling is not None
         return self.sampling.steps or self.problem.episodes_per_member * self.horizon
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         specs = [ArraySpec("true_returns", (2,), "sum")]
-        if self.sampling is not None:
+        if self.samples_steps:
             width = Steps.width(self.problem.observations.dim, self.problem.policy.action)
             shape = (self.rows_a_member, width)
             specs.append(ArraySpec("steps", shape, members=self.sampling.chosen))
@@ -100,7 +100,7 @@ class RewardedEpisodes(EpisodeRunner):
         trace = self._trace.trace(outcome)
         self._returns.append(trace.episode_return)
         fitness = self.source.fitness(trace, actor, self.horizon)
-        if self.sampling is not None and self.sampling.takes(member, candidates.population_size):
+        if self.samples_steps and self.sampling.takes(member, candidates.population_size):
             self._sample(trace, candidates, member, episode)
         return Episode(fitness if np.isfinite(trace.episode_return) else np.nan, outcome.num_steps)
 
@@ -111,7 +111,7 @@ class RewardedEpisodes(EpisodeRunner):
 
     def arrays(self, candidates: Candidates, first: int, num_members: int) -> dict[str, Any]:
         arrays: dict[str, Any] = {"true_returns": self._true_returns}
-        if self.sampling is not None:
+        if self.samples_steps:
             chosen = self.sampling.chosen(candidates.population_size)
             own = chosen[(chosen >= first) & (chosen < first + num_members)].tolist()
             arrays["steps"] = [self._steps.get(member, self._no_steps()) for member in own]
@@ -145,7 +145,6 @@ class RewardedEpisodes(EpisodeRunner):
             `rows_a_member`). Members that failed are left out; of whole episodes the steps after a
             cut are marked by NaN observations.
         """
-        assert self.sampling is not None
         chosen = self.sampling.chosen(len(evaluations.records))
         rows = evaluations.arrays["steps"]
         whole = np.isfinite(rows[:, 0, 0]) & (evaluations.records["status"][chosen] != FAILED)
@@ -158,7 +157,6 @@ class RewardedEpisodes(EpisodeRunner):
         none twice: all of them where all episodes last as long as the horizon. If whole episodes
         are wanted, those of `Sampling.members` of them.
         """
-        assert self.sampling is not None
         dim = self.problem.observations.dim
         traces = [trace_of(one, self.problem.policy.action) for one in trajectories]
         if self.sampling.steps == 0:
@@ -184,7 +182,6 @@ class RewardedEpisodes(EpisodeRunner):
 
     def _sample(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
         """Keep the steps of an episode that its member sends."""
-        assert self.sampling is not None
         num_episodes = candidates.num_episodes(member) or self.problem.episodes_per_member
         if self.sampling.steps == 0:
             # an elite may run more episodes; these are not sent
