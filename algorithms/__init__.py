@@ -2,8 +2,9 @@
 
 Packages: `evolution` (strategies), `imitation`, `inverse_rl` (reward learning), `goals`,
 `policy_gradient`, `planners`. Modules: `strategy` (the contracts), `saved_state` (states as named
-attributes), `adam_state`, `novelty`, `testing` (the contract suite for strategies). No method
-depends on MPI: a strategy asks for a population and is told its fitness.
+attributes), `adam_state`, `novelty`, `trial_runs` (short runs on plain functions), `testing` (the
+contract suite for strategies). No method depends on MPI: a strategy asks for a population and is
+told its fitness.
 """
 
 from esengine.algorithms.evolution.ars import ARS, ARSSettings

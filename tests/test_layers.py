@@ -24,7 +24,7 @@ ORDER = {
             "imitation",
             "goals",
         ),
-        *("policy_gradient", "inverse_rl", "testing", "__init__"),
+        *("policy_gradient", "inverse_rl", "trial_runs", "testing", "__init__"),
     ),
     "launch": (
         *("__init__", "command_table", "settings", "mpirun", "runs", "terminal", "training"),

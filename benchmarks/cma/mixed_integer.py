@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from esengine.algorithms import CMAESSettings
-from esengine.algorithms.testing import pool_for
+from esengine.algorithms.trial_runs import pool_for
 from esengine.problems.search_space import SearchSpace
 
 with warnings.catch_warnings():

@@ -126,11 +126,8 @@ class Acting:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Acting:
-        parts = {name: np.array(array) for name, array in arrays.items()}
-        values: dict[str, Any] = {
-            name: part if part.ndim else part.item() for name, part in parts.items()
-        }
-        return cls(**values)
+        parts: dict[str, Any] = {name: np.array(array) for name, array in arrays.items()}
+        return cls(**{name: part if part.ndim else part.item() for name, part in parts.items()})
 
 
 class Recorder(Evaluator):

@@ -15,7 +15,7 @@ from esengine.algorithms.evolution.cma_coefficients import Coefficients, expecte
 from esengine.algorithms.evolution.cma_es import CMAES, CMAESSettings
 from esengine.algorithms.evolution.matrix_square_roots import cholesky_factor, square_root
 from esengine.algorithms.evolution.ranking import by_pair
-from esengine.algorithms.testing import pool_for as contract_pool
+from esengine.algorithms.trial_runs import pool_for as contract_pool
 from esengine.candidates import chunk_size, chunks
 from esengine.errors import UserError
 from esengine.noise import create_table

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from esengine.algorithms import CMAESSettings, SepCMAESSettings
 from esengine.algorithms.evolution.integer_margin import Margin
-from esengine.algorithms.testing import advance, pool_for, same
+from esengine.algorithms.trial_runs import advance, pool_for, same
 from esengine.problems.search_space import Lattice, SearchSpace
 
 ALPHA = 0.01

@@ -8,7 +8,7 @@ import pytest
 
 from esengine import minimize
 from esengine.algorithms.evolution.pycma import PyCMASettings
-from esengine.algorithms.testing import advance, pool_for, same, sphere
+from esengine.algorithms.trial_runs import advance, pool_for, same, sphere
 from esengine.errors import UserError
 from esengine.seeding import derive_key
 
