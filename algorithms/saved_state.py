@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -61,7 +61,8 @@ class SavedState:
             elif key not in state and (value is None or key.startswith(self.varying_state)):
                 setattr(self, name, None)
             else:
-                setattr(self, name, _plain(state[key]))
+                array = state[key]
+                setattr(self, name, np.array(array) if array.ndim else array.item())
 
 
 def with_prefix(prefix: str, state: State) -> State:
@@ -74,8 +75,3 @@ def without_prefix(prefix: str, state: State) -> State:
     return {
         name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)
     }
-
-
-def _plain(array: Any) -> Any:
-    """A number as int or float, any other array as a copy."""
-    return array.item() if array.ndim == 0 else np.array(array)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.inverse_rl.airl import AIRL
 from esengine.algorithms.inverse_rl.expert_steps import over_horizon
 from esengine.algorithms.inverse_rl.generators import Sampled
-from esengine.algorithms.inverse_rl.partition_function import Partition, estimate_partition
+from esengine.algorithms.inverse_rl.partition_function import estimate_partition
 from esengine.algorithms.inverse_rl.settings import InverseRLSettings
 from esengine.policies.densities import log_densities
 from esengine.rewards.sampling import Steps
@@ -125,13 +125,10 @@ class GuidedCost(AIRL):
             density = np.logaddexp(np.log1p(-share) + log_q, np.log(share) + returns - log_z)
             partition = estimate_partition(returns, density)
             log_z = partition.log_z
-        return self._kept(partition, returns).weights
-
-    def _kept(self, partition: Partition, returns: NDArray[np.float64]) -> Partition:
-        if self.settings.most_promising == 1:
-            return partition
-        kept = max(1, round(self.settings.most_promising * returns.size))
-        return partition.most_promising(kept, returns)[0]
+        if self.settings.most_promising < 1:
+            kept = max(1, round(self.settings.most_promising * returns.size))
+            partition, _ = partition.most_promising(kept, returns)
+        return partition.weights
 
     def _step_rewards(self, inputs: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Return the rewards, (num_trajectories, horizon), which are 0 after a cut."""

@@ -118,7 +118,9 @@ class TorchPolicy(TorchNetwork):
         outputs = self.outputs(observations)
         action = self.spec.action
         if self.spec.components:
-            return self._mixture(outputs, targets)
+            logits, means, log_stds = self._components(outputs)
+            inside = _normal(targets[:, None], means, log_stds).sum(dim=2)
+            return torch.logsumexp(torch.log_softmax(logits, dim=1) + inside, dim=1)
         if action.kind == "box":
             return _normal(targets, outputs, self.log_stds(least_log_std)).sum(dim=1)
         if action.kind == "multi-binary":
@@ -168,11 +170,6 @@ class TorchPolicy(TorchNetwork):
         )
         log_stds = log_stds.reshape(shape).clamp(LEAST_LOG_STD, MOST_LOG_STD)
         return logits, means.reshape(shape), log_stds
-
-    def _mixture(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        logits, means, log_stds = self._components(outputs)
-        inside = _normal(targets[:, None], means, log_stds).sum(dim=2)
-        return torch.logsumexp(torch.log_softmax(logits, dim=1) + inside, dim=1)
 
 
 def encode(action: ActionSpec, actions: NDArray[np.float64]) -> torch.Tensor:

@@ -26,12 +26,10 @@ class Summary:
         """(num_members,) from (num_members, num_episodes)."""
         match self.statistic:
             case "mean":
-                summary = returns.mean(axis=1)
+                return returns.mean(axis=1)
             case "min":
-                summary = returns.min(axis=1)
-            case "quantile":
-                summary = np.quantile(returns, self.quantile, axis=1)
-        return np.asarray(summary, np.float64)
+                return returns.min(axis=1)
+        return np.quantile(returns, self.quantile, axis=1)
 
 
 def episode_seeds(
