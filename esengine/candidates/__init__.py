@@ -18,17 +18,19 @@ from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.scaled import ScaledSamples
 
-_ALL = (
-    MutatedParents,
-    AntitheticPairs,
-    ScaledSamples,
-    GaussianSamples,
-    LimitedSamples,
-    GivenPoints,
-    JointPopulation,
-    PolicyEpisodes,
-)
-KINDS: dict[str, type[Candidates]] = {kind.__name__: kind for kind in _ALL}
+KINDS: dict[str, type[Candidates]] = {
+    kind.__name__: kind
+    for kind in (
+        MutatedParents,
+        AntitheticPairs,
+        ScaledSamples,
+        GaussianSamples,
+        LimitedSamples,
+        GivenPoints,
+        JointPopulation,
+        PolicyEpisodes,
+    )
+}
 
 __all__ = [
     "KINDS",

@@ -1,4 +1,4 @@
-"""Reading files of networks: checked arrays, and a checked JSON description in the header.
+"""Files of networks: checked arrays, and a checked JSON description in the header.
 
 Policy files and reward files share it. Reading runs no code, and a kernel can rely on every part of
 the type and the size that a file names.
@@ -6,6 +6,7 @@ the type and the size that a file names.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec
 from esengine.errors import UserError, listed
-from esengine.storage.files import JSON_BYTES, parse_arrays, parse_json, read_safetensors
+from esengine.storage.files import (
+    JSON_BYTES,
+    parse_arrays,
+    parse_json,
+    read_safetensors,
+    replacing,
+    write_arrays,
+)
 
 FORMAT = 1
 """The version of both kinds of files."""
@@ -71,6 +79,18 @@ def read_network(
         raise
     except (ValueError, OSError, MemoryError) as error:
         raise UserError(f"{path} must be a whole {kind} file, but: {error}") from error
+
+
+def write_network(path: Path, key: str, described: dict[str, Any], arrays: Arrays) -> None:
+    """Write a file that `read_network` reads.
+
+    It is written aside, flushed and renamed, so that a reader never sees half of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(path) as aside:
+        write_arrays(aside, arrays, {key: json.dumps({"format": FORMAT} | described)})
 
 
 def _description_in(image: bytes, key: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from esengine.environments import EnvironmentSpec, ObservationSpec
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.network_file import (
-    FORMAT,
     action_from,
     check_arrays,
     fields_from,
@@ -22,8 +20,8 @@ from esengine.policies.network_file import (
     is_count,
     read_network,
     require,
+    write_network,
 )
-from esengine.storage.files import replacing, write_arrays
 
 _KEY = "esengine"
 
@@ -96,11 +94,8 @@ class Policy:
 
 
 def save_policy(path: Path, policy: Policy) -> None:
-    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises
-    OSError.
-    """
+    """Write a policy file, see `write_network`."""
     described = {
-        "format": FORMAT,
         "policy": asdict(policy.spec),
         "env_id": policy.environment.env_id,
         "env_arguments": policy.environment.arguments,
@@ -112,8 +107,7 @@ def save_policy(path: Path, policy: Policy) -> None:
         "observation_mean": policy.observation_mean,
         "observation_inverse_std": policy.observation_inverse_std,
     }
-    with replacing(path) as aside:
-        write_arrays(aside, arrays, {_KEY: json.dumps(described)})
+    write_network(path, _KEY, described, arrays)
 
 
 def load_policy(path: str | Path) -> Policy:

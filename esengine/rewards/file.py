@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from esengine.policies.network_file import (
-    FORMAT,
     action_from,
     check_arrays,
     fields_from,
@@ -18,20 +16,16 @@ from esengine.policies.network_file import (
     is_count,
     read_network,
     require,
+    write_network,
 )
 from esengine.rewards.network import FORMS, LearnedReward, RewardSpec
-from esengine.storage.files import replacing, write_arrays
 
 _KEY = "esengine-reward"
 
 
 def save_reward(path: Path, reward: LearnedReward) -> None:
-    """Write the file aside, flush and rename it, so that a reader never sees half of it. Raises
-    OSError.
-    """
-    described = {"format": FORMAT, "reward": asdict(reward.spec)}
-    with replacing(path) as aside:
-        write_arrays(aside, reward.arrays(), {_KEY: json.dumps(described)})
+    """Write a reward file, see `write_network`."""
+    write_network(path, _KEY, {"reward": asdict(reward.spec)}, reward.arrays())
 
 
 def load_reward(path: str | Path) -> LearnedReward:
