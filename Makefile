@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv run quick test chaos fuzz slurm check format docs bench scaling peers learn imitation clean
+.PHONY: help venv run quick test chaos fuzz hostile slurm check format docs bench scaling peers learn imitation clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,9 @@ fuzz: $(STAMP)  ## feed every reader of files thousands of damaged and hostile o
 	ESENGINE_FUZZ=$${ESENGINE_FUZZ:-5000} $(BIN)/python -m pytest tests/fuzz --timeout 3600
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris
 	$(BIN)/python -m tests.fuzz.guided --seconds $${ESENGINE_FUZZ_SECONDS:-120}
+
+hostile: $(STAMP)  ## try every command with links, pipes, devices, folders and bombs in the places of its files (about an hour)
+	$(BIN)/python -m tests.hostile
 
 chaos: $(STAMP)  ## disturb 100 runs at random, compare each with the undisturbed one; writes docs/reliability.md
 	$(BIN)/python -m tests.chaos --runs 100

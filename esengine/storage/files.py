@@ -47,10 +47,11 @@ def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
     """
     # Without O_NONBLOCK it would wait for the writer of a pipe.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path.name} is no regular file")
     with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError(f"{path.name} is no regular file")
         if most is not None and found.st_size > most:
             raise ValueError(f"{path.name} has {found.st_size} bytes, more than {most}")
         yield file

@@ -161,8 +161,10 @@ def _age(directory: RunDirectory) -> str:
 
 
 def _finished(directory: RunDirectory) -> str:
-    done = directory.done() or {}
-    text = f"finished: {done.get('reason')}"
+    done = directory.done()
+    if done is None:
+        return f"finished, but without done.json; write it with: {how_to_resume(directory)}"
+    text = f"finished: {done['reason']}"
     if done.get("final_return") is not None:
         text += (
             f"; return {done['final_return']:.2f} over "

@@ -196,11 +196,12 @@ def _starts(directory: RunDirectory) -> str:
     rows = [
         (
             *(start["time"], start["host"], start["ranks"]),
-            *(start.get("job") or "", start.get("outcome") or "none yet"),
+            *(start.get("processor") or "", start.get("job") or ""),
+            start.get("outcome") or "none yet",
         )
         for start in starts
     ]
-    return table(("time", "host", "ranks", "job", "outcome"), rows)
+    return table(("time", "host", "ranks", "processor", "job", "outcome"), rows)
 
 
 def _repeat(run: PlottedRun, directory: RunDirectory) -> str:
