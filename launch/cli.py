@@ -4,6 +4,7 @@ and leaves MPI.
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 import warnings
@@ -22,6 +23,11 @@ from esengine.ranks import StopRequest, World
 from esengine.ranks.signals import Abandoned
 from esengine.ranks.world import prepare_rank
 
+_REFUSALS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EIO, errno.ESTALE, errno.ENOLCK, errno.EMFILE, errno.ENFILE),
+}
+"""Errors of files that are no fault of the program."""
 _CLOSING = (
     "esengine COMMAND --help lists the flags. Under mpirun or srun train uses the ranks that were "
     "launched; otherwise it starts local ones."
@@ -55,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"standard output must take the result, but: {error}", 1) if str(error) else 1
     except MemoryError as error:
         return _fail_for_memory(error)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        return _fail_for_disk(error)
 
 
 def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
@@ -94,6 +104,18 @@ def _fail_for_memory(error: MemoryError) -> int:
         f"--dimension, --population-size or --hidden-sizes, or a method that keeps no matrix"
     )
     return _fail(message, 1 if begun else 2)
+
+
+def _fail_for_disk(error: OSError) -> int:
+    """Print a message about a file that cannot be read or written, and end the other ranks."""
+    if World.current is not None:
+        World.current.end = "abort"
+    where = "the files of this command" if error.filename is None else str(error.filename)
+    return _fail(
+        f"{where} must be readable and writable, got: {error.strerror}; make room or give access, "
+        f"and repeat the command",
+        1,
+    )
 
 
 def _warn(

@@ -217,6 +217,13 @@ def write_arrays(
         return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def aside_of(path: Path) -> Path:
+    """The path of a new file that may become ``path``. Its name cannot be guessed, so nobody has
+    laid a link there.
+    """
+    return path.with_name(f".aside-{secrets.token_hex(8)}-{path.name[-200:]}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Let the ``with`` block write a file aside, then rename it: a reader sees the old bytes or
@@ -229,8 +236,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield path
         return
 
-    # The name is new and cannot be guessed, so no link that somebody laid is followed.
-    aside = path.with_name(f".aside-{secrets.token_hex(8)}-{path.name[-200:]}")
+    aside = aside_of(path)
     os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield aside

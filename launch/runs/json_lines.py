@@ -126,7 +126,8 @@ class FailureLog:
             append_whole(self.path, _as_lines(failures))
         except OSError as error:
             warnings.warn(
-                f"{self.path} lacks failures of members: {error}; free the disk", stacklevel=2
+                f"{self.path} lacks failures of members: {error.strerror}; free the disk",
+                stacklevel=2,
             )
 
     def read(self) -> list[Failure]:

@@ -24,6 +24,7 @@ from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
 from esengine.storage.files import (
+    aside_of,
     parse_arrays,
     read_json,
     read_safetensors,
@@ -125,7 +126,6 @@ class RunDirectory:
             )
         path.mkdir(parents=True, exist_ok=True)
         self.acquire()
-        remove_strays(path)
         if any(entry.name not in (JOB_FOLDER, "lock") for entry in path.iterdir()):
             self.release()
             raise UserError(
@@ -233,13 +233,15 @@ class RunDirectory:
         return list(self._record()["starts"])
 
     def acquire(self) -> RunDirectory:
-        """Lock the directory for this process, its only writer, and return the directory.
+        """Lock the directory for this process, its only writer, and return the directory. What
+        killed writers left aside is removed.
 
         Raises:
             UserError: another running process is the writer, or the folder is not writable.
         """
         if self._lock is None:
             self._lock = RunLock(self.path)
+            remove_strays(self.path)
         return self
 
     def is_held(self) -> bool:
@@ -248,7 +250,7 @@ class RunDirectory:
 
     def check_writable(self) -> None:
         """Raises OSError unless a small file can be written here."""
-        trial = self.path / f".trial.{os.getpid()}"
+        trial = aside_of(self.path / "trial")
         try:
             write_lasting(trial, b" " * 4096)
         finally:

@@ -148,8 +148,9 @@ class RunLock:
                     self._path.unlink()
             else:
                 os.ftruncate(self._descriptor, 0)
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # also what a child has not closed yet
+        with suppress(OSError):  # closing it releases the lock as well
+            if self._descriptor is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # also what a child has not closed yet
         self._forget()
 
     def _take_flock(self, record: bytes) -> bool:

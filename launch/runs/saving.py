@@ -88,8 +88,14 @@ class Saver:
         except OSError as error:
             self._report(error)
             return
-        self._thread = Thread(target=self._save_aside, args=(snapshot,), name="checkpoint")
-        self._thread.start()
+        thread = Thread(target=self._save_aside, args=(snapshot,), name="checkpoint")
+        try:
+            thread.start()
+        except RuntimeError:  # this machine has no more threads
+            self._save_aside(snapshot)
+            self._report_error()
+            return
+        self._thread = thread
 
     def join(self) -> None:
         """Wait until no snapshot is being written."""
@@ -97,8 +103,7 @@ class Saver:
             return
         self._thread.join()
         self._thread = None
-        if self._error is not None:
-            self._report(self._error)
+        self._report_error()
 
     def save_last(
         self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True
@@ -161,6 +166,10 @@ class Saver:
                 self._saved = checkpoint.name
         if snapshot.best is not None:  # a final evaluation changes it after the last checkpoint
             self._directory.write_best(snapshot.best)
+
+    def _report_error(self) -> None:
+        if self._error is not None:
+            self._report(self._error)
 
     def _report(self, error: OSError) -> None:
         """Print each reason once, since a disk that is nearly full refuses again and again."""

@@ -37,7 +37,6 @@ from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import outlive
 from esengine.storage import Checkpoint, load_newest
 from esengine.storage.checkpoint import remove_after, remove_unfinished
-from esengine.storage.files import remove_strays
 
 Callback = Callable[[Row], None]
 """Called on the master with the row of metrics of every generation."""
@@ -247,7 +246,6 @@ class Training(ABC):
         """
         if self.directory is None:
             return
-        remove_strays(self.directory.path)
         remove_unfinished(self.directory.checkpoints)
         checkpoint = load_newest(self.directory.checkpoints)
         if checkpoint is not None:

@@ -18,11 +18,9 @@ from threading import Lock
 import tyro
 
 from tests.chaos.scenarios import SCENARIOS, Scenario, reference, same_result, small_disk
-from tests.conftest import REPOSITORY
+from tests.chaos.table import write_table
 
-_DOCUMENT = REPOSITORY / "docs" / "reliability.md"
 _SAME, _SAME_INSIDE = "same", "same, with a checkpoint left half written"
-_BEGIN, _END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 
 
 @dataclass(frozen=True)
@@ -111,14 +109,8 @@ def _write_table(played: Counter[str], good: Counter[str], settings: ChaosSettin
     lines = ["| what happened | runs | same result, no hang, nothing left |", "|---|---|---|"]
     lines += [f"| {name} | {played[name]} | {good[name]} |" for name in SCENARIOS if played[name]]
     lines.append(f"| **all** | {played.total()} | {good.total()} |")
-    text = _DOCUMENT.read_text()
-    before, rest = text.split(_BEGIN)
-    _, after = rest.split(_END)
-    command = (
-        f"`python -m tests.chaos --runs {settings.runs} --seed {settings.seed}`, "
-        f"{time.strftime('%Y-%m-%d')}:"
-    )
-    _DOCUMENT.write_text("\n".join([before + _BEGIN, command, "", *lines, "", _END + after]))
+    command = f"python -m tests.chaos --runs {settings.runs} --seed {settings.seed}"
+    write_table("chaos", f"`{command}`, {time.strftime('%Y-%m-%d')}:", lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every command and every signal: ``python -m tests.chaos.signals`` sends each signal to each
+"""Every command and every signal. ``python -m tests.chaos.signals`` sends each signal to each
 command at random moments, and prints what was not as it should be.
 """
 

@@ -198,6 +198,18 @@ def test_a_disk_that_fills_ends_with_status_1_and_resumes_to_the_same_bytes(
     assert best[0] == best[1]
 
 
+def test_a_checkpoint_is_written_without_a_thread_where_there_are_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    loop = training(tmp_path / "run")
+    assert loop.run().finished
+    assert load_newest(tmp_path / "run" / "checkpoints") is not None
+
+
 def test_a_copy_that_saves_waits_for_the_checkpoint_that_a_thread_is_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
