@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 
 from esengine.algorithms.evolution.cma_warm_start import save_distribution
 from esengine.demonstrations import Demonstrations, save_demonstrations
+from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.rewards import load_reward, save_reward
-from esengine.storage.files import read_bytes, replace_lasting
+from esengine.storage.files import memory_bytes, opened, read_bytes, replace_lasting
 from esengine.storage.numpy_files import npy_image, read_npy
 
 _INIT_POLICY = "init_policy.safetensors"
@@ -101,6 +104,30 @@ def with_copies(config: RunConfig, folder: Path) -> RunConfig:
     recorded = ((name, getattr(config.train, name)) for name in files)
     train = {name: folder / files[name] for name, value in recorded if isinstance(value, Path)}
     return config.with_train(**train).with_search(**search)
+
+
+def digests_of_copies(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each copy in a run's folder, by its name. Raises OSError, ValueError."""
+    found = {}
+    for name in COPIES:
+        if (folder / name).exists():
+            with opened(folder / name, memory_bytes() // 4) as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def check_copies(folder: Path, recorded: Mapping[str, str]) -> None:
+    """Raises UserError for a copy that is missing, or was replaced since the run was made."""
+    try:
+        found = digests_of_copies(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} must hold the files that it began from, but: {error}") from error
+    changed = [name for name, digest in recorded.items() if found.get(name) != digest]
+    if changed:
+        raise UserError(
+            f"{folder} must hold the files that it began from, got another {changed[0]}, or none; "
+            f"restore it from a copy"
+        )
 
 
 def _copy(target: Path, source: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ _FREE = {
 """Settings that change no bit of the result up to where a run has come."""
 
 
-def identity(config: Any, trusted: bool = True) -> str:
+def identity(config: Any, trusted: bool = True, files: Mapping[str, str] | None = None) -> str:
     """Return the digest of a configuration as ``config.json`` holds it.
 
     Settings at their defaults do not count, so that a version with more settings gives the same
-    digest. Files that are kept in the run count by their names, wherever the run has moved to.
+    digest. Files that are kept in the run count by their names and digests, wherever the run has
+    moved to.
 
     Args:
         config: the configuration.
         trusted: whether to import the module of a custom strategy. Without it, the digest of such
             a run is "".
+        files: the digests of the files that the run keeps, by their names.
 
     Raises:
         UserError: the configuration is damaged.
@@ -48,6 +51,8 @@ def identity(config: Any, trusted: bool = True) -> str:
         raise UserError(
             f"config.json must be a run's settings, but: {error!r:.200}; restore it from a copy"
         ) from error
+    if files:
+        chosen["files"] = files
     text = json.dumps(chosen, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -131,11 +131,17 @@ class FailureLog:
             )
 
     def read(self) -> list[Failure]:
-        """All failures, the latest of each member, without lines that a crash cut short."""
+        """All failures, the latest of each member, without lines that a crash cut short. Raises
+        UserError.
+        """
         if not self.path.exists():
             return []
         found: dict[tuple[int, str, int], Failure] = {}
         for line in _lines(self.path):
+            if len(line) == LINE_BYTES and not line.endswith(b"\n"):
+                raise UserError(
+                    f"{self.path} must have lines of at most {LINE_BYTES} bytes; move it away"
+                )
             try:
                 failure = parse_json(line)
                 member = int(failure["member"])

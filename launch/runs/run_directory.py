@@ -12,11 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
-from esengine.launch.runs.copied_files import COPIES, with_copies
+from esengine.launch.runs.best_point import best_point, best_record
+from esengine.launch.runs.copied_files import (
+    COPIES,
+    check_copies,
+    digests_of_copies,
+    with_copies,
+)
 from esengine.launch.runs.identity import identity
 from esengine.launch.runs.json_lines import FailureLog, MetricsFile, Row, is_of_run
 from esengine.launch.runs.run_lock import RunLock
@@ -25,13 +29,9 @@ from esengine.launch.settings.config import RunConfig
 from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
 from esengine.storage.files import (
     aside_of,
-    parse_arrays,
     read_json,
-    read_safetensors,
     remove,
     remove_strays,
-    replacing,
-    write_arrays,
     write_json,
     write_lasting,
 )
@@ -41,9 +41,6 @@ JOB_FOLDER = "slurm"
 """Folder in a run directory for the batch script and the logs of its job. It exists before the run
 does.
 """
-_VECTORS = ("point", "parameters")
-_BEST_VECTORS = "best.safetensors"
-_MOST_NUMBERS = 100_000  # that best.json holds as text
 _NOTHING_YET = "000000"  # name of a checkpoint before the first generation
 _FIRST_FILES = (
     "policy.safetensors",
@@ -100,6 +97,7 @@ class RunDirectory:
             try:
                 copied = config if copy_files is None else copy_files(path)
                 record = {"format": FORMAT, "config": copied.to_json(), "starts": []}
+                record["files"] = digests_of_copies(path)
                 write_json(path / "config.json", record)
             except (OSError, ValueError):
                 run._remove()
@@ -200,7 +198,8 @@ class RunDirectory:
         """A digest of all settings that decide the result, which the run's records hold; "" where
         it would take importing a module that is not trusted.
         """
-        return identity(self._record().get("config"), self.trusted)
+        record = self._record()
+        return identity(record.get("config"), self.trusted, record["files"])
 
     def rows(self) -> list[Row]:
         """The rows of metrics. Those of another run are left out, with a warning."""
@@ -268,20 +267,8 @@ class RunDirectory:
             self._lock.is_handed_down = True
 
     def write_best(self, best: Mapping[str, Any]) -> None:
-        """Write the value of the best point and its vectors. Long vectors go to another file, since
-        numbers as text take minutes.
-        """
-        vectors = {name: np.asarray(best[name]) for name in _VECTORS}
-        record: dict[str, Any] = {
-            name: best[name] for name in ("value", "evaluations") if name in best
-        }
-        if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
-            record |= {name: vector.tolist() for name, vector in vectors.items()}
-        else:
-            with replacing(self.path / _BEST_VECTORS) as aside:
-                write_arrays(aside, vectors)
-            record["vectors"] = _BEST_VECTORS
-        write_json(self.path / "best.json", record)
+        """Write the value of the best point and its vectors."""
+        write_json(self.path / "best.json", best_record(self.path, best))
 
     def write_done(self, record: dict[str, Any]) -> None:
         """Write the completion record of the run."""
@@ -291,19 +278,7 @@ class RunDirectory:
         """The best point, its value, and the strategy's parameters. Raises UserError if a file is
         damaged.
         """
-        record = self._read_object("best.json", ("value",))
-        try:
-            if "vectors" in record:
-                record |= parse_arrays(read_safetensors(self.path / _BEST_VECTORS))
-            return {"value": float(record["value"])} | {
-                name: np.array(record[name], np.float64) for name in _VECTORS
-            }
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{self.path}/best.json must have a value and its vectors {listed(_VECTORS)}, "
-                f"but: {error}; "
-                "restore it from a copy"
-            ) from error
+        return best_point(self.path, self._read_object("best.json", ("value",)))
 
     def done(self) -> dict[str, Any] | None:
         """The completion record, or None if the run is not finished. That of another run counts as
@@ -375,7 +350,14 @@ class RunDirectory:
                 f"{self.path}/config.json must be a JSON object with a list of starts; restore it "
                 f"from a copy"
             )
+        files = record.setdefault("files", {})  # none by earlier versions
+        if not isinstance(files, dict):
+            raise UserError(f"{self.path}/config.json must name files with their digests")
         return record
+
+    def check_copies(self) -> None:
+        """Raises UserError if a file that the run began from was replaced."""
+        check_copies(self.path, self._record()["files"])
 
     def _read_object(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
         try:

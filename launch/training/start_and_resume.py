@@ -135,6 +135,7 @@ def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirecto
         config.check()
         check_torch(config.method)
         _check_done(directory)
+        directory.check_copies()
         directory.metrics.check_first(directory.identity())
         if changes:
             directory.change_config(config)

@@ -89,3 +89,19 @@ def test_a_foreign_run_opens_no_model_without_consent(esengine_here: Run, tmp_pa
     refused = esengine_here("resume", "run", "--generations", "2", "--ranks", "1")
     assert refused.returncode == 2
     assert "run names the file './pipe', whose bytes would be read" in refused.stderr
+
+
+def test_a_copy_that_was_replaced_is_refused(esengine_here: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "bounds.npy", np.full(1001, -5.0))
+    train = "train sep-cma-es --objective worlds:sphere --dimension 1001 --minimize --sigma 0.1"
+    ends = "--lower-bound bounds.npy --generations 1 --ranks 1 --quiet --run-dir run"
+    assert esengine_here(*words(f"{train} {ends}")).returncode == 0
+    own = tmp_path / "run" / "lower_bound.npy"
+    kept = own.read_bytes()
+    np.save(own, np.full(1001, -6.0))
+    resume = words("resume run --generations 2 --ranks 1 --trust-modules --quiet")
+    refused = esengine_here(*resume)
+    assert refused.returncode == 2
+    assert "that it began from, got another lower_bound.npy" in refused.stderr
+    own.write_bytes(kept)
+    assert esengine_here(*resume).returncode == 0

@@ -24,6 +24,7 @@ def test_the_result_decides_the_identity_and_budgets_do_not() -> None:
     free: dict[str, Any] = {"generations": 9, "ranks": 4, "checkpoint_every": 1}
     for name, value in free.items():
         assert identity(CONFIG.with_train(**{name: value}).to_json()) == own
+    assert identity(CONFIG.to_json(), files={"demonstrations.npz": "0f"}) != own
     decisive: dict[str, Any] = {"seed": 1, "hidden_sizes": (5,)}
     for name, value in decisive.items():
         assert identity(CONFIG.with_train(**{name: value}).to_json()) != own
