@@ -110,7 +110,7 @@ def _fail_for_disk(error: OSError) -> int:
     """Print a message about a file that cannot be read or written, and end the other ranks."""
     if World.current is not None:
         World.current.end = "abort"
-    where = "the files of this command" if error.filename is None else str(error.filename)
+    where = "what this command reads and writes" if error.filename is None else error.filename
     return _fail(
         f"{where} must be readable and writable, got: {error.strerror}; make room or give access, "
         f"and repeat the command",

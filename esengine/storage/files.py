@@ -242,6 +242,11 @@ def replacing(path: Path) -> Iterator[Path]:
         yield aside
         flush(aside)
         aside.rename(path)
+    except OSError as error:
+        remove(aside)
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         remove(aside)
         raise

@@ -17,6 +17,7 @@ from esengine.storage.files import append_whole, flush, parse_json, read_lines, 
 Row = dict[str, Any]
 
 LINE_BYTES = 1 << 20
+_MOST_WAITING = 10_000  # failures of members, while the disk is full
 MARK = 8  # characters of the identity that a row holds, which tell any two runs of a user apart
 _NUMBERS = ("env_steps", "evaluations")
 _OPTIONAL = ("fitness_mean", "fitness_max", "fitness_std", "cost_min", "episode_return_eval")
@@ -119,11 +120,14 @@ class FailureLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "failures.jsonl"
+        self._waiting: list[Failure] = []
 
     def add(self, failures: list[Failure]) -> None:
-        """Append failures to the file. A disk that refuses does not end the run."""
+        """Append failures to the file. While the disk refuses, they wait for the next ones."""
+        self._waiting = (self._waiting + failures)[-_MOST_WAITING:]
         try:
-            append_whole(self.path, _as_lines(failures))
+            append_whole(self.path, _as_lines(self._waiting))
+            self._waiting = []
         except OSError as error:
             warnings.warn(
                 f"{self.path} lacks failures of members: {error.strerror}; free the disk",

@@ -19,7 +19,8 @@ import pytest
 
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.errors import WorkerError
-from esengine.launch.runs import saving
+from esengine.launch.runs import json_lines, saving
+from esengine.launch.runs.json_lines import FailureLog
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.training.loop import RunResult
@@ -234,3 +235,19 @@ def test_a_copy_that_saves_waits_for_the_checkpoint_that_a_thread_is_writing(
 
     outlive(copy, first=saver.join)
     assert order.read_text() == "thread\ncopy\n"
+
+
+def test_failures_that_a_full_disk_refused_are_written_with_the_next_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, image: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    log = FailureLog(tmp_path)
+    failures = [{"generation": 1, "purpose": "episode", "member": n} for n in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(json_lines, "append_whole", refuse)
+        with pytest.warns(UserWarning, match="lacks failures of members: No space left on device"):
+            log.add(failures[:1])
+    log.add(failures[1:])
+    assert log.read() == failures
