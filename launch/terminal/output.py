@@ -54,7 +54,7 @@ class Output:
 def output_to(on_refused: Callable[[OSError], None]) -> Iterator[None]:
     """Print through an `Output` in this context, or nowhere if standard output is closed."""
     before = sys.stdout
-    stream = before or open(os.devnull, "w")  # noqa: SIM115
+    stream = before or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stdout = cast(TextIO, Output(stream, on_refused))
     try:
         yield
