@@ -21,8 +21,8 @@ from esengine.pool.worklist import IN_FLIGHT, WorkList, unfinished
 from esengine.problems import failed_records
 from esengine.problems.failures import Failure, failure_words
 from esengine.ranks import StopRequest, mailbox, messages
+from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Results, Task
-from esengine.ranks.world import Backoff
 
 
 class Failures:

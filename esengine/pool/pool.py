@@ -9,6 +9,7 @@ change a bit. `dispatch` assigns the units to workers.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,9 +32,9 @@ from esengine.problems.chunk_arrays import unpack_chunks
 from esengine.problems.evaluations import Evaluations
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks import StopRequest, World, guard, mailbox, messages
+from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import Abandoned
-from esengine.ranks.world import Backoff
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 
@@ -189,6 +190,9 @@ class Pool:
             return
 
         assert self.workers is not None
+        self.workers.end_births()
+        if self._stop:
+            self.world.nursery.signal(signal.SIGUSR1)  # the launcher does not know replacements
         requests = [
             messages.send_stop(mail, worker, self.world.rank_died)
             for worker in sorted(self.world.living)
@@ -206,13 +210,12 @@ class Pool:
 
         self.world.rank_died |= bool(mail.lost)
         self.world.living -= set(mail.lost)
-        self.world.living -= self.workers.arriving & waiting  # they find that this rank has left
 
-        if waiting - self.workers.arriving:
+        if waiting:
             self.world.end = "abort"
             return
 
-        while not (self.workers.arriving or all([mail.sent(request) for request in requests])):
+        while not all([mail.sent(request) for request in requests]):
             backoff.pause()
 
     def sum_up(

@@ -5,7 +5,7 @@ leaders.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -13,11 +13,10 @@ from esengine.errors import Interrupted
 from esengine.pool.rank_state import RankState
 from esengine.pool.workers import Workers
 from esengine.ranks import StopRequest, World, mailbox, messages
+from esengine.ranks.backoff import Backoff
+from esengine.ranks.mailbox import Request
 from esengine.ranks.node_memory import pack, unpack
-from esengine.ranks.world import Backoff, place_in_tree
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
+from esengine.ranks.world import place_in_tree
 
 
 class Publisher:
@@ -38,7 +37,7 @@ class Publisher:
         self._stop = stop
         self.version = 0
         # Requests of the last publication; they keep the body alive.
-        self._requests: list[MPI.Request | None] = []
+        self._requests: list[Request | None] = []
 
     def publish(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
         """Send one copy to every node along the tree of leaders, and return the version when all
@@ -114,7 +113,7 @@ class Relay:
         self._world = world
         self._mail = world.mail
         self._rank_state = rank_state
-        self._requests: list[MPI.Request | None] = []
+        self._requests: list[Request | None] = []
 
     def publish(self, body: bytearray) -> None:
         """Forward a publication, write it to the node's memory and confirm it."""

@@ -4,6 +4,8 @@ once per node.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from esengine.candidates import AntitheticPairs, Genomes, MutatedParents, ScaledSamples
@@ -44,10 +46,14 @@ def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | 
     if log2_size is not None:
         is_full = world.is_replacement and world.node_rank > 0
         part = _NO_PART if is_full else world.node_rank
+        began = time.monotonic()
         noise = create_table(seed, log2_size, problem.dimension, memory, part, world.node_size)
+        world.table_s = (time.monotonic() - began) * world.node_size
 
     if world.node_rank == 0:
+        began = time.monotonic()
         compile_kernels(noise, problem, mapped=memory is not None)
+        world.compile_s = time.monotonic() - began
 
     world.node_barrier()
     if world.node_rank > 0:

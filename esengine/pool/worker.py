@@ -12,11 +12,11 @@ from esengine.pool.rank_state import RankState
 from esengine.pool.task_runner import Outcome, TaskRunner
 from esengine.pool.worklist import range_s
 from esengine.problems.failures import describe_exception
-from esengine.ranks import StopRequest, World, guard, mailbox, messages
+from esengine.ranks import StopRequest, World, mailbox, messages
+from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Results, Task
 from esengine.ranks.signals import Abandoned
 from esengine.ranks.watchdog import Deadline
-from esengine.ranks.world import Backoff
 
 _START_S = 30.0  # extra time of a first unit; for a replacement, the master knows a better value
 _PATIENCE = 4  # times the aimed time of a range, after which the rest of it is returned
@@ -55,6 +55,7 @@ class Worker:
         self._relay = Relay(world, rank_state)
         self._waiting: deque[Task] = deque()  # tasks whose publication was lost with a leader
         self._idle = False  # after a stop request or an exception, until the master sends a stop
+        self._respawn = rules.respawn
         self._clock = None
         if rules.member_timeout is not None:
             self._clock = Clock(rules.member_timeout, rank_state, world.start_s)
@@ -64,7 +65,7 @@ class Worker:
 
     def serve(self) -> None:
         """Do tasks until the master sends a stop."""
-        guard.mark_serving()
+        self._world.mark_serving(self._respawn)
         self._join()
 
         mail = self._mail

@@ -10,31 +10,24 @@ needs all ranks. The death of the master always ends the launch.
 from __future__ import annotations
 
 import ctypes
+import json
 import mmap
 import os
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-REPLACEMENT_VARIABLE: Final = "ESENGINE_REPLACEMENT"
-"""Rank of a process that the master started in place of a worker that died."""
-FOLDER_VARIABLE: Final = "ESENGINE_SHARED_FOLDER"
-"""Folder of the local launcher that started this rank."""
+from esengine.ranks.launch_variables import FOLDER_VARIABLE, is_tolerant
+from esengine.ranks.successors import supervise
+
 DIED_EARLY: Final = "died-early"
 """File in that folder: a rank died before the pool was open."""
-TOLERANT_VARIABLE: Final = "OMPI_MCA_mpi_ft_enable"
-"""Set by ``mpirun --with-ft ulfm`` in every rank."""
-
 _STARTING, _SERVING, _LEAVING, _DYING = range(4)
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-_stage: mmap.mmap | None = None  # one byte that a rank shares with its guard
-
-
-def is_tolerant() -> bool:
-    """Whether the launcher keeps a job running after a rank has died."""
-    return os.environ.get(TOLERANT_VARIABLE, "").lower() in ("1", "true", "yes")
+_PAGE = 4096
+_stage: mmap.mmap | None = None  # shared by a rank and its guard: the stage, then the order
 
 
 def guard_rank() -> None:
@@ -47,7 +40,7 @@ def guard_rank() -> None:
     if _stage is not None or not is_tolerant() or "mpi4py.MPI" in sys.modules:
         return
 
-    _stage = mmap.mmap(-1, 1)
+    _stage = mmap.mmap(-1, _PAGE)
     launcher = os.getppid()
     sys.stdout.flush()
     rank = os.fork()
@@ -62,6 +55,13 @@ def mark_serving() -> None:
     """Record that the pool is open: from now on the launch survives the death of this rank."""
     if _stage is not None:
         _stage[0] = _SERVING
+
+
+def order_successor(order: dict[str, Any]) -> None:
+    """Have the guard start a replacement when this rank dies, see `successors.supervise`."""
+    text = json.dumps(order).encode()
+    if _stage is not None and len(text) < _PAGE - 1:
+        _stage[1 : 1 + len(text)] = text
 
 
 def mark_leaving() -> None:
@@ -82,15 +82,15 @@ def end_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
-def _guards_master() -> bool:
-    """Whether this is rank 0 of the launch itself. A replacement is rank 0 of its own launch."""
-    return os.environ.get("OMPI_COMM_WORLD_RANK") == "0" and REPLACEMENT_VARIABLE not in os.environ
+def report(words: str) -> None:
+    """Print a line about the end of a process, also where Python's streams may be in use."""
+    with suppress(OSError):
+        os.write(2, f"esengine: {words}\n".encode())
 
 
-def _death_report(code: int) -> str:
-    """The line that reports how the rank of this guard ended."""
-    number = os.environ.get(REPLACEMENT_VARIABLE) or os.environ.get("OMPI_COMM_WORLD_RANK", "")
-    where = f"rank {number}{', the master,' if _guards_master() else ''} on {os.uname().nodename}"
+def death_words(who: str, code: int) -> str:
+    """How a process of this machine ended badly, by the code of `os.waitstatus_to_exitcode`."""
+    where = f"{who} on {os.uname().nodename}"
     if code > 0:
         return f"{where} ended with exit status {code}"
 
@@ -100,6 +100,11 @@ def _death_report(code: int) -> str:
         else ""
     )
     return f"{where} was ended by {signal.Signals(-code).name}{hint}"
+
+
+def _guards_master() -> bool:
+    """Whether this is rank 0 of the launch."""
+    return os.environ.get("OMPI_COMM_WORLD_RANK") == "0"
 
 
 def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
@@ -121,7 +126,8 @@ def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
         os._exit(code)
 
     if stage[0] != _DYING and not is_ending:
-        os.write(2, f"esengine: {_death_report(code)}\n".encode())
+        title = ", the master," if _guards_master() else ""
+        report(death_words(f"rank {os.environ.get('OMPI_COMM_WORLD_RANK', '')}{title}", code))
 
     if stage[0] == _STARTING and FOLDER_VARIABLE in os.environ:
         Path(os.environ[FOLDER_VARIABLE], DIED_EARLY).touch()
@@ -129,5 +135,20 @@ def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
     if stage[0] == _STARTING or _guards_master():
         os.kill(launcher, signal.SIGTERM)
 
+    if stage[0] == _SERVING and not is_ending:
+        _leave_successor(bytes(stage[1:]).rstrip(b"\0"))
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _leave_successor(order: bytes) -> None:
+    """Carry the rank's order out in a process that outlives this one."""
+    if order and os.fork() == 0:
+        os.setsid()
+        for number in _FORWARDED:
+            signal.signal(number, signal.SIG_DFL)
+        try:
+            supervise(json.loads(order), int(os.environ["OMPI_COMM_WORLD_RANK"]))
+        finally:
+            os._exit(0)

