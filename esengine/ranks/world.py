@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from esengine.errors import UserError
 from esengine.ranks import births, guard, mpi_library, shared_folder, successors
+from esengine.ranks.assembly import assemble
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.launch_variables import (
     FOLDER_VARIABLE,
@@ -40,6 +41,8 @@ T = TypeVar("T")
 READY = "ready"
 """File in the launcher's folder: the pool is open, so a signal from now on finds something to save.
 """
+MPI_IS_UP = "mpi-is-up"
+"""File in that folder: MPI is up on all ranks."""
 FANOUT = 4
 """The number of leaders that one leader forwards a publication to."""
 _FLUSH_S = 3.0  # for the last messages
@@ -139,6 +142,8 @@ class World:
 
         self.rank = comm.rank
         self.size = comm.size
+        self._mark(MPI_IS_UP)
+        assemble(comm, births.age_s())
         self._node = _in_parts(comm.Split_type(MPI.COMM_TYPE_SHARED, key=self.rank))
         self.node_rank = self._node.rank
         self.node_size = self._node.size

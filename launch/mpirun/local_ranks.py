@@ -19,6 +19,7 @@ import esengine
 from esengine.errors import Interrupted, RanksFailed, UserError
 from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
+from esengine.launch.mpirun.start_watch import StartWatch
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.guard import DIED_EARLY, end_with_parent, report
 from esengine.ranks.launch_variables import FOLDER_VARIABLE, is_launched, variable
@@ -171,14 +172,21 @@ def _run_command(
         stderr=subprocess.PIPE if is_tolerant else None,
     )
     thread = None if process.stderr is None else start_filter(process.stderr)
+    watch = StartWatch(process.pid, folder) if is_tolerant else None
 
     try:
         while process.poll() is None and not stop:
             if poll is not None:
                 poll()
+            if watch is not None and watch.has_failed():
+                if not (folder / _STATUS).exists():
+                    (folder / DIED_EARLY).touch()
+                break
             time.sleep(_POLL_S)
     finally:  # also when a callback raised: the ranks must end before their folder goes
         _end(process, folder)
+        if watch is not None:
+            watch.kill()
         if thread is not None:
             thread.join(_OUTPUT_S)
     if poll is not None:
