@@ -79,6 +79,8 @@ class Play:
                 same_result(quiet / "run", disturbed / "run")
         except (AssertionError, OSError) as error:
             return str(error) or "another result"
+        if run.num_disturbed:
+            return f"{_SAME}, {run.num_disturbed} births disturbed"
         return _SAME_INSIDE if run.killed_inside else _SAME
 
 
@@ -98,7 +100,7 @@ def main() -> None:
         for run in as_completed(runs):
             name, task, result, seconds = run.result()
             played[name] += 1
-            good[name] += result in (_SAME, _SAME_INSIDE)
+            good[name] += result.split(",")[0] == _SAME
             print(f"{runs[run] + 1}: {name} ({task}): {result}, {seconds:.0f} s", flush=True)
     if not settings.only:
         _write_table(played, good, settings)

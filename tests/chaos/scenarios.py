@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos import births
+from tests.chaos.births import disturbed
 from tests.conftest import SUPPORT
 from tests.support import processes
 from tests.support.processes import MARK
@@ -27,6 +29,7 @@ _FORGETFUL = "--env-id worlds:TestForgetful-v0 --env-arg fault="
 _SPHERE = "train cma-es --dimension 3 --minimize --objective worlds:"
 _TEXTS = {
     "objective": f"{_SPHERE}brief_sphere --population-size 60 --generations 12",
+    "long objective": f"{_SPHERE}slow_sphere --population-size 60 --generations 14",
     "environment": f"train openai-es {_FORGETFUL}brief --population-size 24 --generations 8",
     "genomes": f"train truncation-es {_FORGETFUL}brief --population-size 32 --generations 8 "
     f"--elite-episodes 2",
@@ -38,8 +41,18 @@ _TEXTS = {
     f"--member-retries 0",
     "crashing": f"{_SPHERE}crashing --seed 1 --population-size 8 --generations 2",
 }
-_COMMON = "--checkpoint-every 2 --eval-every 4 --max-failed-fraction 1 --quiet"
-TASKS = {name: (*text.split(), *_COMMON.split()) for name, text in _TEXTS.items()}
+_LEARNERS = {
+    "dagger": f"train dagger {_FORGETFUL}brief --expert worlds:upright --episodes-per-round 40 "
+    f"--gradient-steps 20 --hidden-sizes 8 --generations 8",
+    "ppo": f"train ppo {_FORGETFUL}brief --steps-per-round 400 --epochs 2 --hidden-sizes 8 "
+    f"--generations 8",
+}
+_COMMON = "--checkpoint-every 2 --eval-every 4 --quiet"
+_FAILING = "--max-failed-fraction 1"
+TASKS = {
+    **{name: (*text.split(), *_COMMON.split(), *_FAILING.split()) for name, text in _TEXTS.items()},
+    **{name: (*text.split(), *_COMMON.split()) for name, text in _LEARNERS.items()},
+}
 
 
 class Run:
@@ -51,12 +64,14 @@ class Run:
 
     Attributes:
         killed_inside: whether a kill left a checkpoint half written.
+        num_disturbed: births of replacements that were disturbed.
     """
 
     def __init__(self, folder: Path, dice: random.Random) -> None:
         self.folder, self.dice, self.mark = folder, dice, str(uuid.uuid4())
         self.path = folder / "run"
         self.killed_inside = False
+        self.num_disturbed = 0
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *arguments: str, **variables: str) -> None:
@@ -73,13 +88,15 @@ class Run:
 
     def wait_for_generation(self, number: int) -> None:
         """Wait until a generation is told, or the run has ended."""
-        path = self.path / "metrics.jsonl"
         deadline = time.monotonic() + TIMEOUT_S
-        while self.process.poll() is None and (
-            not path.exists() or path.read_text().count("\n") < number
-        ):
+        while self.process.poll() is None and self.generation() < number:
             assert time.monotonic() < deadline, "the run hangs"
             time.sleep(0.01)
+
+    def generation(self) -> int:
+        """The last generation that was told."""
+        path = self.path / "metrics.jsonl"
+        return path.read_text().count("\n") if path.exists() else 0
 
     def pause(self, most_s: float = 0.3) -> None:
         time.sleep(self.dice.uniform(0, most_s))
@@ -213,6 +230,7 @@ class Scenario:
         variables: of the environment.
         ranks: workers.
         has_small_disk: whether it needs a `small_disk`.
+        may_resume: whether the run may stop and be resumed.
     """
 
     name: str
@@ -221,6 +239,7 @@ class Scenario:
     variables: dict[str, str] = field(default_factory=dict)
     ranks: int = 3
     has_small_disk: bool = False
+    may_resume: bool = True
 
     def play(self, folder: Path, task: str, dice: random.Random) -> Run:
         """Run a task under the disturbance. Raises AssertionError if it hangs, leaves a process or
@@ -231,11 +250,18 @@ class Scenario:
         if self.disturb is not nothing:
             run.wait_for_generation(dice.randrange(1, 6))
         self.disturb(run)
-        run.finish(self.ranks)
+        if self.may_resume:
+            run.finish(self.ranks)
+        else:
+            status, errors = run.end()
+            assert status == 0, f"the run ended with {status}: {errors}"
         return run
 
 
 _PLAIN = ("objective", "environment", "genomes")
+_BORN = ("long objective", "dagger", "ppo")
+_NODES = {"ESENGINE_RANKS_PER_NODE": "2"}
+_REFUSED = {births.REFUSALS: "2"}
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -264,6 +290,17 @@ SCENARIOS = {
         ),
         Scenario(
             "observations of wrong shape, and workers killed", ("wrong shapes",), kill_workers
+        ),
+        *(
+            Scenario(name, _BORN, disturbed(what, leaders), variables, may_resume=False)
+            for name, what, leaders, variables in (
+                ("replacements killed at birth", births.killed, False, {}),
+                ("replacements suspended at birth", births.suspended, False, {}),
+                ("replacements refused", births.refused, False, _REFUSED),
+                ("leading replacements killed at birth", births.killed, True, _NODES),
+                ("leading replacements suspended at birth", births.suspended, True, _NODES),
+                ("leading replacements refused", births.refused, True, _NODES | _REFUSED),
+            )
         ),
         Scenario("members that hang in C code", ("hanging",), nothing),
         Scenario("members that end their process", ("crashing",), nothing),

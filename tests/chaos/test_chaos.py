@@ -5,6 +5,7 @@ not cover.
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 
 from esengine.launch.mpirun.local_ranks import find_mpirun
 from esengine.launch.runs.json_lines import FailureLog
+from tests.chaos import births
 from tests.chaos.scenarios import SCENARIOS, TASKS, Run, kill_workers, reference, same_result
 from tests.support import processes
 from tests.support.launches import TOLERANT, mpirun, variables
@@ -85,15 +87,35 @@ def test_without_fault_tolerance_a_dead_worker_ends_the_job_which_is_resumed(
     same_result(undisturbed("objective"), run.path)
 
 
-def test_a_death_before_the_pool_is_open_starts_the_ranks_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("victim", ["rank", "guard"])
+def test_a_death_before_the_pool_is_open_starts_the_ranks_again(
+    tmp_path: Path, victim: str
+) -> None:
     run = Run(tmp_path, random.Random(1))
     run.start(*TASKS["objective"], "--ranks", "2", "--run-dir", "run")
     while not (living := processes.workers(run.mark)):
         assert run.process.poll() is None
-    processes.kill([living[0].pid])
+    processes.kill([living[0].pid if victim == "rank" else processes.guard_of(living[0])])
     status, errors = run.end()
     assert status == 0, errors
     assert (run.path / "done.json").exists()
+
+
+def test_replacements_that_die_or_stand_still_at_birth_hold_nothing_up(
+    tmp_path: Path, undisturbed: Callable[[str], Path]
+) -> None:
+    """Both workers die. Of the replacements one dies as well, and one stands still to the end."""
+    run = Run(tmp_path, random.Random(1))
+    run.start(*TASKS["objective"], "--ranks", "2", "--run-dir", "run")
+    run.wait_for_generation(2)
+    processes.kill(rank.pid for rank in processes.workers(run.mark))
+    while len(newborn := births.replacements(run)) < 2:
+        assert run.process.poll() is None
+    processes.kill([newborn[0].pid], signal.SIGSTOP)
+    processes.kill([newborn[1].pid])
+    status, errors = run.end()
+    assert status == 0, errors
+    same_result(undisturbed("objective"), run.path)
 
 
 def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_path: Path) -> None:

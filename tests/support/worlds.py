@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -238,3 +240,26 @@ def where_it_ended(env: Any, observation: NDArray[np.floating]) -> NDArray[np.fl
     """
     state = getattr(getattr(env, "data", None), "qpos", np.zeros(0))
     return np.concatenate([observation[:2], state[:1]])
+
+
+def upright(observation: NDArray[np.floating]) -> int:
+    """An expert of the two actions."""
+    return int(observation[0] > 0)
+
+
+def _refuse(number: int) -> None:
+    """Have the system refuse so many births of replacements, as when it has too many processes."""
+    start = subprocess.Popen
+    left = [number]
+
+    def popen(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        if left[0] and "ESENGINE_LINK" in (settings.get("env") or {}):
+            left[0] -= 1
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return start(*arguments, **settings)
+
+    subprocess.Popen = popen  # type: ignore[assignment, misc]
+
+
+if "ESENGINE_TEST_REFUSALS" in os.environ:
+    _refuse(int(os.environ["ESENGINE_TEST_REFUSALS"]))
