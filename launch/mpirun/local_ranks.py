@@ -123,8 +123,8 @@ def run_ranks(
                 break
         else:
             report(
-                f"all ranks of a launch must start, but one of {ranks + 1} ended or hung in each of "
-                f"{_MOST_STARTS} starts; see the lines above, or use fewer --ranks"
+                f"all ranks of a launch must start, but one of {ranks + 1} ended or hung in each "
+                f"of {_MOST_STARTS} starts; see the lines above, or use fewer --ranks"
             )
             return 1
         return int((folder / _STATUS).read_text()) if (folder / _STATUS).exists() else status
