@@ -62,7 +62,8 @@ def disturbed(what: Callable[[Run, list[Rank]], None], leaders: bool) -> Callabl
 
         run.pause(_MOST_BIRTH_S)
         newborn = replacements(run, known)
-        run.num_disturbed += len(newborn)
+        if what is not refused:
+            run.num_disturbed += len(newborn)
         what(run, newborn)
 
     def disturb(run: Run) -> None:
