@@ -122,6 +122,7 @@ WRITERS = {
     *("esengine/ranks/world.py", "esengine/ranks/guard.py"),  # shared memory
     "launch/mpirun/local_ranks.py",  # the folder of a launch
     "launch/runs/run_lock.py",
+    "launch/terminal/output.py",  # /dev/null
     "launch/runs/run_directory.py",
     "launch/slurm/submission.py",
 }
