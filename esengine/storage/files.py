@@ -227,12 +227,13 @@ def aside_of(path: Path) -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Let the ``with`` block write a file aside, then rename it: a reader sees the old bytes or
-    the new ones, also after a crash. A link at ``path`` is replaced, and its target is untouched.
+    the new ones, also after a crash. A link or a pipe at ``path`` is replaced, and what is behind
+    it is untouched. Devices and pipes in /dev, such as /dev/stdout, are written to directly.
 
     Raises:
         OSError: the disk is full or read-only, or the folder is gone; the old file is untouched.
     """
-    if path.exists() and not path.is_file():  # a device or a pipe, which is written to directly
+    if path.absolute().is_relative_to("/dev") and path.exists() and not path.is_file():
         yield path
         return
 

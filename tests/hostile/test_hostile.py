@@ -18,6 +18,7 @@ SAMPLE = (
     Try("policy", "failures.jsonl", "a device", COMMANDS["status"]),
     Try("policy", "lock", "a hard link", COMMANDS["resume"]),
     Try("policy", "done.json", "a folder", COMMANDS["resume"]),
+    Try("policy", "checkpoints/000002/state.json", "a pipe", COMMANDS["report"]),
     Try("point", "lower_bound.npy", "a pipe", COMMANDS["resume"]),
     Try("policy", "demos.npz", "a bomb", GIVEN["demos.npz"]),
     Try("policy", "minari/data/main_data.hdf5", "a pipe", GIVEN["minari/data/main_data.hdf5"]),

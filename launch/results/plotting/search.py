@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -53,6 +56,17 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
     return figure
 
 
+def _whole_checkpoints(folder: Path) -> list[Checkpoint]:
+    """The kept checkpoints without damaged ones, of which a warning tells."""
+    found = []
+    for path in checkpoints(folder):
+        try:
+            found.append(load_checkpoint(path))
+        except (OSError, ValueError) as error:
+            warnings.warn(f"checkpoint {path} is left out: {error}", stacklevel=2)
+    return found
+
+
 def draw_spectrum(runs: list[PlottedRun]) -> Figure:
     """Draw the lengths of the search distribution's axes, longest first: a panel per run, a line
     per kept checkpoint.
@@ -62,7 +76,7 @@ def draw_spectrum(runs: list[PlottedRun]) -> Figure:
     """
     figure, every_axes = _panel_per_run(runs)
     for axes, run in zip(every_axes, runs, strict=True):
-        saved = [load_checkpoint(path) for path in checkpoints(run.path / "checkpoints")]
+        saved = _whole_checkpoints(run.path / "checkpoints")
         if not saved:
             raise UserError(
                 f"a spectrum needs a checkpoint, got {run.path}, which has none yet; wait for it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,18 @@ def test_a_link_is_replaced_and_its_target_left_alone(outside: Path, tmp_path: P
     assert link.read_bytes() == b"page"
     assert not link.is_symlink()
     assert (outside / ".bashrc").read_text() == "precious"
+
+
+def test_pipes_and_devices_in_the_place_of_a_file_are_replaced(tmp_path: Path) -> None:
+    pipe, device = tmp_path / "best.json", tmp_path / "done.json"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/null")
+    for path in (pipe, device):
+        replace_lasting(path, b"record")
+        assert path.read_bytes() == b"record"
+        assert not path.is_symlink()
+    replace_lasting(Path("/dev/null"), b"to nowhere")
+    assert Path("/dev/null").is_char_device()
 
 
 def test_nothing_is_left_aside_when_a_writer_fails(tmp_path: Path) -> None:
