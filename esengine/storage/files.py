@@ -179,7 +179,8 @@ def write_lasting(path: Path, image: bytes) -> None:
     with open(path, "wb") as file:
         file.write(image)
         file.flush()
-        os.fsync(file.fileno())
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # others have no disk
+            os.fsync(file.fileno())
 
 
 def write_arrays(

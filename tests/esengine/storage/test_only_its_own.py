@@ -132,6 +132,7 @@ WRITERS = {
     "esengine/storage/files.py",
     "esengine/storage/checkpoint.py",
     *("esengine/ranks/node_memory.py", "esengine/ranks/shared_folder.py"),
+    "esengine/ranks/mpi_library.py",
     *("esengine/ranks/world.py", "esengine/ranks/guard.py"),  # shared memory
     "launch/mpirun/local_ranks.py",  # the folder of a launch
     "launch/runs/run_lock.py",
