@@ -91,7 +91,7 @@ class Result(NamedTuple):
     Attributes:
         status: its exit status, negative for a signal.
         told: the end of what it printed.
-        memory_mb: its peak.
+        memory_mb: its peak, beyond what the process had from which it was forked.
         seconds: how long it took.
     """
 
@@ -164,6 +164,7 @@ def run_command(folder: Path, command: str, patience_s: float) -> Result:
     """Run ``esengine COMMAND`` in a forked process, killed after ``patience_s``."""
     told = folder / "told.txt"
     began = time.monotonic()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
     pid = os.fork()
     if pid == 0:
         _be_esengine(folder, words(command), told)
@@ -178,7 +179,8 @@ def run_command(folder: Path, command: str, patience_s: float) -> Result:
     seconds = time.monotonic() - began
     text = told.read_text(errors="replace")
     told.unlink()
-    return Result(status, text, ended[2].ru_maxrss / 1024, seconds)
+    peak_bytes = ended[2].ru_maxrss * 1024 - pages * os.sysconf("SC_PAGE_SIZE")
+    return Result(status, text, peak_bytes / 2**20, seconds)
 
 
 def _be_esengine(folder: Path, arguments: Sequence[str], told: Path) -> None:
