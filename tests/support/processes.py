@@ -52,8 +52,10 @@ def workers(mark: str) -> list[Rank]:
 
 
 def guard_of(rank: Rank) -> int:
-    """The parent of a rank."""
-    return _parent(rank.pid)
+    """The parent of a living rank."""
+    pid = _parent(rank.pid)
+    assert pid > 1, "the rank has ended"
+    return pid
 
 
 def kill(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
