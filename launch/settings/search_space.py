@@ -18,7 +18,7 @@ from esengine.storage.files import read_bytes
 from esengine.storage.numpy_files import read_npy
 
 MOST_PARAMETERS = 1 << 48  # with more, NumPy raises other errors than MemoryError
-_TEXT_BYTES = 64 << 20  # of a file of numbers; more is better written as .npy
+_TEXT_BYTES = 8 << 20  # of a file of numbers, which takes forty times as much; more is for .npy
 
 Numbers = float | tuple[float, ...] | Path
 """One number for all variables, one per variable, or a file of numbers, .npy or text."""

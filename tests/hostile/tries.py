@@ -27,6 +27,7 @@ from tests.support.words import words
 
 MOST_MEMORY_MB = 500
 MOST_SECONDS = 10.0
+_ADDRESSES = 16 << 30  # that a command may map; none may take the memory of the machine
 HEX = "0f" * 8
 OTHER = "another run's"
 
@@ -188,6 +189,7 @@ def _be_esengine(folder: Path, arguments: Sequence[str], told: Path) -> None:
     status = 70
     try:
         os.chdir(folder)
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
         sys.path.insert(0, str(SUPPORT))
         descriptor = os.open(told, os.O_WRONLY | os.O_CREAT)
         for stream in (1, 2):
