@@ -4,10 +4,12 @@ by its argument for callers from Python.
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -164,19 +166,92 @@ def is_default(settings: object, name: str) -> bool:
 
 
 def named_values(flag: str, texts: tuple[str, ...], example: str) -> dict[str, Any]:
-    """Values by name from texts ``name=value``, each value JSON or a plain word. Raises UserError
-    for any other text.
+    """Values by name from texts ``name=value``, see `value_of`. Raises UserError for any other
+    text.
     """
-    arguments = {}
+    values: dict[str, Any] = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
             raise UserError(f"{flag} must be name=value, got {text!r}; for example {example}")
+        if name in values:
+            raise UserError(f"{flag} must give each name once, got {name} twice; drop one of them")
         try:
-            arguments[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            arguments[name] = value
-    return arguments
+            values[name] = value_of(value)
+        except ValueError as error:
+            raise UserError(
+                f"{flag} {name} must be JSON, a Python literal or a plain word, got "
+                f"{value!r:.80}: {error}"
+            ) from error
+    return values
+
+
+def value_of(text: str) -> Any:
+    """The value that a text stands for: JSON, a Python literal, or else the text as a plain word.
+    Tuples become lists, as in files. `text_of` is the inverse.
+
+    Raises:
+        ValueError: the text looks like a structure, a number or a constant, but is none; or it is
+            a value that no file can keep.
+    """
+    for read in (json.loads, _literal):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        return text if value is ... else _storable(value)
+
+    word = text.strip()
+    if word[:1] in ("[", "{", "(", '"', "'"):
+        raise ValueError("it ends too early, or a part of it is no value; quote texts within it")
+    if word.lower() in ("true", "false", "none", "null"):
+        raise ValueError("write True, False or None; quote it if it is a text")
+    try:
+        float(word)
+    except ValueError:
+        return text
+    raise ValueError("write another number; quote it if it is a text")
+
+
+def text_of(value: Any) -> str:
+    """The text of a value of files for a flag, from which `value_of` reads the same value."""
+    return json.dumps(value)
+
+
+_NAMES = {"true": True, "false": False, "null": None, "inf": math.inf, "Infinity": math.inf}
+"""Constants of JSON, and infinity, within Python literals."""
+
+
+class _WithConstants(ast.NodeTransformer):
+    """Replaces the names of constants by their values."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node
+
+
+def _literal(text: str) -> Any:
+    """The value of a Python literal. Raises ValueError, SyntaxError, TypeError, RecursionError or
+    MemoryError for any other text.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of words that begin as numbers do
+        tree = ast.parse(text.strip(), mode="eval")
+    return ast.literal_eval(_WithConstants().visit(tree))
+
+
+def _storable(value: Any) -> Any:
+    """A value as files keep it. Raises ValueError for one that they cannot keep."""
+    if isinstance(value, list | tuple):
+        return [_storable(part) for part in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("the keys of a table must be texts")
+        return {key: _storable(part) for key, part in value.items()}
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError("NaN is no value")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"files cannot keep a {type(value).__name__}; use a list")
 
 
 def _check(

@@ -69,7 +69,9 @@ class _Demonstrator:
     env_id: str | None = None
     """Gymnasium environment, as EnvId or module:EnvId; default that of --policy."""
     env_arg: tuple[str, ...] = ()
-    """Arguments of the environment, each name=value with a JSON value or a plain word."""
+    """Arguments of the environment, each name=value; a value is JSON, a Python literal or a plain
+    word.
+    """
     episodes: int = 10
     """Episodes to keep."""
     min_return: float | None = None

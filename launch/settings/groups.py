@@ -27,7 +27,9 @@ class TaskSettings:
     env_id: str | None = None
     """Gymnasium environment to train a policy for, as EnvId or module:EnvId."""
     env_arg: tuple[str, ...] = ()
-    """Arguments of the environment, each name=value; a value is JSON or a plain word."""
+    """Arguments of the environment, each name=value; a value is JSON, a Python literal or a plain
+    word.
+    """
     objective: str | None = None
     """Plain function to optimise instead of an environment, as module:function."""
     minimize: bool = False

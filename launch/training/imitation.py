@@ -24,6 +24,7 @@ from esengine.algorithms.imitation.guided_policy_search import (
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.strategy import RoundMethod
+from esengine.checks import text_of
 from esengine.demonstrations import Demonstrations, load_demonstrations
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.recording import Recorder
@@ -91,7 +92,7 @@ def with_environment(config: RunConfig) -> RunConfig:
     if config.train.env_id is not None:
         return config
     environment = demonstrations.environment
-    arguments = tuple(f"{name}={value}" for name, value in environment.arguments.items())
+    arguments = tuple(f"{name}={text_of(value)}" for name, value in environment.arguments.items())
     return config.with_train(env_id=environment.env_id, env_arg=arguments)
 
 

@@ -15,9 +15,12 @@ from esengine.checks import (
     belong_to,
     finite,
     is_default,
+    named_values,
     not_negative,
     one_of,
     positive,
+    text_of,
+    value_of,
     within,
 )
 from esengine.errors import UserError
@@ -106,3 +109,50 @@ def test_a_python_caller_reads_arguments() -> None:
     assert str(raised.value) == (
         "step_size needs mirrored=False and mpirun --with-ft, got 0.5; see esengine --help"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("False", False),
+        ("true", True),
+        ("None", None),
+        ("[1, [2.5, True]]", [1, [2.5, True]]),
+        ("(0.8, inf)", [0.8, math.inf]),
+        ("{'a': [None, false]}", {"a": [None, False]}),
+        ("'1'", "1"),
+        ('"True"', "True"),
+        ("open", "open"),
+        ("./one:two.xml", "./one:two.xml"),
+    ],
+)
+def test_structured_values_survive_the_way_to_a_file_and_back(text: str, value: Any) -> None:
+    found = value_of(text)
+    again = value_of(text_of(found))
+    assert (type(found), found) == (type(value), value)
+    assert (type(again), again) == (type(value), value)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("[1, 2", "it ends too early"),
+        ("(a, b)", "a part of it is no value"),
+        ("FALSE", "write True, False or None"),
+        ("nan", "write another number"),
+        ("[NaN]", "NaN is no value"),
+        ("{1, 2}", "files cannot keep a set"),
+        ("{1: 2}", "keys of a table must be texts"),
+        ("1+2j", "files cannot keep a complex"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused(text: str, rule: str) -> None:
+    with pytest.raises(UserError) as raised:
+        named_values("--env-arg", (f"wind={text}",), "wind=1")
+    assert str(raised.value).startswith("--env-arg wind must be JSON, a Python literal or a plain")
+    assert rule in str(raised.value)
+
+
+def test_a_name_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="must give each name once, got wind twice"):
+        named_values("--env-arg", ("wind=1", "wind=2"), "wind=1")

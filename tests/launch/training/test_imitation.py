@@ -17,7 +17,10 @@ from esengine.errors import Interrupted
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.parse_train import parse_train
+from esengine.launch.training.imitation import load_given
 from esengine.launch.training.initial_policy import JumpStart
+from esengine.launch.training.run import completed
 from esengine.policies import Policy, PolicySpec, save_policy
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
@@ -124,6 +127,21 @@ def test_the_environment_is_that_of_the_demonstrations_and_no_other(
     assert "dagger needs --expert, --planner or --rules, got none" in capsys.readouterr().err
     assert main([*cloning, "--trajectories", "9"]) == 2
     assert "must lie between 1 and the 5 that there are, got 9" in capsys.readouterr().err
+
+
+def test_arguments_of_demonstrations_come_back_as_what_they_were() -> None:
+    arguments = {"sutton_barto_reward": True, "render_mode": None}
+    given = tuple(f"{name}={value}" for name, value in arguments.items())
+    settings = CollectSettings(
+        expert="teachers:lean", env_id="CartPole-v1", env_arg=given, episodes=1
+    )
+    collected = collect_on(World(), settings)
+    assert collected is not None
+    save_demonstrations("booleans.npz", collected)
+
+    config = completed(parse_train([*words("behavior-cloning --demonstrations booleans.npz")]))
+    assert config.train.env_arguments() == arguments
+    assert load_given(config).environment.arguments == arguments
 
 
 def test_a_policy_can_be_the_expert(tmp_path: Path) -> None:
