@@ -194,9 +194,10 @@ def value_of(text: str) -> Any:
         ValueError: the text looks like a structure, a number or a constant, but is none; or it is
             a value that no file can keep.
     """
-    for read in (json.loads, _literal):
+    readers: tuple[Callable[[], Any], ...] = (lambda: json.loads(text), lambda: _literal(text))
+    for read in readers:
         try:
-            value = read(text)
+            value = read()
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
         return text if value is ... else _storable(value)

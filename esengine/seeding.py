@@ -77,14 +77,15 @@ def draw_unit(key: np.uint64, counter: np.uint64) -> float:
 
 @kernel
 def derive_seeds(key: np.uint64, groups: NDArray[np.int64], count: int) -> NDArray[np.uint64]:
-    """``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count)
+    """Seeds in [0, 2^31) for user code, which may take no larger ones: the upper bits of
+    ``derive_seed(key, group, i)`` for each group and each i below ``count``, (num_groups, count)
     uint64.
     """
     seeds = np.empty((groups.size, count), np.uint64)
     for j in range(groups.size):
         value = draw64(mix64(key), np.uint64(groups[j]))
         for i in range(count):
-            seeds[j, i] = draw64(value, np.uint64(i)) >> np.uint64(1)
+            seeds[j, i] = draw64(value, np.uint64(i)) >> np.uint64(33)
     return seeds
 
 

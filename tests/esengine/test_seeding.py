@@ -58,9 +58,17 @@ def test_a_generator_depends_on_its_counters() -> None:
 
 
 @given(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=4))
-def test_seeds_of_many_are_the_seeds_of_each(key: int, groups: list[int]) -> None:
+def test_seeds_of_many_are_the_upper_bits_of_each(key: int, groups: list[int]) -> None:
     seeds = derive_seeds(np.uint64(key), np.array(groups), 3)
-    assert seeds.tolist() == [[derive_seed(key, group, i) for i in range(3)] for group in groups]
+    assert seeds.tolist() == [
+        [derive_seed(key, group, i) >> 32 for i in range(3)] for group in groups
+    ]
+
+
+def test_seeds_of_user_code_are_of_31_bits() -> None:
+    seeds = derive_seeds(np.uint64(derive_key(0, "episode", 1)), np.arange(10_000), 1)
+    assert 2**31 * 0.99 < seeds.max() < 2**31
+    np.random.RandomState(int(seeds.max()))
 
 
 def test_normals_are_standard_and_do_not_depend_on_what_they_are_asked_with() -> None:

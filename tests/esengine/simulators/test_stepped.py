@@ -102,7 +102,7 @@ def test_two_signs_of_a_pair_meet_the_same_start_and_others_do_not() -> None:
         candidates = PolicyEpisodes(0, 1, 4, np.zeros(problem.dimension, np.float32), "episode")
         object.__setattr__(candidates, "num_episodes", lambda member: None)
         key = derive_key(0, "episode", 1)
-        groups = {derive_seed(key, group, 0): group for group in range(6)}
+        groups = {derive_seed(key, group, 0) >> 32: group for group in range(6)}
         return [groups[seed] for seed in problem.seeds(candidates, np.arange(4), 1)[:, 0].tolist()]
 
     assert seeds(antithetic=True) == [1, 1, 2, 2]
