@@ -6,10 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import current_thread, main_thread
 from types import FrameType
-
-from esengine.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _AGAIN_S = 0.3  # longer than it takes to tidy up
@@ -103,24 +100,6 @@ class StopRequest:
         if self._cuts:
             self._cuts = False
             raise Abandoned
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let a signal raise `Interrupted` at once in the ``with`` block, which may wait for a pipe."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(signal.Signals(number).name)
-
-    if current_thread() is not main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def outlive(action: Callable[[], None], first: Callable[[], None]) -> None:

@@ -16,7 +16,6 @@ from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
 from esengine.launch.settings.methods import METHODS, defaults_of, settings_of
 from esengine.launch.settings.settings_values import settings_from
-from esengine.ranks.signals import ended_by_signals
 from esengine.storage.files import read_stream
 from esengine.user_code import check_trusted
 
@@ -124,9 +123,7 @@ def _check_names(method: str, settings: type[Any]) -> None:
 def _read_toml(name: str) -> dict[str, Any]:
     """The values of a TOML file or a pipe, by names with underscores. Raises UserError."""
     try:
-        with ended_by_signals():
-            image = read_stream(Path(name), _MOST_BYTES)
-        found = tomllib.loads(image.decode())
+        found = tomllib.loads(read_stream(Path(name), _MOST_BYTES).decode())
     except (OSError, ValueError) as error:
         raise UserError(f"--config must be a readable TOML file, got {name!r}: {error}") from error
     except RecursionError:

@@ -65,7 +65,8 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
             "sbatch and a script"
         )
 
-    task = _parse(arguments)
+    with stop.ending_at_once():
+        task = _parse(arguments)
     run = task.run if isinstance(task, ResumeSettings) else task.train.run_dir
     assert run is not None
     directory = RunDirectory(run)

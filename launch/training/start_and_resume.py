@@ -48,7 +48,9 @@ def train_command(argv: list[str], stop: StopRequest) -> int:
             f"from a TOML file."
         )
         return 0 if argv else 2
-    return start(parse_train(argv), stop)
+    with stop.ending_at_once():  # a pipe may be waited for
+        config = parse_train(argv)
+    return start(config, stop)
 
 
 def resume_command(argv: list[str], stop: StopRequest) -> int:
