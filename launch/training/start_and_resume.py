@@ -118,7 +118,6 @@ def resume(
     if directory is None:
         return _run_here(world, None, None, stop)
 
-    directory.reopen()
     config = directory.config().with_train(quiet=quiet)
     ranks = config.train.ranks or default_ranks()
     if must_launch(ranks, config.train.member_timeout):

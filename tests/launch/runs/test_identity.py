@@ -49,10 +49,12 @@ def test_a_checkpoint_of_another_run_is_refused(esengine_here: Run, tmp_path: Pa
     for seed in ("1", "2"):
         own = ("--seed", seed, "--ranks", "1", "--run-dir", f"seed-{seed}")
         assert esengine_here(*TRAIN, *own).returncode == 0
-    shutil.copy(tmp_path / "seed-2" / "config.json", tmp_path / "seed-1" / "config.json")
+    for name in ("config.json", "metrics.jsonl", "done.json"):
+        shutil.copy(tmp_path / "seed-2" / name, tmp_path / "seed-1" / name)
     refused = esengine_here("resume", "seed-1", "--generations", "4", "--ranks", "1")
     assert refused.returncode == 2
-    assert "one with other settings" in refused.stderr
+    assert "must be a checkpoint of the run that config.json describes" in refused.stderr
+    assert (tmp_path / "seed-1" / "done.json").exists()
     kept = esengine_here("resume", "seed-2", "--generations", "4", "--ranks", "1", "--quiet")
     assert kept.returncode == 0
 
