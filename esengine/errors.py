@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -39,6 +40,25 @@ def in_one_line(value: object) -> str:
     """A value of an environment, shortened to one line for a message."""
     words = " ".join(str(value).split())
     return words if len(words) <= 120 else f"{words[:100]} ..."
+
+
+def readable(text: str) -> str:
+    """A text without lone surrogates, which names of files have where the locale cannot decode
+    them: their bytes are read as UTF-8.
+    """
+    return text.encode("utf-8", ANY_TEXT).decode("utf-8", "replace")
+
+
+def _bytes_of_surrogates(error: UnicodeError) -> tuple[bytes, int]:
+    """For characters that an encoding lacks: the byte that a surrogate stands for, else ``?``."""
+    assert isinstance(error, UnicodeEncodeError)
+    codes = (ord(character) - 0xDC00 for character in error.object[error.start : error.end])
+    return bytes(code if 0x80 <= code < 0x100 else ord("?") for code in codes), error.end
+
+
+ANY_TEXT = "esengine"
+"""Names the handler of encoding errors by which every text can be written."""
+codecs.register_error(ANY_TEXT, _bytes_of_surrogates)
 
 
 def counted(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from esengine.errors import UserError
+from esengine.errors import ANY_TEXT, UserError, readable
 
 
 def named_callable(flag: str, name: str, example: str, kind: str = "function") -> Any:
@@ -24,6 +24,7 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
     Raises:
         UserError: the module does not exist or does not import, or the name cannot be called.
     """
+    name = readable(name)
     module_name, separator, attribute = name.partition(":")
     if not separator or not module_name or not attribute:
         raise UserError(f"{flag} must be module:{kind}, got {name!r}; for example {example}")
@@ -47,10 +48,10 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
     Raises:
         UserError: the module does not exist or does not import.
     """
-    shown = shown or module_name
+    shown = readable(shown or module_name)
     find_modules_here()
     try:
-        return importlib.import_module(module_name)
+        return importlib.import_module(as_in_files(module_name))
     except (ImportError, ValueError) as error:
         raise UserError(
             f"{flag} must name a module that can be imported, got {shown!r}: {error}; "
@@ -68,6 +69,13 @@ def find_modules_here() -> None:
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+
+
+def as_in_files(name: str) -> str:
+    """A name as the locale of this process spells it where it is the name of a file, wherever the
+    name was recorded.
+    """
+    return os.fsdecode(name.encode("utf-8", ANY_TEXT))
 
 
 def check_trusted(source: object, *names: str) -> None:

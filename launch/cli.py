@@ -5,6 +5,7 @@ and leaves MPI.
 from __future__ import annotations
 
 import errno
+import io
 import sys
 import traceback
 import warnings
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from esengine import __version__
 from esengine.checks import one_of
-from esengine.errors import Interrupted, RanksFailed, UserError, WorkerError, listed
+from esengine.errors import ANY_TEXT, Interrupted, RanksFailed, UserError, WorkerError, listed
 from esengine.launch.command_table import COMMANDS, load_command
 from esengine.launch.mpirun.local_ranks import launched_by_us, leave_status
 from esengine.launch.settings.methods import METHODS
@@ -137,6 +138,9 @@ _format_warning = warnings.formatwarning
 def run_process() -> None:
     """Run `main` as a process, and then leave MPI in order or by force."""
     warnings.formatwarning = _warn
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # neither closed nor replaced
+            stream.reconfigure(errors=ANY_TEXT)
     prepare_rank()
 
     try:

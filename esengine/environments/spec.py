@@ -12,8 +12,8 @@ from typing import Any
 import gymnasium
 
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
-from esengine.errors import UserError, listed
-from esengine.user_code import find_modules_here, modules_of
+from esengine.errors import UserError, listed, readable
+from esengine.user_code import as_in_files, find_modules_here, modules_of
 
 gymnasium.register(
     "esengine/CartPoleSwingUp-v0",
@@ -58,12 +58,14 @@ class EnvironmentSpec:
         arguments = dict(self.arguments)
         if render_mode is not None:
             arguments["render_mode"] = render_mode
-        if ":" in self.env_id:
+        module, colon, name = self.env_id.rpartition(":")
+        if colon:
             find_modules_here()
         _route_mujoco_warnings(self.env_id)
 
         try:
-            return gymnasium.make(self.env_id, disable_env_checker=True, **arguments)
+            env_id = as_in_files(module) + colon + readable(name)
+            return gymnasium.make(env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
             raise UserError(self._unknown()) from error
         except gymnasium.error.DependencyNotInstalled as error:

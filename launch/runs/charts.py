@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esengine.errors import readable
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
@@ -16,6 +17,7 @@ from esengine.storage.files import append_whole, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _REDRAW_S = 60.0  # a row that comes this long after the last picture draws the next one
 _SIZE = (8.0, 4.5)  # inches
@@ -116,8 +118,20 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     if "loss" in rows[-1]:
         _draw_losses(axes.twinx(), rows, x)
 
+    make_readable(figure)
     with replacing(directory.path / "curve.png") as aside:
         figure.savefig(aside, format="png", dpi=120)
+
+
+def make_readable(figure: Figure) -> None:
+    """Let titles and legends show names as they are: no name is a formula, and none is refused by
+    the font.
+    """
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        for text in (axes.title, *([] if legend is None else legend.get_texts())):
+            text.set_text(readable(text.get_text()))
+            text.set_parse_math(False)
 
 
 def _plot(axes: Axes, rows: list[Row], x: str, y: str, **style: Any) -> None:

@@ -5,7 +5,7 @@ if the disk refuses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import WorkerError
+from esengine.errors import WorkerError, in_one_line
 from esengine.launch.runs.charts import Charts
 from esengine.launch.runs.json_lines import MARK, Row
 from esengine.launch.runs.run_directory import RunDirectory
@@ -60,7 +60,7 @@ class Saver:
         self._thread: Thread | None = None
         self._error: OSError | None = None  # of the thread
         self._saved: str | None = None  # name of the checkpoint that has this state
-        self._reported: set[str] = set()  # reasons for which the disk refused
+        self._reported: set[str] = set()  # what was printed already
 
     @property
     def is_busy(self) -> bool:
@@ -72,9 +72,9 @@ class Saver:
         row = row | {"machine": row["machine"] | {"run": self._run}}
         try:
             self._directory.metrics.add(row)
-            self._charts.add(row)
         except OSError as error:
             self._report(error)
+        self._draw(lambda: self._charts.add(row))
 
     def save(self, snapshot: Snapshot) -> None:
         """Begin to write a snapshot in a thread; the caller has checked that none is being written.
@@ -123,7 +123,7 @@ class Saver:
             self._prepare()
             self._write(snapshot)
             if charts:
-                self._charts.draw()
+                self._draw(self._charts.draw)
             if done is not None:
                 self._directory.write_done(dict(done))
         except OSError as error:
@@ -167,20 +167,36 @@ class Saver:
         if snapshot.best is not None:  # a final evaluation changes it after the last checkpoint
             self._directory.write_best(snapshot.best)
 
+    def _draw(self, draw: Callable[[], None]) -> None:
+        """Draw charts, without which a run is as good."""
+        try:
+            draw()
+        except OSError as error:
+            self._report(error)
+        except Exception as error:  # whatever the packages that draw raise
+            self._print_once(
+                f"the charts of {self._directory.path} cannot be drawn: "
+                f"{in_one_line(f'{type(error).__name__}: {error}')}; the run goes on without them, "
+                f"and esengine plot draws them from its rows"
+            )
+
     def _report_error(self) -> None:
         if self._error is not None:
             self._report(self._error)
 
     def _report(self, error: OSError) -> None:
-        """Print each reason once, since a disk that is nearly full refuses again and again."""
-        if _reason(error) not in self._reported:
-            self._reported.add(_reason(error))
-            print(
-                f"esengine: {self._directory.path} cannot be written: {_reason(error)}; "
-                "training goes on, and every checkpoint that is due tries again",
-                file=sys.stderr,
-                flush=True,
-            )
+        self._print_once(
+            f"{self._directory.path} cannot be written: {_reason(error)}; "
+            f"training goes on, and every checkpoint that is due tries again"
+        )
+
+    def _print_once(self, sentence: str) -> None:
+        """Print a sentence the first time, since a disk that is nearly full refuses again and
+        again.
+        """
+        if sentence not in self._reported:
+            self._reported.add(sentence)
+            print(f"esengine: {sentence}", file=sys.stderr, flush=True)
 
 
 def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from esengine.errors import UserError
+from esengine.launch.runs.charts import make_readable
 from esengine.storage.files import replacing
 
 # Okabe and Ito's, which colour-blind people can tell apart
@@ -64,6 +65,7 @@ def logarithmic_y(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the picture; equal figures give equal bytes."""
+    make_readable(figure)
     dates: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     metadata = dates.get(path.suffix.lower(), {})
     with matplotlib.rc_context({"svg.hashsalt": "esengine"}), replacing(path) as aside:

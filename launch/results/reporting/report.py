@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esengine.checks import flag_name, positive, writable_file
-from esengine.errors import UserError, counted
+from esengine.errors import ANY_TEXT, UserError, counted
 from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.launch.results.plotting.runs import PlottedRun, setting_text
 from esengine.launch.results.rendering import RenderSettings, render
@@ -90,7 +90,7 @@ def report(path: Path, settings: ReportSettings) -> None:
         ]
     title = f"{run.config.method} on {run.task}, seed {run.config.train.seed}"
     text = page(title, state_of(directory), path.resolve().name, _figures(run, directory), sections)
-    replace_lasting(settings.out, text.encode())
+    replace_lasting(settings.out, text.encode(errors=ANY_TEXT))
 
 
 def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:

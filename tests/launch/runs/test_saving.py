@@ -19,7 +19,7 @@ import pytest
 
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.errors import WorkerError
-from esengine.launch.runs import json_lines, saving
+from esengine.launch.runs import charts, json_lines, saving
 from esengine.launch.runs.json_lines import FailureLog
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
@@ -28,8 +28,24 @@ from esengine.launch.training.run import run
 from esengine.ranks import World
 from esengine.ranks.signals import outlive
 from esengine.storage import Checkpoint, checkpoints, load_newest, save_checkpoint
+from tests.conftest import Run
 from tests.support.runs import rows, same_run
 from tests.support.training import training
+from tests.support.words import words
+
+
+def test_a_run_whose_charts_fail_is_done(
+    esengine_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise TypeError("set_text(): incompatible function arguments\nand another line")
+
+    monkeypatch.setattr(charts, "draw_curve", fail)
+    train = "train truncation-es --env-id CartPole-v1 --generations 1 --ranks 1 --run-dir run"
+    finished = esengine_here(*words(train))
+    assert finished.returncode == 0
+    assert finished.stderr.count("the charts of run cannot be drawn: TypeError: set_text()") == 1
+    assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 1
 
 
 def test_generations_go_on_while_a_checkpoint_of_ten_million_parameters_is_written(
