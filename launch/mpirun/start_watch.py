@@ -92,14 +92,26 @@ class StartWatch:
 
 
 def _children(parent: int) -> list[int]:
-    pids = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError):
-                status = Path(f"/proc/{entry}/stat").read_text(errors="replace")
-                if int(status.rpartition(")")[2].split()[1]) == parent:
-                    pids.append(int(entry))
-    return pids
+    """The child processes of a process, from the kernel's list where it has one."""
+    with suppress(OSError):
+        lists = list(Path(f"/proc/{parent}/task").glob("*/children"))
+        if lists:
+            return [int(pid) for threads in lists for pid in threads.read_text().split()]
+
+    return [pid for pid in _processes() if _parent(pid) == parent]
+
+
+def _processes() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+
+    return int(status.rpartition(")")[2].split()[1])
 
 
 def _environment(pid: int) -> dict[str, str]:

@@ -55,7 +55,7 @@ def parse(
         args=words,
         prog=prog,
         description=description,
-        config=(tyro.conf.OmitArgPrefixes,),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
         **options,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from esengine.launch.mpirun import start_watch
 from esengine.launch.mpirun.error_filter import filtered
 from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.ranks import StopRequest, shared_folder
@@ -75,3 +76,15 @@ def test_files_of_a_killed_mpirun_with_the_same_process_number_do_no_harm(
             (folder / name).write_text("prterun-gone@0.0;tcp4://127.0.0.1:1\n")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert run_ranks(1, [], StopRequest(), module="platform") == 0
+
+
+def test_children_are_the_same_in_the_kernels_list_and_in_a_scan() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        listed = start_watch._children(os.getpid())
+        scanned = [
+            pid for pid in start_watch._processes() if start_watch._parent(pid) == os.getpid()
+        ]
+        child.communicate(b"\n")
+
+    assert child.pid in listed
+    assert sorted(listed) == sorted(scanned)
