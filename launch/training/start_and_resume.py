@@ -163,6 +163,9 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
     """Why a finished run would end again at once, or None: it is not finished, or was given more to
     do.
     """
+    if launched_by_us():  # the launcher has seen to it, and has written the changes
+        return None
+
     # damaged records are reported by the run, or written anew
     with suppress(OSError, ValueError, IndexError):
         done = directory.done()

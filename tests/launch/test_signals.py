@@ -255,3 +255,9 @@ def test_killing_the_launcher_ends_its_ranks(
     )  # also clears shared memory
     assert result.returncode == 0, result.stderr
     assert os.path.exists(tmp_path / "run" / "done.json")
+
+    # ranks go on with a finished run whose launcher has given it more to do
+    begun = json.loads((tmp_path / "run" / "done.json").read_text())["generations"]
+    result = esengine("resume", "run", "--generations", str(begun + 1), "--ranks", "2")
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == begun + 1
