@@ -102,6 +102,14 @@ class HasMean(Protocol):
     mean: NDArray[np.floating]
 
 
+@runtime_checkable
+class KeepsScores(Protocol):
+    """A strategy that compares members by fitness of earlier generations."""
+
+    def forget_scores(self) -> None:
+        """Forget this fitness, since the problem is another now."""
+
+
 class Strategy(Method, Protocol):
     """A search method: ``ask`` for a population, ``tell`` its fitness, again and again.
 

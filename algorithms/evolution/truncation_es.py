@@ -239,6 +239,9 @@ class TruncationES(SavedState):
         self._select(candidates, np.concatenate([contenders, parents]), population)
         self.generation += 1
 
+    def forget_scores(self) -> None:
+        self._scores = np.zeros_like(self._scores)
+
     def _choose_elite(self, fitness: NDArray[np.float64]) -> int:
         """Return the contender with the best mean over its re-evaluations; ties go to the elite."""
         episodes = self.settings.elite_episodes

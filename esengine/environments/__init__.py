@@ -8,7 +8,7 @@ observations and rewards).
 """
 
 from esengine.environments.rules import Rules, load_rules
-from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
+from esengine.environments.spaces import ActionSpec, ObservationSpec, check_fit, describe
 from esengine.environments.spec import EnvironmentSpec, class_of, is_classic, is_mujoco, name_of
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "EnvironmentSpec",
     "ObservationSpec",
     "Rules",
+    "check_fit",
     "class_of",
     "describe",
     "is_classic",

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim, flatten
 from numpy.typing import NDArray
 
-from esengine.errors import UserError
+from esengine.errors import UserError, counted, listed
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,20 @@ class ActionSpec:
     shape: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
     dtype: str = "float32"
+
+    @property
+    def in_words(self) -> str:
+        """The space for messages, such as ``3 discrete actions``."""
+        count = len(self.sizes)
+        match self.kind:
+            case "discrete":
+                return counted(self.sizes[0], "discrete action")
+            case "multi-discrete":
+                return f"actions of {listed(self.sizes)} options"
+            case "multi-binary":
+                return f"actions of {counted(count, 'binary choice')}"
+        low, high = min(self.low, default=0.0), max(self.high, default=0.0)
+        return f"actions of {counted(count, 'number')} within {low:g} .. {high:g}"
 
     @property
     def num_outputs(self) -> int:
@@ -222,3 +236,34 @@ class ActionSpec:
 def describe(env: gymnasium.Env[Any, Any]) -> tuple[ObservationSpec, ActionSpec]:
     """The specifications of an environment's two spaces."""
     return ObservationSpec.of(env.observation_space), ActionSpec.of(env.action_space)
+
+
+def check_fit(
+    what: str,
+    env_id: str,
+    spaces: tuple[ObservationSpec, ActionSpec],
+    found: tuple[int, ActionSpec],
+    got: str = "",
+    way_out: str = "use the version that wrote it",
+) -> None:
+    """Check that what was made for an environment fits the environment as it is now.
+
+    Args:
+        what: the subject of the message.
+        env_id: the environment.
+        spaces: its observations and actions, see `describe`.
+        found: the numbers of an observation, and the actions, that fit ``what``.
+        got: what stands in the message before these.
+        way_out: what to do instead.
+
+    Raises:
+        UserError: they differ.
+    """
+    observations, action = spaces
+    if found == (observations.dim, action):
+        return
+    has, fits = (
+        f"{counted(dim, 'observation')} and {actions.in_words}"
+        for dim, actions in ((observations.dim, action), found)
+    )
+    raise UserError(f"{what} must fit {env_id}, which has {has}, got {got}{fits}; {way_out}")

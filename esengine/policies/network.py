@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.environments import ActionSpec, ObservationSpec
+from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.forward_pass import forward
 from esengine.seeding import derive_key, draw_unit, generator
@@ -104,10 +104,6 @@ class PolicySpec(NetworkSpec):
     @property
     def num_log_stds(self) -> int:
         return self.action.num_outputs if self.action.kind == "box" and not self.components else 0
-
-    def fits(self, observations: ObservationSpec, action: ActionSpec) -> bool:
-        """Whether the policy sees such observations and takes such actions."""
-        return (self.observation_dim, self.action) == (observations.dim, action)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import check_target, load_demonstrations, save_demonstrations
 from esengine.demonstrations.recording import Acting, Recorded, Recorder, record
-from esengine.environments import EnvironmentSpec, load_rules
+from esengine.environments import EnvironmentSpec, check_fit, load_rules
 from esengine.errors import UserError
 from esengine.launch.mpirun.local_ranks import (
     find_mpirun,
@@ -270,11 +270,10 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
             f"--noise must be used with box actions, got {action.kind} of {environment.env_id}; "
             f"leave it out"
         )
-    if policy is not None and not policy.spec.fits(observations, action):
-        raise UserError(
-            f"--policy must fit {environment.env_id}, got {settings.policy}; use the version that "
-            f"wrote it"
-        )
+    if policy is not None:
+        found = (policy.spec.observation_dim, policy.spec.action)
+        spaces = (observations, action)
+        check_fit("--policy", environment.env_id, spaces, found, f"{settings.policy} with ")
 
     recorder = Recorder(expert)
     return EnvironmentProblem(
@@ -329,10 +328,13 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
 
     policies = [load_policy(path) for path in settings.skills]
     for path, policy in zip(settings.skills, policies, strict=True):
-        if policy.spec.components or not policy.spec.fits(observations, action):
+        found = (policy.spec.observation_dim, policy.spec.action)
+        way_out = "use one of these spaces"
+        check_fit("--skills", spec.env_id, (observations, action), found, f"{path} with ", way_out)
+        if policy.spec.components:
             raise UserError(
-                f"--skills must fit {spec.env_id}, got {path} of {policy.environment.env_id}; use "
-                f"one of these spaces"
+                f"--skills must have one action for an observation, got {path}, which is a "
+                f"mixture; use policies without --loss mixture"
             )
     return SkillExpert(
         load_skill_planner(settings.planner_arg), dynamics, [policy.actor() for policy in policies]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least, writable_folder
-from esengine.environments import load_rules
-from esengine.errors import UserError, WorkerError
+from esengine.environments import check_fit, load_rules
+from esengine.errors import WorkerError
 from esengine.launch.mpirun.local_ranks import (
     default_ranks,
     find_mpirun,
@@ -171,16 +171,12 @@ def policy_problem(
     policy = load_policy(path)
     if not trusted:
         check_trusted(path, *policy.environment.modules)
-    observations, action = policy.environment.spaces()
-    if not policy.spec.fits(observations, action):
-        raise UserError(
-            f"{path} must fit {policy.environment.env_id}, which has {observations.dim} "
-            f"observations and a {action.kind} action, got {policy.spec.observation_dim} and "
-            f"{policy.spec.action.kind}; use the version that wrote it"
-        )
+    spaces = policy.environment.spaces()
+    found = (policy.spec.observation_dim, policy.spec.action)
+    check_fit(str(path), policy.environment.env_id, spaces, found)
     problem = EnvironmentProblem(
         policy.environment,
-        observations,
+        spaces[0],
         policy.spec,
         seed,
         max_episode_steps=policy.max_episode_steps,

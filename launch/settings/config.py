@@ -231,17 +231,28 @@ class RunConfig:
         """The names of user-supplied code, as ``module:name``, that the run imports, and of files
         elsewhere that it opens.
         """
-        train = self.train
-        search = (getattr(self.search, name, None) for name in ("expert", "generator"))
-        rules = (f"{rule}:" for rule in train.rules)
-        names = (self.method, train.objective, train.behavior, *search, *rules)
-
-        named = (name for name in names if isinstance(name, str) and ":" in name)
-        parts = [train.env_arguments()]
+        parts: list[Any] = [self.train.env_arguments()]
         for setting in ("generator_arg", "planner_arg"):
             texts = getattr(self.search, setting, ())
             parts.append(named_values(flag_name(setting), texts, "name=value"))
-        return (*named, *modules_of(train.env_id or "", {"": parts}))
+        named = self.named_code.values()
+        return (*named, *modules_of(self.train.env_id or "", {"": parts}))
+
+    @property
+    def named_code(self) -> dict[str, str]:
+        """The names of user-supplied functions and classes, as ``module:name``, and of rules, as
+        ``module:``, by their flag with its value.
+        """
+        train = self.train
+        names: list[tuple[str, Any]] = [("--strategy", self.method)]
+        names += [(flag_name(name), getattr(train, name)) for name in ("objective", "behavior")]
+        names += [
+            (flag_name(name), getattr(self.search, name, None)) for name in ("expert", "generator")
+        ]
+        found = {
+            f"{flag} {name}": name for flag, name in names if isinstance(name, str) and ":" in name
+        }
+        return found | {f"--rules {rule}": f"{rule}:" for rule in train.rules}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], trusted: bool = True) -> RunConfig:

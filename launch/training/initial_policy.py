@@ -86,6 +86,13 @@ class JumpStart(SavedState):
         records = np.concatenate(spent)
         return returns, int(records["steps"].sum()), int(records["episodes"].sum())
 
+    def renew(self, pool: Pool) -> None:
+        """Evaluate the best policy again, since the environment is another."""
+        if not math.isnan(self.sigma):
+            train = self._config.train
+            episodes = policy_episodes(train, self.best, train.eval_episodes, "evaluation")
+            self._returns = episode_returns(pool.evaluate(episodes).records)
+
     def strategy(self) -> Any:
         """A new strategy that starts from the policy with the step size that was found."""
         search: Any = self._config.search

@@ -31,7 +31,13 @@ from esengine.launch.training.problem_from_settings import (
     policy_episodes,
     trained_policy,
 )
-from esengine.launch.training.restoring import Groups, restore_part, restoring
+from esengine.launch.training.restoring import (
+    Groups,
+    check_environment,
+    note_code,
+    restore_part,
+    restoring,
+)
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.ranks.signals import outlive
@@ -255,6 +261,9 @@ class Training(ABC):
                     f"run that config.json describes, got one with other settings; restore "
                     f"config.json, or move the checkpoint away"
                 )
+            if isinstance(self.problem, EnvironmentProblem):
+                spaces = (self.problem.observations, self.problem.policy.action)
+                check_environment(self.directory, spaces)
             self.restore(checkpoint)
 
         unwritten = bool(self.row)  # it would be written twice
@@ -263,6 +272,21 @@ class Training(ABC):
         remove_after(self.directory.checkpoints, checkpoint)
         self.directory.failures.cut(generation + bool(self._finished))
         self.directory.reopen()
+        has_changed = note_code(self.directory, self.config, checkpoint)
+        if checkpoint is not None:
+            self.renew(has_changed)
+
+    def renew(self, has_changed: bool) -> None:
+        """Do what a resumed run needs whose code may have changed, so that best values are of one
+        code.
+
+        Args:
+            has_changed: whether the code is known to have changed.
+        """
+        if has_changed:
+            self.counters["best_fitness"] = None
+            self.counters["last_eval"] = None
+            self._finished = {}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint was made. Raises UserError if it does not fit the run's

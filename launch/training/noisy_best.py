@@ -56,6 +56,12 @@ class NoisyBest:
         self.best = self.better(evaluate)
         self.newcomer = self._none
 
+    def renew(self, evaluate: Callable[[NDArray[np.floating]], Best]) -> None:
+        """Evaluate the best row again, since the objective is another, and forget the newcomer."""
+        if self.best.num_evaluations:
+            self.best = evaluate(self.best.row)
+        self.newcomer = self._none
+
     def better(self, evaluate: Callable[[NDArray[np.floating]], Best]) -> Best:
         """The best row, or the newcomer if the mean of new evaluations is greater."""
         if not self.newcomer.num_evaluations:

@@ -15,9 +15,9 @@ from esengine.candidates import PolicyEpisodes
 from esengine.demonstrations.half_random import Wanderer
 from esengine.demonstrations.recording import Recorder
 from esengine.environments import (
-    ActionSpec,
     EnvironmentSpec,
     ObservationSpec,
+    check_fit,
     describe,
     is_classic,
     is_mujoco,
@@ -32,13 +32,14 @@ from esengine.problems.behaviors import Behavior
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
 from esengine.rewards import RewardedEpisodes, RewardSource, load_reward
-from esengine.rewards.network import LearnedReward, RewardSpec
+from esengine.rewards.network import LearnedReward
 from esengine.simulators.families import has_compiled
 from esengine.simulators.traces import horizon_of
 from esengine.simulators.vectorized import offers_vector
 from esengine.user_code import named_callable
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
+_OF_THESE = "name a file that was made for these"
 
 
 def policy_episodes(
@@ -102,7 +103,9 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     if train.init_policy is not None:
         policy = load_policy(train.init_policy).spec
-        _check_fit("--init-policy", train.init_policy, policy, environment, observations, action)
+        found = (policy.observation_dim, policy.action)
+        got = f"{train.init_policy} with "
+        check_fit("--init-policy", train.env_id, (observations, action), found, got, _OF_THESE)
     else:
         policy = PolicySpec(
             observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions
@@ -176,25 +179,10 @@ def _fitting_reward(flag: str, path: Path, problem: EnvironmentProblem) -> Learn
     """The reward of a flag's file. Raises UserError if it does not fit the environment."""
     reward = load_reward(path)
     policy = problem.policy
-    _check_fit(flag, path, reward.spec, problem.environment, problem.observations, policy.action)
+    spaces = (problem.observations, policy.action)
+    found = (reward.spec.observation_dim, reward.spec.action)
+    check_fit(flag, problem.environment.env_id, spaces, found, f"{path} with ", _OF_THESE)
     return reward
-
-
-def _check_fit(
-    flag: str,
-    path: Path,
-    found: PolicySpec | RewardSpec,
-    environment: EnvironmentSpec,
-    observations: ObservationSpec,
-    action: ActionSpec,
-) -> None:
-    """Raises UserError for a file that is not of this environment's observations and actions."""
-    if (found.observation_dim, found.action) != (observations.dim, action):
-        raise UserError(
-            f"{flag} must fit {environment.env_id} ({observations.dim} observations, "
-            f"{action.kind} action), got {path} with {found.observation_dim} observations and a "
-            f"{found.action.kind} action"
-        )
 
 
 def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> Behavior | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +12,14 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import Part
 from esengine.candidates import chunks, evaluation_chunk_size
-from esengine.errors import UserError
+from esengine.environments import ActionSpec, ObservationSpec, check_fit
+from esengine.errors import UserError, listed
+from esengine.launch.runs.code import changes, code_at, code_of
 from esengine.launch.runs.json_lines import is_row
+from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import AnyProblem
+from esengine.policies import load_policy
 from esengine.problems.chunk_arrays import unpack_chunk
 from esengine.storage import Checkpoint
 
@@ -23,6 +29,43 @@ Groups = dict[str, Arrays]
 
 _PARTS = ("strategy", "problem", "best", "jump", "novelty", "goals")
 _COUNTERS = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
+
+
+def check_environment(directory: RunDirectory, spaces: tuple[ObservationSpec, ActionSpec]) -> None:
+    """Raises UserError if the environment has other observations or actions than the policy that a
+    run has trained so far.
+    """
+    if directory.policy.exists():
+        policy = load_policy(directory.policy)
+        found = (policy.spec.observation_dim, policy.spec.action)
+        way_out = "restore the environment's code, or begin a new run"
+        check_fit(
+            f"the run {directory.path}", policy.environment.env_id, spaces, found, "", way_out
+        )
+
+
+def note_code(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint | None) -> bool:
+    """Record the user's code for this start; returns whether it is another than that which the
+    checkpoint was made with, which a warning then says.
+    """
+    starts = directory.starts()
+    if not starts:
+        return False
+    code = code_of(config)
+    generation = None if checkpoint is None else checkpoint.generation
+    directory.note(code=code, resumed=generation)
+    if generation is None:
+        return False
+
+    changed = changes(code_at(starts[:-1], generation), code)
+    if changed:
+        warnings.warn(
+            f"{directory.path}: the code of {listed(changed)} has changed since generation "
+            f"{generation}; the run continues with the new code and keeps no best value of the "
+            f"old; restore the code to get the old result, or begin a new run",
+            stacklevel=2,
+        )
+    return bool(changed)
 
 
 @contextmanager

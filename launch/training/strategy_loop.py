@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
-from esengine.algorithms.strategy import Strategy
+from esengine.algorithms.strategy import KeepsScores, Strategy
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
@@ -82,6 +83,48 @@ class StrategyTraining(Training):
         self._jump.judge(parameters, returns)
         self.count(steps, episodes)
 
+    def renew(self, has_changed: bool) -> None:
+        """Do it for what is the best; that of an objective is evaluated at every resume, since its
+        value may depend on more than its code.
+        """
+        before = self.counters["best_fitness"]
+        super().renew(has_changed)
+        if has_changed and isinstance(self.method, KeepsScores):
+            self.method.forget_scores()
+        if has_changed and self._jump is not None:
+            self._jump.renew(self.pool)
+        if has_changed and self._noisy_best is not None:
+            self._noisy_best.renew(self._evaluated_again)
+            self._count_noisy_best()
+        if self.best_point is not None and before is not None:
+            self.counters["best_fitness"] = self._renewed(self.best_point, before)
+
+    def _renewed(self, point: NDArray[np.float64], before: float) -> float | None:
+        """The fitness of an objective's best point now: as it was before but for rounding, or
+        another one, which a warning says. None, and no best point, if the evaluation fails.
+        """
+        assert isinstance(self.problem, ObjectiveProblem)
+        space = self.problem.space
+        row = point if space is None else space.rows(point[None])[0]
+        try:
+            now = self._evaluated(row, 1, "evaluation").fitness
+        except WorkerError:  # the next generation reports what it raises
+            now = -math.inf
+        if math.isclose(now, before, rel_tol=1e-6, abs_tol=1e-12):
+            return before
+
+        sign = -1 if self.train.minimize else 1
+        warnings.warn(
+            f"the objective is {sign * now:.6g} at the best point so far, where it was "
+            f"{sign * before:.6g}; the best value begins anew; restore its code and data to get "
+            f"the old result, or give a random objective a parameter seed",
+            stacklevel=2,
+        )
+        if math.isfinite(now):
+            return now
+        self.best_point = None
+        return None
+
     def prepare(self) -> None:
         """Do what comes before the next population; once it is done, doing it again changes
         nothing.
@@ -129,8 +172,7 @@ class StrategyTraining(Training):
         if self._noisy_best is not None:
             with self._watch.part("evaluate_policy"):
                 self._noisy_best.judge(self._evaluated_again)
-            if self._noisy_best.best.num_evaluations:
-                self.counters["best_fitness"] = self._noisy_best.best.fitness
+            self._count_noisy_best()
         if isinstance(self.problem, ObjectiveProblem):
             return np.zeros(0)
 
@@ -197,6 +239,11 @@ class StrategyTraining(Training):
         if self._final_best is not None:
             record["best_fitness"] = self._final_best.fitness
         return record
+
+    def _count_noisy_best(self) -> None:
+        assert self._noisy_best is not None
+        if self._noisy_best.best.num_evaluations:
+            self.counters["best_fitness"] = self._noisy_best.best.fitness
 
     def _own_episode(self) -> Evaluations:
         """An episode of the policy that the generation starts from, for the archive of novelty."""
