@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from esengine.environments import ObservationSpec, Rules
 from esengine.errors import UserError, in_one_line
-from esengine.policies import Actor, Policy
+from esengine.policies import Actor, Policy, load_policy
 from esengine.user_code import named_callable
 
 
@@ -148,6 +149,11 @@ def load_expert(name: str) -> Expert:
     Raises:
         UserError: there is none, or the class cannot be made or has nothing to call.
     """
+    if ":" not in name and Path(name).exists():  # a policy belongs to another flag
+        load_policy(name)
+        raise UserError(
+            f"--expert must be module:function, got the policy {name}; use --policy {name}"
+        )
     found = named_callable("--expert", name, "mypackage.experts:swing_up")
     if not inspect.isclass(found):
         return FunctionExpert(found)

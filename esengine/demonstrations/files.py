@@ -36,7 +36,8 @@ from esengine.demonstrations.trajectories import (
 )
 from esengine.environments import ActionSpec, EnvironmentSpec, describe
 from esengine.errors import UserError, listed
-from esengine.storage.files import opened, parse_json, replace_lasting
+from esengine.storage.file_kinds import NPZ, ZIP, foreign_kind
+from esengine.storage.files import parse_json, replace_lasting
 from esengine.storage.numpy_files import npz_image, read_npz
 from esengine.user_code import check_trusted
 
@@ -178,16 +179,12 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
             f"collect"
         )
     try:
-        with opened(path) as file:
-            start = file.read(2)
-        if not start:
+        kind = foreign_kind(path) or "another kind of file"
+        if kind not in (NPZ, ZIP):
             raise UserError(
-                f"{name} must be an npz of demonstrations, got an empty file; collect them again"
-            )
-        if start != b"PK":
-            raise UserError(
-                f"{name} must be an npz of demonstrations, got another kind of file (a pickle is "
-                f"never read, since reading it runs code); write an npz, see esengine demos --help"
+                f"{name} must be an npz of demonstrations, got {kind} (a pickle is never read, "
+                f"since reading it runs code); write an npz, see esengine demos --help, or name "
+                f"the folder of a Minari dataset"
             )
         arrays = read_npz(path, (*_NEEDED, *_OPTIONAL))
     except UserError:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec
 from esengine.errors import UserError, listed
+from esengine.storage.file_kinds import foreign_kind
 from esengine.storage.files import (
     JSON_BYTES,
     parse_arrays,
@@ -29,6 +30,11 @@ from esengine.storage.files import (
 FORMAT = 1
 """The version of both kinds of files."""
 _MOST_LAYERS = 1000
+_WAYS = {
+    "policy": "write a function of the observation that calls it, record that by esengine collect "
+    "--expert module:function, clone the records by behavior-cloning, and start from this run",
+    "reward": "learn one by gail, airl or inverse-rl",
+}
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 _DTYPES = ("float16", "float32", "float64", *_INTEGERS)
 
@@ -66,12 +72,19 @@ def read_network(
                 f"exist"
             )
 
-        image = read_safetensors(path, JSON_BYTES)
-        described = _description_in(image, key)
+        foreign = foreign_kind(path)
+        image = b"" if foreign else read_safetensors(path, JSON_BYTES)
+        described = None if foreign else _description_in(image, key)
+        if described is None:
+            got = foreign or "a safetensors file of another kind"
+            raise UserError(
+                f"{path} must be a {kind} that esengine wrote, got {got}, which esengine does not "
+                f"read; to use one, {_WAYS[kind]}"
+            )
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise UserError(
-                f"{path} must be a {kind} of format {FORMAT}; it is another file, or of a newer "
-                f"version"
+                f"{path} must be a {kind} of format {FORMAT}, got another one; use the version of "
+                f"esengine that wrote it"
             )
         return build(described, parse_arrays(image, JSON_BYTES))
 

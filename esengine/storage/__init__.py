@@ -1,6 +1,7 @@
 """Files that survive a crash: they are written aside, flushed and renamed.
 
-Modules: `files` (atomic writes, checksums, bounded reads), `numpy_files` and `hdf5_files` (arrays
+Modules: `files` (atomic writes, checksums, bounded reads), `file_kinds` (what a file of another
+program is), `numpy_files` and `hdf5_files` (arrays
 within what the size of their file allows), and `checkpoint` (the state of a search on disk).
 """
 

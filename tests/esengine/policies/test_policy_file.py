@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from safetensors.numpy import save
 
+from esengine.demonstrations.experts import load_expert
 from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import UserError
 from esengine.policies import Policy, PolicySpec, load_policy, save_policy
@@ -69,8 +73,45 @@ def test_a_damaged_file_is_a_clear_error(
 
 def test_another_kind_of_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "policy.safetensors").write_bytes(save({"weight": np.zeros(3)}))
-    with pytest.raises(UserError, match="must be a policy of format 1; it is another file"):
+    with pytest.raises(UserError, match="got a safetensors file of another kind, which esengine"):
         load_policy(tmp_path)
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x" * 100)
+    return file.getvalue()
+
+
+FOREIGN = {
+    "a model of Stable-Baselines3": zipped("data", "policy.pth", "_stable_baselines3_version"),
+    "a Keras model": zipped("metadata.json", "config.json", "model.weights.h5"),
+    "a TorchScript module": zipped("policy/data.pkl", "policy/code/f.py", "policy/constants.pkl"),
+    "a PyTorch file": zipped("archive/data.pkl", "archive/version"),
+    "an npz of arrays": zipped("weights.npy"),
+    "a zip": zipped("readme.txt"),
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(2000),
+    "a pickle": pickle.dumps({"weights": [1.0] * 99}),
+    "an ONNX graph": b"\x08\x0a\x12\x07pytorch\x1a\x052.1.0" + bytes(99),
+    "a text": "θ,1.0\n".encode() * 50,
+    "an empty file": b"",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_of_another_library_is_named_with_the_way_that_works(
+    kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model").write_bytes(FOREIGN[kind])
+    for load in (load_policy, load_expert):
+        with pytest.raises(
+            UserError,
+            match=f"must be a policy that esengine wrote, got {kind}.*"
+            f" collect --expert module:function, .* behavior-cloning",
+        ):
+            load(str(tmp_path / "model"))
 
 
 def test_parameters_that_do_not_fit_are_refused(tmp_path: Path) -> None:
