@@ -114,8 +114,9 @@ class StrategyTraining(Training):
             return before
 
         sign = -1 if self.train.minimize else 1
+        found = f"is {sign * now:.6g}" if math.isfinite(now) else "fails"
         warnings.warn(
-            f"the objective is {sign * now:.6g} at the best point so far, where it was "
+            f"the objective {found} at the best point so far, where it was "
             f"{sign * before:.6g}; the best value begins anew; restore its code and data to get "
             f"the old result, or give a random objective a parameter seed",
             stacklevel=2,
