@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_another_observation_or_action_is_refused_as_evaluate_does(
 
 def test_code_is_that_of_the_start_which_made_the_checkpoint() -> None:
     codes = [{"--rules r": {"r": digest}} for digest in "abc"]
-    starts = [
+    starts: list[dict[str, Any]] = [
         {"code": codes[0], "resumed": None},
         {"code": codes[1], "resumed": 10},  # and ended before the next checkpoint
         {"outcome": "refused"},
