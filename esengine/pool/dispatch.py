@@ -278,7 +278,12 @@ class Dispatch:
 
         start, stop = self._bounds[unit]
         self._finished[unit] = failed_records(start, stop).tobytes()
-        record = {**self._rank_state.address_of_evaluation(), "error": reason, "rank": worker}
+        record = {
+            **self._rank_state.address_of_evaluation(),
+            "error": reason,
+            "rank": worker,
+            "host": self._workers.host_of(worker),
+        }
         self._failures.add([{**record, "member": member} for member in range(start, stop)])
 
     def _timed_out(self, unit: int, worker: int) -> bool:

@@ -174,7 +174,6 @@ class RankState:
             "generation": candidates.generation,
             "purpose": candidates.episode_purpose,
             "seed": candidates.seed,
-            "host": "",
         }
 
     def members_worth(self, start: int, stop: int) -> float:

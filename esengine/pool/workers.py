@@ -129,6 +129,10 @@ class Workers:
         """Whether there is a worker, or a replacement to come."""
         return bool(self.ranks or self.arriving or any(node.vacancies for node in self._nodes))
 
+    def host_of(self, rank: int) -> str:
+        """The machine of a worker, also of one that has died."""
+        return self._home_of[rank].host
+
     def tree(self) -> list[int]:
         """The leaders that forward publications, the master first. Replacements do not, since they
         are connected with the master alone.

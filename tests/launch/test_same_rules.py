@@ -5,6 +5,7 @@ for output that nobody takes.
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import fields
@@ -48,6 +49,7 @@ def test_a_time_out_reaches_the_ranks_that_collect_starts(esengine: Run) -> None
     result = esengine(*demonstrator, *rules)
     assert result.returncode == 1
     assert "its worker was killed, since it took longer than --member-timeout 1 s" in result.stderr
+    assert f" on {socket.gethostname()}: " in result.stderr
     assert "Traceback" not in result.stderr
 
 
