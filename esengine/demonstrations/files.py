@@ -4,7 +4,7 @@ written.
 An npz holds all trajectories one after another. Each of n trajectories has T steps, with
 observations of size d and actions of size c:
 
-    environment   JSON text with env_id and arguments
+    environment   JSON text with env_id, arguments and, optionally, wrappers
     lengths       (n,) int64 number of steps T of each trajectory
     observations  (sum of T + n, d), the observation after the last step included
     actions       (sum of T, c), the actions that were taken
@@ -20,13 +20,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.demonstrations.origin import Origin, without_module
 from esengine.demonstrations.trajectories import (
     Demonstrations,
     Trajectory,
@@ -66,7 +66,8 @@ def load_demonstrations(
     Args:
         names: npz files, folders of Minari datasets, or ``minari:ID``.
         trust_modules: let an environment whose id names a module be imported.
-        environment: where they must be from, which is trusted; None takes that of the first file.
+        environment: where they are from, which is trusted. What it leaves out, such as arguments,
+            is that of the files, and None is theirs.
 
     Raises:
         UserError: a file is missing, damaged, empty or a pickle, a trajectory is wrong, or
@@ -78,47 +79,40 @@ def load_demonstrations(
             "collect"
         )
 
-    trajectories, origin = list[Trajectory](), "--env-id"
-    trust_modules = trust_modules or environment is not None
+    trajectories: list[Trajectory] = []
+    given, environment = environment, None
 
-    for name in names:
-        found, here = _read(str(name))
+    for name in map(str, names):
+        origin, here = _read(name)
+        found = origin.resolved(name, given)
         if environment is None:
-            environment, origin = found, str(name)
-        elif found != environment:
+            environment = found
+        elif without_module(found) != without_module(environment):
             raise UserError(
-                f"{name}: demonstrations must be of one environment, got {found.env_id} "
-                f"{found.arguments} beside "
-                f"{environment.env_id} {environment.arguments} of {origin}; name files of one "
-                f"environment"
+                f"{name}: demonstrations must be of one environment, got {found} beside "
+                f"{environment} of {names[0]}; name files of one environment"
             )
-        check_fit(found, here, str(name), trust_modules)
+        if not trust_modules:
+            chosen = () if given is None else given.modules
+            check_trusted(name, *(module for module in found.modules if module not in chosen))
+        action = _check(name, origin, environment, here)
         trajectories += here
     assert environment is not None
 
-    return Demonstrations(environment, action_of(environment), tuple(trajectories))
+    return Demonstrations(environment, action, tuple(trajectories))
 
 
-def action_of(environment: EnvironmentSpec) -> ActionSpec:
-    """The actions of an environment."""
-    env = environment.make()
-    try:
-        return describe(env)[1]
-    finally:
-        env.close()
-
-
-def check_fit(
-    environment: EnvironmentSpec, trajectories: Sequence[Trajectory], name: str, trust_modules: bool
-) -> None:
-    """Raises UserError unless trajectories fit the spaces of their environment."""
-    if not trust_modules:
-        check_trusted(name, *environment.modules)
+def _check(
+    name: str, origin: Origin, environment: EnvironmentSpec, trajectories: Sequence[Trajectory]
+) -> ActionSpec:
+    """The actions of the environment, once trajectories fit its spaces. Raises UserError."""
+    origin.check_known(name, environment)
     try:
         env = environment.make()
     except UserError as error:
         raise UserError(f"{name}: its environment cannot be made: {error}") from error
     try:
+        origin.check_spaces(name, env)
         observations, action = describe(env)
     finally:
         env.close()
@@ -129,6 +123,7 @@ def check_fit(
             f"{name}, trajectory 0: observations must have {observations.dim} numbers for "
             f"{environment.env_id}, got {dim}"
         )
+    return action
 
 
 def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> None:
@@ -145,7 +140,7 @@ def save_demonstrations(name: str | Path, demonstrations: Demonstrations) -> Non
         write_dataset(name.removeprefix(MINARI), demonstrations)
         return
     arrays = stacked(demonstrations.trajectories)
-    arrays["environment"] = np.array(json.dumps(asdict(demonstrations.environment)))
+    arrays["environment"] = np.array(json.dumps(demonstrations.environment.to_json()))
     replace_lasting(Path(name), npz_image(arrays))
 
 
@@ -167,7 +162,7 @@ def check_target(name: str) -> None:
         )
 
 
-def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
+def _read(name: str) -> tuple[Origin, list[Trajectory]]:
     if name.startswith(MINARI) or Path(name).is_dir():
         from esengine.demonstrations.minari_datasets import read_dataset
 
@@ -197,14 +192,13 @@ def _read(name: str) -> tuple[EnvironmentSpec, list[Trajectory]]:
             f"{name} must hold {listed(_NEEDED)}, lacks {listed(missing)}; esengine demos --help "
             f"shows the layout"
         )
-    return _environment(name, arrays["environment"]), list(unstacked(arrays, name))
+    return Origin(_environment(name, arrays["environment"])), list(unstacked(arrays, name))
 
 
 def _environment(name: str, text: NDArray[Any]) -> EnvironmentSpec:
     try:
-        described = parse_json(str(text))
-        return EnvironmentSpec(str(described["env_id"]), dict(described["arguments"]))
-    except (ValueError, KeyError, TypeError) as error:
+        return EnvironmentSpec.from_json(parse_json(str(text)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{name}: environment must be a JSON text with env_id and arguments, but: {error!r}"
         ) from error

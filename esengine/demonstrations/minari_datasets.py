@@ -10,23 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 
+from esengine.demonstrations.origin import Origin
 from esengine.demonstrations.trajectories import Demonstrations, Trajectory, checked
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
+from esengine.environments.wrappers import wrappers_of
 from esengine.errors import UserError
-from esengine.storage.files import read_json
+from esengine.storage.files import parse_json, read_json
 from esengine.storage.hdf5_files import check_hdf5
 
+_NO_LIMIT = -1  # as gymnasium.make takes it
 _FREE_BYTES = 256 << 20  # that observations of any dataset may take
 _MOST_FLATTENED = 64  # bytes that a byte of a larger one may take: states become long vectors
 
 
-def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec, list[Trajectory]]:
+def read_dataset(dataset_id: str, folder: Path | None) -> tuple[Origin, list[Trajectory]]:
     """The environment and the episodes of a dataset.
 
-    Only the environment's id and arguments are taken from it, never the entry point, which could
-    name any code.
+    The environment is the one that the dataset names for evaluations, if it does, since policies
+    are judged there. Its id, arguments, limit of steps and gymnasium's wrappers are taken from the
+    dataset, never an entry point, which could name any code.
 
     Args:
         dataset_id: as `minari.list_local_datasets` gives it.
@@ -39,15 +44,10 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
     shown = str(folder) if folder is not None else f"minari:{dataset_id}"
     with _in_words(f"{shown} must be a whole Minari dataset"):
         place = folder or Path(minari.storage.get_dataset_path(dataset_id))
-        size = _check_files(place / "data")
+        described, size = _check_files(place / "data")
         dataset = minari.MinariDataset(place / "data")
-    if dataset.env_spec is None:
-        raise UserError(
-            f"{shown} must name its environment, got a dataset without env_spec; write an npz "
-            f"instead"
-        )
-    environment = EnvironmentSpec(dataset.env_spec.id, dict(dataset.env_spec.kwargs))
     space = dataset.observation_space
+    origin = _origin(shown, described, space, dataset.action_space)
     observations, action = ObservationSpec.of(space), ActionSpec.of(dataset.action_space)
     room = max(_FREE_BYTES, _MOST_FLATTENED * size)
     trajectories: list[Trajectory] = []
@@ -57,7 +57,7 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
         with _in_words(f"{shown}, trajectory {len(trajectories)} must be readable"):
             episode = next(episodes, None)
             if episode is None:
-                return environment, trajectories
+                return origin, trajectories
             steps = len(episode.rewards)
             room -= 8 * observations.dim * (steps + 1)
             if room < 0:
@@ -82,8 +82,53 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[EnvironmentSpec,
         trajectories.append(trajectory)
 
 
-def _check_files(data: Path) -> int:
-    """Check the files of a dataset before Minari reads them; returns the bytes of its arrays.
+def _origin(name: str, described: dict[str, Any], *spaces: Any) -> Origin:
+    """What a dataset's description says of its environment. Raises UserError."""
+    with _in_words(f"{name} must describe its environment as gymnasium does"):
+        recorded, problem, module = _environment(described.get("env_spec"))
+        if described.get("eval_env_spec") is None:
+            return Origin(recorded, problem, module, *spaces)
+
+        environment, problem, module = _environment(described["eval_env_spec"])
+    if environment == recorded:
+        return Origin(recorded, problem, module, *spaces)
+    warnings.warn(
+        f"{name} was recorded in {recorded} and names {environment} for evaluations, in which "
+        f"policies are trained and judged; name another environment by --env-id",
+        stacklevel=2,
+    )
+    return Origin(environment, problem, module, *spaces, other=recorded)
+
+
+def _environment(text: Any) -> tuple[EnvironmentSpec | None, str, str]:
+    """The environment of a description of gymnasium's, as JSON; why it is not whole, or nothing;
+    and the package of its class.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is no such description.
+    """
+    if text is None:
+        return None, "it names none", ""
+    described = parse_json(str(text))
+    env_id, limit = str(described["id"]), described.get("max_episode_steps")
+    arguments = dict(described.get("kwargs") or {})
+    arguments.pop("render_mode", None)
+
+    registered = gymnasium.registry.get(env_id)
+    if registered is None or registered.max_episode_steps != limit:
+        arguments["max_episode_steps"] = _NO_LIMIT if limit is None else int(limit)
+
+    module = str(described.get("entry_point") or "").partition(".")[0].partition(":")[0]
+    try:
+        wrappers = wrappers_of(described.get("additional_wrappers") or ())
+    except ValueError as error:
+        return EnvironmentSpec(env_id, arguments), str(error), module
+    return EnvironmentSpec(env_id, arguments, wrappers), "", module
+
+
+def _check_files(data: Path) -> tuple[dict[str, Any], int]:
+    """Check the files of a dataset before Minari reads them; returns its description, and the bytes
+    of its arrays.
 
     Raises ValueError or OSError.
     """
@@ -98,7 +143,7 @@ def _check_files(data: Path) -> int:
     episodes = described.get("total_episodes")
     if not isinstance(episodes, int) or not 0 <= episodes <= size:
         raise ValueError(f"metadata.json claims {episodes!r:.40} episodes")
-    return size
+    return described, size
 
 
 def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:

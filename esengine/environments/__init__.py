@@ -2,9 +2,9 @@
 that ship.
 
 Modules: `spec` (a gymnasium id with its arguments), `spaces` (how observations and actions become
-numbers), `rules` (corrections written by hand), `cartpole_swing_up`, `cartpole_fixed_horizon` and
-`point_maze` (environments), `classic_physics`, `mujoco_physics` and `maze_physics` (compiled steps,
-observations and rewards).
+numbers), `wrappers` (gymnasium's own, by name), `rules` (corrections written by hand),
+`cartpole_swing_up`, `cartpole_fixed_horizon` and `point_maze` (environments), `classic_physics`,
+`mujoco_physics` and `maze_physics` (compiled steps, observations and rewards).
 """
 
 from esengine.environments.rules import Rules, load_rules

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
+from esengine.environments.wrappers import Wrapper, wrapped, wrappers_from
 from esengine.errors import UserError, listed, readable
 from esengine.user_code import as_in_files, find_modules_here, modules_of
 
@@ -36,11 +37,36 @@ class EnvironmentSpec:
 
     Attributes:
         env_id: what `gymnasium.make` takes, ``module:EnvId`` included.
-        arguments: keyword arguments of the environment.
+        arguments: keyword arguments of `gymnasium.make`: those of the environment, and
+            ``max_episode_steps``.
+        wrappers: gymnasium's wrappers around it, the innermost first.
     """
 
     env_id: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    wrappers: tuple[Wrapper, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as files hold it."""
+        record: dict[str, Any] = {"env_id": self.env_id, "arguments": self.arguments}
+        return record | ({"wrappers": self.wrappers} if self.wrappers else {})
+
+    @classmethod
+    def from_json(cls, record: Any) -> EnvironmentSpec:
+        """The specification from what `to_json` returned. Raises ValueError, KeyError or
+        TypeError.
+        """
+        wrappers = wrappers_from(record.get("wrappers", ()))
+        return cls(str(record["env_id"]), dict(record["arguments"]), wrappers)
+
+    @property
+    def name(self) -> str:
+        """The id without the module that registers it."""
+        return self.env_id.rpartition(":")[2]
+
+    def __str__(self) -> str:
+        words = [self.env_id, str(self.arguments)] if self.arguments else [self.env_id]
+        return " in ".join([" ".join(words), *(name for name, _ in self.wrappers)])
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -65,7 +91,7 @@ class EnvironmentSpec:
 
         try:
             env_id = as_in_files(module) + colon + readable(name)
-            return gymnasium.make(env_id, disable_env_checker=True, **arguments)
+            env = gymnasium.make(env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
             raise UserError(self._unknown()) from error
         except gymnasium.error.DependencyNotInstalled as error:
@@ -83,6 +109,7 @@ class EnvironmentSpec:
                 f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        return wrapped(env, self.wrappers)
 
     def spaces(self) -> tuple[ObservationSpec, ActionSpec]:
         """The observations and the actions of the environment, see `describe`. Raises UserError."""

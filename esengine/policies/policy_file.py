@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments import EnvironmentSpec, ObservationSpec
+from esengine.environments.wrappers import wrappers_from
 from esengine.errors import UserError
 from esengine.policies.network import Actor, PolicySpec
 from esengine.policies.network_file import (
@@ -99,6 +100,7 @@ def save_policy(path: Path, policy: Policy) -> None:
         "policy": asdict(policy.spec),
         "env_id": policy.environment.env_id,
         "env_arguments": policy.environment.arguments,
+        **({"env_wrappers": policy.environment.wrappers} if policy.environment.wrappers else {}),
         "max_episode_steps": policy.max_episode_steps,
         "fresh_env": policy.fresh_env,
     }
@@ -134,7 +136,8 @@ def _policy_from(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
     arguments = described.get("env_arguments")
     require(isinstance(env_id, str) and 0 < len(env_id) < 1000, "env_id", env_id)
     require(isinstance(arguments, dict), "env_arguments", arguments)
-    environment = EnvironmentSpec(str(env_id), dict(arguments or {}))
+    wrappers = wrappers_from(described.get("env_wrappers", []))
+    environment = EnvironmentSpec(str(env_id), dict(arguments or {}), wrappers)
 
     steps = described.get("max_episode_steps")
     fresh_env = described.get("fresh_env")

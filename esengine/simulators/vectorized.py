@@ -19,9 +19,13 @@ _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 
 
 def offers_vector(spec: EnvironmentSpec) -> bool:
-    """Whether the environment has its own vector form, with plain arrays as observations."""
+    """Whether the environment has its own vector form, with plain arrays as observations, and no
+    wrapper, which would be around single environments.
+    """
     env = spec.make()
     env.close()
+    if spec.wrappers:
+        return False
     registered = gymnasium.registry.get(spec.env_id.partition(":")[2] or spec.env_id)
     return bool(registered and registered.vector_entry_point) and isinstance(
         env.observation_space, gymnasium.spaces.Box

@@ -24,7 +24,7 @@ from esengine.launch.mpirun.local_ranks import (
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse
-from esengine.launch.settings.groups import env_arguments
+from esengine.launch.settings.groups import environment_of
 from esengine.launch.settings.planners import (
     PlannerName,
     check_planner,
@@ -71,6 +71,10 @@ class _Demonstrator:
     env_arg: tuple[str, ...] = ()
     """Arguments of the environment, each name=value; a value is JSON, a Python literal or a plain
     word.
+    """
+    env_wrapper: tuple[str, ...] = ()
+    """Wrappers of gymnasium around the environment, the innermost first, each Name or
+    Name={"argument": value}.
     """
     episodes: int = 10
     """Episodes to keep."""
@@ -123,11 +127,11 @@ class CollectSettings(WorkerRules, _Demonstrator):
                 "--expert, --planner and --rules need --env-id, got none; for example --env-id "
                 "Pendulum-v1"
             )
-        if self.policy is not None and (self.env_id is not None or self.env_arg):
+        named = self.env_id is not None or self.env_arg or self.env_wrapper
+        if self.policy is not None and named:
             raise UserError(
-                "--env-id and --env-arg belong to --expert, --planner and --rules, got --policy, "
-                "whose file names them; "
-                "drop them"
+                "--env-id, --env-arg and --env-wrapper belong to --expert, --planner and --rules, "
+                "got --policy, whose file names them; drop them"
             )
         at_least(self, 1, "episodes", "max_episode_steps", "ranks")
         at_least(self, 0, "seed")
@@ -292,7 +296,7 @@ def recording_problem(settings: CollectSettings) -> EnvironmentProblem:
 def _environment(settings: CollectSettings, policy: Policy | None) -> EnvironmentSpec:
     if policy is None:
         assert settings.env_id is not None
-        return EnvironmentSpec(settings.env_id, env_arguments(settings.env_arg))
+        return environment_of(settings.env_id, settings.env_arg, settings.env_wrapper)
     if not settings.trust_modules:
         check_trusted(settings.policy, *policy.environment.modules)
     return policy.environment

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
-from esengine.checks import one_of, writable_folder
+from esengine.checks import belong_to, one_of, writable_folder
 from esengine.demonstrations import (
     Demonstrations,
     files as file_layout,
@@ -17,26 +17,53 @@ from esengine.demonstrations import (
     save_demonstrations,
 )
 from esengine.launch.settings.flags import parse
+from esengine.launch.settings.groups import environment_of
 from esengine.ranks import StopRequest
 from esengine.storage.files import write_json
 
 
 @dataclass(frozen=True)
-class InspectSettings:
+class FilesSettings:
+    """What is said of files of demonstrations."""
+
+    env_id: str | None = None
+    """Environment of the files, as EnvId or module:EnvId; default what they name. Arguments that
+    are not given are theirs.
+    """
+    env_arg: tuple[str, ...] = ()
+    """Arguments of the environment, each name=value; with --env-id."""
+    env_wrapper: tuple[str, ...] = ()
+    """Wrappers of gymnasium around the environment, each Name or Name={"argument": value}; with
+    --env-id.
+    """
+    trust_modules: bool = False
+    """Import the modules to which files refer, which runs their code."""
+
+    def load(self, files: tuple[str, ...]) -> Demonstrations:
+        """The demonstrations of the files. Raises UserError."""
+        if self.env_id is None:
+            belong_to(self, "--env-id", "none", "env_arg", "env_wrapper", way_out="name it, too")
+            return load_demonstrations(files, self.trust_modules)
+        environment = environment_of(self.env_id, self.env_arg, self.env_wrapper)
+        return load_demonstrations(files, self.trust_modules, environment)
+
+
+@dataclass(frozen=True)
+class InspectSettings(FilesSettings):
     """Check demonstrations, and print what they hold. The exit status is 2 if they are invalid."""
 
+    _: KW_ONLY
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     json: Path | None = None
     """Write the same facts as JSON to this file."""
-    trust_modules: bool = False
-    """Import the modules to which files refer, which runs their code."""
 
 
 @dataclass(frozen=True)
-class ConvertSettings:
+class ConvertSettings(FilesSettings):
     """Convert demonstrations to the other format, join several files, or keep only some of them."""
 
+    _: KW_ONLY
     files: Annotated[tuple[str, ...], tyro.conf.Positional]
     """npz files, folders of Minari datasets, or minari:ID; all of one environment."""
     out: str
@@ -45,8 +72,6 @@ class ConvertSettings:
     """Number of trajectories to keep, drawn by --seed; default all."""
     seed: int = 0
     """Seed that the kept trajectories are drawn with."""
-    trust_modules: bool = False
-    """Import the modules to which files refer, which runs their code."""
 
 
 def demos_command(argv: list[str], stop: StopRequest) -> int:
@@ -64,16 +89,14 @@ def demos_command(argv: list[str], stop: StopRequest) -> int:
 
 def _inspect(settings: InspectSettings) -> None:
     writable_folder(settings, "json")
-    description = describe_demonstrations(
-        load_demonstrations(settings.files, settings.trust_modules)
-    )
+    description = describe_demonstrations(settings.load(settings.files))
     print(table(description))
     if settings.json is not None:
         write_json(settings.json, description)
 
 
 def _convert(settings: ConvertSettings) -> None:
-    demonstrations = load_demonstrations(settings.files, settings.trust_modules)
+    demonstrations = settings.load(settings.files)
     if settings.trajectories is not None:
         demonstrations = demonstrations.choose(settings.trajectories, settings.seed)
     save_demonstrations(settings.out, demonstrations)
@@ -92,8 +115,10 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
     acted = np.concatenate([trajectory.targets[trajectory.labelled] for trajectory in trajectories])
 
     return {
+        "environment": str(demonstrations.environment),
         "env_id": demonstrations.environment.env_id,
         "env_arguments": demonstrations.environment.arguments,
+        "env_wrappers": demonstrations.environment.wrappers,
         "trajectories": len(trajectories),
         "steps": int(lengths.sum()),
         "labelled_share": float(labelled.mean()),
@@ -110,7 +135,7 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
 def table(description: dict[str, Any]) -> str:
     """The description for a terminal."""
     lines = [
-        f"{description['env_id']}: {description['trajectories']} trajectories, "
+        f"{description['environment']}: {description['trajectories']} trajectories, "
         f"{description['steps']} steps, "
         f"{description['terminated']} terminated, {description['truncated']} truncated, "
         f"{description['labelled_share']:.0%} of the steps labelled",

@@ -14,8 +14,11 @@ from esengine.checks import (
     named_values,
     not_negative,
     positive,
+    text_of,
     within,
 )
+from esengine.environments import EnvironmentSpec
+from esengine.environments.wrappers import Wrapper, wrappers_from
 from esengine.errors import UserError, listed
 from esengine.launch.settings.search_space import MOST_PARAMETERS
 
@@ -29,6 +32,10 @@ class TaskSettings:
     env_arg: tuple[str, ...] = ()
     """Arguments of the environment, each name=value; a value is JSON, a Python literal or a plain
     word.
+    """
+    env_wrapper: tuple[str, ...] = ()
+    """Wrappers of gymnasium around the environment, the innermost first, each Name or
+    Name={"argument": value}; for example RescaleAction={"min_action": -1, "max_action": 1}.
     """
     objective: str | None = None
     """Plain function to optimise instead of an environment, as module:function."""
@@ -49,6 +56,11 @@ class TaskSettings:
         name=value.
         """
         return env_arguments(self.env_arg)
+
+    def environment(self) -> EnvironmentSpec:
+        """The environment. Raises UserError for texts that name no arguments or wrappers."""
+        assert self.env_id is not None
+        return environment_of(self.env_id, self.env_arg, self.env_wrapper)
 
 
 @dataclass(frozen=True)
@@ -265,3 +277,33 @@ def env_arguments(texts: tuple[str, ...]) -> dict[str, Any]:
     text.
     """
     return named_values("--env-arg", texts, "forward_reward_weight=2.0")
+
+
+def environment_of(
+    env_id: str, arguments: tuple[str, ...], wrappers: tuple[str, ...]
+) -> EnvironmentSpec:
+    """The environment that flags name. Raises UserError for texts that name no arguments or
+    wrappers.
+    """
+    return EnvironmentSpec(env_id, env_arguments(arguments), _env_wrappers(wrappers))
+
+
+def _env_wrappers(texts: tuple[str, ...]) -> tuple[Wrapper, ...]:
+    flag = "--env-wrapper"
+    whole = tuple(text if "=" in text else f"{text}={{}}" for text in texts)
+    named = named_values(flag, whole, 'RescaleAction={"min_action": -1, "max_action": 1}')
+    try:
+        return wrappers_from(list(named.items()))
+    except ValueError as error:
+        raise UserError(f"{flag}: {error}") from error
+
+
+def flags_of_environment(environment: EnvironmentSpec) -> dict[str, Any]:
+    """The settings that name an environment: the inverse of `environment_of`."""
+    arguments = (f"{name}={text_of(value)}" for name, value in environment.arguments.items())
+    wrappers = (f"{name}={text_of(value)}" for name, value in environment.wrappers)
+    return {
+        "env_id": environment.env_id,
+        "env_arg": tuple(arguments),
+        "env_wrapper": tuple(wrappers),
+    }

@@ -44,7 +44,7 @@ class Family:
 
 
 _LEARNER: Groups = {
-    "task": ("env_id", "env_arg"),
+    "task": ("env_id", "env_arg", "env_wrapper"),
     "budget": ALL,
     "run": ("seed", "run_dir", "checkpoint_every", "keep_checkpoints"),
     "start": ALL,

@@ -24,7 +24,6 @@ from esengine.algorithms.imitation.guided_policy_search import (
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.strategy import RoundMethod
-from esengine.checks import text_of
 from esengine.demonstrations import Demonstrations, load_demonstrations
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.recording import Recorder
@@ -33,6 +32,7 @@ from esengine.environments import EnvironmentSpec, Rules, load_rules
 from esengine.errors import UserError
 from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.groups import flags_of_environment
 from esengine.launch.settings.planners import check_planner, load_planner
 from esengine.launch.training.problem_from_settings import environment_problem, initial_row
 from esengine.launch.training.run import MethodRun
@@ -85,15 +85,13 @@ class ImitationRun(MethodRun):
 
 
 def with_environment(config: RunConfig) -> RunConfig:
-    """The settings with the environment of the demonstrations where none is given. Raises
+    """The settings with the environment of the demonstrations, and what is given of it. Raises
     UserError.
     """
-    demonstrations = load_given(config)
-    if config.train.env_id is not None:
+    environment = load_given(config).environment
+    if config.train.env_id is not None and config.train.environment() == environment:
         return config
-    environment = demonstrations.environment
-    arguments = tuple(f"{name}={text_of(value)}" for name, value in environment.arguments.items())
-    return config.with_train(env_id=environment.env_id, env_arg=arguments)
+    return config.with_train(**flags_of_environment(environment))
 
 
 def _check_labels(method: str, search: AggregationSettings, rules: bool) -> None:
@@ -162,9 +160,7 @@ def load_given(config: RunConfig) -> Demonstrations:
     """The demonstrations that the settings choose. Raises UserError."""
     search: Any = config.search
     train = config.train
-    expected = (
-        None if train.env_id is None else EnvironmentSpec(train.env_id, train.env_arguments())
-    )
+    expected = None if train.env_id is None else train.environment()
     demonstrations = load_demonstrations(search.demonstrations, train.trust_modules, expected)
     if search.trajectories is None:
         return demonstrations
@@ -184,8 +180,7 @@ def _expert(config: RunConfig) -> Expert | None:
     elif search.expert is not None:
         expert = load_expert(search.expert)
     elif search.planner is not None:
-        assert config.train.env_id is not None
-        environment = EnvironmentSpec(config.train.env_id, config.train.env_arguments())
+        environment = config.train.environment()
         dynamics = make_dynamics(environment)
         planner = load_planner(search.planner, search.planner_arg)
         if isinstance(search, GuidedPolicySearchSettings):

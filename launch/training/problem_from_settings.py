@@ -82,7 +82,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
     """The problem of checked settings with an environment. Raises UserError."""
     train = config.train
     assert train.env_id is not None
-    environment = EnvironmentSpec(train.env_id, train.env_arguments())
+    environment = train.environment()
     with closing(environment.make()) as env:
         observations, action = describe(env)
         if train.env_backend == "compiled" and not has_compiled(env):

@@ -281,7 +281,7 @@ def test_inspect_tells_what_is_there_and_convert_chooses(
     assert (
         main(["demos", "inspect", str(tmp_path / "b.npz"), "--json", str(tmp_path / "b.json")]) == 0
     )
-    assert "Pendulum-v1: 2 trajectories" in capsys.readouterr().out
+    assert "Pendulum-v1 {'g': 9.0}: 2 trajectories" in capsys.readouterr().out
     assert (
         main(["demos", "convert", str(tmp_path / "a.npz"), "--out", str(tmp_path / "b.txt")]) == 2
     )

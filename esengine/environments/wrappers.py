@@ -1,0 +1,101 @@
+"""gymnasium's own wrappers, by name and with plain arguments, which is how files and flags hold
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from esengine.errors import UserError, listed
+
+Wrapper = tuple[str, dict[str, Any]]
+"""The name of a wrapper and its keyword arguments."""
+
+WRAPPERS = (
+    *("AtariPreprocessing", "ClipAction", "ClipReward", "DelayObservation", "DiscretizeAction"),
+    *("DiscretizeObservation", "FilterObservation", "FlattenObservation", "FrameStackObservation"),
+    *("GrayscaleObservation", "MaxAndSkipObservation", "RepeatAction", "RescaleAction"),
+    *("RescaleObservation", "ReshapeObservation", "ResizeObservation", "StickyAction"),
+    *("TimeAwareObservation", "TimeLimit"),
+)
+"""Those that begin every episode anew and take no function."""
+
+_UNSEEN = (
+    *("Autoreset", "HumanRendering", "OrderEnforcing", "PassiveEnvChecker", "RecordVideo"),
+    *("RecordEpisodeStatistics", "RenderCollection"),
+)
+"""Those that change nothing that a policy sees, does or is paid."""
+_GYMNASIUM = "gymnasium.wrappers."
+_MINARI = "minari."  # its wrappers only record
+
+
+def wrappers_from(values: Any) -> tuple[Wrapper, ...]:
+    """Wrappers from JSON values, the innermost first. Raises ValueError for any other value."""
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"wrappers must be a list, got {values!r:.80}")
+    found = []
+    for value in values:
+        if not (isinstance(value, list | tuple) and len(value) == 2):
+            raise ValueError(f"a wrapper must have a name and arguments, got {value!r:.80}")
+        name, arguments = value
+        if name not in WRAPPERS or not isinstance(arguments, dict):
+            raise ValueError(
+                f"a wrapper must be one of {listed(WRAPPERS)}, with named arguments, got "
+                f"{value!r:.80}"
+            )
+        found.append((str(name), dict(arguments)))
+    return tuple(found)
+
+
+def wrappers_of(described: Iterable[Mapping[str, Any]]) -> tuple[Wrapper, ...]:
+    """The wrappers of an environment that gymnasium has described in a file.
+
+    Args:
+        described: the ``name``, ``entry_point`` and ``kwargs`` of each, the innermost first.
+
+    Raises:
+        ValueError: one of them cannot be had from its name and arguments.
+        KeyError: one has no name or no entry point.
+    """
+    found = []
+    for wrapper in described:
+        name, place, arguments = wrapper["name"], str(wrapper["entry_point"]), wrapper.get("kwargs")
+        own = place.startswith(_GYMNASIUM)
+        if place.startswith(_MINARI) or (own and name in _UNSEEN):
+            continue
+        if not own or name not in WRAPPERS or not isinstance(arguments, dict):
+            raise ValueError(
+                f"its wrapper {name} ({place}) is none of gymnasium's that begin every episode anew"
+            )
+        found.append((str(name), arguments))
+    return tuple(found)
+
+
+def wrapped(
+    env: gymnasium.Env[Any, Any], wrappers: Iterable[tuple[str, Mapping[str, Any]]]
+) -> gymnasium.Env[Any, Any]:
+    """The environment in these wrappers. Raises UserError if one cannot be put around it."""
+    for name, arguments in wrappers:
+        try:
+            env = getattr(gymnasium.wrappers, name)(env, **_as_taken(name, arguments))
+        except Exception as error:  # whatever the wrapper's own checks raise
+            env.close()
+            raise UserError(
+                f"--env-wrapper {name} with arguments {arguments} cannot be put around the "
+                f"environment: {type(error).__name__}: {error}"
+            ) from error
+    return env
+
+
+def _as_taken(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with lists of bounds as arrays."""
+    return {
+        key: np.array(value, np.float32)
+        if name.startswith("Rescale") and isinstance(value, list)
+        else value
+        for key, value in arguments.items()
+    }
