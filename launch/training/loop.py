@@ -261,9 +261,7 @@ class Training(ABC):
                     f"run that config.json describes, got one with other settings; restore "
                     f"config.json, or move the checkpoint away"
                 )
-            if isinstance(self.problem, EnvironmentProblem):
-                spaces = (self.problem.observations, self.problem.policy.action)
-                check_environment(self.directory, spaces)
+            check_environment(self.directory, self.problem)
             self.restore(checkpoint)
 
         unwritten = bool(self.row)  # it would be written twice

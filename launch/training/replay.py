@@ -14,9 +14,11 @@ from safetensors import SafetensorError
 
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError, WorkerError
+from esengine.launch.runs.code import code_at, code_of
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.methods import STRATEGY, family_of
+from esengine.launch.training.restoring import check_environment, warn_of_changes
 from esengine.launch.training.run import method_run
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool import FaultRules, Pool, on_all_ranks
@@ -82,6 +84,12 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
     def work(pool: Pool, strategy: Strategy) -> int:
         training = chosen.loop(pool, config, None, strategy, ())
         assert isinstance(training, StrategyTraining)
+        check_environment(directory, training.problem)
+        warn_of_changes(
+            f"{path}: the member is evaluated with the new code",
+            code_at(directory.starts(), generation),
+            code_of(config),
+        )
         _go_to(training, _nearest(directory, generation - 1), generation - 1)
         return _evaluate(training, settings.member)
 

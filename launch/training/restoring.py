@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import Part
 from esengine.candidates import chunks, evaluation_chunk_size
-from esengine.environments import ActionSpec, ObservationSpec, check_fit
+from esengine.environments import check_fit
 from esengine.errors import UserError, listed
-from esengine.launch.runs.code import changes, code_at, code_of
+from esengine.launch.runs.code import Code, changes, code_at, code_of
 from esengine.launch.runs.json_lines import is_row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import AnyProblem
 from esengine.policies import load_policy
+from esengine.problems import EnvironmentProblem
 from esengine.problems.chunk_arrays import unpack_chunk
 from esengine.storage import Checkpoint
 
@@ -31,12 +32,13 @@ _PARTS = ("strategy", "problem", "best", "jump", "novelty", "goals")
 _COUNTERS = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
 
 
-def check_environment(directory: RunDirectory, spaces: tuple[ObservationSpec, ActionSpec]) -> None:
+def check_environment(directory: RunDirectory, problem: AnyProblem) -> None:
     """Raises UserError if the environment has other observations or actions than the policy that a
     run has trained so far.
     """
-    if directory.policy.exists():
+    if isinstance(problem, EnvironmentProblem) and directory.policy.exists():
         policy = load_policy(directory.policy)
+        spaces = (problem.observations, problem.policy.action)
         found = (policy.spec.observation_dim, policy.spec.action)
         way_out = "restore the environment's code, or begin a new run"
         check_fit(
@@ -54,15 +56,20 @@ def note_code(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint
     code = code_of(config)
     generation = None if checkpoint is None else checkpoint.generation
     directory.note(code=code, resumed=generation)
-    if generation is None:
-        return False
+    return generation is not None and warn_of_changes(
+        f"{directory.path}: the run continues with the new code and keeps no best value of the old",
+        code_at(starts[:-1], generation),
+        code,
+    )
 
-    changed = changes(code_at(starts[:-1], generation), code)
+
+def warn_of_changes(consequence: str, before: Code, now: Code) -> bool:
+    """Warn of code that is not what it was; returns whether there is such code."""
+    changed = changes(before, now)
     if changed:
         warnings.warn(
-            f"{directory.path}: the code of {listed(changed)} has changed since generation "
-            f"{generation}; the run continues with the new code and keeps no best value of the "
-            f"old; restore the code to get the old result, or begin a new run",
+            f"{consequence}, since the code of {listed(changed)} has changed; restore it to get "
+            f"the old result, or begin a new run",
             stacklevel=2,
         )
     return bool(changed)

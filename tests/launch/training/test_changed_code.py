@@ -87,7 +87,7 @@ def test_a_changed_helper_is_named_and_the_best_is_evaluated_again(
 
     write_objective(tmp_path, 5.0)
     changed, renewed = resume(11)
-    assert "of --objective moved.sim:cost (moved.parts.target) has changed since" in changed
+    assert "the code of --objective moved.sim:cost (moved.parts.target) has changed" in changed
     assert f"where it was {first['value']:.6g}" in renewed
     best = json.loads((tmp_path / "run" / "best.json").read_text())
     assert best["value"] == pytest.approx(sum((x - 5.0) ** 2 for x in best["point"]))
@@ -95,6 +95,10 @@ def test_a_changed_helper_is_named_and_the_best_is_evaluated_again(
     assert resume(12) == []
 
     write_objective(tmp_path, 4.0)
+    replay = words("replay run --generation 12 --member 0 --trust-modules")
+    assert esengine_here(*replay).returncode == 0
+    assert "run: the member is evaluated with the new code" in str(recwarn.list[0].message)
+    forget()
     assert len(resume(13)) == 2
     forget()
     (renewed,) = resume(14, SHIFT="100")  # what no file tells
@@ -118,7 +122,11 @@ def test_another_observation_or_action_is_refused_as_evaluate_does(
     for size, actions in ((4, 4), (3, 2)):
         write(size=size, actions=actions, reward=1)
         has = f"run must fit grown:Grown-v0, which has {size} observations and {actions} discrete"
-        for command in (resume, words("evaluate run --episodes 1 --ranks 1 --trust-modules")):
+        commands = (
+            *("resume run --generations 2 --ranks 1", "evaluate run --episodes 1 --ranks 1"),
+            "replay run --generation 2 --member 0",
+        )
+        for command in (words(f"{each} --trust-modules") for each in commands):
             refused = esengine_here(*command)
             assert refused.returncode == 2
             assert f"{has} actions, {made}" in refused.stderr
@@ -128,7 +136,7 @@ def test_another_observation_or_action_is_refused_as_evaluate_does(
     recwarn.clear()
     assert esengine_here(*resume).returncode == 0
     (changed,) = (str(warning.message) for warning in recwarn.list)
-    assert "run: the code of --env-id grown:Grown-v0 (grown) has changed since" in changed
+    assert "since the code of --env-id grown:Grown-v0 (grown) has changed; restore it" in changed
     assert json.loads((tmp_path / "run" / "done.json").read_text())["best_fitness"] == -7
 
 
