@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,33 +83,35 @@ def read_dataset(dataset_id: str, folder: Path | None) -> tuple[Origin, list[Tra
         trajectories.append(trajectory)
 
 
-def _origin(name: str, described: dict[str, Any], *spaces: Any) -> Origin:
+def _origin(
+    name: str, described: dict[str, Any], observation_space: Any, action_space: Any
+) -> Origin:
     """What a dataset's description says of its environment. Raises UserError."""
     with _in_words(f"{name} must describe its environment as gymnasium does"):
-        recorded, problem, module = _environment(described.get("env_spec"))
-        if described.get("eval_env_spec") is None:
-            return Origin(recorded, problem, module, *spaces)
+        recorded = _environment(described.get("env_spec"))
+        origin = recorded
+        if described.get("eval_env_spec") is not None:
+            origin = _environment(described["eval_env_spec"])
 
-        environment, problem, module = _environment(described["eval_env_spec"])
-    if environment == recorded:
-        return Origin(recorded, problem, module, *spaces)
-    warnings.warn(
-        f"{name} was recorded in {recorded} and names {environment} for evaluations, in which "
-        f"policies are trained and judged; name another environment by --env-id",
-        stacklevel=2,
-    )
-    return Origin(environment, problem, module, *spaces, other=recorded)
+    if origin.environment != recorded.environment:
+        warnings.warn(
+            f"{name} was recorded in {recorded.environment} and names {origin.environment} for "
+            f"evaluations, in which policies are trained and judged; name another environment by "
+            f"--env-id",
+            stacklevel=2,
+        )
+        origin = replace(origin, other=recorded.environment)
+    return replace(origin, observation_space=observation_space, action_space=action_space)
 
 
-def _environment(text: Any) -> tuple[EnvironmentSpec | None, str, str]:
-    """The environment of a description of gymnasium's, as JSON; why it is not whole, or nothing;
-    and the package of its class.
+def _environment(text: Any) -> Origin:
+    """The environment of a description of gymnasium's, as JSON, as far as it can be had.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: it is no such description.
     """
     if text is None:
-        return None, "it names none", ""
+        return Origin(None, "it names none")
     described = parse_json(str(text))
     env_id, limit = str(described["id"]), described.get("max_episode_steps")
     arguments = dict(described.get("kwargs") or {})
@@ -118,12 +121,12 @@ def _environment(text: Any) -> tuple[EnvironmentSpec | None, str, str]:
     if registered is None or registered.max_episode_steps != limit:
         arguments["max_episode_steps"] = _NO_LIMIT if limit is None else int(limit)
 
-    module = str(described.get("entry_point") or "").partition(".")[0].partition(":")[0]
+    module = str(described.get("entry_point") or "").partition(":")[0].partition(".")[0]
     try:
         wrappers = wrappers_of(described.get("additional_wrappers") or ())
     except ValueError as error:
-        return EnvironmentSpec(env_id, arguments), str(error), module
-    return EnvironmentSpec(env_id, arguments, wrappers), "", module
+        return Origin(EnvironmentSpec(env_id, arguments), str(error), module)
+    return Origin(EnvironmentSpec(env_id, arguments, wrappers), module=module)
 
 
 def _check_files(data: Path) -> tuple[dict[str, Any], int]:

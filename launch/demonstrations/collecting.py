@@ -127,8 +127,7 @@ class CollectSettings(WorkerRules, _Demonstrator):
                 "--expert, --planner and --rules need --env-id, got none; for example --env-id "
                 "Pendulum-v1"
             )
-        named = self.env_id is not None or self.env_arg or self.env_wrapper
-        if self.policy is not None and named:
+        if self.policy is not None and (self.env_id or self.env_arg or self.env_wrapper):
             raise UserError(
                 "--env-id, --env-arg and --env-wrapper belong to --expert, --planner and --rules, "
                 "got --policy, whose file names them; drop them"

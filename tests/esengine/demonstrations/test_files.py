@@ -253,7 +253,7 @@ def test_mixed_environments_and_missing_files_get_one_sentence(
     )
     assert main(["demos", "inspect", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]) == 2
     assert (
-        "b.npz: demonstrations must be of one environment, got Pendulum-v1 {} beside"
+        "b.npz: demonstrations must be of one environment, got Pendulum-v1 beside Pendulum-v1 {'g'"
         in capsys.readouterr().err
     )
     assert main(["demos", "inspect", str(tmp_path / "c.npz")]) == 2

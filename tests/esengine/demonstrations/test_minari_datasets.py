@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from esengine.policies import load_policy
 from tests.conftest import Run
 from tests.support.words import words
 
+LOW: Any = -1.0
+HIGH: Any = 1.0
 PENDULUM = EnvironmentSpec("Pendulum-v1")
 HALF = {"min_action": -1.0, "max_action": 1.0}
 DOORS = """
@@ -76,7 +79,7 @@ def write(
     return f"minari:{name}"
 
 
-REBUILT = {
+REBUILT: dict[str, tuple[Callable[[], gymnasium.Env[Any, Any]], str]] = {
     "a limit": (lambda: gymnasium.make("Pendulum-v1", max_episode_steps=5), "5"),
     "a TimeLimit": (lambda: wrappers.TimeLimit(gymnasium.make("Pendulum-v1"), 6), "6"),
     "no limit": (lambda: gymnasium.make("Pendulum-v1", max_episode_steps=-1), "-1"),
@@ -87,7 +90,7 @@ REBUILT = {
     ),
     "two wrappers": (
         lambda: wrappers.RescaleAction(
-            wrappers.FrameStackObservation(gymnasium.make("Pendulum-v1"), 2), -1.0, 1.0
+            wrappers.FrameStackObservation(gymnasium.make("Pendulum-v1"), 2), LOW, HIGH
         ),
         "Pendulum-v1 in FrameStackObservation in RescaleAction",
     ),
@@ -113,7 +116,7 @@ def test_the_environment_is_that_of_the_recording(case: str) -> None:
     assert environment_of(flags["env_id"], flags["env_arg"], flags["env_wrapper"]) == found
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Callable[[], gymnasium.Env[Any, Any]], str]] = {
     "a custom wrapper": (
         lambda: Custom(gymnasium.make("Pendulum-v1")),
         r"its wrapper Custom \(.*\) is none of gymnasium's",
@@ -123,7 +126,7 @@ REFUSED = {
         r"its wrapper NormalizeObservation \(.*\) is none",
     ),
     "a wrapper with a function": (
-        lambda: wrappers.TransformReward(gymnasium.make("Pendulum-v1"), abs),
+        lambda: wrappers.TransformReward(gymnasium.make("Pendulum-v1"), lambda reward: reward),
         "it names none",
     ),
 }
@@ -196,7 +199,7 @@ def test_a_package_is_named_once_and_the_datasets_arguments_stand(
 
 
 def test_a_clone_acts_in_the_wrappers_of_its_dataset(esengine_here: Run, tmp_path: Path) -> None:
-    name = write(wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), -1.0, 1.0))
+    name = write(wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), LOW, HIGH))
     train = words("train behavior-cloning --generations 1 --final-episodes 1 --ranks 1 --run-dir")
     trained = esengine_here(*train, "run", "--demonstrations", name)
     assert trained.returncode == 0, trained.stderr
