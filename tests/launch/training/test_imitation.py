@@ -110,7 +110,7 @@ def test_the_environment_is_that_of_the_demonstrations_and_no_other(
     cloning = words("train behavior-cloning --ranks 1 --demonstrations demos.npz --run-dir run")
     assert main([*cloning, "--env-id", "CartPole-v1"]) == 2
     assert (
-        "demos.npz: demonstrations must be of one environment, got Pendulum-v1 {}"
+        "demos.npz: demonstrations must be of one environment, got Pendulum-v1 beside"
         in capsys.readouterr().err
     )
     assert main([*cloning, "--loss", "categorical"]) == 2
