@@ -261,7 +261,9 @@ class Training(ABC):
                     f"run that config.json describes, got one with other settings; restore "
                     f"config.json, or move the checkpoint away"
                 )
-            check_environment(self.directory, self.problem)
+            if isinstance(self.problem, EnvironmentProblem):
+                spaces = (self.problem.observations, self.problem.policy.action)
+                check_environment(self.directory, spaces)
             self.restore(checkpoint)
 
         unwritten = bool(self.row)  # it would be written twice

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import Part
 from esengine.candidates import chunks, evaluation_chunk_size
-from esengine.environments import check_fit
+from esengine.environments import ActionSpec, ObservationSpec, check_fit
 from esengine.errors import UserError, listed
 from esengine.launch.runs.code import Code, changes, code_at, code_of
 from esengine.launch.runs.json_lines import is_row
@@ -20,7 +20,6 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import AnyProblem
 from esengine.policies import load_policy
-from esengine.problems import EnvironmentProblem
 from esengine.problems.chunk_arrays import unpack_chunk
 from esengine.storage import Checkpoint
 
@@ -32,13 +31,12 @@ _PARTS = ("strategy", "problem", "best", "jump", "novelty", "goals")
 _COUNTERS = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
 
 
-def check_environment(directory: RunDirectory, problem: AnyProblem) -> None:
+def check_environment(directory: RunDirectory, spaces: tuple[ObservationSpec, ActionSpec]) -> None:
     """Raises UserError if the environment has other observations or actions than the policy that a
     run has trained so far.
     """
-    if isinstance(problem, EnvironmentProblem) and directory.policy.exists():
+    if directory.policy.exists():
         policy = load_policy(directory.policy)
-        spaces = (problem.observations, problem.policy.action)
         found = (policy.spec.observation_dim, policy.spec.action)
         way_out = "restore the environment's code, or begin a new run"
         check_fit(
