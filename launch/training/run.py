@@ -26,6 +26,7 @@ from esengine.launch.settings.methods import (
 from esengine.launch.training.goal_curriculum import GoalTraining
 from esengine.launch.training.loop import Callback, RoundTraining, RunResult, Training
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
+from esengine.launch.training.restoring import check_environment
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.noise import table_log2
 from esengine.noise.table import check_table_room
@@ -172,11 +173,20 @@ def run(
     rules = config.train.part(FaultRules)
     chosen = method_run(config, objective)
 
+    def build() -> Built[Any]:
+        try:
+            return chosen.build(world.is_master)
+        except UserError:
+            # what the run began from fits its environment no more, which is not said of a file
+            if directory is not None and config.train.env_id is not None:
+                check_environment(directory, config.train.environment().spaces())
+            raise
+
     def train(pool: Pool, method: Any) -> RunResult:
         loop: Training = chosen.loop(pool, config, directory, method, callbacks)
         return loop.run()
 
-    return on_all_ranks(world, lambda: chosen.build(world.is_master), train, stop, rules)
+    return on_all_ranks(world, build, train, stop, rules)
 
 
 def run_and_note(

@@ -116,6 +116,7 @@ def test_another_observation_or_action_is_refused_as_evaluate_does(
     write(size=3, actions=4, reward=1)
     train = words("train truncation-es --env-id grown:Grown-v0 --generations 1 --ranks 1 --run-dir")
     assert esengine_here(*train, "run").returncode == 0
+    assert esengine_here(*train, "more", "--init-policy", "run").returncode == 0
 
     made = "got 3 observations and 4 discrete actions"
     resume = words("resume run --generations 2 --ranks 1 --trust-modules")
@@ -130,6 +131,8 @@ def test_another_observation_or_action_is_refused_as_evaluate_does(
             refused = esengine_here(*command)
             assert refused.returncode == 2
             assert f"{has} actions, {made}" in refused.stderr
+        refused = esengine_here(*words(commands[0].replace("run", "more")), "--trust-modules")
+        assert f"the run more must fit grown:Grown-v0, which has {size}" in refused.stderr
     assert (tmp_path / "run" / "done.json").exists()
 
     write(size=3, actions=4, reward=-7)
