@@ -31,8 +31,9 @@ FORMAT = 1
 """The version of both kinds of files."""
 _MOST_LAYERS = 1000
 _WAYS = {
-    "policy": "write a function of the observation that calls it, record that by esengine collect "
-    "--expert module:function, clone the records by behavior-cloning, and start from this run",
+    "policy": "to use that, write a function of the observation that calls it, record it by "
+    "esengine collect --expert module:function, clone the records by behavior-cloning, and start "
+    "from this run",
     "reward": "learn one by gail, airl or inverse-rl",
 }
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -78,8 +79,8 @@ def read_network(
         if described is None:
             got = foreign or "a safetensors file of another kind"
             raise UserError(
-                f"{path} must be a {kind} that esengine wrote, got {got}, which esengine does not "
-                f"read; to use one, {_WAYS[kind]}"
+                f"{path} must be a {kind} that esengine wrote, got {got}, which it does not "
+                f"read as one; {_WAYS[kind]}"
             )
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise UserError(

@@ -11,6 +11,7 @@ import numpy as np
 from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
 from esengine.checks import at_least, within
 from esengine.demonstrations import load_demonstrations
+from esengine.environments import ObservationSpec, check_fit
 from esengine.errors import UserError
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks import StopRequest
@@ -86,12 +87,13 @@ def distances(paths: tuple[Path, ...], settings: RewardsSettings) -> list[tuple[
     for path in paths:
         reward = load_reward(path)
         spec = reward.spec
-        if (spec.observation_dim, spec.action) != (given.observation_dim, given.action):
-            raise UserError(
-                f"{path} must be a reward of the demonstrations' {given.observation_dim} "
-                f"observations and {given.action.kind} action, got {spec.observation_dim} and "
-                f"{spec.action.kind}; name other demonstrations"
-            )
+        check_fit(
+            str(path),
+            given.environment.env_id,
+            (ObservationSpec(given.observation_dim, True), given.action),
+            (spec.observation_dim, spec.action),
+            way_out="name other demonstrations",
+        )
         forms.append((str(path), canonical(_function(reward), *steps, anchors, settings.discount)))
 
     return [

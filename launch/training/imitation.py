@@ -28,7 +28,7 @@ from esengine.demonstrations import Demonstrations, load_demonstrations
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.recording import Recorder
 from esengine.demonstrations.rule_labels import corrected
-from esengine.environments import EnvironmentSpec, Rules, load_rules
+from esengine.environments import EnvironmentSpec, Rules, check_fit, load_rules
 from esengine.errors import UserError
 from esengine.launch.runs.copied_files import copy_demonstrations
 from esengine.launch.settings.config import RunConfig
@@ -122,7 +122,7 @@ def recording_problem(config: RunConfig) -> EnvironmentProblem:
     policy = plain.policy
     if config.train.init_policy is None and search.loss == "mixture":
         policy = replace(policy, components=search.components)
-    recorder = Recorder(_expert(config))
+    recorder = Recorder(_expert(config, plain))
     if isinstance(search, DAggerSettings):
         recorder.mix_per = search.mix_per
 
@@ -167,8 +167,10 @@ def load_given(config: RunConfig) -> Demonstrations:
     return demonstrations.choose(search.trajectories, train.seed)
 
 
-def _expert(config: RunConfig) -> Expert | None:
-    """The expert that labels, with rules that come before it; None for behavior cloning."""
+def _expert(config: RunConfig, problem: EnvironmentProblem) -> Expert | None:
+    """The expert that labels, with rules that come before it; None for behavior cloning. Raises
+    UserError if there is none, or it is a policy for other observations or actions.
+    """
     search: Any = config.search
     if not isinstance(search, AggregationSettings):
         return None
@@ -176,7 +178,12 @@ def _expert(config: RunConfig) -> Expert | None:
     expert: Expert | None = None
     path = _policy_path(search)
     if path is not None:
-        expert = PolicyExpert(load_policy(path))
+        policy = load_policy(path)
+        spaces = (problem.observations, problem.policy.action)
+        found = (policy.spec.observation_dim, policy.spec.action)
+        way_out = "name a policy for these"
+        check_fit("--expert", problem.environment.env_id, spaces, found, f"{path} with ", way_out)
+        expert = PolicyExpert(policy)
     elif search.expert is not None:
         expert = load_expert(search.expert)
     elif search.planner is not None:

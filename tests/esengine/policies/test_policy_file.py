@@ -73,7 +73,7 @@ def test_a_damaged_file_is_a_clear_error(
 
 def test_another_kind_of_safetensors_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "policy.safetensors").write_bytes(save({"weight": np.zeros(3)}))
-    with pytest.raises(UserError, match="got a safetensors file of another kind, which esengine"):
+    with pytest.raises(UserError, match="got a safetensors file of another kind, which it"):
         load_policy(tmp_path)
 
 

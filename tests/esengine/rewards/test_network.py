@@ -123,7 +123,7 @@ def test_another_file_is_no_reward(tmp_path: Path) -> None:
         tmp_path / "p",
         Policy(spec, np.zeros(9, np.float32), zeros, zeros, EnvironmentSpec("CartPole-v1")),
     )
-    with pytest.raises(UserError, match="must be a reward of format 1"):
+    with pytest.raises(UserError, match="must be a reward that esengine wrote, got a safe"):
         load_reward(tmp_path / "p")
     with pytest.raises(UserError, match="which does not exist"):
         load_reward(tmp_path / "nothing")

@@ -13,12 +13,12 @@ import pytest
 from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.environments import ActionSpec, EnvironmentSpec
-from esengine.errors import Interrupted
+from esengine.errors import Interrupted, UserError
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.parse_train import parse_train
-from esengine.launch.training.imitation import load_given
+from esengine.launch.training.imitation import load_given, recording_problem
 from esengine.launch.training.initial_policy import JumpStart
 from esengine.launch.training.run import completed
 from esengine.policies import Policy, PolicySpec, save_policy
@@ -155,6 +155,8 @@ def test_a_policy_can_be_the_expert(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "expert.safetensors").read_bytes() == (
         tmp_path / "teacher.safetensors"
     ).read_bytes()
+    with pytest.raises(UserError, match="--expert must fit Acrobot-v1, which has 6 observations"):
+        recording_problem(parse_train(["dagger", *flags, "--env-id", "Acrobot-v1"]))
 
 
 def slow_policy() -> Policy:
