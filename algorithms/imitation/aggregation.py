@@ -17,7 +17,8 @@ from esengine.algorithms.saved_state import SavedState, with_prefix, without_pre
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
-from esengine.demonstrations.recording import Acting, Recorded, record
+from esengine.demonstrations.recording import Acting, Recorded
+from esengine.demonstrations.rounds import record
 from esengine.demonstrations.trajectories import (
     Trajectory,
     Transitions,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -21,7 +22,8 @@ from esengine.algorithms.policy_gradient.advantages import RewardScale, advantag
 from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import State
 from esengine.checks import at_least, finite, not_negative, positive, within
-from esengine.demonstrations.recording import Acting, record
+from esengine.demonstrations.recording import Acting
+from esengine.demonstrations.rounds import record_steps
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
 from esengine.policies.network import Actor, PolicySpec, action_noise
@@ -29,8 +31,8 @@ from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.rewards.episodes import rewards_of
 from esengine.seeding import derive_key, generator
+from esengine.simulators.traces import horizon_of
 
-_FIRST_EPISODES = 8  # of the first round, before the length of an episode is known
 _MOST_REWARD = 10.0  # bound on the absolute value of scaled rewards
 
 
@@ -48,7 +50,7 @@ class PPOSettings:
     }
 
     steps_per_round: int = 2048
-    """Environment steps per round, rounded up to whole episodes of the last round's mean length."""
+    """Environment steps per round, rounded up to whole episodes."""
     epochs: int = 10
     """Number of passes over the steps of a round."""
     batch_size: int = 64
@@ -118,7 +120,7 @@ class PPO(SavedState):
     """
 
     seconds: ClassVar[dict[str, float]] = {}
-    saved = ("generation", "_mean_steps")
+    saved = ("generation",)
     varying_state: ClassVar[tuple[str, ...]] = ("adam/",)  # arrays that a state may have or lack
 
     def __init__(
@@ -157,8 +159,9 @@ class PPO(SavedState):
         leaves = [self._actor.flat, self._critic.flat]
         self._adam = torch.optim.Adam(leaves, lr=settings.learning_rate, eps=1e-5, foreach=False)
         self._scale = RewardScale(settings.discount)
-        self._mean_steps = 0.0  # per episode of the last round
         self._metrics: dict[str, float] = {}
+        with closing(problem.environment.make()) as env:
+            self._longest = horizon_of(env, problem.max_episode_steps)
 
     def step(self, pool: Pool, finished: dict[int, bytes]) -> tuple[int, int]:
         """Run one round and return its numbers of steps and episodes.
@@ -173,24 +176,30 @@ class PPO(SavedState):
             WorkerError: the environment raised.
         """
         number = self.generation + 1
-        episodes = self._episodes()
         actor = self.actor()
-
-        # Record
         log_stds = actor.parameters[len(actor.parameters) - actor.spec.num_log_stds :]
         acting = Acting(mixing=0.0, sampled=True, log_stds=log_stds)
-        recorded = record(pool, self.parameters(), acting, episodes, self.seed, number, finished)
-        self.trajectories = [one.trajectory for one in recorded]
+
+        # Record
+        self.trajectories = record_steps(
+            pool,
+            self.parameters(),
+            acting,
+            self.settings.steps_per_round,
+            self._longest,
+            self.seed,
+            number,
+            finished,
+        )
         steps = sum(one.num_steps for one in self.trajectories)
 
         # Learn
         self._update(self._batch(actor), number)
         self._observe()
-        self._mean_steps = steps / episodes
         returns = [one.episode_return for one in self.trajectories]
         self._metrics["return_recorded"] = float(np.mean(returns))
         self.generation = number
-        return steps, episodes
+        return steps, len(self.trajectories)
 
     def actor(self) -> Actor:
         """Return the policy that acts in the next round, and give both networks the problem's
@@ -199,11 +208,6 @@ class PPO(SavedState):
         for network in self._networks.values():
             network.rescale(*self.problem.scaling())
         return Actor(self._actor.spec, self._actor.parameters(), *self.problem.scaling())
-
-    def _episodes(self) -> int:
-        if not self._mean_steps:
-            return _FIRST_EPISODES
-        return max(1, math.ceil(self.settings.steps_per_round / self._mean_steps))
 
     def _batch(self, actor: Actor) -> _Batch:
         """Return the round's steps with their advantages, under the networks that acted."""

@@ -16,26 +16,23 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import Candidates, PolicyEpisodes
+from esengine.candidates import Candidates
 from esengine.demonstrations.action_noise import ActionNoise, disagreement
 from esengine.demonstrations.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments import ActionSpec, ObservationSpec, Rules
-from esengine.errors import UserError, WorkerError, in_one_line
+from esengine.errors import UserError, in_one_line
 from esengine.policies.network import Actor
-from esengine.pool.pool import Pool
 from esengine.problems import (
     ArraySpec,
-    EnvironmentProblem,
     Evaluated,
     Evaluator,
     MembersFailed,
     failed_records,
     failure_of,
-    failure_words,
     new_records,
 )
-from esengine.seeding import derive_key, derive_seeds, draw_unit
+from esengine.seeding import derive_key, draw_unit
 from esengine.simulators.stepped import run_agent
 
 PURPOSE = "record"
@@ -231,61 +228,6 @@ class Recorder(Evaluator):
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.acting = Acting.from_arrays(arrays)
-
-
-def record(
-    pool: Pool,
-    parameters: NDArray[np.floating],
-    acting: Acting,
-    episodes: int,
-    seed: int,
-    number: int = 0,
-    finished: dict[int, bytes] | None = None,
-) -> list[Recorded]:
-    """Record episodes on all ranks, in the order of episodes.
-
-    Args:
-        pool: of a problem with a `Recorder`.
-        parameters: (num_parameters,) the policy.
-        acting: who acts.
-        episodes: how many.
-        seed: of the run.
-        number: of the round, of which the episodes' seeds are a function.
-        finished: see `Pool.evaluate`.
-
-    Raises:
-        Interrupted: a signal asked to stop; ``finished`` holds what is done.
-        UserError: the expert does what the environment has no place for, or no rule knows what to
-            do.
-        WorkerError: the environment, the expert or a rule raised.
-    """
-    problem = pool.rank_state.problem
-    assert isinstance(problem, EnvironmentProblem)
-    problem.part(Recorder).acting = acting
-    candidates = PolicyEpisodes(seed, number, episodes, np.asarray(parameters, np.float32), PURPOSE)
-    evaluations = pool.evaluate(candidates, finished, merge=False)
-    if evaluations.failures:
-        failure = evaluations.failures[0]
-        raise (
-            UserError(failure["error"])
-            if failure.get("of_user")
-            else WorkerError(failure_words(failure))
-        )
-    seeds = episode_seeds(seed, number, episodes)
-
-    return [
-        Recorded.from_arrays(
-            {name: array[episode] for name, array in evaluations.arrays.items()}, own
-        )
-        for episode, own in enumerate(seeds)
-    ]
-
-
-def episode_seeds(seed: int, number: int, episodes: int) -> list[int]:
-    """The seeds that the episodes 0, 1, ... of a recorded round have."""
-    return derive_seeds(np.uint64(derive_key(seed, PURPOSE, number)), np.arange(episodes), 1)[
-        :, 0
-    ].tolist()
 
 
 def record_episode(

@@ -15,12 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes
-from esengine.demonstrations.recording import (
-    Acting,
-    Recorded,
-    Recorder,
-    episode_seeds,
-)
+from esengine.demonstrations.recording import Acting, Recorded, Recorder
+from esengine.demonstrations.rounds import episode_seeds
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem, Evaluated, Evaluator, new_records
 from esengine.simulators import Dynamics, Transitions

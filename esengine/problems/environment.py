@@ -88,7 +88,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
         return found
 
     def _evaluator(self, purpose: str) -> Evaluator | None:
-        return next((part for part in self._evaluators if part.purpose == purpose), None)
+        return next((part for part in self._evaluators if purpose.startswith(part.purpose)), None)
 
     def _runner(self, purpose: str) -> EpisodeRunner | None:
         return next((part for part in self._runners if part.runs(purpose)), None)

@@ -57,7 +57,9 @@ class ProblemPart:
 
 
 class Evaluator(ProblemPart):
-    """A part that evaluates the candidates of one purpose alone, such as recorded episodes."""
+    """A part that evaluates candidates alone, such as recorded episodes: those whose purpose begins
+    with its own.
+    """
 
     purpose: ClassVar[str]
 

@@ -12,7 +12,8 @@ from esengine.checks import at_least, not_negative
 from esengine.demonstrations import Demonstrations, Trajectory
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.files import check_target, load_demonstrations, save_demonstrations
-from esengine.demonstrations.recording import Acting, Recorded, Recorder, record
+from esengine.demonstrations.recording import Acting, Recorded, Recorder
+from esengine.demonstrations.rounds import record
 from esengine.environments import EnvironmentSpec, check_fit, load_rules
 from esengine.errors import UserError
 from esengine.launch.mpirun.local_ranks import (

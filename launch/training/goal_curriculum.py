@@ -13,7 +13,8 @@ from esengine.algorithms.goals.curriculum import Curriculum
 from esengine.algorithms.goals.hindsight import improved
 from esengine.algorithms.saved_state import with_prefix, without_prefix
 from esengine.algorithms.strategy import HasMean, Strategy
-from esengine.demonstrations.recording import Acting, record
+from esengine.demonstrations.recording import Acting
+from esengine.demonstrations.rounds import record
 from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
 from esengine.errors import UserError
 from esengine.goals import GoalEpisodes, GoalList
