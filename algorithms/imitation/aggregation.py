@@ -27,7 +27,7 @@ from esengine.demonstrations.trajectories import (
     unstacked,
 )
 from esengine.errors import Interrupted, UserError
-from esengine.policies.normalizer import RunningStatistics
+from esengine.policies.normalizer import reach_scale
 from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
 
@@ -215,19 +215,15 @@ class Aggregation(SavedState, ABC):
         )
 
     def _adopt_scaling(self) -> bool:
-        """Scale by the statistics of all observations, unless the policy came with a scaling.
-        Return whether the scaling changed.
+        """Scale by the reach of all observations, unless the policy came with a scaling. Return
+        whether the scaling changed.
 
         The scaling changes only when it is outgrown: one demonstration may show only a small part
         of the states, and observations far outside of it are clipped.
         """
         if self._initial is not None or not self.problem.normalize_observations:
             return False
-        seen = np.concatenate([one.observations[:-1] for one in self.trajectories])
-        statistics = RunningStatistics(
-            float(len(seen)), seen.mean(axis=0), len(seen) * seen.var(axis=0)
-        )
-        scaling = statistics.scale()
+        scaling = reach_scale(np.concatenate([one.observations[:-1] for one in self.trajectories]))
 
         if self._learner is not None and not outgrown(self.problem.scaling(), scaling):
             return False
@@ -278,12 +274,12 @@ Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def outgrown(old: Scaling, new: Scaling) -> bool:
-    """Return whether some coordinate's standard deviation has more than doubled, or its mean has
-    moved by more than the old standard deviation.
+    """Return whether some coordinate's reach has more than doubled, or its mean has moved by more
+    than the old reach.
 
     Args:
-        old, new: mean and inverse standard deviation, (observation_dim,) each; the inverse is 0 for
-            coordinates that did not vary.
+        old, new: mean and inverse reach, (observation_dim,) each; the inverse is 0 for coordinates
+            that did not vary.
     """
     old_mean, old_inverse = old
     new_mean, new_inverse = new

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import UserError
-from esengine.policies import RunningStatistics
+from esengine.policies.normalizer import reach_scale
 from esengine.seeding import derive_key, generator
 
 _PER_STEP = ("actions", "rewards", "labels")
@@ -181,11 +181,9 @@ class Demonstrations:
         """(num_trajectories,) sum of rewards of each."""
         return np.array([trajectory.episode_return for trajectory in self.trajectories])
 
-    def statistics(self) -> RunningStatistics:
-        """Mean and variance of the observations that were acted on."""
-        seen = np.concatenate([trajectory.observations[:-1] for trajectory in self.trajectories])
-        mean = seen.mean(axis=0)
-        return RunningStatistics(float(len(seen)), mean, ((seen - mean) ** 2).sum(axis=0))
+    def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The mean and inverse reach of the observations that were acted on, see `reach_scale`."""
+        return reach_scale(np.concatenate([one.observations[:-1] for one in self.trajectories]))
 
     def choose(self, count: int, seed: int) -> Demonstrations:
         """``count`` of the trajectories, drawn by seed, in their order.

@@ -14,6 +14,23 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 
 OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
+_UNBOUNDED = np.float32(np.inf)
+
+
+@kernel(inline="always")
+def input_bound(mean: np.float32, inverse_std: np.float32) -> np.float32:
+    """The largest absolute value of a scaled input: none for one that is taken as it is."""
+    if mean == np.float32(0.0) and inverse_std == np.float32(1.0):
+        return _UNBOUNDED
+    return OBSERVATION_CLIP
+
+
+def input_bounds(
+    mean: NDArray[np.float32], inverse_std: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """NumPy twin of `input_bound`, for all inputs: (num_inputs,) float32."""
+    raw = (mean == 0) & (inverse_std == 1)
+    return np.where(raw, _UNBOUNDED, OBSERVATION_CLIP)
 
 
 @kernel(inline="always")
@@ -102,7 +119,8 @@ def forward(
     scaled = hidden[0]
     for k in range(sizes[0]):
         value = (observation[k] - mean[k]) * inverse_std[k]
-        scaled[k] = min(max(value, -OBSERVATION_CLIP), OBSERVATION_CLIP)
+        bound = input_bound(mean[k], inverse_std[k])
+        scaled[k] = min(max(value, -bound), bound)
 
     offset = 0
     num_layers = sizes.size - 1
@@ -127,9 +145,8 @@ def forward_reference(
     inverse_std: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """NumPy twin of `forward`, with the library's tanh."""
-    values: NDArray[np.float32] = np.clip(
-        (observation - mean) * inverse_std, -OBSERVATION_CLIP, OBSERVATION_CLIP
-    )
+    bounds = input_bounds(mean, inverse_std)
+    values: NDArray[np.float32] = np.clip((observation - mean) * inverse_std, -bounds, bounds)
     offset = 0
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weights = parameters[offset : offset + inputs * outputs].reshape(inputs, outputs)

@@ -73,6 +73,26 @@ def merge_moments_reference(moments: NDArray[np.float64], other: NDArray[np.floa
     moments[0] = total
 
 
+def reach_scale(
+    observations: NDArray[np.floating],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The float32 (mean, 1 / reach) that put given observations within [-1, 1].
+
+    The reach of a coordinate is its largest distance from its mean. Unlike a standard deviation,
+    it does not depend on how long an expert rests: the way to the rest keeps its size, and nothing
+    is clipped. A coordinate whose reach is below 1e-4 of its scale has no signal and gets scale 0.
+
+    Args:
+        observations: (num_steps, observation_dim).
+    """
+    exact = observations.astype(np.float64)
+    mean = exact.mean(axis=0)
+    reach = np.abs(exact - mean).max(axis=0)
+    varies = reach > 1e-4 * np.maximum(1.0, np.abs(mean))
+    inverse = np.where(varies, 1.0 / np.where(varies, reach, 1.0), 0.0)
+    return mean.astype(np.float32), inverse.astype(np.float32)
+
+
 @dataclass
 class RunningStatistics:
     """Count, mean and sum of squared deviations of all observations merged so far.

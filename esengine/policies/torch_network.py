@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from esengine.environments import ActionSpec
-from esengine.policies.forward_pass import OBSERVATION_CLIP
+from esengine.policies.forward_pass import input_bounds
 from esengine.policies.network import LEAST_LOG_STD, MOST_LOG_STD, PolicySpec
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -56,6 +56,7 @@ class TorchNetwork:
         self.scaling = (mean, inverse_std)
         self._mean = torch.tensor(mean)
         self._inverse_std = torch.tensor(inverse_std)
+        self._bounds = torch.tensor(input_bounds(mean, inverse_std))
 
     def parameters(self) -> NDArray[np.float32]:
         """The parameters, (num_parameters,) float32, as a copy."""
@@ -71,8 +72,8 @@ class TorchNetwork:
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """The outputs of the network, (batch, num_outputs), for (batch, num_inputs) float32."""
-        clip = float(OBSERVATION_CLIP)
-        values = ((inputs - self._mean) * self._inverse_std).clamp(-clip, clip)
+        scaled = (inputs - self._mean) * self._inverse_std
+        values = scaled.clamp(-self._bounds, self._bounds)
         for layer, (weights, biases) in enumerate(self.layers()):
             values = torch.addmm(biases, values, weights)
             if layer < len(self._shapes) - 1:

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.forward_pass import OBSERVATION_CLIP, fast_tanh
+from esengine.policies.forward_pass import fast_tanh, input_bound
 
 LANES = 16  # float32 numbers of a 512-bit register
 
@@ -87,9 +87,10 @@ def forward_in_lanes(
         hidden: (2, max(sizes), LANES) working memory.
     """
     for k in range(sizes[0]):
+        bound = input_bound(mean[k], inverse_std[k])
         for lane in range(LANES):
             value = (observations[k, lane] - mean[k]) * inverse_std[k]
-            hidden[0, k, lane] = min(max(value, -OBSERVATION_CLIP), OBSERVATION_CLIP)
+            hidden[0, k, lane] = min(max(value, -bound), bound)
 
     layer_weights = weights.ctypes.data
     num_bytes = 4 * LANES

@@ -151,7 +151,7 @@ def method_of(config: RunConfig, problem: EnvironmentProblem) -> BehaviorCloning
         demonstrations = replace(demonstrations, trajectories=ruled)
 
     if initial is None and problem.normalize_observations:
-        problem.adopt_scaling(*demonstrations.statistics().scale())
+        problem.adopt_scaling(*demonstrations.scaling())
     learner = Learner(problem.policy, search, train.seed, problem.scaling(), initial)
     return BehaviorCloning(search, learner, demonstrations, train.seed)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.policies import Policy
-from esengine.policies.forward_pass import OBSERVATION_CLIP
+from esengine.policies.forward_pass import input_bounds
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class Network:
     Attributes:
         weights: of each layer, (outputs, inputs) float32; all but the last are followed by tanh.
         biases: of each layer, (outputs,) float32.
-        scaling: ``observation_mean`` and ``observation_inverse_std``, (observation_dim,) float32.
+        scaling: ``observation_mean``, ``observation_inverse_std`` and ``observation_bound``, the
+            largest absolute value of a scaled observation, (observation_dim,) float32 each.
         bounds: ``action_center``, ``action_reach``, ``action_low``, ``action_high`` of a box,
             (num_choices,) float32.
-        head: kind, sizes, starts, shape, dtype and mixture components of the action, the clip of
-            scaled observations and the environment's id, for JSON.
+        head: kind, sizes, starts, shape, dtype and mixture components of the action, and the
+            environment's id, for JSON.
     """
 
     weights: tuple[NDArray[np.float32], ...]
@@ -49,6 +50,7 @@ def network_of(policy: Policy) -> Network:
     scaling = {
         "observation_mean": policy.observation_mean,
         "observation_inverse_std": policy.observation_inverse_std,
+        "observation_bound": input_bounds(policy.observation_mean, policy.observation_inverse_std),
     }
     action = spec.action
     bounds = {}
@@ -66,7 +68,6 @@ def network_of(policy: Policy) -> Network:
         "shape": list(action.shape),
         "dtype": action.dtype,
         "components": spec.components,
-        "clip": float(OBSERVATION_CLIP),
         "env_id": policy.environment.env_id,
     }
     return Network(tuple(weights), tuple(biases), scaling, bounds, head)

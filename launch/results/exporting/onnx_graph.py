@@ -30,10 +30,10 @@ def onnx_bytes(network: Network) -> bytes:
 
     graph = _Graph(helper)
     head = network.head
-    clip = np.float32(head["clip"])
+    bound = network.scaling["observation_bound"]
     scaled = graph.add("Sub", "observation", graph.array(network.scaling["observation_mean"]))
     scaled = graph.add("Mul", scaled, graph.array(network.scaling["observation_inverse_std"]))
-    values = graph.add("Clip", scaled, graph.array(np.array(-clip)), graph.array(np.array(clip)))
+    values = graph.add("Max", graph.add("Min", scaled, graph.array(bound)), graph.array(-bound))
     for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
         values = graph.add("Gemm", values, graph.array(weights), graph.array(biases), transB=1)
         if layer < len(network.weights) - 1:

@@ -49,9 +49,9 @@ class Predictor:
 
     def _actions(self, observations: Any) -> Any:
         arrays = self.arrays
-        clip = self.head["clip"]
+        bound = arrays["observation_bound"]
         scaled = (observations - arrays["observation_mean"]) * arrays["observation_inverse_std"]
-        values = np.clip(scaled, -clip, clip)
+        values = np.clip(scaled, -bound, bound)
         for layer in range(self.head["layers"]):
             values = values @ arrays[f"weight{layer}"].T + arrays[f"bias{layer}"]
             if layer < self.head["layers"] - 1:

@@ -15,6 +15,7 @@ class ExportedPolicy(torch.nn.Module):
 
     observation_mean: torch.Tensor
     observation_inverse_std: torch.Tensor
+    observation_bound: torch.Tensor
     action_center: torch.Tensor
     action_reach: torch.Tensor
     action_low: torch.Tensor
@@ -36,7 +37,7 @@ class ExportedPolicy(torch.nn.Module):
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         scaled = (observations - self.observation_mean) * self.observation_inverse_std
-        outputs = self.network(scaled.clamp(-self.head["clip"], self.head["clip"]))
+        outputs = self.network(scaled.clamp(-self.observation_bound, self.observation_bound))
         if self.head["kind"] == "box":
             if count := self.head["components"]:  # of a mixture: the mean of the likeliest
                 flat = outputs[..., count : count + count * len(self.action_low)]

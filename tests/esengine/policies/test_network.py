@@ -165,6 +165,8 @@ def test_observations_are_scaled_and_clipped() -> None:
     actor.observation_inverse_std = np.array([0.5, 1, 1], np.float32)
     assert actor.act(np.array([4, 0, 0], np.float32))[0] == 1
     assert actor.act(np.array([400, 0, 0], np.float32))[0] == 5
+    actor.parameters[:] = [0, 1, 0, 0]
+    assert actor.act(np.array([0, 400, 0], np.float32))[0] == 400, "a raw input is not clipped"
 
 
 def test_wrong_parameters_are_refused() -> None:

@@ -13,6 +13,7 @@ from esengine.policies.normalizer import (
     accumulate_reference,
     merge_moments,
     merge_moments_reference,
+    reach_scale,
 )
 
 
@@ -91,3 +92,14 @@ def test_packed_statistics_merge_back_to_the_same_bits() -> None:
     restored = RunningStatistics.empty(2)
     restored.merge(statistics.pack())
     np.testing.assert_array_equal(restored.pack(), statistics.pack())
+
+
+def test_the_reach_does_not_depend_on_how_long_an_expert_rests() -> None:
+    way = np.array([[0.3, 2.0], [-0.1, 2.0], [0.05, 2.0]])
+    for rest in (10, 10_000):
+        seen = np.concatenate([way, np.tile([[0.0, 2.0]], (rest, 1))])
+        mean, inverse = reach_scale(seen)
+        scaled = (seen - mean) * inverse
+        assert abs(scaled[:, 0]).max() == pytest.approx(1)
+        assert abs(scaled[:3, 0]).min() > 0.1, "the way to the rest keeps its size"
+        assert inverse[1] == 0, "what never varies has no signal"
