@@ -59,11 +59,10 @@ def main(case: Case, cpu_seconds: float | None) -> dict[str, Any]:
 
 def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, Any]]:
     """The method of a case and all its settings; files that it needs are made in the folder."""
-    settings: dict[str, Any] = {
-        "seed": case.seed,
-        "run_dir": folder / "run",
-        "max_env_steps": case.env_steps,
-    }
+    settings: dict[str, Any] = {"seed": case.seed, "run_dir": folder / "run"}
+    if task.anchors is not None:
+        return by_default(task, case, settings, folder)
+    settings["max_env_steps"] = case.env_steps
     settings |= {"env_id": task.env_id, "generations": 1_000_000, "checkpoint_every": 0}
     settings |= {"eval_every": 5, "eval_episodes": 20, "final_episodes": 1}
     if case.kind == "ppo":
@@ -92,6 +91,19 @@ def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, An
         return method, settings | by_policy_gradient
     generator, *named = task.strategy
     return method, settings | task.search | {"generator": generator, "generator_arg": tuple(named)}
+
+
+def by_default(
+    task: Task, case: Case, settings: dict[str, Any], folder: Path
+) -> tuple[str, dict[str, Any]]:
+    """The method of a case with its defaults, on a task that is held out."""
+    given = {"demonstrations": (demonstrations(task, case, folder),), "final_episodes": 1}
+    method, _, generator = case.kind.partition(" by ")
+    if method == "cloning":
+        return "behavior-cloning", settings | given
+    if generator:
+        given["generator"] = generator
+    return method, settings | given
 
 
 def _named(texts: tuple[str, ...]) -> dict[str, Any]:

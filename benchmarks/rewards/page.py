@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.rewards.run import HERE, cases
+from benchmarks.rewards.run import HELD_OUT, HERE, cases
 
 _INTRODUCTION = """# Learned rewards
 
@@ -57,6 +57,18 @@ default 2,048 one seed had -557.
 | task | steps | ours, by seed | Stable-Baselines3 | CPU s |
 |---|---|---|---|---|"""
 
+_DEFAULTS = """
+## Tasks that no method was tuned on
+
+Every method with its defaults, ten demonstrations of the experts in `experts.py`, 50 fresh episodes
+after training. 0 is the return of no action (LunarLander-v3: of random ones), 1 that of the expert:
+InvertedDoublePendulum-v5 86 and 9,360, MountainCarContinuous-v0 0 and 94.2, LunarLander-v3 -173 and
+265 (of its episodes above 200, which are the demonstrations). The policy is that which the run
+keeps; the true return chooses nothing.
+
+| task | method | mean return by seed | score by seed | least | steps | CPU s |
+|---|---|---|---|---|---|---|"""
+
 
 def page(results: dict[str, Any]) -> str:
     """The page: a row for each task, kind and number of demonstrations that has a result, then the
@@ -67,11 +79,34 @@ def page(results: dict[str, Any]) -> str:
         if case.name in results:
             key = (case.task, case.kind, case.demonstrations, case.every, case.env_steps)
             groups.setdefault(key, []).append(results[case.name])
-    rows = [_row(key, found) for key, found in groups.items() if key[1] != "ppo"]
+    rows = [
+        _row(key, found)
+        for key, found in groups.items()
+        if key[1] != "ppo" and key[0] not in HELD_OUT
+    ]
     lines = [_INTRODUCTION, f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|", *rows]
     own = [_gradient_row(key[0], key[4], found) for key, found in groups.items() if key[1] == "ppo"]
     return "\n".join(
-        [*lines, *([_GRADIENT, *own] if own else []), "", (HERE / "notes.md").read_text()]
+        [
+            *lines,
+            *([_GRADIENT, *own] if own else []),
+            _DEFAULTS,
+            *(_default_row(key, found) for key, found in groups.items() if key[0] in HELD_OUT),
+            "",
+            (HERE / "notes.md").read_text(),
+        ]
+    )
+
+
+def _default_row(key: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
+    returns = " ".join(f"{one['mean_return']:,.1f}" for one in found)
+    scores = [one["score"] for one in found]
+    steps, seconds = (
+        statistics.median(one[name] for one in found) for name in ("env_steps", "cpu_s")
+    )
+    return (
+        f"| {key[0]} | {key[1]} | {returns} | {_listed(scores)} | {min(scores):.2f} "
+        f"| {steps:,.0f} | {seconds:.0f} |"
     )
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SEEDS, FEW_SEEDS = 5, 3
+HELD_OUT = ("double pendulum", "mountain car", "lander")
+LEARNERS = ("cloning", "gail", "gail by ppo", "airl by ppo", "inverse-rl by ppo", "inverse-rl")
 IN_OUR_TIME = "in our time"
 
 
@@ -30,11 +32,12 @@ class Case:
         kind: gail, or gail or airl by ppo, policies by ppo instead of the task's strategy;
             imitation gail or airl, those of the package; ppo, on the environment's reward; or a
             control: random, constant, shuffled, blank (a constant reward), true (the environment's
-            reward).
+            reward). On the tasks of `HELD_OUT`, cloning, or a learner with or without the method
+            that makes its policies.
         demonstrations: how many.
         every: one step in so many of them.
         seed: of the run, and of the demonstrations' starts.
-        env_steps: budget.
+        env_steps: budget, or 0 for the default of the method.
     """
 
     task: str
@@ -103,6 +106,12 @@ def cases() -> list[Case]:
         ]
         for task, steps in (("pendulum", 6), ("cartpole", 4), ("halfcheetah", 3), ("hopper", 3)):
             found.append(Case(task, "true", 0, 1, seed, steps * million))
+    found += [
+        Case(task, kind, 10, 1, seed, 0)
+        for seed in range(FEW_SEEDS)
+        for kind in LEARNERS
+        for task in HELD_OUT
+    ]
     return found
 
 
