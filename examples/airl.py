@@ -45,6 +45,8 @@ class SoftIteration:
 
     varying_state = ()
 
+    acting = staticmethod(lambda policy: policy)
+
     def __init__(self, problem):
         self.generation, self.problem = 0, problem
 
@@ -53,9 +55,9 @@ class SoftIteration:
         policy, _ = plan(table(self.problem.part(RewardedEpisodes).source), moves)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = draw(policy, 2)
-        here, there = eye[states[:, :-1]], eye[states[:, 1:]]
-        nothing = np.zeros(done.shape, bool)
-        steps = Steps(here, there, done[..., None].astype(float), nothing, nothing)
+        here, there = (eye[part.ravel()] for part in (states[:, :-1], states[:, 1:]))
+        no, done = np.zeros(done.size, bool), done.reshape(-1, 1) * 1.0
+        steps = Steps(here, there, done, no, no, no + 1.0, no)
         actor = Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1)
         return Improvement(Sampled(row[None], actor, steps), 0, 0, {})
 
@@ -81,7 +83,7 @@ def learned_reward(state_only, demonstrations, generations):
         potential_hidden_sizes=(),
         reward_batch_size=1024,
         reward_steps=10,
-        reward_learning_rate=0.02,
+        reward_learning_rate=0.05,
         gradient_penalty=0.0,
         replay_generations=3,
     )

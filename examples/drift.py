@@ -86,7 +86,7 @@ def main(
         "final_episodes": 1,
     }
     esengine.train(
-        "behavior-cloning", run_dir=folder / "behavior-cloning", generations=400, **common
+        "behavior-cloning", run_dir=folder / "behavior-cloning", generations=500, **common
     )
     rounds: dict[str, Any] = {
         "expert": EXPERT,

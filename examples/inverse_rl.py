@@ -42,6 +42,8 @@ class SoftIteration:
 
     varying_state = ()
 
+    acting = staticmethod(lambda policy: policy)
+
     def __init__(self, problem):
         self.generation, self.problem = 0, problem
 
@@ -52,9 +54,12 @@ class SoftIteration:
         policy = visits / visits.sum(1, keepdims=True)
         row = np.concatenate([np.log(policy).ravel(), np.zeros(A)]).astype(np.float32)
         states, done = tabular.sample_trajectories(mdp, np.repeat(policy[None], T, 0), 600, random)
-        nothing = np.zeros((1, 600 * T), bool)
-        here, there = (eye[part.ravel()][None] for part in (states[:, :-1], states[:, 1:]))
-        steps = Steps(here, there, done.reshape(1, -1, 1).astype(float), nothing, nothing)
+        here, there = (eye[part.ravel()] for part in (states[:, :-1], states[:, 1:]))
+        nothing = np.zeros(600 * T, bool)
+        begins = np.arange(600 * T) % T == 0
+        steps = Steps(
+            here, there, done.reshape(-1, 1) * 1.0, nothing, nothing, nothing + 1.0, begins
+        )
         actor = Actor(self.problem.policy, row, eye[0] * 0, eye[0] * 0 + 1)
         return Improvement(Sampled(row[None], actor, steps), 0, 0, {})
 
@@ -77,8 +82,13 @@ def main(generations: int = 60) -> tuple[float, float]:
     first = np.bincount(states[:, 0], minlength=S) / len(states)  # as the demonstrations begin
     world = tabular.TabularMDP(mdp.transitions, first, T)
 
-    steps = {"reward_steps": 5, "reward_learning_rate": 0.02, "reward_hidden_sizes": (32,)}
-    settings = InverseRLSettings(("given",), **steps)
+    settings = InverseRLSettings(
+        ("given",),
+        reward_learning_rate=0.03,
+        reward_hidden_sizes=(32,),
+        reward_batch_size=0,
+        reward_penalty=0.0,
+    )
     policy = PolicySpec(S, actions, sampled=True)
     rewarded = RewardedEpisodes(settings.source(S, actions), T, settings.sampling)
     parts = (EnvironmentSpec("world"), ObservationSpec(S, True), policy, 0)

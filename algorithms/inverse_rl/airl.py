@@ -33,7 +33,8 @@ class AIRL(GAIL):
     def __init__(self, *arguments: Any) -> None:
         self._policies: list[Sampled] = []
         super().__init__(*arguments)
-        check_density(self.problem.policy, self.name)
+        self._acting = self.generator.acting(self.problem.policy)
+        check_density(self._acting, self.name)
 
     def _take(self, sampled: Sampled) -> None:
         super()._take(sampled)
@@ -46,15 +47,15 @@ class AIRL(GAIL):
     def _offsets(
         self, expert: NDArray[np.int64], generated: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Return log pi(a | s) of the batch's steps. In the absorbing state there is no action, and
-        the density is 1.
+        """Return log pi(a | s) of the batch's steps, (num_steps,). In the absorbing state, where
+        there is no action, the density is 1.
         """
         batch = Steps.joined([self.expert_steps.at(expert), self._told_steps.at(generated)])
         logs = [
             log_densities(one.actor, one.rows, batch.observations, batch.choices)
             for one in self._policies
         ]
-        return np.where(batch.absorbing, 0.0, self._mixed(logs))
+        return self._mixed(logs)
 
     def _mixed(self, logs: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return log densities under the mixture of the replay's policies, (num_densities,).
@@ -65,7 +66,7 @@ class AIRL(GAIL):
             logs: log densities under each generation's policies, (num_policies, num_densities).
         """
         shares = [
-            np.full(len(own), met.num_steps / max(1, len(own)))
+            np.full(len(own), met.weights[~met.absorbing].sum() / max(1, len(own)))
             for own, met in zip(logs, self.replay, strict=True)
         ]
         return mixture_log_densities(np.concatenate(logs), np.concatenate(shares))
@@ -89,9 +90,9 @@ class AIRL(GAIL):
             return
 
         rows, counts, means, inverse_stds = (state[name] for name in names)
-        nothing = np.zeros(self.problem.dimension, np.float32)
+        nothing = np.zeros(self._acting.num_parameters, np.float32)
         parts = np.split(rows, np.cumsum(counts)[:-1])
         generations = zip(parts, self.replay, means, inverse_stds, strict=True)
         for own, steps, mean, inverse_std in generations:
-            actor = Actor(self.problem.policy, nothing, mean, inverse_std)
+            actor = Actor(self._acting, nothing, mean, inverse_std)
             self._policies.append(Sampled(own, actor, steps))

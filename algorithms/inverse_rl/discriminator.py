@@ -22,7 +22,7 @@ from torch.nn import functional
 from esengine.algorithms.adam_state import adam_state, restore_adam
 from esengine.algorithms.inverse_rl.settings import DiscriminatorSettings, RewardNetworkSettings
 from esengine.algorithms.strategy import State
-from esengine.policies.forward_pass import OBSERVATION_CLIP
+from esengine.policies.forward_pass import input_bounds
 from esengine.policies.torch_network import TorchNetwork
 from esengine.rewards import LearnedReward, Steps
 from esengine.seeding import derive_key, generator
@@ -40,6 +40,7 @@ class Examples(NamedTuple):
         next_absorbing: (num_steps,) float32, 1 if the next state is absorbing, where the potential
             is 0.
         offsets: (num_steps,) float32, subtracted from the logit: log pi(a | s), or 0.
+        weights: (num_steps,) float64, the number of steps that each stands for.
     """
 
     inputs: torch.Tensor
@@ -47,6 +48,12 @@ class Examples(NamedTuple):
     next_states: torch.Tensor
     next_absorbing: torch.Tensor
     offsets: torch.Tensor
+    weights: torch.Tensor
+
+    @property
+    def absorbing(self) -> torch.Tensor:
+        """Whether each state is the absorbing one, (num_steps,)."""
+        return self.inputs[:, -1] == 1
 
     def at(self, rows: torch.Tensor) -> Examples:
         """Return the examples of some rows."""
@@ -56,6 +63,54 @@ class Examples(NamedTuple):
     def joined(cls, parts: list[Examples]) -> Examples:
         """Return the examples of all parts, one after another."""
         return cls(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+class Draws:
+    """Steps that batches are drawn from, by their weights.
+
+    The absorbing state is a single point, so it is not drawn. It has its share of the loss.
+
+    Args:
+        examples: the steps.
+        size: of a batch; 0 takes all steps, by their weights.
+        weights: (num_steps,) float64, how often each is drawn; default those of the examples.
+
+    Attributes:
+        examples: the steps.
+        absorbing_share: of the absorbing state in the weight of all steps.
+    """
+
+    def __init__(
+        self, examples: Examples, size: int, weights: NDArray[np.float64] | None = None
+    ) -> None:
+        self.examples = examples
+        self.size = size
+        weights = examples.weights.numpy() if weights is None else weights
+        self._acted = np.flatnonzero(~examples.absorbing.numpy())
+        self._sums = np.cumsum(weights[self._acted])
+        self.absorbing_share = max(0.0, 1 - float(self._sums[-1] / weights.sum()))
+
+    def rows(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return the rows of a new batch, (num_rows,)."""
+        if self.size == 0:
+            return self._acted
+        drawn = random.random(self.size) * self._sums[-1]
+        places = np.searchsorted(self._sums, drawn, side="right")
+        return self._acted[np.minimum(places, len(self._acted) - 1)]
+
+    def mean(self, values: torch.Tensor, of_absorbing: torch.Tensor) -> torch.Tensor:
+        """Return the mean over all steps of a quantity, from a batch and the absorbing state.
+
+        Args:
+            values: (num_rows,) of a batch.
+            of_absorbing: of the absorbing state.
+        """
+        mean = values.mean()
+        if self.size == 0:
+            weights = np.diff(self._sums, prepend=0.0) / self._sums[-1]
+            mean = (values * torch.tensor(weights.astype(np.float32))).sum()
+        share = self.absorbing_share
+        return (1 - share) * mean + share * of_absorbing
 
 
 class RewardNetwork(TorchNetwork):
@@ -70,6 +125,7 @@ class RewardNetwork(TorchNetwork):
         spec = reward.spec
         nothing = (np.zeros(spec.num_inputs, np.float32), np.ones(spec.num_inputs, np.float32))
         super().__init__(spec.layer_sizes, reward.parameters, *nothing)
+        self.num_inputs = spec.num_inputs
         self._reward = reward
         self._spectral_norm = spectral_norm
 
@@ -113,7 +169,8 @@ class RewardNetwork(TorchNetwork):
         reward = self._reward
         inputs = reward.spec.inputs(states, steps.choices)
         rows = (inputs - reward.input_mean) * reward.input_inverse_std
-        rows = np.clip(rows, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+        bounds = input_bounds(reward.input_mean, reward.input_inverse_std)
+        rows = np.clip(rows, -bounds, bounds)
         rows[absorbing] = 0
         rows[absorbing, -1] = 1
         return torch.tensor(rows)
@@ -156,12 +213,12 @@ class Discriminator:
         """Return steps as tensors, with offsets of 0."""
         inputs = self.network.standardised(steps, steps.absorbing, steps.observations)
         next_absorbing = torch.tensor(steps.next_absorbing.astype(np.float32))
-        offsets = torch.zeros(len(steps.absorbing))
+        rest = (next_absorbing, torch.zeros(steps.num_rows), torch.tensor(steps.weights))
         if self.potential is None:
-            return Examples(inputs, inputs[:, :0], inputs[:, :0], next_absorbing, offsets)
+            return Examples(inputs, inputs[:, :0], inputs[:, :0], *rest)
         here = self.potential.standardised(steps, steps.absorbing, steps.observations)
         there = self.potential.standardised(steps, steps.next_absorbing, steps.next_observations)
-        return Examples(inputs, here, there, next_absorbing, offsets)
+        return Examples(inputs, here, there, *rest)
 
     def logits(self, examples: Examples) -> torch.Tensor:
         """Return L of each step, (num_steps,)."""
@@ -174,10 +231,20 @@ class Discriminator:
         there = (1 - examples.next_absorbing) * self.potential.logits(examples.next_states)
         return logits + self._discount * there - here
 
+    def absorbing_logit(self) -> torch.Tensor:
+        """Return L in the absorbing state, where the potential is 0."""
+        state = torch.zeros(1, self.network.num_inputs)
+        state[0, -1] = 1
+        return self.network.logits(state)[0]
+
+    def random(self, generation: int, step: int) -> np.random.Generator:
+        """Return the generator of random numbers of a gradient step."""
+        return generator(derive_key(self._seed, "reward batches", generation), step)
+
     def fit(
         self,
-        expert: Examples,
-        generated: Examples,
+        expert: Draws,
+        generated: Draws,
         generation: int,
         offsets: Offsets = lambda expert, generated: None,
     ) -> dict[str, float]:
@@ -194,11 +261,15 @@ class Discriminator:
         size = settings.reward_batch_size
         for step in range(settings.reward_steps):
             # A batch of equally many steps of the expert and of the generator
-            random = generator(derive_key(self._seed, "reward batches", generation), step)
-            of_expert = random.integers(len(expert.inputs), size=size)
-            of_generated = random.integers(len(generated.inputs), size=size)
-            drawn = [expert.at(torch.tensor(of_expert)), generated.at(torch.tensor(of_generated))]
-            batch = Examples.joined(drawn)
+            random = self.random(generation, step)
+            of_expert = expert.rows(random)
+            of_generated = generated.rows(random)
+            batch = Examples.joined(
+                [
+                    expert.examples.at(torch.tensor(of_expert)),
+                    generated.examples.at(torch.tensor(of_generated)),
+                ]
+            )
             own = offsets(of_expert, of_generated)
             if own is not None:
                 batch = batch._replace(offsets=torch.tensor(own.astype(np.float32)))
@@ -208,10 +279,13 @@ class Discriminator:
             logits = self.logits(batch)
             expert_logits = logits[:size]
             generated_logits = logits[size:]
-            loss = functional.softplus(-expert_logits).mean()
-            loss = loss + functional.softplus(generated_logits).mean()
             for network in self._networks():
                 network.masks = []
+            absorbing = self.absorbing_logit()
+            loss = expert.mean(functional.softplus(-expert_logits), functional.softplus(-absorbing))
+            loss = loss + generated.mean(
+                functional.softplus(generated_logits), functional.softplus(absorbing)
+            )
 
             total = loss
             if settings.gradient_penalty:
@@ -266,7 +340,7 @@ class Discriminator:
 
         inputs, states, next_states = (between(part) for part in batch[:3])
         nothing = torch.zeros(size)
-        mixed = Examples(inputs, states, next_states, nothing, nothing)
+        mixed = Examples(inputs, states, next_states, nothing, nothing, nothing)
         points = [inputs] if self.potential is None else [inputs, states, next_states]
         gradients = torch.autograd.grad(self.logits(mixed).sum(), points, create_graph=True)
         squares = torch.stack([(gradient**2).sum(dim=1) for gradient in gradients]).sum(dim=0)

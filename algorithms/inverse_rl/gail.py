@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
+from esengine.algorithms.inverse_rl.discriminator import Discriminator, Draws, Examples
 from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.algorithms.inverse_rl.generators import Generator, Sampled
 from esengine.algorithms.inverse_rl.settings import RewardNetworkSettings
@@ -67,7 +67,7 @@ class GAIL:
         )
         assert reward is not None
         self.discriminator = Discriminator(settings, seed, reward, potential, self.blank.discount)
-        self.expert = self.discriminator.examples(steps)
+        self.expert = Draws(self.discriminator.examples(steps), settings.reward_batch_size)
 
         self.replay: list[Steps] = []
         self._told: list[Examples] = []  # the replay as tensors
@@ -112,13 +112,12 @@ class GAIL:
 
     def _take(self, sampled: Sampled) -> None:
         """Add the steps of the sampled policies to the replay."""
-        self._remember(sampled.steps.flat().known())
+        self._remember(sampled.steps)
 
     def _learn(self) -> dict[str, float]:
         """Learn from the expert's steps and the replay; return metrics."""
-        return self.discriminator.fit(
-            self.expert, Examples.joined(self._told), self.generation, self._offsets
-        )
+        generated = Draws(Examples.joined(self._told), self.settings.reward_batch_size)
+        return self.discriminator.fit(self.expert, generated, self.generation, self._offsets)
 
     def _offsets(
         self, expert: NDArray[np.int64], generated: NDArray[np.int64]
@@ -150,7 +149,7 @@ class GAIL:
         state |= with_prefix("discriminator/", self.discriminator.state())
         if self.replay:
             state |= with_prefix("replay/", Steps.joined(self.replay)._asdict())
-            state["replay/lengths"] = np.array([steps.num_steps for steps in self.replay])
+            state["replay/lengths"] = np.array([steps.num_rows for steps in self.replay])
         return state
 
     def restore(self, state: State) -> None:

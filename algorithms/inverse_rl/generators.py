@@ -9,7 +9,7 @@ policies are made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.policy_gradient.ppo import PPO
 from esengine.algorithms.strategy import Method, State, Strategy
 from esengine.errors import WorkerError
-from esengine.policies.network import Actor
+from esengine.policies.network import Actor, PolicySpec
 from esengine.pool.pool import Pool
 from esengine.problems import FAILED, OK, EnvironmentProblem
 from esengine.rewards import RewardedEpisodes, Steps, true_return
@@ -32,7 +32,7 @@ class Sampled:
         rows: (num_policies, num_parameters) float32; (0, num_parameters) for deterministic
             policies, which have no density.
         actor: the architecture of the policies and the scaling that they acted under.
-        steps: (num_episodes, num_steps), equally many of each policy.
+        steps: along one axis, as many draws of each policy.
     """
 
     rows: NDArray[np.float32]
@@ -65,6 +65,9 @@ class Generator(Method, Protocol):
     def varying_state(self) -> tuple[str, ...]:
         """The beginnings of the names of arrays that its state may have or lack."""
 
+    def acting(self, policy: PolicySpec) -> PolicySpec:
+        """The architecture that its policies act with, given that of the policy to return."""
+
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         """Improve the policies for one generation under the current source.
 
@@ -96,6 +99,9 @@ class Evolution:
     @property
     def varying_state(self) -> tuple[str, ...]:
         return getattr(self.strategy, "varying_state", ())
+
+    def acting(self, policy: PolicySpec) -> PolicySpec:
+        return policy
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         problem = pool.rank_state.problem
@@ -152,12 +158,17 @@ class Evolution:
 
 
 class PolicyGradient(PPO):
-    """`PPO` as a generator: a call of `improve` is one round under the source's rewards."""
+    """`PPO` as a generator: a call of `improve` is one round under the source's rewards. Its
+    policies draw their actions.
+    """
+
+    def acting(self, policy: PolicySpec) -> PolicySpec:
+        return replace(policy, sampled=True)
 
     def improve(self, pool: Pool, finished: dict[int, bytes]) -> Improvement:
         actor = self.actor()
         env_steps, episodes = self.step(pool, finished)
-        steps = self.problem.part(RewardedEpisodes).recorded(self.trajectories, self.generation)
+        steps = self.problem.part(RewardedEpisodes).recorded(self.trajectories)
         sampled = Sampled(actor.parameters[None], actor, steps)
         metrics = {"episode_return_mean": self.metrics()["return_recorded"]}
         return Improvement(sampled, env_steps, episodes, metrics)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_HALVINGS = 40  # of the interval that the power of tempered weights lies in
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -46,6 +48,34 @@ class Partition:
         values = top + np.log(np.maximum(scaled[rows].mean(1), np.finfo(float).tiny))
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
+
+    def tempered(self, least_share: float) -> tuple[Partition, float]:
+        """Return the estimate with weights w^b, and b: the largest b in [0, 1] that keeps an
+        effective share of the trajectories.
+
+        With b = 1 the weights are exact. With b = 0 they are equal, which is exact for trajectories
+        of the reward's own soft policy.
+
+        Args:
+            least_share: of the trajectories that were not left out, in [0, 1).
+        """
+        kept = np.isfinite(self.log_weights)
+        least = least_share * np.count_nonzero(kept)
+
+        def raised(power: float) -> Partition:
+            return _partition(np.where(kept, power * self.log_weights, -np.inf))
+
+        if self.effective_sample_size >= least:
+            return self, 1.0
+        low = 0.0
+        high = 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if raised(middle).effective_sample_size >= least:
+                low = middle
+            else:
+                high = middle
+        return raised(low), low
 
     def most_promising(self, num_kept: int, returns: Array) -> tuple[Partition, float]:
         """Keep only the trajectories with the highest returns; the others get weight zero.

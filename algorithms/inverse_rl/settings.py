@@ -60,10 +60,15 @@ class RewardNetworkSettings(RewardLearningSettings):
     """Weight of the sum of squared weights of the reward's network in its loss."""
     replay_generations: int = 10
     """Number of last generations whose steps the expert's steps are compared with."""
+    reward_batch_size: int = 256
+    """Number of expert steps, and of generated steps, per gradient step; 0 takes all steps, for
+    inverse-rl alone.
+    """
 
     def check(self) -> None:
         super().check()
         at_least(self, 1, "reward_steps", "replay_generations")
+        at_least(self, 0, "reward_batch_size", way_out="0 takes all steps")
         positive(self, "reward_learning_rate")
         not_negative(self, "reward_weight_decay", way_out="0 turns it off")
         if any(size < 1 for size in self.reward_hidden_sizes):
@@ -88,8 +93,6 @@ class DiscriminatorSettings(RewardNetworkSettings):
     """Step size of the reward's Adam."""
     every: int = 1
     """Use every n-th step of each demonstration, from a first step drawn by --seed."""
-    reward_batch_size: int = 256
-    """Number of expert steps, and of generated steps, per gradient step."""
     gradient_penalty: float = 10.0
     """Weight of the gradient penalty: the squared difference of the gradient's norm from 1, at
     points between expert steps and generated steps.
@@ -116,7 +119,8 @@ class GAILSettings(DiscriminatorSettings):
 
     reward_form: RewardForm = "unbiased"
     """How the logit L becomes the reward: L, which favours neither long nor short episodes;
-    softplus(L), which favours long ones; -softplus(-L), which favours short ones.
+    softplus(L), which favours long ones; -softplus(-L), which favours short ones. These bound L
+    by 10; unbounded is L itself.
     """
     samples_per_member: int = 32
     """Number of steps per member that the reward learns from; with ppo it learns from all steps."""
@@ -142,6 +146,10 @@ class AIRLSettings(DiscriminatorSettings):
 
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
 
+    gradient_penalty: float = 0.0
+    """Weight of the gradient penalty of `gail`: a reward with a slope near 1 cannot follow log pi,
+    which is as steep as the policies are sharp.
+    """
     state_only: bool = True
     """Let the reward depend only on the state; it can then equal the expert's up to a constant."""
     shaping: bool = True
@@ -177,12 +185,10 @@ class AIRLSettings(DiscriminatorSettings):
         return Sampling(self.sampled_members, self.samples_per_member)
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        spec = RewardSpec(
-            observation_dim, action, self.reward_hidden_sizes, state_only=self.state_only
-        )
-        potential = RewardSpec(
-            observation_dim, action, self.potential_hidden_sizes, state_only=True
-        )
+        sizes = self.reward_hidden_sizes
+        spec = RewardSpec(observation_dim, action, sizes, "unbounded", self.state_only)
+        sizes = self.potential_hidden_sizes
+        potential = RewardSpec(observation_dim, action, sizes, "unbounded", state_only=True)
         shaped = LearnedReward.blank(potential) if self.shaping else None
         return RewardSource(
             LearnedReward.blank(spec), 0.0, shaped, self.discount, self.entropy_weight
@@ -198,7 +204,7 @@ class InverseRLSettings(RewardNetworkSettings):
     defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True, "episodes_per_member": 1}
 
     reward_steps: int = 5
-    """Gradient steps of the reward after each generation, each on all trajectories."""
+    """Gradient steps of the reward after each generation."""
     replay_generations: int = 3
     """Number of last generations whose trajectories estimate the partition function."""
     entropy_weight: float = 1.0
@@ -207,10 +213,12 @@ class InverseRLSettings(RewardNetworkSettings):
     """Number of members per generation whose episodes the reward learns from; with ppo, the number
     of episodes per round.
     """
-    least_effective_share: float = 0.05
-    """Keep the reward constant while the effective sample size is below this fraction of the
-    trajectories.
+    least_effective_share: float = 0.5
+    """Raise the importance weights to the largest power at most 1 at which the effective sample
+    size is this fraction of the trajectories.
     """
+    reward_penalty: float = 0.05
+    """Weight of the squared reward of a step in the loss."""
     most_promising: float = 1.0
     """Fraction of the trajectories, those with the highest learned returns, that estimate log Z;
     the bias is reported.
@@ -225,9 +233,9 @@ class InverseRLSettings(RewardNetworkSettings):
     def check(self) -> None:
         super().check()
         at_least(self, 2, "sampled_members")
-        within(self, 0, 1, "least_effective_share", ends="[)", way_out="0 never waits")
+        within(self, 0, 1, "least_effective_share", ends="[)", way_out="0 keeps the exact weights")
         within(self, 0, 1, "most_promising", ends="(]", way_out="1 takes all")
-        weights = ("smoothness", "monotonicity", "entropy_weight")
+        weights = ("reward_penalty", "smoothness", "monotonicity", "entropy_weight")
         not_negative(self, *weights, way_out="0 turns it off")
 
     @property
@@ -235,5 +243,5 @@ class InverseRLSettings(RewardNetworkSettings):
         return Sampling(self.sampled_members, 0)
 
     def source(self, observation_dim: int, action: ActionSpec) -> RewardSource:
-        spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes)
+        spec = RewardSpec(observation_dim, action, self.reward_hidden_sizes, "unbounded")
         return RewardSource(LearnedReward.blank(spec), entropy_weight=self.entropy_weight)

@@ -67,8 +67,9 @@ class RewardedEpisodes(EpisodeRunner):
 
     @property
     def rows_a_member(self) -> int:
-        """Steps that a sampled member sends."""
-        return self.sampling.steps or self.problem.episodes_per_member * self.horizon
+        """Rows that a sampled member sends: its steps, and an absorbing state an episode."""
+        episodes = self.problem.episodes_per_member
+        return episodes + (self.sampling.steps or episodes * self.horizon)
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         specs = [ArraySpec("true_returns", (2,), "sum")]
@@ -141,39 +142,27 @@ class RewardedEpisodes(EpisodeRunner):
         """The steps that came back of a generation.
 
         Returns:
-            the members that sent some, (num_sampled,), and their steps, (num_sampled,
-            `rows_a_member`). Members that failed are left out; of whole episodes the steps after a
-            cut are marked by NaN observations.
+            the members that sent some, (num_sampled,), and
+            their steps, one after another. Members that failed are left out.
         """
         chosen = self.sampling.chosen(len(evaluations.records))
         rows = evaluations.arrays["steps"]
         whole = np.isfinite(rows[:, 0, 0]) & (evaluations.records["status"][chosen] != FAILED)
-        return chosen[whole], Steps.of_rows(rows[whole], self.problem.observations.dim)
+        return chosen[whole], self._steps_of(np.concatenate([rows[:0, 0], *rows[whole]]))
 
-    def recorded(self, trajectories: Sequence[Trajectory], number: int) -> Steps:
-        """Steps of the recorded episodes of one policy, (num_episodes, num_steps).
-
-        As many as were recorded, drawn over the whole horizon, the same number of each episode and
-        none twice: all of them where all episodes last as long as the horizon. If whole episodes
-        are wanted, those of `Sampling.members` of them.
+    def recorded(self, trajectories: Sequence[Trajectory]) -> Steps:
+        """All steps of recorded episodes, one after another; if whole episodes are wanted, those of
+        `Sampling.members` of them.
         """
-        dim = self.problem.observations.dim
         traces = [trace_of(one, self.problem.policy.action) for one in trajectories]
         if self.sampling.steps == 0:
-            chosen = self.sampling.chosen(len(traces)).tolist()
-            every = np.arange(self.horizon)
-            rows = [Steps.rows(traces[episode], every) for episode in chosen]
-            return Steps.of_rows(np.array(rows), dim)
+            traces = [traces[episode] for episode in self.sampling.chosen(len(traces))]
+        rows = [Steps.rows(one, np.arange(len(one.choices)), self.horizon) for one in traces]
+        return self._steps_of(np.concatenate(rows))
 
-        size = min(self.horizon, -(-sum(len(trace.choices) for trace in traces) // len(traces)))
-        key = derive_key(self.problem.seed, "steps of recorded episodes", number)
-        rows = []
-        for episode, trace in enumerate(traces):
-            steps = generator(key, episode).permutation(self.horizon)[:size]
-            rows.append(
-                Steps.rows(trace, steps if trace.terminated else steps % len(trace.choices))
-            )
-        return Steps.of_rows(np.array(rows), dim)
+    def _steps_of(self, rows: NDArray[np.float64]) -> Steps:
+        """The steps of rows, without those that hold none."""
+        return Steps.of_rows(rows, self.problem.observations.dim).known()
 
     def _no_steps(self) -> NDArray[np.float64]:
         """The rows of a member that has sent nothing."""
@@ -182,24 +171,23 @@ class RewardedEpisodes(EpisodeRunner):
 
     def _sample(self, trace: Trace, candidates: Candidates, member: int, episode: int) -> None:
         """Keep the steps of an episode that its member sends."""
-        num_episodes = candidates.num_episodes(member) or self.problem.episodes_per_member
+        num_episodes = self.problem.episodes_per_member
+        if episode >= num_episodes:
+            return  # an elite may run more episodes
+
         if self.sampling.steps == 0:
-            # an elite may run more episodes; these are not sent
-            if episode >= self.problem.episodes_per_member:
-                return
-            steps = np.arange(self.horizon)
-            part = slice(episode * self.horizon, (episode + 1) * self.horizon)
+            steps = np.arange(len(trace.choices))
+            first = episode * (self.horizon + 1)
         else:
             first, stop = (
                 self.sampling.steps * end // num_episodes for end in (episode, episode + 1)
             )
-            part = slice(first, stop)
             purpose = f"sampled steps of episode {episode}"
             key = derive_key(candidates.seed, purpose, candidates.generation)
-            steps = generator(key, member).integers(self.horizon, size=stop - first)
-            if not trace.terminated:
-                steps %= len(trace.choices)
-        self._steps.setdefault(member, self._no_steps())[part] = Steps.rows(trace, steps)
+            steps = generator(key, member).integers(len(trace.choices), size=stop - first)
+            first += episode
+        rows = Steps.rows(trace, steps, self.horizon)
+        self._steps.setdefault(member, self._no_steps())[first : first + len(rows)] = rows
 
 
 def true_return(arrays: Mapping[str, Any]) -> float | None:

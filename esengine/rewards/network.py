@@ -19,17 +19,20 @@ from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.policies.forward_pass import forward, forward_reference
 from esengine.policies.network import NetworkSpec
+from esengine.policies.normalizer import reach_scale
 
-RewardForm = Literal["unbiased", "survival-biased", "termination-biased"]
+RewardForm = Literal["unbiased", "survival-biased", "termination-biased", "unbounded"]
 """What is made of the network's output L, the logit of being the expert's: L, softplus(L) = -log(1
 - D), which is positive and so pays for every step, or -softplus(-L) = log D, which is negative and
-so pays for ending the episode.
+so pays for ending the episode. These three clip L; the last is L as it is, as it was learned.
 """
 
 FORMS: tuple[RewardForm, ...] = get_args(RewardForm)
 # the output is clipped to +- this, so that a saturated network cannot drown all other steps
 MOST_LOGIT = 10.0
-_UNBIASED, _SURVIVAL = 0, 1
+_UNBIASED = FORMS.index("unbiased")
+_SURVIVAL = FORMS.index("survival-biased")
+_UNBOUNDED = FORMS.index("unbounded")
 
 
 @dataclass(frozen=True)
@@ -137,30 +140,21 @@ class LearnedReward:
         observations: NDArray[np.floating],
         choices: NDArray[np.float64],
     ) -> LearnedReward:
-        """A new reward, whose inputs are standardised by the given steps; discrete choices are left
-        as they are.
+        """A new reward, whose inputs are scaled by their reach in the given steps, see
+        `reach_scale`; discrete choices are left as they are.
 
         Args:
             spec: the architecture.
             seed: of the weights.
             observations, choices: see `RewardSpec.inputs`.
         """
-        rows = spec.inputs(observations, choices).astype(np.float64)
-        mean, std = rows.mean(axis=0), rows.std(axis=0)
+        mean, inverse_reach = reach_scale(spec.inputs(observations, choices))
         several = np.repeat(np.array(spec.choice_sizes, np.int64) > 1, spec.choice_sizes)
         plain = np.concatenate([np.zeros(spec.observation_dim, bool), several, [True]])
         mean[plain] = 0.0
-        varies = ~plain & (
-            std > 1e-4 * np.maximum(1.0, abs(mean))
-        )  # what never varied tells nothing of its scale
-        inverse_std = np.where(varies, 1.0 / np.where(varies, std, 1.0), 1.0)
-
-        return cls(
-            spec,
-            spec.initial_parameters(seed),
-            mean.astype(np.float32),
-            inverse_std.astype(np.float32),
-        )
+        # what never varied tells nothing of its scale
+        inverse_reach[plain | (inverse_reach == 0)] = 1.0
+        return cls(spec, spec.initial_parameters(seed), mean, inverse_reach)
 
     def steps(
         self, observations: NDArray[np.float32], choices: NDArray[np.float64]
@@ -206,6 +200,8 @@ class LearnedReward:
 @kernel
 def shape(logit: float, form: int) -> float:
     """The reward that a form, by its place in `FORMS`, makes of a logit."""
+    if form == _UNBOUNDED:
+        return logit
     clipped = min(max(logit, -MOST_LOGIT), MOST_LOGIT)
     if form == _UNBIASED:
         return clipped
@@ -264,6 +260,8 @@ def score_reference(
     sizes, inputs = np.array(reward.spec.layer_sizes), reward.spec.inputs(observations, choices)
     scaling = (reward.input_mean, reward.input_inverse_std)
     logits = forward_reference(reward.parameters, sizes, inputs, *scaling)[:, 0].astype(np.float64)
+    if reward.spec.form == "unbounded":
+        return logits
     clipped = np.clip(logits, -MOST_LOGIT, MOST_LOGIT)
     if reward.spec.form == "unbiased":
         return clipped

@@ -15,10 +15,15 @@ from esengine.simulators.traces import Trace
 class Steps(NamedTuple):
     """Transitions, in any number of leading axes.
 
+    An episode that ended before the horizon stays in the absorbing state. All its steps there are
+    one row, which weighs as many.
+
     Attributes:
         observations, next_observations: (..., obs_dim) float32, 0 where absorbing.
         choices: (..., num_choices) float64, discrete ones from 0, 0 where absorbing.
         absorbing, next_absorbing: (...,) bool, whether the task had ended before, or by, the step.
+        weights: (...,) float64, the number of steps that the row stands for.
+        begins: (...,) bool, whether the row is the first of a whole episode.
     """
 
     observations: NDArray[np.float32]
@@ -26,11 +31,18 @@ class Steps(NamedTuple):
     choices: NDArray[np.float64]
     absorbing: NDArray[np.bool_]
     next_absorbing: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    begins: NDArray[np.bool_]
 
     @property
-    def num_steps(self) -> int:
+    def num_rows(self) -> int:
         """Length of the first axis."""
         return len(self.absorbing)
+
+    @property
+    def episodes(self) -> NDArray[np.int64]:
+        """The number of each row's episode, (num_rows,), for whole episodes along one axis."""
+        return np.cumsum(self.begins) - 1
 
     def at(self, index: NDArray[np.generic]) -> Steps:
         """The steps at an index of the first axis."""
@@ -43,7 +55,7 @@ class Steps(NamedTuple):
         return Steps(*parts)
 
     def known(self) -> Steps:
-        """Those of one leading axis that no cut left empty."""
+        """The rows of one leading axis that hold a step."""
         return self.at(np.isfinite(self.observations[:, 0]))
 
     @classmethod
@@ -53,44 +65,55 @@ class Steps(NamedTuple):
 
     @staticmethod
     def width(observation_dim: int, action: ActionSpec) -> int:
-        """Numbers of a step as a row: two observations, the action, and whether either is
-        absorbing.
+        """Numbers of a step as a row: two observations, the action, whether either is absorbing,
+        the weight, and whether an episode begins.
         """
-        return 2 * observation_dim + len(action.sizes) + 2
+        return 2 * observation_dim + len(action.sizes) + 4
 
     @staticmethod
-    def rows(trace: Trace, steps: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Chosen steps of an episode as rows, (num_steps, width). Those after the end of the task
-        are absorbing, those after a cut NaN.
+    def rows(trace: Trace, steps: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:
+        """Chosen steps of an episode as rows, (num_steps + 1, width).
+
+        The last row is the absorbing state, or NaN where the task did not end before the horizon.
+        The weights of an episode add up to the horizon: what lies after a cut is taken to be as the
+        steps before it.
+
+        Args:
+            trace: the episode.
+            steps: (num_steps,) below the episode's length.
+            horizon: steps that every episode counts as.
         """
         length, num_choices = trace.choices.shape
         dim = trace.observations.shape[1]
-        rows = np.zeros((steps.size, 2 * dim + num_choices + 2))
-        inside = steps < length
+        ended = trace.terminated and length < horizon
         last = trace.terminated & (steps == length - 1)
-        here = np.minimum(steps, length - 1)
 
-        rows[:, :dim] = np.where(inside[:, None], trace.observations[here], 0)
-        rows[:, dim : 2 * dim] = np.where(
-            (inside & ~last)[:, None], trace.observations[here + 1], 0
-        )
-        rows[:, 2 * dim : -2] = np.where(inside[:, None], trace.choices[here], 0)
-        rows[:, -2] = ~inside
-        rows[:, -1] = ~inside | last
-        if not trace.terminated:
-            rows[~inside] = np.nan
+        rows = np.zeros((steps.size + 1, 2 * dim + num_choices + 4))
+        acted = rows[:-1]
+        acted[:, :dim] = trace.observations[steps]
+        acted[:, dim : 2 * dim] = np.where(last[:, None], 0, trace.observations[steps + 1])
+        acted[:, 2 * dim : -4] = trace.choices[steps]
+        acted[:, -3] = last
+        acted[:, -2] = (length if ended else horizon) / max(1, steps.size)
+        acted[:1, -1] = 1
+
+        rows[-1, -4:-1] = 1, 1, horizon - length
+        if not ended:
+            rows[-1] = np.nan
         return rows
 
     @classmethod
     def of_rows(cls, rows: NDArray[np.float64], dim: int) -> Steps:
         """The inverse of `rows`, for observations of ``dim`` numbers."""
-        here, there, choices, flags = np.split(rows, [dim, 2 * dim, rows.shape[-1] - 2], axis=-1)
+        here, there, choices, rest = np.split(rows, [dim, 2 * dim, rows.shape[-1] - 4], axis=-1)
         return cls(
             here.astype(np.float32),
             there.astype(np.float32),
             choices,
-            flags[..., 0] == 1,
-            flags[..., 1] == 1,
+            rest[..., 0] == 1,
+            rest[..., 1] == 1,
+            rest[..., 2],
+            rest[..., 3] == 1,
         )
 
 
@@ -100,8 +123,8 @@ class Sampling:
 
     Attributes:
         members: of a generation that send steps, spread evenly over it; 0 takes all.
-        steps: of each of those, drawn over the whole horizon of its episodes, absorbing states
-            included; 0 sends them all.
+        steps: of each of those, drawn from its episodes; 0 sends whole episodes. The absorbing
+            state of an episode is sent besides.
     """
 
     members: int = 0

@@ -124,6 +124,9 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> EnvironmentPr
         UserError: there is no such environment, or nothing limits its episodes.
     """
     plain = environment_problem(of_policies)
+    if isinstance(of_policies.search, PPOSettings) and config.train.init_policy is None:
+        # as `ppo` itself: it draws its actions, and returns a policy that takes the mode
+        plain = replace(plain, policy=replace(plain.policy, sampled=False))
     horizon = common_horizon(config.method, plain)
     search: Any = config.search
     source = search.source(plain.observations.dim, plain.policy.action)
@@ -132,7 +135,7 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> EnvironmentPr
     problem = replace(plain, parts=(*plain.parts, rewarded, Recorder()))
     if config.train.init_policy is None and config.train.normalize_observations:
         # an expert knows which differences matter
-        problem.adopt_scaling(*load_given(config).statistics().scale())
+        problem.adopt_scaling(*load_given(config).scaling())
     return problem
 
 

@@ -77,21 +77,22 @@ def test_episodes_are_paid_by_the_source_with_entropy_and_with_what_follows_thei
     np.testing.assert_allclose(rewards_of(problem, ended, actor, DISCOUNT), own, rtol=1e-6)
 
 
-def test_the_steps_are_drawn_over_the_horizon_and_none_twice(improved: Improved) -> None:
+def test_all_steps_come_back_and_an_absorbing_state_for_the_rest_of_the_horizon(
+    improved: Improved,
+) -> None:
     generator, problem, _, improvement = improved
-    steps, lengths = improvement.sampled.steps, [one.num_steps for one in generator.trajectories]
-    assert improvement.env_steps == sum(lengths)
-    assert steps.absorbing.shape == (8, -(-sum(lengths) // 8))
-    for episode, trajectory in enumerate(generator.trajectories):
-        alive = ~steps.absorbing[episode]
-        seen = {row.tobytes() for row in trajectory.observations[:-1].astype(np.float32)}
-        drawn = {row.tobytes() for row in steps.observations[episode][alive]}
-        assert drawn <= seen
-        assert len(drawn) == alive.sum()
-        assert steps.next_absorbing[episode].sum() - steps.absorbing[episode].sum() in (0, 1)
-    assert 0 < steps.absorbing.mean() < 1
+    steps = improvement.sampled.steps
+    lengths = [one.num_steps for one in generator.trajectories]
+    assert improvement.env_steps == sum(lengths) == (~steps.absorbing).sum()
+    seen = np.concatenate([one.observations[:-1] for one in generator.trajectories])
+    np.testing.assert_array_equal(steps.observations[~steps.absorbing], seen.astype(np.float32))
+    ended = [one.terminated and one.num_steps < HORIZON for one in generator.trajectories]
+    assert 0 < sum(ended) == steps.absorbing.sum()
+    np.testing.assert_array_equal(np.bincount(steps.episodes, steps.weights), HORIZON)
+
     rewarded = problem.part(RewardedEpisodes)
     rewarded.sampling = Sampling(3, 0)
-    whole = rewarded.recorded(generator.trajectories, 1)
-    assert whole.absorbing.shape == (3, HORIZON)
-    assert (~whole.absorbing).sum(axis=1).tolist() == [lengths[episode] for episode in (0, 2, 5)]
+    chosen = rewarded.recorded(generator.trajectories)
+    assert np.bincount(chosen.episodes[~chosen.absorbing]).tolist() == [
+        lengths[episode] for episode in rewarded.sampling.chosen(len(lengths))
+    ]

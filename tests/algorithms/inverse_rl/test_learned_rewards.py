@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from esengine.algorithms.inverse_rl.discriminator import Discriminator, Examples
+from esengine.algorithms.inverse_rl.discriminator import Discriminator, Draws, Examples
 from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pearson_distance
 from esengine.algorithms.inverse_rl.settings import GAILSettings, InverseRLSettings
 from esengine.environments import ActionSpec
@@ -32,7 +32,8 @@ def steps_of(num: int, seed: int = 0) -> Steps:
     random = np.random.default_rng(seed)
     seen, next_seen = (random.standard_normal((num, 3)).astype(np.float32) for _ in range(2))
     absorbing = np.arange(num) >= num - 2
-    return Steps(seen, next_seen, random.uniform(-1, 1, (num, 2)), absorbing, absorbing)
+    done = random.uniform(-1, 1, (num, 2))
+    return Steps(seen, next_seen, done, absorbing, absorbing, np.ones(num), np.arange(num) == 0)
 
 
 def discriminator(
@@ -90,7 +91,8 @@ def test_two_samples_of_one_policy_cannot_be_told_apart_and_shifted_ones_can() -
         second = second._replace(
             observations=second.observations + np.float32(shift), absorbing=first.absorbing
         )
-        learner.fit(learner.examples(first), learner.examples(second), 1)
+        drawn, others = (Draws(learner.examples(part), 256) for part in (first, second))
+        learner.fit(drawn, others, 1)
         fresh = [
             learner.logits(learner.examples(part))
             for part in (steps_of(3000, 7), steps_of(3000, 8))

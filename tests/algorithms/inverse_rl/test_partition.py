@@ -116,6 +116,24 @@ def test_the_most_promising_trajectories_alone_report_their_bias() -> None:
         sampled.partition.most_promising(0, sampled.returns)
 
 
+def test_tempered_weights_are_exact_where_the_samples_support_them_and_flat_where_not() -> None:
+    partition = Sampled(True, 2000).partition
+    share = partition.effective_sample_size / 2000
+    same, power = partition.tempered(0.9 * share)
+    assert power == 1
+    assert same is partition
+
+    far = estimate_partition(np.array([0.0, 900.0, 0.0, -400.0]), np.zeros(4))
+    assert far.effective_sample_size == pytest.approx(1)
+    tempered, power = far.tempered(0.5)
+    assert 0 < power < 0.01
+    assert tempered.effective_sample_size == pytest.approx(2)
+    assert np.argsort(tempered.weights).tolist()[::3] == [3, 1]
+
+    kept, _ = far.most_promising(2, np.arange(4.0))
+    assert np.count_nonzero(kept.tempered(0.9)[0].weights) == 2
+
+
 def test_a_trajectory_without_a_density_is_refused() -> None:
     with pytest.raises(ValueError, match="a deterministic policy has no density"):
         estimate_partition(np.zeros(3), np.array([0.0, np.inf, 0.0]))
