@@ -100,6 +100,7 @@ class Birth:
         if code and not self._is_reported:
             self._is_reported = True
             guard.report(guard.death_words(f"rank {self.rank}", code))
+            self._end_family()
         return True
 
     def kill(self, reason: str | None = None) -> None:
@@ -111,6 +112,12 @@ class Birth:
                     f"rank {self.rank} on {os.uname().nodename} was killed, since {reason}"
                 )
             self._process.kill()
+            self._end_family()
+
+    def _end_family(self) -> None:
+        """Kill what user code started in the process, and left in its group."""
+        with suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         """Pass a signal on to the process."""

@@ -15,6 +15,7 @@ import mmap
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ DIED_EARLY: Final = "died-early"
 """File in that folder: a rank died before the pool was open."""
 _STARTING, _SERVING, _LEAVING, _DYING = range(4)
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_ORPHANS_S = 2.0
 _PAGE = 4096
 _stage: mmap.mmap | None = None  # shared by a rank and its guard: the stage, then the order
 
@@ -82,6 +84,23 @@ def end_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
+def _adopt_orphans() -> None:
+    """Become the parent of processes below this one whose own parent ends."""
+    pr_set_child_subreaper = 36
+    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1)
+
+
+def _end_orphans() -> None:
+    """Kill what user code started in a rank that died, and in turn what that has started."""
+    deadline = time.monotonic() + _ORPHANS_S
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    with suppress(OSError):
+        while (found := children.read_text().split()) and time.monotonic() < deadline:
+            for child in map(int, found):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+
+
 def report(words: str) -> None:
     """Print a line about the end of a process, also where Python's streams may be in use."""
     with suppress(OSError):
@@ -120,10 +139,14 @@ def _watch(rank: int, launcher: int, stage: mmap.mmap) -> None:
         signal.signal(number, forward)
 
     end_with_parent(signal.SIGKILL)
+    _adopt_orphans()
     _, status = os.waitpid(rank, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == 0 or (stage[0] == _LEAVING and code > 0):
         os._exit(code)
+
+    if not is_ending:  # else a child of the rank may save a checkpoint
+        _end_orphans()
 
     if stage[0] != _DYING and not is_ending:
         title = ", the master," if _guards_master() else ""

@@ -11,10 +11,16 @@ from typing import Final
 
 FOLDER_VARIABLE: Final = "ESENGINE_SHARED_FOLDER"
 """Folder of the local launcher that started this rank."""
+LAUNCH_VARIABLE: Final = "ESENGINE_LAUNCH"
+"""The same folder. It stays in the environment, so that what user code starts is known by it."""
 REPLACEMENT_VARIABLE: Final = "ESENGINE_REPLACEMENT"
 """Rank of a process that was started in place of a worker that died."""
 LINK_VARIABLE: Final = "ESENGINE_LINK"
 """How such a process reaches its master, see `links`."""
+WORKER_VARIABLE: Final = "ESENGINE_WORKER"
+"""Set for user code: the rank of this process, which tells copies of an environment apart. The
+master, or a process that is alone, has 0; a replacement has a number of its own.
+"""
 TOLERANT_VARIABLE: Final = "OMPI_MCA_mpi_ft_enable"
 """Set by ``mpirun --with-ft ulfm`` in every rank."""
 

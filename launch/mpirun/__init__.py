@@ -1,6 +1,6 @@
 """Local ranks by mpirun, and the launch that this process is part of.
 
-Modules: `local_ranks` (starts them), `start_watch` (sees a start that fails), `error_filter`
-(removes mpirun's messages about ranks that ended), `slurm_allocation` (the resources of this
-Slurm job).
+Modules: `local_ranks` (starts them), `start_watch` (sees a start that fails), `end_watch` (sees an
+end that mpirun does not), `error_filter` (removes mpirun's messages about ranks that ended),
+`slurm_allocation` (the resources of this Slurm job).
 """

@@ -17,12 +17,19 @@ from typing import TypeVar
 
 import esengine
 from esengine.errors import Interrupted, RanksFailed, UserError
+from esengine.launch.mpirun.end_watch import EndWatch, end_family
 from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.mpirun.start_watch import StartWatch
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.guard import DIED_EARLY, end_with_parent, report
-from esengine.ranks.launch_variables import FOLDER_VARIABLE, is_launched, variable
+from esengine.ranks.launch_variables import (
+    FOLDER_VARIABLE,
+    LAUNCH_VARIABLE,
+    WORKER_VARIABLE,
+    is_launched,
+    variable,
+)
 from esengine.ranks.node_memory import ROOT
 from esengine.ranks.world import READY, available_cores
 
@@ -119,7 +126,7 @@ def run_ranks(
             status = 0 if stop else _run_command(command, folder, stop, poll)
             if stop:
                 raise Interrupted(stop.received)
-            if not (folder / DIED_EARLY).exists():
+            if (folder / _STATUS).exists() or not (folder / DIED_EARLY).exists():
                 break
         else:
             report(
@@ -173,20 +180,27 @@ def _run_command(
     )
     thread = None if process.stderr is None else start_filter(process.stderr)
     watch = StartWatch(process.pid, folder) if is_tolerant else None
+    end = EndWatch(process.pid, folder / _STATUS) if is_tolerant else None
 
     try:
         while process.poll() is None and not stop:
             if poll is not None:
                 poll()
+            if end is not None and end.is_over():
+                process.kill()
+                process.wait()
+                return 0
             if watch is not None and watch.has_failed():
                 if not (folder / _STATUS).exists():
                     (folder / DIED_EARLY).touch()
                 break
             time.sleep(_POLL_S)
     finally:  # also when a callback raised: the ranks must end before their folder goes
-        _end(process, folder)
+        _end(process, folder, end)
         if watch is not None:
             watch.kill()
+            if process.returncode:
+                end_family(folder)
         if thread is not None:
             thread.join(_OUTPUT_S)
     if poll is not None:
@@ -195,8 +209,9 @@ def _run_command(
     return process.returncode
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """Ask the ranks repeatedly to stop, and kill them after `_PATIENCE_S`.
+def _end(process: subprocess.Popen[bytes], folder: Path, watch: EndWatch | None) -> None:
+    """Ask the ranks repeatedly to stop, and kill them after `_PATIENCE_S`, or mpirun when they have
+    ended.
 
     Before the pool is open there is nothing to save, and ranks that compile kernels handle no
     signal. So mpirun then ends them at once.
@@ -209,7 +224,8 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
 
     while process.poll() is None:
         now = time.monotonic()
-        if now - began > (_PATIENCE_S if is_open else _EARLY_PATIENCE_S):
+        is_late = now - began > (_PATIENCE_S if is_open else _EARLY_PATIENCE_S)
+        if is_late or (watch is not None and watch.is_over()):
             process.kill()  # its ranks end, since they lose their daemon
         elif is_open and now - repeated > _REPEAT_S:
             repeated = now
@@ -300,7 +316,9 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
             # folder has none.
             "PRTE_MCA_prte_local_tmpdir_base": str(folder),
         }
-        environment = {**usual, **environment, FOLDER_VARIABLE: str(folder)}
+        own = {FOLDER_VARIABLE: str(folder), LAUNCH_VARIABLE: str(folder)}
+        environment = {**usual, **environment, **own}
+        environment.pop(WORKER_VARIABLE, None)
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return environment

@@ -73,22 +73,30 @@ class StartWatch:
         if self._is_over:
             return
         for pid in self._pids:
-            if _environment(pid).get(FOLDER_VARIABLE) == str(self._folder):
+            if variables_of(pid).get(FOLDER_VARIABLE) == str(self._folder):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
     def _look(self) -> set[int]:
         """The indices of the living ranks of this machine."""
         living = set()
-        for pid in _children(self._mpirun):
-            variables = _environment(pid)
-            index = variables.get("OMPI_COMM_WORLD_LOCAL_RANK", "")
-            if index.isdigit():  # else it is no rank yet, or has ended
-                living.add(int(index))
-                self._pids.add(pid)
-                self._numbers[int(index)] = int(variables["OMPI_COMM_WORLD_RANK"])
-                self._size = int(variables["OMPI_COMM_WORLD_LOCAL_SIZE"])
+        for pid, variables in ranks_of(self._mpirun).items():
+            index = int(variables["OMPI_COMM_WORLD_LOCAL_RANK"])
+            living.add(index)
+            self._pids.add(pid)
+            self._numbers[index] = int(variables["OMPI_COMM_WORLD_RANK"])
+            self._size = int(variables["OMPI_COMM_WORLD_LOCAL_SIZE"])
         return living
+
+
+def ranks_of(mpirun: int) -> dict[int, dict[str, str]]:
+    """The living ranks of this machine by process, each with the variables that it started with."""
+    children = {pid: variables_of(pid) for pid in _children(mpirun)}
+    return {
+        pid: variables
+        for pid, variables in children.items()  # others are no ranks yet, or have ended
+        if variables.get("OMPI_COMM_WORLD_LOCAL_RANK", "").isdigit()
+    }
 
 
 def _children(parent: int) -> list[int]:
@@ -98,10 +106,11 @@ def _children(parent: int) -> list[int]:
         if lists:
             return [int(pid) for threads in lists for pid in threads.read_text().split()]
 
-    return [pid for pid in _processes() if _parent(pid) == parent]
+    return [pid for pid in processes() if _parent(pid) == parent]
 
 
-def _processes() -> list[int]:
+def processes() -> list[int]:
+    """All processes of this machine."""
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
@@ -114,7 +123,7 @@ def _parent(pid: int) -> int | None:
     return int(status.rpartition(")")[2].split()[1])
 
 
-def _environment(pid: int) -> dict[str, str]:
+def variables_of(pid: int) -> dict[str, str]:
     """The variables that a process was started with; none if it has ended."""
     try:
         items = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
