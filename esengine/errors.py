@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -29,6 +30,11 @@ class RanksFailed(Exception):
 
 class Interrupted(Exception):
     """A signal asked the run to stop at the next safe point."""
+
+
+def describe_exception(error: BaseException) -> str:
+    """The traceback of an exception as text."""
+    return "".join(traceback.format_exception(error))
 
 
 def listed(names: Iterable[object]) -> str:

@@ -23,6 +23,7 @@ from esengine.launch.terminal.output import OutputRefused, output_to, refuse
 from esengine.ranks import StopRequest, World
 from esengine.ranks.signals import Abandoned
 from esengine.ranks.world import prepare_rank
+from esengine.user_code import environments_closed
 
 _REFUSALS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
@@ -79,7 +80,7 @@ def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
 
     one_of("the command", argv[0], COMMANDS, "see esengine --help")
     try:
-        with nullcontext() if in_order else stop.ending_at_once():
+        with environments_closed(), nullcontext() if in_order else stop.ending_at_once():
             return load_command(argv[0])(argv[1:], stop)
     except Exception as error:
         if stop and not in_order:  # a library made another error of it

@@ -29,6 +29,7 @@ from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.simulators.stepped import run_episode
+from esengine.user_code import close
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def check_reset(env_id: str) -> Finding:
     Raises:
         UserError: the environment cannot be made.
     """
-    env = EnvironmentSpec(env_id).make()
+    env = EnvironmentSpec(env_id).open()
     observations, action = describe(env)
     policy = PolicySpec(observations.dim, action, (8,))
     ones = np.ones(observations.dim, np.float32)
@@ -87,7 +88,7 @@ def check_reset(env_id: str) -> Finding:
     first, _, again = (
         run_episode(env, observations, actor, seed, max_steps=500) for seed in (1, 2, 1)
     )
-    env.close()
+    close(env)
 
     if first == again:
         return Finding(f"{env_id} resets", "reset(seed=...) forgets earlier episodes")

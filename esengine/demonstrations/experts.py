@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import ObservationSpec, Rules
+from esengine.environments import ActionSpec, ObservationSpec, Rules
 from esengine.errors import UserError, in_one_line
 from esengine.policies import Actor, Policy, load_policy
 from esengine.user_code import named_callable
@@ -172,3 +172,19 @@ def load_expert(name: str) -> Expert:
         )
 
     return FunctionExpert(function)
+
+
+def label_of(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:
+    """An expert's action as numbers. Raises UserError if the environment has no such action."""
+    try:
+        values = action.flat(wanted)
+        reason = action.misfit(values[None])
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the expert's action must fit the environment, got {in_one_line(wanted)}: {error}; "
+            f"correct the expert"
+        ) from error
+    if reason is not None or not np.isfinite(values).all():
+        rule = "must be finite" if reason is None else reason.removesuffix(" at step 0")
+        raise UserError(f"the expert's action {rule}, in {in_one_line(wanted)}; correct the expert")
+    return values

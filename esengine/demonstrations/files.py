@@ -39,7 +39,7 @@ from esengine.errors import UserError, listed
 from esengine.storage.file_kinds import NPZ, ZIP, foreign_kind
 from esengine.storage.files import parse_json, replace_lasting
 from esengine.storage.numpy_files import npz_image, read_npz
-from esengine.user_code import check_trusted
+from esengine.user_code import check_trusted, close
 
 MINARI = "minari:"
 """Begins the name of a dataset in Minari's own folder."""
@@ -108,14 +108,14 @@ def _check(
     """The actions of the environment, once trajectories fit its spaces. Raises UserError."""
     origin.check_known(name, environment)
     try:
-        env = environment.make()
+        env = environment.open()
     except UserError as error:
         raise UserError(f"{name}: its environment cannot be made: {error}") from error
     try:
         origin.check_spaces(name, env)
         observations, action = describe(env)
     finally:
-        env.close()
+        close(env)
     check_together(action, trajectories, name)
     dim = trajectories[0].observations.shape[1]
     if dim != observations.dim:

@@ -21,6 +21,7 @@ from esengine.environments.wrappers import wrappers_of
 from esengine.errors import UserError
 from esengine.storage.files import parse_json, read_json
 from esengine.storage.hdf5_files import check_hdf5
+from esengine.user_code import close
 
 _NO_LIMIT = -1  # as gymnasium.make takes it
 _FREE_BYTES = 256 << 20  # that observations of any dataset may take
@@ -163,7 +164,7 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
             f"minari:{dataset_id} has no place for labels beside actions, which these have; write "
             f"an npz"
         )
-    env = demonstrations.environment.make()
+    env = demonstrations.environment.open()
 
     try:
         space = env.observation_space
@@ -192,7 +193,7 @@ def write_dataset(dataset_id: str, demonstrations: Demonstrations) -> None:
         ):
             minari.create_dataset_from_buffers(dataset_id, buffers, env=env, data_format="hdf5")
     finally:
-        env.close()
+        close(env)
 
 
 def check_new(dataset_id: str) -> None:

@@ -18,10 +18,15 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
 from esengine.demonstrations.action_noise import ActionNoise, disagreement
-from esengine.demonstrations.experts import AdaptiveExpert, Expert, GuidingExpert, RuleExpert
+from esengine.demonstrations.experts import (
+    AdaptiveExpert,
+    Expert,
+    GuidingExpert,
+    RuleExpert,
+    label_of,
+)
 from esengine.demonstrations.trajectories import Trajectory
-from esengine.environments import ActionSpec, ObservationSpec, Rules
-from esengine.errors import UserError, in_one_line
+from esengine.environments import ObservationSpec, Rules
 from esengine.policies.network import Actor
 from esengine.problems import (
     ArraySpec,
@@ -34,6 +39,7 @@ from esengine.problems import (
 )
 from esengine.seeding import derive_key, draw_unit
 from esengine.simulators.stepped import run_agent
+from esengine.user_code import close, own_copy
 
 PURPOSE = "record"
 """Begins the purpose of episodes that are recorded."""
@@ -173,7 +179,8 @@ class Recorder(Evaluator):
         for record, row, seed in zip(records, rows, seeds, strict=True):
             try:
                 recorded = self.record(self._acting_policy(row), seed)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                self._close_env()  # it may be in any state
                 failure = failure_of(error, candidates, int(record["member"]), seed)
                 raise MembersFailed(
                     failed_records(first, first + len(rows)), {}, [failure]
@@ -218,10 +225,14 @@ class Recorder(Evaluator):
         if env is not None:
             return env
         if self._env is None or self.problem.fresh_env:
-            if self._env is not None:
-                self._env.close()
-            self._env = self.problem.environment.make()
+            self._close_env()
+            self._env = self.problem.environment.open()
         return self._env
+
+    def _close_env(self) -> None:
+        if self._env is not None:
+            close(self._env)
+            self._env = None
 
     def context(self) -> dict[str, NDArray[Any]]:
         return self.acting.arrays()
@@ -285,10 +296,12 @@ def record_episode(
             disagreements.append(disagreement(actor, acting.ensemble, flat))
         turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
         asked = turn or not disagreements or disagreements[-1] >= acting.threshold
-        wanted = expert.act(observation) if asked and expert is not None else None
+        wanted = None
+        if asked and expert is not None:
+            wanted = own_copy(expert.act(own_copy(observation)))
         num_fired += int(asked and isinstance(expert, RuleExpert) and expert.fired)
         labels.append(
-            np.full(len(action.sizes), np.nan) if wanted is None else _label(action, wanted)
+            np.full(len(action.sizes), np.nan) if wanted is None else label_of(action, wanted)
         )
 
         # Who acts
@@ -324,19 +337,3 @@ def record_episode(
     )
     info = expert.info() if isinstance(expert, GuidingExpert) else np.zeros(0)
     return Recorded(trajectory, np.array(disagreements), num_fired, info)
-
-
-def _label(action: ActionSpec, wanted: Any) -> NDArray[np.float64]:
-    """An expert's action as numbers. Raises UserError if the environment has no such action."""
-    try:
-        values = action.flat(wanted)
-        reason = action.misfit(values[None])
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"the expert's action must fit the environment, got {in_one_line(wanted)}: {error}; "
-            f"correct the expert"
-        ) from error
-    if reason is not None or not np.isfinite(values).all():
-        rule = "must be finite" if reason is None else reason.removesuffix(" at step 0")
-        raise UserError(f"the expert's action {rule}, in {in_one_line(wanted)}; correct the expert")
-    return values

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esengine.errors import UserError
-from esengine.user_code import named_module
+from esengine.user_code import named_module, own_copy
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class Rules:
 
     def correction(self, observation: Any) -> Any | None:
         """The action of the first rule that fires, or None."""
+        if self.rules:
+            observation = own_copy(observation)
         for rule in self.rules:
             if rule.when(observation):
-                return rule.act(observation)
+                return own_copy(rule.act(observation))
         return None
 
 

@@ -49,10 +49,12 @@ class ObservationSpec:
     ) -> NDArray[Any]:
         """The observation as (dim,) numbers; trajectories keep them as float64, policies see
         float32.
+
+        They are a new array, since an environment may write its next observation into this one.
         """
         if self.direct:
-            return np.asarray(observation, dtype).ravel()
-        return np.asarray(flatten(space, observation), dtype)
+            return np.array(observation, dtype).ravel()
+        return np.array(flatten(space, observation), dtype)
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,13 @@ class ActionSpec:
         return (values if self.dtype.startswith("float") else np.rint(values)).astype(self.dtype)
 
     def flat(self, action: Any) -> NDArray[np.float64]:
-        """The numbers of an action in the environment's own form, (num_choices,) float64, exactly.
+        """The numbers of an action in the environment's own form, a new (num_choices,) float64
+        array, exactly.
 
         Raises:
             ValueError: the action has another number of values.
         """
-        values = np.asarray(action, np.float64).ravel()
+        values = np.array(action, np.float64).ravel()
         if values.size != len(self.sizes):
             raise ValueError(f"an action must have {len(self.sizes)} numbers, got {values.size}")
         return values

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ import gymnasium
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.wrappers import Wrapper, wrapped, wrappers_from
 from esengine.errors import UserError, listed, readable
-from esengine.user_code import as_in_files, find_modules_here, modules_of
+from esengine.user_code import as_in_files, close, find_modules_here, modules_of, note_open
 
 gymnasium.register(
     "esengine/CartPoleSwingUp-v0",
@@ -73,8 +74,27 @@ class EnvironmentSpec:
         """What `make` may import or open, see `user_code.modules_of`."""
         return modules_of(self.env_id, self.arguments)
 
+    def open(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """A new environment, which `close` closes, or the end of `environments_closed`. Raises
+        UserError as `make`.
+        """
+        env = self.make(render_mode)
+        note_open(env)
+        return env
+
+    @contextmanager
+    def opened(self) -> Iterator[gymnasium.Env[Any, Any]]:
+        """A new environment that is closed at the end of the ``with`` block. Raises UserError as
+        `make`.
+        """
+        env = self.open()
+        try:
+            yield env
+        finally:
+            close(env)
+
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-        """A new environment.
+        """A new environment, which the caller closes.
 
         Raises:
             UserError: the id is unknown (the error lists close ones), its package is missing, or
@@ -104,7 +124,7 @@ class EnvironmentSpec:
                 f"--env-id {self.env_id} must name a module that can be imported, got {error}; "
                 "modules are found from the current folder and PYTHONPATH"
             ) from error
-        except Exception as error:  # whatever a user's constructor raises
+        except (Exception, SystemExit) as error:  # whatever a user's constructor raises
             raise UserError(
                 f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
                 f"{type(error).__name__}: {error}"
@@ -113,7 +133,7 @@ class EnvironmentSpec:
 
     def spaces(self) -> tuple[ObservationSpec, ActionSpec]:
         """The observations and the actions of the environment, see `describe`. Raises UserError."""
-        with closing(self.make()) as env:
+        with self.opened() as env:
             return describe(env)
 
     def _unknown(self) -> str:

@@ -20,6 +20,7 @@ from esengine.goals.goal_api import GoalLayout, check_settable, is_success, rese
 from esengine.problems import ArraySpec, EnvironmentEpisodes, EpisodeRunner
 from esengine.seeding import derive_key, draw_unit
 from esengine.simulators import Episode, MazeSimulator, make_simulator, run_episode
+from esengine.user_code import close
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,10 @@ class GoalEpisodes(EpisodeRunner):
 
     def attach(self, problem: EnvironmentEpisodes) -> None:
         super().attach(problem)
-        env = problem.environment.make()
-        self.layout = GoalLayout.of(env)
-        env.reset(seed=0)
-        check_settable(env)
-        env.close()
+        with problem.environment.opened() as env:
+            self.layout = GoalLayout.of(env)
+            env.reset(seed=0)
+            check_settable(env)
         nothing = np.zeros((self.num_goals, self.layout.size))
         self.goals = GoalList(nothing, np.eye(1, self.num_goals + 1)[0])
         self._member: list[tuple[int, bool]] = []  # goal and success of each of its episodes
@@ -177,7 +177,7 @@ class GoalEpisodes(EpisodeRunner):
         try:
             outcome, reached = self._run(seed, index, moments)
         except (Exception, SystemExit):
-            self._aimed = None  # it may be in any state
+            self._close_aimed()  # it may be in any state
             raise
         self._member.append((index, reached))
         self._achieved[:] = self.layout.achieved_of(np.asarray(outcome.last_observation))
@@ -226,7 +226,11 @@ class GoalEpisodes(EpisodeRunner):
         ``fresh_env``.
         """
         if self._aimed is None or self.problem.fresh_env:
-            if self._aimed is not None:
-                self._aimed.close()
-            self._aimed = AimedEnv(self.problem.environment.make())
+            self._close_aimed()
+            self._aimed = AimedEnv(self.problem.environment.open())
         return self._aimed
+
+    def _close_aimed(self) -> None:
+        if self._aimed is not None:
+            close(self._aimed)
+            self._aimed = None

@@ -87,9 +87,8 @@ class Policy:
                     f"flatten the observation for {self.environment.env_id}: its modules are not "
                     f"imported, and its files not opened, here"
                 )
-            env = self.environment.make()
-            self._space = env.observation_space
-            env.close()
+            with self.environment.opened() as env:
+                self._space = env.observation_space
 
         return ObservationSpec.of(self._space).flat(self._space, observation)
 

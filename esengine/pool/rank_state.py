@@ -22,10 +22,11 @@ from esengine.noise import Noise
 from esengine.noise.product_sums import product_sum, product_tile
 from esengine.problems import ArraySpec, Problem, failed_records, failure_of
 from esengine.problems.chunk_arrays import pack_chunk
-from esengine.problems.contract import Evaluated
+from esengine.problems.contract import Evaluated, ProgressingProblem
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.ranks.messages import Task
 from esengine.ranks.node_memory import NodeMemory, map_bundle
+from esengine.user_code import FORKS
 
 
 class Kind(IntEnum):
@@ -65,6 +66,8 @@ class RankState:
         self.specs: tuple[ArraySpec, ...] = ()
         self.can_group = False
         self._versions: dict[str, int] = {}
+        self._together = 1  # members of one call, which shows no progress in between
+        FORKS.watch()
 
     def __enter__(self) -> RankState:
         return self
@@ -176,8 +179,12 @@ class RankState:
             "seed": candidates.seed,
         }
 
-    def members_worth(self, start: int, stop: int) -> float:
-        """The number of usual members that run as many episodes as these members."""
+    def members_at_once(self, start: int, stop: int) -> float:
+        """The number of ordinary members that may pass without a sign of progress from the
+        evaluation of these members.
+        """
+        if self._together == 1 and isinstance(self.problem, ProgressingProblem):
+            return 1.0
         usual = self.problem.episodes_per_member
         episodes = (self._evaluated.num_episodes(member) or usual for member in range(start, stop))
         return sum(max(1.0, count / usual) for count in episodes)
@@ -202,6 +209,8 @@ class RankState:
         except (Exception, SystemExit) as error:
             failure = failure_of(error, candidates, start, candidates.seed)
             raise MembersFailed(failed_records(start, stop), {}, [failure]) from error
+        finally:
+            FORKS.end_child()
 
     def _install(
         self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
@@ -214,10 +223,10 @@ class RankState:
             )
             self.candidates[_channel(header)] = self._evaluated
             population_size = self._evaluated.population_size
-            together = self.problem.members_together(population_size)
-            self.unit_size = evaluation_chunk_size(population_size, together)
+            self._together = header["together"]
+            self.unit_size = evaluation_chunk_size(population_size, self._together)
             self.specs = self.problem.array_specs(self._evaluated.episode_purpose)
-            self.can_group = together == 1 and not self.specs
+            self.can_group = self._together == 1 and not self.specs
             self.problem.set_context(
                 {name.removeprefix("context/"): array for name, array in context.items()}
             )

@@ -29,6 +29,7 @@ def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | 
 
     Raises:
         UserError: on every rank, if the shared memory of any node has no room.
+        WorkerError: on every rank, if a worker cannot prepare for another reason.
     """
     memory = None
     if world.is_replacement:
@@ -42,26 +43,39 @@ def open_rank_state(world: World, problem: Problem, seed: int, log2_size: int | 
         address = world.node_broadcast(memory.address if memory is not None else None)
         memory = NodeMemory(address) if memory is None else memory
 
-    noise: Noise = CounterNoise()
-    if log2_size is not None:
-        is_full = world.is_replacement and world.node_rank > 0
-        part = _NO_PART if is_full else world.node_rank
-        began = time.monotonic()
-        noise = create_table(seed, log2_size, problem.dimension, memory, part, world.node_size)
-        world.table_s = (time.monotonic() - began) * world.node_size
+    def prepare() -> Noise:
+        noise = _noise_of(world, problem, seed, log2_size, memory)
+        if world.node_rank == 0:
+            began = time.monotonic()
+            compile_kernels(noise, problem, mapped=memory is not None)
+            world.compile_s = time.monotonic() - began
+        if world.is_master and world.size > 1 and isinstance(problem, EnvironmentProblem):
+            problem.members_together(1)  # remembers what the environment says
+            problem.close_simulator()  # the workers alone need one
+        return noise
 
-    if world.node_rank == 0:
-        began = time.monotonic()
-        compile_kernels(noise, problem, mapped=memory is not None)
-        world.compile_s = time.monotonic() - began
+    def find_compiled() -> None:
+        if world.node_rank > 0:  # so that the first unit takes as long as others
+            compile_kernels(noise, problem, mapped=True)
 
-    world.node_barrier()
-    if world.node_rank > 0:
-        compile_kernels(
-            noise, problem, mapped=True
-        )  # finds all in the cache, so that the first unit takes as long as others
-
+    noise = world.agree(prepare)
+    world.agree(find_compiled)
     return RankState(noise, problem, memory)
+
+
+def _noise_of(
+    world: World, problem: Problem, seed: int, log2_size: int | None, memory: NodeMemory | None
+) -> Noise:
+    """The noise of a rank, of which it makes its part of the node's table."""
+    if log2_size is None:
+        return CounterNoise()
+
+    is_full = world.is_replacement and world.node_rank > 0
+    part = _NO_PART if is_full else world.node_rank
+    began = time.monotonic()
+    noise = create_table(seed, log2_size, problem.dimension, memory, part, world.node_size)
+    world.table_s = (time.monotonic() - began) * world.node_size
+    return noise
 
 
 def _reopen(world: World, problem: Problem, log2_size: int | None) -> NodeMemory:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError, describe_exception
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.publishing import Relay
 from esengine.pool.rank_state import RankState
 from esengine.pool.task_runner import Outcome, TaskRunner
 from esengine.pool.worklist import range_s
-from esengine.problems.failures import describe_exception
+from esengine.problems.contract import ProgressingProblem
 from esengine.ranks import StopRequest, World, mailbox, messages
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Results, Task
@@ -59,6 +59,8 @@ class Worker:
         self._clock = None
         if rules.member_timeout is not None:
             self._clock = Clock(rules.member_timeout, rank_state, world.start_s)
+            if isinstance(rank_state.problem, ProgressingProblem):
+                rank_state.problem.progress = self._clock.progress
         begin = None if self._clock is None else self._clock.begin
         self._runner = TaskRunner(rank_state, stop, begin)
         self._patience_s = _PATIENCE * range_s(world.num_workers)
@@ -86,7 +88,10 @@ class Worker:
             backoff.reset()
             if mail.tag == mailbox.STOP_TAG:
                 break
-            self._handle(mail.tag, body)
+            try:
+                self._handle(mail.tag, body)
+            except (Exception, SystemExit) as error:  # outside of a member
+                self._give_up(error)
 
         if self._clock is not None:
             self._clock.stop()
@@ -122,10 +127,7 @@ class Worker:
             case mailbox.PUBLISH_TAG:
                 if self._clock is not None:
                     self._clock.stop()
-                try:
-                    self._relay.publish(body)
-                except Exception as error:
-                    self._give_up(error)
+                self._relay.publish(body)
                 self._resume()
             case mailbox.LEAD_TAG:
                 assert self._rank_state.memory is not None
@@ -135,7 +137,7 @@ class Worker:
                 assert self._rank_state.memory is not None
                 try:
                     self._rank_state.memory.follow(body.decode())
-                except OSError:
+                except FileNotFoundError:
                     return  # this leader has died as well; the master names another one
                 self._resume()
 
@@ -152,7 +154,7 @@ class Worker:
         """
         try:
             self._rank_state.load(task.version)
-        except (KeyError, OSError):
+        except (KeyError, FileNotFoundError):
             if not self._world.tolerant:
                 raise
             return False
@@ -164,8 +166,6 @@ class Worker:
                 messages.send_begun(self._mail, time.perf_counter() - began)
         except Abandoned:
             self._idle = True
-        except (Exception, SystemExit) as error:
-            self._give_up(error)
 
         return True
 
@@ -226,6 +226,7 @@ class Clock:
         self._start_s = _START_S if start_s is None else start_s
         self._ticked = 0.0
         self._has_evaluated = False
+        self._num_episodes = 0  # of the members since `begin`
 
     def begin(self, members: tuple[int, int] | None) -> None:
         """Set the deadline for the evaluation of some members. A sum (None) has no deadline."""
@@ -234,9 +235,17 @@ class Clock:
             return
 
         self._ticked = 0.0
-        allowed_s = self._timeout * self._rank_state.members_worth(*members)
-        self._deadline.move(self._start_s + allowed_s)
+        self._num_episodes = 0
+        self._deadline.move(
+            self._start_s + self._timeout * self._rank_state.members_at_once(*members)
+        )
         self._has_evaluated = True
+
+    def progress(self) -> None:
+        """Give as many episodes as an ordinary member has the time of a member again."""
+        self._num_episodes += 1
+        if self._num_episodes % self._rank_state.problem.episodes_per_member == 0:
+            self._deadline.move(self._start_s + self._timeout)
 
     def end(self) -> bool:
         """Set the deadline after a task, and return whether it was the first evaluation."""

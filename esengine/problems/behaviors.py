@@ -74,7 +74,7 @@ class Behavior:
                 if self.indices
                 else episode.last_observation
             )
-        flat = np.asarray(behavior, np.float64).ravel()
+        flat = np.array(behavior, np.float64).ravel()  # the function may use one array again
         if flat.size != self.size:
             raise ValueError(
                 f"a behaviour must have {self.size} numbers as the first one had, got {flat.size}"

@@ -8,16 +8,16 @@ scaling), and `set_context` receives it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.errors import UserError
+from esengine.errors import UserError, describe_exception
 from esengine.problems.chunk_arrays import ArraySpec
-from esengine.problems.failures import Failure, describe_exception
+from esengine.problems.failures import Failure
 
 Evaluated = tuple[NDArray[Any], dict[str, Any]]
 """Records (num_members,) of `MEMBER` of a chunk, and its arrays by the names of their specs."""
@@ -66,6 +66,18 @@ class Problem(Protocol):
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Use the arrays of `context`."""
+
+
+@runtime_checkable
+class ProgressingProblem(Problem, Protocol):
+    """A problem that shows how far the evaluation of a member is.
+
+    Attributes:
+        progress: called after each episode, or evaluation of an objective, of a member that is
+            evaluated alone; None if nobody asks.
+    """
+
+    progress: Callable[[], None] | None
 
 
 def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:

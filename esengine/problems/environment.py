@@ -25,6 +25,7 @@ from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, new_records
 from esengine.simulators.contract import UNLIMITED, BatchSimulator
 from esengine.simulators.stepped import GymnasiumSimulator
+from esengine.user_code import FORKS
 
 P = TypeVar("P", bound=ProblemPart)
 
@@ -59,6 +60,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
     def __post_init__(self) -> None:
         super().__post_init__()
         size = 1 + 2 * self.observations.dim
+        self._most_together: int | None = None  # members of one call, once that is known
         self._moments = ArraySpec("moments", (size,), "chunks", missing=0.0)
         self._traits: tuple[ArraySpec, ...] = ()
         if self.behavior is not None:
@@ -118,10 +120,10 @@ class EnvironmentProblem(EnvironmentEpisodes):
         return simulator if isinstance(simulator, BatchSimulator) else None
 
     def members_together(self, population_size: int) -> int:
-        simulator = self._batch_simulator("evaluation")
-        if simulator is None:
-            return 1
-        return max(1, min(simulator.most_members, population_size // _LEAST_CHUNKS))
+        if self._most_together is None:
+            simulator = self._batch_simulator("evaluation")
+            self._most_together = 1 if simulator is None else simulator.most_members
+        return max(1, min(self._most_together, population_size // _LEAST_CHUNKS))
 
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         purpose = candidates.episode_purpose
@@ -297,6 +299,9 @@ class EnvironmentProblem(EnvironmentEpisodes):
                 if runner is not None:
                     runner.end_member(succeeded=False)
                 return MemberRun.failed(seeds.size)
+            FORKS.end_child()
+            if self.progress is not None:
+                self.progress()
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
         if runner is not None:
@@ -315,9 +320,9 @@ class EnvironmentProblem(EnvironmentEpisodes):
         return EpisodeRules(None if cap == UNLIMITED else cap, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
-        """Record a failure, and drop the simulator, which may be in any state."""
+        """Record a failure, and close the simulator, which may be in any state."""
         self._failures.append(failure_of(error, candidates, member, seed))
-        self._simulator = None
+        self.close_simulator()
 
     def warm_up(self) -> None:
         """Compile what an episode uses, by one step of a compiled simulator. What raises here
@@ -331,4 +336,4 @@ class EnvironmentProblem(EnvironmentEpisodes):
             else:
                 simulator.run(self.actor, 0, moments, max_steps=1)
         except (Exception, SystemExit):
-            self._simulator = None  # it may be in any state
+            self.close_simulator()  # it may be in any state

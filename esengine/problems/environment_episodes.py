@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,7 @@ class EnvironmentEpisodes:
     Attributes:
         actor: the policy that acts next.
         statistics: of the observations of the search.
+        progress: see `ProgressingProblem`.
     """
 
     environment: EnvironmentSpec
@@ -58,6 +60,7 @@ class EnvironmentEpisodes:
         self.statistics = RunningStatistics.empty(self.observations.dim)
         self._adopted: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         self._simulator: Simulator | None = None
+        self.progress: Callable[[], None] | None = None
         mean, inverse_std = self.scaling()
         self.actor = Actor(self.policy, np.zeros(self.dimension, np.float32), mean, inverse_std)
 
@@ -95,9 +98,14 @@ class EnvironmentEpisodes:
         ``fresh_env``.
         """
         if self._simulator is None or self.fresh_env:
-            if self._simulator is not None:
-                self._simulator.close()
+            self.close_simulator()
             self._simulator = make_simulator(
                 self.environment, self.observations, self.env_backend, self.shield
             )
         return self._simulator
+
+    def close_simulator(self) -> None:
+        """Close the rank's simulator, so that the next episode begins with a new one."""
+        if self._simulator is not None:
+            self._simulator.close()
+            self._simulator = None

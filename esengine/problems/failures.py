@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,11 +29,6 @@ class MembersFailed(Exception):
         self.records = records
         self.arrays = arrays
         self.failures = failures
-
-
-def describe_exception(error: BaseException) -> str:
-    """The traceback of an exception as text."""
-    return "".join(traceback.format_exception(error))
 
 
 def failure_words(failure: Failure) -> str:

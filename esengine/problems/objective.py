@@ -18,6 +18,7 @@ from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.records import FAILED, MEMBER, OK
 from esengine.problems.search_space import SearchSpace
+from esengine.user_code import FORKS
 
 
 @dataclass
@@ -53,6 +54,7 @@ class ObjectiveProblem:
 
     def __post_init__(self) -> None:
         self._takes_seed = _takes_seed(self.function)
+        self.progress: Callable[[], None] | None = None
 
     @property
     def is_noisy(self) -> bool:
@@ -69,7 +71,7 @@ class ObjectiveProblem:
 
     def evaluate(self, candidates: Candidates, first: int, rows: NDArray[np.floating]) -> Evaluated:
         self._failures: list[Failure] = []
-        rows = self.points(rows)
+        rows = np.array(self.points(rows))  # the function may write into its argument
         if self.is_noisy:
             results = [
                 self._evaluate_often(candidates, member, row)
@@ -99,7 +101,7 @@ class ObjectiveProblem:
         ).tolist()
         values = np.full((1, count), np.nan)
         for index, seed in enumerate(seeds):
-            values[0, index] = self._value(candidates, member, row, seed)
+            values[0, index] = self._value(candidates, member, row.copy(), seed)
             if not math.isfinite(values[0, index]):
                 return self._record(member, math.nan, count)
         return self._record(member, float(self.summary(values)[0]), count)
@@ -111,7 +113,9 @@ class ObjectiveProblem:
         row: NDArray[np.floating],
         seed: int | None = None,
     ) -> float:
-        """The fitness of one evaluation; not a number where the function raised."""
+        """The fitness of one evaluation of a row, which the function may overwrite; not a number
+        where it raised.
+        """
         try:
             value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
         except (Exception, SystemExit) as error:
@@ -119,6 +123,10 @@ class ObjectiveProblem:
                 failure_of(error, candidates, member, candidates.seed if seed is None else seed)
             )
             return math.nan
+        finally:
+            FORKS.end_child()
+        if self.progress is not None:
+            self.progress()
         return -value if self.minimize else value
 
     def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:

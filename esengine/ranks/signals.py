@@ -29,6 +29,7 @@ class StopRequest:
         self.received: str | None = None
         self._cuts = False
         self._insists = False
+        self._handled: list[signal.Signals] = []
 
     def __bool__(self) -> bool:
         return self.received is not None
@@ -45,11 +46,22 @@ class StopRequest:
     def install(self) -> StopRequest:
         """Handle the signals from now on, for the rest of this process. Under nohup SIGHUP stays
         ignored.
+
+        Processes that user code forks do with the signals what Python does by default.
         """
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)
+                self._handled.append(number)
+        os.register_at_fork(after_in_child=self._after_fork)
         return self
+
+    def _after_fork(self) -> None:
+        while self._handled:
+            number = self._handled.pop()
+            by_default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, by_default)
 
     def abandonable(self) -> StopRequest:
         """A context in which a signal raises `Abandoned` at once. It must contain no MPI call."""
@@ -63,6 +75,10 @@ class StopRequest:
 
     def __exit__(self, *exception: object) -> None:
         self._cuts = False
+        if self.received is None:
+            for number in self._handled:  # user code may have replaced a handler
+                if signal.getsignal(number) != self._handle:
+                    signal.signal(number, self._handle)
 
     @contextmanager
     def ending_at_once(self) -> Iterator[None]:

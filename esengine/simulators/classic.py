@@ -15,6 +15,7 @@ from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import Episode, TraceBuffer
+from esengine.user_code import close
 
 
 class ClassicSimulator:
@@ -31,7 +32,7 @@ class ClassicSimulator:
         self._task = task_of(env)
         self._limit = step_limit(env)
         self._observation = np.empty(observations.dim, np.float32)
-        env.close()
+        close(env)
 
     def run(
         self,
@@ -93,7 +94,7 @@ class ClassicDynamics(Controls):
         row = classic_physics.TASKS[class_of(env.unwrapped)]
         self.state_size = self.num_coordinates = row.state_size
         self._observation_dim = ObservationSpec.of(env.observation_space).dim
-        env.close()
+        close(env)
 
     def state_of(self, env: gymnasium.Env[Any, Any]) -> NDArray[np.float64]:
         return np.array(env.unwrapped.state, np.float64)  # type: ignore[attr-defined]

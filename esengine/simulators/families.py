@@ -40,10 +40,10 @@ def make_simulator(
             in Python, whatever the backend.
     """
     if rules:
-        return GymnasiumSimulator(spec.make(), observations, rules)
+        return GymnasiumSimulator(spec.open(), observations, rules)
     if backend == "vectorized":
         return VectorSimulator(spec)
-    env = spec.make()
+    env = spec.open()
     family = STEPPED if backend == "gymnasium" else family_of(env)
     return family.simulator(env, observations)
 
@@ -54,7 +54,7 @@ def make_dynamics(spec: EnvironmentSpec) -> Dynamics:
     Raises:
         UserError: actions have no finite bounds, or the state cannot be read and set.
     """
-    env = spec.make()
+    env = spec.open()
     return family_of(env).dynamics(env)
 
 

@@ -16,6 +16,7 @@ from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import Episode, TraceBuffer
+from esengine.user_code import close
 
 
 class MazeSimulator:
@@ -61,7 +62,7 @@ class MazeSimulator:
         return Episode(total, steps, terminated, self._observation)
 
     def close(self) -> None:
-        self._maze.close()
+        close(self._maze)
 
 
 class MazeDynamics(Controls):

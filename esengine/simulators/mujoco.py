@@ -17,6 +17,7 @@ from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import Episode, TraceBuffer
+from esengine.user_code import close
 
 
 class MujocoSimulator:
@@ -57,7 +58,7 @@ class MujocoSimulator:
         return Episode(total, steps, terminated, self._observation)
 
     def close(self) -> None:
-        self.env.close()
+        close(self.env)
 
 
 class MujocoDynamics(Controls):

@@ -22,6 +22,7 @@ from esengine.simulators.contract import UNLIMITED, Family
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
 from esengine.simulators.traces import Episode, TraceBuffer
+from esengine.user_code import close, own_copy
 
 Agent = Callable[[Any, int], Any]
 """Who acts in one episode: from an observation, in the environment's own form, and the number of
@@ -70,11 +71,12 @@ def run_agent(
         if rules:
             correction = rules.correction(observation)
             action = action if correction is None else correction
+        taken = action if keep is None else own_copy(action)
         observation, reward, terminated, truncated, _ = step(action)
         episode_return += float(reward)
         num_steps += 1
         if keep is not None:
-            keep(num_steps, action, float(reward), observation)
+            keep(num_steps, taken, float(reward), observation)
 
         cut = bool(truncated) or num_steps == max_steps
         if terminated or cut:
@@ -289,7 +291,7 @@ class GymnasiumSimulator:
         )
 
     def close(self) -> None:
-        self.env.close()
+        close(self.env)
 
 
 def without_limits(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], int]:

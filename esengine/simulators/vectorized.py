@@ -14,6 +14,7 @@ from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
 from esengine.policies import Actor, accumulate, act, merge_moments
 from esengine.simulators.traces import Episode, TraceBuffer
+from esengine.user_code import close, note_open
 
 _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 
@@ -22,13 +23,13 @@ def offers_vector(spec: EnvironmentSpec) -> bool:
     """Whether the environment has its own vector form, with plain arrays as observations, and no
     wrapper, which would be around single environments.
     """
-    env = spec.make()
-    env.close()
+    with spec.opened() as env:
+        space = env.observation_space
     if spec.wrappers:
         return False
     registered = gymnasium.registry.get(spec.env_id.partition(":")[2] or spec.env_id)
     return bool(registered and registered.vector_entry_point) and isinstance(
-        env.observation_space, gymnasium.spaces.Box
+        space, gymnasium.spaces.Box
     )
 
 
@@ -89,7 +90,7 @@ class VectorSimulator:
 
     def close(self) -> None:
         for env in self._envs.values():
-            env.close()
+            close(env)
 
     def _vector(self, num_lanes: int) -> Any:
         if num_lanes not in self._envs:
@@ -97,6 +98,7 @@ class VectorSimulator:
             self._envs[num_lanes] = gymnasium.make_vec(
                 self._spec.env_id, num_envs=num_lanes, vectorization_mode=_MODE, **arguments
             )
+            note_open(self._envs[num_lanes])
         return self._envs[num_lanes]
 
     def _run_episode(

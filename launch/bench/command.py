@@ -46,7 +46,7 @@ def bench_command(argv: list[str], stop: StopRequest) -> int:
         )
     settings.check_values()
     if subject in ("scaling", "profile"):
-        EnvironmentSpec(settings.env_id).make().close()  # raises before any rank starts
+        EnvironmentSpec(settings.env_id).spaces()  # raises before any rank starts
 
     with threadpool_limits(1):  # one core's figures, for the plain code as well
         figures = SUBJECTS[subject](settings, stop)

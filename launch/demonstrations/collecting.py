@@ -37,10 +37,11 @@ from esengine.policies import Policy, PolicySpec, load_policy
 from esengine.pool import Built, FaultRules, Pool, WorkerRules, on_all_ranks
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
+from esengine.ranks.guard import report
 from esengine.ranks.world import World, available_cores
 from esengine.simulators import Dynamics, ObservableDynamics, make_dynamics
 from esengine.simulators.classic import ClassicDynamics
-from esengine.user_code import check_trusted
+from esengine.user_code import check_trusted, environments_closed
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | 
     if not must_launch(ranks, settings.member_timeout):
         return collect_on(World(), settings, stop)
 
-    recording_problem(settings)
+    with environments_closed():
+        recording_problem(settings)
     find_mpirun()
     return result_of_ranks(
         ranks,
@@ -207,6 +209,8 @@ def collect_on(
 
 
 def _collect(pool: Pool, settings: CollectSettings) -> Demonstrations:
+    if not settings.quiet:
+        pool.life_sign.report = report
     problem = pool.rank_state.problem
     assert isinstance(problem, EnvironmentProblem)
     action = problem.policy.action
@@ -252,7 +256,8 @@ def _shares_plans(settings: CollectSettings) -> bool:
     """
     if settings.skills or settings.planner not in ("mppi", "cross-entropy"):
         return False
-    return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
+    with environments_closed():
+        return not isinstance(make_dynamics(_environment(settings, None)), ClassicDynamics)
 
 
 def recording_problem(settings: CollectSettings) -> EnvironmentProblem:

@@ -28,6 +28,7 @@ from esengine.pool import Built, FaultRules, Pool, on_all_ranks
 from esengine.problems import FAILED, EnvironmentProblem
 from esengine.problems.failures import failure_words
 from esengine.ranks import StopRequest, World
+from esengine.ranks.guard import report
 from esengine.storage.files import read_json, write_json
 from esengine.user_code import check_trusted
 
@@ -144,6 +145,7 @@ def evaluate_on(
         return Built(*policy_problem(path, settings.seed, settings.trust_modules, settings.rules))
 
     def work(pool: Pool, parameters: NDArray[np.float32]) -> Evaluation:
+        pool.life_sign.report = report
         episodes = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
         evaluations = pool.evaluate(episodes)
         returns = evaluations.records["fitness"][evaluations.records["status"] != FAILED]

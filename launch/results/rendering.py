@@ -27,6 +27,7 @@ from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import Episode
 from esengine.simulators.stepped import run_episode
 from esengine.storage.files import replacing
+from esengine.user_code import close
 
 FORMATS = (".gif", ".mp4")
 _GIF_FPS = 25.0  # more frames a second make a GIF large, and browsers slow them down
@@ -140,7 +141,7 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
             cut.append(not camera.has_ended and episode.num_steps < most)
         return Film(camera.frames, fps / every, tuple(episodes), tuple(cut))
     finally:
-        env.close()
+        close(env)
 
 
 def find_off_screen(environment: EnvironmentSpec) -> None:
@@ -216,15 +217,14 @@ class _Camera(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def _drawing(environment: EnvironmentSpec) -> gymnasium.Env[Any, Any]:
     """The environment in mode rgb_array. Raises UserError if it has none."""
-    env = environment.make()
-    modes = env.metadata.get("render_modes") or []
-    env.close()
+    with environment.opened() as env:
+        modes = env.metadata.get("render_modes") or []
     if "rgb_array" not in modes:
         raise UserError(
             f"the environment must have render mode rgb_array, got {environment.env_id} with "
             f"{listed(modes) or 'none'}; add it to its metadata and render()"
         )
-    return environment.make(render_mode="rgb_array")
+    return environment.open(render_mode="rgb_array")
 
 
 def write_film(film: Film, path: Path, width: int) -> None:

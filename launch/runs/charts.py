@@ -63,7 +63,7 @@ class Charts:
         path = self._events
         if path is None:
             name = f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
-            path = self._directory.path / name
+            path = self._directory.folder / name
             version = Event(wall_time=now, file_version="brain.Event:2")
             # TensorBoard drops what an earlier start wrote for this step and later ones.
             restart = SessionLog(status=SessionLog.START)
@@ -119,7 +119,7 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
         _draw_losses(axes.twinx(), rows, x)
 
     make_readable(figure)
-    with replacing(directory.path / "curve.png") as aside:
+    with replacing(directory.folder / "curve.png") as aside:
         figure.savefig(aside, format="png", dpi=120)
 
 

@@ -23,7 +23,7 @@ def report_end(directory: RunDirectory, num_starts: int, quiet: bool, stopped: b
         quiet: whether to print only errors.
         stopped: whether a signal asked the start to stop.
     """
-    wait_until_free(directory.path, _PATIENCE_S)  # a process that saves survives killed ranks
+    wait_until_free(directory.folder, _PATIENCE_S)  # a process that saves survives killed ranks
 
     starts = directory.starts()
     has_begun = len(starts) > num_starts

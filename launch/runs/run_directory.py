@@ -59,16 +59,21 @@ class RunDirectory:
     Args:
         path: the folder.
         trusted: whether to import the module of a user-supplied strategy that only the files name.
+
+    Attributes:
+        path: the folder as it was given, for messages.
+        folder: its absolute path, since user code may change the working folder.
     """
 
     def __init__(self, path: Path, trusted: bool = False) -> None:
         self.path = path
         self.trusted = trusted
-        self.checkpoints = path / "checkpoints"
-        self.policy = path / "policy.safetensors"
-        self.reward = path / "reward.safetensors"
-        self.metrics = MetricsFile(path / "metrics.jsonl")
-        self.failures = FailureLog(path)
+        self.folder = path.absolute()
+        self.checkpoints = self.folder / "checkpoints"
+        self.policy = self.folder / "policy.safetensors"
+        self.reward = self.folder / "reward.safetensors"
+        self.metrics = MetricsFile(self.folder / "metrics.jsonl")
+        self.failures = FailureLog(self.folder)
         self._lock: RunLock | None = None
 
     @classmethod
@@ -165,11 +170,11 @@ class RunDirectory:
                 f"a copy"
             ) from error
 
-        return with_copies(config, self.path)
+        return with_copies(config, self.folder)
 
     def change_config(self, config: RunConfig) -> None:
         """Write another configuration of the run."""
-        write_json(self.path / "config.json", self._record() | {"config": config.to_json()})
+        write_json(self.folder / "config.json", self._record() | {"config": config.to_json()})
 
     def add_start(self, num_ranks: int) -> None:
         """Record a start of the run, and what it runs on."""
@@ -185,7 +190,7 @@ class RunDirectory:
                 "commit": commit(),
             }
         )
-        write_json(self.path / "config.json", record)
+        write_json(self.folder / "config.json", record)
         used = [start["processor"] for start in record["starts"] if "processor" in start]
         if len(used) > 1 and used[-1] != used[-2]:
             warnings.warn(
@@ -216,7 +221,7 @@ class RunDirectory:
         with suppress(OSError, UserError):  # the saver has reported a disk that refuses
             record = self._record()
             record["starts"][-1] |= facts
-            write_json(self.path / "config.json", record)
+            write_json(self.folder / "config.json", record)
 
     def is_compiling(self, num_starts: int) -> bool:
         """Whether the newest start compiles kernels; False if it is among the first
@@ -240,16 +245,16 @@ class RunDirectory:
         """
         if self._lock is None:
             self._lock = RunLock(self.path)
-            remove_strays(self.path)
+            remove_strays(self.folder)
         return self
 
     def is_held(self) -> bool:
         """Whether this process is still the only writer, as it also is if the folder is gone."""
-        return self._lock is None or self._lock.is_held() or not (self.path / "lock").exists()
+        return self._lock is None or self._lock.is_held() or not (self.folder / "lock").exists()
 
     def check_writable(self) -> None:
         """Raises OSError unless a small file can be written here."""
-        trial = aside_of(self.path / "trial")
+        trial = aside_of(self.folder / "trial")
         try:
             write_lasting(trial, b" " * 4096)
         finally:
@@ -268,23 +273,23 @@ class RunDirectory:
 
     def write_best(self, best: Mapping[str, Any]) -> None:
         """Write the value of the best point and its vectors."""
-        write_json(self.path / "best.json", best_record(self.path, best))
+        write_json(self.folder / "best.json", best_record(self.folder, best))
 
     def write_done(self, record: dict[str, Any]) -> None:
         """Write the completion record of the run."""
-        write_json(self.path / "done.json", record | {"run": self.identity()})
+        write_json(self.folder / "done.json", record | {"run": self.identity()})
 
     def best(self) -> dict[str, Any]:
         """The best point, its value, and the strategy's parameters. Raises UserError if a file is
         damaged.
         """
-        return best_point(self.path, self._read_object("best.json", ("value",)))
+        return best_point(self.folder, self._read_object("best.json", ("value",)))
 
     def done(self) -> dict[str, Any] | None:
         """The completion record, or None if the run is not finished. That of another run counts as
         none, with a warning. Raises UserError if the file is damaged.
         """
-        if not os.path.lexists(self.path / "done.json"):
+        if not os.path.lexists(self.folder / "done.json"):
             return None
         record = self._read_object("done.json", ("reason", "generations", "final_return"))
         run = self.identity()
@@ -308,7 +313,7 @@ class RunDirectory:
 
     def remove_if_bare(self) -> None:
         """Remove a run that has neither a row nor a result nor a failure to look into."""
-        if self._has_nothing() and not (self.path / "failures.jsonl").exists():
+        if self._has_nothing() and not (self.folder / "failures.jsonl").exists():
             self._remove()
 
     def remove_if_failed(self) -> bool:
@@ -333,14 +338,14 @@ class RunDirectory:
         remove_unfinished(self.checkpoints)
         remove_after(self.checkpoints, None)
         for name in _FIRST_FILES:
-            remove(self.path / name)
-        for folder in (self.checkpoints, self.path):
+            remove(self.folder / name)
+        for folder in (self.checkpoints, self.folder):
             with suppress(OSError):
                 folder.rmdir()
 
     def reopen(self) -> None:
         """Remove the completion record of a run that is resumed."""
-        (self.path / "done.json").unlink(missing_ok=True)
+        (self.folder / "done.json").unlink(missing_ok=True)
 
     def _record(self) -> dict[str, Any]:
         record = self._read_object("config.json", ())
@@ -357,11 +362,11 @@ class RunDirectory:
 
     def check_copies(self) -> None:
         """Raises UserError if a file that the run began from was replaced."""
-        check_copies(self.path, self._record()["files"])
+        check_copies(self.folder, self._record()["files"])
 
     def _read_object(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
         try:
-            record = read_json(self.path / name)
+            record = read_json(self.folder / name)
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path}/{name} must be readable JSON, but: {error}") from error
         if not isinstance(record, dict) or not set(keys) <= set(record):

@@ -113,7 +113,7 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / "lock"
+        self._path = folder.absolute() / "lock"
         self._descriptor: int | None = None
         self.is_handed_down = False
         """Whether forked copies of this process hold the lock, too."""

@@ -57,7 +57,7 @@ def showing(
         after: the newest generation before that start.
     """
     show = display.recall if display.console.is_terminal else display  # a panel draws itself
-    follower = Follower(directory.path, show, after)
+    follower = Follower(directory.folder, show, after)
 
     def update() -> None:
         follower()

@@ -209,9 +209,8 @@ def _guide(
     """The teacher of guided policy search. Raises UserError where there are no local
     controllers.
     """
-    env = environment.make()
-    num_steps = horizon_of(env, config.train.max_episode_steps)
-    env.close()
+    with environment.opened() as env:
+        num_steps = horizon_of(env, config.train.max_episode_steps)
     if num_steps is None:
         raise UserError(
             f"guided-policy-search needs episodes of limited length, {environment.env_id} has no "

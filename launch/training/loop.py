@@ -40,6 +40,7 @@ from esengine.launch.training.restoring import (
 )
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
+from esengine.ranks.guard import report
 from esengine.ranks.signals import outlive
 from esengine.storage import Checkpoint, load_newest
 from esengine.storage.checkpoint import remove_after, remove_unfinished
@@ -113,6 +114,8 @@ class Training(ABC):
         self.row: Row = {}  # of a generation that is told but not yet written
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
 
+        if not self.train.quiet:
+            pool.life_sign.report = report
         self._saver: Saver | None = None
         if directory is not None:
             self._saver = Saver(directory, config)

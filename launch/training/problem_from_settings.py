@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +82,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
     train = config.train
     assert train.env_id is not None
     environment = train.environment()
-    with closing(environment.make()) as env:
+    with environment.opened() as env:
         observations, action = describe(env)
         if train.env_backend == "compiled" and not has_compiled(env):
             raise UserError(
@@ -139,7 +138,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
 
 def common_horizon(needed_by: str, problem: EnvironmentProblem) -> int:
     """The number of steps that all episodes count as. Raises UserError if nothing limits them."""
-    with closing(problem.environment.make()) as env:
+    with problem.environment.opened() as env:
         horizon = horizon_of(env, problem.max_episode_steps)
     if horizon is None:
         raise UserError(

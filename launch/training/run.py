@@ -32,6 +32,7 @@ from esengine.noise import table_log2
 from esengine.noise.table import check_table_room
 from esengine.pool import Built, FaultRules, Pool, on_all_ranks
 from esengine.ranks import StopRequest, World
+from esengine.user_code import environments_closed
 
 _LEARNERS = {
     IMITATION: "imitation:ImitationRun",
@@ -139,7 +140,8 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     """
     config.check()
     chosen = method_run(config)
-    built = chosen.check()
+    with environments_closed():
+        built = chosen.check()
     if shared_memory:
         check_table_room(built.log2_size, built.problem.dimension)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -263,3 +266,14 @@ def _refuse(number: int) -> None:
 
 if "ESENGINE_TEST_REFUSALS" in os.environ:
     _refuse(int(os.environ["ESENGINE_TEST_REFUSALS"]))
+
+
+def unruly(x: NDArray[np.float64]) -> float:
+    """Changes all of its process that Python lets a function change."""
+    os.chdir(tempfile.gettempdir())
+    os.umask(0o777)
+    sys.setrecursionlimit(150)
+    np.random.seed(1)  # noqa: NPY002
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    return float((x**2).sum())

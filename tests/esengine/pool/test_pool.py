@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from esengine.candidates import MutatedParents
 from esengine.errors import UserError, WorkerError
 from esengine.noise import create_table
 from esengine.pool import Pool, RankState
+from esengine.pool.life_sign import LifeSign
+from esengine.pool.worker import Clock
 from esengine.problems import ObjectiveProblem
 from esengine.ranks import World
 
@@ -70,7 +74,15 @@ def test_finished_chunks_are_not_evaluated_again() -> None:
     assert calls == 8 + 5
 
 
-def test_an_elite_of_an_objective_gets_time_by_its_evaluations() -> None:
+def test_a_member_gets_its_time_again_after_as_many_evaluations_as_an_ordinary_one_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An elite has more evaluations, and one that hangs in the first is known after one time."""
+    moves: list[float] = []
+    monkeypatch.setattr(
+        "esengine.pool.worker.Deadline.move", lambda _, seconds: moves.append(seconds)
+    )
+
     def noisy(x: np.ndarray, seed: int) -> float:
         return float(seed)
 
@@ -79,7 +91,26 @@ def test_an_elite_of_an_objective_gets_time_by_its_evaluations() -> None:
         0, 1, 6, 0.5, num_rows=3, num_unchanged=2, parents=np.zeros((3, 2)), unchanged_episodes=6
     )
     with Pool(World(), RankState(NOISE, problem, None)) as pool:
-        records = pool.evaluate(candidates).records
-        assert records["episodes"].tolist() == [6, 6, 2, 2, 2, 2]
-        worth = [pool.rank_state.members_worth(member, member + 1) for member in range(6)]
-    assert worth == [3, 3, 1, 1, 1, 1]
+        clock = Clock(5.0, pool.rank_state, start_s=0.0)
+        problem.progress = clock.progress
+        assert pool.evaluate(candidates).records["episodes"].tolist() == [6, 6, 2, 2, 2, 2]
+        assert moves == [5.0] * (3 + 3 + 4)
+        clock.begin((0, 1))
+    assert moves[-1] == 5.0
+
+
+def test_a_first_evaluation_that_takes_long_is_reported_again_and_again() -> None:
+    sentences: list[str] = []
+    has_reported = Event()
+
+    def report(sentence: str) -> None:
+        sentences.append(sentence)
+        if len(sentences) == 2:
+            has_reported.set()
+
+    sign = LifeSign(first_s=0.01)
+    sign.report = report
+    with sign.watching(lambda: 3, 8):
+        assert has_reported.wait(60)
+
+    assert all("3 of the first 8 members are evaluated" in sentence for sentence in sentences)

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -57,7 +58,7 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
             f"{flag} must name a module that can be imported, got {shown!r}: {error}; "
             "modules are found from the current folder and PYTHONPATH"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{flag} {shown!r} must import cleanly, but raised {type(error).__name__}: {error}"
         ) from error
@@ -67,8 +68,9 @@ def find_modules_here() -> None:
     """Let modules be imported from the current folder. It comes last, so that its files shadow no
     other module.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    with suppress(FileNotFoundError):  # user code works in a folder that it has removed
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
 
 
 def as_in_files(name: str) -> str:

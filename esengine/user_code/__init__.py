@@ -1,0 +1,37 @@
+"""Code of users: how it is named and imported, and what it may change or leave open.
+
+Modules: `named` (functions, classes and modules by name), `contained` (the state of the process,
+and arrays), `opened` (environments, and how they are closed).
+"""
+
+from esengine.user_code.contained import (
+    FORKS,
+    limits_kept,
+    own_copy,
+    working_folder_kept,
+)
+from esengine.user_code.named import (
+    as_in_files,
+    check_trusted,
+    find_modules_here,
+    modules_of,
+    named_callable,
+    named_module,
+)
+from esengine.user_code.opened import close, environments_closed, note_open
+
+__all__ = [
+    "FORKS",
+    "as_in_files",
+    "check_trusted",
+    "close",
+    "environments_closed",
+    "find_modules_here",
+    "limits_kept",
+    "modules_of",
+    "named_callable",
+    "named_module",
+    "note_open",
+    "own_copy",
+    "working_folder_kept",
+]
