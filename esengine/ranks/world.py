@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from esengine.errors import UserError
 from esengine.ranks import births, guard, mpi_library, shared_folder, successors
+from esengine.ranks.agreement import attempt, raise_first
 from esengine.ranks.assembly import assemble
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.launch_variables import (
     FOLDER_VARIABLE,
+    WORKER_VARIABLE,
     is_replacement,
     is_tolerant,
     variable,
@@ -136,6 +137,7 @@ class World:
             self._find_nodes(self.comm)
 
         self.living = set(range(1, self.size))
+        os.environ[WORKER_VARIABLE] = str(self.rank)
 
     def _find_nodes(self, comm: MPI.Comm) -> None:
         from mpi4py import MPI
@@ -240,21 +242,19 @@ class World:
         return value if self._node is None else self._node.bcast(value)  # type: ignore[return-value]
 
     def agree(self, action: Callable[[], T]) -> T:
-        """Run ``action``, and raise on every rank the first `UserError` that it raised on any rank.
-        Call it only at set-up.
+        """Run ``action`` on every rank, and go on when all have done it. Call it only at set-up.
+
+        Raises:
+            UserError: on every rank, the first one that was raised on any rank.
+            WorkerError: on every rank, if a worker raised another exception. That of the master
+                itself is raised as it is, and ends the launch.
         """
-        value = None
-        problem = None
-        try:
-            value = action()
-        except UserError as error:
-            problem = str(error)
-
-        problems = [problem] if self.comm is None else self.comm.allgather(problem)
-        for text in problems:
-            if text is not None:
-                raise UserError(text)
-
+        value, refusal = attempt(action, self.is_master or self.comm is None)
+        refusals = [refusal]
+        if self.comm is not None:
+            self._barrier(self.comm)
+            refusals = self.comm.allgather(refusal)
+        raise_first(refusals, self.hosts)
         return value  # type: ignore[return-value]
 
     def _send_value(self, rank: int, value: object) -> None:
@@ -284,13 +284,12 @@ class World:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
-    def node_barrier(self) -> None:
-        """Wait for all ranks of this node without keeping the core busy."""
-        if self._node is not None:
-            request = self._node.Ibarrier()
-            backoff = Backoff()
-            while not request.Test():
-                backoff.pause()
+    def _barrier(self, comm: MPI.Comm) -> None:
+        """Wait for all ranks without keeping the core busy."""
+        request = comm.Ibarrier()
+        backoff = Backoff()
+        while not request.Test():
+            backoff.pause()
 
     def leave(self, status: int) -> None:
         """Leave MPI in the way that `end` names. This is the last thing that a rank does.
