@@ -82,7 +82,7 @@ def test_children_are_the_same_in_the_kernels_list_and_in_a_scan() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         listed = start_watch._children(os.getpid())
         scanned = [
-            pid for pid in start_watch._processes() if start_watch._parent(pid) == os.getpid()
+            pid for pid in start_watch.processes() if start_watch._parent(pid) == os.getpid()
         ]
         child.communicate(b"\n")
 
