@@ -94,15 +94,23 @@ def _origin(
         if described.get("eval_env_spec") is not None:
             origin = _environment(described["eval_env_spec"])
 
-    if origin.environment != recorded.environment:
+    if origin.environment is not None and origin.environment != recorded.environment:
         warnings.warn(
-            f"{name} was recorded in {recorded.environment} and names {origin.environment} for "
-            f"evaluations, in which policies are trained and judged; name another environment by "
-            f"--env-id",
+            f"{name} names an environment for evaluations, {_shown(origin, recorded)}, in which "
+            f"policies are trained and judged; name another one by --env-id",
             stacklevel=2,
         )
         origin = replace(origin, other=recorded.environment)
     return replace(origin, observation_space=observation_space, action_space=action_space)
+
+
+def _shown(origin: Origin, recorded: Origin) -> str:
+    """The environment of an origin, with the arguments that another one has not."""
+    assert origin.environment is not None
+    others = {} if recorded.environment is None else recorded.environment.arguments
+    own = origin.environment.arguments.items()
+    different = {name: value for name, value in own if others.get(name) != value}
+    return str(replace(origin.environment, arguments=different))
 
 
 def _environment(text: Any) -> Origin:

@@ -69,7 +69,8 @@ def wrappers_of(described: Iterable[Mapping[str, Any]]) -> tuple[Wrapper, ...]:
             continue
         if not own or name not in WRAPPERS or not isinstance(arguments, dict):
             raise ValueError(
-                f"its wrapper {name} ({place}) is none of gymnasium's that begin every episode anew"
+                f"its wrapper {name} ({place}) cannot be made again: only gymnasium's own can, and "
+                f"none that keeps statistics over episodes"
             )
         found.append((str(name), arguments))
     return tuple(found)

@@ -268,6 +268,7 @@ EXCEPTIONS = {
     "esengine/ranks/node_memory.py": LAUNCH,
     "esengine/ranks/shared_folder.py": LAUNCH,
     "launch/mpirun/local_ranks.py": LAUNCH,
+    "launch/mpirun/start_watch.py": "reads /proc",
     "launch/runs/run_lock.py": "opens the lock to lock it, and reads /proc",
     "launch/runs/identity.py": "a text that it has written",
     "launch/results/plotting/runs.py": "a text that it has written",
