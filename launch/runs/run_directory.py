@@ -75,6 +75,7 @@ class RunDirectory:
         self.metrics = MetricsFile(self.folder / "metrics.jsonl")
         self.failures = FailureLog(self.folder)
         self._lock: RunLock | None = None
+        self._changed: RunConfig | None = None
 
     @classmethod
     def create(
@@ -155,7 +156,12 @@ class RunDirectory:
         return run
 
     def config(self) -> RunConfig:
-        """The configuration of the run. Raises UserError for a damaged file or another format."""
+        """The configuration of the run, with the changes of this start. Raises UserError for a
+        damaged file or another format.
+        """
+        if self._changed is not None:
+            return self._changed
+
         record = self._record()
         if record.get("format") != FORMAT:
             raise UserError(
@@ -173,8 +179,8 @@ class RunDirectory:
         return with_copies(config, self.folder)
 
     def change_config(self, config: RunConfig) -> None:
-        """Write another configuration of the run."""
-        write_json(self.folder / "config.json", self._record() | {"config": config.to_json()})
+        """Give the run another configuration, which `accept` writes."""
+        self._changed = config
 
     def add_start(self, num_ranks: int) -> None:
         """Record a start of the run, and what it runs on."""
@@ -343,9 +349,15 @@ class RunDirectory:
             with suppress(OSError):
                 folder.rmdir()
 
-    def reopen(self) -> None:
-        """Remove the completion record of a run that is resumed."""
+    def accept(self) -> None:
+        """Note that the run can be resumed: its completion record goes, and its configuration is
+        changed for good. Until here a refused start leaves both as they were.
+        """
         (self.folder / "done.json").unlink(missing_ok=True)
+        if self._changed is not None:
+            write_json(
+                self.folder / "config.json", self._record() | {"config": self._changed.to_json()}
+            )
 
     def _record(self) -> dict[str, Any]:
         record = self._read_object("config.json", ())

@@ -293,11 +293,14 @@ def command_of(config: RunConfig) -> list[str]:
 
 def flags_of(settings: Any, left_out: Iterable[str]) -> list[str]:
     """The flags of the settings of a dataclass that are not at their defaults."""
-    words = []
-    for name, value in changed(settings).items():
-        if name not in left_out:
-            words += _flag(name, value)
-    return words
+    return flags_from(
+        {name: value for name, value in changed(settings).items() if name not in left_out}
+    )
+
+
+def flags_from(values: Mapping[str, Any]) -> list[str]:
+    """The flags that give settings these values, by name."""
+    return [word for name, value in values.items() for word in _flag(name, value)]
 
 
 def changed(settings: Any) -> dict[str, Any]:

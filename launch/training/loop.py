@@ -274,7 +274,7 @@ class Training(ABC):
         self.directory.metrics.cut(generation - unwritten, self._identity)
         remove_after(self.directory.checkpoints, checkpoint)
         self.directory.failures.cut(generation + bool(self._finished))
-        self.directory.reopen()
+        self.directory.accept()
         has_changed = note_code(self.directory, self.config, checkpoint)
         if checkpoint is not None:
             self.renew(has_changed)

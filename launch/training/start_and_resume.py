@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from esengine.errors import Interrupted, UserError, WorkerError, listed
 from esengine.launch.mpirun.local_ranks import (
@@ -26,7 +28,7 @@ from esengine.launch.runs.outcomes import (
     report_end,
 )
 from esengine.launch.runs.run_directory import RunDirectory, default_path
-from esengine.launch.settings.config import RunConfig
+from esengine.launch.settings.config import RunConfig, flags_from
 from esengine.launch.settings.methods import METHODS, check_torch
 from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.terminal.choose_output import choose_display, on_compiling, showing
@@ -123,7 +125,7 @@ def resume(
     if must_launch(ranks, config.train.member_timeout):
         find_mpirun()
         directory.release()
-        return _launch(directory, config, ranks, stop)
+        return _launch(directory, config, ranks, stop, changes)
     return _run_here(world, directory, config, stop)
 
 
@@ -163,9 +165,6 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
     """Why a finished run would end again at once, or None: it is not finished, or was given more to
     do.
     """
-    if launched_by_us():  # the launcher has seen to it, and has written the changes
-        return None
-
     # damaged records are reported by the run, or written anew
     with suppress(OSError, ValueError, IndexError):
         done = directory.done()
@@ -176,11 +175,18 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
     return None
 
 
-def _launch(directory: RunDirectory, config: RunConfig, ranks: int, stop: StopRequest) -> int:
+def _launch(
+    directory: RunDirectory,
+    config: RunConfig,
+    ranks: int,
+    stop: StopRequest,
+    changes: Mapping[str, object] = MappingProxyType({}),
+) -> int:
     """Start local ranks for the run, show its progress, and judge it by its records."""
     num_starts = len(directory.starts())
     after = int((directory.newest_checkpoint() or "0").partition("+")[0])
-    arguments = ["resume", str(directory.path.resolve()), "--trust-modules"]
+    path = str(directory.path.resolve())
+    arguments = ["resume", path, "--trust-modules", *flags_from(changes)]
     with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
         run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))
     return report_end(directory, num_starts, config.train.quiet, bool(stop))

@@ -35,8 +35,9 @@ class Scenario:
 
     def go_on(self, folder: Path) -> Words:
         """What a user types next."""
-        begun = self.out is None and (folder / "run" / "config.json").exists()
-        return _RESUME if begun else self.command
+        begins = self.out is None and not self.before
+        has_begun = (folder / "run" / "config.json").exists()
+        return _RESUME if begins and has_begun else self.command
 
     def check(self, reference: Path, folder: Path) -> None:
         """Fails unless two folders hold the same result."""

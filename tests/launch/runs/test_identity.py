@@ -51,8 +51,10 @@ def test_a_checkpoint_of_another_run_is_refused(esengine_here: Run, tmp_path: Pa
         assert esengine_here(*TRAIN, *own).returncode == 0
     for name in ("config.json", "metrics.jsonl", "done.json"):
         shutil.copy(tmp_path / "seed-2" / name, tmp_path / "seed-1" / name)
+    before = RunDirectory(tmp_path / "seed-1").config()
     refused = esengine_here("resume", "seed-1", "--generations", "4", "--ranks", "1")
     assert refused.returncode == 2
+    assert RunDirectory(tmp_path / "seed-1").config() == before
     assert "must be a checkpoint of the run that config.json describes" in refused.stderr
     assert (tmp_path / "seed-1" / "done.json").exists()
     kept = esengine_here("resume", "seed-2", "--generations", "4", "--ranks", "1", "--quiet")
