@@ -12,6 +12,12 @@ class UserError(ValueError):
     """Invalid flags, files or environments. The command line prints one line and exits with 2."""
 
 
+class NotFiniteError(ValueError):
+    """A number that an episode gave is not finite, so its member fails. The message says
+    everything.
+    """
+
+
 class WorkerError(RuntimeError):
     """A worker's exception, raised on the master with rank, host, generation, member, seed and
     traceback.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from esengine.environments import EnvironmentSpec, describe
+from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, counted
 from esengine.launch.mpirun.local_ranks import (
     THREADS,
@@ -24,12 +24,14 @@ from esengine.launch.mpirun.local_ranks import (
 )
 from esengine.launch.runs.versions import versions
 from esengine.launch.settings.flags import parse
-from esengine.policies import Actor, PolicySpec
+from esengine.launch.settings.groups import env_arguments
+from esengine.launch.training.trial import apart
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
-from esengine.simulators.stepped import run_episode
-from esengine.user_code import close
+from esengine.simulators.trial import episode_digests, stepping_of, unlimited
+
+_PATIENCE_S = 60.0  # for each trial of an environment
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,12 @@ class DoctorSettings:
     """Print what this installation has and what it lacks."""
 
     env_id: str | None = None
-    """Also test whether reset(seed=...) of this environment fully determines an episode; exact
-    results require it.
+    """Also test this environment: its interface, its limit of steps, and whether reset(seed=...)
+    fully determines an episode; exact results require it.
+    """
+    env_arg: tuple[str, ...] = ()
+    """Arguments of the environment, each name=value; a value is JSON, a Python literal or a plain
+    word.
     """
     ranks: int = 2
     """Ranks of the trial launch."""
@@ -64,7 +70,8 @@ def doctor_command(argv: list[str], stop: StopRequest) -> int:
     settings = parse(DoctorSettings, argv, "esengine doctor")
     findings = [*_software(), *_machine(), *_mpi(settings.ranks)]
     if settings.env_id is not None:
-        findings.append(check_reset(settings.env_id))
+        environment = EnvironmentSpec(settings.env_id, env_arguments(settings.env_arg))
+        findings += check_environment(environment)
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = "[green]ok[/green]" if finding.advice is None else "[yellow]![/yellow]"
@@ -74,29 +81,64 @@ def doctor_command(argv: list[str], stop: StopRequest) -> int:
     return int(any(finding.advice for finding in findings))
 
 
-def check_reset(env_id: str) -> Finding:
-    """Test whether two episodes from one seed are equal, with another episode between them.
-
-    Raises:
-        UserError: the environment cannot be made.
+def check_environment(spec: EnvironmentSpec) -> list[Finding]:
+    """Test the interface of an environment, its limit of steps, and whether a seed decides an
+    episode, among other episodes and in another process.
     """
-    env = EnvironmentSpec(env_id).open()
-    observations, action = describe(env)
-    policy = PolicySpec(observations.dim, action, (8,))
-    ones = np.ones(observations.dim, np.float32)
-    actor = Actor(policy, policy.initial_parameters(0), 0 * ones, ones)
-    first, _, again = (
-        run_episode(env, observations, actor, seed, max_steps=500) for seed in (1, 2, 1)
-    )
-    close(env)
 
-    if first == again:
-        return Finding(f"{env_id} resets", "reset(seed=...) forgets earlier episodes")
-    return Finding(
-        f"{env_id} resets",
-        f"the same seed gave returns {first.episode_return:g} and {again.episode_return:g}",
-        "train with --fresh-env, or results depend on which rank ran which member",
+    def try_first_steps() -> list[str]:
+        with spec.opened() as env:
+            return [*stepping_of(spec, env), *unlimited(spec, env, None)]
+
+    what = f"{spec.env_id} resets"
+    try:
+        remarks = apart(try_first_steps, _PATIENCE_S)
+        here = apart(lambda: episode_digests(spec), _PATIENCE_S)
+    except UserError as error:
+        return [Finding(spec.env_id, "cannot be used as it is", str(error))]
+    findings = [Finding(spec.env_id, "runs will say", remark) for remark in remarks]
+    if not here:
+        failed = f"a trial raised, ended its process or took longer than {_PATIENCE_S:g} s"
+        return [*findings, Finding(what, failed, "correct the environment")]
+
+    found, advice = _compared(here, _digests_elsewhere(spec))
+    return [*findings, Finding(what, found, advice)]
+
+
+def _compared(here: list[str], there: list[str]) -> tuple[str, str | None]:
+    """What the digests of the same episodes in two processes show, and what to do about it."""
+    if not there:
+        return "another process could not run it", "set PYTHONPATH for its module"
+    if here[0] != there[0]:
+        return (
+            "two processes had different episodes of one seed",
+            "draw every number from self.np_random, or no two runs give the same result",
+        )
+    if len({here[0], here[2], here[-1]}) > 1:
+        return (
+            "episodes of one seed differ after other episodes",
+            "train with --fresh-env, or results depend on which rank ran which member",
+        )
+    return "reset(seed=...) forgets earlier episodes, here and in another process", None
+
+
+def _digests_elsewhere(spec: EnvironmentSpec) -> list[str]:
+    """`episode_digests` in another interpreter; none if it fails there."""
+    code = (
+        "import json, sys; from esengine.environments import EnvironmentSpec; "
+        "from esengine.simulators.trial import episode_digests; "
+        "found = episode_digests(EnvironmentSpec(**json.loads(sys.argv[1]))); "
+        "print(); print(json.dumps(found))"
     )
+    result = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(asdict(spec))],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_PATIENCE_S,
+        check=False,
+    )
+    return list(json.loads(result.stdout.splitlines()[-1])) if result.returncode == 0 else []
 
 
 def _software() -> list[Finding]:

@@ -27,18 +27,21 @@ from esengine.demonstrations.experts import (
 )
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments import ObservationSpec, Rules
+from esengine.errors import NotFiniteError
 from esengine.policies.network import Actor
 from esengine.problems import (
+    FAILED,
     ArraySpec,
     Evaluated,
     Evaluator,
     MembersFailed,
-    failed_records,
     failure_of,
     new_records,
 )
+from esengine.problems.failures import Failure
 from esengine.seeding import derive_key, draw_unit
-from esengine.simulators.stepped import run_agent
+from esengine.simulators.stepped import run_agent, without_limits
+from esengine.simulators.traces import check_finite, check_observation
 from esengine.user_code import close, own_copy
 
 PURPOSE = "record"
@@ -172,24 +175,30 @@ class Recorder(Evaluator):
         records = new_records(first, len(rows))
         records["episodes"] = 1
         seeds = self.problem.seeds(candidates, records["member"], 1)[:, 0].tolist()
-        arrays: dict[str, Any] = {
-            spec.name: [] for spec in self.array_specs(candidates.episode_purpose)
-        }
+        specs = self.array_specs(candidates.episode_purpose)
+        nothing = {spec.name: spec.absent(1) for spec in specs}
+        arrays: dict[str, Any] = {name: [] for name in nothing}
 
+        failures: list[Failure] = []
         for record, row, seed in zip(records, rows, seeds, strict=True):
             try:
                 recorded = self.record(self._acting_policy(row), seed)
             except (Exception, SystemExit) as error:
-                self._close_env()  # it may be in any state
-                failure = failure_of(error, candidates, int(record["member"]), seed)
-                raise MembersFailed(
-                    failed_records(first, first + len(rows)), {}, [failure]
-                ) from error
+                if not isinstance(error, NotFiniteError):
+                    self._close_env()  # it may be in any state
+                failures.append(failure_of(error, candidates, int(record["member"]), seed))
+                record["fitness"] = np.nan
+                record["status"] = FAILED
+                for name, array in nothing.items():
+                    arrays[name].append(array[0])
+                continue
             record["fitness"] = recorded.trajectory.episode_return
             record["steps"] = recorded.trajectory.num_steps
             for name, array in recorded.arrays().items():
                 arrays[name].append(array)
 
+        if failures:
+            raise MembersFailed(records, arrays, failures)
         return records, arrays
 
     def _acting_policy(self, row: NDArray[np.floating]) -> Actor:
@@ -284,11 +293,6 @@ def record_episode(
             expert.guide(actor, acting.attraction)
         if step == 0 and expert is not None:
             expert.begin(env, seed)
-        if seen[-1].size != observations.dim:
-            raise ValueError(
-                f"an observation must have {observations.dim} numbers as {space} declares, got "
-                f"{seen[-1].size}"
-            )
         flat = seen[-1].astype(np.float32)
 
         # What the expert would do
@@ -322,10 +326,14 @@ def record_episode(
 
     def keep(step: int, done: Any, reward: float, observation: Any) -> None:
         seen.append(observations.flat(space, observation, np.float64))
+        check_observation(seen[-1], step)
         if step:
             rewards.append(reward)
 
-    episode = run_agent(env, observations, act, seed, max_steps, keep=keep)
+    inner, limit = without_limits(env)
+    most_steps = limit if max_steps is None else min(limit, max_steps)
+    episode = run_agent(inner, observations, act, seed, most_steps, keep=keep)
+    check_finite(episode)
     trajectory = Trajectory(
         np.array(seen),
         np.array(acted),

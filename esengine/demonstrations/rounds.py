@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.demonstrations.recording import PURPOSE, Acting, Recorded, Recorder
 from esengine.demonstrations.trajectories import Trajectory
-from esengine.errors import UserError, WorkerError
+from esengine.errors import UserError
 from esengine.pool.pool import Pool
-from esengine.problems import EnvironmentProblem, failure_words
+from esengine.problems import FAILED, EnvironmentProblem, Evaluations
 from esengine.seeding import derive_key, derive_seeds
+
+_FEW = 8
+"""Episodes of a round up to which any may fail."""
 
 
 def record(
@@ -27,7 +30,6 @@ def record(
     seed: int,
     number: int = 0,
     finished: dict[int, bytes] | None = None,
-    wave: int = 0,
 ) -> list[Recorded]:
     """Record episodes on all ranks, in the order of episodes.
 
@@ -39,35 +41,20 @@ def record(
         seed: of the run.
         number: of the round, of which the episodes' seeds are a function.
         finished: see `Pool.evaluate`.
-        wave: of the round, if it records more than once; each has other seeds.
 
     Raises:
         Interrupted: a signal asked to stop; ``finished`` holds what is done.
         UserError: the expert does what the environment has no place for, or no rule knows what to
             do.
-        WorkerError: the environment, the expert or a rule raised.
-    """
-    problem = pool.rank_state.problem
-    assert isinstance(problem, EnvironmentProblem)
-    problem.part(Recorder).acting = acting
-    row = np.asarray(parameters, np.float32)
-    candidates = PolicyEpisodes(seed, number, episodes, row, _purpose(wave))
-    evaluations = pool.evaluate(candidates, finished, merge=False)
-    if evaluations.failures:
-        failure = evaluations.failures[0]
-        raise (
-            UserError(failure["error"])
-            if failure.get("of_user")
-            else WorkerError(failure_words(failure))
-        )
-    seeds = episode_seeds(seed, number, episodes, wave)
+        WorkerError: the environment, the expert or a rule raised, or a number was not finite, in
+            more episodes than may fail.
 
-    return [
-        Recorded.from_arrays(
-            {name: array[episode] for name, array in evaluations.arrays.items()}, own
-        )
-        for episode, own in enumerate(seeds)
-    ]
+    Returns:
+        The episodes that did not fail, in order.
+    """
+    evaluations = _evaluate(pool, parameters, acting, episodes, seed, number, finished)
+    pool.check_failed(number, [evaluations])
+    return _recorded(evaluations, episode_seeds(seed, number, episodes))
 
 
 def record_steps(
@@ -95,23 +82,64 @@ def record_steps(
         Interrupted, UserError, WorkerError: see `record`.
     """
     trajectories: list[Trajectory] = []
+    waves: list[Evaluations] = []
+    known = 0  # episodes of earlier waves
     size = math.ceil(num_steps / (longest or num_steps))
     for wave in itertools.count():
         # A wave counts its results from 0
-        known = len(trajectories)
         own = {unit - known: result for unit, result in finished.items() if unit >= known}
         try:
-            recorded = record(pool, parameters, acting, size, seed, number, own, wave)
+            waves.append(_evaluate(pool, parameters, acting, size, seed, number, own, wave))
         finally:
             finished.update({known + unit: result for unit, result in own.items()})
 
+        known += size
+        if known >= _FEW:  # one of few may fail
+            pool.check_failed(number, waves)
+        recorded = _recorded(waves[-1], episode_seeds(seed, number, size, wave))
         trajectories += [one.trajectory for one in recorded]
         recorded_steps = sum(one.num_steps for one in trajectories)
         if recorded_steps >= num_steps:
             break
-        missing = (num_steps - recorded_steps) * len(trajectories) / recorded_steps
-        size = min(math.ceil(missing), len(trajectories))
+        if trajectories:
+            missing = (num_steps - recorded_steps) * len(trajectories) / recorded_steps
+            size = min(math.ceil(missing), len(trajectories))
     return trajectories
+
+
+def _evaluate(
+    pool: Pool,
+    parameters: NDArray[np.floating],
+    acting: Acting,
+    episodes: int,
+    seed: int,
+    number: int,
+    finished: dict[int, bytes] | None,
+    wave: int = 0,
+) -> Evaluations:
+    """Run the episodes of a round, or of a wave of it, on all ranks; see `record`."""
+    problem = pool.rank_state.problem
+    assert isinstance(problem, EnvironmentProblem)
+    problem.part(Recorder).acting = acting
+    row = np.asarray(parameters, np.float32)
+    candidates = PolicyEpisodes(seed, number, episodes, row, _purpose(wave))
+    evaluations = pool.evaluate(candidates, finished, merge=False)
+    pool.num_failed += evaluations.num_failed
+    for failure in evaluations.failures:
+        if failure.get("of_user"):
+            raise UserError(failure["error"])
+    return evaluations
+
+
+def _recorded(evaluations: Evaluations, seeds: list[int]) -> list[Recorded]:
+    """The episodes that did not fail, in order."""
+    return [
+        Recorded.from_arrays(
+            {name: array[episode] for name, array in evaluations.arrays.items()}, own
+        )
+        for episode, own in enumerate(seeds)
+        if evaluations.records["status"][episode] != FAILED
+    ]
 
 
 def episode_seeds(seed: int, number: int, episodes: int, wave: int = 0) -> list[int]:

@@ -11,9 +11,7 @@ cart-pole swing-up (`esengine.environments.cartpole_swing_up`) and the cart-pole
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,24 +36,18 @@ class ClassicTask(NamedTuple):
         number: of the task in kernels.
         state_size: how many of the four numbers of a kernel's state it uses.
         constant: attribute of the environment that kernels take as their constant; empty for none.
-        options: attributes of the environment that kernels take to have these values.
     """
 
     number: int
     state_size: int
     constant: str = ""
-    options: Mapping[str, Any] = MappingProxyType({})
 
 
 _GYMNASIUM = "gymnasium.envs.classic_control"
 TASKS = {
-    f"{_GYMNASIUM}.cartpole:CartPoleEnv": ClassicTask(
-        CARTPOLE, 4, options={"_sutton_barto_reward": False, "kinematics_integrator": "euler"}
-    ),
+    f"{_GYMNASIUM}.cartpole:CartPoleEnv": ClassicTask(CARTPOLE, 4),
     f"{_GYMNASIUM}.pendulum:PendulumEnv": ClassicTask(PENDULUM, 2, "g"),
-    f"{_GYMNASIUM}.acrobot:AcrobotEnv": ClassicTask(
-        ACROBOT, 4, options={"torque_noise_max": 0.0, "book_or_nips": "book"}
-    ),
+    f"{_GYMNASIUM}.acrobot:AcrobotEnv": ClassicTask(ACROBOT, 4),
     f"{_GYMNASIUM}.mountain_car:MountainCarEnv": ClassicTask(MOUNTAIN_CAR, 2, "goal_velocity"),
     f"{_GYMNASIUM}.continuous_mountain_car:Continuous_MountainCarEnv": ClassicTask(
         MOUNTAIN_CAR_CONTINUOUS, 2, "goal_velocity"

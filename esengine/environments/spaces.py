@@ -51,10 +51,17 @@ class ObservationSpec:
         float32.
 
         They are a new array, since an environment may write its next observation into this one.
+
+        Raises:
+            ValueError: it has another number of them. Whatever conversions raise, too.
         """
-        if self.direct:
-            return np.array(observation, dtype).ravel()
-        return np.array(flatten(space, observation), dtype)
+        plain = observation if self.direct else flatten(space, observation)
+        flat = np.array(plain, dtype).ravel()
+        if flat.size != self.dim:
+            raise ValueError(
+                f"an observation must have {self.dim} numbers as {space} declares, got {flat.size}"
+            )
+        return flat
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,16 @@ def name_of(env: gymnasium.Env[Any, Any]) -> str:
     return type(env.unwrapped).__name__ if env.spec is None else env.spec.id
 
 
+def limit_of(env: gymnasium.Env[Any, Any]) -> int | None:
+    """The steps after which one of gymnasium's wrappers cuts an episode, None if there is none."""
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            limits.append(int(env._max_episode_steps))
+        env = env.env
+    return min(limits, default=None)
+
+
 def class_of(env: gymnasium.Env[Any, Any]) -> str:
     """The class of an environment as ``module:name``, by which tables of compiled tasks know it."""
     kind = type(env)

@@ -110,7 +110,8 @@ class GoalEpisodes(EpisodeRunner):
             check_settable(env)
         nothing = np.zeros((self.num_goals, self.layout.size))
         self.goals = GoalList(nothing, np.eye(1, self.num_goals + 1)[0])
-        self._member: list[tuple[int, bool]] = []  # goal and success of each of its episodes
+        # goal, success and achieved goal of each of its episodes
+        self._member: list[tuple[int, bool, NDArray[np.floating]]] = []
         self.begin_chunk()
 
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
@@ -130,8 +131,9 @@ class GoalEpisodes(EpisodeRunner):
 
     def end_member(self, succeeded: bool) -> None:
         if succeeded:
-            for index, reached in self._member:
+            for index, reached, achieved in self._member:
                 self._tally[index] += (1, reached)
+                self._achieved[:] = achieved
         self._member = []
 
     def arrays(self, candidates: Candidates, first: int, num_members: int) -> dict[str, Any]:
@@ -179,8 +181,8 @@ class GoalEpisodes(EpisodeRunner):
         except (Exception, SystemExit):
             self._close_aimed()  # it may be in any state
             raise
-        self._member.append((index, reached))
-        self._achieved[:] = self.layout.achieved_of(np.asarray(outcome.last_observation))
+        achieved = np.array(self.layout.achieved_of(np.asarray(outcome.last_observation)))
+        self._member.append((index, reached, achieved))
         return outcome
 
     def _run(

@@ -8,6 +8,7 @@ alone.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from esengine.candidates import Candidates, PolicyEpisodes
 from esengine.demonstrations.recording import Acting, Recorded, Recorder
 from esengine.demonstrations.rounds import episode_seeds
+from esengine.errors import NotFiniteError, WorkerError
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem, Evaluated, Evaluator, new_records
 from esengine.simulators import Dynamics, Transitions
@@ -50,13 +52,21 @@ def record_here(
 ) -> list[Recorded]:
     """Record on the master what `recording.record` records on all ranks; only the expert asks the
     pool.
+
+    Raises:
+        WorkerError: no episode has finite numbers alone.
     """
     problem = pool.rank_state.problem
     assert isinstance(problem, EnvironmentProblem)
     recorder = problem.part(Recorder)
     recorder.acting = acting
-    seeds = episode_seeds(seed, number, episodes)
-    return [recorder.record(problem.actor, own) for own in seeds]
+    found = []
+    for own in episode_seeds(seed, number, episodes):
+        with suppress(NotFiniteError):
+            found.append(recorder.record(problem.actor, own))
+    if not found:
+        raise WorkerError(f"all {episodes} recorded episodes had a number that is not finite")
+    return found
 
 
 class PooledDynamics:

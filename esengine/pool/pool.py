@@ -31,7 +31,7 @@ from esengine.pool.worklist import unfinished
 from esengine.problems import MEMBER
 from esengine.problems.chunk_arrays import unpack_chunks
 from esengine.problems.evaluations import Evaluations
-from esengine.problems.failures import Failure, MembersFailed
+from esengine.problems.failures import Failure, MembersFailed, failure_words
 from esengine.ranks import StopRequest, World, guard, mailbox, messages
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Task
@@ -53,6 +53,7 @@ class Pool:
     Attributes:
         on_failures: called with members as soon as they have finally failed.
         life_sign: reports while the first evaluation takes long.
+        num_failed: members that have failed in training, recorded episodes included.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Pool:
         self.workers = None if world.comm is None else Workers(world, rank_state, self._rules)
         self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
         self.life_sign = LifeSign()
+        self.num_failed = 0
         self._publisher = Publisher(rank_state, self.workers, self._stop)
         guard.mark_serving()
         world.mark_ready()
@@ -107,7 +109,7 @@ class Pool:
 
         most_failed: float = math.inf  # an evaluation of the policy never ends a run
         if candidates.episode_purpose == "episode":
-            most_failed = int(self._rules.max_failed_fraction * candidates.population_size)
+            most_failed = self._most_failed(candidates.population_size)
         failures = Failures(most_failed, self._rules, self.on_failures)
         bounds = chunks(candidates.population_size, self.rank_state.unit_size)
         finished = {} if finished is None else finished
@@ -125,19 +127,37 @@ class Pool:
             records, arrays, busy_s, time.monotonic() - began, publish_s, known
         )
 
-        if evaluations.num_failed > most_failed:
-            self._ended = True
-            raise WorkerError(
-                f"{evaluations.num_failed} of {len(records)} members of generation "
-                f"{candidates.generation} failed, more than "
-                f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: their fitness "
-                f"was not finite"
-            )
-
+        if candidates.episode_purpose == "episode":
+            self.num_failed += evaluations.num_failed
+            self.check_failed(candidates.generation, [evaluations])
         if merge:
             self.merge(evaluations)
 
         return evaluations
+
+    def check_failed(self, generation: int, evaluations: list[Evaluations]) -> None:
+        """Raises WorkerError if too many members of a generation failed, or all of them; the pool
+        has ended then.
+
+        Args:
+            generation: its number.
+            evaluations: all of its members.
+        """
+        count = sum(part.num_failed for part in evaluations)
+        size = sum(len(part.records) for part in evaluations)
+        if count <= self._most_failed(size) and count < size:
+            return
+        self._ended = True
+        failures = [failure for part in evaluations for failure in part.failures]
+        reason = failure_words(failures[0]) if failures else "their fitness was not finite"
+        raise WorkerError(
+            f"{count} of {size} members of generation {generation} failed, more than "
+            f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: {reason}"
+        )
+
+    def _most_failed(self, population_size: int) -> int:
+        """The members of a population that may fail before the run ends."""
+        return int(self._rules.max_failed_fraction * population_size)
 
     def merge(self, evaluations: Evaluations) -> None:
         """Add the arrays of an evaluation to the problem's state."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import UserError
+from esengine.errors import NotFiniteError, UserError, in_one_line
 from esengine.simulators import Episode
 
 BehaviorFunction = Callable[[Any, NDArray[np.floating]], Any]
@@ -78,5 +78,9 @@ class Behavior:
         if flat.size != self.size:
             raise ValueError(
                 f"a behaviour must have {self.size} numbers as the first one had, got {flat.size}"
+            )
+        if not np.isfinite(flat).all():
+            raise NotFiniteError(
+                f"a behaviour must be finite, got {in_one_line(flat)} for an episode"
             )
         return flat

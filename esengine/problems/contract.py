@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.errors import UserError, describe_exception
+from esengine.errors import NotFiniteError, UserError, describe_exception
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.failures import Failure
 
@@ -81,15 +81,16 @@ class ProgressingProblem(Problem, Protocol):
 
 
 def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
-    """The record of a member that raised. A `UserError` says everything, and needs no
-    traceback.
+    """The record of a member that raised. A `UserError` and a `NotFiniteError` say everything, and
+    need no traceback.
     """
     of_user = isinstance(error, UserError)
+    says_everything = of_user or isinstance(error, NotFiniteError)
     return {
         "generation": candidates.generation,
         "member": member,
         "purpose": candidates.episode_purpose,
         "seed": seed,
-        "error": str(error) if of_user else describe_exception(error),
+        "error": str(error) if says_everything else describe_exception(error),
         "of_user": of_user,
     }

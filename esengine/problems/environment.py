@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
+from esengine.errors import NotFiniteError
 from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.anchor import Anchor
 from esengine.problems.behaviors import Behavior
@@ -25,6 +26,7 @@ from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, new_records
 from esengine.simulators.contract import UNLIMITED, BatchSimulator
 from esengine.simulators.stepped import GymnasiumSimulator
+from esengine.simulators.traces import check_finite
 from esengine.user_code import FORKS
 
 P = TypeVar("P", bound=ProblemPart)
@@ -242,6 +244,13 @@ class EnvironmentProblem(EnvironmentEpisodes):
                     self.actor, rows, seeds, observed, rules.max_steps
                 )
                 moments[:] = observed
+                for i in np.flatnonzero(~np.isfinite(returns).all(axis=1)).tolist():
+                    error = NotFiniteError(
+                        "the observations and rewards of an episode must be finite, got one that "
+                        "is not"
+                    )
+                    member = int(records["member"][i])
+                    self._failed(error, candidates, member, int(seeds[i, 0]))
             except (Exception, SystemExit) as error:  # it does not say which member it was
                 for record, own in zip(records, seeds.tolist(), strict=True):
                     self._failed(error, candidates, int(record["member"]), own[0])
@@ -292,6 +301,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
                     outcome = runner.run(candidates, member, episode, seed, moments)
                 else:
                     outcome = self.simulator().run(self.actor, seed, moments, rules.max_steps)
+                check_finite(outcome, moments)
                 if self.behavior is not None:
                     behavior.append(self.behavior.compute(self._simulator, outcome))
             except (Exception, SystemExit) as error:
@@ -305,7 +315,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
             returns[episode] = outcome.episode_return - rules.bonus * outcome.num_steps
             steps += outcome.num_steps
         if runner is not None:
-            runner.end_member(bool(np.isfinite(returns).all()))
+            runner.end_member(succeeded=True)
         arrays = {} if self.behavior is None else {"behavior": np.array(behavior).mean(axis=0)}
         return MemberRun(returns, steps, arrays)
 
@@ -320,9 +330,12 @@ class EnvironmentProblem(EnvironmentEpisodes):
         return EpisodeRules(None if cap == UNLIMITED else cap, bonus)
 
     def _failed(self, error: BaseException, candidates: Candidates, member: int, seed: int) -> None:
-        """Record a failure, and close the simulator, which may be in any state."""
+        """Record a failure. Unless only a number was wrong, close the simulator, which may be in
+        any state.
+        """
         self._failures.append(failure_of(error, candidates, member, seed))
-        self.close_simulator()
+        if not isinstance(error, NotFiniteError):
+            self.close_simulator()
 
     def warm_up(self) -> None:
         """Compile what an episode uses, by one step of a compiled simulator. What raises here

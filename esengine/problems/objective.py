@@ -18,7 +18,7 @@ from esengine.problems.episodes import EpisodeSeeds, Summary, episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.records import FAILED, MEMBER, OK
 from esengine.problems.search_space import SearchSpace
-from esengine.user_code import FORKS
+from esengine.user_code import FORKS, number_of
 
 
 @dataclass
@@ -117,7 +117,7 @@ class ObjectiveProblem:
         where it raised.
         """
         try:
-            value = float(self.function(row, seed=seed) if self._takes_seed else self.function(row))
+            value = self.value_at(row, seed)
         except (Exception, SystemExit) as error:
             self._failures.append(
                 failure_of(error, candidates, member, candidates.seed if seed is None else seed)
@@ -128,6 +128,15 @@ class ObjectiveProblem:
         if self.progress is not None:
             self.progress()
         return -value if self.minimize else value
+
+    def value_at(self, point: NDArray[np.floating], seed: int | None) -> float:
+        """What the function returns for a point, and for a seed if it takes one.
+
+        Raises:
+            UserError: it returns no number. Whatever the function raises, too.
+        """
+        value = self.function(point, seed=seed) if self._takes_seed else self.function(point)
+        return number_of("the value of the objective", value)
 
     def _record(self, member: int, fitness: float, count: int = 1) -> tuple[Any, ...]:
         return member, fitness, 0, count, OK if math.isfinite(fitness) else FAILED

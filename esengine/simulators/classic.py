@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments import ObservationSpec, class_of, classic_physics
+from esengine.environments.task_code import changed_attribute, changed_code
 from esengine.policies.network import Actor
 from esengine.simulators import classic_rollouts, lockstep
 from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
@@ -122,14 +123,21 @@ def task_of(env: gymnasium.Env[Any, Any]) -> tuple[int, float]:
     return row.number, float(getattr(task, row.constant) if row.constant else 0.0)
 
 
-def _is_compiled(task: gymnasium.Env[Any, Any]) -> bool:
-    """Whether the task is in the table, with the options that the kernels assume; these cannot be
-    given as arguments.
-    """
-    row = classic_physics.TASKS.get(class_of(task))
-    return row is not None and all(
-        getattr(task, name) == value for name, value in row.options.items()
-    )
+def _difference(task: gymnasium.Env[Any, Any]) -> str | None:
+    kind = type(task)
+    row = classic_physics.TASKS[class_of(task)]
+    changed = changed_code(kind, class_of(task), ("__init__", "reset", "step"))
+    if changed is not None:
+        return changed
+    if row.constant and not isinstance(getattr(task, row.constant), int | float | np.number):
+        return f"its {row.constant} is no number"
+    return changed_attribute(task, kind(), (row.constant,))
 
 
-CLASSIC = Family("classic control", _is_compiled, ClassicSimulator, ClassicDynamics)
+CLASSIC = Family(
+    "classic control",
+    lambda task: class_of(task) in classic_physics.TASKS,
+    _difference,
+    ClassicSimulator,
+    ClassicDynamics,
+)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments.spaces import ObservationSpec
+from esengine.environments.spec import limit_of
 from esengine.policies.network import Actor
 from esengine.simulators.dynamics import Dynamics
 from esengine.simulators.traces import Episode, TraceBuffer
@@ -87,18 +88,19 @@ class Family:
 
     Attributes:
         name: for messages.
-        matches: whether the family simulates an environment, given without gymnasium's plain
-            wrappers.
+        matches: whether the class of an environment, given without wrappers, is in the family.
+        difference: what of such an environment is not as compiled, in words, or None.
         simulator: makes the simulator of an environment; the simulator closes the environment.
         dynamics: makes the dynamics of an environment, for planners.
     """
 
     name: str
     matches: Callable[[gymnasium.Env[Any, Any]], bool]
+    difference: Callable[[gymnasium.Env[Any, Any]], str | None]
     simulator: Callable[[gymnasium.Env[Any, Any], ObservationSpec], Simulator]
     dynamics: Callable[[gymnasium.Env[Any, Any]], Dynamics]
 
 
 def step_limit(env: gymnasium.Env[Any, Any]) -> int:
     """The steps after which gymnasium cuts an episode."""
-    return getattr(env.spec, "max_episode_steps", None) or UNLIMITED
+    return limit_of(env) or UNLIMITED

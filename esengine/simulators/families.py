@@ -8,6 +8,7 @@ import gymnasium
 from gymnasium import wrappers
 
 from esengine.environments import EnvironmentSpec, ObservationSpec, Rules
+from esengine.environments.task_code import is_at_home
 from esengine.simulators.classic import CLASSIC
 from esengine.simulators.contract import EnvBackend, Family, Simulator
 from esengine.simulators.dynamics import Dynamics
@@ -64,11 +65,30 @@ def has_compiled(env: gymnasium.Env[Any, Any]) -> bool:
 
 
 def family_of(env: gymnasium.Env[Any, Any]) -> Family:
-    """The family that simulates an environment; a wrapper that may change something has none but
-    the last.
+    """The family that simulates an environment: that of its class if the environment is as
+    compiled, otherwise the last one.
     """
+    return STEPPED if why_stepped(env) is not None else _family_of_class(env)
+
+
+def why_stepped(env: gymnasium.Env[Any, Any]) -> str | None:
+    """What keeps an environment from its compiled form, in words; None if nothing does, or if it
+    has none.
+    """
+    family = _family_of_class(env)
+    task = env.unwrapped
+    if family is STEPPED:
+        return None
+
     while isinstance(env, gymnasium.Wrapper):
-        if type(env) not in _PLAIN_WRAPPERS:
-            return STEPPED
+        kind = type(env)
+        if kind not in _PLAIN_WRAPPERS:
+            return f"it has the wrapper {kind.__name__}"
+        if not is_at_home(kind) or {"step", "reset"} & vars(env).keys():
+            return f"a method of its wrapper {kind.__name__} was replaced"
         env = env.env
-    return next(family for family in FAMILIES if family.matches(env))
+    return family.difference(task)
+
+
+def _family_of_class(env: gymnasium.Env[Any, Any]) -> Family:
+    return next(family for family in FAMILIES if family.matches(env.unwrapped))

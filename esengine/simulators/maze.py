@@ -8,8 +8,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.environments import ObservationSpec, maze_physics
+from esengine.environments import ObservationSpec, class_of, maze_physics
 from esengine.environments.point_maze import PointMaze
+from esengine.environments.task_code import changed_attribute, changed_code
 from esengine.policies.network import Actor
 from esengine.simulators import maze_rollouts
 from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
@@ -112,4 +113,13 @@ def _rounded(controls: NDArray[np.float64]) -> NDArray[np.float64]:
     return controls.astype(np.float32).astype(np.float64)
 
 
-MAZE = Family("maze", lambda env: type(env) is PointMaze, MazeSimulator, MazeDynamics)
+def _difference(task: gymnasium.Env[Any, Any]) -> str | None:
+    passed_on = ("walls", "dense", "starts", "goals", "observation_space")
+    return changed_code(PointMaze, class_of(task), ("step",)) or changed_attribute(
+        task, PointMaze(), passed_on
+    )
+
+
+MAZE = Family(
+    "maze", lambda task: type(task) is PointMaze, _difference, MazeSimulator, MazeDynamics
+)

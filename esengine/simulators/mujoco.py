@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments import ObservationSpec, class_of, mujoco_physics
+from esengine.environments.task_code import changed_code
+from esengine.errors import in_one_line
 from esengine.policies.network import Actor
 from esengine.simulators import mujoco_rollouts
 from esengine.simulators.contract import NO_MOMENTS, Family, step_limit
@@ -141,12 +143,40 @@ def _state_parts(env: gymnasium.Env[Any, Any]) -> tuple[NDArray[np.float64], ...
     return data.qpos, data.qvel, data.qacc_warmstart, data.xpos.reshape(-1), data.xipos.reshape(-1)
 
 
-def _is_compiled(task: gymnasium.Env[Any, Any]) -> bool:
-    """Whether the task is in the table, and observes what it does by default."""
-    if class_of(task) not in mujoco_physics.TASKS:
-        return False
-    options = [name for name in vars(task) if name.startswith(("_include_", "_exclude_"))]
-    return all(getattr(task, name) is True for name in options)
+_UNUSED_IN_STEPS = {
+    *("_ezpickle_args", "_ezpickle_kwargs", "_reset_noise_scale", "init_qpos", "init_qvel"),
+    *("observation_space", "observation_structure", "action_space", "metadata", "spec"),
+    *("fullpath", "width", "height", "render_mode", "camera_name", "camera_id", "mujoco_renderer"),
+    *("_np_random", "_np_random_seed", "goal", "goal_pos", "cylinder_pos"),
+}
+"""Attributes that resets, rendering or spaces need."""
 
 
-MUJOCO = Family("MuJoCo", _is_compiled, MujocoSimulator, MujocoDynamics)
+def _difference(task: Any) -> str | None:
+    row = mujoco_physics.TASKS[class_of(task)]
+    changed = changed_code(type(task), class_of(task), ("step",))
+    if changed is not None:
+        return changed
+
+    passed_on = {"model", "data", "frame_skip", *row.bodies}
+    numbers = {*mujoco_physics.NUMBERS, *mujoco_physics.RANGES}
+    for name in sorted(vars(task).keys() - _UNUSED_IN_STEPS - passed_on):
+        value = getattr(task, name)
+        as_compiled = name in numbers and np.issubdtype(np.asarray(value).dtype, np.number)
+        as_compiled |= isinstance(value, bool) and (
+            name in numbers or (value and name.startswith(("_include_", "_exclude_")))
+        )
+        if not as_compiled:
+            return f"its {name.lstrip('_')} is {in_one_line(value)}"
+    if task.observation_space.shape != task._get_obs().shape:
+        return "its observation space is not that of its observations"
+    return None
+
+
+MUJOCO = Family(
+    "MuJoCo",
+    lambda task: class_of(task) in mujoco_physics.TASKS,
+    _difference,
+    MujocoSimulator,
+    MujocoDynamics,
+)

@@ -21,8 +21,8 @@ from esengine.policies import Actor, accumulate, act
 from esengine.simulators.contract import UNLIMITED, Family
 from esengine.simulators.controls import Controls
 from esengine.simulators.dynamics import Transitions
-from esengine.simulators.traces import Episode, TraceBuffer
-from esengine.user_code import close, own_copy
+from esengine.simulators.traces import Episode, TraceBuffer, check_observation
+from esengine.user_code import close, number_of, own_copy
 
 Agent = Callable[[Any, int], Any]
 """Who acts in one episode: from an observation, in the environment's own form, and the number of
@@ -73,10 +73,11 @@ def run_agent(
             action = action if correction is None else correction
         taken = action if keep is None else own_copy(action)
         observation, reward, terminated, truncated, _ = step(action)
-        episode_return += float(reward)
+        reward = number_of("a reward", reward)
+        episode_return += reward
         num_steps += 1
         if keep is not None:
-            keep(num_steps, taken, float(reward), observation)
+            keep(num_steps, taken, reward, observation)
 
         cut = bool(truncated) or num_steps == max_steps
         if terminated or cut:
@@ -125,19 +126,16 @@ def policy_agent(
         moments: see `Simulator.run`.
     """
     direct = observations.direct
-    dim = observations.dim
+    shape = (observations.dim,)
     decoded = actor.decoded
     policy = packed(actor, seed, moments)
 
     def act(observation: Any, step: int) -> Any:
-        if not direct or type(observation) is not np.ndarray or observation.ndim != 1:
+        plain = direct and type(observation) is np.ndarray and observation.shape == shape
+        if not plain or observation.dtype.kind not in "fiub":
             observation = observations.flat(space, observation)
-        if observation.size != dim:
-            raise ValueError(
-                f"an observation must have {dim} numbers as {space} declares, got "
-                f"{observation.size}"
-            )
-        observe_and_act(policy, observation, step)
+        if not observe_and_act(policy, observation, step):
+            check_observation(observation, step)
         return decoded()
 
     return act
@@ -204,8 +202,9 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 
 @kernel
-def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: int) -> None:
+def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: int) -> bool:
     """Round the observation to float32, add it to the moments, and call `act`, all in one call.
+    Returns whether the observation was finite.
 
     Args:
         packed: from the function of that name.
@@ -226,8 +225,10 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
     decoded = carray(_pointer(packed[25]), (packed[26],), np.float64)
     flat = hidden[1][: observation.size]  # free until the first layer's outputs are written there
 
+    zero = np.float32(0.0)
     for k in range(observation.size):
         flat[k] = np.float32(observation[k])
+        zero += flat[k] * np.float32(0.0)  # NaN once a number is not finite
     if num_moments:
         accumulate(carray(_pointer(packed[27]), (num_moments,), np.float64), flat)
     head = (kind, choice_sizes, low, high, center, reach)
@@ -244,6 +245,7 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
         np.uint64(step),
         decoded,
     )
+    return bool(zero == 0)
 
 
 class GymnasiumSimulator:
@@ -350,7 +352,7 @@ class SteppedDynamics(Controls):
             self._set(state)
             _, reward, terminated, _, _ = self._env.step(self.action_of(control))
             transitions.states[i] = self.state_of(self._env)
-            transitions.rewards[i] = reward
+            transitions.rewards[i] = number_of("a reward", reward)
             transitions.terminated[i] = terminated
         return transitions
 
@@ -362,7 +364,7 @@ class SteppedDynamics(Controls):
             self._set(state)
             for control in sequence:
                 _, reward, terminated, _, _ = self._env.step(self.action_of(control))
-                returns[i] += float(reward)
+                returns[i] += number_of("a reward", reward)
                 if terminated:
                     break
         return returns
@@ -380,4 +382,6 @@ class SteppedDynamics(Controls):
         mujoco.mj_setState(task.model, task.data, state, whole)  # the solver's warm start again
 
 
-STEPPED = Family("stepped", lambda env: True, GymnasiumSimulator, SteppedDynamics)
+STEPPED = Family(
+    "stepped", lambda task: True, lambda task: None, GymnasiumSimulator, SteppedDynamics
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.environments.spec import limit_of
+from esengine.errors import NotFiniteError, counted
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,40 @@ class Episode:
     terminated: bool = field(default=False, compare=False)
     last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
     truncated: bool = field(default=False, compare=False)
+
+
+def check_finite(episode: Episode, moments: NDArray[np.float64] | None = None) -> None:
+    """Raises NotFiniteError for an episode with a number that is not finite.
+
+    Args:
+        episode: its return and its last observation are checked.
+        moments: packed observation moments, which are finite if all observations were, or None.
+    """
+    if not math.isfinite(episode.episode_return):
+        raise NotFiniteError(
+            f"the rewards of an episode must be finite, got a return of {episode.episode_return}"
+        )
+    if episode.last_observation is not None:
+        check_observation(episode.last_observation, episode.num_steps)
+    if moments is not None and not np.isfinite(moments).all():
+        raise NotFiniteError("the observations of an episode must be finite, got one that is not")
+
+
+def check_observation(observation: NDArray[np.floating], step: int) -> None:
+    """Raises NotFiniteError for an observation that is not finite in float32, as policies see it.
+
+    Args:
+        observation: (obs_dim,) flat.
+        step: number of steps before it in its episode.
+    """
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(observation.astype(np.float32))
+    if not finite.all():
+        index = int(np.argmin(finite))
+        raise NotFiniteError(
+            f"an observation must be finite in float32, got {observation[index]} as number "
+            f"{index} after {counted(step, 'step')}"
+        )
 
 
 class Trace(NamedTuple):
@@ -110,5 +147,5 @@ def keep_step(
 
 def horizon_of(env: gymnasium.Env[Any, Any], max_episode_steps: int | None) -> int | None:
     """The most steps of an episode, or None if nothing limits them."""
-    limits = [getattr(env.spec, "max_episode_steps", None), max_episode_steps]
+    limits = [limit_of(env), max_episode_steps]
     return min((limit for limit in limits if limit is not None), default=None)

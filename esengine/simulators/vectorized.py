@@ -121,6 +121,7 @@ class VectorSimulator:
         while active.any() and step != max_steps:
             act_in_lanes(
                 active,
+                returns,
                 parameters,
                 np.asarray(observations, np.float32).reshape(active.size, -1),
                 moments,
@@ -141,6 +142,7 @@ class VectorSimulator:
 @kernel
 def act_in_lanes(
     active: NDArray[np.bool_],
+    returns: NDArray[np.float64],
     parameters: NDArray[np.float32],
     observations: NDArray[np.float32],
     moments: NDArray[np.float64],
@@ -153,6 +155,7 @@ def act_in_lanes(
 
     Args:
         active: (num_lanes,).
+        returns: (num_lanes,) overwritten by NaN where an observation is not finite.
         parameters: (num_lanes, num_parameters).
         observations: (num_lanes, obs_dim).
         moments: (num_lanes, 1 + 2 * obs_dim) to add the observations to, or (num_lanes, 0).
@@ -166,6 +169,8 @@ def act_in_lanes(
         if active[lane]:
             if moments.shape[1]:
                 accumulate(moments[lane], observations[lane])
+            if not np.isfinite(observations[lane]).all():
+                returns[lane] = np.nan
             draw = np.uint64(step) * np.uint64(active.size) + np.uint64(lane)
             act(
                 parameters[lane],

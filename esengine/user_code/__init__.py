@@ -13,10 +13,12 @@ from esengine.user_code.contained import (
 from esengine.user_code.named import (
     as_in_files,
     check_trusted,
+    described,
     find_modules_here,
     modules_of,
     named_callable,
     named_module,
+    number_of,
 )
 from esengine.user_code.opened import close, environments_closed, note_open
 
@@ -25,6 +27,7 @@ __all__ = [
     "as_in_files",
     "check_trusted",
     "close",
+    "described",
     "environments_closed",
     "find_modules_here",
     "limits_kept",
@@ -32,6 +35,7 @@ __all__ = [
     "named_callable",
     "named_module",
     "note_open",
+    "number_of",
     "own_copy",
     "working_folder_kept",
 ]

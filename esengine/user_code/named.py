@@ -10,7 +10,9 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from esengine.errors import ANY_TEXT, UserError, readable
+import numpy as np
+
+from esengine.errors import ANY_TEXT, UserError, in_one_line, readable
 
 
 def named_callable(flag: str, name: str, example: str, kind: str = "function") -> Any:
@@ -62,6 +64,37 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
         raise UserError(
             f"{flag} {shown!r} must import cleanly, but raised {type(error).__name__}: {error}"
         ) from error
+
+
+def number_of(what: str, value: Any) -> float:
+    """The number that user code returned; an array of one number is a number.
+
+    Args:
+        what: the subject of the message, such as ``a reward``.
+        value: what was returned.
+
+    Raises:
+        UserError: it is no number.
+    """
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if value is not None and not isinstance(value, str | bytes | complex | np.complexfloating):
+        with suppress(TypeError, ValueError):
+            return float(value)
+    raise UserError(f"{what} must be one number, got {described(value)}; return a float")
+
+
+def described(value: Any) -> str:
+    """What user code returned, in one line."""
+    if value is None:
+        return "None"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}: {in_one_line(value)}"
+    return f"a {type(value).__name__}: {in_one_line(value)}"
 
 
 def find_modules_here() -> None:

@@ -32,6 +32,7 @@ from esengine.launch.settings.planners import (
     load_planner,
     load_skill_planner,
 )
+from esengine.launch.training.trial import environment_tried
 from esengine.planning import PlanCandidates, PooledDynamics, record_here
 from esengine.policies import Policy, PolicySpec, load_policy
 from esengine.pool import Built, FaultRules, Pool, WorkerRules, on_all_ranks
@@ -177,10 +178,13 @@ def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | 
     if not _shares_plans(settings):
         ranks = min(ranks, settings.episodes)
     if not must_launch(ranks, settings.member_timeout):
-        return collect_on(World(), settings, stop)
+        world = World()
+        if not launched_by_us():
+            world.agree(lambda: _try_environment(settings) if world.is_master else None)
+        return collect_on(world, settings, stop)
 
     with environments_closed():
-        recording_problem(settings)
+        _try_environment(settings)
     find_mpirun()
     return result_of_ranks(
         ranks,
@@ -189,6 +193,11 @@ def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | 
         lambda file: load_demonstrations([file], trust_modules=True),
         stop,
     )
+
+
+def _try_environment(settings: CollectSettings) -> None:
+    """Try the environment once, before ranks start. Raises UserError."""
+    environment_tried(recording_problem(settings), settings.member_timeout)
 
 
 def collect_on(

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ class RunDirectory:
         path: Path,
         config: RunConfig,
         copy_files: Callable[[Path], RunConfig] | None = None,
+        remarks: Sequence[str] = (),
         stay_writer: bool = False,
     ) -> RunDirectory:
         """Make the folder of a new run, with its ``config.json``.
@@ -92,6 +93,7 @@ class RunDirectory:
             config: the configuration of the run.
             copy_files: copies what the run needs to its folder, and returns the configuration that
                 names the copies.
+            remarks: sentences about the run that its record keeps.
             stay_writer: keep the lock, so that no other process can take the folder.
 
         Raises:
@@ -104,6 +106,8 @@ class RunDirectory:
                 copied = config if copy_files is None else copy_files(path)
                 record = {"format": FORMAT, "config": copied.to_json(), "starts": []}
                 record["files"] = digests_of_copies(path)
+                if remarks:
+                    record["remarks"] = list(remarks)
                 write_json(path / "config.json", record)
             except (OSError, ValueError):
                 run._remove()

@@ -386,6 +386,7 @@ class RoundTraining(Training):
     def advance(self) -> None:
         self.pool.check_stop()  # a round without an evaluation would not look
         began = time.monotonic()
+        failed = self.pool.num_failed
         steps, episodes = self.method.step(self.pool, self._finished)
         self._finished = {}
 
@@ -396,4 +397,5 @@ class RoundTraining(Training):
             self._watch.add(part, of_part)
         self.count(steps, episodes)
         rate = steps / (time.monotonic() - began)
-        self.row = round_row(self.method, self.counters, self.pool, rate)
+        failed = self.pool.num_failed - failed
+        self.row = round_row(self.method, self.counters, self.pool, rate, failed)

@@ -55,12 +55,16 @@ def generation_row(
     return row
 
 
-def round_row(method: RoundMethod, counters: Mapping[str, Any], pool: Pool, rate: float) -> Row:
-    """The row of a round of a method that evaluates by itself; ``rate`` is its steps per second."""
+def round_row(
+    method: RoundMethod, counters: Mapping[str, Any], pool: Pool, rate: float, num_failed: int
+) -> Row:
+    """The row of a round of a method that evaluates by itself; ``rate`` is its steps per second,
+    and ``num_failed`` the number of its members, or recorded episodes, that failed.
+    """
     return {
         "generation": method.generation,
         **_used(counters),
-        "failed_members": 0,
+        "failed_members": num_failed,
         **method.metrics(),
         "machine": _machine_columns(pool, rate),
     }

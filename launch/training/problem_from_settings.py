@@ -32,7 +32,7 @@ from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
 from esengine.rewards import RewardedEpisodes, RewardSource, load_reward
 from esengine.rewards.network import LearnedReward
-from esengine.simulators.families import has_compiled
+from esengine.simulators.families import has_compiled, why_stepped
 from esengine.simulators.traces import horizon_of
 from esengine.simulators.vectorized import offers_vector
 from esengine.user_code import named_callable
@@ -85,10 +85,11 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
     with environment.opened() as env:
         observations, action = describe(env)
         if train.env_backend == "compiled" and not has_compiled(env):
+            reason = why_stepped(env)
             raise UserError(
-                "--env-backend compiled must be used with an environment that has compiled "
-                "rollouts, "
-                f"got {train.env_id}; use --env-backend auto"
+                f"--env-backend compiled must be used with an environment that has compiled "
+                f"rollouts, got {train.env_id}{'' if reason is None else f', but {reason}'}; use "
+                f"--env-backend auto"
             )
         if train.rules and train.env_backend not in ("auto", "gymnasium"):
             raise UserError(

@@ -28,6 +28,7 @@ from esengine.launch.training.loop import Callback, RoundTraining, RunResult, Tr
 from esengine.launch.training.problem_from_settings import build_problem, initial_row
 from esengine.launch.training.restoring import check_environment
 from esengine.launch.training.strategy_loop import StrategyTraining
+from esengine.launch.training.trial import tried
 from esengine.noise import table_log2
 from esengine.noise.table import check_table_room
 from esengine.pool import Built, FaultRules, Pool, on_all_ranks
@@ -125,7 +126,8 @@ def completed(config: RunConfig) -> RunConfig:
 
 
 def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
-    """Check everything that can be checked before ranks start, and make the run's folder.
+    """Check everything that can be checked before ranks start, try the environment or the
+    objective, and make the run's folder.
 
     Args:
         config: the settings.
@@ -145,7 +147,8 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     if shared_memory:
         check_table_room(built.log2_size, built.problem.dimension)
 
-    return RunDirectory.create(path, config, chosen.copy_files, stay_writer=True)
+    remarks = tried(config.train, built.problem)
+    return RunDirectory.create(path, config, chosen.copy_files, remarks, stay_writer=True)
 
 
 def run(

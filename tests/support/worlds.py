@@ -46,8 +46,8 @@ class Target(gymnasium.Env[Any, Any]):
 
 
 class Forgetful(Target):
-    """An environment that raises, sometimes or always, sleeps, hangs in C code or returns NaN, as
-    its ``fault`` says.
+    """An environment that raises, sometimes or always, sleeps, hangs in C code, or gives a reward
+    or an observation that is not finite, as its ``fault`` says.
     """
 
     def __init__(self, fault: str = "raise") -> None:
@@ -74,6 +74,8 @@ class Forgetful(Target):
         observation, reward, terminated, truncated, info = super().step(action)
         if now and what == "short":
             observation = observation[:2]
+        if now and what == "dropout":
+            observation[1] = np.nan
         return (
             observation,
             float("nan") if now and what == "nan" else reward,

@@ -13,32 +13,13 @@ import pytest
 from esengine.environments import classic_physics, mujoco_physics
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies.network import Actor, PolicySpec
 from esengine.simulators import mujoco
 from esengine.simulators.classic import ClassicSimulator, task_of
 from esengine.simulators.families import family_of, has_compiled, make_simulator
 from esengine.simulators.mujoco import step_arguments
 from esengine.simulators.stepped import GymnasiumSimulator
 from esengine.simulators.vectorized import VectorSimulator, offers_vector
-
-CLASSIC = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"]
-OWN = ["esengine/CartPoleSwingUp-v0", "esengine/FixedHorizonCartPole-v0"]
-MUJOCO = [
-    "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Swimmer-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5",
-    "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5",
-]  # fmt: skip
-
-
-def actor_for(
-    env_id: str, hidden: tuple[int, ...] = (8,), sampled: bool = False, seed: int = 0
-) -> Actor:
-    observations, action = describe(EnvironmentSpec(env_id).make())
-    spec = PolicySpec(observations.dim, action, hidden, sampled)
-    parameters = (
-        np.random.default_rng(seed).standard_normal(spec.num_parameters).astype(np.float32) * 0.3
-    )
-    mean = np.zeros(observations.dim, np.float32)
-    return Actor(spec, parameters, mean, np.ones_like(mean))
+from tests.support.tasks import CLASSIC, MUJOCO, OWN, actor_for
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 987654321987, 2**63 - 1])

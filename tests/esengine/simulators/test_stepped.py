@@ -15,7 +15,6 @@ import pytest
 from esengine.candidates import AntitheticPairs, PolicyEpisodes
 from esengine.environments import EnvironmentSpec, is_mujoco
 from esengine.errors import UserError
-from esengine.launch.doctor import check_reset
 from esengine.launch.training.problem_from_settings import trained_policy
 from esengine.noise import create_table
 from esengine.policies import Actor, PolicySpec, RunningStatistics
@@ -170,11 +169,7 @@ def test_fitness_is_the_mean_over_the_members_episodes() -> None:
     assert returns[0]["fitness"] != returns[1]["fitness"]
 
 
-def test_an_environment_that_does_not_forget_is_found_and_cured() -> None:
-    assert check_reset("CartPole-v1").advice is None
-    finding = check_reset(f"{WORLDS}:TestRemembering-v0")
-    assert finding.advice is not None
-    assert "--fresh-env" in finding.advice
+def test_an_environment_that_does_not_forget_is_cured() -> None:
     problem = problem_for(f"{WORLDS}:TestRemembering-v0", fresh_env=True)
     candidates = PolicyEpisodes(0, 1, 3, np.zeros(problem.dimension, np.float32), "evaluation")
     noise = create_table(0, 10, 100, None)

@@ -1,0 +1,74 @@
+"""Members and recorded episodes with numbers that are not finite: they fail by one rule in every
+method, are named, and leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from esengine.demonstrations import load_demonstrations
+from esengine.launch.cli import main
+from esengine.policies import load_policy
+from tests.conftest import SUPPORT
+from tests.support.runs import rows
+from tests.support.words import words
+
+DROPOUT = words("--env-id worlds:TestForgetful-v0 --env-arg fault=sometimes-dropout")
+_FEW = words("--final-episodes 2 --eval-episodes 2 --hidden-sizes 8 --generations 2 --quiet")
+METHODS = {
+    "truncation-es": words("--population-size 20"),
+    "openai-es": words("--population-size 20 --novelty nsr"),
+    "ppo": words("--steps-per-round 80 --epochs 1"),
+    "dagger": words(
+        "--expert teachers:still --episodes-per-round 8 --epochs-per-round 1 "
+        "--validation-episodes 2"
+    ),
+    "gail": words(
+        "--generator openai-es --generator-arg population_size=20 --demonstrations demos.npz "
+        "--max-episode-steps 10"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _support(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.chdir(tmp_path)
+
+
+def collect() -> None:
+    expert = words("--expert teachers:still --episodes 4 --ranks 1 --quiet")
+    assert main(["collect", *expert, *DROPOUT]) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_such_a_member_fails_and_leaves_nothing_behind(tmp_path: Path, method: str) -> None:
+    if method == "gail":
+        collect()
+    arguments = ["train", method, *DROPOUT, *METHODS[method], *_FEW]
+    assert main([*arguments, "--ranks", "1", "--run-dir", "run"]) == 0
+
+    failed = [row["failed_members"] for row in rows(tmp_path / "run")]
+    assert sum(failed) > 0
+    lines = (tmp_path / "run" / "failures.jsonl").read_text().splitlines()
+    assert "an observation must be finite in float32, got nan as number 1" in lines[0]
+    purposes = [json.loads(line)["purpose"] for line in lines]
+    assert sum(purpose.startswith(("episode", "record")) for purpose in purposes) == sum(failed)
+    assert np.isfinite(load_policy(tmp_path / "run").observation_mean).all()
+
+    if method == "truncation-es":
+        (newest,) = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1:]
+        statistics = load_file(newest / "state.safetensors")["problem/statistics"]
+        steps_of_others = rows(tmp_path / "run")[-1]["env_steps"]
+        assert statistics[0] == steps_of_others
+
+
+def test_collected_episodes_are_those_without_such_a_number() -> None:
+    collect()
+    found = load_demonstrations(["demos.npz"], trust_modules=True)
+    assert len(found.trajectories) == 4
