@@ -13,7 +13,9 @@ from typing import Any
 
 CLOSE_S = 10.0
 """Seconds in which an environment must close, since a simulator that hangs must not hang a run."""
+_AGAIN_S = 1.0  # the same for a kind of environment that has taken longer before
 
+_faulty: dict[str, str] = {}  # names of environments that did not close in order, and why
 _opened: dict[int, Any] = {}
 os.register_at_fork(after_in_child=_opened.clear)  # they belong to the parent
 
@@ -40,13 +42,14 @@ def close(env: Any) -> None:
             return
 
     del _opened[id(inner)]
+    name = _name_of(env)
     try:
-        with _time_limit():
+        with _time_limit(_AGAIN_S if name in _faulty else CLOSE_S):
             env.close()
     except _TookTooLong:
-        _warn(env, f"closing takes longer than {CLOSE_S:.0f} s, so what it holds is left")
+        _warn(name, f"it took longer than {CLOSE_S:.0f} s, so what it holds is left")
     except (Exception, SystemExit) as error:
-        _warn(env, f"close() raised {type(error).__name__}: {error}")
+        _warn(name, f"it raised {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -61,8 +64,8 @@ def environments_closed() -> Iterator[None]:
 
 
 @contextmanager
-def _time_limit() -> Iterator[None]:
-    """Raise `_TookTooLong` in the ``with`` block after `CLOSE_S`, in the main thread, which alone
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `_TookTooLong` in the ``with`` block after some time, in the main thread, which alone
     may handle signals.
     """
     if current_thread() is not main_thread():
@@ -73,7 +76,7 @@ def _time_limit() -> Iterator[None]:
         raise _TookTooLong
 
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, CLOSE_S)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
@@ -81,7 +84,13 @@ def _time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
 
 
-def _warn(env: Any, what: str) -> None:
+def _name_of(env: Any) -> str:
     spec = getattr(env, "spec", None)
-    name = type(env).__name__ if spec is None else spec.id
-    warnings.warn(f"{name} was not closed in order: {what}", RuntimeWarning, stacklevel=3)
+    return type(env).__name__ if spec is None else str(spec.id)
+
+
+def _warn(name: str, what: str) -> None:
+    """Report an environment once for each reason."""
+    if _faulty.get(name) != what:
+        _faulty[name] = what
+        warnings.warn(f"close() of {name} must end in order, but {what}", RuntimeWarning, 3)
