@@ -6,11 +6,13 @@ process on a socket at once. Nothing here blocks.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import WeakSet
 
 _HEADER = struct.Struct("<qq")  # tag and length of a body
 _MOST_BYTES = 1 << 20  # read at once
@@ -51,6 +53,7 @@ class Link:
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._socket = connection
+        _open.add(self)
         self._queue: deque[Sending] = deque()
         self._is_broken = False  # nothing can be sent any more
         self._header = bytearray()
@@ -141,3 +144,15 @@ class Link:
 
     def close(self) -> None:
         self._socket.close()
+
+
+_open: WeakSet[Link] = WeakSet()
+
+
+def _after_fork() -> None:
+    """In a forked child: close the links, whose ends the other side could not see otherwise."""
+    for link in list(_open):
+        link.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -17,6 +17,7 @@ import socket
 import struct
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -127,7 +128,8 @@ class NodeMemory:
 
     def close(self) -> None:
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # user code has closed what it has not opened
+                file.close()
         self._files.clear()
         if self._own_index is not None:
             self._index[:] = _FREE, 0

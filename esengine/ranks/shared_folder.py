@@ -11,10 +11,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "esengine-"
 LOCK = "alive"
+_held: set[int] = set()  # descriptors of this process
 
 
 def join(folder: Path) -> int:
@@ -24,14 +26,17 @@ def join(folder: Path) -> int:
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _held.add(descriptor)
     return descriptor
 
 
 def leave(folder: Path, descriptor: int) -> None:
     """Release a folder, and remove it if no other process holds it."""
-    if _is_alone(descriptor):
-        shutil.rmtree(folder, ignore_errors=True)
-    os.close(descriptor)
+    with suppress(OSError):  # user code has closed what it has not opened
+        if _is_alone(descriptor):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+    _held.discard(descriptor)
 
 
 def remove_abandoned(root: Path) -> list[Path]:
@@ -56,3 +61,14 @@ def _is_alone(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _after_fork() -> None:
+    """In a forked child: leave the folders to the parent, which a child may outlive."""
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

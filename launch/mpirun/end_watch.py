@@ -18,7 +18,7 @@ from esengine.ranks.launch_variables import FOLDER_VARIABLE, LAUNCH_VARIABLE, WO
 
 _LOOK_S = 0.5  # between two looks at the processes of this machine
 _SETTLE_S = 1.0  # in which mpirun ends after its last rank
-_LAST_S = 60.0  # in which ranks close all and end, from the master's exit status on
+_LAST_S = 30.0  # in which ranks close all and end, from the master's exit status on
 
 
 class EndWatch:

@@ -247,7 +247,7 @@ def _launch_folder() -> Iterator[Path]:
         folder = folder.rename(folder.with_name(folder.name[1:]))  # it is locked now
         yield folder
     finally:
-        os.close(alive)
+        shared_folder.leave(folder, alive)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -118,10 +118,11 @@ class RunLock:
         self.is_handed_down = False
         """Whether forked copies of this process hold the lock, too."""
 
-        record = json.dumps(Owner.this_process()._asdict()).encode()
+        self._record = json.dumps(Owner.this_process()._asdict()).encode()
+        self._file = (0, 0)  # device and inode of the locked file
         try:
-            if _flock_is_local(folder) or not self._take_flock(record):
-                self._take_file(record)
+            if _flock_is_local(folder) or not self._take_flock(self._record):
+                self._take_file(self._record)
         except OSError as error:
             raise UserError(
                 f"a run directory must be writable, got {folder}: {error.strerror}; copy it "
@@ -137,11 +138,31 @@ class RunLock:
             return False
         if self._descriptor is None:
             return Owner.read(self._path) == Owner.this_process()
-        mine = os.fstat(self._descriptor)
-        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+        if not self._is_open():
+            return self._take_again()
+        return (found.st_dev, found.st_ino) == self._file
+
+    def _is_open(self) -> bool:
+        """Whether the descriptor still is that of the lock. User code may close what it has not
+        opened, and get the number for a file of its own.
+        """
+        try:
+            mine = os.fstat(-1 if self._descriptor is None else self._descriptor)
+        except OSError:
+            return False
+        return (mine.st_dev, mine.st_ino) == self._file
+
+    def _take_again(self) -> bool:
+        self._descriptor = None
+        with suppress(OSError, UserError):
+            return self._take_flock(self._record)
+        return False
 
     def release(self) -> None:
         """Release the lock."""
+        if self._descriptor is not None and not self._is_open():
+            self._descriptor = None
+            return
         with suppress(OSError):  # a folder that is gone or read-only needs no release
             if self._descriptor is None:
                 if self.is_held():
@@ -190,6 +211,7 @@ class RunLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, record, 0)
         self._descriptor = descriptor
+        self._file = (found.st_dev, found.st_ino)
         return True
 
     def _take_file(self, record: bytes) -> None:
@@ -243,9 +265,9 @@ class RunLock:
             self._forget()
 
     def _forget(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._is_open():
+            os.close(self._descriptor)  # type: ignore[arg-type]
+        self._descriptor = None
 
 
 def wait_until_free(folder: Path, patience_s: float) -> None:

@@ -4,6 +4,7 @@ end.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -76,3 +77,25 @@ def test_who_does_not_know_the_key_does_not_come_in() -> None:
     ((rank, _),) = until(lambda: door.arrivals() or None)
     assert rank == 5
     replacement.close()
+
+
+def test_a_forked_child_does_not_hold_a_link_open() -> None:
+    ours, theirs = socket.socketpair()
+    near = Link(ours)
+    far = Link(theirs)
+    mine, childs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        mine.close()
+        childs.sendall(b"1")
+        childs.recv(1)  # until the test is over
+        os._exit(0)
+
+    childs.close()
+    mine.recv(1)
+    near.close()
+    with pytest.raises(LinkClosed):
+        far.receive()
+    mine.close()
+    os.waitpid(child, 0)
+    far.close()
