@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import gymnasium
@@ -23,6 +23,15 @@ WRAPPERS = (
     *("TimeAwareObservation", "TimeLimit"),
 )
 """Those that begin every episode anew and take no function."""
+
+_UNBOUNDED = (
+    "ClipReward",
+    "RescaleAction",
+    "RescaleObservation",
+    "ReshapeObservation",
+    "TimeLimit",
+)
+_MOST = 1000  # that another wrapper may be asked for, since frames and delays take memory
 
 _UNSEEN = (
     *("Autoreset", "HumanRendering", "OrderEnforcing", "PassiveEnvChecker", "RecordVideo"),
@@ -47,8 +56,23 @@ def wrappers_from(values: Any) -> tuple[Wrapper, ...]:
                 f"a wrapper must be one of {listed(WRAPPERS)}, with named arguments, got "
                 f"{value!r:.80}"
             )
+        if name not in _UNBOUNDED and any(number > _MOST for number in _numbers(arguments)):
+            raise ValueError(
+                f"a wrapper's numbers must be at most {_MOST}, got {name} with {arguments!r:.80}"
+            )
         found.append((str(name), dict(arguments)))
     return tuple(found)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """All numbers within a JSON value."""
+    if isinstance(value, Mapping):
+        yield from _numbers(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def wrappers_of(described: Iterable[Mapping[str, Any]]) -> tuple[Wrapper, ...]:
@@ -73,7 +97,7 @@ def wrappers_of(described: Iterable[Mapping[str, Any]]) -> tuple[Wrapper, ...]:
                 f"none that keeps statistics over episodes"
             )
         found.append((str(name), arguments))
-    return tuple(found)
+    return wrappers_from(found)
 
 
 def wrapped(

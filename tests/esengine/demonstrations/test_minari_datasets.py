@@ -215,6 +215,10 @@ def test_a_clone_acts_in_the_wrappers_of_its_dataset(esengine_here: Run, tmp_pat
     flag = ("--env-wrapper", recorded["env_wrapper"][0])
     start = words("train cma-es --env-id Pendulum-v1 --generations 1 --ranks 1 --init-policy run")
     assert esengine_here(*start, *flag).returncode == 0
-    refused = esengine_here(*start, "--env-wrapper", "NormalizeReward")
-    assert refused.returncode == 2
-    assert "--env-wrapper: a wrapper must be one of AtariPreprocessing" in refused.stderr
+    for wrapper, rule in (
+        ("NormalizeReward", "a wrapper must be one of AtariPreprocessing"),
+        ('FrameStackObservation={"stack_size": 1000000}', "numbers must be at most 1000, got"),
+    ):
+        refused = esengine_here(*start, "--env-wrapper", wrapper)
+        assert refused.returncode == 2
+        assert rule in refused.stderr
