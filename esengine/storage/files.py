@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 _ASIDE = re.compile(r"\.aside-[0-9a-f]{16}-.+")
 _PATIENCE_MS = 200
@@ -190,7 +190,7 @@ def write_arrays(
 
     Args:
         path: the file.
-        arrays: by name; contiguous ones are not copied.
+        arrays: by name; they are copied once, into the bytes of the file.
         metadata: at most one key, since safetensors writes several in an order that differs
             between processes, and equal runs must give equal bytes.
 
@@ -200,22 +200,9 @@ def write_arrays(
     Raises:
         OSError: the disk is full or read-only, or the folder is gone.
     """
-    path.touch()
-    mode = path.stat().st_mode
-
-    try:
-        save_file(
-            {name: np.asarray(array, order="C") for name, array in arrays.items()}, path, metadata
-        )
-    except SafetensorError as error:
-        number = re.search(r"os error ([0-9]+)", str(error))
-        code = int(number[1]) if number else errno.EIO
-        raise OSError(code, os.strerror(code), str(path)) from error
-
-    path.chmod(mode)  # safetensors replaces the file by one that only its owner may read
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    image = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
+    write_lasting(path, image)
+    return len(image), hashlib.sha256(image).hexdigest()
 
 
 def aside_of(path: Path) -> Path:
