@@ -20,13 +20,9 @@ _MODE = gymnasium.VectorizeMode.VECTOR_ENTRY_POINT
 
 
 def offers_vector(spec: EnvironmentSpec) -> bool:
-    """Whether the environment has its own vector form, with plain arrays as observations, and no
-    wrapper, which would be around single environments.
-    """
+    """Whether the environment has its own vector form, with plain arrays as observations."""
     with spec.opened() as env:
         space = env.observation_space
-    if spec.wrappers:
-        return False
     registered = gymnasium.registry.get(spec.env_id.partition(":")[2] or spec.env_id)
     return bool(registered and registered.vector_entry_point) and isinstance(
         space, gymnasium.spaces.Box

@@ -100,7 +100,8 @@ class TrainSettings(
                 "parameters"
             )
         rewards = ("reward", "potential", "survival_bonus", "novelty", "goals")
-        belong_to(self, "--env-id", "--objective", *rewards, "rules", "episode_cap")
+        others = ("env_arg", "env_wrapper", "rules", "episode_cap")
+        belong_to(self, "--env-id", "--objective", *rewards, *others)
         self.start(self.space(self.dimension))
 
     def _check_environment(self) -> None:

@@ -24,6 +24,7 @@ from esengine.algorithms.imitation.guided_policy_search import (
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.strategy import RoundMethod
+from esengine.checks import belong_to
 from esengine.demonstrations import Demonstrations, load_demonstrations
 from esengine.demonstrations.experts import Expert, PolicyExpert, RuleExpert, load_expert
 from esengine.demonstrations.recording import Recorder
@@ -160,7 +161,11 @@ def load_given(config: RunConfig) -> Demonstrations:
     """The demonstrations that the settings choose. Raises UserError."""
     search: Any = config.search
     train = config.train
-    expected = None if train.env_id is None else train.environment()
+    expected = None
+    if train.env_id is not None:
+        expected = train.environment()
+    else:
+        belong_to(train, "--env-id", "none", "env_arg", "env_wrapper", way_out="name it, too")
     demonstrations = load_demonstrations(search.demonstrations, train.trust_modules, expected)
     if search.trajectories is None:
         return demonstrations

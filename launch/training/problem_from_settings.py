@@ -207,6 +207,11 @@ def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> 
 
 def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
     train = config.train
+    if environment.wrappers:
+        raise UserError(
+            f"--env-wrapper must be used with --env-backend auto or gymnasium, got vectorized, "
+            f"which has no single environments for {train.env_wrapper[0]}; use auto"
+        )
     if not offers_vector(environment):
         raise UserError(
             "--env-backend vectorized must be used with an environment that registers a "

@@ -120,6 +120,17 @@ CASES = {
         "--env-backend vectorized must be used with an environment that registers a "
         "vector_entry_point and observes a Box",
     ),
+    "vectorized with a wrapper": (
+        (
+            *TRUNCATION,
+            *words("CartPole-v1 --env-backend vectorized --env-wrapper FlattenObservation"),
+        ),
+        "--env-wrapper must be used with --env-backend auto or gymnasium, got vectorized",
+    ),
+    "arguments of an environment for an objective": (
+        (*CMA, *words("worlds:sphere --dimension 3 --env-arg a=1")),
+        "--env-arg belongs to --env-id, got --objective; drop it",
+    ),
     "vectorized with equal starts": (
         (*TRUNCATION, *words("CartPole-v1 --env-backend vectorized --episode-seeds generation")),
         "--episode-seeds must be pair or member with --env-backend vectorized and truncation-es, "

@@ -113,6 +113,8 @@ def test_the_environment_is_that_of_the_demonstrations_and_no_other(
         "demos.npz: demonstrations must be of one environment, got Pendulum-v1 beside"
         in capsys.readouterr().err
     )
+    assert main([*cloning, "--env-arg", "g=5"]) == 2
+    assert "--env-arg belongs to --env-id, got none; name it, too" in capsys.readouterr().err
     assert main([*cloning, "--loss", "categorical"]) == 2
     assert (
         "--loss must be mse, gaussian or mixture for box actions, got categorical"
