@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -106,7 +107,9 @@ def wrapped(
     """The environment in these wrappers. Raises UserError if one cannot be put around it."""
     for name, arguments in wrappers:
         try:
-            env = getattr(gymnasium.wrappers, name)(env, **_as_taken(name, arguments))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*precision lowered")  # of plain numbers
+                env = getattr(gymnasium.wrappers, name)(env, **_as_taken(name, arguments))
         except Exception as error:  # whatever the wrapper's own checks raise
             env.close()
             raise UserError(

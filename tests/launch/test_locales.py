@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from esengine.errors import ANY_TEXT, readable
+from esengine.launch.results.plotting.benchmarks import draw_profile
+from esengine.launch.results.plotting.figures import save
 from tests.conftest import Run
 from tests.support.words import words
 
@@ -16,6 +18,14 @@ def test_every_text_can_be_read_and_written() -> None:
     assert readable(undecoded) == readable("grö→") == "grö→"
     assert readable("\ud83d\udcff") == "?\ufffd"
     assert f"{undecoded}ö→\ud83d".encode("ascii", ANY_TEXT) == "grö→".encode() + b"???"
+
+
+def test_no_name_is_taken_for_a_formula(tmp_path: Path) -> None:
+    name = "a$\\x$\udcff"
+    figure = draw_profile({name: {"rollouts": 1.0}})
+    figure.axes[0].set_title(name)
+    save(figure, tmp_path / "profile.png")
+    assert (tmp_path / "profile.png").stat().st_size > 1000
 
 
 def test_a_run_with_any_name_works_in_plain_locales(esengine: Run, tmp_path: Path) -> None:

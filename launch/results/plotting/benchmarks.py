@@ -134,7 +134,7 @@ def draw_profile(profiles: dict[str, dict[str, float]]) -> Figure:
             label = part.replace("_", " ") if row == 0 and seen else None
             axes.barh(row, share, left=left, color=colours[part], label=label)
             left += share
-    axes.set_yticks(range(len(profiles)), [readable(name) for name in profiles])
+    axes.set_yticks(range(len(profiles)), [readable(name) for name in profiles], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
