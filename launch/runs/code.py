@@ -28,6 +28,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _LIBRARY = Path(sysconfig.get_path("stdlib"))
 _ENGINE = "esengine"  # whose version the run records
 _MOST_SHOWN = 3
+_MOST_BYTES = 64 << 20  # of a file that is read for its digest
 
 
 def code_of(config: RunConfig) -> Code:
@@ -129,9 +130,9 @@ def _is_installed(file: Path) -> bool:
 
 
 def _digests(file: Path) -> Iterator[str]:
-    """The digest of a file, or nothing where it cannot be read."""
+    """The digest of a file, or nothing where it cannot be read or is large."""
     with suppress(OSError, ValueError):
-        yield hashlib.sha256(read_bytes(file)).hexdigest()[:16]
+        yield hashlib.sha256(read_bytes(file, _MOST_BYTES)).hexdigest()[:16]
 
 
 def _imports(file: Path, name: str) -> Iterator[str]:
@@ -140,7 +141,7 @@ def _imports(file: Path, name: str) -> Iterator[str]:
         return
     package = name if file.stem == "__init__" else name.rpartition(".")[0]
     with suppress(OSError, ValueError, SyntaxError, RecursionError):
-        for node in ast.walk(ast.parse(read_bytes(file))):
+        for node in ast.walk(ast.parse(read_bytes(file, _MOST_BYTES))):
             if isinstance(node, ast.Import):
                 names = [each.name for each in node.names]
             elif isinstance(node, ast.ImportFrom):
