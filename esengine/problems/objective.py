@@ -116,6 +116,8 @@ class ObjectiveProblem:
         """The fitness of one evaluation of a row, which the function may overwrite; not a number
         where it raised.
         """
+        if FORKS.is_child:  # by the evaluation before
+            FORKS.end_child()
         try:
             value = self.value_at(row, seed)
         except (Exception, SystemExit) as error:
@@ -123,8 +125,6 @@ class ObjectiveProblem:
                 failure_of(error, candidates, member, candidates.seed if seed is None else seed)
             )
             return math.nan
-        finally:
-            FORKS.end_child()
         if self.progress is not None:
             self.progress()
         return -value if self.minimize else value
