@@ -33,6 +33,7 @@ from esengine.launch.training.problem_from_settings import (
 )
 from esengine.launch.training.restoring import (
     Groups,
+    blaming_code,
     check_environment,
     note_code,
     restore_part,
@@ -264,10 +265,9 @@ class Training(ABC):
                     f"run that config.json describes, got one with other settings; restore "
                     f"config.json, or move the checkpoint away"
                 )
-            if isinstance(self.problem, EnvironmentProblem):
-                spaces = (self.problem.observations, self.problem.policy.action)
-                check_environment(self.directory, spaces)
-            self.restore(checkpoint)
+            check_environment(self.directory, self.problem)
+            with blaming_code(self.directory, self.config, checkpoint.generation):
+                self.restore(checkpoint)
 
         unwritten = bool(self.row)  # it would be written twice
         generation = checkpoint.generation if checkpoint else 0

@@ -22,7 +22,7 @@ from esengine.launch.training.restoring import check_environment, warn_of_change
 from esengine.launch.training.run import method_run
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.pool import FaultRules, Pool, on_all_ranks
-from esengine.problems import FAILED, EnvironmentProblem
+from esengine.problems import FAILED
 from esengine.problems.failures import MembersFailed, failure_words
 from esengine.ranks import StopRequest, World
 from esengine.storage import Checkpoint, checkpoints, load_checkpoint
@@ -84,9 +84,7 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
     def work(pool: Pool, strategy: Strategy) -> int:
         training = chosen.loop(pool, config, None, strategy, ())
         assert isinstance(training, StrategyTraining)
-        problem = training.problem
-        if isinstance(problem, EnvironmentProblem):
-            check_environment(directory, (problem.observations, problem.policy.action))
+        check_environment(directory, training.problem)
         warn_of_changes(
             f"{path}: the member is evaluated with the new code",
             code_at(directory.starts(), generation),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import Part
 from esengine.candidates import chunks, evaluation_chunk_size
-from esengine.environments import ActionSpec, ObservationSpec, check_fit
+from esengine.environments import EnvironmentSpec, check_fit
 from esengine.errors import UserError, listed
 from esengine.launch.runs.code import Code, changes, code_at, code_of
 from esengine.launch.runs.json_lines import is_row
@@ -20,6 +20,7 @@ from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import AnyProblem
 from esengine.policies import load_policy
+from esengine.problems import ObjectiveProblem
 from esengine.problems.chunk_arrays import unpack_chunk
 from esengine.storage import Checkpoint
 
@@ -31,17 +32,19 @@ _PARTS = ("strategy", "problem", "best", "jump", "novelty", "goals")
 _COUNTERS = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
 
 
-def check_environment(directory: RunDirectory, spaces: tuple[ObservationSpec, ActionSpec]) -> None:
-    """Raises UserError if the environment has other observations or actions than the policy that a
+def check_environment(directory: RunDirectory, now: AnyProblem | EnvironmentSpec) -> None:
+    """Raises UserError if an environment has other observations or actions than the policy that a
     run has trained so far.
     """
-    if directory.policy.exists():
-        policy = load_policy(directory.policy)
-        found = (policy.spec.observation_dim, policy.spec.action)
-        way_out = "restore the environment's code, or begin a new run"
-        check_fit(
-            f"the run {directory.path}", policy.environment.env_id, spaces, found, "", way_out
-        )
+    if isinstance(now, ObjectiveProblem) or not directory.policy.exists():
+        return
+    policy = load_policy(directory.policy)
+    spaces = (
+        now.spaces() if isinstance(now, EnvironmentSpec) else (now.observations, now.policy.action)
+    )
+    found = (policy.spec.observation_dim, policy.spec.action)
+    way_out = "restore the environment's code, or begin a new run"
+    check_fit(f"the run {directory.path}", policy.environment.env_id, spaces, found, "", way_out)
 
 
 def note_code(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint | None) -> bool:
@@ -71,6 +74,23 @@ def warn_of_changes(consequence: str, before: Code, now: Code) -> bool:
             stacklevel=2,
         )
     return bool(changed)
+
+
+@contextmanager
+def blaming_code(directory: RunDirectory, config: RunConfig, generation: int) -> Iterator[None]:
+    """Let a `UserError` name the user's code if this has changed since a generation: a checkpoint
+    need not fit other code.
+    """
+    try:
+        yield
+    except UserError as error:
+        changed = changes(code_at(directory.starts()[:-1], generation), code_of(config))
+        if not changed:
+            raise
+        raise UserError(
+            f"{directory.path} must be resumed with code that its checkpoint fits, but that of "
+            f"{listed(changed)} has changed; restore the code, or begin a new run"
+        ) from error
 
 
 @contextmanager

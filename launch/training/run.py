@@ -184,7 +184,7 @@ def run(
         except UserError:
             # what the run began from fits its environment no more, which is not said of a file
             if directory is not None and config.train.env_id is not None:
-                check_environment(directory, config.train.environment().spaces())
+                check_environment(directory, config.train.environment())
             raise
 
     def train(pool: Pool, method: Any) -> RunResult:

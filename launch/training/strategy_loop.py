@@ -209,6 +209,8 @@ class StrategyTraining(Training):
         if self._jump is not None:
             restore_part("jump", self._jump, groups, self.problem.dimension)
             self.method = self._jump.strategy()
+        if self._noisy_best is not None and "point" in groups["best"]:
+            groups["best"] = self._noisy_best.state()  # the objective took no seed before
         super().restore_parts(checkpoint, groups)
         self.best_point = groups["best"].get("point")
         if self.best_point is not None:

@@ -105,6 +105,16 @@ def test_a_changed_helper_is_named_and_the_best_is_evaluated_again(
     assert "the objective is 1" in renewed
     assert json.loads((tmp_path / "run" / "best.json").read_text())["value"] > 100
 
+    # a best value by several seeds is kept in another way
+    for generation, parameters, count in ((15, "x, seed", 20), (16, "x", 1)):
+        changed = COST.replace("(x)", f"({parameters})")
+        (tmp_path / "moved" / "sim.py").write_text(changed)
+        forget()
+        (warning,) = resume(generation)
+        assert "(moved.sim) has changed" in warning
+        best = json.loads((tmp_path / "run" / "best.json").read_text())
+        assert best.get("evaluations", 1) == count
+
 
 def test_another_observation_or_action_is_refused_as_evaluate_does(
     esengine_here: Run, tmp_path: Path, recwarn: pytest.WarningsRecorder
@@ -141,6 +151,23 @@ def test_another_observation_or_action_is_refused_as_evaluate_does(
     (changed,) = (str(warning.message) for warning in recwarn.list)
     assert "since the code of --env-id grown:Grown-v0 (grown) has changed; restore it" in changed
     assert json.loads((tmp_path / "run" / "done.json").read_text())["best_fitness"] == -7
+
+
+def test_a_checkpoint_that_does_not_fit_changed_code_is_blamed_on_the_code(
+    esengine_here: Run, tmp_path: Path
+) -> None:
+    def write(size: int) -> None:
+        (tmp_path / "moved.py").write_text(f"def ends(env, seen):\n    return [0.0] * {size}\n")
+        forget()
+
+    write(2)
+    flags = "--behavior moved:ends --novelty ns --population-size 4 --eval-every 0 --ranks 1"
+    train = words(f"train cma-es --env-id CartPole-v1 {flags} --generations 1 --run-dir run")
+    assert esengine_here(*train).returncode == 0
+    write(3)
+    refused = esengine_here(*words("resume run --generations 2 --ranks 1 --trust-modules"))
+    assert refused.returncode == 2
+    assert "but that of --behavior moved:ends (moved) has changed; restore" in refused.stderr
 
 
 def test_code_is_that_of_the_start_which_made_the_checkpoint() -> None:
