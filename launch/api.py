@@ -215,6 +215,7 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
         best["parameters"],
         best["value"],
         best["point"],
+        done.get("policy_generation"),
         done["final_return"],
         directory,
     )

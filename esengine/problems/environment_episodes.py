@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ from esengine.environments import EnvironmentSpec, ObservationSpec, Rules
 from esengine.policies import Actor, PolicySpec, RunningStatistics
 from esengine.problems.episodes import EpisodeSeeds, episode_seeds
 from esengine.simulators import EnvBackend, Simulator, make_simulator
+
+Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Mean and inverse standard deviation that observations are scaled by, both (num_observations,)."""
 
 
 @dataclass
@@ -58,7 +62,7 @@ class EnvironmentEpisodes:
 
     def __post_init__(self) -> None:
         self.statistics = RunningStatistics.empty(self.observations.dim)
-        self._adopted: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._adopted: Scaling | None = None
         self._simulator: Simulator | None = None
         self.progress: Callable[[], None] | None = None
         mean, inverse_std = self.scaling()
@@ -77,7 +81,7 @@ class EnvironmentEpisodes:
         """The environment that recorded episodes run in, or None for a plain one."""
         return None
 
-    def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def scaling(self) -> Scaling:
         """Mean and inverse standard deviation that observations are scaled by now."""
         return self.statistics.scale() if self._adopted is None else self._adopted
 
@@ -86,6 +90,18 @@ class EnvironmentEpisodes:
         scaling.
         """
         self._adopted = (mean, inverse_std)
+
+    @contextmanager
+    def scaled_by(
+        self, mean: NDArray[np.float32], inverse_std: NDArray[np.float32]
+    ) -> Iterator[None]:
+        """Scale otherwise within the ``with`` block, for a policy of another generation."""
+        own = self._adopted
+        self._adopted = (mean, inverse_std)
+        try:
+            yield
+        finally:
+            self._adopted = own
 
     def seeds(
         self, candidates: Candidates, members: NDArray[np.int64], num_episodes: int

@@ -158,13 +158,15 @@ class Saver:
             self._saved = None
             self._directory.metrics.flush()
             save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
-            if snapshot.policy is not None:
-                save_policy(self._directory.policy, snapshot.policy)
             if snapshot.reward is not None:
                 save_reward(self._directory.reward, snapshot.reward)
             if "row" not in checkpoint.counters:  # else a later checkpoint of this name holds more
                 self._saved = checkpoint.name
-        if snapshot.best is not None:  # a final evaluation changes it after the last checkpoint
+
+        # The evaluations at the end change these after the last checkpoint
+        if snapshot.policy is not None:
+            save_policy(self._directory.policy, snapshot.policy)
+        if snapshot.best is not None:
             self._directory.write_best(snapshot.best)
 
     def _draw(self, draw: Callable[[], None]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from esengine.algorithms.goals.curriculum import Curriculum
 from esengine.algorithms.goals.hindsight import improved
@@ -20,6 +19,7 @@ from esengine.errors import UserError
 from esengine.goals import GoalEpisodes, GoalList
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot, copied
+from esengine.launch.training.best_policy import GivenPolicy, PolicyReturns
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.restoring import Groups
 from esengine.launch.training.strategy_loop import StrategyTraining
@@ -89,10 +89,8 @@ class GoalTraining(StrategyTraining):
         self.goals.goals = GoalList(self.curriculum.goals.copy(), self.curriculum.shares())
         self._prepared = number
 
-    def policy_returns(
-        self, row: NDArray[np.floating], num_episodes: int, purpose: str
-    ) -> NDArray[np.float64]:
-        returns = super().policy_returns(row, num_episodes, purpose)
+    def policy_returns(self, policy: GivenPolicy, num_episodes: int, purpose: str) -> PolicyReturns:
+        returns = super().policy_returns(policy, num_episodes, purpose)
         success = self.goals.success
         if self.row and success is not None:
             self.row["success_eval"] = success

@@ -21,16 +21,10 @@ from esengine.launch.runs.saving import Saver, Snapshot, copied
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.clocks import Stopwatch, TimeLimit
 from esengine.launch.training.metric_columns import (
-    episode_returns,
-    evaluation_columns,
-    mean_return,
     round_row,
 )
-from esengine.launch.training.problem_from_settings import (
-    AnyProblem,
-    policy_episodes,
-    trained_policy,
-)
+from esengine.launch.training.policy_choice import PolicyChoice
+from esengine.launch.training.problem_from_settings import AnyProblem, trained_policy
 from esengine.launch.training.restoring import (
     Groups,
     blaming_code,
@@ -62,6 +56,7 @@ class RunResult:
         parameters: (dimension,) the parameters to use.
         best_value: of the objective, or None in an environment.
         best_point: (dimension,) where the objective had it, or None.
+        policy_generation: the generation that the parameters are from, or None with an objective.
         final_return: mean return over fresh episodes, or None with an objective or when stopped
             early.
         run: the run directory, or None if the run was kept in memory only.
@@ -73,11 +68,12 @@ class RunResult:
     parameters: NDArray[np.floating]
     best_value: float | None
     best_point: NDArray[np.float64] | None
+    policy_generation: int | None
     final_return: float | None
     run: RunDirectory | None
 
 
-class Training(ABC):
+class Training(PolicyChoice, ABC):
     """The master's loop over generations. Its state is the method's, the problem's statistics and
     a few counters.
 
@@ -105,14 +101,17 @@ class Training(ABC):
         self._identity = "" if directory is None else directory.identity()
         self.method = method
         self.callbacks = callbacks
+        self._watch = Stopwatch()
+        self._keep_policies()
 
-        self.counters: dict[str, Any] = {
+        self.counters = {
             "env_steps": 0,
             "evaluations": 0,
+            "eval_env_steps": 0,
             "elapsed_s": 0.0,
             "best_fitness": None,
         }
-        self.row: Row = {}  # of a generation that is told but not yet written
+        self.row = {}  # of a generation that is told but not yet written
         self._finished: dict[int, bytes] = {}  # results of the open generation by chunk
 
         if not self.train.quiet:
@@ -124,7 +123,6 @@ class Training(ABC):
         self._is_due = False  # a checkpoint, as soon as the one before is written
 
         self._elapsed_before = 0.0
-        self._watch = Stopwatch()
         self._began = time.monotonic()
         self._time_limit = TimeLimit()
         self._longest_s = 0.0  # generation of this start
@@ -191,34 +189,6 @@ class Training(ABC):
             WorkerError: every member failed.
         """
 
-    def judge(self) -> NDArray[np.float64]:
-        """Evaluate the policy for the row; returns (eval_episodes,) returns."""
-        with self._watch.part("evaluate_policy"):
-            returns = self.policy_returns(
-                self.method.parameters(), self.train.eval_episodes, "evaluation"
-            )
-        self.row |= evaluation_columns(returns)
-        self.counters["last_eval"] = self.row["episode_return_eval"]
-        return returns
-
-    def conclude(self) -> float | None:
-        """Evaluate what the run ends with; returns the mean return of fresh episodes."""
-        return mean_return(
-            self.policy_returns(self.parameters(), self.train.final_episodes, "final")
-        )
-
-    def parameters(self) -> NDArray[np.floating]:
-        """The parameters to use."""
-        return np.asarray(self.method.parameters())
-
-    def policy_returns(
-        self, row: NDArray[np.floating], num_episodes: int, purpose: str
-    ) -> NDArray[np.float64]:
-        """(num_episodes,) returns, NaN where the episode failed."""
-        own: NDArray[np.floating] = np.asarray(row, self.problem.dtype)
-        episodes = policy_episodes(self.train, own, num_episodes, purpose)
-        return episode_returns(self.pool.evaluate(episodes).records)
-
     def count(self, env_steps: int, evaluations: int) -> None:
         """Add to what the run has used."""
         self.counters["env_steps"] += env_steps
@@ -252,30 +222,34 @@ class Training(ABC):
 
     def begin(self) -> None:
         """Do what comes before the first generation of this start: resume from the newest whole
-        checkpoint, if there is one.
+        checkpoint, if there is one, and evaluate the policy that a new run starts from.
         """
-        if self.directory is None:
-            return
-        remove_unfinished(self.directory.checkpoints)
-        checkpoint = load_newest(self.directory.checkpoints)
+        if self.directory is not None:
+            self._resume(self.directory)
+        self.judge_first()
+
+    def _resume(self, directory: RunDirectory) -> None:
+        """Resume from the newest whole checkpoint, if there is one."""
+        remove_unfinished(directory.checkpoints)
+        checkpoint = load_newest(directory.checkpoints)
         if checkpoint is not None:
             if checkpoint.run not in ("", self._identity):
                 raise UserError(
-                    f"{self.directory.checkpoints / checkpoint.name} must be a checkpoint of the "
+                    f"{directory.checkpoints / checkpoint.name} must be a checkpoint of the "
                     f"run that config.json describes, got one with other settings; restore "
                     f"config.json, or move the checkpoint away"
                 )
-            check_environment(self.directory, self.problem)
-            with blaming_code(self.directory, self.config, checkpoint.generation):
+            check_environment(directory, self.problem)
+            with blaming_code(directory, self.config, checkpoint.generation):
                 self.restore(checkpoint)
 
         unwritten = bool(self.row)  # it would be written twice
         generation = checkpoint.generation if checkpoint else 0
-        self.directory.metrics.cut(generation - unwritten, self._identity)
-        remove_after(self.directory.checkpoints, checkpoint)
-        self.directory.failures.cut(generation + bool(self._finished))
-        self.directory.accept()
-        has_changed = note_code(self.directory, self.config, checkpoint)
+        directory.metrics.cut(generation - unwritten, self._identity)
+        remove_after(directory.checkpoints, checkpoint)
+        directory.failures.cut(generation + bool(self._finished))
+        directory.accept()
+        has_changed = note_code(directory, self.config, checkpoint)
         if checkpoint is not None:
             self.renew(has_changed)
 
@@ -290,6 +264,7 @@ class Training(ABC):
             self.counters["best_fitness"] = None
             self.counters["last_eval"] = None
             self._finished = {}
+            self.renew_best()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where a checkpoint was made. Raises UserError if it does not fit the run's
@@ -320,9 +295,10 @@ class Training(ABC):
 
     def parts(self) -> dict[str, Any]:
         """The objects whose ``state`` a checkpoint holds, by name."""
+        parts: dict[str, Any] = {"strategy": self.method}
         if isinstance(self.problem, EnvironmentProblem):
-            return {"strategy": self.method, "problem": self.problem}
-        return {"strategy": self.method}
+            parts["problem"] = self.problem
+        return parts if self.best is None else parts | {"policy": self.best}
 
     def snapshot(self) -> Snapshot:
         """The state as it is now, copied, so that it can be written while the run goes on."""
@@ -337,10 +313,17 @@ class Training(ABC):
         )
         if not isinstance(self.problem, EnvironmentProblem):
             return Snapshot(checkpoint)
-        return Snapshot(checkpoint, trained_policy(self.problem, np.array(self.parameters())))
+        chosen = self.chosen()
+        return Snapshot(checkpoint, trained_policy(self.problem, chosen.row, chosen.scaling))
 
     def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
         """The completion record."""
+        own = {}
+        if isinstance(self.problem, EnvironmentProblem):
+            own = {
+                "policy_generation": self.chosen().generation,
+                "eval_env_steps": self.counters["eval_env_steps"] + self._closing_steps,
+            }
         return {
             "reason": reason,
             "generations": self.method.generation,
@@ -348,6 +331,7 @@ class Training(ABC):
             "final_return": final_return,
             "env_steps": self.counters["env_steps"],
             "evaluations": self.counters["evaluations"],
+            **own,
         }
 
     def _save_last_state(self) -> None:
@@ -366,6 +350,7 @@ class Training(ABC):
         self.directory.note(outcome="stopped")
 
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
+        in_environment = isinstance(self.problem, EnvironmentProblem)
         return RunResult(
             finished,
             reason,
@@ -373,6 +358,7 @@ class Training(ABC):
             np.array(self.parameters()),
             None,
             None,
+            self.chosen().generation if in_environment else None,
             final_return,
             self.directory,
         )

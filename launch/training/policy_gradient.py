@@ -9,6 +9,7 @@ from esengine.algorithms.policy_gradient.ppo import PPO, PPOSettings
 from esengine.demonstrations.recording import Recorder
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.training.loop import RoundTraining, Training
 from esengine.launch.training.problem_from_settings import environment_problem, initial_row
 from esengine.launch.training.run import MethodRun
 from esengine.pool import Built
@@ -17,8 +18,18 @@ from esengine.problems import EnvironmentProblem
 P = TypeVar("P", bound=PPO)
 
 
+class PolicyGradientTraining(RoundTraining):
+    """The loop of ``ppo``."""
+
+    keeps_best = True
+
+
 class PolicyGradientRun(MethodRun):
     """A run of ``ppo``: the master alone learns; all ranks record and evaluate."""
+
+    @property
+    def loop(self) -> type[Training]:
+        return PolicyGradientTraining
 
     def completed(self) -> RunConfig:
         if self.train.sampled_actions:

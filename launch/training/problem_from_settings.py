@@ -28,6 +28,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.policies import Policy, PolicySpec, load_policy
 from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
 from esengine.problems.behaviors import Behavior
+from esengine.problems.environment_episodes import Scaling
 from esengine.problems.episode_limits import EpisodeLimits
 from esengine.problems.search_space import SearchSpace
 from esengine.rewards import RewardedEpisodes, RewardSource, load_reward
@@ -250,8 +251,13 @@ def initial_row(train: TrainSettings, problem: AnyProblem) -> NDArray[np.floatin
     return problem.policy.initial_parameters(train.seed)
 
 
-def trained_policy(problem: EnvironmentProblem, parameters: NDArray[np.floating]) -> Policy:
-    """The policy to save: parameters with the scaling that they were evaluated under."""
+def trained_policy(
+    problem: EnvironmentProblem, parameters: NDArray[np.floating], scaling: Scaling | None = None
+) -> Policy:
+    """The policy to save: parameters with the scaling that they were evaluated under, by default
+    the problem's as it is now.
+    """
     row = np.asarray(parameters, np.float32)
     limits = (problem.max_episode_steps, problem.fresh_env)
-    return Policy(problem.policy, row, *problem.scaling(), problem.environment, *limits)
+    spec = problem.policy
+    return Policy(spec, row, *(scaling or problem.scaling()), problem.environment, *limits)

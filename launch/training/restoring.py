@@ -28,8 +28,8 @@ Arrays = dict[str, NDArray[Any]]
 Groups = dict[str, Arrays]
 """Arrays by the part of the run that they belong to."""
 
-_PARTS = ("strategy", "problem", "best", "jump", "novelty", "goals")
-_COUNTERS = {"env_steps", "evaluations", "elapsed_s", "best_fitness"}
+_PARTS = ("strategy", "problem", "policy", "best", "start", "novelty", "goals")
+_COUNTERS = {"env_steps", "evaluations", "eval_env_steps", "elapsed_s", "best_fitness"}
 
 
 def check_environment(directory: RunDirectory, now: AnyProblem | EnvironmentSpec) -> None:

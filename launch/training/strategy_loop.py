@@ -17,7 +17,6 @@ from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
-from esengine.launch.training.initial_policy import JumpStart
 from esengine.launch.training.loop import Callback, RunResult, Training
 from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest
@@ -28,6 +27,7 @@ from esengine.launch.training.restoring import (
     check_shape,
     restore_part,
 )
+from esengine.launch.training.starting_sigma import StartingSigma
 from esengine.pool import Pool, Population
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
 from esengine.problems.evaluations import Evaluations
@@ -37,6 +37,7 @@ from esengine.storage import Checkpoint
 class StrategyTraining(Training):
     """The loop over generations, for policies and for objectives."""
 
+    keeps_best = True
     method: Strategy
 
     def __init__(
@@ -50,7 +51,7 @@ class StrategyTraining(Training):
         super().__init__(pool, config, directory, method, callbacks)
         self.best_point: NDArray[np.float64] | None = None  # of a deterministic objective
         self.novelty: Novelty | None = None
-        self._jump: JumpStart | None = None
+        self._start: StartingSigma | None = None
         self._noisy_best: NoisyBest | None = None
         self._final_best: Best | None = None  # evaluated at the end of the run, by fresh seeds
 
@@ -67,21 +68,16 @@ class StrategyTraining(Training):
                 size = self.problem.behavior.size
                 self.novelty = Novelty(self.train.novelty, self.train.novelty_neighbors, size)
             if self.train.init_policy is not None:
-                self._jump = JumpStart(config, self.problem, method.parameters())
+                self._start = StartingSigma(config, self.problem, method.parameters())
 
     def begin(self) -> None:
-        """Resume, or evaluate the policy that a new run is given and find a step size that keeps
-        its skill.
+        """Resume, or begin a new run; one from a given policy finds a step size that keeps its
+        skill.
         """
         super().begin()
-        if self._jump is None or not math.isnan(self._jump.sigma):
-            return
-
-        parameters = self.method.parameters()
-        returns, steps, episodes = self._jump.begin(self.pool)
-        self.method = self._jump.strategy()
-        self._jump.judge(parameters, returns)
-        self.count(steps, episodes)
+        if self._start is not None and math.isnan(self._start.sigma):
+            self.count(*self._start.find(self.pool))
+            self.method = self._start.strategy()
 
     def renew(self, has_changed: bool) -> None:
         """Do it for what is the best; that of an objective is evaluated at every resume, since its
@@ -91,8 +87,6 @@ class StrategyTraining(Training):
         super().renew(has_changed)
         if has_changed and isinstance(self.method, KeepsScores):
             self.method.forget_scores()
-        if has_changed and self._jump is not None:
-            self._jump.renew(self.pool)
         if has_changed and self._noisy_best is not None:
             self._noisy_best.renew(self._evaluated_again)
             self._count_noisy_best()
@@ -169,20 +163,16 @@ class StrategyTraining(Training):
             self.method, self.problem, evaluations, self.counters, metrics, self.pool
         )
 
-    def judge(self) -> NDArray[np.float64]:
-        if self._noisy_best is not None:
-            with self._watch.part("evaluate_policy"):
-                self._noisy_best.judge(self._evaluated_again)
-            self._count_noisy_best()
-        if isinstance(self.problem, ObjectiveProblem):
-            return np.zeros(0)
+    def judge(self) -> None:
+        if isinstance(self.problem, EnvironmentProblem):
+            super().judge()
+            return
+        if self._noisy_best is None:
+            return
 
-        returns = super().judge()
-        if self._jump is not None:
-            self._jump.judge(self.method.parameters(), returns)
-            self.row["episode_return_best"] = self._jump.best_return
-            self.counters["last_eval"] = self._jump.best_return
-        return returns
+        with self._watch.part("evaluate_policy"):
+            self._noisy_best.judge(self._evaluated_again)
+        self._count_noisy_best()
 
     def conclude(self) -> float | None:
         """Evaluate what the run ends with. A resumed run has to find the state as it was, so a
@@ -197,18 +187,15 @@ class StrategyTraining(Training):
         return None
 
     def parameters(self) -> NDArray[np.floating]:
-        """The parameters to use: the strategy's or, after a start from a policy, the best that were
-        evaluated.
-        """
-        if isinstance(self.problem, ObjectiveProblem):
-            return np.asarray(self.problem.points(self.method.parameters()[None])[0])
-        return self.method.parameters() if self._jump is None else self._jump.best
+        if isinstance(self.problem, EnvironmentProblem):
+            return super().parameters()
+        return np.asarray(self.problem.points(self.method.parameters()[None])[0])
 
     def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:
         check_finished(checkpoint.finished, self.method.population_size, self.problem)
-        if self._jump is not None:
-            restore_part("jump", self._jump, groups, self.problem.dimension)
-            self.method = self._jump.strategy()
+        if self._start is not None:
+            restore_part("start", self._start, groups, self.problem.dimension)
+            self.method = self._start.strategy()
         if self._noisy_best is not None and "point" in groups["best"]:
             groups["best"] = self._noisy_best.state()  # the objective took no seed before
         super().restore_parts(checkpoint, groups)
@@ -217,7 +204,7 @@ class StrategyTraining(Training):
             check_shape("best/point", self.best_point, self.parameters().shape)
 
     def parts(self) -> dict[str, Any]:
-        own = {"novelty": self.novelty, "jump": self._jump, "best": self._noisy_best}
+        own = {"novelty": self.novelty, "start": self._start, "best": self._noisy_best}
         return super().parts() | {name: part for name, part in own.items() if part is not None}
 
     def snapshot(self) -> Snapshot:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
-from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.errors import Interrupted, UserError
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
-from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.parse_train import parse_train
 from esengine.launch.training.imitation import load_given, recording_problem
-from esengine.launch.training.initial_policy import JumpStart
 from esengine.launch.training.run import completed
+from esengine.launch.training.starting_sigma import StartingSigma
 from esengine.policies import Policy, PolicySpec, save_policy
 from esengine.pool import Pool
-from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest, World
 from tests.conftest import SUPPORT, Run
 from tests.support.imitation import METHODS, ROUNDS
@@ -210,37 +207,18 @@ def test_the_step_size_is_the_largest_that_keeps_the_skill(
 
     seen = []
 
-    def members(self: JumpStart, pool: Any, mean: Any, sigma: float) -> Any:
+    def members(self: StartingSigma, pool: Any, mean: Any, sigma: float) -> Any:
         seen.append(sigma)
         records = np.zeros(40, [("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i8")])
         records["fitness"] = 10 - 10 * sigma / 8
         return records
 
-    monkeypatch.setattr(JumpStart, "_members", members)
+    monkeypatch.setattr(StartingSigma, "_members", members)
     save_policy(tmp_path / "policy.safetensors", slow_policy())
     flags = words("--init-policy policy.safetensors --sigma 8 --generations 1 --ranks 1 --quiet")
     assert main(["train", "openai-es", "--env-id", "Pendulum-v1", *flags, "--run-dir", "run"]) == 0
     assert rows(tmp_path / "run")[0]["sigma"] == 1
     assert seen == [0, 8, 8, 4, 2, 1]
-
-
-def test_the_best_policy_gives_way_only_to_one_that_is_better_beyond_chance() -> None:
-    config = RunConfig(
-        "openai-es", TrainSettings(env_id="Pendulum-v1", eval_episodes=4), OpenAIESSettings()
-    )
-    jump = JumpStart(config, cast(EnvironmentProblem, None), np.full(2, -1.0))
-    first = np.array([-100.0, -200.0, -300.0, np.nan])
-    lucky, better = (
-        first + np.array([30, -10, 10, 0]),
-        first + np.array([30, 10, 20, 0]),
-    )  # by 10 and 20, with standard errors of 11.5 and 5.8
-    best = []
-    for number, returns in enumerate(
-        [np.full(4, np.nan), first, first, lucky, np.full(4, np.nan), better, first]
-    ):
-        jump.judge(np.full(2, float(number)), returns)
-        best.append((jump.best[0], jump.best_return))
-    assert best == [(0, None), (1, -200), (1, -200), (1, -200), (1, -200), (5, -180), (5, -180)]
 
 
 def test_rules_shield_a_policy_in_evaluation_and_in_training(

@@ -129,7 +129,7 @@ def test_runs_of_other_seeds_are_compared_on_the_same_episodes_with_eval_seed(
     def returns(seed: int, eval_seed: int | None) -> list[float]:
         config = replace(CONFIG, train=replace(CONFIG.train, seed=seed, eval_seed=eval_seed))
         loop = training(tmp_path / f"{seed}-{eval_seed}", config=config)
-        return list(loop.policy_returns(np.zeros(loop.problem.dimension), 5, "evaluation"))
+        return list(loop.policy_returns(loop.newest(), 5, "evaluation").returns)
 
     assert returns(1, 7) == returns(2, 7)
     assert returns(1, None) != returns(2, None)
