@@ -4,7 +4,8 @@ or is mixed with it.
 The novelty of a member is the mean distance of its behaviour to the nearest behaviours in an
 archive. The policy that each generation starts from joins the archive. NS uses only novelty, NSR
 the average of the ranks of return and novelty, and NSRA a weighted average. Its weight of the
-return rises when the policy improves, and falls when it has not improved for a while. The paper
+return rises when the policy improves, and falls when it has not improved for a while. NSRA judges
+the policy by the mean of several episodes, so that one lucky episode raises no weight. The paper
 keeps several searches and continues one of them at a time; here there is one.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,16 @@ class SettingsInSpace(Settings, Protocol):
             space: whose `SearchSpace.lattice` says which parameters are whole numbers.
             initial: (dimension,) the first mean, a row of the search.
             seed: the run's seed.
+        """
+
+
+@runtime_checkable
+class EndsByFitness(Settings, Protocol):
+    """Settings of a method that ends when fitness no longer improves."""
+
+    def without_fitness(self) -> Self:
+        """The same settings with these criteria off, except those that the user has set: for a
+        fitness that is noisy, or changes its meaning.
         """
 
 
@@ -100,14 +110,6 @@ class HasMean(Protocol):
     """A strategy with a mean that others may improve between two generations."""
 
     mean: NDArray[np.floating]
-
-
-@runtime_checkable
-class KeepsScores(Protocol):
-    """A strategy that compares members by fitness of earlier generations."""
-
-    def forget_scores(self) -> None:
-        """Forget this fitness, since the problem is another now."""
 
 
 class Strategy(Method, Protocol):

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.evolution.cma_termination import FitnessRange, FitnessTolerance
 from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
-from esengine.candidates import LimitedSamples
+from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed
 from esengine.checks import at_least
 from esengine.pool.population import Population
@@ -32,7 +33,7 @@ _LONGEST = 4.0  # squared length of a direction, in units of n
 
 
 @dataclass(frozen=True)
-class LMMAESSettings(DistributionSettings):
+class LMMAESSettings(FitnessTolerance, DistributionSettings):
     """Adapt a few directions of a normal distribution, for very many dependent parameters."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
@@ -44,6 +45,7 @@ class LMMAESSettings(DistributionSettings):
         """Raises UserError for settings that define no search."""
         super().check()
         at_least(self, 1, "directions")
+        at_least(self, 0, "tolerance_fun", way_out="0 never stops")
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> LMMAES:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -59,7 +61,7 @@ class LMMAES(MeanSearch):
         seed: the run's seed.
     """
 
-    saved = (*MeanSearch.saved, "p_sigma", "M", "_learned")
+    saved = (*MeanSearch.saved, "p_sigma", "M", "_learned", "_range")
     settings: LMMAESSettings
 
     def __init__(self, settings: LMMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
@@ -82,6 +84,7 @@ class LMMAES(MeanSearch):
         self.c_c = np.minimum(0.5, size / (4.0 ** np.arange(m) * n))
         self._longest = _LONGEST if 2 * size >= n else math.inf
         self._learned = 0  # generations that were learned from
+        self._range = FitnessRange(10 + int(30 * n / size))
 
     def _acting(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the directions used in this generation and their rates; every generation adds one
@@ -95,6 +98,17 @@ class LMMAES(MeanSearch):
         return LimitedSamples(
             self.seed, self.generation + 1, self.population_size, self.sigma, mean, *self._acting()
         )
+
+    def tell(
+        self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
+    ) -> None:
+        super().tell(candidates, fitness, population)
+        valid = fitness[np.isfinite(fitness)]
+        if valid.size:
+            self._range.remember(valid)
+
+    def should_stop(self) -> str | None:
+        return self._range.reason(self.settings.tolerance_fun) or super().should_stop()
 
     def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         n = self.mean.size

@@ -15,9 +15,9 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ _OURS = {
     "ftarget": "--target-return",
 }
 """Options that a flag of every method sets."""
+_ENDLESS = {"tolfun": 0, "tolfunhist": 0, "tolstagnation": 0, "tolflatfitness": 1_000_000_000}
+"""Values of the package's criteria of fitness that never end a search."""
 _FUNCTIONS = (
     "CMA_eigenmethod",
     "is_feasible",
@@ -98,6 +100,12 @@ class PyCMASettings(DistributionSettings, RestartSettings):
         sampler = options.get("CMA_sampler")
         extend = getattr(sampler, "extend_cma_options", dict)  # options that a sampler needs
         return {**extend(), **options}
+
+    def without_fitness(self) -> Self:
+        """The same settings with the criteria of fitness off, except those that are set."""
+        given = named_values("--option", self.option, "CMA_diagonal=true")
+        unset = (f"{name}={value}" for name, value in _ENDLESS.items() if name not in given)
+        return replace(self, option=(*self.option, *unset))
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,)."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.cma_termination import FitnessRange, FitnessTolerance
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
@@ -30,13 +31,10 @@ from esengine.problems.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class SepCMAESSettings(DistributionSettings):
+class SepCMAESSettings(FitnessTolerance, DistributionSettings):
     """Adapt a normal distribution with a diagonal covariance matrix; the cost is linear in the
     number of parameters.
     """
-
-    tolerance_fun: float = 1e-11
-    """Stop when the range of fitness over the last generations is below this value."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
@@ -63,7 +61,7 @@ class SepCMAES(MeanSearch):
         space: the search space, or None for all vectors.
     """
 
-    saved = (*MeanSearch.saved, "variances", "p_sigma", "p_c", "_factors", "_history", "_spread")
+    saved = (*MeanSearch.saved, "variances", "p_sigma", "p_c", "_factors", "_range")
     settings: SepCMAESSettings
 
     def __init__(
@@ -85,9 +83,7 @@ class SepCMAES(MeanSearch):
         self._margin = margin_of(space, size)
         self._factors = None if self._margin is None else np.ones(n)  # on sampled deviations
 
-        self._history = np.zeros(0)  # best fitness of the last generations, newest last
-        self._spread = np.inf  # of the last generation's fitness
-        self._window = 10 + int(30 * n / size) + 10 * space.lattice.indices.size
+        self._range = FitnessRange(10 + int(30 * n / size) + 10 * space.lattice.indices.size)
 
     @property
     def deviations(self) -> NDArray[np.float64]:
@@ -113,8 +109,7 @@ class SepCMAES(MeanSearch):
         super().tell(candidates, fitness, population)
         valid = fitness[np.isfinite(fitness)]
         if valid.size:
-            self._history = np.append(self._history, valid.max())[-self._window :]
-            self._spread = float(np.ptp(valid))
+            self._range.remember(valid)
 
     def _learn(self, fitness: NDArray[np.float64], population: Population) -> None:
         n = self.mean.size
@@ -151,16 +146,8 @@ class SepCMAES(MeanSearch):
             )
 
     def should_stop(self) -> str | None:
-        tolerance = self.settings.tolerance_fun
-        if (
-            self._history.size >= self._window
-            and max(np.ptp(self._history), self._spread) < tolerance
-        ):
-            return (
-                f"fitness spans less than {tolerance:.1e} over {self._window} generations "
-                f"(--tolerance-fun)"
-            )
-        return out_of_range(self.deviations, self.settings.sigma)
+        reason = self._range.reason(self.settings.tolerance_fun)
+        return reason or out_of_range(self.deviations, self.settings.sigma)
 
     def metrics(self) -> dict[str, float]:
         axis_ratio = math.sqrt(float(self.variances.max() / self.variances.min()))

@@ -3,7 +3,9 @@ arXiv 1712.06567).
 
 Each member is a copy of one parent with one mutation, and a genome is a chain of noise addresses,
 see `genome_tree`. One lucky score makes no elite: the best newcomers run more episodes in the next
-generation, and the elite is the contender with the best mean over all of these. Step sizes follow a
+generation, from the same starts as the elite, and the best of them is the next elite. Scores of
+other generations do not count, because the meaning of fitness may change with the generation: a
+learned reward, novelty, goals, the scaling of observations. Step sizes follow a
 schedule, or are inherited and mutated (Beyer, Schwefel 2002, "Evolution strategies: a comprehensive
 introduction", section 4.2). Weighted recombination is in `recombining_es`.
 """
@@ -146,7 +148,7 @@ class TruncationESSettings:
 
 class TruncationES(SavedState):
     """The strategy without recombination. Its state is the tree, the contenders and parents in it,
-    and the scores of the contenders.
+    and the elite.
 
     Args:
         settings: checked settings.
@@ -160,7 +162,7 @@ class TruncationES(SavedState):
         "_rows",
         "_deviations",
         "_num_contenders",
-        "_scores",
+        "_elite_fitness",
         "_elite",
     )
 
@@ -180,7 +182,7 @@ class TruncationES(SavedState):
         self._deviations = np.full(1, settings.sigma)  # step sizes of the rows
         self._selected: NDArray[np.int64] | None = None  # members that the rows were
         self._num_contenders = 0
-        self._scores = np.zeros((0, 2))  # sum of returns and number of episodes of each contender
+        self._elite_fitness = math.nan  # in the last generation; NaN before it was re-evaluated
         self._elite = np.array(initial)
 
     def ask(self) -> MutatedParents:
@@ -225,29 +227,17 @@ class TruncationES(SavedState):
         order = best_first(fitness, self.seed, candidates.generation)
         newcomers = order[order >= self._num_contenders]
         contenders = newcomers[: self.settings.num_contenders]
-        scores = np.zeros((contenders.size, 2))
         if self._num_contenders:
-            elite = self._choose_elite(fitness)
+            elite = int(np.argmax(fitness[: self._num_contenders]))  # ties go to the elite
+            self._elite_fitness = float(fitness[elite])
             contenders = np.concatenate([[elite], newcomers[: self.settings.num_contenders - 1]])
-            scores[0] = self._scores[elite]
         self._elite = population.row(int(contenders[0]))
         self._num_contenders = contenders.size
-        self._scores = scores
 
         # Truncation selection
         parents = order[: self.settings.num_parents]
         self._select(candidates, np.concatenate([contenders, parents]), population)
         self.generation += 1
-
-    def forget_scores(self) -> None:
-        self._scores = np.zeros_like(self._scores)
-
-    def _choose_elite(self, fitness: NDArray[np.float64]) -> int:
-        """Return the contender with the best mean over its re-evaluations; ties go to the elite."""
-        episodes = self.settings.elite_episodes
-        score = fitness[: self._num_contenders] * episodes
-        self._scores += np.column_stack([score, np.full(score.size, episodes)])
-        return int(np.argmax(self._scores[:, 0] / self._scores[:, 1]))
 
     def _select(
         self, candidates: MutatedParents, members: NDArray[np.int64], population: Population
@@ -276,8 +266,8 @@ class TruncationES(SavedState):
 
     def metrics(self) -> dict[str, float]:
         row = {"sigma": self.sigma}
-        if self._scores.size and self._scores[0, 1]:
-            row["elite_fitness"] = float(self._scores[0, 0] / self._scores[0, 1])
+        if not math.isnan(self._elite_fitness):
+            row["elite_fitness"] = self._elite_fitness
         return row
 
     def restore(self, state: State) -> None:
@@ -288,7 +278,7 @@ class TruncationES(SavedState):
         self._selected = None
         rows = self._rows
         count = self._num_contenders
-        if not 0 <= count <= rows.size or self._scores.shape != (count, 2):
+        if not 0 <= count <= rows.size:
             raise ValueError("the contenders are not among the parents")
         if not rows.size or (rows < 0).any() or (rows >= self._tree.parents.size).any():
             raise ValueError("the parents are not in the ancestry")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.goals.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
-from esengine.algorithms.strategy import Settings, SettingsInSpace, Strategy
+from esengine.algorithms.strategy import EndsByFitness, Settings, SettingsInSpace, Strategy
 from esengine.checks import belong_to, flag_name, is_default, named_values
 from esengine.errors import UserError, counted
 from esengine.launch.settings.groups import (
@@ -212,12 +212,28 @@ class RunConfig:
                         f"drop it"
                     )
 
-    def strategy(self, initial: NDArray[np.floating]) -> Strategy:
-        """A new strategy that starts from ``initial``, (dimension,) in the problem's precision."""
+    def strategy(self, initial: NDArray[np.floating], learned_reward: bool = False) -> Strategy:
+        """A new strategy that starts from ``initial``, (dimension,) in the problem's precision.
+
+        Fitness ends a search of an objective. In environments it ends only searches that restart,
+        and none where the meaning of fitness changes with the generation.
+
+        Args:
+            initial: (dimension,).
+            learned_reward: whether the reward is learned while the strategy searches.
+        """
+        train = self.train
+        search = self.search
+        moves = learned_reward or train.novelty != "none" or train.goals != "own"
+        restarts = getattr(search, "restarts", "none") != "none"
+        goes_on = train.objective is None and (moves or not restarts)
+        if goes_on and isinstance(search, EndsByFitness):
+            search = search.without_fitness()
+
         space = self.space()
-        if space is not None and isinstance(self.search, SettingsInSpace):
-            return self.search.strategy_in(space, initial, self.train.seed)
-        return self.search.strategy(initial, self.train.seed)
+        if space is not None and isinstance(search, SettingsInSpace):
+            return search.strategy_in(space, initial, train.seed)
+        return search.strategy(initial, train.seed)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as ``config.json`` holds it."""

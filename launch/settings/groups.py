@@ -199,8 +199,10 @@ class EpisodeSettings:
     """Subtracted from the reward of every training step, for tasks that pay a bonus for staying
     alive.
     """
-    episode_seeds: Literal["pair", "generation", "member"] = "pair"
-    """Which members of a generation share start states: antithetic pairs, all of them, or none.
+    episode_seeds: Literal["auto", "pair", "generation", "member"] = "auto"
+    """Which members of a generation share start states: antithetic pairs, all of them, or none;
+    auto is pair for methods with pairs. For others it is generation in environments, except in
+    their own vector form, and member for objectives.
     """
     max_episode_steps: int | None = None
     """Cut episodes after this many steps."""

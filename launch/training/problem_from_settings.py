@@ -26,7 +26,13 @@ from esengine.errors import UserError
 from esengine.goals import GoalEpisodes
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.policies import Policy, PolicySpec, load_policy
-from esengine.problems import Anchor, EnvironmentProblem, ObjectiveProblem, Summary
+from esengine.problems import (
+    Anchor,
+    EnvironmentProblem,
+    EpisodeSeeds,
+    ObjectiveProblem,
+    Summary,
+)
 from esengine.problems.behaviors import Behavior
 from esengine.problems.environment_episodes import Scaling
 from esengine.problems.episode_limits import EpisodeLimits
@@ -72,7 +78,7 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         train.minimize,
         train.episodes_per_member or 1,
         Summary(train.member_statistic, train.member_quantile),
-        train.episode_seeds,
+        "pair" if train.episode_seeds == "auto" else train.episode_seeds,
         config.search.antithetic,
         space,
     )
@@ -117,7 +123,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         policy=policy,
         seed=train.seed,
         episodes_per_member=train.episodes_per_member or _default_episodes(train, env),
-        episode_seeds=train.episode_seeds,
+        episode_seeds=_episode_seeds(config),
         normalize_observations=train.normalize_observations,
         max_episode_steps=train.max_episode_steps,
         fresh_env=train.fresh_env,
@@ -206,6 +212,17 @@ def _behavior(train: TrainSettings, env: Any, observations: ObservationSpec) -> 
     )
 
 
+def _episode_seeds(config: RunConfig) -> EpisodeSeeds:
+    """Who meets the same starts. Without them, the ranks of members say more about their starts
+    than about their policies.
+    """
+    chosen = config.train.episode_seeds
+    if chosen != "auto":
+        return chosen
+    vectorized = config.train.env_backend == "vectorized"
+    return "pair" if config.search.antithetic or vectorized else "generation"
+
+
 def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
     train = config.train
     if environment.wrappers:
@@ -219,13 +236,12 @@ def _check_vectorized(config: RunConfig, environment: EnvironmentSpec) -> None:
             "vector_entry_point and observes a Box, "
             f"got {train.env_id}; use --env-backend auto"
         )
-    if train.episode_seeds == "generation" or (
-        train.episode_seeds == "pair" and config.search.antithetic
-    ):
+    seeds = _episode_seeds(config)
+    if seeds == "generation" or (seeds == "pair" and config.search.antithetic):
         allowed = "member" if config.search.antithetic else "pair or member"
         raise UserError(
             f"--episode-seeds must be {allowed} with --env-backend vectorized and "
-            f"{config.method}, got {train.episode_seeds}; "
+            f"{config.method}, got {seeds}; "
             "a vector draws a start of its own for each of its lanes"
         )
     if train.fresh_env:

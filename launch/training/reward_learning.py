@@ -76,7 +76,7 @@ class RewardLearningRun(MethodRun):
         generator: Generator | None = None
         log2 = None
         if not isinstance(of_policies.search, PPOSettings):
-            strategy = of_policies.strategy(initial)
+            strategy = of_policies.strategy(initial, learned_reward=True)
             generator = Evolution(strategy)
             log2 = table_log2(
                 self.train.noise_table_size, problem.dimension, strategy.population_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,10 +72,10 @@ class StartingSigma(SavedState):
 
     def strategy(self) -> Any:
         """A new strategy that starts from the policy with the step size that was found."""
-        search: Any = self._config.search
+        config = self._config
         if self.sigma > 0:
-            search = replace(search, sigma=self.sigma)
-        return search.strategy(self._initial, self._config.train.seed)
+            config = config.with_search(sigma=self.sigma)
+        return config.strategy(self._initial)
 
     def _members(self, pool: Pool, mean: NDArray[np.floating], sigma: float) -> NDArray[Any]:
         """Records of members around ``mean``. Generation 0 makes their noise differ from that of

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
-from esengine.algorithms.strategy import KeepsScores, Strategy
+from esengine.algorithms.strategy import Strategy
 from esengine.candidates import PolicyEpisodes
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
@@ -85,8 +85,6 @@ class StrategyTraining(Training):
         """
         before = self.counters["best_fitness"]
         super().renew(has_changed)
-        if has_changed and isinstance(self.method, KeepsScores):
-            self.method.forget_scores()
         if has_changed and self._noisy_best is not None:
             self._noisy_best.renew(self._evaluated_again)
             self._count_noisy_best()
@@ -127,7 +125,7 @@ class StrategyTraining(Training):
 
     def advance(self) -> None:
         self.prepare()
-        own = None if self.novelty is None else self._own_episode()
+        own = None if self.novelty is None else self._own_episodes(self.novelty)
         with self._watch.part("update"):
             candidates = self.method.ask()
         evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
@@ -139,7 +137,7 @@ class StrategyTraining(Training):
         population = self.pool.population()
         fitness = evaluations.fitness
         if self.novelty is not None and own is not None:
-            own_behavior = own.arrays["behavior"][0]
+            own_behavior = own.arrays["behavior"].mean(axis=0)
             fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own_behavior)
         with self._watch.part("update"):
             self.method.tell(candidates, fitness, population)
@@ -147,8 +145,8 @@ class StrategyTraining(Training):
         # nothing below can be interrupted: a generation is kept whole or not at all
         self._finished = {}
         if self.novelty is not None and own is not None:
-            self.novelty.tell(own_behavior, float(own.fitness[0]))
-            self.count(int(own.records[0]["steps"]), 1)
+            self.novelty.tell(own_behavior, float(own.fitness.mean()))
+            self.count(int(own.records["steps"].sum()), len(own.records))
         if isinstance(self.problem, EnvironmentProblem):
             self.problem.adapt(candidates, evaluations.records)
         self.pool.merge(evaluations)
@@ -235,11 +233,12 @@ class StrategyTraining(Training):
         if self._noisy_best.best.num_evaluations:
             self.counters["best_fitness"] = self._noisy_best.best.fitness
 
-    def _own_episode(self) -> Evaluations:
-        """An episode of the policy that the generation starts from, for the archive of novelty."""
+    def _own_episodes(self, novelty: Novelty) -> Evaluations:
+        """Episodes of the policy that the generation starts from, for the archive of novelty."""
         row: NDArray[np.floating] = np.asarray(self.method.parameters(), self.problem.dtype)
         number = self.method.generation + 1
-        return self.pool.evaluate(PolicyEpisodes(self.train.seed, number, 1, row, "archive"))
+        count = self.train.eval_episodes if novelty.kind == "nsra" else 1
+        return self.pool.evaluate(PolicyEpisodes(self.train.seed, number, count, row, "archive"))
 
     def _keep_best(self, evaluations: Evaluations, population: Population) -> None:
         fitness = evaluations.fitness

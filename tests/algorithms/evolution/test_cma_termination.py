@@ -116,6 +116,31 @@ def test_a_best_and_a_median_that_no_longer_improve_end_a_search() -> None:
     assert reason(search(5000, noisy, stagnation=0)) is None
 
 
+def test_a_change_of_units_changes_no_ending() -> None:
+    """Fitness that falls tenfold in four generations ends a search at 1e-11 of its first range."""
+
+    def ending(unit: float) -> int:
+        def falling(generation: int) -> Any:
+            return -(1 + np.arange(SIZE)) * 10.0 ** (-generation / 4) * unit
+
+        return next(age for age in range(WINDOW, 199) if reason(search(age, falling)))
+
+    assert ending(1e-10) == ending(1e-3) < ending(1.0) < ending(1e6)
+
+    sigma = 1e-10
+    found = Termination(Tolerances(), SIZE, np.zeros(N), sigma)
+    for generation in range(1, 30):
+        found.remember(improving(generation), generation * 1e-5 * sigma * ONES)
+    assert found.reason(sigma, sigma * ONES, sigma * ONES, ONES, np.zeros(N)) is None
+
+
+def test_criteria_of_fitness_can_be_turned_off_except_those_that_are_set() -> None:
+    off = replace(Tolerances(), tolerance_stagnation=7).without_fitness()
+    assert (off.tolerance_fun, off.tolerance_fun_history, off.tolerance_stagnation) == (0, 0, 7)
+    flat = lambda generation: np.zeros(SIZE)  # noqa: E731
+    assert reason(search(WINDOW + 9, flat, fun=0, fun_history=0, stagnation=0)) is None
+
+
 def test_a_search_goes_on_with_its_histories() -> None:
     straight, resumed = search(WINDOW - 1, lambda generation: np.zeros(SIZE)), search(0)
     resumed.restore(straight.state())
