@@ -227,7 +227,7 @@ def ties_without_information_keep_sigma(subject: Subject) -> None:
     for share in (0.2, 0.8):
         by_chance = partial(_good_by_chance, np.random.default_rng(0), share)
         strategy = searched(subject, by_chance, 60)
-        change = strategy.metrics()["sigma"] / subject.settings.sigma
+        change = strategy.metrics()["sigma"] / _first_sigma(subject.settings)
         assert 0.05 < change < 20, (
             f"with {share:.0%} good by chance sigma became {change:.1e} times what it was"
         )
@@ -307,6 +307,11 @@ def larger_populations_take_no_more_generations(subject: Subject) -> None:
         )
 
 
+def _first_sigma(settings: Any) -> float:
+    """Return the step size that a search of the settings begins with."""
+    return float(getattr(settings, "first_sigma", settings.sigma))
+
+
 def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
     """Return the number of generations for nine tenths of the way. Raises AssertionError after 400
     generations, or if sigma leaves its range.
@@ -314,7 +319,7 @@ def generations_to_target(subject: Subject, size: int, seed: int = 0) -> int:
     strategy = subject.strategy(3.0, seed, population_size=size)
     pool = pool_for(sphere)
     target = _value(np.full(N, 3.0)) / 10**2
-    first = subject.settings.sigma
+    first = _first_sigma(subject.settings)
     while _value(strategy.parameters()) < target:
         advance(strategy, pool, 1)
         sigma = strategy.metrics()["sigma"]

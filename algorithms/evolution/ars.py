@@ -13,42 +13,61 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import best_first
+from esengine.algorithms.evolution.step_sizes import StepSizeSettings
 from esengine.algorithms.strategy import check_pairs
 from esengine.candidates import AntitheticPairs
-from esengine.checks import positive
+from esengine.checks import at_least, positive
 from esengine.errors import UserError
 from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)
-class ARSSettings:
+class ARSSettings(StepSizeSettings):
     """Move along the best random directions, weighted by their differences in return."""
 
     antithetic: ClassVar[bool] = True
+    usual_sigma: ClassVar[float] = 0.5
+    paper_sigma: ClassVar[float | None] = 0.03
 
-    population_size: int = 32
-    """Members per generation, two for each direction."""
-    sigma: float = 0.5
-    """Standard deviation of the exploration noise (the paper's nu)."""
-    step_size: float = 0.5
-    """Step size (the paper's alpha)."""
+    population_size: int | None = None
+    """Members per generation, two for each direction; default 2 (4 + 3 ln(parameters))."""
+    sigma: float | None = None
+    """Standard deviation of the exploration noise (the paper's nu); default 0.5 in objectives. In
+    environments it is 0.03 as in the paper's code, and four or sixteen times as much if trials
+    before the search gain more by it.
+    """
+    step_size: float | None = None
+    """Step size (the paper's alpha); default two thirds of sigma, as in the paper's code."""
     top_directions: int | None = None
     """Number of directions to keep, ranked by the better of their two returns; default all."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma", "step_size")
-        check_pairs(self.population_size)
+        super().check()
+        positive(self, "step_size")
+        at_least(self, 1, "top_directions", way_out="leave it out to keep all")
+        if self.population_size is not None:
+            check_pairs(self.population_size)
+            self._check_directions(self.population_size)
 
-        most = self.population_size // 2
-        if self.top_directions is not None and not 1 <= self.top_directions <= most:
+    def _check_directions(self, population_size: int) -> None:
+        most = population_size // 2
+        if self.top_directions is not None and self.top_directions > most:
             raise UserError(
-                f"--top-directions must lie between 1 and the {most} pairs of --population-size "
-                f"{self.population_size}, "
-                f"got {self.top_directions}; leave it out to keep all"
+                f"--top-directions must be at most the {most} pairs of --population-size "
+                f"{population_size}, got {self.top_directions}; leave it out to keep all"
             )
+
+    def size_for(self, n: int) -> int:
+        """Members per generation for ``n`` parameters. Raises UserError if they are fewer than the
+        directions to keep.
+        """
+        size = self.population_size or 2 * default_population_size(n)
+        self._check_directions(size)
+        return size
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> ARS:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -71,6 +90,10 @@ class ARS(MeanSearch):
     learns_from_ties = True
     settings: ARSSettings
 
+    def __init__(self, settings: ARSSettings, initial: NDArray[np.floating], seed: int) -> None:
+        super().__init__(settings, initial, seed, settings.size_for(initial.size))
+        self.step_size = settings.step_size or self.sigma * 2 / 3
+
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(
             self.seed, self.generation + 1, self.population_size, self.sigma, self.mean
@@ -82,9 +105,7 @@ class ARS(MeanSearch):
 
         # The update of M (step 7)
         weights = np.zeros(self.population_size)
-        weights[2 * kept] = step_weights(
-            fitness[2 * kept], fitness[2 * kept + 1], self.settings.step_size
-        )
+        weights[2 * kept] = step_weights(fitness[2 * kept], fitness[2 * kept + 1], self.step_size)
         self.mean = self.mean + population.weighted_noise(weights)
 
 

@@ -104,7 +104,7 @@ class CMAESSettings(Tolerances, DistributionSettings, RestartSettings):
             settings = self if own_seed == seed else later
             return CMAES(settings, mean, own_seed, size, sigma, generation, space)
 
-        return self.search(make, size, self.sigma, initial, seed)
+        return self.search(make, size, self.first_sigma, initial, seed)
 
 
 class CMAES(MeanSearch):
@@ -151,7 +151,7 @@ class CMAES(MeanSearch):
         space = space or SearchSpace.free(n)
         size = population_size or settings.default_population_size(n)
         super().__init__(settings, initial, seed, size, np.float64)
-        self.sigma = settings.sigma if sigma is None else sigma
+        self.sigma = settings.first_sigma if sigma is None else sigma
         self.coefficients = Coefficients.default(n, size, settings.active)
         self.generation = generation
 

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.ranking import is_flat
+from esengine.algorithms.evolution.step_sizes import StepSizeSettings
 from esengine.algorithms.saved_state import SavedState
-from esengine.algorithms.strategy import check_results, out_of_range
+from esengine.algorithms.strategy import check_pairs, check_results, out_of_range
 from esengine.candidates import Candidates
-from esengine.checks import at_least, positive
+from esengine.checks import at_least
 from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)
-class DistributionSettings:
+class DistributionSettings(StepSizeSettings):
     """The settings of every strategy that adapts a normal distribution."""
 
     antithetic: ClassVar[bool] = False
@@ -27,20 +28,38 @@ class DistributionSettings:
 
     population_size: int | None = None
     """Members per generation (lambda); default 4 + 3 ln(parameters)."""
-    sigma: float = 1.0
-    """Initial standard deviation of every parameter."""
 
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
-        positive(self, "sigma")
+        super().check()
         at_least(self, self.least_population, "population_size")
+
+
+@dataclass(frozen=True)
+class PairSettings(StepSizeSettings):
+    """The population of methods that follow a gradient estimated from antithetic pairs."""
+
+    antithetic: ClassVar[bool] = True
+
+    population_size: int | None = None
+    """Members per generation; they come in pairs. Default 4 (4 + 3 ln(parameters))."""
+
+    def check(self) -> None:
+        """Raises UserError for a population that is not of pairs."""
+        super().check()
+        if self.population_size is not None:
+            check_pairs(self.population_size)
+
+    def size_for(self, n: int) -> int:
+        """Members per generation for ``n`` parameters."""
+        return self.population_size or 4 * default_population_size(n)
 
 
 class MeanSearch(SavedState, ABC):
     """Base class of strategies that sample around a mean with a step size.
 
     Args:
-        settings: the method's settings, with the initial ``sigma`` and the ``population_size``.
+        settings: the method's settings, with ``first_sigma`` and the ``population_size``.
         initial: (n,) the first mean.
         seed: the run's seed.
         population_size: members per generation, or None for those of the settings.
@@ -73,7 +92,7 @@ class MeanSearch(SavedState, ABC):
         self.population_size: int = size or default_population_size(initial.size)
         self.generation = 0
         self.mean = np.array(initial, dtype)
-        self.sigma: float = settings.sigma
+        self.sigma: float = settings.first_sigma
         self._dtype = initial.dtype  # of the members
 
     @abstractmethod
@@ -94,7 +113,7 @@ class MeanSearch(SavedState, ABC):
         """Move the distribution by the results of a generation."""
 
     def should_stop(self) -> str | None:
-        return out_of_range(np.array([self.sigma]), self.settings.sigma)
+        return out_of_range(np.array([self.sigma]), self.settings.first_sigma)
 
     def parameters(self) -> NDArray[np.floating]:
         return self.mean
@@ -107,7 +126,7 @@ class SeparableSearch(MeanSearch):
     """Base class of strategies with a standard deviation for every parameter instead of a sigma.
 
     Attributes:
-        deviations: (n,) float64 standard deviations, which begin as the settings' ``sigma``.
+        deviations: (n,) float64 standard deviations, which begin as the settings' ``first_sigma``.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("generation", "mean", "deviations")
@@ -117,7 +136,7 @@ class SeparableSearch(MeanSearch):
         self.deviations = np.full(initial.size, self.sigma)
 
     def should_stop(self) -> str | None:
-        return out_of_range(self.deviations, self.settings.sigma)
+        return out_of_range(self.deviations, self.settings.first_sigma)
 
     def metrics(self) -> dict[str, float]:
         return {"sigma": geometric_mean(self.deviations)}

@@ -13,31 +13,24 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.mean_search import MeanSearch
+from esengine.algorithms.evolution.mean_search import MeanSearch, PairSettings
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences
-from esengine.algorithms.strategy import check_pairs
 from esengine.candidates import AntitheticPairs
-from esengine.checks import positive
 from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)
-class OpenAIESSettings(OptimizerSettings):
+class OpenAIESSettings(OptimizerSettings, PairSettings):
     """Follow the gradient of the fitness ranks, estimated from antithetic pairs."""
 
-    antithetic: ClassVar[bool] = True
+    usual_sigma: ClassVar[float] = 0.5
+    paper_sigma: ClassVar[float | None] = 0.02
 
-    population_size: int = 256
-    """Members per generation; they come in pairs."""
-    sigma: float = 0.5
-    """Standard deviation of every parameter."""
-
-    def check(self) -> None:
-        """Raises UserError for settings that define no search."""
-        super().check()
-        positive(self, "sigma")
-        check_pairs(self.population_size)
+    sigma: float | None = None
+    """Standard deviation of every parameter; default 0.5 in objectives. In environments it is 0.02
+    as in the paper, and four or sixteen times as much if trials before the search gain more by it.
+    """
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> OpenAIES:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -65,8 +58,8 @@ class OpenAIES(MeanSearch):
     def __init__(
         self, settings: OpenAIESSettings, initial: NDArray[np.floating], seed: int
     ) -> None:
-        super().__init__(settings, initial, seed)
-        self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
+        super().__init__(settings, initial, seed, settings.size_for(initial.size))
+        self.optimizer = make_optimizer(settings, self.sigma, self.mean)
 
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.step_sizes import StepSizeSettings
 from esengine.algorithms.saved_state import SavedState
 from esengine.checks import belong_to, positive, within
 
@@ -20,7 +21,7 @@ _EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
-class OptimizerSettings:
+class OptimizerSettings(StepSizeSettings):
     """The settings of the optimiser that moves the mean."""
 
     optimizer: Literal["adam", "sgd", "clipup"] = "adam"
@@ -38,6 +39,7 @@ class OptimizerSettings:
 
     def check(self) -> None:
         """Raises UserError for values that no optimiser can have."""
+        super().check()
         positive(self, "learning_rate", "max_speed")
         within(self, 0, 1, "momentum", "weight_decay", ends="[)", way_out="0 turns it off")
         if self.optimizer != "clipup":

@@ -14,28 +14,28 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.mean_search import SeparableSearch
+from esengine.algorithms.evolution.mean_search import PairSettings, SeparableSearch
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences, pair_sums
-from esengine.algorithms.strategy import check_pairs
 from esengine.candidates import ScaledSamples
-from esengine.checks import not_negative, positive, within
+from esengine.checks import not_negative, within
 from esengine.pool.population import Population
 
 
 @dataclass(frozen=True)
-class PGPESettings(OptimizerSettings):
+class PGPESettings(OptimizerSettings, PairSettings):
     """Follow the gradient of the fitness ranks, with a standard deviation for every parameter."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
-    antithetic: ClassVar[bool] = True
+    usual_sigma: ClassVar[float] = 0.5
 
     optimizer: Literal["adam", "sgd", "clipup"] = "clipup"
     """Adam, gradient ascent with momentum, or ClipUp, which takes only the gradient's direction."""
-    population_size: int = 256
-    """Members per generation; they come in pairs."""
-    sigma: float = 0.5
-    """Initial standard deviation of every parameter."""
+    sigma: float | None = None
+    """Initial standard deviation of every parameter; default 0.5. In environments the default is
+    found before the search: a quarter of it, again and again, until the best fifth of the members
+    exceed the start.
+    """
     sigma_learning_rate: float = 0.1
     """Learning rate of the standard deviations; 0 keeps them constant."""
     max_sigma_change: float = 0.2
@@ -44,10 +44,8 @@ class PGPESettings(OptimizerSettings):
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         super().check()
-        positive(self, "sigma")
         not_negative(self, "sigma_learning_rate")
         within(self, 0, 1, "max_sigma_change", ends="()")
-        check_pairs(self.population_size)
 
     def strategy(self, initial: NDArray[np.floating], seed: int) -> PGPE:
         """A new strategy that starts from ``initial``, (dimension,)."""
@@ -73,8 +71,8 @@ class PGPE(SeparableSearch):
     settings: PGPESettings
 
     def __init__(self, settings: PGPESettings, initial: NDArray[np.floating], seed: int) -> None:
-        super().__init__(settings, initial, seed)
-        self.optimizer = make_optimizer(settings, settings.sigma, self.mean)
+        super().__init__(settings, initial, seed, settings.size_for(initial.size))
+        self.optimizer = make_optimizer(settings, self.sigma, self.mean)
 
     def ask(self) -> ScaledSamples:
         deviations = self.deviations.astype(self.mean.dtype)
@@ -87,7 +85,7 @@ class PGPE(SeparableSearch):
         ranks = centred_ranks(fitness) / self.population_size
 
         # Gradient of the mean
-        scales = (self.deviations / settings.sigma).astype(self.mean.dtype)
+        scales = (self.deviations / settings.first_sigma).astype(self.mean.dtype)
         gradient = scales * population.weighted_noise(pair_differences(ranks))
         self.mean = self.mean * (1 - settings.weight_decay) + self.optimizer.step(gradient)
 

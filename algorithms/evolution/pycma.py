@@ -138,7 +138,7 @@ class PyCMASettings(DistributionSettings, RestartSettings):
 
         size = self.population_size or default_population_size(initial.size)
 
-        return self.search(partial(PyCMA, options), size, self.sigma, initial, seed)
+        return self.search(partial(PyCMA, options), size, self.first_sigma, initial, seed)
 
 
 class PyCMA:

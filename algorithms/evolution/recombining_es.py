@@ -30,9 +30,9 @@ class RecombiningES(MeanSearch):
     saved = (*MeanSearch.saved, "p_sigma")
 
     def __init__(self, settings: Any, initial: NDArray[np.floating], seed: int) -> None:
-        super().__init__(settings, initial, seed)
+        super().__init__(settings, initial, seed, settings.size_for(initial.size))
         n = initial.size
-        mu = settings.num_parents
+        mu = settings.num_parents(self.population_size)
 
         # Selection and recombination
         raw = np.log(mu + 0.5) - np.log(np.arange(1, mu + 1))

@@ -147,7 +147,7 @@ class SepCMAES(MeanSearch):
 
     def should_stop(self) -> str | None:
         reason = self._range.reason(self.settings.tolerance_fun)
-        return reason or out_of_range(self.deviations, self.settings.sigma)
+        return reason or out_of_range(self.deviations, self.settings.first_sigma)
 
     def metrics(self) -> dict[str, float]:
         axis_ratio = math.sqrt(float(self.variances.max() / self.variances.min()))

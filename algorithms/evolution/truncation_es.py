@@ -20,14 +20,16 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.genome_tree import GenomeTree
 from esengine.algorithms.evolution.mean_search import geometric_mean
 from esengine.algorithms.evolution.ranking import best_first
 from esengine.algorithms.evolution.recombining_es import RecombiningES
+from esengine.algorithms.evolution.step_sizes import StepSizeSettings
 from esengine.algorithms.saved_state import SavedState
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, MutatedParents
-from esengine.checks import at_least, belong_to, positive, within
+from esengine.checks import at_least, belong_to, within
 from esengine.errors import UserError
 from esengine.pool.population import Population
 
@@ -38,15 +40,20 @@ _REBASE_BACK = 32
 
 
 @dataclass(frozen=True)
-class TruncationESSettings:
+class TruncationESSettings(StepSizeSettings):
     """Keep the best fraction of the population and mutate it."""
 
     antithetic: ClassVar[bool] = False
+    usual_sigma: ClassVar[float] = 0.5
+    paper_sigma: ClassVar[float | None] = 0.03
 
-    population_size: int = 256
-    """Members per generation, including the re-evaluated ones."""
-    sigma: float = 0.5
-    """Standard deviation of a mutation."""
+    population_size: int | None = None
+    """Members per generation, including the re-evaluated ones; default 4 (4 + 3 ln(parameters)).
+    """
+    sigma: float | None = None
+    """Standard deviation of a mutation; default 0.5 in objectives. In environments it is 0.03, and
+    four or sixteen times as much if trials before the search gain more by it.
+    """
     parent_fraction: float = 0.2
     """Fraction of the population that may have offspring."""
     recombination: Literal["none", "weighted"] = "none"
@@ -75,21 +82,28 @@ class TruncationESSettings:
     elite_episodes: int = 10
     """Episodes per generation for the elite and each of its candidates."""
 
-    @property
-    def num_parents(self) -> int:
-        """The number of members that may have offspring."""
-        return int(self.parent_fraction * self.population_size + 1e-9)
+    def size_for(self, n: int) -> int:
+        """Members per generation for ``n`` parameters."""
+        return self.population_size or max(self._least, 4 * default_population_size(n))
 
-    @property
-    def num_contenders(self) -> int:
+    def num_parents(self, population_size: int) -> int:
+        """The number of members that may have offspring."""
+        return int(self.parent_fraction * population_size + 1e-9)
+
+    def num_contenders(self, population_size: int) -> int:
         """The number of members that are re-evaluated: the elite and its candidates. Small
         populations have fewer candidates.
         """
-        return 1 + min(self.elite_candidates, max(1, self.population_size // 16))
+        return 1 + min(self.elite_candidates, max(1, population_size // 16))
+
+    @property
+    def _least(self) -> int:
+        """The smallest population."""
+        return max(4, math.ceil(1 / self.parent_fraction - 1e-9))
 
     def check(self) -> None:
         """Raises UserError for settings that no population can follow."""
-        positive(self, "sigma")
+        super().check()
         within(self, 0, 1, "parent_fraction", ends="()", way_out="0.2 keeps the best fifth")
         within(self, 0, 1, "crossover", way_out="0 turns it off")
         at_least(self, 1, "elite_candidates", "elite_episodes")
@@ -99,8 +113,8 @@ class TruncationESSettings:
             adaptation = ("self_adaptive", "adaptation_rate", "crossover")
             belong_to(self, "--recombination none", "weighted", *schedule, *adaptation)
 
-        least = max(4, math.ceil(1 / self.parent_fraction - 1e-9))
-        if self.population_size < least:
+        least = self._least
+        if self.population_size is not None and self.population_size < least:
             raise UserError(
                 f"--population-size must be at least {least} to leave a parent at "
                 f"--parent-fraction {self.parent_fraction}, "
@@ -109,9 +123,9 @@ class TruncationESSettings:
 
     def _check_schedule(self) -> None:
         within(self, 0, 1, "sigma_decay", ends="(]", way_out="1 keeps sigma")
-        if not 0 <= self.sigma_floor <= self.sigma:
+        if not 0 <= self.sigma_floor <= self.first_sigma:
             raise UserError(
-                f"--sigma-floor must lie between 0 and --sigma {self.sigma}, got "
+                f"--sigma-floor must lie between 0 and --sigma {self.first_sigma}, got "
                 f"{self.sigma_floor}; 0 is no floor"
             )
         if self.sigma_generations is not None and (
@@ -121,7 +135,7 @@ class TruncationESSettings:
                 "--sigma-generations must be at least 1, with a --sigma-floor above 0 to go down "
                 "to, "
                 f"got {self.sigma_generations} and {self.sigma_floor}; for example --sigma-floor "
-                f"{self.sigma / 10:g}"
+                f"{self.first_sigma / 10:g}"
             )
         schedules = (self.sigma_decay != 1, self.sigma_generations is not None, self.self_adaptive)
         if sum(schedules) > 1:
@@ -172,14 +186,14 @@ class TruncationES(SavedState):
         settings.check()
         self.settings = settings
         self.seed = seed
-        self.population_size = settings.population_size
+        self.population_size = settings.size_for(initial.size)
         self.generation = 0
         self._lineage = next(_LINEAGES)
         self._adaptation_rate = settings.adaptation_rate or 1 / math.sqrt(2 * initial.size)
 
         self._tree = GenomeTree(initial)
         self._rows = np.zeros(1, np.int64)  # nodes of the contenders and then of the parents
-        self._deviations = np.full(1, settings.sigma)  # step sizes of the rows
+        self._deviations = np.full(1, settings.first_sigma)  # step sizes of the rows
         self._selected: NDArray[np.int64] | None = None  # members that the rows were
         self._num_contenders = 0
         self._elite_fitness = math.nan  # in the last generation; NaN before it was re-evaluated
@@ -214,8 +228,10 @@ class TruncationES(SavedState):
             return geometric_mean(self._deviations)
         if settings.sigma_generations is not None:
             left = max(0.0, 1 - self.generation / settings.sigma_generations)
-            return settings.sigma_floor + left * (settings.sigma - settings.sigma_floor)
-        return max(settings.sigma_floor, settings.sigma * settings.sigma_decay**self.generation)
+            return settings.sigma_floor + left * (settings.first_sigma - settings.sigma_floor)
+        return max(
+            settings.sigma_floor, settings.first_sigma * settings.sigma_decay**self.generation
+        )
 
     def tell(
         self, candidates: Candidates, fitness: NDArray[np.float64], population: Population
@@ -226,16 +242,17 @@ class TruncationES(SavedState):
         # Elite and its next candidates
         order = best_first(fitness, self.seed, candidates.generation)
         newcomers = order[order >= self._num_contenders]
-        contenders = newcomers[: self.settings.num_contenders]
+        most = self.settings.num_contenders(self.population_size)
+        contenders = newcomers[:most]
         if self._num_contenders:
             elite = int(np.argmax(fitness[: self._num_contenders]))  # ties go to the elite
             self._elite_fitness = float(fitness[elite])
-            contenders = np.concatenate([[elite], newcomers[: self.settings.num_contenders - 1]])
+            contenders = np.concatenate([[elite], newcomers[: most - 1]])
         self._elite = population.row(int(contenders[0]))
         self._num_contenders = contenders.size
 
         # Truncation selection
-        parents = order[: self.settings.num_parents]
+        parents = order[: self.settings.num_parents(self.population_size)]
         self._select(candidates, np.concatenate([contenders, parents]), population)
         self.generation += 1
 

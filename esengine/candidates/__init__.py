@@ -4,7 +4,8 @@ Each class is both ends of one message: `publish` returns what travels once to e
 rebuilds the population there, and `rows` computes the parameters of some members from the noise.
 
 Modules: `contract` (the base class), `chunking` (the units of work), and one for each kind of
-population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `given`, `joint`, `episodes`.
+population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `given`, `joint`, `episodes`,
+`trials`.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size
@@ -17,6 +18,7 @@ from esengine.candidates.limited import LimitedSamples
 from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.scaled import ScaledSamples
+from esengine.candidates.trials import TrialPairs
 
 KINDS: dict[str, type[Candidates]] = {
     kind.__name__: kind
@@ -29,6 +31,7 @@ KINDS: dict[str, type[Candidates]] = {
         GivenPoints,
         JointPopulation,
         PolicyEpisodes,
+        TrialPairs,
     )
 }
 
@@ -45,6 +48,7 @@ __all__ = [
     "MutatedParents",
     "PolicyEpisodes",
     "ScaledSamples",
+    "TrialPairs",
     "chunk_size",
     "chunks",
     "evaluation_chunk_size",

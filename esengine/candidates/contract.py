@@ -22,6 +22,7 @@ class Candidates:
         seed: the run's seed, the first part of every noise address.
         generation: number of the generation, from 1 on.
         population_size: number of members, ids 0 to population_size - 1.
+        episode_purpose: part of the seeds of start states.
     """
 
     seed: int
@@ -29,6 +30,11 @@ class Candidates:
     population_size: int
 
     episode_purpose: ClassVar[str] = "episode"
+
+    @property
+    def members_per_start(self) -> int:
+        """How many members in a row share start states; 0 leaves that to the problem."""
+        return 0
 
     @property
     def dimension(self) -> int:

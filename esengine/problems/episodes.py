@@ -48,6 +48,8 @@ def episode_seeds(
     groups = 1 + members
     if candidates.episode_purpose != "episode":
         groups = members
+    elif candidates.members_per_start:
+        groups = 1 + members // candidates.members_per_start
     elif candidates.num_episodes(int(members[0])) is not None:
         groups = np.zeros_like(members)
     elif how == "generation":

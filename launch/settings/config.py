@@ -182,7 +182,7 @@ class RunConfig:
                 f"them, got {self.method}; use cma-es, sep-cma-es, pycma, openai-es, ars or "
                 f"truncation-es"
             )
-        sigma = getattr(self.search, "sigma", None)
+        sigma = getattr(self.search, "first_sigma", getattr(self.search, "sigma", None))
         if sigma is not None:
             self.train.check_sigma(space, sigma)
 

@@ -49,6 +49,7 @@ class StrategyTraining(Training):
         callbacks: tuple[Callback, ...],
     ) -> None:
         super().__init__(pool, config, directory, method, callbacks)
+        self._initial: NDArray[np.floating] = np.array(method.parameters(), self.problem.dtype)
         self.best_point: NDArray[np.float64] | None = None  # of a deterministic objective
         self.novelty: Novelty | None = None
         self._start: StartingSigma | None = None
@@ -67,17 +68,23 @@ class StrategyTraining(Training):
             if self.problem.behavior is not None:
                 size = self.problem.behavior.size
                 self.novelty = Novelty(self.train.novelty, self.train.novelty_neighbors, size)
-            if self.train.init_policy is not None:
-                self._start = StartingSigma(config, self.problem, method.parameters())
+            if StartingSigma.is_needed(config):
+                self._start = StartingSigma(config, self.problem, self._initial)
 
     def begin(self) -> None:
-        """Resume, or begin a new run; one from a given policy finds a step size that keeps its
-        skill.
-        """
+        """Resume, or begin a new run, for which a step size is found."""
         super().begin()
         if self._start is not None and math.isnan(self._start.sigma):
             self.count(*self._start.find(self.pool))
-            self.method = self._start.strategy()
+            self._restart()
+
+    def _restart(self) -> None:
+        """Make the strategy anew, with the step size that was found."""
+        assert self._start is not None
+        config = self.config
+        if self._start.sigma > 0:
+            config = config.with_search(sigma=self._start.sigma)
+        self.method = config.strategy(self._initial)
 
     def renew(self, has_changed: bool) -> None:
         """Do it for what is the best; that of an objective is evaluated at every resume, since its
@@ -193,7 +200,7 @@ class StrategyTraining(Training):
         check_finished(checkpoint.finished, self.method.population_size, self.problem)
         if self._start is not None:
             restore_part("start", self._start, groups, self.problem.dimension)
-            self.method = self._start.strategy()
+            self._restart()
         if self._noisy_best is not None and "point" in groups["best"]:
             groups["best"] = self._noisy_best.state()  # the objective took no seed before
         super().restore_parts(checkpoint, groups)

@@ -27,7 +27,7 @@ CONFIG = RunConfig(
         hidden_sizes=(4,),
         keep_checkpoints=1,
     ),
-    CMAESSettings(population_size=6),
+    CMAESSettings(population_size=6, sigma=1.0),
 )
 
 
@@ -72,7 +72,9 @@ def interrupted_at(call: int) -> Any:
 METHODS: dict[str, RunConfig] = {
     "cma-es": CONFIG,
     "truncation-es": RunConfig(
-        "truncation-es", CONFIG.train, TruncationESSettings(population_size=10, elite_episodes=2)
+        "truncation-es",
+        CONFIG.train,
+        TruncationESSettings(population_size=10, sigma=0.5, elite_episodes=2),
     ),
     "openai-es": RunConfig("openai-es", CONFIG.train, OpenAIESSettings(population_size=6)),
 }

@@ -79,7 +79,7 @@ def test_the_two_returns_of_a_single_direction_differ_by_two_deviations() -> Non
         ({"population_size": 9}, "since members come in pairs, got 9; use 10"),
         ({"sigma": 0.0}, "--sigma must be positive, got 0.0"),
         ({"step_size": -1.0}, "--step-size must be positive, got -1.0"),
-        ({"top_directions": 17}, "--top-directions must lie between 1 and the 16 pairs"),
+        ({"top_directions": 17}, "--top-directions must be at most the 7 pairs"),
         ({"top_directions": 0}, "got 0; leave it out to keep all"),
     ],
 )

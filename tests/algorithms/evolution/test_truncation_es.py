@@ -204,7 +204,7 @@ def test_sigma_follows_its_schedule(schedule: dict[str, Any], expected: list[flo
 
 
 def _recombining(size: int, sigma: float, initial: np.ndarray, seed: int) -> RecombiningES:
-    settings = TruncationESSettings(size, sigma, parent_fraction=0.2, recombination="weighted")
+    settings = TruncationESSettings(sigma, size, parent_fraction=0.2, recombination="weighted")
     return RecombiningES(settings, initial, seed)
 
 

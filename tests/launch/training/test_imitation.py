@@ -207,13 +207,11 @@ def test_the_step_size_is_the_largest_that_keeps_the_skill(
 
     seen = []
 
-    def members(self: StartingSigma, pool: Any, mean: Any, sigma: float) -> Any:
+    def mean(self: StartingSigma, pool: Any, around: Any, sigma: float) -> float:
         seen.append(sigma)
-        records = np.zeros(40, [("fitness", "<f8"), ("steps", "<i8"), ("episodes", "<i8")])
-        records["fitness"] = 10 - 10 * sigma / 8
-        return records
+        return 10 - 10 * sigma / 8
 
-    monkeypatch.setattr(StartingSigma, "_members", members)
+    monkeypatch.setattr(StartingSigma, "_mean", mean)
     save_policy(tmp_path / "policy.safetensors", slow_policy())
     flags = words("--init-policy policy.safetensors --sigma 8 --generations 1 --ranks 1 --quiet")
     assert main(["train", "openai-es", "--env-id", "Pendulum-v1", *flags, "--run-dir", "run"]) == 0
