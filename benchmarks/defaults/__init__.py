@@ -1,0 +1,1 @@
+"""Every search with its defaults on tasks that nobody tuned it on."""
