@@ -53,7 +53,7 @@ def record(
         The episodes that did not fail, in order.
     """
     evaluations = _evaluate(pool, parameters, acting, episodes, seed, number, finished)
-    pool.check_failed(number, [evaluations])
+    pool.check_failed(number, [evaluations], least=1)
     return _recorded(evaluations, episode_seeds(seed, number, episodes))
 
 
@@ -95,7 +95,7 @@ def record_steps(
 
         known += size
         if known >= _FEW:  # one of few may fail
-            pool.check_failed(number, waves)
+            pool.check_failed(number, waves, least=1)
         recorded = _recorded(waves[-1], episode_seeds(seed, number, size, wave))
         trajectories += [one.trajectory for one in recorded]
         recorded_steps = sum(one.num_steps for one in trajectories)

@@ -135,17 +135,17 @@ class Pool:
 
         return evaluations
 
-    def check_failed(self, generation: int, evaluations: list[Evaluations]) -> None:
-        """Raises WorkerError if too many members of a generation failed, or all of them; the pool
-        has ended then.
+    def check_failed(self, generation: int, evaluations: list[Evaluations], least: int = 0) -> None:
+        """Raises WorkerError if too many members of a generation failed; the pool has ended then.
 
         Args:
             generation: its number.
             evaluations: all of its members.
+            least: how many must not have failed, however many may.
         """
         count = sum(part.num_failed for part in evaluations)
         size = sum(len(part.records) for part in evaluations)
-        if count <= self._most_failed(size) and count < size:
+        if count <= self._most_failed(size) and size - count >= least:
             return
         self._ended = True
         failures = [failure for part in evaluations for failure in part.failures]
