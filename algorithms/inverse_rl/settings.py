@@ -16,14 +16,16 @@ class RewardLearningSettings:
     """The settings of every method that learns a reward from demonstrations."""
 
     antithetic: ClassVar[bool] = False
-    defaults: ClassVar[dict[str, Any]] = {}
+    defaults: ClassVar[dict[str, Any]] = {"generations": 200}
 
     demonstrations: tuple[str, ...] = ()
     """Files of demonstrations: npz, folders of Minari datasets, or minari:ID."""
     trajectories: int | None = None
     """Number of demonstrations to use, drawn by --seed; default all."""
     generator: str = "cma-es"
-    """Method that makes the policies: any strategy, module:Class included, or ppo."""
+    """Method that makes the policies: any strategy, module:Class included, or ppo. cma-es has 64
+    members.
+    """
     generator_arg: tuple[str, ...] = ()
     """Settings of the generator, each name=value; for example population_size=128 sigma=0.3, or of
     ppo learning_rate=1e-3.
@@ -144,7 +146,7 @@ class AIRLSettings(DiscriminatorSettings):
     under other dynamics.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True}
+    defaults: ClassVar[dict[str, Any]] = {"generations": 200, "sampled_actions": True}
 
     gradient_penalty: float = 0.0
     """Weight of the gradient penalty of `gail`: a reward with a slope near 1 cannot follow log pi,
@@ -201,7 +203,11 @@ class InverseRLSettings(RewardNetworkSettings):
     learning.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"sampled_actions": True, "episodes_per_member": 1}
+    defaults: ClassVar[dict[str, Any]] = {
+        "generations": 200,
+        "sampled_actions": True,
+        "episodes_per_member": 1,
+    }
 
     reward_steps: int = 5
     """Gradient steps of the reward after each generation."""

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from esengine.algorithms.inverse_rl.gail import GAIL
 
 
+_MEMBERS = 64  # of a generation of cma-es: the reward learns from the steps of many policies
+
+
 class RewardTraining(RoundTraining):
     """The loop of a method that learns a reward, which is saved with the policy."""
 
@@ -108,6 +111,8 @@ def generator_config(config: RunConfig) -> RunConfig:
             f"--generator must be one of {listed(known)}, or module:Class, got {search.generator!r}"
         )
     values = named_values("--generator-arg", search.generator_arg, "population_size=128")
+    if search.generator == "cma-es":
+        values = {"population_size": _MEMBERS} | values
     return RunConfig(
         search.generator, config.train, settings_from(settings_of(search.generator), values)
     )
