@@ -10,6 +10,7 @@ generator (Gulrajani et al. 2017, arXiv 1704.00028), spectral norms of 1 (Miyato
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -250,6 +251,10 @@ class Discriminator:
     ) -> dict[str, float]:
         """Take gradient steps; return metrics of the last step's batch.
 
+        L is the log ratio of two densities over the horizon. On acted steps it is the log ratio of
+        the shares of acted steps, which are counted, plus that of the densities among acted steps.
+        So equally many acted steps of both sides teach the second part, however rare they are.
+
         Args:
             expert, generated: steps to draw batches from.
             generation: the generation, which with the seed determines the draws.
@@ -259,6 +264,7 @@ class Discriminator:
         settings = self.settings
         assert isinstance(settings, DiscriminatorSettings)
         size = settings.reward_batch_size
+        counted = math.log((1 - expert.absorbing_share) / (1 - generated.absorbing_share))
         for step in range(settings.reward_steps):
             # A batch of equally many steps of the expert and of the generator
             random = self.random(generation, step)
@@ -277,15 +283,17 @@ class Discriminator:
             # -mean log D over the expert's steps, -mean log(1 - D) over the generator's
             self._drop(random, 2 * size)
             logits = self.logits(batch)
-            expert_logits = logits[:size]
-            generated_logits = logits[size:]
+            expert_logits = logits[:size] - counted
+            generated_logits = logits[size:] - counted
             for network in self._networks():
                 network.masks = []
+            loss = functional.softplus(-expert_logits).mean()
+            loss = loss + functional.softplus(generated_logits).mean()
+
+            # The same in the absorbing state, by its shares
             absorbing = self.absorbing_logit()
-            loss = expert.mean(functional.softplus(-expert_logits), functional.softplus(-absorbing))
-            loss = loss + generated.mean(
-                functional.softplus(generated_logits), functional.softplus(absorbing)
-            )
+            loss = loss + expert.absorbing_share * functional.softplus(-absorbing)
+            loss = loss + generated.absorbing_share * functional.softplus(absorbing)
 
             total = loss
             if settings.gradient_penalty:
