@@ -27,6 +27,9 @@ class EndWatch:
     Args:
         mpirun: its process id.
         status: the file in which the master leaves its exit status.
+
+    Attributes:
+        has_killed: whether ranks had to be killed.
     """
 
     def __init__(self, mpirun: int, status: Path) -> None:
@@ -34,6 +37,7 @@ class EndWatch:
         self._status = status
         self._looked = time.monotonic()
         self._has_begun = False
+        self.has_killed = False
         self._since: float | None = None  # when the ranks were missed, or the master was done
 
     def is_over(self) -> bool:
@@ -57,6 +61,7 @@ class EndWatch:
 
         names = ", ".join(variables["OMPI_COMM_WORLD_RANK"] for variables in ranks.values())
         report(f"ranks {names} did not end within {_LAST_S:.0f} s after the work, and are killed")
+        self.has_killed = True
         for pid in ranks:
             _kill(pid)
         return True

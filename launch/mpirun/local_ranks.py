@@ -126,7 +126,8 @@ def run_ranks(
             status = 0 if stop else _run_command(command, folder, stop, poll)
             if stop:
                 raise Interrupted(stop.received)
-            if (folder / _STATUS).exists() or not (folder / DIED_EARLY).exists():
+            has_failed = (folder / _STATUS).exists() and not (folder / READY).exists()
+            if has_failed or not (folder / DIED_EARLY).exists():
                 break
         else:
             report(
@@ -181,12 +182,14 @@ def _run_command(
     thread = None if process.stderr is None else start_filter(process.stderr)
     watch = StartWatch(process.pid, folder) if is_tolerant else None
     end = EndWatch(process.pid, folder / _STATUS) if is_tolerant else None
+    has_ended = False  # all ranks in order, though mpirun has not
 
     try:
         while process.poll() is None and not stop:
             if poll is not None:
                 poll()
             if end is not None and end.is_over():
+                has_ended = not end.has_killed
                 process.kill()
                 process.wait()
                 return 0
@@ -199,7 +202,7 @@ def _run_command(
         _end(process, folder, end)
         if watch is not None:
             watch.kill()
-            if process.returncode:
+            if process.returncode and not has_ended:
                 end_family(folder)
         if thread is not None:
             thread.join(_OUTPUT_S)
