@@ -36,7 +36,8 @@ class Leaving(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        open("working", "w").close()
+        if self.copy == "1":  # at work, not tried before ranks start
+            open("working", "w").close()
         self.steps = 0
         return self.np_random.normal(size=3).astype(np.float32), {}
 
