@@ -15,12 +15,7 @@ from typing import Any
 from esengine.errors import UserError, listed
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.best_point import best_point, best_record
-from esengine.launch.runs.copied_files import (
-    COPIES,
-    check_copies,
-    digests_of_copies,
-    with_copies,
-)
+from esengine.launch.runs.copied_files import COPIES, check_copies, digests_of_copies, with_copies
 from esengine.launch.runs.identity import identity
 from esengine.launch.runs.json_lines import FailureLog, MetricsFile, Row, is_of_run
 from esengine.launch.runs.run_lock import RunLock
