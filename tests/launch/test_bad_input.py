@@ -240,7 +240,9 @@ def test_quiet_holds_for_one_start_and_a_warning_is_one_line(
     )
     (tmp_path / "run" / "checkpoints" / "000002" / "state.safetensors").write_bytes(b"damaged")
     loud = esengine("resume", "run", "--generations", "3", "--ranks", "1", "--trust-modules")
-    assert loud.stderr.startswith("esengine: checkpoint run/checkpoints/000002 is damaged")
+    assert loud.stderr.startswith(
+        f"esengine: checkpoint {tmp_path}/run/checkpoints/000002 is damaged"
+    )
     assert loud.stderr.count("\n") == 1
     assert "finished: 3 generations" in loud.stdout
 
