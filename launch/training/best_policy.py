@@ -106,7 +106,10 @@ class BestPolicy:
         }
 
     def restore(self, state: State) -> None:
-        """Become the one that gave ``state``."""
+        """Become the one that gave ``state``. Raises ValueError for one of another run."""
+        for name, own in self.state().items():
+            if state[name].shape != own.shape:
+                raise ValueError(f"the best policy's {name} must have shape {own.shape}")
         scaling = (state["observation_mean"], state["observation_inverse_std"])
         self.policy = GivenPolicy(state["row"], scaling, int(state["generation"]))
         self._returns = state["returns"]

@@ -94,3 +94,10 @@ def test_a_policy_of_an_earlier_generation_is_saved_with_its_scaling(tmp_path: P
 def test_without_evaluations_the_newest_policy_is_saved(tmp_path: Path) -> None:
     config = replace(CONFIG, train=replace(CONFIG.train, eval_every=0))
     assert training(tmp_path / "run", config=config).run().policy_generation == 4
+
+
+def test_the_state_of_another_run_is_refused() -> None:
+    first = GivenPolicy(np.zeros(2), _SCALING, 0)
+    state = BestPolicy(first, 5).state()
+    with pytest.raises(ValueError, match=r"returns must have shape \(4,\)"):
+        BestPolicy(first, 4).restore(state)
