@@ -16,7 +16,8 @@ _TOP = """# Methods with their defaults
 
 Written by `python -m benchmarks.defaults`. Every run has the defaults of its method, a budget of
 steps, and one rank. A cell has the mean return of the saved policy of each seed over 50 fresh
-episodes, which nothing was chosen by.
+episodes, which nothing was chosen by; a dash is a seed that has not been run yet, and tasks without
+any run are left out.
 
 Steps are those of training, trials of step sizes included. Evaluations come on top, in the column
 *evaluations* as a share of the steps, and so does the choice at the end. *CPU* is the mean of a
