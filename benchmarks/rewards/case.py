@@ -96,7 +96,7 @@ def settings_of(task: Task, case: Case, folder: Path) -> tuple[str, dict[str, An
 def by_default(
     task: Task, case: Case, settings: dict[str, Any], folder: Path
 ) -> tuple[str, dict[str, Any]]:
-    """The method of a case with its defaults, on a task that is held out."""
+    """The method of a case with its defaults."""
     given = {"demonstrations": (demonstrations(task, case, folder),), "final_episodes": 1}
     method, _, generator = case.kind.partition(" by ")
     if method == "cloning":

@@ -1,5 +1,5 @@
-"""Experts for the tasks that no method was tuned on, and experts that know nothing: what is learned
-from the latter must be worth nothing.
+"""Scripted experts, and experts that know nothing: what is learned from the latter must be worth
+nothing.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SEEDS, FEW_SEEDS = 5, 3
-HELD_OUT = ("double pendulum", "mountain car", "lander")
+BY_DEFAULT = ("double pendulum", "mountain car", "lander")
 LEARNERS = ("cloning", "gail", "gail by ppo", "airl by ppo", "inverse-rl by ppo", "inverse-rl")
 IN_OUR_TIME = "in our time"
 
@@ -32,7 +32,7 @@ class Case:
         kind: gail, or gail or airl by ppo, policies by ppo instead of the task's strategy;
             imitation gail or airl, those of the package; ppo, on the environment's reward; or a
             control: random, constant, shuffled, blank (a constant reward), true (the environment's
-            reward). On the tasks of `HELD_OUT`, cloning, or a learner with or without the method
+            reward). On the tasks of `BY_DEFAULT`, cloning, or a learner with or without the method
             that makes its policies.
         demonstrations: how many.
         every: one step in so many of them.
@@ -110,7 +110,7 @@ def cases() -> list[Case]:
         Case(task, kind, 10, 1, seed, 0)
         for seed in range(FEW_SEEDS)
         for kind in LEARNERS
-        for task in HELD_OUT
+        for task in BY_DEFAULT
     ]
     return found
 

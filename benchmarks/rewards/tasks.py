@@ -33,8 +33,7 @@ class Task:
         gradient: settings of ppo, where it makes the policies.
         peer: the environment's name for the `imitation` package.
         anchors: what counts as 0 and 1, where that is not measured: the mean returns of no action
-            or random ones, and of the expert. Such a task is held out: no method was tuned on it,
-            and all have their defaults.
+            or random ones, and of the expert. Methods have their defaults on such a task.
         least_return: of a demonstration.
     """
 
