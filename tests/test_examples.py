@@ -155,7 +155,7 @@ def test_inverse_rl_visits_what_the_demonstrations_visit() -> None:
 
 def test_airl_finds_the_reward_of_states_and_its_control_fails() -> None:
     (error, share), (_, share_of_control) = example("airl").main(generations=40)
-    assert error < 0.1  # 0.032 after the example's 150 generations
+    assert error < 0.1
     assert share >= 0.95
     assert share_of_control < 0.5
 
