@@ -151,8 +151,8 @@ CASES = {
     ),
     "more directions than pairs": (
         words("train ars --env-id CartPole-v1 --population-size 8 --top-directions 5"),
-        "--top-directions must lie between 1 and the 4 pairs of --population-size 8, got 5; leave "
-        "it out to keep all",
+        "--top-directions must be at most the 4 pairs of --population-size 8, got 5; leave it out "
+        "to keep all",
     ),
     "bonus without episodes": (
         (*CMA, "worlds:sphere", "--dimension", "3", "--survival-bonus", "1"),
