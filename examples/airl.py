@@ -83,7 +83,7 @@ def learned_reward(state_only, demonstrations, generations):
         potential_hidden_sizes=(),
         reward_batch_size=1024,
         reward_steps=10,
-        reward_learning_rate=0.05,
+        reward_learning_rate=0.02,
         gradient_penalty=0.0,
         replay_generations=3,
     )

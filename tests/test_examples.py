@@ -154,8 +154,8 @@ def test_inverse_rl_visits_what_the_demonstrations_visit() -> None:
 
 
 def test_airl_finds_the_reward_of_states_and_its_control_fails() -> None:
-    (error, share), (_, share_of_control) = example("airl").main(generations=40)
-    assert error < 0.1
+    (error, share), (_, share_of_control) = example("airl").main(generations=70)
+    assert error < 0.1  # 0.035 after the example's 150 generations
     assert share >= 0.95
     assert share_of_control < 0.5
 
