@@ -146,7 +146,7 @@ def evaluate_on(
 
     def work(pool: Pool, parameters: NDArray[np.float32]) -> Evaluation:
         pool.life_sign.report = report
-        episodes = PolicyEpisodes(settings.seed, 0, settings.episodes, parameters, "evaluate")
+        episodes = evaluation_episodes(settings.seed, settings.episodes, parameters)
         evaluations = pool.evaluate(episodes)
         returns = evaluations.records["fitness"][evaluations.records["status"] != FAILED]
         num_failed = evaluations.num_failed
@@ -160,6 +160,13 @@ def evaluate_on(
         return Evaluation(tuple(returns.tolist()), num_failed)
 
     return on_all_ranks(world, build, work, stop, settings)
+
+
+def evaluation_episodes(
+    seed: int, num_episodes: int, parameters: NDArray[np.float32]
+) -> PolicyEpisodes:
+    """The episodes that an evaluation with a seed runs, and a film shows."""
+    return PolicyEpisodes(seed, 0, num_episodes, parameters, "evaluate")
 
 
 def policy_problem(

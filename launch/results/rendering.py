@@ -18,12 +18,11 @@ from PIL import Image
 from esengine.checks import at_least, writable_file
 from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
-from esengine.launch.results.evaluation import policy_problem
+from esengine.launch.results.evaluation import evaluation_episodes, policy_problem
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import Actor, load_policy
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
-from esengine.seeding import derive_key, derive_seed
 from esengine.simulators import Episode
 from esengine.simulators.stepped import run_episode
 from esengine.storage.files import replacing
@@ -131,11 +130,11 @@ def film_episodes(problem: EnvironmentProblem, actor: Actor, settings: RenderSet
         every = max(1, round(fps / _GIF_FPS)) if settings.out.suffix.lower() == ".gif" else 1
         camera = _Camera(env, every)
 
-        key = derive_key(settings.seed, "evaluate")
+        evaluated = evaluation_episodes(settings.seed, settings.episodes, actor.parameters)
+        seeds = problem.seeds(evaluated, np.arange(settings.episodes), 1)[:, 0]
         episodes = []
         cut = []
-        for number in range(settings.episodes):
-            seed = derive_seed(key, number, 0)
+        for seed in seeds.tolist():
             episode = run_episode(camera, problem.observations, actor, seed, None, limit)
             episodes.append(episode)
             cut.append(not camera.has_ended and episode.num_steps < most)
