@@ -112,7 +112,8 @@ def _groups(runs: list[PlottedRun]) -> list[Group]:
         rivals = [other for other in every_values if other["method"] == values["method"]]
         label = [values["method"]]
         for name, value in values.items():
-            if any(other.get(name) != value for other in rivals):
+            # None is a setting left alone, such as a step size that trials choose
+            if value is not None and any(other.get(name) != value for other in rivals):
                 label.append(f"{name.replace('_', ' ')} {setting_text(value)}")
         groups.append(Group(", ".join(label), members))
     return groups
