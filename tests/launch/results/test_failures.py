@@ -81,12 +81,9 @@ def test_members_that_are_not_a_number_are_counted_and_ranked_last(
 
 
 def test_a_generation_without_one_valid_member_ends_the_run(esengine: Run) -> None:
-    arguments = words(
-        '--env-id worlds:TestForgetful-v0 --env-arg fault="nan" --ranks 2 --generations 2'
-    )
-    result = esengine(
-        "train", "truncation-es", *arguments, "--population-size", "8", "--run-dir", "run"
-    )
+    task = words('train truncation-es --env-id worlds:TestForgetful-v0 --env-arg fault="nan"')
+    budget = words("--population-size 8 --sigma 0.5 --generations 2 --ranks 2 --run-dir run")
+    result = esengine(*task, *budget)
     assert result.returncode == 1
     assert "members of generation 1 failed, more than --max-failed-fraction 0.5" in result.stderr
     assert "the rewards of an episode must be finite, got a return of nan" in result.stderr
@@ -133,6 +130,7 @@ def test_observations_of_members_that_raise_stay_out_of_the_statistics(
 ) -> None:
     task = words("train openai-es --env-id worlds:TestForgetful-v0 --env-arg fault=sometimes")
     budget = words("--population-size 12 --generations 3 --eval-every 1 --max-failed-fraction 1")
+    budget += words("--sigma 0.5")  # the observations of trials are not kept
     for ranks, start in (("1", esengine_here), ("2", esengine)):
         result = start(*task, *budget, "--ranks", ranks, "--run-dir", ranks)
         assert result.returncode == 0, result.stderr
