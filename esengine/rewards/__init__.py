@@ -2,7 +2,7 @@
 
 Modules: `network`, `file`, `source` (a learned reward, the environment's own, and a potential
 together), `episodes` (the part of a problem that judges by a source), `sampling` (steps of members
-that come back to the learner).
+that come back to the learner), `likeness` (of evaluated policies to demonstrations).
 """
 
 from esengine.rewards.episodes import RewardedEpisodes, trace_of, true_return

@@ -37,11 +37,19 @@ class PolicyReturns(NamedTuple):
 
     Attributes:
         returns: (num_episodes,) NaN where the episode failed.
+        scores: (num_episodes,) what policies are chosen by: the returns or, where a reward is
+            learned from an expert, the likeness to the demonstrations.
         env_steps: of all episodes.
     """
 
     returns: NDArray[np.float64]
+    scores: NDArray[np.float64]
     env_steps: int
+
+    @property
+    def are_returns_scores(self) -> bool:
+        """Whether policies are chosen by their returns."""
+        return self.scores is self.returns
 
 
 class BestPolicy:

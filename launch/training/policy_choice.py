@@ -30,8 +30,8 @@ class PolicyChoice:
     """The part of the training loop that evaluates policies.
 
     Attributes:
-        keeps_best: whether evaluations choose the policy to save. Where rewards are learned from an
-            expert, the environment's own return must not.
+        keeps_best: whether evaluations choose the policy to save. Where a reward is learned from an
+            expert, the environment's own return must not; the likeness to the expert does.
         best: the best policy that was evaluated, or None if the newest one is saved.
     """
 
@@ -62,9 +62,13 @@ class PolicyChoice:
         self.row |= evaluation_columns(found.returns)
         reached = [self.row["episode_return_eval"]]
         if self.best is not None:
-            self.best.judge(newest, found.returns)
-            self.row["episode_return_best"] = self.best.mean_return
-            reached.append(self.best.mean_return)
+            self.best.judge(newest, found.scores)
+            if found.are_returns_scores:
+                self.row["episode_return_best"] = self.best.mean_return
+                reached.append(self.best.mean_return)
+            else:
+                self.row["likeness_eval"] = mean_return(found.scores)
+                self.row["likeness_best"] = self.best.mean_return
 
         self.counters["eval_env_steps"] += found.env_steps
         self.row["eval_env_steps"] = self.counters["eval_env_steps"]
@@ -86,7 +90,7 @@ class PolicyChoice:
                 self.policy_returns(each, self.train.final_episodes, "choice")
                 for each in contenders
             ]
-            final = contenders[best_of([each.returns for each in closing])]
+            final = contenders[best_of([each.scores for each in closing])]
         closing.append(self.policy_returns(final, self.train.final_episodes, "final"))
 
         self._final = final
@@ -98,7 +102,7 @@ class PolicyChoice:
         if self.best is None or self.best.is_known:
             return
         found = self.policy_returns(self.best.first, self.train.eval_episodes, "evaluation")
-        self.best.judge(self.best.first, found.returns)
+        self.best.judge(self.best.first, found.scores)
         self.counters["eval_env_steps"] += found.env_steps
 
     def renew_best(self) -> None:
@@ -106,7 +110,7 @@ class PolicyChoice:
         if self.best is None or not self.best.is_known:
             return
         found = self.policy_returns(self.best.policy, self.train.eval_episodes, "evaluation")
-        self.best.renew(found.returns)
+        self.best.renew(found.scores)
         self.counters["eval_env_steps"] += found.env_steps
 
     def newest(self) -> GivenPolicy:
@@ -132,5 +136,8 @@ class PolicyChoice:
         assert isinstance(self.problem, EnvironmentProblem)
         episodes = policy_episodes(self.train, policy.row, num_episodes, purpose)
         with self.problem.scaled_by(*policy.scaling):
-            records = self.pool.evaluate(episodes).records
-        return PolicyReturns(episode_returns(records), int(records["steps"].sum()))
+            evaluations = self.pool.evaluate(episodes)
+        records = evaluations.records
+        returns = episode_returns(records)
+        scores = evaluations.arrays.get("likeness", returns)
+        return PolicyReturns(returns, scores, int(records["steps"].sum()))

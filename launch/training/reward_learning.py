@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from esengine.algorithms.inverse_rl.expert_steps import expert_steps
 from esengine.algorithms.inverse_rl.generators import Evolution, Generator, PolicyGradient
 from esengine.algorithms.inverse_rl.settings import (
     AIRLSettings,
@@ -37,6 +38,7 @@ from esengine.noise import table_log2
 from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
 from esengine.rewards import RewardedEpisodes
+from esengine.rewards.likeness import ComparedEpisodes, Likeness
 
 if TYPE_CHECKING:
     from esengine.algorithms.inverse_rl.gail import GAIL
@@ -46,8 +48,11 @@ _MEMBERS = 64  # of a generation of cma-es: the reward learns from the steps of 
 
 
 class RewardTraining(RoundTraining):
-    """The loop of a method that learns a reward, which is saved with the policy."""
+    """The loop of a method that learns a reward, which is saved with the policy. Policies are
+    chosen by their likeness to the demonstrations.
+    """
 
+    keeps_best = True
     method: GAIL
 
     def snapshot(self) -> Snapshot:
@@ -137,10 +142,13 @@ def sampling_problem(config: RunConfig, of_policies: RunConfig) -> EnvironmentPr
     source = search.source(plain.observations.dim, plain.policy.action)
     source = replace(source, environment_weight=config.train.environment_weight)
     rewarded = RewardedEpisodes(source, horizon, search.sampling)
-    problem = replace(plain, parts=(*plain.parts, rewarded, Recorder()))
+    given = load_given(config)
+    demonstrated = expert_steps(given, horizon, 1, config.train.seed)
+    compared = ComparedEpisodes(Likeness(demonstrated, given.action), horizon)
+    problem = replace(plain, parts=(*plain.parts, rewarded, Recorder(), compared))
     if config.train.init_policy is None and config.train.normalize_observations:
         # an expert knows which differences matter
-        problem.adopt_scaling(*load_given(config).scaling())
+        problem.adopt_scaling(*given.scaling())
     return problem
 
 

@@ -51,7 +51,8 @@ def returning(by_generation: Mapping[int, float], on_other_starts: Mapping[int, 
     def wrap(_: Any) -> Any:
         def returns(policy: GivenPolicy, num_episodes: int, purpose: str) -> PolicyReturns:
             known = by_generation if purpose == "evaluation" else on_other_starts
-            return PolicyReturns(np.full(num_episodes, known[policy.generation]), 7)
+            found = np.full(num_episodes, known[policy.generation])
+            return PolicyReturns(found, found, 7)
 
         return returns
 
