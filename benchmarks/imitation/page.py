@@ -11,7 +11,7 @@ Written by `make imitation`, which measures what is missing in `results.json`. N
 0 and the expert is 1, on the same starts; the mean over seeds, then the least seed. Every method of a seed learns
 from the same file of demonstrations. 'Given' is their number. All policies are the final ones, two tanh layers of 32.
 Each case is one process with one thread; seconds are medians, taken on a busy machine, where CPU seconds grow less
-than seconds do.
+than seconds do. The rows are of the scaling before decision 0061.
 """
 _TASKS = {
     "Pendulum-v1": """

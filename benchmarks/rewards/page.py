@@ -63,8 +63,9 @@ _DEFAULTS = """
 Ten demonstrations of the experts in `experts.py`, 50 fresh episodes
 after training. 0 is the return of no action (LunarLander-v3: of random ones), 1 that of the expert:
 InvertedDoublePendulum-v5 86 and 9,360, MountainCarContinuous-v0 0 and 94.2, LunarLander-v3 -173 and
-265 (of its episodes above 200, which are the demonstrations). Some rules were chosen on the double
-pendulum, none on the other two. The policy is that which the run
+265 (of its episodes above 200, which are the demonstrations). Rules were chosen on the double
+pendulum and Pendulum-v1; runs of `gail` on the lander prompted one more, the counting of acted steps.
+The policy is that which the run
 keeps; the true return chooses nothing.
 
 | task | method | mean return by seed | score by seed | least | steps | CPU s |
