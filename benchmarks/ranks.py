@@ -95,6 +95,7 @@ class SleepingMembers:
     """
 
     dimension = episodes_per_member = 1
+    are_members_independent = True
     dtype: type[np.floating] = np.float64
 
     def __init__(self, lengths: NDArray[np.float64]) -> None:

@@ -30,6 +30,7 @@ class RowsProblem:
 
     dtype = np.float64
     episodes_per_member = 1
+    are_members_independent = True
 
     def __init__(self, cost: Cost, dimension: int, together: int = 1) -> None:
         self.cost, self.dimension, self.together = cost, dimension, together

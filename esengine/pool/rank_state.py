@@ -226,7 +226,8 @@ class RankState:
             self._together = header["together"]
             self.unit_size = evaluation_chunk_size(population_size, self._together)
             self.specs = self.problem.array_specs(self._evaluated.episode_purpose)
-            self.can_group = self._together == 1 and not self.specs
+            is_free = self.problem.are_members_independent and not self.specs
+            self.can_group = is_free and self._together == 1
             self.problem.set_context(
                 {name.removeprefix("context/"): array for name, array in context.items()}
             )

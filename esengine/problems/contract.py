@@ -40,6 +40,10 @@ class Problem(Protocol):
         of.
         """
 
+    @property
+    def are_members_independent(self) -> bool:
+        """Whether a member's record does not depend on the other members of a call."""
+
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         """The arrays that a chunk of candidates of a purpose returns beside its records. Quick
         units of work go out together where there are none.

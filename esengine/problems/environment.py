@@ -121,6 +121,10 @@ class EnvironmentProblem(EnvironmentEpisodes):
         simulator = None if one_by_one else self.simulator()
         return simulator if isinstance(simulator, BatchSimulator) else None
 
+    @property
+    def are_members_independent(self) -> bool:
+        return self.env_backend != "vectorized"  # a vector draws the starts of all from one seed
+
     def members_together(self, population_size: int) -> int:
         if self._most_together is None:
             simulator = self._batch_simulator("evaluation")

@@ -66,6 +66,10 @@ class ObjectiveProblem:
     def array_specs(self, purpose: str) -> tuple[ArraySpec, ...]:
         return ()
 
+    @property
+    def are_members_independent(self) -> bool:
+        return True
+
     def members_together(self, population_size: int) -> int:
         return 1
 

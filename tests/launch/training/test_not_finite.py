@@ -21,7 +21,7 @@ from tests.support.words import words
 DROPOUT = words("--env-id worlds:TestForgetful-v0 --env-arg fault=sometimes-dropout")
 _FEW = words("--final-episodes 2 --eval-episodes 2 --hidden-sizes 8 --generations 2 --quiet")
 METHODS = {
-    "truncation-es": words("--population-size 20"),
+    "truncation-es": words("--population-size 20 --episode-seeds member --sigma 0.5"),
     "openai-es": words("--population-size 20 --novelty nsr"),
     "ppo": words("--steps-per-round 80 --epochs 1"),
     "dagger": words(
