@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_END = 10_000  # characters of the text of an exception that are kept from either end
+
 
 class UserError(ValueError):
     """Invalid flags, files or environments. The command line prints one line and exits with 2."""
@@ -39,8 +41,12 @@ class Interrupted(Exception):
 
 
 def describe_exception(error: BaseException) -> str:
-    """The traceback of an exception as text."""
-    return "".join(traceback.format_exception(error))
+    """The traceback of an exception as text; of a very long one, its two ends."""
+    text = "".join(traceback.format_exception(error))
+    left_out = len(text) - 2 * _END
+    if left_out <= 0:
+        return text
+    return f"{text[:_END]}\n... {counted(left_out, 'character')} are left out ...\n{text[-_END:]}"
 
 
 def listed(names: Iterable[object]) -> str:

@@ -15,7 +15,14 @@ import gymnasium
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.wrappers import Wrapper, wrapped, wrappers_from
 from esengine.errors import UserError, listed, readable
-from esengine.user_code import as_in_files, close, find_modules_here, modules_of, note_open
+from esengine.user_code import (
+    as_in_files,
+    close,
+    find_modules_here,
+    modules_of,
+    note_open,
+    warnings_kept,
+)
 
 gymnasium.register(
     "esengine/CartPoleSwingUp-v0",
@@ -111,7 +118,8 @@ class EnvironmentSpec:
 
         try:
             env_id = as_in_files(module) + colon + readable(name)
-            env = gymnasium.make(env_id, disable_env_checker=True, **arguments)
+            with warnings_kept():
+                env = gymnasium.make(env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
             raise UserError(self._unknown()) from error
         except gymnasium.error.DependencyNotInstalled as error:

@@ -8,6 +8,7 @@ from esengine.user_code.contained import (
     FORKS,
     limits_kept,
     own_copy,
+    warnings_kept,
     working_folder_kept,
 )
 from esengine.user_code.named import (
@@ -20,9 +21,10 @@ from esengine.user_code.named import (
     named_module,
     number_of,
 )
-from esengine.user_code.opened import close, environments_closed, note_open
+from esengine.user_code.opened import CLOSE_S, close, environments_closed, note_open
 
 __all__ = [
+    "CLOSE_S",
     "FORKS",
     "as_in_files",
     "check_trusted",
@@ -37,5 +39,6 @@ __all__ = [
     "note_open",
     "number_of",
     "own_copy",
+    "warnings_kept",
     "working_folder_kept",
 ]

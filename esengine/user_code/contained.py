@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -24,18 +25,35 @@ def working_folder_kept() -> Iterator[None]:
 
 @contextmanager
 def limits_kept() -> Iterator[None]:
-    """Restore the mask of new files, and the recursion limit if user code lowered it, at the end of
-    the ``with`` block.
+    """Restore the mask of new files, the standard streams, and the recursion limit if user code
+    lowered it, at the end of the ``with`` block. See `warnings_kept` as well.
     """
     mask = os.umask(0o077)
     os.umask(mask)
     limit = sys.getrecursionlimit()
+    streams = (sys.stdout, sys.stderr)
+    try:
+        with warnings_kept():
+            yield
+    finally:
+        os.umask(mask)
+        sys.stdout, sys.stderr = streams
+        if sys.getrecursionlimit() < limit:
+            sys.setrecursionlimit(limit)
+
+
+@contextmanager
+def warnings_kept() -> Iterator[None]:
+    """Keep what the engine warns of a warning, if user code in the ``with`` block has turned
+    warnings into errors.
+    """
+    before = list(warnings.filters)
     try:
         yield
     finally:
-        os.umask(mask)
-        if sys.getrecursionlimit() < limit:
-            sys.setrecursionlimit(limit)
+        added = (each for each in warnings.filters if each not in before)
+        if any(action == "error" for action, *_ in added):
+            warnings.filterwarnings("default", module="esengine")
 
 
 class Forks:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from esengine.errors import ANY_TEXT, UserError, in_one_line, readable
+from esengine.user_code.contained import warnings_kept
 
 
 def named_callable(flag: str, name: str, example: str, kind: str = "function") -> Any:
@@ -54,7 +55,8 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
     shown = readable(shown or module_name)
     find_modules_here()
     try:
-        return importlib.import_module(as_in_files(module_name))
+        with warnings_kept():
+            return importlib.import_module(as_in_files(module_name))
     except (ImportError, ValueError) as error:
         raise UserError(
             f"{flag} must name a module that can be imported, got {shown!r}: {error}; "

@@ -21,10 +21,12 @@ from esengine import minimize, train
 from esengine.demonstrations.experts import FunctionExpert
 from esengine.demonstrations.recording import Acting, record_episode
 from esengine.environments import Rules, describe
+from esengine.errors import describe_exception
 from esengine.launch.cli import main
 from esengine.policies import Actor, PolicySpec
 from esengine.ranks import StopRequest
 from esengine.ranks.signals import SIGNALS
+from esengine.user_code import environments_closed, limits_kept, note_open
 
 
 class OneBuffer(gymnasium.Env[Any, Any]):
@@ -103,6 +105,39 @@ def test_a_run_keeps_its_folder_and_its_limits(
     assert Path.cwd() == tmp_path
     assert after == (0o022, before[1])
     assert stat.S_IMODE(Path("runs/here/best.json").stat().st_mode) == 0o644
+
+
+def test_closed_streams_and_warnings_as_errors_stay_with_user_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esengine.user_code.opened._faulty", {})
+    streams = (sys.stdout, sys.stderr)
+    env = OneBuffer()
+    monkeypatch.setattr(env, "close", raising)
+    with warnings.catch_warnings(record=True) as told:
+        with limits_kept():
+            with (tmp_path / "log").open("w") as file:
+                sys.stdout = sys.stderr = file
+            warnings.simplefilter("error")
+        assert (sys.stdout, sys.stderr) == streams
+        with pytest.raises(UserWarning):
+            warnings.warn("of the user", stacklevel=1)
+        with environments_closed():
+            note_open(env)
+    assert "close() of OneBuffer must end in order" in str(told[0].message)
+
+
+def raising() -> None:
+    raise RuntimeError("a text of any length: " + "x" * 10_000_000)
+
+
+def test_the_text_of_an_exception_is_kept_by_its_ends() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        raising()
+    text = describe_exception(raised.value)
+    assert len(text) < 30_000
+    assert text.startswith("Traceback")
+    assert "characters are left out" in text
 
 
 def test_a_request_to_stop_takes_its_signals_back() -> None:
