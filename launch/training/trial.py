@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 import numpy as np
 
@@ -24,9 +25,10 @@ from esengine.problems import EnvironmentProblem, ObjectiveProblem, Problem
 from esengine.ranks.signals import SIGNALS
 from esengine.seeding import derive_key, derive_seed
 from esengine.simulators.trial import try_environment
-from esengine.user_code import FORKS
+from esengine.user_code import CLOSE_S, FORKS
 
 _PATIENCE_S = 2.0  # before a run begins
+_AGAIN_S = 0.01  # after which a child is interrupted again, if its environment caught that
 
 
 def tried(train: TrainSettings, problem: Problem) -> list[str]:
@@ -67,7 +69,7 @@ def environment_tried(problem: EnvironmentProblem, timeout_s: float | None = Non
             problem.max_episode_steps,
         )
 
-    remarks = apart(work, _patience_s(timeout_s))
+    remarks = apart(work, _patience_s(timeout_s), CLOSE_S)
     for remark in remarks:
         warnings.warn(remark, stacklevel=2)
     return remarks
@@ -102,13 +104,18 @@ def _try_objective(train: TrainSettings, problem: ObjectiveProblem) -> None:
         pass  # a matter of members
 
 
-def apart(work: Callable[[], list[str]], patience_s: float) -> list[str]:
+class _TookTooLong(BaseException):
+    """Not an `Exception`, so that no environment catches it."""
+
+
+def apart(work: Callable[[], list[str]], patience_s: float, close_s: float = 0.0) -> list[str]:
     """Do work in a forked child, and return its sentences; none if the child ends without an
     answer, or takes too long.
 
     Args:
         work: what to do.
         patience_s: most seconds that it may take.
+        close_s: most seconds after these, in which it closes what it has opened.
 
     Raises:
         UserError: the work raised it.
@@ -118,11 +125,11 @@ def apart(work: Callable[[], list[str]], patience_s: float) -> list[str]:
         warnings.simplefilter("ignore", DeprecationWarning)  # Python's, of forks among threads
         child = os.fork()
     if child == 0:
-        _answer(work, writing)
+        _answer(work, writing, patience_s)
 
     os.close(writing)
     try:
-        image = _line(reading, patience_s)
+        image = _line(reading, patience_s + close_s)
     finally:
         os.close(reading)
         with suppress(ProcessLookupError, PermissionError):
@@ -139,17 +146,26 @@ def apart(work: Callable[[], list[str]], patience_s: float) -> list[str]:
     return list(answer["remarks"])
 
 
-def _answer(work: Callable[[], list[str]], writing: int) -> None:
-    """Do the child's work, and end it."""
+def _answer(work: Callable[[], list[str]], writing: int, patience_s: float) -> None:
+    """Do the child's work, and end it, in order once it has taken too long."""
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise _TookTooLong
+
     try:
         FORKS.watch()  # it is no child of user code
         os.setpgid(0, 0)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, expire)
+        signal.setitimer(signal.ITIMER_REAL, patience_s, _AGAIN_S)
         try:
             answer: dict[str, object] = {"remarks": work()}
         except UserError as error:
             answer = {"refused": str(error)}
+        except _TookTooLong:
+            answer = {"remarks": []}
+        signal.setitimer(signal.ITIMER_REAL, 0)
         os.write(writing, json.dumps(answer).encode() + b"\n")
     finally:
         os._exit(0)

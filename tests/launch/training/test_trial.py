@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -133,6 +134,19 @@ def test_a_trial_that_crashes_or_hangs_says_nothing() -> None:
     assert apart(lambda: [str(Event().wait(100))], 0.2) == []
     assert time.monotonic() - before < 10
     assert apart(lambda: ["said"], 10) == ["said"]
+
+
+def test_a_trial_that_takes_too_long_closes_what_it_has_opened() -> None:
+    def work() -> list[str]:
+        try:
+            while True:
+                with suppress(BaseException):  # as a simulator's binding may do
+                    time.sleep(0.003)
+        finally:
+            Path("closed").touch()
+
+    assert apart(work, 0.2, 20) == []
+    assert Path("closed").exists()
 
 
 @pytest.mark.parametrize(
