@@ -90,7 +90,7 @@ class Worker:
                 break
             try:
                 self._handle(mail.tag, body)
-            except (Exception, SystemExit) as error:  # outside of a member
+            except BaseException as error:  # outside of a member, or no Exception
                 self._give_up(error)
 
         if self._clock is not None:

@@ -223,3 +223,40 @@ def test_finished_units_are_not_done_again(monkeypatch: pytest.MonkeyPatch) -> N
     found, _, _ = run(monkeypatch, rank_state, 4, dict(done))
     assert found == all_but(set())
     assert sorted(rank_state.calls) == sorted(set(range(NUM_UNITS)) - set(done))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), GeneratorExit(), OSError("no more memory")])
+def test_whatever_a_worker_raises_outside_of_members_reaches_the_master(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def handle(worker: Worker, tag: int, body: bytearray) -> None:
+        raise error
+
+    monkeypatch.setattr(Worker, "_handle", handle)
+    received = deque([mailbox.TASK_TAG, mailbox.STOP_TAG])
+    sent: list[tuple[bytes, int]] = []
+
+    def poll() -> bytearray:
+        mail.tag = received.popleft()
+        return bytearray(1)
+
+    mail = SimpleNamespace(
+        send=lambda body, rank, tag: sent.append((body, tag)),
+        begin_send=lambda body, rank, tag: sent.append((body, tag)),
+        sent=lambda request: True,
+        poll=poll,
+    )
+    world: Any = SimpleNamespace(
+        mail=mail,
+        num_workers=2,
+        host="here",
+        rank_died=False,
+        node_rank=1,
+        is_replacement=False,
+        mark_serving=lambda respawn: None,
+    )
+    rank_state: Any = SimpleNamespace(memory=mail, problem=None)
+    Worker(world, rank_state, StopRequest(), FaultRules()).serve()
+    (body, tag), (_, last) = sent
+    assert (tag, last) == (mailbox.ERROR_TAG, mailbox.STOP_TAG)
+    assert repr(error).partition("(")[0].encode() in body
