@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.errors import NotFiniteError
+from esengine.errors import NotFiniteError, UserError, counted
+from esengine.policies import PolicySpec
 from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.anchor import Anchor
 from esengine.problems.behaviors import Behavior
@@ -63,6 +65,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
         super().__post_init__()
         size = 1 + 2 * self.observations.dim
         self._most_together: int | None = None  # members of one call, once that is known
+        self._policy_digest = _digest_of(self.policy)
         self._moments = ArraySpec("moments", (size,), "chunks", missing=0.0)
         self._traits: tuple[ArraySpec, ...] = ()
         if self.behavior is not None:
@@ -198,6 +201,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
     def context(self) -> dict[str, NDArray[Any]]:
         mean, inverse_std = self.scaling()
         own: dict[str, NDArray[Any]] = {
+            "policy": self._policy_digest,
             "observation_mean": mean,
             "observation_inverse_std": inverse_std,
             "limits": self.limits.pack(),
@@ -207,6 +211,12 @@ class EnvironmentProblem(EnvironmentEpisodes):
         return own
 
     def set_context(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        if not np.array_equal(arrays["policy"], self._policy_digest):
+            raise UserError(
+                f"{self.environment} must have the same spaces on all ranks, got here "
+                f"{counted(self.observations.dim, 'observation')} and {self.policy.action.in_words}"
+                f", which the master's has not; make its copies the same"
+            )
         self.actor.observation_mean = np.array(
             arrays["observation_mean"]
         )  # copies: a mapped array is another type to Numba
@@ -354,3 +364,9 @@ class EnvironmentProblem(EnvironmentEpisodes):
                 simulator.run(self.actor, 0, moments, max_steps=1)
         except (Exception, SystemExit):
             self.close_simulator()  # it may be in any state
+
+
+def _digest_of(policy: PolicySpec) -> NDArray[np.uint8]:
+    """The same 16 bytes on all ranks whose environments have the same spaces."""
+    digest = hashlib.blake2b(repr(policy).encode(), digest_size=16).digest()
+    return np.frombuffer(digest, np.uint8)
