@@ -76,8 +76,12 @@ def read_network(
         foreign = foreign_kind(path)
         image = b"" if foreign else read_safetensors(path, JSON_BYTES)
         described = None if foreign else _description_in(image, key)
-        if described is None:
-            got = foreign or "a safetensors file of another kind"
+        is_export = isinstance(described, dict) and "format" not in described
+        if described is None or is_export:
+            other = (
+                "a file of esengine export" if is_export else "a safetensors file of another kind"
+            )
+            got = foreign or other
             raise UserError(
                 f"{path} must be a {kind} that esengine wrote, got {got}, which it does not "
                 f"read as one; {_WAYS[kind]}"

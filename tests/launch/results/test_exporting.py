@@ -122,6 +122,8 @@ def test_an_exported_policy_acts_as_the_engine_does(tmp_path: Path, head: str, k
     before = out.read_bytes()
     export(tmp_path / "policy.safetensors", ExportSettings(kind, out))
     assert out.read_bytes() == before
+    with pytest.raises(UserError, match=r"got (a file of esengine export|an ONNX graph|a text)"):
+        load_policy(out)
 
 
 def test_what_cannot_be_exported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
