@@ -342,6 +342,7 @@ def prepare_rank() -> None:
     """Start the guard or, in a replacement, find the link to the master. A process of a launch
     calls this first.
     """
+    os.environ.pop(WORKER_VARIABLE, None)  # of a process that this one was started by
     if is_replacement():
         births.be_born()
     else:

@@ -60,7 +60,7 @@ def test_a_launch_ends_with_its_ranks_whatever_user_code_leaves(
     search = words("train truncation-es --env-id leaving:Leaving-v0 --population-size 8")
     budget = words("--generations 1 --final-episodes 2 --ranks 2 --run-dir run")
     try:
-        result = esengine(*search, *budget, timeout=60)
+        result = esengine(*search, *budget, timeout=60, ESENGINE_WORKER="0")  # left by another run
     finally:
         notes = [line.split() for line in (tmp_path / "notes.txt").read_text().splitlines()]
         for pid in {pid for _, _, pid in notes}:
