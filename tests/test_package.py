@@ -4,6 +4,7 @@ outside the checkout.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -48,9 +49,23 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_a_wheel_has_one_top_level_name(distributions: dict[str, Path]) -> None:
     names = zipfile.ZipFile(distributions["wheel"]).namelist()
-    assert {name.split("/")[0] for name in names} == {"esengine", "esengine-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"esengine", "esengine_mpi-0.1.0.dist-info"}
     for module in ("ranks/world.py", "algorithms/evolution/cma_es.py", "launch/cli.py", "py.typed"):
         assert f"esengine/{module}" in names
+
+
+def test_files_of_a_namesake_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "esengine").mkdir()
+    (tmp_path / "esengine-0.3.2.dist-info").mkdir()
+    ours = (REPOSITORY / "esengine" / "__init__.py").read_text()
+    (tmp_path / "esengine" / "__init__.py").write_text(ours)
+
+    command = [sys.executable, "-P", "-c", "import esengine"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert result.returncode == 1
+    assert "got esengine-0.3.2.dist-info beside it" in result.stderr.splitlines()[-1]
 
 
 def test_an_sdist_holds_the_sources_and_the_tests(distributions: dict[str, Path]) -> None:

@@ -26,6 +26,7 @@ INSTEAD = {
     r"\btells? (of|how|what|which|whether)\b": "reports, returns",
     r"\b(is|are) to be\b": "must, will",
     r"\blast words?\b": "the last line",
+    r"(?<![\w/.-])esengine\[|pip install ([^'\s]+ )*'?esengine(?!-mpi|/)": "esengine-mpi[...]",
     r"\bend of its own\b|\blife of its own\b": "plain words",
 }
 """Patterns, and the words to use instead."""
@@ -51,3 +52,10 @@ def test_stilted_phrases_are_absent(pattern: str) -> None:
 def test_the_patterns_find_what_they_are_for() -> None:
     assert re.search(r"\bso many\b", "after so many steps")
     assert isinstance(PROSE[0], Path)
+
+
+@pytest.mark.parametrize("text", ["pip install 'esengine[torch]'", "pip install -U esengine"])
+def test_a_stranger_s_distribution_is_named_nowhere(text: str) -> None:
+    (pattern,) = (pattern for pattern in INSTEAD if "pip install" in pattern)
+    assert re.search(pattern, text)
+    assert not re.search(pattern, text.replace("esengine", "esengine-mpi"))

@@ -18,7 +18,7 @@ from esengine.demonstrations.origin import Origin
 from esengine.demonstrations.trajectories import Demonstrations, Trajectory, checked
 from esengine.environments import ActionSpec, EnvironmentSpec, ObservationSpec
 from esengine.environments.wrappers import wrappers_of
-from esengine.errors import UserError
+from esengine.errors import UserError, pip_install
 from esengine.storage.files import parse_json, read_json
 from esengine.storage.hdf5_files import check_hdf5
 from esengine.user_code import close
@@ -222,8 +222,7 @@ def _minari() -> Any:
         import minari.data_collector
     except ImportError as error:
         raise UserError(
-            f"Minari datasets need a package that is missing: {error}; pip install "
-            f"'esengine[minari]'"
+            f"Minari datasets need a package that is missing: {error}; {pip_install('minari')}"
         ) from error
     return minari
 

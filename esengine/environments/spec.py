@@ -14,7 +14,7 @@ import gymnasium
 
 from esengine.environments.spaces import ActionSpec, ObservationSpec, describe
 from esengine.environments.wrappers import Wrapper, wrapped, wrappers_from
-from esengine.errors import UserError, listed, readable
+from esengine.errors import UserError, listed, pip_install, readable
 from esengine.user_code import (
     as_in_files,
     close,
@@ -123,7 +123,8 @@ class EnvironmentSpec:
         except gymnasium.error.UnregisteredEnv as error:
             raise UserError(self._unknown()) from error
         except gymnasium.error.DependencyNotInstalled as error:
-            extra = "; pip install 'esengine[mujoco]'" if "mujoco" in str(error).lower() else ""
+            is_mujoco = "mujoco" in str(error).lower()
+            extra = f"; {pip_install('mujoco')}" if is_mujoco else ""
             raise UserError(
                 f"--env-id {self.env_id} needs a package that is missing: {error}{extra}"
             ) from error

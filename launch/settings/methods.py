@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from esengine.checks import one_of
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, pip_install
 
 if TYPE_CHECKING:
     from esengine.algorithms.strategy import Settings
@@ -118,7 +118,7 @@ def check_torch(method: str) -> None:
     """Raises UserError if a method learns with PyTorch, and there is none."""
     if family_of(method).needs_torch and find_spec("torch") is None:
         raise UserError(
-            f"{method} needs PyTorch, which is not installed; pip install 'esengine[torch]' "
+            f"{method} needs PyTorch, which is not installed; {pip_install('torch')} "
             f"(docs/install.md lists small builds)"
         )
 

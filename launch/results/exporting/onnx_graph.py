@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import UserError
+from esengine.errors import UserError, pip_install
 from esengine.launch.results.exporting.network import Network
 
 _OPSET = 17  # of 2022: old enough for every runtime
@@ -25,7 +25,7 @@ def onnx_bytes(network: Network) -> bytes:
         from onnx import checker, helper
     except ImportError as error:
         raise UserError(
-            "--format onnx needs the package onnx, which is missing; pip install 'esengine[onnx]'"
+            f"--format onnx needs the package onnx, which is missing; {pip_install('onnx')}"
         ) from error
 
     graph = _Graph(helper)

