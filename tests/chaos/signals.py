@@ -54,7 +54,8 @@ COMMANDS = {
 SIGNALS = ("TERM", "INT", "INT twice", "HUP", "pipe closed")
 _OWN = ("new", "run/")  # what a command was asked for
 _SILENT = ("watch", "evaluate", "collect", "failures", "render")  # print nothing for long
-_STOPPED = {"train, one process": 75, "train, local ranks": 75, "resume": 75}
+_BEGUN = {"train, one process": "new", "train, local ranks": "new", "resume": "run"}
+"""Commands that stop with 75 as soon as this run has a record."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def disturb(folder: Path, name: str, what: str, delay_s: float, limit_s: float =
             time.sleep(0.05)
 
     faults = _faults_of_end(process, name, what, limit_s)
+    faults += _faults_of_status(process.returncode, name, folder)
     left = wait_for_the_end(mark)
     if left:
         faults.append(f"{len(left)} processes left")
@@ -136,12 +138,17 @@ def _faults_of_end(
     faults = []
     if took_s > limit_s and what != "pipe closed":
         faults.append(f"ended after {took_s:.1f} s")
-    before_it_began = [-number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
-    if process.returncode not in (0, _STOPPED.get(name, 1), *before_it_began):
-        faults.append(f"status {process.returncode}")
     if "Traceback" in errors or "Error" in errors:
         faults.append(errors[-300:])
     return faults
+
+
+def _faults_of_status(status: int, name: str, folder: Path) -> list[str]:
+    """Whether a command ended in order, or by the signal before it handled signals."""
+    begun = name in _BEGUN and (folder / _BEGUN[name] / "config.json").exists()
+    before_it_began = [-number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    is_right = status in (0, 75 if begun else 1, *before_it_began)
+    return [] if is_right else [f"status {status}"]
 
 
 def _files(folder: Path) -> set[str]:
