@@ -121,11 +121,11 @@ def test_replacements_that_die_or_stand_still_at_birth_hold_nothing_up(
 def test_a_script_goes_on_without_a_worker_and_every_rank_gets_the_result(tmp_path: Path) -> None:
     script = tmp_path / "search.py"
     script.write_text(
-        "import esengine, worlds\n"
+        "import esengine, sys, worlds\n"
         "begun = lambda row: open('begun', 'w').close()\n"
         "result = esengine.minimize(worlds.slow_sphere, 3, population_size=40, generations=8, "
         "callbacks=[begun])\n"
-        "print('value', result.best_value)\n"
+        "sys.stdout.write(f'value {result.best_value}\\n')\n"  # whole lines among other ranks'
     )
     run = Run(tmp_path, random.Random(1))
     environment = {**variables(), processes.MARK: run.mark}
