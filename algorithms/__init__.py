@@ -16,6 +16,7 @@ from esengine.algorithms.evolution.recombining_es import RecombiningES
 from esengine.algorithms.evolution.sep_cma_es import SepCMAES, SepCMAESSettings
 from esengine.algorithms.evolution.snes import SNES, SNESSettings
 from esengine.algorithms.evolution.truncation_es import TruncationES, TruncationESSettings
+from esengine.algorithms.evolution.vkd_cma_es import VkDCMAES, VkDCMAESSettings
 from esengine.algorithms.strategy import Settings, State, Strategy, check_results
 
 __all__ = [
@@ -39,5 +40,7 @@ __all__ = [
     "Strategy",
     "TruncationES",
     "TruncationESSettings",
+    "VkDCMAES",
+    "VkDCMAESSettings",
     "check_results",
 ]

@@ -90,9 +90,11 @@ class WeightRecorder(Population):
         self.weights.append(weights)
         return super().weighted_noise(weights, dtype)
 
-    def weighted_squares(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    def weighted_squares(
+        self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None
+    ) -> NDArray[np.floating]:
         self.weights.append(weights)
-        return super().weighted_squares(weights)
+        return super().weighted_squares(weights, dtype)
 
     def covariance(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Record the weights before the negative ones were divided by |z|^2 (arXiv 1604.00772, eq.

@@ -61,6 +61,11 @@ def test_lm_ma_es_follows_a_valley_that_sep_cma_es_does_not_see() -> None:
     )  # after the 2,500 of the example a ten-billionth
 
 
+def test_vkd_cma_es_learns_units_and_a_valley() -> None:
+    shares = example("vkd_cma_es").main(evaluations=16_000)
+    assert shares["vkd-cma-es"] < min(shares["sep-cma-es"], shares["lm-ma-es"]) / 20
+
+
 def test_pycma_finds_a_whole_number_of_fins() -> None:
     module = example("pycma")
     best = module.main(generations=60)

@@ -4,8 +4,8 @@ Each class is both ends of one message: `publish` returns what travels once to e
 rebuilds the population there, and `rows` computes the parameters of some members from the noise.
 
 Modules: `contract` (the base class), `chunking` (the units of work), and one for each kind of
-population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `given`, `joint`, `episodes`,
-`trials`.
+population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `restricted`, `given`, `joint`,
+`episodes`, `trials`.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size
@@ -17,6 +17,7 @@ from esengine.candidates.joint import JointPopulation
 from esengine.candidates.limited import LimitedSamples
 from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
+from esengine.candidates.restricted import RestrictedSamples
 from esengine.candidates.scaled import ScaledSamples
 from esengine.candidates.trials import TrialPairs
 
@@ -28,6 +29,7 @@ KINDS: dict[str, type[Candidates]] = {
         ScaledSamples,
         GaussianSamples,
         LimitedSamples,
+        RestrictedSamples,
         GivenPoints,
         JointPopulation,
         PolicyEpisodes,
@@ -47,6 +49,7 @@ __all__ = [
     "Message",
     "MutatedParents",
     "PolicyEpisodes",
+    "RestrictedSamples",
     "ScaledSamples",
     "TrialPairs",
     "chunk_size",

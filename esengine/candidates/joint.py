@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from esengine.candidates.contract import Candidates, Message
 from esengine.candidates.gaussian import GaussianSamples
 from esengine.candidates.given import GivenPoints
+from esengine.candidates.limited import LimitedSamples
+from esengine.candidates.restricted import RestrictedSamples
+from esengine.candidates.scaled import ScaledSamples
 from esengine.noise import Noise
 
 _KINDS: dict[str, type[Candidates]] = {
-    kind.__name__: kind for kind in (GaussianSamples, GivenPoints)
+    kind.__name__: kind
+    for kind in (GaussianSamples, GivenPoints, LimitedSamples, RestrictedSamples, ScaledSamples)
 }
 
 
@@ -91,6 +95,16 @@ class JointPopulation(Candidates):
                 assert isinstance(part, GaussianSamples)
                 normals.append(part.normals(noise, mine))
         return np.concatenate(normals)
+
+    def inner_products(
+        self, noise: Noise, members: NDArray[np.int64], start: int, stop: int
+    ) -> NDArray[np.float64]:
+        """See `RestrictedSamples.inner_products`; all members are of one population."""
+        for part, (first, last) in zip(self.parts, self.bounds, strict=True):
+            if first <= members[0] < last:
+                assert isinstance(part, RestrictedSamples)
+                return part.inner_products(noise, members - first, start, stop)
+        raise AssertionError("members of no population")
 
     def weighted_starts(
         self, noise: Noise, weights: NDArray[np.floating], power: int = 1

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.candidates import GaussianSamples, Genomes, JointPopulation, chunks
+from esengine.candidates import (
+    GaussianSamples,
+    Genomes,
+    JointPopulation,
+    RestrictedSamples,
+    chunks,
+)
 from esengine.noise.product_sums import assembled, product_tiles, transformed
 from esengine.pool.rank_state import Kind, RankState
 
@@ -79,9 +85,29 @@ class Population:
         """
         return self._sliced(Kind.NOISE_SUM, weights, dtype)
 
-    def weighted_squares(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+    def weighted_squares(
+        self, weights: NDArray[np.floating], dtype: type[np.floating] | None = None
+    ) -> NDArray[np.floating]:
         """sum_i weights[i] * noise_i^2 for each coordinate, otherwise as `weighted_noise`."""
-        return self._sliced(Kind.SQUARE_SUM, weights, None)
+        return self._sliced(Kind.SQUARE_SUM, weights, dtype)
+
+    def inner_products(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The inner products of the noise of some members of a restricted population with its
+        vectors and with each other, (num_chosen, num_vectors + num_chosen).
+
+        Args:
+            members: (population_size,) whether a member is chosen; at least one is, and none that
+                has no noise.
+        """
+        samples = self._candidates
+        assert isinstance(samples, RestrictedSamples)
+        chosen = int(np.count_nonzero(members))
+        width = samples.num_vectors + chosen
+        alone = chosen * width * samples.dimension < _ALONE_WORK
+        weights = members.astype(np.float64)
+        bounds = noise_sum_slices(samples.dimension)
+        slices = self._sum(Kind.INNER_PRODUCTS, bounds, weights, alone, np.float64)
+        return sum(slices[1:], slices[0]).reshape(chosen, width)
 
     def squared_lengths(self, members: NDArray[np.bool_]) -> NDArray[np.float64]:
         """|z|^2 of the chosen members of a Gaussian population, in order.
@@ -115,13 +141,18 @@ class Population:
             positive -= self._outer_products(samples, -weights)
             return positive
 
-        bounds = product_tiles(n, self._whole.population_size)
-        alone = samples.population_size * n * n < _ALONE_WORK
-        tiles = self._sum(Kind.PRODUCT_SUM, bounds, weights, alone, np.float64)
-        products = assembled(tiles, bounds, n)
+        products = self.weighted_products(weights)
         if not samples.panels.size:
             return products
         return transformed(samples.matrix(), products, samples.triangular)
+
+    def weighted_products(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """sum_i weights[i] z_i z_i^T over the members' noise, (n, n), exactly symmetric."""
+        n = self._candidates.dimension
+        bounds = product_tiles(n, self._whole.population_size)
+        alone = self._candidates.population_size * n * n < _ALONE_WORK
+        tiles = self._sum(Kind.PRODUCT_SUM, bounds, weights, alone, np.float64)
+        return assembled(tiles, bounds, n)
 
     def _outer_products(
         self, samples: GaussianSamples, weights: NDArray[np.float64]

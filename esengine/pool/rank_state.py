@@ -15,6 +15,7 @@ from esengine.candidates import (
     GaussianSamples,
     JointPopulation,
     PolicyEpisodes,
+    RestrictedSamples,
     chunks,
     evaluation_chunk_size,
 )
@@ -37,6 +38,7 @@ class Kind(IntEnum):
     PRODUCT_SUM = 2
     SQUARE_SUM = 3
     LENGTHS = 4
+    INNER_PRODUCTS = 5
 
 
 class RankState:
@@ -145,6 +147,11 @@ class RankState:
             normals = search.normals(self.noise, np.flatnonzero(self.weights)[start:stop])
             lengths: NDArray[np.float64] = np.einsum("ij,ij->i", normals, normals)
             return lengths.tobytes()
+
+        if kind == Kind.INNER_PRODUCTS:
+            assert isinstance(search, RestrictedSamples | JointPopulation)
+            chosen = np.flatnonzero(self.weights)
+            return search.inner_products(self.noise, chosen, start, stop).tobytes()
 
         power = 1 if kind == Kind.NOISE_SUM else 2
         weights, starts = search.weighted_starts(self.noise, self.weights, power)

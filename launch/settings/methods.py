@@ -88,6 +88,7 @@ _SETTINGS = {
         "cma-es": "evolution.cma_es:CMAESSettings",
         "sep-cma-es": "evolution.sep_cma_es:SepCMAESSettings",
         "lm-ma-es": "evolution.lm_ma_es:LMMAESSettings",
+        "vkd-cma-es": "evolution.vkd_cma_es:VkDCMAESSettings",
         "pycma": "evolution.pycma:PyCMASettings",
     },
     IMITATION: {

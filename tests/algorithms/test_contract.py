@@ -21,6 +21,7 @@ from esengine.algorithms import (
     SNESSettings,
     State,
     TruncationESSettings,
+    VkDCMAESSettings,
     check_results,
 )
 from esengine.algorithms.evolution.pycma import PyCMASettings
@@ -133,6 +134,7 @@ SUBJECTS = {
         CMAESSettings(sigma=0.3, restarts="ipop", concurrent_searches=3), RANKED
     ),
     "lm-ma-es": Subject(LMMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
+    "vkd-cma-es": Subject(VkDCMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
     "pycma": Subject(PyCMASettings(sigma=0.3), RANKED | FLAT, sizes=(3, 1000, 100_000)),
     "openai-es beside novelty": Subject(
         NovelSettings(population_size=40, sigma=0.3), frozenset({"order", "affine", "scale"})

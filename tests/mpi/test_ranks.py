@@ -145,7 +145,7 @@ SHARED = [
     "truncation-es weighted",
     "openai-es",
     "pgpe",
-    "snes",
+    "vkd-cma-es",
     "lm-ma-es",
     "cma-es",
     "cma-es at once",
