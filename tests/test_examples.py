@@ -61,6 +61,13 @@ def test_lm_ma_es_follows_a_valley_that_sep_cma_es_does_not_see() -> None:
     )  # after the 2,500 of the example a ten-billionth
 
 
+def test_a_surrogate_needs_few_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = example("few_evaluations")
+    monkeypatch.setattr(module, "PAUSE_S", 0)
+    costs = module.main(evaluations=200)
+    assert costs["lq"] < 1e-6 * costs["none"]
+
+
 def test_vkd_cma_es_learns_units_and_a_valley() -> None:
     shares = example("vkd_cma_es").main(evaluations=16_000)
     assert shares["vkd-cma-es"] < min(shares["sep-cma-es"], shares["lm-ma-es"]) / 20

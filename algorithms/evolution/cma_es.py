@@ -39,6 +39,7 @@ from esengine.algorithms.evolution.ranking import (
     selection_mass,
 )
 from esengine.algorithms.evolution.restarts import RestartSettings
+from esengine.algorithms.evolution.surrogate_search import SurrogateSearch, SurrogateSettings
 from esengine.algorithms.strategy import State, Strategy
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
@@ -51,7 +52,7 @@ _LINEAGES = itertools.count()  # one number per strategy, which tells a pool who
 
 
 @dataclass(frozen=True)
-class CMAESSettings(Tolerances, DistributionSettings, RestartSettings):
+class CMAESSettings(Tolerances, DistributionSettings, RestartSettings, SurrogateSettings):
     """Adapt a normal distribution: its mean, its step size and its full covariance matrix."""
 
     active: bool = True
@@ -76,6 +77,7 @@ class CMAESSettings(Tolerances, DistributionSettings, RestartSettings):
         super().check()
         self.check_tolerances()
         self.check_restarts()
+        self.check_surrogate()
 
         if self.mirrored and self.population_size is not None and self.population_size % 2:
             raise UserError(
@@ -100,9 +102,12 @@ class CMAESSettings(Tolerances, DistributionSettings, RestartSettings):
 
         def make(
             mean: NDArray[np.float64], own_seed: int, size: int, sigma: float, generation: int
-        ) -> CMAES:
+        ) -> Strategy:
             settings = self if own_seed == seed else later
-            return CMAES(settings, mean, own_seed, size, sigma, generation, space)
+            if self.surrogate == "none":
+                return CMAES(settings, mean, own_seed, size, sigma, generation, space)
+            search = CMAES(settings, mean, own_seed, size, sigma, space=space)
+            return SurrogateSearch(search, self.surrogate_batch, generation)
 
         return self.search(make, size, self.first_sigma, initial, seed)
 

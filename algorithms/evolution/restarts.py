@@ -206,7 +206,7 @@ class RestartedSearch:
                 f"{self._begun - 1} restarts; the last search ended because {last_reason}"
             )
             self._places[0] = running[0]  # ask and metrics still need a search
-            self.population_size = running[0].size
+            self.population_size = running[0].strategy.population_size
 
     def _count(self, search: _Running, fitness: NDArray[np.float64]) -> None:
         """Add a generation of a search to its evaluations, and keep its mean if it is the best."""
@@ -232,7 +232,7 @@ class RestartedSearch:
         for place, search in enumerate(self._places):
             if search is None:
                 self._places[place] = self._next()
-        self.population_size = sum(search.size for search in self.running)
+        self.population_size = sum(search.strategy.population_size for search in self.running)
 
     def _next(self) -> _Running | None:
         """Return the next search by the rules of ipop and bipop, or None after the last one."""
@@ -323,7 +323,7 @@ class RestartedSearch:
             self._places[place] = self._restored(numbers, mean, inner) if inner else None
         if not self.running:
             raise ValueError("no search runs")
-        self.population_size = sum(search.size for search in self.running)
+        self.population_size = sum(search.strategy.population_size for search in self.running)
 
     def _restored(self, numbers: list[float], mean: NDArray[np.float64], state: State) -> _Running:
         number, regime, budget, spent, size, sigma, born = numbers

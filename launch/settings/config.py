@@ -173,6 +173,8 @@ class RunConfig:
         self.train.check()
         self.search.check()
 
+        self._check_surrogate()
+
         space = self.space()
         if space is None:
             return
@@ -185,6 +187,14 @@ class RunConfig:
         sigma = getattr(self.search, "first_sigma", getattr(self.search, "sigma", None))
         if sigma is not None:
             self.train.check_sigma(space, sigma)
+
+    def _check_surrogate(self) -> None:
+        if self.train.env_id is not None and getattr(self.search, "surrogate", "none") != "none":
+            raise UserError(
+                f"--surrogate must be used with --objective, since a model cannot tell the noise "
+                f"of episodes from the policy's return, got --env-id {self.train.env_id}; use "
+                f"--surrogate none"
+            )
 
     def space(self) -> SearchSpace | None:
         """The space that an objective is searched in, or None if it is all vectors."""
@@ -222,6 +232,7 @@ class RunConfig:
             initial: (dimension,).
             learned_reward: whether the reward is learned while the strategy searches.
         """
+        self._check_surrogate()
         train = self.train
         search = self.search
         moves = learned_reward or train.novelty != "none" or train.goals != "own"

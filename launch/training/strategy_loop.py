@@ -58,6 +58,11 @@ class StrategyTraining(Training):
 
         if isinstance(self.problem, ObjectiveProblem) and self.problem.is_noisy:
             self._noisy_best = NoisyBest(self.problem.dimension)
+            if getattr(config.search, "surrogate", "none") != "none":
+                raise UserError(
+                    "--surrogate must be used with an objective without noise, got one with a "
+                    "parameter seed; use --surrogate none"
+                )
             if self.train.target_return is not None and not self.train.eval_every:
                 raise UserError(
                     "--target-return needs evaluations of a noisy objective, got --eval-every 0; "

@@ -133,6 +133,9 @@ SUBJECTS = {
     "cma-es, searches at the same time": Subject(
         CMAESSettings(sigma=0.3, restarts="ipop", concurrent_searches=3), RANKED
     ),
+    "cma-es with a surrogate": Subject(
+        CMAESSettings(sigma=0.3, surrogate="lq"), frozenset({"affine", "translation", "scale"})
+    ),
     "lm-ma-es": Subject(LMMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
     "vkd-cma-es": Subject(VkDCMAESSettings(sigma=0.3), RANKED | FLAT, sizes=(4, *ANY)),
     "pycma": Subject(PyCMASettings(sigma=0.3), RANKED | FLAT, sizes=(3, 1000, 100_000)),

@@ -23,6 +23,7 @@ FURTHER = {  # not tried on two hosts
         "train cma-es --restarts ipop --concurrent-searches 3 --tolerance-x 1.1"
     ),
     "ars V1": ("train", "ars", "--population-size", "24", "--no-normalize-observations"),
+    "cma-es lq": words("train cma-es --surrogate lq --surrogate-batch 3"),
     "cma-es cholesky": words("train cma-es --population-size 8 --factor cholesky --mirrored"),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
     "lm-ma-es": ("train", "lm-ma-es"),
@@ -94,7 +95,11 @@ def test_any_number_of_ranks_gives_the_same_bits(
     assert "episode_return_eval" in rows(tmp_path / "alone")[1]
 
 
-RESUMED = [name for name in METHODS if not name.endswith((" many", "cma-es computed"))] + [*FURTHER]
+RESUMED = [
+    name
+    for name in [*METHODS, *FURTHER]
+    if not name.endswith((" many", "cma-es computed", " lq"))  # lq is for objectives
+]
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +154,17 @@ SHARED = [
     "lm-ma-es",
     "cma-es",
     "cma-es at once",
+    "cma-es lq",
 ]
 
 
 def large(method: str) -> tuple[str, ...]:
-    """A search in which the noise sum and the covariance sum are distributed."""
+    """A search in which the noise sum and the covariance sum are distributed, or one whose model
+    the master has alone.
+    """
+    if method == "cma-es lq":
+        objective = words("--objective worlds:sphere --dimension 6 --minimize --generations 40")
+        return (*FURTHER[method], *objective)
     objective = words("--objective worlds:sphere --dimension 130 --minimize --generations 3")
     if not method.startswith("cma-es"):
         objective = words("--objective worlds:sphere --dimension 90000 --minimize --generations 2")
