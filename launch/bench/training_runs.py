@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from esengine.errors import WorkerError
 from esengine.launch.bench.figures import BenchSettings, Figure
 from esengine.launch.mpirun.local_ranks import run_ranks
-from esengine.launch.runs.json_lines import MetricsFile
+from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.ranks import StopRequest
 from esengine.ranks.world import available_cores
 
@@ -71,21 +72,20 @@ def rows_of_run(
         return [row["machine"] for row in MetricsFile(run / "metrics.jsonl").rows()]
 
 
-def figures_of(rows: list[dict[str, Any]], workers: int) -> list[Figure]:
+def figures_of(rows: Iterable[dict[str, Any]], workers: int) -> list[Figure]:
     """The shares of the wall time by part.
 
     Args:
         rows: the ``machine`` objects of a run's rows.
         workers: their number in the run.
     """
-    wall_s = rows[-1]["elapsed_s"]
+    wall_s = rollouts = 0.0
     seconds: Counter[str] = Counter()
     for row in rows:
         seconds.update(row["seconds"])
+        wall_s = row["elapsed_s"]
+        rollouts += row["busy_share"] * (row["seconds"]["evaluate"] + row["seconds"]["publish"])
     evaluate = seconds.pop("evaluate")
-    rollouts = sum(
-        row["busy_share"] * (row["seconds"]["evaluate"] + row["seconds"]["publish"]) for row in rows
-    )
     shares = {
         "rollouts": min(rollouts, evaluate),
         "waiting": max(0.0, evaluate - rollouts),

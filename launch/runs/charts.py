@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from esengine.errors import readable
+import numpy as np
+
+from esengine.errors import in_one_line, readable
 from esengine.launch.runs.json_lines import Row
+from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.files import append_whole, replacing
@@ -19,8 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_REDRAW_S = 60.0  # a row that comes this long after the last picture draws the next one
 _SIZE = (8.0, 4.5)  # inches
+_X = ("generation", "env_steps", "evaluations")
+_COSTS = ("cost_min", "fitness_mean")
 _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("fitness_max", "best member", {"color": "tab:blue", "alpha": 0.35, "linewidth": 1.0}),
     ("fitness_mean", "mean of the population", {"color": "tab:blue", "linewidth": 1.2}),
@@ -32,24 +37,19 @@ _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-class Charts:
-    """Keeps the pictures of a run up to date, on the master.
+class EventFile:
+    """The file of TensorBoard's events of a start.
 
     Args:
-        directory: the run, whose rows are drawn.
-        config: the source of titles and labels.
+        folder: of the run.
     """
 
-    def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
-        self._directory = directory
-        self._config = config
-        self._events: Path | None = None  # the file of this start
-        self._drawn = time.monotonic()
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path: Path | None = None
 
     def add(self, row: Row) -> None:
-        """Append the numbers of a row as TensorBoard scalars, and draw the curve if the last one is
-        old. Raises OSError.
-        """
+        """Append the numbers of a row as scalars. Raises OSError."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -60,48 +60,56 @@ class Charts:
         ]
         events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
 
-        path = self._events
+        path = self._path
         if path is None:
             name = f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}"
-            path = self._directory.folder / name
+            path = self._folder / name
             version = Event(wall_time=now, file_version="brain.Event:2")
             # TensorBoard drops what an earlier start wrote for this step and later ones.
             restart = SessionLog(status=SessionLog.START)
             events = [version, Event(wall_time=now, step=step, session_log=restart), *events]
         append_whole(path, _records(events))
-        self._events = path
-
-        if time.monotonic() - self._drawn > _REDRAW_S:
-            self.draw()
-
-    def draw(self) -> None:
-        """Draw ``curve.png`` from the rows of the run. Raises OSError."""
-        rows = self._directory.rows()
-        if rows:
-            draw_curve(self._directory, self._config, rows)
-        self._drawn = time.monotonic()
+        self._path = path
 
 
-def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> None:
+def draw_last(directory: RunDirectory, config: RunConfig) -> None:
+    """Draw ``curve.png`` at the end of a start. A run is as good without it, so what fails is
+    printed.
+    """
+    try:
+        draw_curve(directory, config)
+    except Exception as error:  # whatever the packages that draw raise
+        print(
+            f"esengine: {directory.path / 'curve.png'} cannot be drawn: "
+            f"{in_one_line(f'{type(error).__name__}: {error}')}; esengine plot draws it from the "
+            f"rows of the run",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def draw_curve(directory: RunDirectory, config: RunConfig) -> None:
     """Draw fitness and evaluated returns, or the lowest cost, over environment steps or
-    evaluations.
+    evaluations, if a generation has ended. Raises OSError and UserError.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axes = figure.add_subplot()
-
-    train = config.train
+    train, columns = config.train, directory.columns()
+    if columns.last is None:
+        return
+    columns.read(*_X, *_COSTS, *(name for name, *_ in _LINES), "loss", "loss_held_out")
     x = "env_steps" if train.objective is None else "evaluations"
-    if not any(row[x] for row in rows):  # a method that only reads demonstrations
+    if not columns.numbers(x).any():  # a method that only reads demonstrations
         x = "generation"
 
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
     if train.minimize:
-        _draw_costs(axes, rows, x)
+        _draw_costs(axes, columns, x)
     else:
         for name, label, style in _LINES:
-            _plot(axes, rows, x, name, label=label, **style)
+            _plot(axes, columns, x, name, label=label, **style)
         axes.set_ylabel("return of an episode" if train.objective is None else "value")
 
     if train.target_return is not None:
@@ -115,8 +123,8 @@ def draw_curve(directory: RunDirectory, config: RunConfig, rows: list[Row]) -> N
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
-    if "loss" in rows[-1]:
-        _draw_losses(axes.twinx(), rows, x)
+    if "loss" in columns.last:
+        _draw_losses(axes.twinx(), columns, x)
 
     make_readable(figure)
     with replacing(directory.folder / "curve.png") as aside:
@@ -134,36 +142,36 @@ def make_readable(figure: Figure) -> None:
             text.set_parse_math(False)
 
 
-def _plot(axes: Axes, rows: list[Row], x: str, y: str, **style: Any) -> None:
+def _plot(axes: Axes, columns: Columns, x: str, y: str, **style: Any) -> None:
     """Draw a line through the rows that have the number."""
-    points = [(row[x], row[y]) for row in rows if row.get(y) is not None]
-    if points:
-        axes.plot(*zip(*points, strict=True), **style)
+    values = columns.numbers(y)
+    known = ~np.isnan(values)
+    if known.any():
+        axes.plot(*thinned(columns.numbers(x)[known], values[known]), **style)
 
 
-def _draw_losses(axes: Axes, rows: list[Row], x: str) -> None:
+def _draw_losses(axes: Axes, columns: Columns, x: str) -> None:
     style = {"color": "tab:gray", "linewidth": 1.0}
-    _plot(axes, rows, x, "loss", label="loss", linestyle="-", **style)
-    _plot(axes, rows, x, "loss_held_out", label="loss, held out", linestyle="--", **style)
-    if all(row["loss"] > 0 for row in rows):
+    _plot(axes, columns, x, "loss", label="loss", linestyle="-", **style)
+    _plot(axes, columns, x, "loss_held_out", label="loss, held out", linestyle="--", **style)
+    if np.nanmin(columns.numbers("loss")) > 0:
         axes.set_yscale("log")
     axes.set_ylabel("loss")
     axes.legend(frameon=False, fontsize=9, loc="lower left")
 
 
-def _draw_costs(axes: Axes, rows: list[Row], x: str) -> None:
-    points = [
-        (row[x], row["cost_min"], -row["fitness_mean"])
-        for row in rows
-        if row["cost_min"] is not None
-    ]
-    if not points:
+def _draw_costs(axes: Axes, columns: Columns, x: str) -> None:
+    lowest = columns.numbers("cost_min")
+    known = ~np.isnan(lowest)
+    if not known.any():
         return
 
-    steps, lowest, mean = zip(*points, strict=True)
-    axes.plot(steps, mean, color="tab:blue", linewidth=1.2, label="mean of the population")
-    axes.plot(steps, lowest, color="tab:red", linewidth=1.6, label="lowest of the generation")
-    if min(lowest) > 0:
+    steps, mean = columns.numbers(x)[known], -columns.numbers("fitness_mean")[known]
+    label = "mean of the population"
+    axes.plot(*thinned(steps, mean), color="tab:blue", linewidth=1.2, label=label)
+    label = "lowest of the generation"
+    axes.plot(*thinned(steps, lowest[known]), color="tab:red", linewidth=1.6, label=label)
+    if np.nanmin(lowest) > 0:
         axes.set_yscale("log")
     axes.set_ylabel("cost")
 

@@ -17,7 +17,8 @@ from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.best_point import best_point, best_record
 from esengine.launch.runs.copied_files import COPIES, check_copies, digests_of_copies, with_copies
 from esengine.launch.runs.identity import identity
-from esengine.launch.runs.json_lines import FailureLog, MetricsFile, Row, is_of_run
+from esengine.launch.runs.json_lines import FailureLog, Row
+from esengine.launch.runs.metrics_file import Columns, MetricsFile, is_of_run
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
@@ -211,9 +212,17 @@ class RunDirectory:
         record = self._record()
         return identity(record.get("config"), self.trusted, record["files"])
 
-    def rows(self) -> list[Row]:
+    def columns(self) -> Columns:
         """The rows of metrics. Those of another run are left out, with a warning."""
-        rows, run = self.metrics.rows(), self.identity()
+        return Columns(
+            self.metrics, self.identity(), lambda: self._warn_of_another_run("metrics.jsonl")
+        )
+
+    def last_rows(self) -> list[Row]:
+        """Some of the last rows of metrics, the latest last. Those of another run are left out,
+        with a warning.
+        """
+        rows, run = self.metrics.end(), self.identity()
         own = [row for row in rows if is_of_run(row, run)]
         if len(own) < len(rows):
             self._warn_of_another_run("metrics.jsonl")
@@ -334,7 +343,7 @@ class RunDirectory:
 
     def _has_nothing(self) -> bool:
         """Whether no generation was completed, and no part of one."""
-        return not self.metrics.rows() and all(
+        return not self.metrics.end() and all(
             kept.name == _NOTHING_YET for kept in checkpoints(self.checkpoints)
         )
 

@@ -5,7 +5,7 @@ if the disk refuses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import WorkerError, in_one_line
-from esengine.launch.runs.charts import Charts
-from esengine.launch.runs.json_lines import MARK, Row
+from esengine.errors import WorkerError
+from esengine.launch.runs.charts import EventFile
+from esengine.launch.runs.json_lines import Row
+from esengine.launch.runs.metrics_file import MARK
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.policies import Policy, save_policy
@@ -49,14 +50,14 @@ class Saver:
 
     Args:
         directory: the run, which this process has locked.
-        config: the number of checkpoints to keep, and the titles of the charts.
+        config: the number of checkpoints to keep.
     """
 
     def __init__(self, directory: RunDirectory, config: RunConfig) -> None:
         self._directory = directory
         self._run = directory.identity()[:MARK]
         self._keep = config.train.keep_checkpoints
-        self._charts = Charts(directory, config)
+        self._events = EventFile(directory.folder)
         self._thread: Thread | None = None
         self._error: OSError | None = None  # of the thread
         self._saved: str | None = None  # name of the checkpoint that has this state
@@ -68,13 +69,18 @@ class Saver:
         return self._thread is not None and self._thread.is_alive()
 
     def add_row(self, row: Row) -> None:
-        """Append a row to the metrics and to the charts; it names the run by its identity."""
+        """Append a row to the metrics and to TensorBoard's events; it names the run by its
+        identity.
+        """
         row = row | {"machine": row["machine"] | {"run": self._run}}
         try:
             self._directory.metrics.add(row)
         except OSError as error:
             self._report(error)
-        self._draw(lambda: self._charts.add(row))
+        try:
+            self._events.add(row)
+        except OSError as error:
+            self._report(error)
 
     def save(self, snapshot: Snapshot) -> None:
         """Begin to write a snapshot in a thread; the caller has checked that none is being written.
@@ -105,15 +111,12 @@ class Saver:
         self._thread = None
         self._report_error()
 
-    def save_last(
-        self, snapshot: Snapshot, done: Mapping[str, Any] | None = None, charts: bool = True
-    ) -> None:
+    def save_last(self, snapshot: Snapshot, done: Mapping[str, Any] | None = None) -> None:
         """Write the final state of this start, and wait for it.
 
         Args:
             snapshot: the state.
             done: the completion record, if the run is finished.
-            charts: whether there is time to draw the charts.
 
         Raises:
             WorkerError: the disk refuses, or another process took over the run directory.
@@ -122,8 +125,6 @@ class Saver:
         try:
             self._prepare()
             self._write(snapshot)
-            if charts:
-                self._draw(self._charts.draw)
             if done is not None:
                 self._directory.write_done(dict(done))
         except OSError as error:
@@ -168,19 +169,6 @@ class Saver:
             save_policy(self._directory.policy, snapshot.policy)
         if snapshot.best is not None:
             self._directory.write_best(snapshot.best)
-
-    def _draw(self, draw: Callable[[], None]) -> None:
-        """Draw charts, without which a run is as good."""
-        try:
-            draw()
-        except OSError as error:
-            self._report(error)
-        except Exception as error:  # whatever the packages that draw raise
-            self._print_once(
-                f"the charts of {self._directory.path} cannot be drawn: "
-                f"{in_one_line(f'{type(error).__name__}: {error}')}; the run goes on without them, "
-                f"and esengine plot draws them from its rows"
-            )
 
     def _report_error(self) -> None:
         if self._error is not None:

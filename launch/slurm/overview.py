@@ -184,7 +184,7 @@ def _cells(line: Line) -> list[str]:
 
     directory = RunDirectory.open(line.run)
     starts = directory.starts()
-    rows = directory.rows()
+    rows = directory.last_rows()
     done = directory.done()
     if done is not None:
         cells[1] = "done" if job is None or job.ended else cells[1]

@@ -13,7 +13,8 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
-from esengine.launch.runs.json_lines import LINE_BYTES, Row, parse_row
+from esengine.launch.runs.json_lines import LINE_BYTES, Row
+from esengine.launch.runs.metrics_file import parse_row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner

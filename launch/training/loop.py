@@ -335,11 +335,9 @@ class Training(PolicyChoice, ABC):
         }
 
     def _save_last_state(self) -> None:
-        """Save the state of a run that is stopped; while ranks are being killed there is no time
-        for charts.
-        """
+        """Save the state of a run that is stopped."""
         if self._saver is not None:
-            self._saver.save_last(self.snapshot(), charts=not self.pool.is_being_killed)
+            self._saver.save_last(self.snapshot())
 
     def _save_and_note(self) -> None:
         """Save the state, and note in the run's record what the launcher may leave this process no

@@ -67,7 +67,7 @@ def replay_command(argv: list[str], stop: StopRequest) -> int:
             f"replay must be of a run with members, got {path} of {config.method}; its rows tell "
             f"of its rounds"
         )
-    last = max([row["generation"] for row in directory.rows()], default=0)
+    last = max([row["generation"] for row in directory.last_rows()], default=0)
     generation = settings.generation
     if not 1 <= generation <= last + 1:
         raise UserError(

@@ -12,6 +12,8 @@ from typing import Any
 
 from esengine.algorithms.strategy import Strategy
 from esengine.errors import UserError
+from esengine.launch.mpirun.local_ranks import launched_by_us
+from esengine.launch.runs.charts import draw_last
 from esengine.launch.runs.copied_files import copy_given, copy_starts
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
@@ -215,4 +217,6 @@ def run_and_note(
         raise
     finally:
         directory.note(outcome=outcome)
+        if not stop and not launched_by_us():  # our launcher draws when the ranks are gone
+            draw_last(directory, config)
         directory.release()

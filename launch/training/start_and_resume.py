@@ -19,6 +19,7 @@ from esengine.launch.mpirun.local_ranks import (
     must_launch,
     run_ranks,
 )
+from esengine.launch.runs.charts import draw_last
 from esengine.launch.runs.outcomes import (
     DONE,
     OUTCOMES,
@@ -189,6 +190,8 @@ def _launch(
     arguments = ["resume", path, "--trust-modules", *flags_from(changes)]
     with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
         run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))
+    if not stop:
+        draw_last(directory, config)
     return report_end(directory, num_starts, config.train.quiet, bool(stop))
 
 

@@ -91,16 +91,15 @@ def draw_scaling(files: dict[str, list[dict[str, Any]]]) -> Figure:
 
 def profile_of_run(run: PlottedRun) -> dict[str, float]:
     """Shares of a run's wall time by part, as its rows tell."""
-    machines = [row["machine"] for row in run.rows]
-    if not all("busy_share" in machine for machine in machines):
+    machine = run.last["machine"]
+    try:
+        figures = figures_of(run.columns.machines(), max(1, machine["ranks"] - 1))
+    except (KeyError, TypeError):
         raise UserError(
             f"a profile needs the workers' busy share in metrics.jsonl, got {run.path} without; "
             f"name another run"
-        )
-    return {
-        figure.name: figure.value
-        for figure in figures_of(machines, max(1, machines[-1]["ranks"] - 1))
-    }
+        ) from None
+    return {figure.name: figure.value for figure in figures}
 
 
 def profile_of_file(name: str, figures: list[dict[str, Any]]) -> dict[str, float]:

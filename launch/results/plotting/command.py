@@ -21,7 +21,7 @@ from esengine.launch.results.plotting.benchmarks import (
 from esengine.launch.results.plotting.curves import BandKind, draw_curves
 from esengine.launch.results.plotting.figures import save
 from esengine.launch.results.plotting.rewards import draw_rewards
-from esengine.launch.results.plotting.runs import find_runs
+from esengine.launch.results.plotting.runs import PlottedRun, find_runs
 from esengine.launch.results.plotting.search import draw_fitness, draw_spectrum, draw_steps
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks import StopRequest
@@ -88,7 +88,10 @@ def plot(paths: tuple[Path, ...], settings: PlotSettings) -> None:
         return
     files = {path.name: read_figures(path) for path in paths if path.suffix == ".json"}
     folders = tuple(path for path in paths if path.suffix != ".json")
-    save(_benchmark(files, folders, settings) if files else _runs(folders, settings), settings.out)
+    if files:
+        save(_benchmark(files, folders, settings), settings.out)
+    else:
+        save(draw_runs(find_runs(folders), settings), settings.out)
 
 
 def _benchmark(
@@ -107,8 +110,10 @@ def _benchmark(
     return draw_profile(profiles)
 
 
-def _runs(folders: tuple[Path, ...], settings: PlotSettings) -> Figure:
-    runs = find_runs(folders)
+def draw_runs(runs: list[PlottedRun], settings: PlotSettings) -> Figure:
+    """The picture of runs that the settings ask for. Raises UserError if the runs have no such
+    figures.
+    """
     x: str = settings.x
     if x == "steps" and any(run.config.train.objective for run in runs):
         x = "evaluations"

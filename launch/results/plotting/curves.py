@@ -89,8 +89,8 @@ def _draw_group(axes: Axes, group: Group, x: str, y: str, kind: BandKind, colour
     curves = [run.series(x, y) for run in group.runs]
     for run, (xs, _) in zip(group.runs, curves, strict=True):
         if not xs.size:
-            row = run.rows[-1]
-            known = sorted(name for name, value in row.items() if isinstance(value, int | float))
+            row = run.last.items()
+            known = sorted(name for name, value in row if isinstance(value, int | float))
             raise UserError(
                 f"--y must be a figure of the runs' metrics, got {y}, which {run.path} lacks; it "
                 f"has {listed(known)}"
@@ -116,7 +116,7 @@ def _subject(runs: list[PlottedRun]) -> str | None:
     """
     evaluated = "episode_return_eval"
     for name, least in ((evaluated, 2), ("fitness_mean", 1), (evaluated, 1), ("loss", 1)):
-        if all(sum(row.get(name) is not None for row in run.rows) >= least for run in runs):
+        if all(np.sum(~np.isnan(run.numbers(name))) >= least for run in runs):
             return name
     return None
 

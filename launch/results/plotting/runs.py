@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.runs.json_lines import Row
+from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import (
@@ -22,6 +23,12 @@ from esengine.launch.settings.groups import (
 )
 
 X_AXES = {"steps": "environment steps", "evaluations": "evaluations", "hours": "hours"}
+_POSITIONS = {"steps": "env_steps", "evaluations": "evaluations", "hours": "machine.elapsed_s"}
+
+_USUAL = (
+    *("generation", "env_steps", "evaluations", "machine.elapsed_s", "failed_members"),
+    *("fitness_max", "fitness_mean", "fitness_std", "episode_return_eval", "sigma", "axis_ratio"),
+)
 
 # Settings that change where and how long a run searches, but not what and how.
 _NOT_THE_SEARCH = {
@@ -33,18 +40,25 @@ _NOT_THE_SEARCH = {
 
 @dataclass(frozen=True)
 class PlottedRun:
-    """A run with its rows of metrics."""
+    """A run that has ended a generation, with its rows of metrics."""
 
     path: Path
     config: RunConfig
-    rows: list[Row]
+    columns: Columns
 
     @property
     def task(self) -> str:
         return str(self.config.train.env_id or self.config.train.objective)
 
+    @property
+    def last(self) -> Row:
+        """The last row."""
+        assert self.columns.last is not None
+        return self.columns.last
+
     def series(self, x: str, y: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The rows that have ``y``, as two arrays of (num_points,).
+        """The rows that have ``y``, as two arrays of (num_points,); of a long run enough of them to
+        draw a line.
 
         Args:
             x: one of `X_AXES`.
@@ -52,11 +66,29 @@ class PlottedRun:
                 far.
         """
         best = y == "best"
-        ys = np.array([row.get("fitness_max" if best else y) for row in self.rows], np.float64)
+        name = "fitness_max" if best else y
+        ys = self.numbers(name)
         ys = np.fmax.accumulate(ys) if best else ys
-        known = ~np.isnan(ys)  # None became NaN
-        xs = np.array([_position(row, x) for row in self.rows], np.float64)
-        return xs[known], -ys[known] if best and self.config.train.minimize else ys[known]
+        known = ~np.isnan(ys)
+        xs = self.positions(x)
+        xs, ys = thinned(xs[known], ys[known])
+        return xs, -ys if best and self.config.train.minimize else ys
+
+    def positions(self, x: str) -> NDArray[np.float64]:
+        """(num_rows,) places of the rows on an axis of `X_AXES`."""
+        return self.numbers(_POSITIONS[x]) / (3600 if x == "hours" else 1)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """(num_rows,) values of a number of the rows, NaN where a row has none. What most pictures
+        show is read with the first one.
+        """
+        self.columns.read(name, *_USUAL)
+        return self.columns.numbers(name)
+
+    def clouds(self) -> NDArray[np.float64]:
+        """(num_rows, num_quantiles) quantiles of the population's fitness."""
+        self.columns.read("fitness_quantiles[]", *_USUAL)
+        return self.columns.vectors("fitness_quantiles")
 
 
 @dataclass(frozen=True)
@@ -77,7 +109,7 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
     for path in paths:
         is_run = (path / "config.json").is_file()
         folders = [path] if is_run else sorted(file.parent for file in path.rglob("config.json"))
-        runs = [run for run in map(_read, folders) if run.rows]
+        runs = [run for run in map(_read, folders) if run.columns.last is not None]
         if is_run and not runs:
             raise UserError(
                 f"a run to plot must have ended a generation, got {path}, which has not; wait for "
@@ -128,13 +160,7 @@ def _search_settings(config: RunConfig) -> dict[str, Any]:
 
 def _read(path: Path) -> PlottedRun:
     directory = RunDirectory.open(path)
-    return PlottedRun(path, directory.config(), directory.rows())
-
-
-def _position(row: Row, x: str) -> float:
-    if x == "hours":
-        return float(row["machine"]["elapsed_s"]) / 3600
-    return float(row["env_steps" if x == "steps" else "evaluations"])
+    return PlottedRun(path, directory.config(), directory.columns())
 
 
 def setting_text(value: Any) -> str:

@@ -21,6 +21,7 @@ _SHAPES = {
     "axis_ratio": "longest over shortest axis",
     "fitness_std": "standard deviation of fitness",
 }
+_MOST_CLOUDS = 4000  # generations whose cloud is drawn
 _BANDS = ((0, 6, 0.12), (1, 5, 0.2), (2, 4, 0.3))  # from which to which quantile, and the opacity
 
 
@@ -35,7 +36,7 @@ def draw_steps(runs: list[PlottedRun], x: str) -> Figure:
         (task, name)
         for task, groups in tasks.items()
         for name in _SHAPES
-        if any(run.rows[-1].get(name) is not None for run in groups[0].runs)
+        if any(run.last.get(name) is not None for run in groups[0].runs)
     ]
     if not names:
         raise UserError(
@@ -129,15 +130,17 @@ def draw_fitness(runs: list[PlottedRun], x: str) -> Figure:
     """
     figure, every_axes = _panel_per_run(runs)
     for axes, run in zip(every_axes, runs, strict=True):
-        rows = [row for row in run.rows if row.get("fitness_quantiles")]
-        if not rows:
+        rows = run.clouds()
+        every = len(rows) // _MOST_CLOUDS + 1
+        rows = rows[::every]
+        known = ~np.isnan(rows).all(axis=1)
+        if not known.any():
             raise UserError(
                 f"a cloud of fitness needs fitness_quantiles in metrics.jsonl, got {run.path} "
                 f"without; train anew"
             )
 
-        xs, _ = PlottedRun(run.path, run.config, rows).series(x, "fitness_mean")
-        quantiles = np.array([row["fitness_quantiles"] for row in rows]).T
+        xs, quantiles = run.positions(x)[::every][known], rows[known].T
         for low, high, alpha in _BANDS:
             axes.fill_between(
                 xs, quantiles[low], quantiles[high], color=COLOURS[0], alpha=alpha, linewidth=0

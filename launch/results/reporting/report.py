@@ -9,7 +9,8 @@ from pathlib import Path
 
 from esengine.checks import flag_name, positive, writable_file
 from esengine.errors import ANY_TEXT, UserError, counted
-from esengine.launch.results.plotting.command import PlotSettings, plot
+from esengine.launch.results.plotting.command import PlotSettings, draw_runs
+from esengine.launch.results.plotting.figures import save
 from esengine.launch.results.plotting.runs import PlottedRun, setting_text
 from esengine.launch.results.rendering import RenderSettings, render
 from esengine.launch.results.reporting.page import (
@@ -77,7 +78,7 @@ def report(path: Path, settings: ReportSettings) -> None:
     """
     settings.check()
     directory = RunDirectory.open(path)
-    run = PlottedRun(path, directory.config(), directory.rows())
+    run = PlottedRun(path, directory.config(), directory.columns())
 
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         sections = [
@@ -100,12 +101,11 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
     if done.get("final_return") is not None:
         what = f"return over {train.final_episodes} fresh episodes"
         figures.append((f"{done['final_return']:.2f}", what))
-    elif train.objective is not None and run.rows:
+    elif train.objective is not None and run.columns.last is not None:
         best = float(run.series("evaluations", "best")[1][-1])
         figures.append((f"{best:.4g}", "lowest cost" if train.minimize else "best value"))
 
-    if run.rows:
-        row = run.rows[-1]
+    if (row := run.columns.last) is not None:
         members = f" of {row['population_size']:,} members" if "population_size" in row else ""
         figures.append((f"{row['generation']:,}", f"generations{members}"))
         if row.get("env_steps"):
@@ -119,13 +119,14 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
 
 
 def _pictures(run: PlottedRun, folder: Path) -> list[Section]:
-    if not run.rows:
+    if run.columns.last is None:
         return [Section("Curves", paragraph("No generation has ended yet."))]
+    run.clouds()  # and with them, in one pass, what the other pictures show
     shown = []
     for kind, caption in _PICTURES.items():
         file = folder / f"{kind}.png"
         try:
-            plot((run.path,), PlotSettings(file, kind))  # type: ignore[arg-type]
+            save(draw_runs([run], PlotSettings(file, kind)), file)  # type: ignore[arg-type]
         except UserError:
             continue  # this method or this version has no such figures
         shown.append(picture(file, caption, "wide" if kind in ("steps", "profile") else "half"))
@@ -154,9 +155,9 @@ def _film(run: PlottedRun, settings: ReportSettings, folder: Path) -> list[Secti
 
 def _failures(run: PlottedRun, directory: RunDirectory) -> Section:
     parts = []
-    failed = [
-        (row["generation"], row["failed_members"]) for row in run.rows if row.get("failed_members")
-    ]
+    counts = run.numbers("failed_members")
+    generations = run.numbers("generation")[counts > 0].astype(int)
+    failed = list(zip(generations.tolist(), counts[counts > 0].astype(int).tolist(), strict=True))
     if failed:
         members = counted(sum(count for _, count in failed), "member")
         parts.append(paragraph(f"{members} failed in {counted(len(failed), 'generation')}."))

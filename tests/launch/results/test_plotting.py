@@ -83,8 +83,14 @@ def test_curves_show_the_median_of_the_seeds_over_the_axis_that_is_asked_for(
 def test_panels_of_environments_show_the_same_thing(array: Path) -> None:
     """A task that was evaluated once has no curve of returns; then no task has one."""
     runs = find_runs((array,))
-    once = [{**each, "episode_return_eval": None} for each in runs[0].rows[:-1]] + runs[0].rows[-1:]
-    other = PlottedRun(runs[0].path, runs[0].config.with_train(env_id="Pendulum-v1"), once)
+    once = RunDirectory.create(
+        array / "once", runs[0].config.with_train(env_id="Pendulum-v1", run_dir=None)
+    )
+    for generation in range(1, 5):
+        once.metrics.add(
+            {**curve_row(generation, 1.0), "episode_return_eval": None if generation < 4 else 1.0}
+        )
+    other = PlottedRun(once.path, once.config(), once.columns())
     labels = [
         axes.get_ylabel() for axes in draw_curves([*runs, other], "steps", None, "range").axes
     ]

@@ -18,7 +18,8 @@ import pytest
 
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
-from esengine.launch.runs.json_lines import MetricsFile
+from esengine.launch.runs import metrics_file
+from esengine.launch.runs.metrics_file import Columns, MetricsFile, thinned
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
 from esengine.launch.settings.config import RunConfig, TrainSettings
@@ -190,7 +191,7 @@ def test_a_torn_last_row_is_dropped(tmp_path: Path, tail: bytes) -> None:
     metrics.add(row(2))
     whole = metrics.path.read_bytes()
     metrics.path.write_bytes(whole + tail)
-    assert metrics.rows() == [row(1), row(2)]
+    assert metrics.end() == list(metrics.rows()) == [row(1), row(2)]
     metrics.cut(2)
     assert metrics.path.read_bytes() == whole
 
@@ -200,6 +201,61 @@ def test_lost_rows_are_told(tmp_path: Path) -> None:
     metrics.add(row(1))
     with pytest.warns(UserWarning, match="has lost rows: 1 of 5 are left"):
         metrics.cut(5)
+
+
+def test_whole_rows_stay_beside_a_damaged_one(tmp_path: Path) -> None:
+    """Columns are of the whole rows, and a resume keeps them."""
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    for generation in range(1, 2501):
+        machine = {"elapsed_s": 2 * generation}
+        more = {"best_list": [1.0, None], "note": "text", "machine": machine}
+        metrics.add(row(generation) | more)
+    lines = metrics.path.read_bytes().splitlines(keepends=True)
+    lines[1200] = lines[1200][:30] + b"\n"
+    lines[1201] = lines[1201].replace(b'"elapsed_s": 2404', b'"elapsed_s": "long"')
+    lines[1202] = lines[1202].replace(b"0.1", b"Infinity")
+    metrics.path.write_bytes(b"".join(lines))
+
+    columns = Columns(metrics)
+    with pytest.warns(UserWarning, match="damaged rows, which are left out: 2"):
+        generations = columns.numbers("generation")
+    expected = [*range(1, 1201), *range(1203, 2501)]
+    assert generations.tolist() == expected
+    metrics.add(row(2501))  # not seen any more
+    assert columns.numbers("machine.elapsed_s").tolist() == [2.0 * number for number in expected]
+    assert columns.numbers("fitness_mean")[1200] == np.inf
+    assert np.isnan(columns.numbers("note")).all()
+    assert np.isnan(columns.numbers("nothing")).all()
+    np.testing.assert_equal(columns.vectors("best_list"), [[1.0, np.nan]] * len(expected))
+
+    with pytest.warns(UserWarning, match="has lost rows: 1998 of 2000 are left"):
+        metrics.cut(2000)
+    assert [each["generation"] for each in metrics.rows()] == expected[:1998]
+
+
+def test_the_last_rows_are_read_without_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.path.write_bytes(
+        b"".join(json.dumps(row(g)).encode() + b"\n" for g in range(1, 30_001))
+    )
+    monkeypatch.setattr(metrics_file, "lines_of", lambda _: pytest.fail("reads the whole file"))
+    last = [each["generation"] for each in metrics.end()]
+    assert last == list(range(last[0], 30_001))
+    assert 1 < last[0] < 25_000
+    assert Columns(metrics).last == row(30_000)
+
+
+def test_a_long_line_is_thinned_to_points_that_look_the_same() -> None:
+    random = np.random.default_rng(0)
+    xs, ys = np.arange(100_003.0), random.normal(size=100_003)
+    few_xs, few_ys = thinned(xs, ys)
+    assert len(few_xs) < 9_000
+    assert (few_ys == ys[few_xs.astype(int)]).all()
+    assert (np.diff(few_xs) > 0).all()
+    assert {0.0, 100_002.0, ys.argmin(), ys.argmax()} <= set(few_xs)
+    assert thinned(xs[:8000], ys[:8000])[0].size == 8000
 
 
 NAMES = [

@@ -44,7 +44,7 @@ def test_a_run_whose_charts_fail_is_done(
     train = "train truncation-es --env-id CartPole-v1 --generations 1 --ranks 1 --run-dir run"
     finished = esengine_here(*words(train))
     assert finished.returncode == 0
-    assert finished.stderr.count("the charts of run cannot be drawn: TypeError: set_text()") == 1
+    assert finished.stderr.count("run/curve.png cannot be drawn: TypeError: set_text()") == 1
     assert json.loads((tmp_path / "run" / "done.json").read_text())["generations"] == 1
 
 
