@@ -60,6 +60,11 @@ class Population:
         """The parameters of one member, (dimension,)."""
         return np.array(self._candidates.row(self._rank_state.noise, member))
 
+    def rows(self) -> NDArray[np.floating]:
+        """The parameters of all members, (population_size, dimension)."""
+        size = self._candidates.population_size
+        return np.array(self._candidates.rows(self._rank_state.noise, 0, size))
+
     def rebuild(self, genomes: Genomes) -> NDArray[np.floating]:
         """The dense rows of chains of noise addresses, (num_genomes, dimension), computed by the
         master alone.

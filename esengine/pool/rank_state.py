@@ -54,8 +54,8 @@ class RankState:
         weights: of the last sum.
         unit_size: members of a unit of the last published population; the last unit may have fewer.
         specs: of the arrays that such a unit returns in addition to its records.
-        can_group: whether one call may do several such units. Then they return only records, and a
-            member's record does not depend on the other members in the call.
+        can_group: whether one call may do several such units. Then they return records and arrays
+            of one row a member, and nothing of a member depends on the others in the call.
     """
 
     def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
@@ -170,7 +170,16 @@ class RankState:
             MembersFailed: members raised.
         """
         first = bounds[0][0]
-        records, _ = self._evaluate(first, bounds[-1][1])
+        records, arrays = self._evaluate(first, bounds[-1][1])
+        if self.specs:
+            return [
+                pack_chunk(
+                    records[start - first : stop - first],
+                    {name: rows[start - first : stop - first] for name, rows in arrays.items()},
+                    self.specs,
+                )
+                for start, stop in bounds
+            ]
         image = records.tobytes()
         size = records.itemsize
         return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
@@ -233,7 +242,9 @@ class RankState:
             self._together = header["together"]
             self.unit_size = evaluation_chunk_size(population_size, self._together)
             self.specs = self.problem.array_specs(self._evaluated.episode_purpose)
-            is_free = self.problem.are_members_independent and not self.specs
+            is_free = self.problem.are_members_independent and all(
+                spec.is_of_members for spec in self.specs
+            )
             self.can_group = is_free and self._together == 1
             self.problem.set_context(
                 {name.removeprefix("context/"): array for name, array in context.items()}

@@ -2,12 +2,14 @@
 
 from esengine.problems.anchor import Anchor
 from esengine.problems.chunk_arrays import ArraySpec
+from esengine.problems.columns import Column, Columns
 from esengine.problems.contract import Evaluated, Problem, failure_of
 from esengine.problems.environment import EnvironmentProblem
 from esengine.problems.environment_episodes import EnvironmentEpisodes
 from esengine.problems.episodes import EpisodeSeeds, MemberStatistic, Summary, episode_seeds
 from esengine.problems.evaluations import Evaluations
 from esengine.problems.failures import MembersFailed, failure_words
+from esengine.problems.general_objective import GeneralObjective
 from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.parts import EpisodeRunner, Evaluator, ProblemPart
 from esengine.problems.records import FAILED, MEMBER, OK, failed_records, new_records
@@ -18,6 +20,8 @@ __all__ = [
     "OK",
     "Anchor",
     "ArraySpec",
+    "Column",
+    "Columns",
     "EnvironmentEpisodes",
     "EnvironmentProblem",
     "EpisodeRunner",
@@ -25,6 +29,7 @@ __all__ = [
     "Evaluated",
     "Evaluations",
     "Evaluator",
+    "GeneralObjective",
     "MemberStatistic",
     "MembersFailed",
     "ObjectiveProblem",

@@ -45,6 +45,11 @@ class ArraySpec:
     dtype: str = "<f8"
     members: Callable[[int], NDArray[np.int64]] | None = None
 
+    @property
+    def is_of_members(self) -> bool:
+        """Whether the array has a row of its own for every member."""
+        return self.join == "members" and self.members is None
+
     def pack(self, value: Any) -> bytes:
         """A chunk's array as bytes."""
         if self.join != "ragged":

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.candidates import Candidates
-from esengine.errors import NotFiniteError, UserError, describe_exception
+from esengine.errors import MemberError, NotFiniteError, UserError, describe_exception
 from esengine.problems.chunk_arrays import ArraySpec
 from esengine.problems.failures import Failure
 
@@ -85,11 +85,11 @@ class ProgressingProblem(Problem, Protocol):
 
 
 def failure_of(error: BaseException, candidates: Candidates, member: int, seed: int) -> Failure:
-    """The record of a member that raised. A `UserError` and a `NotFiniteError` say everything, and
-    need no traceback.
+    """The record of a member that raised. A `UserError`, a `NotFiniteError` and a `MemberError`
+    say everything, and need no traceback.
     """
     of_user = isinstance(error, UserError)
-    says_everything = of_user or isinstance(error, NotFiniteError)
+    says_everything = of_user or isinstance(error, NotFiniteError | MemberError)
     return {
         "generation": candidates.generation,
         "member": member,

@@ -19,6 +19,7 @@ from esengine.policies.normalizer import RunningStatistics, merge_moments
 from esengine.problems.anchor import Anchor
 from esengine.problems.behaviors import Behavior
 from esengine.problems.chunk_arrays import ArraySpec
+from esengine.problems.columns import ARRAY, Columns
 from esengine.problems.contract import Evaluated, failure_of
 from esengine.problems.environment_episodes import EnvironmentEpisodes
 from esengine.problems.episode_limits import EpisodeLimits
@@ -48,6 +49,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
         summary: of the returns of a member's training episodes.
         limits: of training episodes; every rank has a copy of its own.
         behavior: numbers that every member returns beside its fitness, or None.
+        columns: constraints and measures in the info of an episode's last step, or None.
         anchor: keeps training members near a policy, or None.
         parts: what else the problem does: recorded episodes, learned rewards, goals.
     """
@@ -56,6 +58,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
     summary: Summary = field(default_factory=Summary)
     limits: EpisodeLimits = field(default_factory=EpisodeLimits)
     behavior: Behavior | None = None
+    columns: Columns | None = None
     anchor: Anchor | None = None
     parts: tuple[ProblemPart, ...] = ()
 
@@ -70,6 +73,8 @@ class EnvironmentProblem(EnvironmentEpisodes):
         self._traits: tuple[ArraySpec, ...] = ()
         if self.behavior is not None:
             self._traits = (ArraySpec("behavior", (self.behavior.size,)),)
+        if self.columns is not None:
+            self._traits += (self.columns.spec(),)
 
         self._evaluators = [part for part in self.parts if isinstance(part, Evaluator)]
         self._runners = [part for part in self.parts if isinstance(part, EpisodeRunner)]
@@ -118,6 +123,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
         """
         one_by_one = (
             self.behavior is not None
+            or self.columns is not None
             or (self.survival_bonus != 0 and self.summary.statistic != "mean")
             or self._runner(purpose) is not None
         )
@@ -308,6 +314,7 @@ class EnvironmentProblem(EnvironmentEpisodes):
         runner = self._runner(candidates.episode_purpose)
         returns = np.zeros(seeds.size)
         behavior: list[NDArray[np.float64]] = []
+        columns: list[NDArray[np.float64]] = []
         steps = 0
         for episode, seed in enumerate(seeds.tolist()):
             try:
@@ -318,6 +325,8 @@ class EnvironmentProblem(EnvironmentEpisodes):
                 check_finite(outcome, moments)
                 if self.behavior is not None:
                     behavior.append(self.behavior.compute(self._simulator, outcome))
+                if self.columns is not None:
+                    columns.append(self.columns.read_info(outcome.info))
             except (Exception, SystemExit) as error:
                 self._failed(error, candidates, member, seed)
                 if runner is not None:
@@ -330,7 +339,8 @@ class EnvironmentProblem(EnvironmentEpisodes):
             steps += outcome.num_steps
         if runner is not None:
             runner.end_member(succeeded=True)
-        arrays = {} if self.behavior is None else {"behavior": np.array(behavior).mean(axis=0)}
+        traits = {"behavior": behavior, ARRAY: columns}
+        arrays = {name: np.array(found).mean(axis=0) for name, found in traits.items() if found}
         return MemberRun(returns, steps, arrays)
 
     def _rules(self, candidates: Candidates) -> EpisodeRules:

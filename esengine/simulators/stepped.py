@@ -72,7 +72,7 @@ def run_agent(
             correction = rules.correction(observation)
             action = action if correction is None else correction
         taken = action if keep is None else own_copy(action)
-        observation, reward, terminated, truncated, _ = step(action)
+        observation, reward, terminated, truncated, info = step(action)
         reward = number_of("a reward", reward)
         episode_return += reward
         num_steps += 1
@@ -82,7 +82,7 @@ def run_agent(
         cut = bool(truncated) or num_steps == max_steps
         if terminated or cut:
             last = observations.flat(env.observation_space, observation)
-            return Episode(episode_return, num_steps, bool(terminated), last, cut)
+            return Episode(episode_return, num_steps, bool(terminated), last, cut, info)
 
 
 def run_episode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ class Episode:
         last_observation: (obs_dim,) flat, of its last state, overwritten by the next episode; None
             if the simulator does not return it.
         truncated: whether a limit of steps cut it, where the environment itself is stepped.
+        info: of its last step, where the environment itself is stepped.
     """
 
     episode_return: float
@@ -33,6 +35,7 @@ class Episode:
     terminated: bool = field(default=False, compare=False)
     last_observation: NDArray[np.floating] | None = field(default=None, compare=False)
     truncated: bool = field(default=False, compare=False)
+    info: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 def check_finite(episode: Episode, moments: NDArray[np.float64] | None = None) -> None:

@@ -21,7 +21,8 @@ _MOST_NUMBERS = 100_000  # that best.json holds as text
 def best_record(folder: Path, best: Mapping[str, Any]) -> dict[str, Any]:
     """The content of ``best.json``. Long vectors are written to their own file in the folder."""
     vectors = {name: np.asarray(best[name]) for name in _VECTORS}
-    record: dict[str, Any] = {name: best[name] for name in ("value", "evaluations") if name in best}
+    named = ("value", "columns", "variables", "evaluations")
+    record: dict[str, Any] = {name: best[name] for name in named if name in best}
     if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
         return record | {name: vector.tolist() for name, vector in vectors.items()}
     with replacing(folder / _FILE) as aside:

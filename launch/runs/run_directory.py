@@ -18,6 +18,7 @@ from esengine.launch.runs.best_point import best_point, best_record
 from esengine.launch.runs.copied_files import COPIES, check_copies, digests_of_copies, with_copies
 from esengine.launch.runs.identity import identity
 from esengine.launch.runs.json_lines import FailureLog, Row
+from esengine.launch.runs.members_file import MembersFile
 from esengine.launch.runs.metrics_file import Columns, MetricsFile, is_of_run
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
@@ -70,6 +71,7 @@ class RunDirectory:
         self.reward = self.folder / "reward.safetensors"
         self.metrics = MetricsFile(self.folder / "metrics.jsonl")
         self.failures = FailureLog(self.folder)
+        self.members = MembersFile(self.folder / "members")
         self._lock: RunLock | None = None
         self._changed: RunConfig | None = None
 
@@ -399,7 +401,7 @@ class RunDirectory:
 
 def default_path(config: RunConfig) -> Path:
     """The default directory, runs/<method>-<environment>-<seed>-<time>, in plain characters."""
-    what = f"{config.method}-{config.train.env_id or config.train.objective or ''}"
+    what = f"{config.method}-{config.train.task}"
     safe = "".join(
         character if character.isalnum() or character in "-._" else "-" for character in what
     )

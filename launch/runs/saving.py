@@ -158,6 +158,7 @@ class Saver:
         if checkpoint.name != self._saved:
             self._saved = None
             self._directory.metrics.flush()
+            self._directory.members.write(checkpoint.generation)
             save_checkpoint(self._directory.checkpoints, checkpoint, self._keep)
             if snapshot.reward is not None:
                 save_reward(self._directory.reward, snapshot.reward)

@@ -248,6 +248,7 @@ class Training(PolicyChoice, ABC):
         directory.metrics.cut(generation - unwritten, self._identity)
         remove_after(directory.checkpoints, checkpoint)
         directory.failures.cut(generation + bool(self._finished))
+        directory.members.cut(generation)
         directory.accept()
         has_changed = note_code(directory, self.config, checkpoint)
         if checkpoint is not None:

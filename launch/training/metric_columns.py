@@ -12,6 +12,7 @@ from esengine.algorithms.strategy import RoundMethod, Strategy
 from esengine.launch.runs.json_lines import Row
 from esengine.pool import Pool
 from esengine.problems import FAILED, OK, EnvironmentProblem, ObjectiveProblem
+from esengine.problems.columns import ARRAY, columns_of
 from esengine.problems.evaluations import Evaluations
 from esengine.rewards.episodes import RewardedEpisodes, true_return
 
@@ -40,6 +41,7 @@ def generation_row(
     if isinstance(problem, EnvironmentProblem):
         num_episodes = max(1, records["episodes"].sum())
         row["episode_steps_mean"] = float(records["steps"].sum() / num_episodes)
+    row |= _columns_of_members(problem, evaluations)
     row |= _used(counters)
     row["failed_members"] = int(np.sum(records["status"] == FAILED))
     row |= metrics
@@ -100,6 +102,20 @@ def _fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
     if minimize:
         row["cost_min"] = -row["fitness_max"] if fitness.size else None
     return row
+
+
+def _columns_of_members(
+    problem: EnvironmentProblem | ObjectiveProblem, evaluations: Evaluations
+) -> Row:
+    """Quantiles of each column beside the value, over the members that returned it."""
+    columns = columns_of(problem)
+    if columns is None:
+        return {}
+    row: Row = {}
+    for column, numbers in zip(columns.others, evaluations.arrays[ARRAY].T, strict=True):
+        finite = numbers[np.isfinite(numbers)]
+        row[column.name] = np.quantile(finite, _QUANTILES).tolist() if finite.size else None
+    return {"columns": row}
 
 
 def _used(counters: Mapping[str, Any]) -> Row:

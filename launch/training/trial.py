@@ -89,12 +89,11 @@ def _try_objective(train: TrainSettings, problem: ObjectiveProblem) -> None:
     try:
         problem.value_at(np.array(point), seed)
     except TypeError as error:
-        depth = 0
         trace = error.__traceback__
-        while trace is not None:
-            depth += 1
+        while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
-        if depth == 2:  # no line of the function was reached
+        last = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+        if last.startswith("esengine.problems."):  # no line of the function was reached
             raise UserError(
                 f"the objective must take one vector, and seed=... if it is noisy, got: {error}"
             ) from error

@@ -1,0 +1,37 @@
+"""Settings of what an evaluation of a member is and returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from esengine.checks import at_least
+from esengine.problems import Columns
+
+
+@dataclass(frozen=True)
+class MemberSettings:
+    """The evaluation of a member: how it is called, and what it returns."""
+
+    returns: tuple[str, ...] = ()
+    """The columns that an evaluation returns, in order: the value as a name, a constraint, met at 0
+    and below, as g:name, and a measure as m:name. In an environment, constraints and measures in
+    the info of the last step.
+    """
+    batch: int | None = None
+    """Give the objective up to this many members in one call, (n, dimension), for which it returns
+    (n,) values or (n, columns).
+    """
+    keep_members: bool = False
+    """Keep every evaluation in members/ of the run: the point, the value and all columns."""
+
+    def check(self) -> None:
+        """Raises UserError for values out of range."""
+        at_least(self, 1, "batch")
+
+    def columns(self, has_value: bool) -> Columns | None:
+        """The columns of ``--returns``, or None for the value alone. Raises UserError.
+
+        Args:
+            has_value: whether one of them is the value, as for an objective.
+        """
+        return Columns.parse(self.returns, has_value) if self.returns else None

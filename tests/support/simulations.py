@@ -1,0 +1,81 @@
+"""Objectives with several numbers, batches and constraints that tests name as
+``simulations:...``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def beam(x: Floats) -> dict[str, float]:
+    """A cost with its minimum 0 at 0, which is not allowed: a stress and a speed beside it."""
+    return {"cost": float(np.sum(x**2)), "stress": float(1 - x[0]), "speed": float(x[0] + x[1])}
+
+
+def noisy_beam(x: Floats, seed: int) -> tuple[float, ...]:
+    """The same with noise, in the order of the columns."""
+    noise = np.random.default_rng(seed).normal(0, 0.01, 3)
+    return tuple((np.array(list(beam(x).values())) + noise).tolist())
+
+
+def later(x: Floats) -> dict[str, float]:
+    """A beam whose calls differ in their columns."""
+    return beam(x) | ({"weight": 1.0} if x[0] > 0.2 else {})
+
+
+def infinite(x: Floats) -> dict[str, float]:
+    """A beam whose stress is not finite for some members."""
+    return beam(x) | ({"stress": float("inf")} if x[0] > 0.5 else {})
+
+
+def sphere_of_many(points: Floats) -> Floats:
+    """(num_members,) of (num_members, dimension)."""
+    return np.asarray(np.sum((points - 1) ** 2, axis=1))
+
+
+def beams(points: Floats) -> Floats:
+    """(num_members, 3): what `beam` returns for each."""
+    return np.array([list(beam(point).values()) for point in points])
+
+
+def noisy_many(points: Floats, seed: NDArray[np.int64]) -> Floats:
+    """A noisy sphere of a batch, each member with a seed of its own."""
+    noise = [np.random.default_rng(one).normal(0, 0.01) for one in seed.tolist()]
+    return np.asarray(sphere_of_many(points) + np.array(noise))
+
+
+def wrong_shape(points: Floats) -> float:
+    """One number for a whole batch."""
+    return float(np.sum(points))
+
+
+class Informed(gymnasium.Env[Any, Any]):
+    """An environment whose steps inform about their energy; ten steps."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._num_steps = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._num_steps += 1
+        energy = float(np.sum(np.square(action)))
+        info = {"energy": energy, "num_steps": self._num_steps}
+        return self._observation(), -energy, False, self._num_steps == 10, info
+
+    def _observation(self) -> Any:
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32)
+
+
+gymnasium.register("TestInformed-v0", cast(Any, Informed))
