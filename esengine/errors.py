@@ -22,6 +22,12 @@ class NotFiniteError(ValueError):
     """
 
 
+class MemberError(RuntimeError):
+    """A member failed for a reason outside of Python, such as the end of a program. The message
+    says everything.
+    """
+
+
 class WorkerError(RuntimeError):
     """A worker's exception, raised on the master with rank, host, generation, member, seed and
     traceback.

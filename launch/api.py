@@ -61,7 +61,7 @@ def minimize(
         UserError: a setting is unknown or out of range.
         WorkerError: the objective raised.
     """
-    kept = {"run_dir", "ranks", "env_id", "objective"} & set(settings)
+    kept = {"run_dir", "ranks", "env_id", "objective", "keep_members"} & set(settings)
     if kept:
         raise UserError(
             f"minimize works in memory on the ranks it finds, got {listed(sorted(kept))}; use "
@@ -92,7 +92,7 @@ def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> R
     """
     config = completed(_config(method, {"ranks": 1, "quiet": True, **settings}))
     path = config.train.run_dir or default_path(config)
-    if must_launch(config.train.ranks or 1, config.train.member_timeout):
+    if must_launch(config.train.ranks or 1, config.train.worker_timeout):
         if callbacks:
             raise UserError(
                 "callbacks need ranks=1 or a script under mpirun, got ranks > 1; read "
@@ -204,7 +204,7 @@ def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
     directory = RunDirectory.open(path, trusted=True)
     done = directory.done() or {}
     best: dict[str, Any] = {"value": None, "point": None}
-    if config.train.objective is None:
+    if not config.train.is_function:
         best["parameters"] = load_policy(path).parameters
     else:
         best = directory.best()

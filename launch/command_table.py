@@ -119,7 +119,7 @@ COMMANDS = {
     "bench": Command(
         "SUBJECT",
         "speed of the engine on this machine; SUBJECT is one of: kernels, rollouts, scaling, "
-        "profile",
+        "profile, programs",
         "bench.command",
         stops_in_order=True,
     ),

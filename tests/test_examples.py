@@ -28,6 +28,11 @@ def test_truncation_es_evolves_an_environment_of_ones_own(tmp_path: Path) -> Non
     assert example("truncation_es").main(tmp_path / "run", generations=4, population_size=32) > 120
 
 
+def test_a_program_is_searched_for_the_lightest_beam(tmp_path: Path) -> None:
+    sizes = example("beam").main(tmp_path / "run", generations=12)
+    assert 7850 * sizes["width"] * (sizes["root"] + sizes["tip"]) / 2 < 10  # kg, of 39 at first
+
+
 def test_openai_es_follows_the_valley_in_a_loop_of_ones_own() -> None:
     assert example("openai_es").main(generations=100) < 18  # which is the cost of the start
 

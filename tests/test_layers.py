@@ -10,7 +10,16 @@ from tests.support.modules import imports, modules, package_of, sources, tree
 ORDER = {
     "esengine": (
         *("errors", "compiled", "seeding", "checks", "user_code"),
-        *("storage", "ranks", "noise", "environments", "candidates", "policies", "simulators"),
+        *(
+            "storage",
+            "ranks",
+            "programs",
+            "noise",
+            "environments",
+            "candidates",
+            "policies",
+            "simulators",
+        ),
         *("problems", "pool", "demonstrations", "rewards", "goals", "planning"),
     ),
     "algorithms": (

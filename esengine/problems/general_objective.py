@@ -20,6 +20,7 @@ from esengine.problems.episodes import episode_seeds
 from esengine.problems.failures import Failure, MembersFailed
 from esengine.problems.objective import ObjectiveProblem
 from esengine.problems.records import MEMBER
+from esengine.programs import Program
 from esengine.user_code import FORKS
 
 Floats = NDArray[np.float64]
@@ -115,6 +116,8 @@ class GeneralObjective(ObjectiveProblem):
         num_others), NaN for those that failed.
         """
         FORKS.end_child()
+        if isinstance(self.function, Program):
+            self.function.at(candidates.generation, int(members[0]))
         numbers = np.full((len(members), 1 + len(self.columns.others)), np.nan)
         try:
             numbers = self._call(points.copy(), seeds)

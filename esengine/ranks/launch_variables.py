@@ -7,6 +7,7 @@ would take this rank's place in its MPI world.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
 FOLDER_VARIABLE: Final = "ESENGINE_SHARED_FOLDER"
@@ -44,6 +45,17 @@ def leave_environment() -> None:
         return
     for name in [name for name in os.environ if _is_of_the_launch(name)]:
         _left[name] = os.environ.pop(name)
+
+
+def without_launch(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a program that is a world of its own: none of a launcher, and none of
+    Slurm, in whose job its mpirun would start ranks on all nodes.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not (_is_of_the_launch(name) or name.startswith("SLURM_"))
+    }
 
 
 def _is_of_the_launch(name: str) -> bool:

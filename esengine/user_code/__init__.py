@@ -12,6 +12,7 @@ from esengine.user_code.contained import (
     working_folder_kept,
 )
 from esengine.user_code.named import (
+    PROGRAM,
     as_in_files,
     check_trusted,
     described,
@@ -26,6 +27,7 @@ from esengine.user_code.opened import CLOSE_S, close, environments_closed, note_
 __all__ = [
     "CLOSE_S",
     "FORKS",
+    "PROGRAM",
     "as_in_files",
     "check_trusted",
     "close",

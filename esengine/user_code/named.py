@@ -15,6 +15,9 @@ import numpy as np
 from esengine.errors import ANY_TEXT, UserError, in_one_line, readable
 from esengine.user_code.contained import warnings_kept
 
+PROGRAM = "program:"
+"""Begins the name of a program among those of modules."""
+
 
 def named_callable(flag: str, name: str, example: str, kind: str = "function") -> Any:
     """Import the function or class that a flag names.
@@ -121,14 +124,18 @@ def check_trusted(source: object, *names: str) -> None:
 
     Args:
         source: the file that asks, for the message.
-        names: of modules, as ``module:name``, and of files, without a colon.
+        names: of modules, as ``module:name``, of programs, after `PROGRAM`, and of files, without
+            a colon.
     """
     for name in names:
         kind, harm = (
             ("module", "code would run") if ":" in name else ("file", "bytes would be read")
         )
+        if name.startswith(PROGRAM):
+            kind = "program"
+        shown = name.removeprefix(PROGRAM).removesuffix(":")
         raise UserError(
-            f"{source} names the {kind} {name.removesuffix(':')!r:.200}, whose {harm}; add "
+            f"{source} names the {kind} {shown!r:.200}, whose {harm}; add "
             f"--trust-modules if you trust its author"
         )
 

@@ -14,6 +14,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.errors import UserError, listed
 from esengine.launch.bench.figures import BenchSettings, Figure, report
 from esengine.launch.bench.kernels import bench_kernels
+from esengine.launch.bench.programs import bench_programs
 from esengine.launch.bench.rollouts import bench_rollouts
 from esengine.launch.bench.training_runs import bench_profile, bench_scaling
 from esengine.launch.settings.flags import parse
@@ -24,6 +25,7 @@ SUBJECTS: dict[str, Callable[[BenchSettings, StopRequest], list[Figure]]] = {
     "rollouts": lambda settings, stop: bench_rollouts(settings),
     "scaling": bench_scaling,
     "profile": bench_profile,
+    "programs": lambda settings, stop: bench_programs(settings),
 }
 
 

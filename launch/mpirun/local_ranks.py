@@ -286,15 +286,16 @@ def _output_of(*command: str) -> str:
     return result.stdout
 
 
-def default_ranks() -> int:
-    """The default number of workers: one per core of this machine or, in a Slurm job, per task.
+def default_ranks(threads: int = 1) -> int:
+    """The default number of workers: one per core of this machine, or per ``threads`` cores, or, in
+    a Slurm job, per task.
 
     The master, which mostly sleeps, shares a core with a worker. If ranks are bound, or srun starts
     them, it needs a task of its own.
     """
     allocation = Allocation.current()
     if allocation is None:
-        return available_cores()
+        return max(1, available_cores() // threads)
     shared = not _bound() and Path(os.environ.get(MPIRUN_VARIABLE, "")).name != "srun"
     return max(1, allocation.num_tasks - (0 if shared else 1))
 

@@ -99,7 +99,7 @@ def draw_curve(directory: RunDirectory, config: RunConfig) -> None:
     if columns.last is None:
         return
     columns.read(*_X, *_COSTS, *(name for name, *_ in _LINES), "loss", "loss_held_out")
-    x = "env_steps" if train.objective is None else "evaluations"
+    x = "evaluations" if train.is_function else "env_steps"
     if not columns.numbers(x).any():  # a method that only reads demonstrations
         x = "generation"
 
@@ -110,7 +110,7 @@ def draw_curve(directory: RunDirectory, config: RunConfig) -> None:
     else:
         for name, label, style in _LINES:
             _plot(axes, columns, x, name, label=label, **style)
-        axes.set_ylabel("return of an episode" if train.objective is None else "value")
+        axes.set_ylabel("value" if train.is_function else "return of an episode")
 
     if train.target_return is not None:
         style = {"color": "gray", "linestyle": "--", "linewidth": 1.0}
@@ -118,7 +118,7 @@ def draw_curve(directory: RunDirectory, config: RunConfig) -> None:
 
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel({"env_steps": "environment steps", "generation": "epochs"}.get(x, x))
-    task = train.env_id or train.objective
+    task = train.task
     axes.set_title(f"{config.method} on {task}, seed {train.seed}", fontsize=11)
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[0]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ def code_of(config: RunConfig) -> Code:
     environment, rules, expert and so on, with the user's modules that these import.
     """
     found = {flag: _sources(name.partition(":")[0]) for flag, name in config.named_code.items()}
+    if config.train.command is not None:
+        found["--command"] = _files_of_program(config)
     env_id = config.train.env_id
     if env_id is not None:
         flag = f"--env-id {env_id}"
@@ -46,6 +49,13 @@ def code_of(config: RunConfig) -> Code:
             if ":" not in name:
                 found[flag].update((name, digest) for digest in _digests(Path(name)))
     return {flag: digests for flag, digests in found.items() if digests}
+
+
+def _files_of_program(config: RunConfig) -> dict[str, str]:
+    """Digests of the files that a command names, and of its templates."""
+    words = [Path(word) for word in shlex.split(config.train.command or "")]
+    files = (path for path in (*words, *config.train.template) if path.is_file())
+    return {str(path): digest for path in files for digest in _digests(path)}
 
 
 def code_at(starts: Sequence[Mapping[str, Any]], generation: int) -> Code:

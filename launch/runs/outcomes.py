@@ -75,7 +75,7 @@ def _print_done(directory: RunDirectory) -> None:
     train = directory.config().train
 
     print(f"finished: {done['reason']}")
-    if train.objective is not None:
+    if train.is_function:
         print(f"best value {directory.best()['value']:.6g} in {directory.path / 'best.json'}")
     elif done["final_return"] is None:
         print("every episode of the final evaluation failed; failures.jsonl has the reasons")

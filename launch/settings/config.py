@@ -28,12 +28,14 @@ from esengine.launch.settings.groups import (
     StartSettings,
     TaskSettings,
 )
+from esengine.launch.settings.members import MemberSettings
 from esengine.launch.settings.methods import Family, defaults_of, family_of, settings_of
+from esengine.launch.settings.programs import ProgramSettings, whole_command
 from esengine.launch.settings.search_space import SpaceSettings
 from esengine.launch.settings.settings_values import recorded_settings, settings_from
 from esengine.pool import FaultRules
 from esengine.problems.search_space import SearchSpace
-from esengine.user_code import modules_of
+from esengine.user_code import PROGRAM, modules_of
 
 T = TypeVar("T")
 
@@ -50,6 +52,8 @@ GROUPS: dict[str, type[Any]] = {
     "novelty_search": NoveltySettings,
     "goal_curriculum": GoalSettings,
     "objective_space": SpaceSettings,
+    "member": MemberSettings,
+    "program": ProgramSettings,
     "fault_tolerance": FaultRules,
 }
 """The groups of `TrainSettings` by what ``--help`` calls them, in its order."""
@@ -58,6 +62,8 @@ GROUPS: dict[str, type[Any]] = {
 @dataclass(frozen=True)
 class TrainSettings(
     FaultRules,
+    ProgramSettings,
+    MemberSettings,
     SpaceSettings,
     GoalSettings,
     NoveltySettings,
@@ -94,19 +100,27 @@ class TrainSettings(
             belong_to(self, "--goals own", "--goals curriculum", *rewards, *others)
 
     def _check_objective(self) -> None:
+        flag = "--objective" if self.command is None else "--command"
         if self.dimension is None:
             raise UserError(
-                "--objective needs --dimension of at least 1, got None; give its number of "
-                "parameters"
+                f"{flag} needs --dimension of at least 1, got None; give its number of parameters"
             )
         rewards = ("reward", "potential", "survival_bonus", "novelty", "goals")
         others = ("env_arg", "env_wrapper", "rules", "episode_cap")
-        belong_to(self, "--env-id", "--objective", *rewards, *others)
+        belong_to(self, "--env-id", flag, *rewards, *others)
+        if self.command is None:
+            belong_to(self, "--command", flag, *(field.name for field in fields(ProgramSettings)))
+        else:
+            belong_to(self, "--objective", flag, "batch")
+        self.columns(has_value=True)
         self.start(self.space(self.dimension))
 
     def _check_environment(self) -> None:
         space = (field.name for field in fields(SpaceSettings))
-        belong_to(self, "--objective", "--env-id", "minimize", *space)
+        program = (field.name for field in fields(ProgramSettings))
+        belong_to(self, "--objective", "--env-id", "minimize", "batch", *space)
+        belong_to(self, "--command", "--env-id", *program)
+        self._check_columns()
 
         if self.target_return is not None and self.eval_every == 0:
             raise UserError("--target-return needs evaluations, got --eval-every 0; use 10")
@@ -121,6 +135,42 @@ class TrainSettings(
                 f"--survival-bonus must be used with --member-statistic mean in --env-backend "
                 f"vectorized, got {self.member_statistic}; use --env-backend auto"
             )
+
+    def _check_columns(self) -> None:
+        """Raises UserError for columns of episodes that return none."""
+        if self.columns(has_value=False) is None:
+            return
+        belong_to(self, "the environment's own reward", "--returns", "reward", "potential")
+        belong_to(self, "--goals own", "--returns", "goals")
+        if self.env_backend in ("compiled", "vectorized"):
+            raise UserError(
+                f"--returns must be used with an environment that is stepped, got --env-backend "
+                f"{self.env_backend}; use auto"
+            )
+
+    @property
+    def worker_timeout(self) -> float | None:
+        """Seconds after which a member is killed with its worker; None for programs, which are
+        killed alone.
+        """
+        return self.member_timeout if self.command is None else None
+
+    def whole_variables(self) -> dict[str, bool]:
+        """Whether each variable is a whole number, by its name."""
+        whole = self.space(self.dimension or 0).whole.tolist() if self.has_space else []
+        return dict(zip(self.names, whole or [False] * len(self.names), strict=True))
+
+    def with_files_read(self) -> dict[str, Any]:
+        """The settings that files give, and paths that mean the same in any folder. Raises
+        UserError.
+        """
+        changes = self.read_files()
+        if self.command is None:
+            return changes
+        read = replace(self, **changes)
+        changes["command"] = whole_command(self.command, read.whole_variables())
+        changes["template"] = tuple(path.absolute() for path in self.template)
+        return changes
 
     @property
     def max_generations(self) -> int:
@@ -237,7 +287,7 @@ class RunConfig:
         search = self.search
         moves = learned_reward or train.novelty != "none" or train.goals != "own"
         restarts = getattr(search, "restarts", "none") != "none"
-        goes_on = train.objective is None and (moves or not restarts)
+        goes_on = not train.is_function and (moves or not restarts)
         if goes_on and isinstance(search, EndsByFitness):
             search = search.without_fitness()
 
@@ -248,10 +298,7 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as ``config.json`` holds it."""
-        train = {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in asdict(self.train).items()
-        }
+        train = {name: _as_json(value) for name, value in asdict(self.train).items()}
         return {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
 
     @property
@@ -263,7 +310,9 @@ class RunConfig:
         for setting in ("generator_arg", "planner_arg"):
             texts = getattr(self.search, setting, ())
             parts.append(named_values(flag_name(setting), texts, "name=value"))
-        named = self.named_code.values()
+        named = [*self.named_code.values()]
+        if self.train.command is not None:
+            named += [f"{PROGRAM}{self.train.command}", *map(str, self.train.template)]
         return (*named, *modules_of(self.train.env_id or "", {"": parts}))
 
     @property
@@ -339,6 +388,13 @@ def changed(settings: Any) -> dict[str, Any]:
         if getattr(settings, field.name) != default:
             found[field.name] = getattr(settings, field.name)
     return found
+
+
+def _as_json(value: Any) -> Any:
+    """A setting as files hold it: paths are texts."""
+    if isinstance(value, tuple):
+        return tuple(map(_as_json, value))
+    return str(value) if isinstance(value, Path) else value
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -39,17 +39,34 @@ class TaskSettings:
     """
     objective: str | None = None
     """Plain function to optimise instead of an environment, as module:function."""
+    command: str | None = None
+    """Program to run for every member instead, with its arguments in one text, such as './sim
+    {input} {output}'; placeholders are input, output, folder, seed, threads and the names of
+    variables.
+    """
     minimize: bool = False
     """The objective is a cost: lower is better."""
 
     def check(self) -> None:
         """Raises UserError unless there is one task."""
-        if (self.env_id is None) == (self.objective is None):
-            given = "both" if self.env_id else "none"
+        given = [each for each in (self.env_id, self.objective, self.command) if each is not None]
+        if len(given) != 1:
             raise UserError(
-                f"a run needs either --env-id or --objective, got {given}; for example --env-id "
-                f"CartPole-v1"
+                f"a run needs either --env-id or --objective or --command, got "
+                f"{listed(given) or 'none'}; for example --env-id CartPole-v1"
             )
+
+    @property
+    def is_function(self) -> bool:
+        """Whether points are evaluated, by an objective or a program, and no policy."""
+        return self.env_id is None
+
+    @property
+    def task(self) -> str:
+        """The name of the environment, the objective or the program."""
+        if self.command is not None:
+            return Path(self.command.split()[0]).name
+        return self.env_id or self.objective or ""
 
     def env_arguments(self) -> dict[str, Any]:
         """The keyword arguments of the environment. Raises UserError for a text that is not

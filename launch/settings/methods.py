@@ -63,6 +63,8 @@ STRATEGY = Family(
         "novelty_search": ALL,
         "goal_curriculum": ALL,
         "objective_space": ALL,
+        "member": ALL,
+        "program": ALL,
     },
     needs_torch=False,
 )

@@ -7,12 +7,14 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.checks import flag_name, is_default, within
+from esengine.checks import belong_to, flag_name, is_default, within
 from esengine.errors import UserError
+from esengine.launch.settings.variables_file import read_variables
 from esengine.problems.search_space import SearchSpace
 from esengine.storage.files import read_bytes
 from esengine.storage.numpy_files import read_npy
@@ -46,22 +48,49 @@ class SpaceSettings:
     """Variables with a fixed value, each as index=value counted from 0; 2:5=1 fixes 2, 3 and 4."""
     integer_variables: tuple[int | str, ...] = ()
     """Variables that are whole numbers: indices counted from 0, ranges such as 2:5, : for all."""
+    variable_names: tuple[str, ...] = ()
+    """Names of the variables, in order; default x0, x1 and so on."""
+    variables: Path | None = None
+    """TOML file with a table for each variable, by its name, with kind, lower, upper, start, scale
+    and value; in place of all flags above.
+    """
 
     def check(self) -> None:
-        """Raises UserError for a number of parameters that no vector can have."""
+        """Raises UserError for a number of parameters that no vector can have, or for names that
+        are none.
+        """
         way_out = "give the objective's number of parameters"
         within(self, 1, MOST_PARAMETERS, "dimension", way_out=way_out)
+        names = self.variable_names
+        wrong = [name for name in names if not name.isidentifier() or names.count(name) > 1]
+        if wrong:
+            raise UserError(
+                f"--variable-names must be different words of letters, digits and underscores, got "
+                f"{wrong[0]!r}; rename it"
+            )
+        if names and self.dimension is not None and len(names) != self.dimension:
+            raise UserError(
+                f"--variable-names must be {self.dimension}, one per variable, got {len(names)}"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all variables."""
+        return self.variable_names or tuple(f"x{i}" for i in range(self.dimension or 0))
 
     @property
     def has_space(self) -> bool:
         """Whether the space is not simply all vectors of numbers."""
-        names = {field.name for field in fields(SpaceSettings)} - {"dimension", "initial_mean"}
+        shape = {"dimension", "initial_mean", "variables", "variable_names"}
+        names = {field.name for field in fields(SpaceSettings)} - shape
         return not all(is_default(self, name) for name in names)
 
-    def read_files(self) -> dict[str, tuple[float, ...]]:
-        """The numbers of the settings that are files, so that a run needs no file elsewhere. Raises
-        UserError.
-        """
+    def read_files(self) -> dict[str, Any]:
+        """The settings that files give, so that a run needs no file elsewhere. Raises UserError."""
+        if self.variables is not None:
+            others = {field.name for field in fields(SpaceSettings)} - {"variables"}
+            belong_to(self, "runs without --variables", str(self.variables), *sorted(others))
+            return read_variables(self.variables)
         given = {field.name: getattr(self, field.name) for field in fields(SpaceSettings)}
         return {
             name: _read(flag_name(name), value)

@@ -145,7 +145,7 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
     if arguments[0] == "train":
         config = parse_train(arguments[1:])
         config.check()
-        name = f"{config.method}-{config.train.env_id or config.train.objective}"
+        name = f"{config.method}-{config.train.task}"
         directory = os.path.abspath(config.train.run_dir or default_path(config))
         first_seed = config.train.seed if settings.array is not None else None
         _check_new(Path(directory))

@@ -132,7 +132,7 @@ class Display:
         amount = f"{row.get('evaluations', 0):,} evaluations"
         if row.get("env_steps"):
             amount = f"{row['env_steps']:,} steps"
-        subject = "return" if self.config.train.objective is None else "value"
+        subject = "value" if self.config.train.is_function else "return"
         body.add_row("generation", self._bar(row))
         body.add_row(subject, "   ".join(self._returns()))
         body.add_row("", Text(sparkline(self.progress.history), style="cyan"))
@@ -144,7 +144,7 @@ class Display:
 
     def _title(self) -> str:
         train = self.config.train
-        what = escape(str(train.env_id or train.objective))
+        what = escape(train.task)
         return f"[bold]{self.config.method}[/bold] on [bold]{what}[/bold], seed {train.seed}"
 
     def _bar(self, row: Row) -> Table:

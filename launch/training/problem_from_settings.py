@@ -28,8 +28,10 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.policies import Policy, PolicySpec, load_policy
 from esengine.problems import (
     Anchor,
+    Columns,
     EnvironmentProblem,
     EpisodeSeeds,
+    GeneralObjective,
     ObjectiveProblem,
     Summary,
 )
@@ -72,16 +74,33 @@ def build_problem(config: RunConfig, objective: Callable[..., Any] | None = None
         return environment_problem(config)
     assert train.dimension is not None
     space = config.space()
-    return ObjectiveProblem(
-        objective or named_callable("--objective", train.objective or "", "mypackage.sim:cost"),
-        train.dimension if space is None else space.dimension,
-        train.minimize,
-        train.episodes_per_member or 1,
-        Summary(train.member_statistic, train.member_quantile),
-        "pair" if train.episode_seeds == "auto" else train.episode_seeds,
-        config.search.antithetic,
-        space,
-    )
+    columns = train.columns(has_value=True)
+    plain: dict[str, Any] = {
+        "function": objective or _function(train, columns),
+        "dimension": train.dimension if space is None else space.dimension,
+        "minimize": train.minimize,
+        "episodes_per_member": train.episodes_per_member or 1,
+        "summary": Summary(train.member_statistic, train.member_quantile),
+        "episode_seeds": "pair" if train.episode_seeds == "auto" else train.episode_seeds,
+        "antithetic": config.search.antithetic,
+        "space": space,
+    }
+    if columns is None and train.batch is None and train.command is None:
+        return ObjectiveProblem(**plain)
+    if columns is not None:
+        plain["columns"] = columns
+    return GeneralObjective(**plain, batch=train.batch)
+
+
+def _function(train: TrainSettings, columns: Columns | None) -> Callable[..., Any]:
+    """What is optimised: a function by its name, or a program. Raises UserError."""
+    if train.command is None:
+        function: Callable[..., Any] = named_callable(
+            "--objective", train.objective or "", "mypackage.sim:cost"
+        )
+        return function
+    names = ("value",) if columns is None else columns.names
+    return train.program(train.command, train.whole_variables(), names, train.member_timeout)
 
 
 def environment_problem(config: RunConfig) -> EnvironmentProblem:
@@ -106,7 +125,9 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         if train.env_backend == "vectorized":
             _check_vectorized(config, environment)
         behavior = _behavior(train, env, observations)
-        steps = train.behavior is not None and train.env_backend == "auto" and not is_mujoco(env)
+        columns = train.columns(has_value=False)
+        in_python = train.behavior is not None and not is_mujoco(env)
+        steps = (in_python or columns is not None) and train.env_backend == "auto"
         linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
     if train.init_policy is not None:
         policy = load_policy(train.init_policy).spec
@@ -134,6 +155,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         summary=Summary(train.member_statistic, train.member_quantile),
         limits=EpisodeLimits(train.episode_cap),
         behavior=behavior,
+        columns=columns,
     )
     if train.goals == "curriculum":
         wanderer = Recorder(Wanderer(train.wandering, action))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from esengine.launch.training.trial import tried
 from esengine.noise import table_log2
 from esengine.noise.table import check_table_room
 from esengine.pool import Built, FaultRules, Pool, on_all_ranks
+from esengine.programs import bind_worker
 from esengine.ranks import StopRequest, World
 from esengine.user_code import environments_closed
 
@@ -98,7 +100,7 @@ class StrategyRun(MethodRun):
         return StrategyTraining if self.train.goals == "own" else GoalTraining
 
     def completed(self) -> RunConfig:
-        return self.config.with_train(**self.train.read_files())
+        return self.config.with_train(**self.train.with_files_read())
 
     def build(self, on_master: bool) -> Built[Strategy]:
         """The problem and the strategy; workers need the population's size for the noise table."""
@@ -177,7 +179,7 @@ def run(
         WorkerError: too many members of a generation failed; a checkpoint holds the state before
             it.
     """
-    rules = config.train.part(FaultRules)
+    rules = replace(config.train.part(FaultRules), member_timeout=config.train.worker_timeout)
     chosen = method_run(config, objective)
 
     def build() -> Built[Any]:
@@ -188,6 +190,9 @@ def run(
             if directory is not None and config.train.env_id is not None:
                 check_environment(directory, config.train.environment())
             raise
+
+    if config.train.threads_per_rank is not None:
+        bind_worker(world, config.train.threads_per_rank)
 
     def train(pool: Pool, method: Any) -> RunResult:
         loop: Training = chosen.loop(pool, config, directory, method, callbacks)

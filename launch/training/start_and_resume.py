@@ -70,8 +70,8 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     """
     config = completed(config)
     path = config.train.run_dir or default_path(config)
-    ranks = config.train.ranks or default_ranks()
-    if must_launch(ranks, config.train.member_timeout):
+    ranks = config.train.ranks or default_ranks(config.train.threads_per_rank or 1)
+    if must_launch(ranks, config.train.worker_timeout):
         find_mpirun()
         made = prepare(config, path, shared_memory=True)
         made.release()  # the master of the ranks becomes the writer
@@ -122,8 +122,8 @@ def resume(
         return _run_here(world, None, None, stop)
 
     config = directory.config().with_train(quiet=quiet)
-    ranks = config.train.ranks or default_ranks()
-    if must_launch(ranks, config.train.member_timeout):
+    ranks = config.train.ranks or default_ranks(config.train.threads_per_rank or 1)
+    if must_launch(ranks, config.train.worker_timeout):
         find_mpirun()
         directory.release()
         return _launch(directory, config, ranks, stop, changes)

@@ -30,6 +30,7 @@ from esengine.launch.training.restoring import (
 from esengine.launch.training.starting_sigma import StartingSigma
 from esengine.pool import Pool, Population
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
+from esengine.problems.columns import ARRAY, columns_of
 from esengine.problems.evaluations import Evaluations
 from esengine.storage import Checkpoint
 
@@ -51,6 +52,7 @@ class StrategyTraining(Training):
         super().__init__(pool, config, directory, method, callbacks)
         self._initial: NDArray[np.floating] = np.array(method.parameters(), self.problem.dtype)
         self.best_point: NDArray[np.float64] | None = None  # of a deterministic objective
+        self.best_columns: NDArray[np.float64] | None = None  # of this point
         self.novelty: Novelty | None = None
         self._start: StartingSigma | None = None
         self._noisy_best: NoisyBest | None = None
@@ -166,6 +168,7 @@ class StrategyTraining(Training):
         self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
 
         self._keep_best(evaluations, population)
+        self._keep_members(evaluations, population)
         records = evaluations.records
         self.count(int(records["steps"].sum()), int(records["episodes"].sum()))
         metrics = self.method.metrics() | ({} if self.novelty is None else self.novelty.metrics())
@@ -212,6 +215,10 @@ class StrategyTraining(Training):
         self.best_point = groups["best"].get("point")
         if self.best_point is not None:
             check_shape("best/point", self.best_point, self.parameters().shape)
+        columns = columns_of(self.problem)
+        if columns is not None and self.best_point is not None and self._noisy_best is None:
+            self.best_columns = groups["best"]["columns"]
+            check_shape("best/columns", self.best_columns, (len(columns.others),))
 
     def parts(self) -> dict[str, Any]:
         own = {"novelty": self.novelty, "start": self._start, "best": self._noisy_best}
@@ -222,12 +229,24 @@ class StrategyTraining(Training):
         value, point, num_evaluations = self._best()
         if point is None:
             return snapshot
-        best = {"value": value, "point": point, "parameters": np.array(self.parameters())}
+        best: dict[str, Any] = {"value": value, "point": point}
+        best["parameters"] = np.array(self.parameters())
+        if self.train.variable_names:
+            best["variables"] = dict(zip(self.train.variable_names, point.tolist(), strict=True))
         if self._noisy_best is None:
             snapshot.checkpoint.arrays["best/point"] = point.copy()
+            if self.best_columns is not None:
+                snapshot.checkpoint.arrays["best/columns"] = self.best_columns.copy()
+                best["columns"] = self._named_columns(self.best_columns)
         else:
             best["evaluations"] = num_evaluations
         return replace(snapshot, best=best)
+
+    def _named_columns(self, numbers: NDArray[np.float64]) -> dict[str, float]:
+        columns = columns_of(self.problem)
+        assert columns is not None
+        names = (column.name for column in columns.others)
+        return dict(zip(names, numbers.tolist(), strict=True))
 
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
         value, point, _ = self._best()
@@ -264,6 +283,24 @@ class StrategyTraining(Training):
             self.counters["best_fitness"] = float(fitness[member])
             if isinstance(self.problem, ObjectiveProblem):
                 self.best_point = self._point(population.row(member))
+                if ARRAY in evaluations.arrays:
+                    self.best_columns = np.array(evaluations.arrays[ARRAY][member])
+
+    def _keep_members(self, evaluations: Evaluations, population: Population) -> None:
+        """Keep all members of a generation for the files of ``--keep-members``."""
+        if not self.train.keep_members or self.directory is None:
+            return
+        records = evaluations.records
+        sign = -1.0 if self.train.minimize else 1.0
+        arrays = {name: np.array(records[name]) for name in ("member", "steps", "status")}
+        arrays["value"] = sign * records["fitness"]
+        columns = columns_of(self.problem)
+        if columns is not None:
+            numbers = evaluations.arrays[ARRAY]
+            arrays |= {each.name: numbers[:, i] for i, each in enumerate(columns.others)}
+        if isinstance(self.problem, ObjectiveProblem):
+            arrays["point"] = np.array(self.problem.points(population.rows()))
+        self.directory.members.add(self.method.generation, arrays)
 
     def _best(self) -> tuple[float | None, NDArray[np.float64] | None, int]:
         """Value and point of an objective's best, and the evaluations that the value is a mean of;

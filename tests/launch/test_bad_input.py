@@ -74,7 +74,7 @@ CASES = {
     ),
     "neither environment nor objective": (
         ("train", "cma-es"),
-        "needs either --env-id or --objective, got none",
+        "needs either --env-id or --objective or --command, got none",
     ),
     "unknown method": (
         ("train", "gradient-descent"),

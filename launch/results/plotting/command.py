@@ -115,7 +115,7 @@ def draw_runs(runs: list[PlottedRun], settings: PlotSettings) -> Figure:
     figures.
     """
     x: str = settings.x
-    if x == "steps" and any(run.config.train.objective for run in runs):
+    if x == "steps" and any(run.config.train.is_function for run in runs):
         x = "evaluations"
     match settings.kind:
         case "steps":

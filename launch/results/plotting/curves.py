@@ -41,10 +41,10 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
     """
     tasks = by_task(runs)
     figure, every_axes = panels(tasks)
-    subject = _subject([run for run in runs if run.config.train.objective is None])
+    subject = _subject([run for run in runs if not run.config.train.is_function])
     for axes, (task, groups) in zip(every_axes, tasks.items(), strict=True):
         here = [run for run in runs if run.task == task]
-        is_objective = here[0].config.train.objective is not None
+        is_objective = here[0].config.train.is_function
         along = "evaluations" if x == "steps" and is_objective else x
         name = y or ("best" if is_objective else subject or _subject(here) or "loss")
         for group, colour in zip(groups, COLOURS * len(groups), strict=False):

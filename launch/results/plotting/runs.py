@@ -48,7 +48,7 @@ class PlottedRun:
 
     @property
     def task(self) -> str:
-        return str(self.config.train.env_id or self.config.train.objective)
+        return self.config.train.task
 
     @property
     def last(self) -> Row:

@@ -101,7 +101,7 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
     if done.get("final_return") is not None:
         what = f"return over {train.final_episodes} fresh episodes"
         figures.append((f"{done['final_return']:.2f}", what))
-    elif train.objective is not None and run.columns.last is not None:
+    elif train.is_function and run.columns.last is not None:
         best = float(run.series("evaluations", "best")[1][-1])
         figures.append((f"{best:.4g}", "lowest cost" if train.minimize else "best value"))
 
