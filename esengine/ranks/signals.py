@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from threading import Thread
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+_DEAF_S = 1.0
 _AGAIN_S = 0.3  # longer than it takes to tidy up
 
 
@@ -83,22 +88,50 @@ class StopRequest:
     @contextmanager
     def ending_at_once(self) -> Iterator[None]:
         """A context in which a signal raises `Abandoned` until the context is left: a library that
-        was called back may swallow it once.
+        was called back may swallow it once. A process that does not handle it, since it computes in
+        another language, is ended.
         """
 
         def insist(number: int, frame: FrameType | None) -> None:
             raise Abandoned
 
-        before = signal.signal(signal.SIGALRM, insist)
+        before, unraisable = signal.signal(signal.SIGALRM, insist), sys.unraisablehook
+        sys.unraisablehook = partial(_but_abandoned, unraisable)
         self._insists = True
         try:
             if self.received is not None:
                 raise Abandoned
-            yield
+            with self._ending_the_deaf():
+                yield
         finally:
             self._insists = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+            sys.unraisablehook = unraisable
+
+    @contextmanager
+    def _ending_the_deaf(self) -> Iterator[None]:
+        """A context in which a thread ends this process if a signal is not handled in a second."""
+        arrived, arrives = os.pipe()
+        os.set_blocking(arrives, False)
+
+        def end() -> None:
+            while number := os.read(arrived, 1):
+                if number[0] in SIGNALS:
+                    time.sleep(_DEAF_S)
+                    if self.received is None:
+                        name = signal.Signals(number[0]).name
+                        os.write(2, f"esengine: stopped by {name}\n".encode())
+                        os._exit(1)
+            os.close(arrived)
+
+        before = signal.set_wakeup_fd(arrives, warn_on_full_buffer=False)
+        Thread(target=end, name="signals", daemon=True).start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            os.close(arrives)
 
     def on_output_lost(self, error: OSError) -> None:
         """Stop in order if the reader of standard output has gone, as with ``| head``."""
@@ -116,6 +149,14 @@ class StopRequest:
         if self._cuts:
             self._cuts = False
             raise Abandoned
+
+
+def _but_abandoned(
+    hook: Callable[[sys.UnraisableHookArgs], object], found: sys.UnraisableHookArgs
+) -> None:
+    """Report what a library cannot pass on, but for `Abandoned`, which is raised again."""
+    if found.exc_type is not Abandoned:
+        hook(found)
 
 
 def outlive(action: Callable[[], None], first: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ better.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from threadpoolctl import threadpool_limits
 
@@ -27,6 +28,7 @@ SUBJECTS: dict[str, Callable[[BenchSettings, StopRequest], list[Figure]]] = {
     "profile": bench_profile,
     "programs": lambda settings, stop: bench_programs(settings),
 }
+_WITH_RANKS = ("scaling", "profile")  # which a signal ends in order
 
 
 def bench_command(argv: list[str], stop: StopRequest) -> int:
@@ -47,9 +49,11 @@ def bench_command(argv: list[str], stop: StopRequest) -> int:
             f"bench must be one of {listed(SUBJECTS)}, got {subject!r}; see esengine bench --help"
         )
     settings.check_values()
-    if subject in ("scaling", "profile"):
+    if subject in _WITH_RANKS:
         EnvironmentSpec(settings.env_id).spaces()  # raises before any rank starts
 
-    with threadpool_limits(1):  # one core's figures, for the plain code as well
+    in_order = subject in _WITH_RANKS
+    with threadpool_limits(1), nullcontext() if in_order else stop.ending_at_once():
+        # one core's figures, for the plain code as well
         figures = SUBJECTS[subject](settings, stop)
     return report(figures, settings.json, settings.check)

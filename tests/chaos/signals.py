@@ -52,6 +52,7 @@ COMMANDS = {
 """What is started, in a folder with a finished ``run``, a ``waiting`` one and ``demos.npz``."""
 
 SIGNALS = ("TERM", "INT", "INT twice", "HUP", "pipe closed")
+_OTHERWISE = {"cancel": 2}  # what commands end with that no signal stops: the run is of no job
 _OWN = ("new", "run/")  # what a command was asked for
 _SILENT = ("watch", "evaluate", "collect", "failures", "render")  # print nothing for long
 _BEGUN = {"train, one process": "new", "train, local ranks": "new", "resume": "run"}
@@ -147,7 +148,7 @@ def _faults_of_status(status: int, name: str, folder: Path) -> list[str]:
     """Whether a command ended in order, or by the signal before it handled signals."""
     begun = name in _BEGUN and (folder / _BEGUN[name] / "config.json").exists()
     before_it_began = [-number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
-    is_right = status in (0, 75 if begun else 1, *before_it_began)
+    is_right = status in (_OTHERWISE.get(name, 0), 75 if begun else 1, *before_it_began)
     return [] if is_right else [f"status {status}"]
 
 
