@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @arguments_named()
 def minimize(
-    objective: Callable[..., float],
+    objective: Callable[..., Any],
     dimension: int,
     method: str = "cma-es",
     callbacks: Sequence[Callback] = (),
@@ -45,8 +45,8 @@ def minimize(
     """Minimise a function.
 
     Args:
-        objective: maps (dimension,) float64, and a keyword ``seed`` if it is noisy, to a cost;
-            raising ends the search with that error.
+        objective: maps (dimension,) float64, and a keyword ``seed`` if it is noisy, to a cost, or
+            to the columns of the setting ``returns``; raising ends the search with that error.
         dimension: number of parameters.
         method: as on the command line.
         callbacks: called with the row of metrics after every generation, on the master.

@@ -29,6 +29,7 @@ ORDER = {
             "adam_state",
             "evolution",
             "novelty",
+            "constraints",
             "planners",
             "imitation",
             "goals",

@@ -5,7 +5,7 @@ rebuilds the population there, and `rows` computes the parameters of some member
 
 Modules: `contract` (the base class), `chunking` (the units of work), and one for each kind of
 population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `restricted`, `given`, `joint`,
-`episodes`, `trials`.
+`episodes`, `trials`, `with_point`.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size
@@ -20,21 +20,10 @@ from esengine.candidates.pairs import AntitheticPairs
 from esengine.candidates.restricted import RestrictedSamples
 from esengine.candidates.scaled import ScaledSamples
 from esengine.candidates.trials import TrialPairs
+from esengine.candidates.with_point import POPULATIONS, WithPoint
 
-KINDS: dict[str, type[Candidates]] = {
-    kind.__name__: kind
-    for kind in (
-        MutatedParents,
-        AntitheticPairs,
-        ScaledSamples,
-        GaussianSamples,
-        LimitedSamples,
-        RestrictedSamples,
-        GivenPoints,
-        JointPopulation,
-        PolicyEpisodes,
-        TrialPairs,
-    )
+KINDS: dict[str, type[Candidates]] = POPULATIONS | {
+    kind.__name__: kind for kind in (WithPoint, PolicyEpisodes, TrialPairs)
 }
 
 __all__ = [
@@ -52,6 +41,7 @@ __all__ = [
     "RestrictedSamples",
     "ScaledSamples",
     "TrialPairs",
+    "WithPoint",
     "chunk_size",
     "chunks",
     "evaluation_chunk_size",

@@ -32,6 +32,11 @@ class Candidates:
     episode_purpose: ClassVar[str] = "episode"
 
     @property
+    def search_population(self) -> Candidates:
+        """The members that belong to the search, for sums over them."""
+        return self
+
+    @property
     def members_per_start(self) -> int:
         """How many members in a row share start states; 0 leaves that to the problem."""
         return 0

@@ -237,7 +237,7 @@ class RankState:
             self._evaluated = KINDS[header["kind"]].receive(
                 header["candidates"], own, None, self.noise
             )
-            self.candidates[_channel(header)] = self._evaluated
+            self.candidates[_channel(header)] = self._evaluated.search_population
             population_size = self._evaluated.population_size
             self._together = header["together"]
             self.unit_size = evaluation_chunk_size(population_size, self._together)

@@ -21,7 +21,7 @@ _MOST_NUMBERS = 100_000  # that best.json holds as text
 def best_record(folder: Path, best: Mapping[str, Any]) -> dict[str, Any]:
     """The content of ``best.json``. Long vectors are written to their own file in the folder."""
     vectors = {name: np.asarray(best[name]) for name in _VECTORS}
-    named = ("value", "columns", "variables", "evaluations")
+    named = ("value", "feasible", "columns", "variables", "evaluations")
     record: dict[str, Any] = {name: best[name] for name in named if name in best}
     if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
         return record | {name: vector.tolist() for name, vector in vectors.items()}
@@ -35,7 +35,8 @@ def best_point(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     try:
         if "vectors" in record:
             record = record | parse_arrays(read_safetensors(folder / _FILE))
-        return {"value": float(record["value"])} | {
+        is_feasible = bool(record.get("feasible", True))
+        return {"value": float(record["value"]), "feasible": is_feasible} | {
             name: np.array(record[name], np.float64) for name in _VECTORS
         }
     except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:

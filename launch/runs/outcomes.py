@@ -76,7 +76,9 @@ def _print_done(directory: RunDirectory) -> None:
 
     print(f"finished: {done['reason']}")
     if train.is_function:
-        print(f"best value {directory.best()['value']:.6g} in {directory.path / 'best.json'}")
+        best = directory.best()
+        what = "best value" if best["feasible"] else "no point met all constraints; nearest value"
+        print(f"{what} {best['value']:.6g} in {directory.path / 'best.json'}")
     elif done["final_return"] is None:
         print("every episode of the final evaluation failed; failures.jsonl has the reasons")
     else:

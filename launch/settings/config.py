@@ -138,8 +138,15 @@ class TrainSettings(
 
     def _check_columns(self) -> None:
         """Raises UserError for columns of episodes that return none."""
-        if self.columns(has_value=False) is None:
+        columns = self.columns(has_value=False)
+        if columns is None:
             return
+        if columns.constraints.size:
+            raise UserError(
+                f"--returns must name measures in an environment, as m:name, got the constraint "
+                f"{columns.others[columns.constraints[0]].name}; constraints belong to --objective "
+                f"and --command"
+            )
         belong_to(self, "the environment's own reward", "--returns", "reward", "potential")
         belong_to(self, "--goals own", "--returns", "goals")
         if self.env_backend in ("compiled", "vectorized"):

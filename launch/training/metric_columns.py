@@ -41,7 +41,7 @@ def generation_row(
     if isinstance(problem, EnvironmentProblem):
         num_episodes = max(1, records["episodes"].sum())
         row["episode_steps_mean"] = float(records["steps"].sum() / num_episodes)
-    row |= _columns_of_members(problem, evaluations)
+    row |= _columns_of_members(problem, evaluations, row)
     row |= _used(counters)
     row["failed_members"] = int(np.sum(records["status"] == FAILED))
     row |= metrics
@@ -105,17 +105,29 @@ def _fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
 
 
 def _columns_of_members(
-    problem: EnvironmentProblem | ObjectiveProblem, evaluations: Evaluations
+    problem: EnvironmentProblem | ObjectiveProblem, evaluations: Evaluations, row: Row
 ) -> Row:
-    """Quantiles of each column beside the value, over the members that returned it."""
+    """Quantiles of each column beside the value, over the members that returned it; and the best
+    of the feasible members alone, where there are constraints.
+    """
     columns = columns_of(problem)
     if columns is None:
         return {}
-    row: Row = {}
-    for column, numbers in zip(columns.others, evaluations.arrays[ARRAY].T, strict=True):
-        finite = numbers[np.isfinite(numbers)]
-        row[column.name] = np.quantile(finite, _QUANTILES).tolist() if finite.size else None
-    return {"columns": row}
+    numbers = evaluations.arrays[ARRAY]
+    found: Row = {}
+    for column, own in zip(columns.others, numbers.T, strict=True):
+        finite = own[np.isfinite(own)]
+        found[column.name] = np.quantile(finite, _QUANTILES).tolist() if finite.size else None
+    if not columns.constraints.size:
+        return {"columns": found}
+
+    feasible = (numbers[:, columns.constraints] <= 0).all(axis=1)
+    feasible &= evaluations.records["status"] == OK
+    fitness = evaluations.records["fitness"][feasible]
+    best = {"fitness_max": float(fitness.max()) if fitness.size else None}
+    if "cost_min" in row:
+        best["cost_min"] = -float(fitness.max()) if fitness.size else None
+    return {"columns": found, **best}
 
 
 def _used(counters: Mapping[str, Any]) -> Row:

@@ -21,11 +21,19 @@ class Best(NamedTuple):
         row: (dimension,) float64.
         fitness: mean of its evaluations.
         num_evaluations: how many they are; 0 if there is no such row yet.
+        violation: sum of squared violations of its constraints.
+        columns: (num_others,) means of its columns beside the value, or None.
     """
 
     row: NDArray[np.floating]
     fitness: float
     num_evaluations: int
+    violation: float = 0.0
+    columns: NDArray[np.float64] | None = None
+
+    def is_better(self, other: Best) -> bool:
+        """Whether it violates less than another one, or as much with a greater fitness."""
+        return (-self.violation, self.fitness) > (-other.violation, other.fitness)
 
 
 class NoisyBest:
@@ -34,10 +42,12 @@ class NoisyBest:
 
     Args:
         dimension: of a row.
+        num_columns: beside the value.
     """
 
-    def __init__(self, dimension: int) -> None:
-        self._none = Best(np.full(dimension, np.nan), -math.inf, 0)
+    def __init__(self, dimension: int, num_columns: int = 0) -> None:
+        columns = np.full(num_columns, np.nan) if num_columns else None
+        self._none = Best(np.full(dimension, np.nan), -math.inf, 0, math.inf, columns)
         self.best = self._none
         self.newcomer = self._none
 
@@ -46,10 +56,10 @@ class NoisyBest:
         """The best row or, before the first evaluation, the newcomer with its single fitness."""
         return self.best if self.best.num_evaluations else self.newcomer
 
-    def meet(self, row: NDArray[np.floating], fitness: float) -> None:
+    def meet(self, best: Best) -> None:
         """Take a generation's best member as the newcomer, if it is better than the last one."""
-        if fitness > self.newcomer.fitness:
-            self.newcomer = Best(row, fitness, 1)
+        if best.is_better(self.newcomer):
+            self.newcomer = best
 
     def judge(self, evaluate: Callable[[NDArray[np.floating]], Best]) -> None:
         """Evaluate the newcomer again, and keep the better one of the two."""
@@ -67,17 +77,29 @@ class NoisyBest:
         if not self.newcomer.num_evaluations:
             return self.best
         again = evaluate(self.newcomer.row)
-        return again if again.fitness > self.best.fitness else self.best
+        return again if again.is_better(self.best) else self.best
 
     def state(self) -> State:
         """For a checkpoint: the two rows, (2, dimension), and their fitness and evaluations."""
         both = (self.best, self.newcomer)
         numbers = [(each.fitness, each.num_evaluations) for each in both]
-        return {"rows": np.array([each.row for each in both]), "numbers": np.array(numbers)}
+        state = {"rows": np.array([each.row for each in both]), "numbers": np.array(numbers)}
+        columns = [each.columns for each in both if each.columns is not None]
+        if columns:
+            state["columns"] = np.array(columns)
+            state["violations"] = np.array([each.violation for each in both])
+        return state
 
     def restore(self, state: State) -> None:
         """Become the one that gave ``state``."""
-        self.best, self.newcomer = (
-            Best(row, float(fitness), int(count))
+        both = [
+            Best(row, float(fitness), int(count), 0.0 if count else math.inf)
             for row, (fitness, count) in zip(state["rows"], state["numbers"], strict=True)
-        )
+        ]
+        if "columns" in state:
+            more = zip(state["violations"].tolist(), state["columns"], strict=True)
+            both = [
+                each._replace(violation=violation, columns=columns)
+                for each, (violation, columns) in zip(both, more, strict=True)
+            ]
+        self.best, self.newcomer = both

@@ -28,7 +28,7 @@ Arrays = dict[str, NDArray[Any]]
 Groups = dict[str, Arrays]
 """Arrays by the part of the run that they belong to."""
 
-_PARTS = ("strategy", "problem", "policy", "best", "start", "novelty", "goals")
+_PARTS = ("strategy", "problem", "policy", "best", "start", "novelty", "goals", "constraints")
 _COUNTERS = {"env_steps", "evaluations", "eval_env_steps", "elapsed_s", "best_fitness"}
 
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
 from esengine.algorithms.strategy import Strategy
-from esengine.candidates import PolicyEpisodes
+from esengine.candidates import Candidates, PolicyEpisodes, WithPoint
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.training.constraints import Constraints, members_alone
 from esengine.launch.training.loop import Callback, RunResult, Training
 from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest
@@ -58,8 +59,13 @@ class StrategyTraining(Training):
         self._noisy_best: NoisyBest | None = None
         self._final_best: Best | None = None  # evaluated at the end of the run, by fresh seeds
 
+        columns = columns_of(self.problem)
+        self._constraints: Constraints | None = None
+        if columns is not None and columns.constraints.size:
+            self._constraints = Constraints(columns, self.problem.dimension)
         if isinstance(self.problem, ObjectiveProblem) and self.problem.is_noisy:
-            self._noisy_best = NoisyBest(self.problem.dimension)
+            num_columns = 0 if columns is None else len(columns.others)
+            self._noisy_best = NoisyBest(self.problem.dimension, num_columns)
             if getattr(config.search, "surrogate", "none") != "none":
                 raise UserError(
                     "--surrogate must be used with an objective without noise, got one with a "
@@ -99,11 +105,17 @@ class StrategyTraining(Training):
         """
         before = self.counters["best_fitness"]
         super().renew(has_changed)
+        if has_changed and self._constraints is not None:
+            self._constraints.forget()
         if has_changed and self._noisy_best is not None:
             self._noisy_best.renew(self._evaluated_again)
             self._count_noisy_best()
         if self.best_point is not None and before is not None:
-            self.counters["best_fitness"] = self._renewed(self.best_point, before)
+            now = self.counters["best_fitness"] = self._renewed(self.best_point, before)
+            if self._constraints is not None and now is None:
+                self._constraints.forget()
+            elif self._constraints is not None and now is not None:
+                self._constraints.best_fitness = now
 
     def _renewed(self, point: NDArray[np.float64], before: float) -> float | None:
         """The fitness of an objective's best point now: as it was before but for rounding, or
@@ -142,7 +154,8 @@ class StrategyTraining(Training):
         own = None if self.novelty is None else self._own_episodes(self.novelty)
         with self._watch.part("update"):
             candidates = self.method.ask()
-        evaluations = self.pool.evaluate(candidates, self._finished, merge=False)
+        asked = self._with_mean(candidates)
+        evaluations = self.pool.evaluate(asked, self._finished, merge=False)
         if not np.isfinite(evaluations.fitness).any():
             raise WorkerError(
                 f"every member of generation {candidates.generation} failed: no fitness was finite"
@@ -153,6 +166,8 @@ class StrategyTraining(Training):
         if self.novelty is not None and own is not None:
             own_behavior = own.arrays["behavior"].mean(axis=0)
             fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own_behavior)
+        if self._constraints is not None:
+            fitness = self._constraints.told(evaluations)
         with self._watch.part("update"):
             self.method.tell(candidates, fitness, population)
 
@@ -167,14 +182,26 @@ class StrategyTraining(Training):
         self._watch.add("publish", evaluations.publish_s)
         self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
 
-        self._keep_best(evaluations, population)
-        self._keep_members(evaluations, population)
         records = evaluations.records
         self.count(int(records["steps"].sum()), int(records["episodes"].sum()))
-        metrics = self.method.metrics() | ({} if self.novelty is None else self.novelty.metrics())
+        self._keep_best(evaluations, asked, population)
+        if asked is not candidates:
+            evaluations = members_alone(evaluations)
+        self._keep_members(evaluations, population)
+        metrics = self.method.metrics()
+        for part in (self.novelty, self._constraints):
+            metrics |= {} if part is None else part.metrics()
         self.row = generation_row(
             self.method, self.problem, evaluations, self.counters, metrics, self.pool
         )
+
+    def _with_mean(self, candidates: Candidates) -> Candidates:
+        """The population, with the strategy's mean as one more member if there are
+        constraints.
+        """
+        if self._constraints is None:
+            return candidates
+        return WithPoint.of(candidates, np.array(self.method.parameters(), self.problem.dtype))
 
     def judge(self) -> None:
         if isinstance(self.problem, EnvironmentProblem):
@@ -205,7 +232,8 @@ class StrategyTraining(Training):
         return np.asarray(self.problem.points(self.method.parameters()[None])[0])
 
     def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:
-        check_finished(checkpoint.finished, self.method.population_size, self.problem)
+        asked = self.method.population_size + (self._constraints is not None)
+        check_finished(checkpoint.finished, asked, self.problem)
         if self._start is not None:
             restore_part("start", self._start, groups, self.problem.dimension)
             self._restart()
@@ -221,7 +249,12 @@ class StrategyTraining(Training):
             check_shape("best/columns", self.best_columns, (len(columns.others),))
 
     def parts(self) -> dict[str, Any]:
-        own = {"novelty": self.novelty, "start": self._start, "best": self._noisy_best}
+        own = {
+            "novelty": self.novelty,
+            "start": self._start,
+            "best": self._noisy_best,
+            "constraints": self._constraints,
+        }
         return super().parts() | {name: part for name, part in own.items() if part is not None}
 
     def snapshot(self) -> Snapshot:
@@ -237,16 +270,31 @@ class StrategyTraining(Training):
             snapshot.checkpoint.arrays["best/point"] = point.copy()
             if self.best_columns is not None:
                 snapshot.checkpoint.arrays["best/columns"] = self.best_columns.copy()
-                best["columns"] = self._named_columns(self.best_columns)
         else:
             best["evaluations"] = num_evaluations
+        columns = self._columns_of_best()
+        if columns is not None:
+            best["columns"] = columns
+        if self._constraints is not None:
+            best["feasible"] = self._violation_of_best() == 0
         return replace(snapshot, best=best)
 
-    def _named_columns(self, numbers: NDArray[np.float64]) -> dict[str, float]:
+    def _columns_of_best(self) -> dict[str, float] | None:
+        """The columns of the best point by their names, or None."""
         columns = columns_of(self.problem)
-        assert columns is not None
+        numbers = self.best_columns
+        if self._noisy_best is not None:
+            numbers = (self._final_best or self._noisy_best.shown).columns
+        if columns is None or numbers is None:
+            return None
         names = (column.name for column in columns.others)
         return dict(zip(names, numbers.tolist(), strict=True))
+
+    def _violation_of_best(self) -> float:
+        assert self._constraints is not None
+        if self._noisy_best is not None:
+            return (self._final_best or self._noisy_best.shown).violation
+        return self._constraints.best_violation
 
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
         value, point, _ = self._best()
@@ -261,8 +309,9 @@ class StrategyTraining(Training):
 
     def _count_noisy_best(self) -> None:
         assert self._noisy_best is not None
-        if self._noisy_best.best.num_evaluations:
-            self.counters["best_fitness"] = self._noisy_best.best.fitness
+        best = self._noisy_best.best
+        if best.num_evaluations and not best.violation:
+            self.counters["best_fitness"] = best.fitness
 
     def _own_episodes(self, novelty: Novelty) -> Evaluations:
         """Episodes of the policy that the generation starts from, for the archive of novelty."""
@@ -271,20 +320,38 @@ class StrategyTraining(Training):
         count = self.train.eval_episodes if novelty.kind == "nsra" else 1
         return self.pool.evaluate(PolicyEpisodes(self.train.seed, number, count, row, "archive"))
 
-    def _keep_best(self, evaluations: Evaluations, population: Population) -> None:
+    def _keep_best(
+        self, evaluations: Evaluations, asked: Candidates, population: Population
+    ) -> None:
+        """Keep the best member of a generation if it is the best so far; of points with
+        constraints the feasible ones are better.
+        """
         fitness = evaluations.fitness
-        member = int(np.argmax(fitness))
+        member: int | None = int(np.argmax(fitness))
+        if self._constraints is not None:
+            if self._noisy_best is not None:
+                self._constraints.forget()  # each generation's best is evaluated again
+            member = self._constraints.improved(evaluations)
+        if member is None:
+            return
+
+        is_point = isinstance(asked, WithPoint) and member == asked.population_size - 1
+        row = np.array(asked.point) if is_point else population.row(member)  # type: ignore[attr-defined]
+        numbers = evaluations.arrays.get(ARRAY)
+        columns = None if numbers is None else np.array(numbers[member])
+        violation = 0.0 if self._constraints is None else self._constraints.best_violation
+        found = Best(row, float(fitness[member]), 1, violation, columns)
         if self._noisy_best is not None:
-            self._noisy_best.meet(population.row(member), float(fitness[member]))
+            self._noisy_best.meet(found)
             return
 
         best = self.counters["best_fitness"]
-        if best is None or fitness[member] > best:
-            self.counters["best_fitness"] = float(fitness[member])
-            if isinstance(self.problem, ObjectiveProblem):
-                self.best_point = self._point(population.row(member))
-                if ARRAY in evaluations.arrays:
-                    self.best_columns = np.array(evaluations.arrays[ARRAY][member])
+        if self._constraints is None and best is not None and found.fitness <= best:
+            return
+        self.counters["best_fitness"] = None if violation else found.fitness
+        if isinstance(self.problem, ObjectiveProblem):
+            self.best_point = self._point(row)
+            self.best_columns = columns
 
     def _keep_members(self, evaluations: Evaluations, population: Population) -> None:
         """Keep all members of a generation for the files of ``--keep-members``."""
@@ -310,10 +377,12 @@ class StrategyTraining(Training):
             return None, None, 0
 
         fitness = self.counters["best_fitness"]
+        if self._constraints is not None:
+            fitness = self._constraints.best_fitness
         point = self.best_point
         count = 1
         if self._noisy_best is not None:
-            row, fitness, count = self._final_best or self._noisy_best.shown
+            row, fitness, count, *_ = self._final_best or self._noisy_best.shown
             point = self._point(row) if count else None
         if point is None:
             return None, None, 0
@@ -330,6 +399,17 @@ class StrategyTraining(Training):
     def _evaluated(self, row: NDArray[np.floating], count: int, purpose: str) -> Best:
         """A row with the mean of new evaluations of a noisy objective."""
         episodes = policy_episodes(self.train, row, count, purpose)
-        records = self.pool.evaluate(episodes).records
+        evaluations = self.pool.evaluate(episodes)
+        records = evaluations.records
         mean = mean_return(episode_returns(records))
-        return Best(row, -math.inf if mean is None else mean, int(records["episodes"].sum()))
+        fitness = -math.inf if mean is None else mean
+        best = Best(row, fitness, int(records["episodes"].sum()))
+        if ARRAY not in evaluations.arrays:
+            return best
+
+        columns = np.asarray(evaluations.arrays[ARRAY][np.isfinite(evaluations.fitness)])
+        columns = columns.mean(axis=0) if len(columns) else np.full(columns.shape[1], np.nan)
+        violation = 0.0 if self._constraints is None else self._constraints.violation_of(columns)
+        return best._replace(
+            columns=columns, violation=math.inf if math.isnan(violation) else violation
+        )

@@ -211,7 +211,7 @@ def test_scores_of_the_old_code_are_forgotten(tmp_path: Path) -> None:
 
     noisy = NoisyBest(1)
     noisy.best = Best(np.ones(1), 5.0, 10)
-    noisy.meet(np.zeros(1), 9.0)
+    noisy.meet(Best(np.zeros(1), 9.0, 1))
     noisy.renew(lambda row: Best(row, float(row[0]), 3))
     assert noisy.shown == noisy.best == Best(noisy.best.row, 1.0, 3)
     assert noisy.newcomer.num_evaluations == 0

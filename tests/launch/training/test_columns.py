@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from esengine.launch.api import minimize
 from tests.conftest import Run
 from tests.support.launches import run_all
 from tests.support.runs import rows, same_run
@@ -24,7 +26,7 @@ CASES = {
         "--population-size 8"
     ),
     "environment": words(
-        "train cma-es --env-id simulations:TestInformed-v0 --returns m:energy g:num_steps "
+        "train cma-es --env-id simulations:TestInformed-v0 --returns m:energy m:num_steps "
         "--population-size 6 --keep-members"
     ),
 }
@@ -81,6 +83,49 @@ def test_columns_are_in_the_rows_the_best_point_and_the_members(
 
     best = json.loads((run / "best.json").read_text())
     assert best["columns"]["speed"] == pytest.approx(sum(best["point"]))
+    feasible = kept["value"][kept["stress"] <= 0]
+    assert best["feasible"] == bool(feasible.size)
+    assert rows(run)[-1]["feasible_share"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("cma-es", {"sigma": 0.3}),
+        ("sep-cma-es", {"sigma": 0.3}),
+        ("snes", {"sigma": 0.3, "population_size": 20}),
+        ("openai-es", {"sigma": 0.1, "population_size": 20}),
+        ("truncation-es", {"sigma": 0.1, "population_size": 40}),
+        ("pycma", {"sigma": 0.3}),
+    ],
+)
+def test_every_strategy_finds_the_best_feasible_point(
+    method: str, settings: dict[str, Any]
+) -> None:
+    def cost(x: Any) -> dict[str, float]:
+        return {"cost": float(np.sum(x**2)), "limit": float(1 - x[0])}
+
+    columns: dict[str, Any] = {"returns": ["cost", "g:limit"], "max_evaluations": 2400}
+    result = minimize(cost, 2, method, **columns, **settings)
+    assert result.best_point is not None
+    assert result.best_point[0] >= 1
+    assert result.best_value == pytest.approx(1, abs=0.1)
+
+
+def test_the_least_violation_is_kept_while_no_point_is_feasible(
+    esengine_here: Run, tmp_path: Path
+) -> None:
+    start = words("train cma-es --dimension 2 --minimize --ranks 1 --run-dir run --generations 3")
+    box = words("--lower-bound -1 --upper-bound 0.5")  # and a stress of at least 0.5
+    columns = words("--objective simulations:beam --returns cost g:stress m:speed --sigma 0.1")
+    result = esengine_here(*start, *box, *columns)
+    assert result.returncode == 0
+    assert "no point met all constraints; nearest value" in result.stdout
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert best["feasible"] is False
+    stress = [min(row["columns"]["stress"]) for row in rows(tmp_path / "run")]
+    assert best["columns"]["stress"] <= min(stress)
+    assert rows(tmp_path / "run")[-1]["cost_min"] is None
 
 
 @pytest.mark.parametrize(
