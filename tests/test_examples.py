@@ -47,6 +47,11 @@ def test_pgpe_finds_the_middle_of_a_noisy_bowl() -> None:
     assert module.main(generations=60) < module.start() / 2
 
 
+def test_a_gru_remembers_until_the_end_of_the_corridor(tmp_path: Path) -> None:
+    _, cloned = example("gru").main(tmp_path, generations=2)
+    assert cloned > 0.95
+
+
 def test_snes_learns_a_scale_for_every_parameter() -> None:
     assert example("snes").main(generations=100) > 3
 

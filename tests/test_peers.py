@@ -25,6 +25,7 @@ from benchmarks.peers.environments import HERE, Environments, PeerError, figure_
 from benchmarks.peers.policies import SIZES, flat, policies
 from benchmarks.peers.report import OUR_SIDE, Row, Run, measure_case, render
 from esengine.policies.forward_pass import forward_reference
+from esengine.policies.layers import dense_layers
 
 FAST, SLOW, BROKEN = (Program(OURS, name, ()) for name in ("fast", "slow", "broken"))
 
@@ -155,12 +156,13 @@ def test_every_environment_has_pinned_requirements_and_every_package_a_side() ->
 
 
 def test_balancing_policies_prefer_the_push_that_holds_the_pole() -> None:
-    rows, sizes = flat(policies("CartPole-v1", "balancing", 4)), np.array(SIZES["CartPole-v1"])
+    rows = flat(policies("CartPole-v1", "balancing", 4))
+    layers = dense_layers(SIZES["CartPole-v1"])
     falling_right = np.array([0, 0, 0.1, 0.1], np.float32)
     for row in rows:
         for sign, best in ((1, 1), (-1, 0)):
             outputs = forward_reference(
-                row, sizes, sign * falling_right, np.zeros(4, np.float32), np.ones(4, np.float32)
+                row, layers, sign * falling_right, np.zeros(4, np.float32), np.ones(4, np.float32)
             )
             assert np.argmax(outputs) == best
 

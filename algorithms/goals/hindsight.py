@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
+from esengine.algorithms.imitation.learner import Examples, Learner, LearnerSettings
 from esengine.demonstrations.trajectories import Trajectory, Transitions
 from esengine.goals.goal_api import GoalLayout
 from esengine.policies.network import PolicySpec

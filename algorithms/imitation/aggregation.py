@@ -12,20 +12,19 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
+from esengine.algorithms.imitation.learner import Learner, LearnerSettings
+from esengine.algorithms.imitation.recurrent_learner import (
+    AnyExamples,
+    examples_of,
+    make_learner,
+)
 from esengine.algorithms.saved_state import SavedState, with_prefix, without_prefix
 from esengine.algorithms.strategy import State
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.rounds import record
-from esengine.demonstrations.trajectories import (
-    Trajectory,
-    Transitions,
-    stacked,
-    transitions_of,
-    unstacked,
-)
+from esengine.demonstrations.trajectories import Trajectory, stacked, unstacked
 from esengine.errors import Interrupted, UserError
 from esengine.policies.normalizer import reach_scale
 from esengine.pool.pool import Pool
@@ -190,22 +189,23 @@ class Aggregation(SavedState, ABC):
         if rescaled:
             self._best_return = -math.inf  # earlier policies have another scaling
 
-        transitions = transitions_of(self.trajectories, self.settings.every, self.seed)
-        if not len(transitions):
+        examples = self.examples()
+        if not len(examples):
             raise UserError(
                 "the expert must know what to do in some states, but labelled none; add "
                 "--demonstrations"
             )
-        return self._learner.fit(self.examples(transitions), self.settings.epochs_per_round)
+        return self._learner.fit(examples, self.settings.epochs_per_round)
 
-    def examples(self, transitions: Transitions) -> Examples:
+    def examples(self) -> AnyExamples:
         """Return the examples that the policy is fitted to."""
-        return Examples.of(self.problem.policy, transitions)
+        settings = self.settings
+        return examples_of(self.problem.policy, self.trajectories, settings.every, self.seed)
 
     def learner(self, stream: int = 0) -> Learner:
         """Return a new learner; learners of other streams start from other parameters."""
         problem = self.problem
-        return Learner(
+        return make_learner(
             problem.policy,
             self.settings,
             self.seed,

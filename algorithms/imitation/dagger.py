@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
+from esengine.algorithms.imitation.learner import Examples, Learner
 from esengine.checks import at_least, within
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.demonstrations.trajectories import Transitions, transitions_of
+from esengine.policies.network import check_memoryless
 from esengine.seeding import derive_key, generator
 
 
@@ -60,6 +61,11 @@ class DAgger(Aggregation):
     settings: DAggerSettings
     _ensemble: NDArray[np.float32] | None = None
     _threshold = 0.0
+
+    def __init__(self, settings: DAggerSettings, *arguments: Any) -> None:
+        super().__init__(settings, *arguments)
+        if settings.label_fraction < 1:
+            check_memoryless(self.problem.policy, "--label-fraction below 1")
 
     def acting(self) -> Acting:
         mixing = expert_share(self.settings, self.generation + (1 if self.num_given else 0))

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.imitation.behavior_cloning import Learner
+from esengine.algorithms.imitation.learner import Learner
 from esengine.checks import not_negative
 from esengine.demonstrations.recording import Acting, Recorded
-from esengine.demonstrations.trajectories import transitions_of
 from esengine.environments.spaces import ActionSpec
 
 
@@ -55,13 +54,16 @@ class DART(Aggregation):
         action = self.problem.policy.action
         if learner is None:
             return {"noise": 0.0}
-        held_out = transitions_of([one.trajectory for one in recorded])
-        done = learner.act(held_out.observations)
+        episodes = [one.trajectory for one in recorded]
+        wanted = np.concatenate([one.targets[one.labelled] for one in episodes])
+        done = np.concatenate(
+            [learner.act(one.observations[:-1])[one.labelled] for one in episodes]
+        )
         if action.kind == "box":
-            self._noise = error_covariance(done, held_out.targets, self.settings.final_error)
+            self._noise = error_covariance(done, wanted, self.settings.final_error)
             return {"noise": float(math.sqrt(np.trace(self._noise)))}
-        self._noise = confusion(action, done, held_out.targets)
-        return {"noise": float((done != held_out.targets).any(axis=1).mean())}
+        self._noise = confusion(action, done, wanted)
+        return {"noise": float((done != wanted).any(axis=1).mean())}
 
 
 def error_covariance(

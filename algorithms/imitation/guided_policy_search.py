@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSettings
-from esengine.algorithms.imitation.behavior_cloning import Examples, Learner
+from esengine.algorithms.imitation.learner import Examples, Learner
 from esengine.algorithms.planners.guided_expert import ControllerInfo
 from esengine.algorithms.strategy import State
 from esengine.checks import positive
 from esengine.demonstrations.recording import Acting, Recorded
-from esengine.demonstrations.trajectories import Transitions
 from esengine.errors import UserError
+from esengine.policies.network import check_memoryless
 
 # Range of the step relative to --kl-step
 _LEAST_SCALE = 0.1
@@ -72,6 +72,7 @@ class GuidedPolicySearch(Aggregation):
 
     def __init__(self, settings: GuidedPolicySearchSettings, *arguments: Any) -> None:
         super().__init__(settings, *arguments)
+        check_memoryless(self.problem.policy, "guided-policy-search")
         self._precisions = np.zeros((0, 1))
         self._step = settings.kl_step
         self._promised = math.nan  # gain in return of the last controllers
@@ -105,11 +106,12 @@ class GuidedPolicySearch(Aggregation):
     def _num_controls(self) -> int:
         return len(self.problem.policy.action.sizes)
 
-    def examples(self, transitions: Transitions) -> Examples:
+    def examples(self) -> Examples:
         """Return the controllers' means, weighted by their precisions."""
         import torch
 
-        plain = super().examples(transitions)
+        plain = super().examples()
+        assert isinstance(plain, Examples)
         precisions = self._precisions.reshape(-1, self._num_controls, self._num_controls)
         weights = relative_weights(precisions, self.problem.policy.action.reach())
         return Examples(plain.observations, plain.targets, torch.tensor(weights.astype(np.float32)))

@@ -125,7 +125,7 @@ class RewardNetwork(TorchNetwork):
     def __init__(self, reward: LearnedReward, spectral_norm: bool) -> None:
         spec = reward.spec
         nothing = (np.zeros(spec.num_inputs, np.float32), np.ones(spec.num_inputs, np.float32))
-        super().__init__(spec.layer_sizes, reward.parameters, *nothing)
+        super().__init__(spec.layers, reward.parameters, *nothing)
         self.num_inputs = spec.num_inputs
         self._reward = reward
         self._spectral_norm = spectral_norm

@@ -66,11 +66,10 @@ def actions(actor: Actor, observations: NDArray[np.float32]) -> NDArray[np.float
         actor: the policy.
         observations: (n, obs_dim) flat observations.
     """
-    sizes = np.array(actor.spec.layer_sizes)
     scaling = (actor.observation_mean, actor.observation_inverse_std)
-    outputs = forward_reference(actor.parameters, sizes, observations, *scaling).astype(np.float64)
+    outputs = forward_reference(actor.parameters, actor.spec.layers, observations, *scaling)
     box = actor.spec.action
-    return box.center() + box.reach() * outputs
+    return box.center() + box.reach() * outputs.astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

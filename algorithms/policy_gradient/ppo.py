@@ -26,7 +26,8 @@ from esengine.demonstrations.recording import Acting
 from esengine.demonstrations.rounds import record_steps
 from esengine.demonstrations.trajectories import Trajectory
 from esengine.environments.spaces import ActionSpec
-from esengine.policies.network import Actor, PolicySpec, action_noise
+from esengine.policies.heads import action_noise
+from esengine.policies.network import Actor, PolicySpec, check_memoryless
 from esengine.pool.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.rewards.episodes import rewards_of
@@ -142,6 +143,7 @@ class PPO(SavedState):
 
         # Actor, whose actions are always drawn
         spec = problem.policy
+        check_memoryless(spec, "ppo")
         drawn = replace(spec, sampled=True)
         row = spec.initial_parameters(seed) if initial is None else initial
         if initial is None or not spec.sampled:
@@ -384,4 +386,11 @@ def critic_spec(policy: PolicySpec) -> PolicySpec:
     policy, and one output.
     """
     number = ActionSpec("box", (1,), (-math.inf,), (math.inf,), (1,))
-    return PolicySpec(policy.observation_dim, number, policy.hidden_sizes or (64, 64))
+    sizes = policy.hidden_sizes or (64, 64)
+    return PolicySpec(
+        policy.observation_dim,
+        number,
+        sizes,
+        activation=policy.activation,
+        layer_norm=policy.layer_norm,
+    )

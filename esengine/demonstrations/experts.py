@@ -83,12 +83,16 @@ class PolicyExpert:
 
     Args:
         policy: draws its actions if it is a sampled one.
+
+    Attributes:
+        is_recurrent: whether it must be asked at every step.
     """
 
     _space: gymnasium.Space[Any]
 
     def __init__(self, policy: Policy) -> None:
         self._actor = policy.actor()
+        self.is_recurrent = policy.spec.is_recurrent
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
         self._space, self._seed, self._step = env.observation_space, seed, -1

@@ -22,6 +22,7 @@ from esengine.demonstrations.experts import (
     AdaptiveExpert,
     Expert,
     GuidingExpert,
+    PolicyExpert,
     RuleExpert,
     label_of,
 )
@@ -300,6 +301,7 @@ def record_episode(
             disagreements.append(disagreement(actor, acting.ensemble, flat))
         turn = draw_unit(turns, np.uint64(0 if mix_per == "episode" else step)) < acting.mixing
         asked = turn or not disagreements or disagreements[-1] >= acting.threshold
+        asked = asked or (isinstance(expert, PolicyExpert) and expert.is_recurrent)
         wanted = None
         if asked and expert is not None:
             wanted = own_copy(expert.act(own_copy(observation)))
@@ -308,11 +310,15 @@ def record_episode(
             np.full(len(action.sizes), np.nan) if wanted is None else label_of(action, wanted)
         )
 
-        # Who acts
-        done = wanted if turn and wanted is not None else actor.act(flat, seed, step)
-        if acting.attraction and turn and wanted is not None:
+        # Who acts; a recurrent policy must see every step
+        leads = turn and wanted is not None
+        done = wanted
+        if not leads or acting.attraction or actor.spec.is_recurrent:
+            planned = actor.act(flat, seed, step)
+            done = wanted if leads else planned
+        if acting.attraction and leads:
             assert isinstance(expert, AdaptiveExpert)
-            done = expert.toward(actor.act(flat, seed, step), acting.attraction)
+            done = expert.toward(planned, acting.attraction)
 
         # What is done
         disturbed = disturb(done)

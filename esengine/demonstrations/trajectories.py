@@ -231,10 +231,7 @@ def transitions_of(
     """See `Demonstrations.transitions`; none of the steps need be labelled."""
     parts: list[tuple[NDArray[Any], ...]] = []
     for index, trajectory in enumerate(trajectories):
-        first = (
-            int(generator(derive_key(seed, "subsample"), index).integers(every)) if every > 1 else 0
-        )
-        steps = np.flatnonzero(trajectory.labelled)[first::every]
+        steps = learned_steps(trajectory, index, every, seed)
         last = np.zeros(trajectory.num_steps, bool)
         last[-1] = trajectory.terminated
         columns = (
@@ -249,6 +246,22 @@ def transitions_of(
         parts.append(columns)
 
     return Transitions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def learned_steps(
+    trajectory: Trajectory, index: int, every: int = 1, seed: int = 0
+) -> NDArray[np.int64]:
+    """The steps of a trajectory that are learned from, see `Demonstrations.transitions`.
+
+    Args:
+        trajectory: one of several.
+        index: its place among them.
+        every, seed: see there.
+    """
+    first = 0
+    if every > 1:
+        first = int(generator(derive_key(seed, "subsample"), index).integers(every))
+    return np.flatnonzero(trajectory.labelled)[first::every]
 
 
 def check_together(action: ActionSpec, trajectories: Sequence[Trajectory], what: str) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.errors import UserError
 from esengine.policies.forward_pass import forward
-from esengine.policies.network import BOX, MULTI_BINARY, Actor, PolicySpec
+from esengine.policies.heads import BOX, MULTI_BINARY
+from esengine.policies.network import Actor, PolicySpec, check_memoryless
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _BOUND = 1e-6  # tolerance for actions rounded in a file, in units of half the range
@@ -24,6 +25,7 @@ _BOUND = 1e-6  # tolerance for actions rounded in a file, in units of half the r
 
 def check_density(spec: PolicySpec, method: str) -> None:
     """Raise a UserError for a policy whose actions have no known density."""
+    check_memoryless(spec, method)
     if spec.components:
         raise UserError(
             f"{method} needs a policy with one mean, got one with a mixture of {spec.components}; "
@@ -51,16 +53,13 @@ def log_densities(
         observations: (num_steps, obs_dim) float32.
         choices: (num_steps, num_choices) in the form that the kernel `act` writes.
     """
-    _, sizes, mean, inverse_std, hidden, head, _, _ = actor.compiled_arguments
+    _, network, head, _, _ = actor.compiled_arguments
     logs = np.empty((len(rows), len(observations)))
     _fill(
         np.ascontiguousarray(rows),
         np.ascontiguousarray(observations),
         np.ascontiguousarray(choices),
-        sizes,
-        mean,
-        inverse_std,
-        hidden,
+        network,
         head,
         logs,
     )
@@ -72,10 +71,7 @@ def _fill(
     rows: NDArray[np.float32],
     observations: NDArray[np.float32],
     choices: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    inverse_std: NDArray[np.float32],
-    hidden: NDArray[np.float32],
+    network: Any,
     head: Any,
     logs: NDArray[np.float64],
 ) -> None:
@@ -83,7 +79,7 @@ def _fill(
     for i in range(rows.shape[0]):
         row = rows[i]
         for step in range(observations.shape[0]):
-            outputs, offset = forward(row, sizes, observations[step], mean, inverse_std, hidden)
+            outputs, offset = forward(row, network, observations[step])
             logs[i, step] = log_density(outputs, row[offset:], head, choices[step])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.environments import EnvironmentSpec, ObservationSpec
 from esengine.environments.wrappers import wrappers_from
 from esengine.errors import UserError
-from esengine.policies.network import Actor, PolicySpec
+from esengine.policies.network import Activation, Actor, Memory, PolicySpec
 from esengine.policies.network_file import (
     action_from,
     check_arrays,
@@ -25,6 +25,8 @@ from esengine.policies.network_file import (
 )
 
 _KEY = "esengine"
+_LATER: dict[str, Any] = {"memory": "none", "activation": "tanh", "layer_norm": False}
+"""Parts of an architecture that version 1.0 did not have, with what it had in their place."""
 
 
 @dataclass
@@ -48,6 +50,11 @@ class Policy:
     max_episode_steps: int | None = None
     fresh_env: bool = False
     _space: Any = field(default=None, init=False, repr=False, compare=False)
+    _acting: tuple[Actor, int] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def reset(self) -> None:
+        """Begin a new episode: forget what a recurrent policy has seen, and count steps from 0."""
+        self._acting = None
 
     def actor(self) -> Actor:
         """A fast actor with its own working memory."""
@@ -55,13 +62,14 @@ class Policy:
             self.spec, self.parameters, self.observation_mean, self.observation_inverse_std
         )
 
-    def act(self, observation: Any, key: int = 0, step: int = 0) -> Any:
+    def act(self, observation: Any, key: int = 0, step: int | None = None) -> Any:
         """The action for one observation of the environment.
 
         Args:
             observation: as the environment returns it; flattened if it is no array of numbers.
-            key, step: of a sampled action, see `Actor.act`; ``step`` counts the steps of an
-                episode.
+            key: stream of sampled actions, see `Actor.act`.
+            step: number of the step in its episode, which begins at 0; by default the number of
+                calls since `reset`. Changes of the policy's arrays count from the next `reset` on.
 
         Raises:
             UserError: the observation does not fit the policy.
@@ -72,7 +80,10 @@ class Policy:
                 f"an observation must have {self.spec.observation_dim} numbers for this policy, "
                 f"got {flat.size}"
             )
-        return self.actor().act(np.ascontiguousarray(flat), key, step)
+        actor, count = self._acting or (self.actor(), 0)
+        number = count if step is None else step
+        self._acting = (actor, number + 1)
+        return actor.act(np.ascontiguousarray(flat), key, number)
 
     def _flat(self, observation: Any) -> NDArray[np.float32]:
         if (
@@ -96,7 +107,7 @@ class Policy:
 def save_policy(path: Path, policy: Policy) -> None:
     """Write a policy file, see `write_network`."""
     described = {
-        "policy": asdict(policy.spec),
+        "policy": _described(policy.spec),
         "env_id": policy.environment.env_id,
         "env_arguments": policy.environment.arguments,
         **({"env_wrappers": policy.environment.wrappers} if policy.environment.wrappers else {}),
@@ -152,12 +163,32 @@ def _policy_from(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
     )
 
 
+def _described(spec: PolicySpec) -> dict[str, Any]:
+    """An architecture as files hold it: what older versions do not know only where it is used."""
+    described = asdict(spec)
+    return {
+        name: value
+        for name, value in described.items()
+        if name not in _LATER or value != _LATER[name]
+    }
+
+
 def _spec_from(data: Any) -> PolicySpec:
-    names = ("observation_dim", "hidden_sizes", "sampled", "components", "action")
-    observation_dim, hidden_sizes, sampled, components, action = fields_from(data, *names)
+    if not isinstance(data, dict):
+        raise ValueError(f"its policy must be a table, got {data!r:.80}")
+    names = ("observation_dim", "hidden_sizes", "sampled", "components", "action", *_LATER)
+    values = fields_from(_LATER | data, *names)
+    observation_dim, hidden_sizes, sampled, components, action = values[:5]
+    memory, activation, layer_norm = values[5:]
     require(is_count(observation_dim), "observation_dim", observation_dim)
     require(isinstance(sampled, bool), "sampled", sampled)
     head = action_from(action)
     is_mixture = is_count(components) and head.kind == "box"
     require(is_mixture or (type(components) is int and components == 0), "components", components)
-    return PolicySpec(observation_dim, head, hidden_sizes_from(hidden_sizes), sampled, components)
+    sizes = hidden_sizes_from(hidden_sizes)
+    require(memory in get_args(Memory) and (memory == "none" or sizes != ()), "memory", memory)
+    require(activation in get_args(Activation), "activation", activation)
+    require(isinstance(layer_norm, bool), "layer_norm", layer_norm)
+    return PolicySpec(
+        observation_dim, head, sizes, sampled, components, memory, activation, layer_norm
+    )

@@ -5,8 +5,8 @@ Only code that needs gradients imports this module, since it imports torch.
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,19 +14,30 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from esengine.environments import ActionSpec
-from esengine.policies.forward_pass import input_bounds
-from esengine.policies.network import LEAST_LOG_STD, MOST_LOG_STD, PolicySpec
+from esengine.policies.forward_pass import LEAST_VARIANCE, input_bounds
+from esengine.policies.heads import LEAST_LOG_STD, MOST_LOG_STD
+from esengine.policies.layers import (
+    DENSE,
+    ELU,
+    GRU,
+    IDENTITY,
+    LAYER_NORM,
+    RELU,
+    TANH,
+    Layer,
+)
+from esengine.policies.network import PolicySpec
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class TorchNetwork:
-    """A tanh network whose parameters are the first part of one flat leaf tensor.
+    """A network whose parameters are the first part of one flat leaf tensor.
 
-    The layout is that of `network`.
+    The layout is that of `layers`.
 
     Args:
-        layer_sizes: units of each layer, the inputs first.
+        layers: of the network, the first one first.
         parameters: (num_parameters,) float32, copied.
         mean, inverse_std: (num_inputs,) float32 scaling of inputs.
 
@@ -37,7 +48,7 @@ class TorchNetwork:
 
     def __init__(
         self,
-        layer_sizes: tuple[int, ...],
+        layers: Sequence[Layer],
         parameters: NDArray[np.float32],
         mean: NDArray[np.float32],
         inverse_std: NDArray[np.float32],
@@ -45,7 +56,10 @@ class TorchNetwork:
         torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
         self.flat = torch.tensor(parameters, dtype=torch.float32, requires_grad=True)
         self.rescale(mean, inverse_std)
-        self._shapes = list(itertools.pairwise(layer_sizes))
+        self._layers = layers
+        self._shapes = [
+            shape for layer in layers for shape in layer.shapes or ((1, layer.outputs),)
+        ]
         self._parts = [
             part for inputs, outputs in self._shapes for part in (inputs * outputs, outputs)
         ]
@@ -63,22 +77,99 @@ class TorchNetwork:
         return np.array(self.flat.detach().numpy(), np.float32)
 
     def layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The weights (inputs, outputs) and biases (outputs,) of each layer."""
+        """The weights (inputs, outputs) and biases (outputs,) of each dense part, and the gains (1,
+        outputs) and biases of each layer norm.
+        """
         parts = torch.split(self.flat, self._parts)
         return [
-            (parts[2 * layer].view(shape), parts[2 * layer + 1])
-            for layer, shape in enumerate(self._shapes)
+            (parts[2 * number].view(shape), parts[2 * number + 1])
+            for number, shape in enumerate(self._shapes)
         ]
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The outputs of the network, (batch, num_outputs), for (batch, num_inputs) float32."""
+        """The outputs of the network, (batch, num_outputs), for (batch, num_inputs) float32; those
+        of a recurrent one, (time, batch, num_outputs), for whole episodes (time, batch,
+        num_inputs).
+        """
+        return self.sequence(inputs, None)[0]
+
+    def sequence(
+        self, inputs: torch.Tensor, state: list[torch.Tensor] | None
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The outputs for a part of each episode, and the state after it.
+
+        Args:
+            inputs: as in `outputs`.
+            state: what this method returned for the part before it, or None at the beginning.
+        """
         scaled = (inputs - self._mean) * self._inverse_std
         values = scaled.clamp(-self._bounds, self._bounds)
-        for layer, (weights, biases) in enumerate(self.layers()):
-            values = torch.addmm(biases, values, weights)
-            if layer < len(self._shapes) - 1:
-                values = torch.tanh(values)
-        return values
+        parts = iter(self.layers())
+        before = iter(state or [])
+        after = []
+        for layer in self._layers:
+            weights, biases = next(parts)
+            if layer.kind == LAYER_NORM:
+                size = (layer.outputs,)
+                values = functional.layer_norm(
+                    values, size, weights[0], biases, float(LEAST_VARIANCE)
+                )
+            elif layer.kind == DENSE:
+                values = _affine(values, weights, biases)
+            else:
+                from_input = _affine(values, weights, biases)
+                h = next(before, torch.zeros(inputs.shape[1], layer.state_size))
+                values, h = _recur(layer, from_input, *next(parts), h)
+                after.append(h)
+            values = _ACTIVATIONS[layer.activation](values)
+        return values, after
+
+
+def _affine(values: torch.Tensor, weights: torch.Tensor, biases: torch.Tensor) -> torch.Tensor:
+    """``values @ weights + biases`` over the last axis."""
+    flat = torch.addmm(biases, values.reshape(-1, values.shape[-1]), weights)
+    return flat.view(*values.shape[:-1], -1)
+
+
+def _recur(
+    layer: Layer,
+    from_input: torch.Tensor,
+    weights: torch.Tensor,
+    biases: torch.Tensor,
+    state: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The outputs (time, batch, n) of a recurrent layer, and its state (batch, state_size) after
+    the last step.
+
+    Args:
+        layer: a GRU or an LSTM.
+        from_input: (time, batch, num_gates * n) of its input part.
+        weights, biases: of its state part.
+        state: (batch, state_size) before the first step.
+    """
+    n = layer.outputs
+    h, memory = state[:, :n], state[:, n:]
+    outputs = []
+    for gates in from_input:
+        from_state = torch.addmm(biases, h, weights)
+        if layer.kind == GRU:
+            r, z = torch.chunk(torch.sigmoid(gates[:, : 2 * n] + from_state[:, : 2 * n]), 2, dim=1)
+            c = torch.tanh(gates[:, 2 * n :] + r * from_state[:, 2 * n :])
+            h = c + z * (h - c)
+        else:
+            i, f, g, o = torch.chunk(gates + from_state, 4, dim=1)
+            memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(memory)
+        outputs.append(h)
+    return torch.stack(outputs), torch.cat([h, memory], dim=1)
+
+
+_ACTIVATIONS = {
+    IDENTITY: lambda values: values,
+    TANH: torch.tanh,
+    RELU: torch.relu,
+    ELU: functional.elu,
+}
 
 
 class TorchPolicy(TorchNetwork):
@@ -97,7 +188,7 @@ class TorchPolicy(TorchNetwork):
         mean: NDArray[np.float32],
         inverse_std: NDArray[np.float32],
     ) -> None:
-        super().__init__(spec.layer_sizes, parameters, mean, inverse_std)
+        super().__init__(spec.layers, parameters, mean, inverse_std)
         self.spec = spec
 
     def log_stds(self, least: float = -math.inf) -> torch.Tensor:
@@ -116,7 +207,12 @@ class TorchPolicy(TorchNetwork):
             targets: (batch, num_choices) from `encode`.
             least_log_std: the smallest log standard deviation of a sampled box policy.
         """
-        outputs = self.outputs(observations)
+        return self.log_densities_of(self.outputs(observations), targets, least_log_std)
+
+    def log_densities_of(
+        self, outputs: torch.Tensor, targets: torch.Tensor, least_log_std: float = -math.inf
+    ) -> torch.Tensor:
+        """`log_densities` of the outputs that the observations give, (batch, num_outputs)."""
         action = self.spec.action
         if self.spec.components:
             logits, means, log_stds = self._components(outputs)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.forward_pass import forward, forward_reference
+from esengine.policies.forward_pass import Network, forward, forward_reference, network_of
+from esengine.policies.layers import Layer, dense_layers
 from esengine.policies.network import NetworkSpec
 from esengine.policies.normalizer import reach_scale
 
@@ -66,8 +67,8 @@ class RewardSpec(NetworkSpec):
         return self.observation_dim + sum(self.choice_sizes) + 1
 
     @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        return (self.num_inputs, *self.hidden_sizes, 1)
+    def layers(self) -> tuple[Layer, ...]:
+        return dense_layers((self.num_inputs, *self.hidden_sizes, 1))
 
     def inputs(
         self, observations: NDArray[np.floating], choices: NDArray[np.float64]
@@ -109,22 +110,20 @@ class LearnedReward:
     parameters: NDArray[np.float32]
     input_mean: NDArray[np.float32]
     input_inverse_std: NDArray[np.float32]
-    _network: tuple[NDArray[np.int64], NDArray[np.int64], int] = field(init=False, repr=False)
+    _network: Network = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         expected = {"parameters": self.spec.num_parameters, "input_mean": self.spec.num_inputs}
         for name, size in (expected | {"input_inverse_std": self.spec.num_inputs}).items():
             if getattr(self, name).shape != (size,):
                 raise UserError(
-                    f"a reward of layers {self.spec.layer_sizes} must have {name} of shape "
+                    f"a reward of hidden sizes {self.spec.hidden_sizes} must have {name} of shape "
                     f"({size},), "
                     f"got {getattr(self, name).shape}; use the reward file's own architecture"
                 )
-        self._network = (
-            np.array(self.spec.layer_sizes, np.int64),
-            np.array(self.spec.choice_sizes, np.int64),
-            FORMS.index(self.spec.form),
-        )
+        self._network = network_of(self.spec.layers, self.input_mean, self.input_inverse_std)
+        self._choice_sizes = np.array(self.spec.choice_sizes, np.int64)
+        self._form = FORMS.index(self.spec.form)
 
     @classmethod
     def blank(cls, spec: RewardSpec) -> LearnedReward:
@@ -165,9 +164,8 @@ class LearnedReward:
             observations, choices: see `RewardSpec.inputs`.
         """
         rewards = np.empty(len(observations))
-        sizes, choice_sizes, form = self._network
-        network = (self.parameters, sizes, self.input_mean, self.input_inverse_std)
-        score(*network, choice_sizes, form, observations, choices, rewards)
+        head = (self._choice_sizes, self._form)
+        score(self.parameters, self._network, *head, observations, choices, rewards)
         return rewards
 
     @property
@@ -175,15 +173,8 @@ class LearnedReward:
         """The reward of a step in the absorbing state."""
         state = np.array(self.input_mean)
         state[-1] = 1.0
-        outputs, _ = forward(
-            self.parameters,
-            self._network[0],
-            state,
-            self.input_mean,
-            self.input_inverse_std,
-            np.zeros((2, max(self.spec.layer_sizes)), np.float32),
-        )
-        return float(shape(np.float64(outputs[0]), self._network[2]))
+        outputs, _ = forward(self.parameters, self._network, state)
+        return float(shape(np.float64(outputs[0]), self._form))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What changes while it is learned, and what it is read with."""
@@ -213,9 +204,7 @@ def shape(logit: float, form: int) -> float:
 @kernel
 def score(
     parameters: NDArray[np.float32],
-    sizes: NDArray[np.int64],
-    mean: NDArray[np.float32],
-    inverse_std: NDArray[np.float32],
+    network: Any,
     choice_sizes: NDArray[np.int64],
     form: int,
     observations: NDArray[np.float32],
@@ -226,18 +215,14 @@ def score(
 
     Args:
         parameters: (num_parameters,), laid out as a policy's.
-        sizes: (num_layers + 1,) units of each layer, the inputs first.
-        mean, inverse_std: (num_inputs,).
+        network: from `network_of`.
         choice_sizes: (num_choices,) options of each choice, 1 for a number.
         form: place in `FORMS`.
         observations: (num_steps, obs_dim).
         choices: (num_steps, num_choices), discrete ones from 0.
         rewards: (num_steps,) overwritten.
     """
-    widest = 0
-    for layer in range(sizes.size):
-        widest = max(widest, sizes[layer])
-    hidden, inputs = np.zeros((2, widest), np.float32), np.empty(sizes[0], np.float32)
+    inputs = np.empty(network[1].size, np.float32)
     for step in range(observations.shape[0]):
         inputs[:] = np.float32(0.0)
         column = observations.shape[1]
@@ -249,7 +234,7 @@ def score(
             else:
                 inputs[column + np.int64(choices[step, choice])] = np.float32(1.0)
             column += choice_sizes[choice]
-        outputs, _ = forward(parameters, sizes, inputs, mean, inverse_std, hidden)
+        outputs, _ = forward(parameters, network, inputs)
         rewards[step] = shape(np.float64(outputs[0]), form)
 
 
@@ -257,9 +242,10 @@ def score_reference(
     reward: LearnedReward, observations: NDArray[np.floating], choices: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """NumPy twin of `score`, with the library's tanh: the reward of every step, (num_steps,)."""
-    sizes, inputs = np.array(reward.spec.layer_sizes), reward.spec.inputs(observations, choices)
+    inputs = reward.spec.inputs(observations, choices)
     scaling = (reward.input_mean, reward.input_inverse_std)
-    logits = forward_reference(reward.parameters, sizes, inputs, *scaling)[:, 0].astype(np.float64)
+    outputs = forward_reference(reward.parameters, reward.spec.layers, inputs, *scaling)
+    logits = outputs[:, 0].astype(np.float64)
     if reward.spec.form == "unbounded":
         return logits
     clipped = np.clip(logits, -MOST_LOGIT, MOST_LOGIT)

@@ -90,26 +90,14 @@ def continue_episode(
         task, constant, seed, max_steps, policy, moments, observation, trace: see
             `rollout`.
     """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    parameters, network, head, sampled, decoded = policy
     if trace is not None:
         observations, choices, rewards = trace
     while True:
         observe(task, state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(
-            parameters,
-            sizes,
-            observation,
-            mean,
-            inverse_std,
-            hidden,
-            head,
-            sampled,
-            seed,
-            np.uint64(steps),
-            decoded,
-        )
+        act(parameters, network, observation, head, sampled, seed, np.uint64(steps), decoded)
         reward, terminated = step(task, state, decoded[0], constant, steps == 0)
         if trace is not None:
             keep_step(observations, choices, rewards, steps, observation, decoded, reward)

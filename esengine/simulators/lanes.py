@@ -16,7 +16,14 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.forward_pass import fast_tanh, input_bound
+from esengine.policies.forward_pass import (
+    LEAST_VARIANCE,
+    activate,
+    input_bound,
+    update_gru,
+    update_lstm,
+)
+from esengine.policies.layers import DENSE, GRU, LAYER_NORM
 
 LANES = 16  # float32 numbers of a 512-bit register
 
@@ -69,61 +76,123 @@ _dot_of_one, _dot_of_eight = _make_dot(1), _make_dot(8)
 
 
 @kernel
+def _dense(
+    weights: NDArray[np.float32],
+    first: int,
+    inputs: NDArray[np.float32],
+    count: int,
+    width: int,
+    outputs: NDArray[np.float32],
+) -> None:
+    """`forward_pass.dense` in every lane.
+
+    Args:
+        weights: (num_parameters, LANES), of which those of the layer begin at row ``first``.
+        inputs: (count, LANES) or more rows.
+        outputs: (width, LANES) or more rows, overwritten.
+    """
+    biases = weights[first + count * width : first + (count + 1) * width].ravel()
+    values = outputs[:width].ravel()
+    for k in range(values.size):
+        values[k] = biases[k]
+
+    num_bytes = 4 * LANES
+    layer = weights.ctypes.data + first * num_bytes
+    begin = inputs.ctypes.data
+    end = outputs.ctypes.data
+    j = 0
+    while j < width:
+        if j + 8 <= width:
+            _dot_of_eight(begin, layer + j * num_bytes, count, width, end + j * num_bytes)
+            j += 8
+        else:
+            _dot_of_one(begin, layer + j * num_bytes, count, width, end + j * num_bytes)
+            j += 1
+
+
+@kernel
+def _normalize(parameters: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+    """`forward_pass.normalize` in every lane; parameters (2 n, LANES), values (n, LANES)."""
+    n = values.shape[0]
+    size = np.float32(n)
+    means = np.zeros(LANES, np.float32)
+    scales = np.zeros(LANES, np.float32)
+    for k in range(n):
+        for lane in range(LANES):
+            means[lane] += values[k, lane]
+    for lane in range(LANES):
+        means[lane] /= size
+
+    for k in range(n):
+        for lane in range(LANES):
+            scales[lane] += (values[k, lane] - means[lane]) * (values[k, lane] - means[lane])
+    for lane in range(LANES):
+        scales[lane] = np.float32(1.0) / np.sqrt(scales[lane] / size + LEAST_VARIANCE)
+
+    for k in range(n):
+        for lane in range(LANES):
+            scaled = (values[k, lane] - means[lane]) * scales[lane]
+            values[k, lane] = scaled * parameters[k, lane] + parameters[n + k, lane]
+
+
+@kernel
 def forward_in_lanes(
     weights: NDArray[np.float32],
-    sizes: NDArray[np.int64],
+    network: Any,
     observations: NDArray[np.float32],
-    mean: NDArray[np.float32],
-    inverse_std: NDArray[np.float32],
     hidden: NDArray[np.float32],
+    states: NDArray[np.float32],
 ) -> int:
     """`policies.forward` in every lane; returns the row of ``hidden`` that holds the outputs.
 
     Args:
         weights: (num_parameters, LANES), a member a column.
-        sizes: (num_layers + 1,) units of each layer, the observation first.
+        network: `Actor.network`, whose memory and state are not used.
         observations: (obs_dim, LANES).
-        mean, inverse_std: (obs_dim,).
-        hidden: (2, max(sizes), LANES) working memory.
+        hidden: (4, width, LANES) working memory.
+        states: (state_size, LANES), which move on by one step.
     """
-    for k in range(sizes[0]):
+    table, mean, inverse_std, _, _ = network
+    for k in range(mean.size):
         bound = input_bound(mean[k], inverse_std[k])
         for lane in range(LANES):
             value = (observations[k, lane] - mean[k]) * inverse_std[k]
             hidden[0, k, lane] = min(max(value, -bound), bound)
 
-    layer_weights = weights.ctypes.data
-    num_bytes = 4 * LANES
     first = 0
-    for layer in range(sizes.size - 1):
-        count, width = sizes[layer], sizes[layer + 1]
-        values = hidden[(layer + 1) % 2, :width].ravel()
-        biases = weights[first + count * width : first + (count + 1) * width].ravel()
-        for k in range(values.size):
-            values[k] = biases[k]
+    remembered = 0
+    for layer in range(table.shape[0]):
+        kind, count, width = table[layer, 0], table[layer, 1], table[layer, 2]
+        inputs = hidden[layer % 2]
+        outputs = hidden[(layer + 1) % 2]
 
-        inputs = hidden[layer % 2].ctypes.data
-        outputs = values.ctypes.data
-        j = 0
-        while j < width:
-            if j + 8 <= width:
-                _dot_of_eight(
-                    inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes
-                )
-                j += 8
+        if kind == DENSE:
+            _dense(weights, first, inputs, count, width, outputs)
+            first += (count + 1) * width
+
+        elif kind == LAYER_NORM:
+            outputs[:width] = inputs[:width]
+            _normalize(weights[first : first + 2 * width], outputs[:width])
+            first += 2 * width
+
+        else:
+            gates = width * (3 if kind == GRU else 4)
+            size = width if kind == GRU else 2 * width
+            own = states[remembered : remembered + size]
+            _dense(weights, first, inputs, count, gates, hidden[2])
+            first += (count + 1) * gates
+            _dense(weights, first, own, width, gates, hidden[3])
+            first += (width + 1) * gates
+            from_input, from_state = hidden[2, :gates].ravel(), hidden[3, :gates].ravel()
+            if kind == GRU:
+                update_gru(from_input, from_state, own.ravel())
             else:
-                _dot_of_one(
-                    inputs, layer_weights + j * num_bytes, count, width, outputs + j * num_bytes
-                )
-                j += 1
+                update_lstm(from_input, from_state, own.ravel())
+            outputs[:width] = own[:width]
+            remembered += size
 
-        if layer < sizes.size - 2:
-            for k in range(values.size):
-                values[k] = fast_tanh(values[k])
-
-        first += (count + 1) * width
-        layer_weights += (count + 1) * width * num_bytes
-    return (sizes.size - 1) % 2
+        activate(table[layer, 3], outputs[:width].ravel())
+    return table.shape[0] % 2
 
 
 @kernel

@@ -72,21 +72,23 @@ def rollouts(
     episodes = np.zeros(LANES, np.int64)
     counts = np.zeros(LANES, np.int64)
     moments = np.zeros((num_members, statistics.size))
+    memories = aligned(policy[1][4].size)
     returns[:] = 0.0
     steps[:] = 0
 
     # Many members, in lanes
     for lane in range(min(LANES, num_members)):
         members[lane] = lane
-        _begin(task, lane, seeds[lane, 0], numbers, counts)
+        _begin(task, lane, seeds[lane, 0], numbers, counts, memories)
     if num_members > _FEW:
-        lanes = (numbers, members, episodes, counts)
+        lanes = (numbers, members, episodes, counts, memories)
         _run_lanes(
             task, constant, seeds, rows, max_steps, policy, obs_dim, lanes, moments, returns, steps
         )
 
     # The few that are left, one by one
-    _, sizes, mean, inverse_std, hidden, head, sampled, decoded = policy
+    _, network, head, sampled, decoded = policy
+    memory = network[4]
     observation = np.zeros(obs_dim, np.float32)
     state = np.zeros(4)
     for lane in range(LANES):
@@ -95,11 +97,13 @@ def rollouts(
         if member < 0:
             continue
 
-        alone = (rows[member], sizes, mean, inverse_std, hidden, head, sampled, decoded)
+        alone = (rows[member], network, head, sampled, decoded)
+        for k in range(memory.size):
+            memory[k] = memories[k, lane]
         for episode in range(first, num_episodes):
             seed = seeds[member, episode]
             if episode > first:
-                _begin(task, lane, seed, numbers, counts)
+                _begin(task, lane, seed, numbers, counts, memories)
             for k in range(4):
                 state[k] = numbers[k * LANES + lane]
             returns[member, episode], count, _ = continue_episode(
@@ -131,7 +135,7 @@ def _run_lanes(
     max_steps: int,
     policy: Any,
     obs_dim: int,
-    lanes: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    lanes: Any,
     moments: NDArray[np.float64],
     returns: NDArray[np.float64],
     steps: NDArray[np.int64],
@@ -141,14 +145,16 @@ def _run_lanes(
 
     Args:
         lanes: numbers (see `_NUMBERS`), members (LANES,) with -1 in idle lanes, their episodes
-            (LANES,), steps so far (LANES,).
+            (LANES,), steps so far (LANES,), states of their networks (state_size, LANES).
         moments: (num_members, num_statistics) added to.
         task, constant, seeds, rows, max_steps, policy, obs_dim, returns, steps: see `rollouts`.
     """
-    _, sizes, mean, inverse_std, hidden, head, sampled, _ = policy
-    numbers, members, episodes, counts = lanes
+    _, network, head, sampled, _ = policy
+    numbers, members, episodes, counts, memories = lanes
+    num_outputs = network[0][-1, 2]
+    width = network[3].shape[1]
     weights = aligned(rows.shape[1])
-    work = aligned(2 * hidden.shape[1]).reshape(2, hidden.shape[1], LANES)
+    work = aligned(4 * width).reshape(4, width, LANES)
     observations = np.zeros((obs_dim, LANES), np.float32)
     partial = np.zeros((moments.shape[1], LANES))
     running = next_member = min(LANES, seeds.shape[0])
@@ -160,11 +166,11 @@ def _run_lanes(
         if moments.shape[1]:
             _accumulate(partial, observations)
 
-        outputs = work[forward_in_lanes(weights, sizes, observations, mean, inverse_std, work)]
+        outputs = work[forward_in_lanes(weights, network, observations, work, memories)]
         if sampled or head[0] == MIXTURE:
-            _draw(outputs, sizes[-1], rows, seeds, policy, lanes)
+            _draw(outputs, num_outputs, rows, seeds, policy, lanes)
         else:
-            _choose(outputs, sizes[-1], head, numbers)
+            _choose(outputs, num_outputs, head, numbers)
         _step(task, constant, counts, numbers)
 
         for lane in range(LANES):
@@ -187,7 +193,7 @@ def _run_lanes(
                 _take(lane, next_member, rows, weights, partial)
                 members[lane], episodes[lane] = next_member, 0
                 next_member += 1
-            _begin(task, lane, seeds[members[lane], episodes[lane]], numbers, counts)
+            _begin(task, lane, seeds[members[lane], episodes[lane]], numbers, counts, memories)
 
     for lane in range(LANES):
         if members[lane] >= 0:
@@ -241,11 +247,11 @@ def _draw(
     rows: NDArray[np.float32],
     seeds: NDArray[np.uint64],
     policy: Any,
-    lanes: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    lanes: Any,
 ) -> None:
     """`policies.decode` in every lane, for a sampled policy or a mixture."""
-    head, sampled, decoded = policy[5], policy[6], policy[7]
-    numbers, members, episodes, counts = lanes
+    _, _, head, sampled, decoded = policy
+    numbers, members, episodes, counts, _ = lanes
     for lane in range(LANES):
         if members[lane] >= 0:
             log_stds = rows[members[lane]][rows.shape[1] - num_outputs :]  # of a box policy
@@ -342,11 +348,18 @@ def _take(
 
 @kernel
 def _begin(
-    task: int, lane: int, seed: np.uint64, numbers: NDArray[np.float64], counts: NDArray[np.int64]
+    task: int,
+    lane: int,
+    seed: np.uint64,
+    numbers: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    memories: NDArray[np.float32],
 ) -> None:
     """Begin an episode in a lane."""
     state = np.empty(4)
     reset(task, seed, state)
     for k in range(4):
         numbers[k * LANES + lane] = state[k]
+    for k in range(memories.shape[0]):
+        memories[k, lane] = 0.0
     counts[lane] = 0

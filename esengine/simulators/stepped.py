@@ -177,15 +177,18 @@ def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDAr
         seed: stream of sampled actions.
         moments: see `Simulator.run`.
     """
-    parameters, sizes, mean, inverse_std, hidden, head, sampled, decoded = actor.compiled_arguments
+    parameters, network, head, sampled, decoded = actor.compiled_arguments
     kind, *bounds = head
-    arrays = [parameters, sizes, mean, inverse_std, hidden, *bounds, decoded]
+    arrays = [parameters, *network, *bounds, decoded]
     num_moments = 0
     if moments is not None:
         arrays.append(moments)
         num_moments = moments.size
 
-    numbers = [kind, sampled, np.uint64(seed).astype(np.int64), hidden.shape[1], num_moments]
+    num_layers, num_columns = network[0].shape
+    width = network[3].shape[1]
+    numbers = [kind, sampled, np.uint64(seed).astype(np.int64), num_layers, num_columns, width]
+    numbers.append(num_moments)
     for array in arrays:
         numbers += [array.__array_interface__["data"][0], array.size]
     return np.array(numbers, np.int64)
@@ -211,18 +214,20 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
         observation: (obs_dim,) of any number type.
         step: number of the step in its episode.
     """
-    kind, sampled, key, width, num_moments = packed[0], packed[1], packed[2], packed[3], packed[4]
-    parameters = carray(_pointer(packed[5]), (packed[6],), np.float32)
-    sizes = carray(_pointer(packed[7]), (packed[8],), np.int64)
-    mean = carray(_pointer(packed[9]), (packed[10],), np.float32)
-    inverse_std = carray(_pointer(packed[11]), (packed[12],), np.float32)
-    hidden = carray(_pointer(packed[13]), (2, width), np.float32)
-    choice_sizes = carray(_pointer(packed[15]), (packed[16],), np.int64)
-    low = carray(_pointer(packed[17]), (packed[18],), np.float64)
-    high = carray(_pointer(packed[19]), (packed[20],), np.float64)
-    center = carray(_pointer(packed[21]), (packed[22],), np.float64)
-    reach = carray(_pointer(packed[23]), (packed[24],), np.float64)
-    decoded = carray(_pointer(packed[25]), (packed[26],), np.float64)
+    kind, sampled, key = packed[0], packed[1], packed[2]
+    num_layers, num_columns, width, num_moments = packed[3], packed[4], packed[5], packed[6]
+    parameters = carray(_pointer(packed[7]), (packed[8],), np.float32)
+    table = carray(_pointer(packed[9]), (num_layers, num_columns), np.int64)
+    mean = carray(_pointer(packed[11]), (packed[12],), np.float32)
+    inverse_std = carray(_pointer(packed[13]), (packed[14],), np.float32)
+    hidden = carray(_pointer(packed[15]), (packed[16] // width, width), np.float32)
+    state = carray(_pointer(packed[17]), (packed[18],), np.float32)
+    choice_sizes = carray(_pointer(packed[19]), (packed[20],), np.int64)
+    low = carray(_pointer(packed[21]), (packed[22],), np.float64)
+    high = carray(_pointer(packed[23]), (packed[24],), np.float64)
+    center = carray(_pointer(packed[25]), (packed[26],), np.float64)
+    reach = carray(_pointer(packed[27]), (packed[28],), np.float64)
+    decoded = carray(_pointer(packed[29]), (packed[30],), np.float64)
     flat = hidden[1][: observation.size]  # free until the first layer's outputs are written there
 
     zero = np.float32(0.0)
@@ -230,15 +235,12 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
         flat[k] = np.float32(observation[k])
         zero += flat[k] * np.float32(0.0)  # NaN once a number is not finite
     if num_moments:
-        accumulate(carray(_pointer(packed[27]), (num_moments,), np.float64), flat)
+        accumulate(carray(_pointer(packed[31]), (num_moments,), np.float64), flat)
     head = (kind, choice_sizes, low, high, center, reach)
     act(
         parameters,
-        sizes,
+        (table, mean, inverse_std, hidden, state),
         flat,
-        mean,
-        inverse_std,
-        hidden,
         head,
         sampled != 0,
         np.uint64(key),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.environments.spec import EnvironmentSpec
-from esengine.policies import Actor, accumulate, act, merge_moments
+from esengine.policies import Actor, accumulate, decode, merge_moments
+from esengine.policies.forward_pass import forward
 from esengine.simulators.traces import Episode, TraceBuffer
 from esengine.user_code import close, note_open
 
@@ -111,6 +112,7 @@ class VectorSimulator:
         env = self._vector(len(parameters))
         active = np.ones(len(parameters), np.bool_)
         decoded = np.zeros((active.size, len(actor.spec.action.sizes)))
+        states = np.zeros((active.size, actor.network[4].size), np.float32)
         observations, _ = env.reset(seed=seed)
 
         step = 0
@@ -122,6 +124,7 @@ class VectorSimulator:
                 np.asarray(observations, np.float32).reshape(active.size, -1),
                 moments,
                 actor.compiled_arguments,
+                states,
                 np.uint64(seed),
                 step,
                 decoded,
@@ -143,6 +146,7 @@ def act_in_lanes(
     observations: NDArray[np.float32],
     moments: NDArray[np.float64],
     policy: Any,
+    states: NDArray[np.float32],
     seed: np.uint64,
     step: int,
     decoded: NDArray[np.float64],
@@ -155,12 +159,14 @@ def act_in_lanes(
         parameters: (num_lanes, num_parameters).
         observations: (num_lanes, obs_dim).
         moments: (num_lanes, 1 + 2 * obs_dim) to add the observations to, or (num_lanes, 0).
-        policy: `Actor.compiled_arguments`, whose parameters are not used.
+        policy: `Actor.compiled_arguments`, whose parameters and state are not used.
+        states: (num_lanes, state_size) of the networks, zero at the first step.
         seed: stream of sampled actions, one for all lanes, of which each lane has its own part.
         step: number of the step.
         decoded: (num_lanes, num_choices) overwritten where active.
     """
-    _, sizes, mean, inverse_std, hidden, head, sampled, _ = policy
+    _, network, head, sampled, _ = policy
+    table, mean, inverse_std, hidden, _ = network
     for lane in range(active.size):
         if active[lane]:
             if moments.shape[1]:
@@ -168,16 +174,6 @@ def act_in_lanes(
             if not np.isfinite(observations[lane]).all():
                 returns[lane] = np.nan
             draw = np.uint64(step) * np.uint64(active.size) + np.uint64(lane)
-            act(
-                parameters[lane],
-                sizes,
-                observations[lane],
-                mean,
-                inverse_std,
-                hidden,
-                head,
-                sampled,
-                seed,
-                draw,
-                decoded[lane],
-            )
+            own = (table, mean, inverse_std, hidden, states[lane])
+            outputs, offset = forward(parameters[lane], own, observations[lane])
+            decode(outputs, parameters[lane][offset:], head, sampled, seed, draw, decoded[lane])

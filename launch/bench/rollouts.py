@@ -86,14 +86,14 @@ class PlainLoop:
     def __init__(self, spec: EnvironmentSpec, actor: Actor) -> None:
         self.env = spec.make()
         self.actor = actor
-        self._sizes = np.array(actor.spec.layer_sizes)
+        self._layers = actor.spec.layers
 
     def act(self, observation: Any) -> Any:
         """The action of the same policy, computed by NumPy."""
         flat = np.asarray(observation, np.float32)
         actor = self.actor
         scaling = (actor.observation_mean, actor.observation_inverse_std)
-        outputs = forward_reference(actor.parameters, self._sizes, flat, *scaling)
+        outputs = forward_reference(actor.parameters, self._layers, flat, *scaling)
         if actor.spec.action.kind == "discrete":
             return int(np.argmax(outputs))
         space: Any = self.env.action_space

@@ -35,6 +35,7 @@ from esengine.launch.settings.planners import (
 from esengine.launch.training.trial import environment_tried
 from esengine.planning import PlanCandidates, PooledDynamics, record_here
 from esengine.policies import Policy, PolicySpec, load_policy
+from esengine.policies.network import check_memoryless
 from esengine.pool import Built, FaultRules, Pool, WorkerRules, on_all_ranks
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
@@ -349,6 +350,7 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
         found = (policy.spec.observation_dim, policy.spec.action)
         way_out = "use one of these spaces"
         check_fit("--skills", spec.env_id, (observations, action), found, f"{path} with ", way_out)
+        check_memoryless(policy.spec, f"--skills {path}")
         if policy.spec.components:
             raise UserError(
                 f"--skills must have one action for an observation, got {path}, which is a "

@@ -21,6 +21,7 @@ from esengine.environments import EnvironmentSpec
 from esengine.environments.wrappers import Wrapper, wrappers_from
 from esengine.errors import UserError, listed
 from esengine.launch.settings.search_space import MOST_PARAMETERS
+from esengine.policies.network import Activation
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,16 @@ class StartSettings:
 class PolicySettings:
     """The policy: its architecture, and how it sees and acts."""
 
-    policy: Literal["auto", "linear", "mlp"] = "auto"
-    """Architecture; auto is linear for MuJoCo tasks and mlp for all others."""
+    policy: Literal["auto", "linear", "mlp", "gru", "lstm"] = "auto"
+    """Architecture; auto is linear for MuJoCo tasks and mlp for all others. gru and lstm have a
+    memory, their last hidden layer.
+    """
     hidden_sizes: tuple[int, ...] = (16,)
-    """Units of each tanh layer of an mlp."""
+    """Units of each hidden layer."""
+    activation: Activation = "tanh"
+    """Activation of dense hidden layers."""
+    layer_norm: bool = False
+    """Normalise each dense hidden layer before its activation."""
     sampled_actions: bool = False
     """Draw actions from the policy's distribution instead of taking its mode."""
     normalize_observations: bool = True
@@ -163,6 +170,11 @@ class PolicySettings:
 
     def check(self) -> None:
         """Raises UserError for layers that no network can have."""
+        if self.policy in ("gru", "lstm") and not self.hidden_sizes:
+            raise UserError(
+                f"--hidden-sizes must name at least one layer for --policy {self.policy}, got "
+                f"none; use --hidden-sizes 64"
+            )
         if any(size < 1 for size in self.hidden_sizes):
             raise UserError(
                 f"--hidden-sizes must be at least 1 each, got {listed(self.hidden_sizes)}; use "

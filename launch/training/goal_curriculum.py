@@ -23,6 +23,7 @@ from esengine.launch.training.best_policy import GivenPolicy, PolicyReturns
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.restoring import Groups
 from esengine.launch.training.strategy_loop import StrategyTraining
+from esengine.policies.network import check_memoryless
 from esengine.pool import Pool
 from esengine.problems import EnvironmentProblem
 from esengine.storage import Checkpoint
@@ -50,6 +51,8 @@ class GoalTraining(StrategyTraining):
                 f"{config.method}; "
                 "use --hindsight 0, or openai-es"
             )
+        if config.train.hindsight:
+            check_memoryless(self.problem.policy, "--hindsight")
         self.goals = self.problem.part(GoalEpisodes)
         self.curriculum = Curriculum(config.train, self.goals.layout.size)
         self._episodes: list[Trajectory] = []

@@ -12,8 +12,6 @@ from esengine.algorithms.imitation.aggregation import Aggregation, AggregationSe
 from esengine.algorithms.imitation.behavior_cloning import (
     BehaviorCloning,
     BehaviorCloningSettings,
-    Learner,
-    LearnerSettings,
 )
 from esengine.algorithms.imitation.dagger import DAgger, DAggerSettings
 from esengine.algorithms.imitation.dart import DART, DARTSettings
@@ -21,7 +19,9 @@ from esengine.algorithms.imitation.guided_policy_search import (
     GuidedPolicySearch,
     GuidedPolicySearchSettings,
 )
+from esengine.algorithms.imitation.learner import LearnerSettings
 from esengine.algorithms.imitation.plato import PLATO, PLATOSettings
+from esengine.algorithms.imitation.recurrent_learner import make_learner
 from esengine.algorithms.planners import GuidedExpert, Planner, PlannerExpert
 from esengine.algorithms.strategy import RoundMethod
 from esengine.checks import belong_to
@@ -153,7 +153,7 @@ def method_of(config: RunConfig, problem: EnvironmentProblem) -> BehaviorCloning
 
     if initial is None and problem.normalize_observations:
         problem.adopt_scaling(*demonstrations.scaling())
-    learner = Learner(problem.policy, search, train.seed, problem.scaling(), initial)
+    learner = make_learner(problem.policy, search, train.seed, problem.scaling(), initial)
     return BehaviorCloning(search, learner, demonstrations, train.seed)
 
 

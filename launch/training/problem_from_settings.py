@@ -128,16 +128,14 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         columns = train.columns(has_value=False)
         in_python = train.behavior is not None and not is_mujoco(env)
         steps = (in_python or columns is not None) and train.env_backend == "auto"
-        linear = train.policy == "linear" or (train.policy == "auto" and is_mujoco(env))
+        architecture = _architecture(train, is_mujoco(env))
     if train.init_policy is not None:
         policy = load_policy(train.init_policy).spec
         found = (policy.observation_dim, policy.action)
         got = f"{train.init_policy} with "
         check_fit("--init-policy", train.env_id, (observations, action), found, got, _OF_THESE)
     else:
-        policy = PolicySpec(
-            observations.dim, action, () if linear else train.hidden_sizes, train.sampled_actions
-        )
+        policy = PolicySpec(observations.dim, action, sampled=train.sampled_actions, **architecture)
     problem = EnvironmentProblem(
         environment=environment,
         observations=observations,
@@ -164,6 +162,18 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         return problem
     horizon = common_horizon("--reward", problem)
     return replace(problem, parts=(RewardedEpisodes(_source(train, problem), horizon),))
+
+
+def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:
+    """The hidden layers of a new policy, as arguments of `PolicySpec`."""
+    if train.policy == "linear" or (train.policy == "auto" and mujoco):
+        return {}
+    return {
+        "hidden_sizes": train.hidden_sizes,
+        "memory": train.policy if train.policy in ("gru", "lstm") else "none",
+        "activation": train.activation,
+        "layer_norm": train.layer_norm,
+    }
 
 
 def common_horizon(needed_by: str, problem: EnvironmentProblem) -> int:

@@ -27,6 +27,7 @@ FURTHER = {  # not tried on two hosts
     "cma-es cholesky": words("train cma-es --population-size 8 --factor cholesky --mirrored"),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
     "lm-ma-es": ("train", "lm-ma-es"),
+    "openai-es lstm": words("train openai-es --population-size 24 --policy lstm"),
     "openai-es clipup": ("train", "openai-es", "--population-size", "24", "--optimizer", "clipup"),
     "pycma": ("train", "pycma", "--restarts", "bipop", "--option", "tolfun=40", "CMA_mirrors=true"),
 }
@@ -38,7 +39,7 @@ CASES = [
 ] + [
     ("openai-es", "CartPole-v1"),
     ("ars", "InvertedPendulum-v5"),
-    ("pgpe", "CartPole-v1"),
+    ("pgpe", "Pendulum-v1 gru"),
     ("snes", "CartPole-v1"),
     ("sep-cma-es", "InvertedPendulum-v5"),
     ("truncation-es computed", "CartPole-v1"),

@@ -44,6 +44,9 @@ TASKS = {
     "CartPole-v1 vectorized": words(
         "--env-id CartPole-v1 --env-backend vectorized --hidden-sizes 4"
     ),
+    "Pendulum-v1 gru": words(
+        "--env-id Pendulum-v1 --policy gru --hidden-sizes 4 --max-episode-steps 40"
+    ),
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }

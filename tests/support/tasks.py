@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from esengine.environments.spaces import describe
@@ -17,10 +19,14 @@ MUJOCO = [
 
 
 def actor_for(
-    env_id: str, hidden: tuple[int, ...] = (8,), sampled: bool = False, seed: int = 0
+    env_id: str,
+    hidden: tuple[int, ...] = (8,),
+    sampled: bool = False,
+    seed: int = 0,
+    **network: Any,
 ) -> Actor:
     observations, action = describe(EnvironmentSpec(env_id).make())
-    spec = PolicySpec(observations.dim, action, hidden, sampled)
+    spec = PolicySpec(observations.dim, action, hidden, sampled, **network)
     parameters = (
         np.random.default_rng(seed).standard_normal(spec.num_parameters).astype(np.float32) * 0.3
     )

@@ -68,17 +68,19 @@ def export(path: Path, settings: ExportSettings) -> str:
     action = policy.spec.action
     shape = "".join(f", {size}" for size in action.shape)
     likeliest = "; it takes the likeliest action, where the policy draws one"
+    state = network.head["state_size"]
+    carries = f"; it has a state (batch, {state}), zero at the beginning of an episode"
     return (
         f"{settings.out}: observation (batch, {policy.spec.observation_dim}) to action "
-        f"(batch{shape}) {action.dtype}{likeliest if policy.spec.sampled else ''}"
+        f"(batch{shape}) {action.dtype}{carries if state else ''}"
+        f"{likeliest if policy.spec.sampled else ''}"
     )
 
 
 def _torch_bytes(network: Network) -> bytes:
     tensors = {**network.scaling, **network.bounds}
-    for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
-        name = f"network.{2 * layer}"  # a tanh is between
-        tensors |= {f"{name}.weight": weights, f"{name}.bias": biases}
+    for number, layer in enumerate(network.layers):
+        tensors |= {f"layers.{number}.{name}": array for name, array in layer.arrays.items()}
     return save(
         {name: np.ascontiguousarray(array) for name, array in tensors.items()},
         {"esengine": json.dumps(network.head)},
@@ -89,10 +91,10 @@ def _python_bytes(network: Network) -> bytes:
     arrays = {
         **network.scaling,
         **network.bounds,
-        "head": np.array(json.dumps(network.head | {"layers": len(network.weights)})),
+        "head": np.array(json.dumps(network.head)),
     }
-    for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
-        arrays |= {f"weight{layer}": weights, f"bias{layer}": biases}
+    for number, layer in enumerate(network.layers):
+        arrays |= {f"{number}.{name}": array for name, array in layer.arrays.items()}
 
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]

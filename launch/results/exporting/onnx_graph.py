@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, pip_install
-from esengine.launch.results.exporting.network import Network
+from esengine.launch.results.exporting.network import ExportedLayer, Network
 
 _OPSET = 17  # of 2022: old enough for every runtime
 _IR_VERSION = 8
+_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "elu": "Elu"}
 
 
 def onnx_bytes(network: Network) -> bytes:
     """The model: ``observation`` (batch, observation_dim) float32 to ``action`` (batch, *shape) of
-    the action's dtype.
+    the action's dtype. That of a recurrent policy also maps ``state`` to ``next_state``, (batch,
+    state_size) float32.
 
     Raises:
         UserError: the package onnx is missing.
@@ -34,20 +36,27 @@ def onnx_bytes(network: Network) -> bytes:
     scaled = graph.add("Sub", "observation", graph.array(network.scaling["observation_mean"]))
     scaled = graph.add("Mul", scaled, graph.array(network.scaling["observation_inverse_std"]))
     values = graph.add("Max", graph.add("Min", scaled, graph.array(bound)), graph.array(-bound))
-    for layer, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
-        values = graph.add("Gemm", values, graph.array(weights), graph.array(biases), transB=1)
-        if layer < len(network.weights) - 1:
-            values = graph.add("Tanh", values)
+    states: list[str] = []
+    for layer in network.layers:
+        values = _layer(graph, layer, values, states)
+        if layer.activation != "identity":
+            values = graph.add(_ACTIVATIONS[layer.activation], values)
+    if states:
+        graph.add("Concat", *states, axis=1, output="next_state")
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(head["dtype"]))
     decoded = graph.add("Cast", _decode(graph, network, values), to=kind)
     shape = graph.array(np.array([-1, *head["shape"]], np.int64))
     graph.add("Reshape", decoded, shape, output="action")
 
     float32 = helper.np_dtype_to_tensor_dtype(np.dtype("float32"))
-    sizes = ["batch", network.weights[0].shape[1]]
-    observation = helper.make_tensor_value_info("observation", float32, sizes)
-    action = helper.make_tensor_value_info("action", kind, ["batch", *head["shape"]])
-    described = helper.make_graph(graph.nodes, "policy", [observation], [action], graph.constants)
+    sizes: list[Any] = ["batch", bound.size]
+    inputs = [helper.make_tensor_value_info("observation", float32, sizes)]
+    outputs = [helper.make_tensor_value_info("action", kind, ["batch", *head["shape"]])]
+    if states:
+        sizes = ["batch", head["state_size"]]
+        inputs.append(helper.make_tensor_value_info("state", float32, sizes))
+        outputs.append(helper.make_tensor_value_info("next_state", float32, sizes))
+    described = helper.make_graph(graph.nodes, "policy", inputs, outputs, graph.constants)
     opsets = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(
         described, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="esengine"
@@ -80,6 +89,46 @@ class _Graph:
         name = output or f"value{len(self.nodes)}"
         self.nodes.append(self._helper.make_node(operator, list(inputs), [name], **attributes))
         return name
+
+
+def _layer(graph: _Graph, layer: ExportedLayer, values: str, states: list[str]) -> str:
+    """Add the nodes of a layer without its activation; a recurrent one appends its new state."""
+    arrays = {name: graph.array(array) for name, array in layer.arrays.items()}
+    if layer.kind == "dense":
+        return graph.add("Gemm", values, arrays["weight"], arrays["bias"], transB=1)
+    if layer.kind == "layer-norm":
+        return graph.add(
+            "LayerNormalization", values, arrays["weight"], arrays["bias"], axis=-1, epsilon=1e-5
+        )
+
+    assert not states  # a policy has one recurrent layer
+    size = layer.arrays["weight_hh"].shape[1]
+    h = _columns(graph, "state", 0, size)
+    from_input = graph.add("Gemm", values, arrays["weight_ih"], arrays["bias_ih"], transB=1)
+    from_state = graph.add("Gemm", h, arrays["weight_hh"], arrays["bias_hh"], transB=1)
+
+    def gate(number: int, part: str) -> str:
+        return _columns(graph, part, number * size, (number + 1) * size)
+
+    def both(number: int, function: str) -> str:
+        return graph.add(
+            function, graph.add("Add", gate(number, from_input), gate(number, from_state))
+        )
+
+    if layer.kind == "gru":
+        r, z = (both(number, "Sigmoid") for number in (0, 1))
+        reset = graph.add("Mul", r, gate(2, from_state))
+        c = graph.add("Tanh", graph.add("Add", gate(2, from_input), reset))
+        h = graph.add("Add", c, graph.add("Mul", z, graph.add("Sub", h, c)))
+        states.append(h)
+        return h
+
+    i, f, o = (both(number, "Sigmoid") for number in (0, 1, 3))
+    kept = graph.add("Mul", f, _columns(graph, "state", size, 2 * size))
+    memory = graph.add("Add", kept, graph.add("Mul", i, both(2, "Tanh")))
+    h = graph.add("Mul", o, graph.add("Tanh", memory))
+    states += [h, memory]
+    return h
 
 
 def _decode(graph: _Graph, network: Network, outputs: str) -> str:

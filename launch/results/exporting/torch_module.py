@@ -3,14 +3,23 @@ can copy it to where the policy is used.
 """
 
 import json
+from typing import Any
 
 import torch
 from safetensors import safe_open
 
+_ACTIVATIONS = {
+    "identity": torch.nn.Identity(),
+    "tanh": torch.nn.Tanh(),
+    "relu": torch.nn.ReLU(),
+    "elu": torch.nn.ELU(),
+}
+
 
 class ExportedPolicy(torch.nn.Module):
-    """Maps observations (..., observation_dim) float32 to actions; ``network`` returns the raw
-    outputs.
+    """Maps observations (..., observation_dim) float32 to actions. A policy with memory takes
+    observations (batch, observation_dim) and its last state, or None where episodes begin, and
+    returns actions and state.
     """
 
     observation_mean: torch.Tensor
@@ -26,18 +35,42 @@ class ExportedPolicy(torch.nn.Module):
         with safe_open(path, "pt") as file:
             self.head = json.loads(file.metadata()["esengine"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        layers: list[torch.nn.Module] = []
-        while (weight := tensors.get(f"network.{len(layers)}.weight")) is not None:
-            layers += [torch.nn.Linear(weight.shape[1], weight.shape[0]), torch.nn.Tanh()]
-        self.network = torch.nn.Sequential(*layers[:-1])
+        self.layers = torch.nn.ModuleList()
+        for number, (kind, _) in enumerate(self.head["layers"]):
+            name = f"layers.{number}.weight"
+            if kind == "dense":
+                self.layers.append(torch.nn.Linear(*tensors[name].shape[::-1]))
+            elif kind == "layer-norm":
+                self.layers.append(torch.nn.LayerNorm(tensors[name].shape[0]))
+            else:
+                cell = torch.nn.GRUCell if kind == "gru" else torch.nn.LSTMCell
+                inputs = tensors[f"{name}_ih"].shape[1]
+                self.layers.append(cell(inputs, tensors[f"{name}_hh"].shape[1]))
         for name in tensors:
-            if not name.startswith("network."):
+            if not name.startswith("layers."):
                 self.register_buffer(name, tensors[name])
         self.load_state_dict(tensors)
 
-    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+    def outputs(
+        self, observations: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[Any, Any]:
+        """The raw outputs, and the state after them: h of a GRU, h and then c of an LSTM."""
         scaled = (observations - self.observation_mean) * self.observation_inverse_std
-        outputs = self.network(scaled.clamp(-self.observation_bound, self.observation_bound))
+        values = scaled.clamp(-self.observation_bound, self.observation_bound)
+        for (kind, activation), layer in zip(self.head["layers"], self.layers, strict=True):
+            if kind == "gru":
+                values = state = layer(values, state)
+            elif kind == "lstm":
+                pair = None if state is None else state.chunk(2, dim=1)
+                values, memory = layer(values, pair)
+                state = torch.cat([values, memory], dim=1)
+            else:
+                values = layer(values)
+            values = _ACTIVATIONS[activation](values)
+        return values, state
+
+    def forward(self, observations: torch.Tensor, state: torch.Tensor | None = None) -> Any:
+        outputs, state = self.outputs(observations, state)
         if self.head["kind"] == "box":
             if count := self.head["components"]:  # of a mixture: the mean of the likeliest
                 flat = outputs[..., count : count + count * len(self.action_low)]
@@ -52,4 +85,5 @@ class ExportedPolicy(torch.nn.Module):
             choices = [part.argmax(-1) for part in outputs.split(self.head["sizes"], -1)]
             actions = torch.stack(choices, -1) + torch.tensor(self.head["starts"])
 
-        return actions.reshape((*observations.shape[:-1], *self.head["shape"]))
+        actions = actions.reshape((*observations.shape[:-1], *self.head["shape"]))
+        return (actions, state) if self.head["state_size"] else actions

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from esengine.algorithms.imitation.behavior_cloning import Examples, Learner, LearnerSettings
 from esengine.algorithms.imitation.guided_policy_search import adapted, relative_weights
+from esengine.algorithms.imitation.learner import Examples, Learner, LearnerSettings
 from esengine.algorithms.planners import ILQR
 from esengine.algorithms.planners.guided_expert import ControllerInfo
 from esengine.algorithms.planners.local_controllers import PolicyCost, divergence, local_controller

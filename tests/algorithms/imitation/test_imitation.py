@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 
 import esengine
 from esengine.algorithms.imitation.aggregation import outgrown
-from esengine.algorithms.imitation.behavior_cloning import (
-    BehaviorCloningSettings,
-    Examples,
-    Learner,
-    LearnerSettings,
-)
+from esengine.algorithms.imitation.behavior_cloning import BehaviorCloningSettings
 from esengine.algorithms.imitation.dagger import DAggerSettings, expert_share
 from esengine.algorithms.imitation.dart import confusion, error_covariance, square_root
+from esengine.algorithms.imitation.learner import Examples, Learner, LearnerSettings
 from esengine.demonstrations import Trajectory, load_demonstrations
 from esengine.demonstrations.experts import FunctionExpert
 from esengine.demonstrations.recording import Acting, record_episode

@@ -45,9 +45,13 @@ def test_the_kernel_equals_its_twin_on_what_the_policy_draws(
     for step, observation in enumerate(observations):
         actor.act(observation, 3, step)
         choices.append(actor._decoded.copy())
-    sizes, done = np.array(actor.spec.layer_sizes), np.array(choices)
+    layers, done = actor.spec.layers, np.array(choices)
     outputs = forward_reference(
-        actor.parameters, sizes, observations, actor.observation_mean, actor.observation_inverse_std
+        actor.parameters,
+        layers,
+        observations,
+        actor.observation_mean,
+        actor.observation_inverse_std,
     )
     stds = actor.parameters[len(actor.parameters) - actor.spec.num_log_stds :]
     expected = log_densities_reference(actor.spec, outputs, stds, done)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec
-from esengine.policies.forward_pass import fast_tanh, forward, forward_reference
+from esengine.policies.forward_pass import fast_tanh, forward, forward_reference, network_of
 
 BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
 
@@ -28,10 +28,8 @@ def actor_for(
 def network(
     spec: PolicySpec, parameters: NDArray[np.float32], observation: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    sizes = np.array(spec.layer_sizes)
-    hidden = np.zeros((2, sizes.max()), np.float32)
     mean, inverse_std = np.full(3, 0.1, np.float32), np.full(3, 2.0, np.float32)
-    outputs, offset = forward(parameters, sizes, observation, mean, inverse_std, hidden)
+    outputs, offset = forward(parameters, network_of(spec.layers, mean, inverse_std), observation)
     assert offset == spec.num_parameters
     return np.array(outputs)
 
@@ -52,9 +50,7 @@ def test_forward_equals_its_reference(hidden: tuple[int, ...]) -> None:
     parameters = random.standard_normal(spec.num_parameters).astype(np.float32)
     observation = random.standard_normal(3).astype(np.float32)
     mean, inverse_std = np.full(3, 0.1, np.float32), np.full(3, 2.0, np.float32)
-    expected = forward_reference(
-        parameters, np.array(spec.layer_sizes), observation, mean, inverse_std
-    )
+    expected = forward_reference(parameters, spec.layers, observation, mean, inverse_std)
     np.testing.assert_allclose(
         network(spec, parameters, observation), expected, rtol=2e-5, atol=2e-5
     )

@@ -13,7 +13,7 @@ import pytest
 from esengine.environments import classic_physics, mujoco_physics
 from esengine.environments.spaces import describe
 from esengine.environments.spec import EnvironmentSpec
-from esengine.simulators import mujoco
+from esengine.simulators import BatchSimulator, mujoco
 from esengine.simulators.classic import ClassicSimulator, task_of
 from esengine.simulators.families import family_of, has_compiled, make_simulator
 from esengine.simulators.mujoco import step_arguments
@@ -113,6 +113,29 @@ def test_whole_episodes_are_gymnasiums(env_id: str, sampled: bool) -> None:
         assert compiled.num_steps == plain.num_steps
         assert compiled.episode_return == pytest.approx(plain.episode_return, rel=1e-7, abs=1e-7)
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "Pendulum-v1", "InvertedPendulum-v5", "esengine/PointMaze-v0"]
+)
+def test_a_recurrent_policy_remembers_in_every_family(env_id: str) -> None:
+    spec = EnvironmentSpec(env_id)
+    observations, _ = spec.spaces()
+    actor = actor_for(env_id, (6, 5), sampled=True, memory="lstm", layer_norm=True)
+    compiled, plain = (
+        make_simulator(spec, observations, backend) for backend in ("compiled", "gymnasium")
+    )
+    seeds = np.arange(14, dtype=np.uint64).reshape(7, 2)  # the most that end one by one
+    alone = [[compiled.run(actor, seed, None, 30) for seed in own] for own in seeds.tolist()]
+    stepped = plain.run(actor, 0, None, 30)
+    assert alone[0][0].num_steps == stepped.num_steps
+    assert alone[0][0].episode_return == pytest.approx(stepped.episode_return, rel=1e-6)
+    if isinstance(compiled, BatchSimulator):
+        rows = np.tile(actor.parameters, (7, 1))
+        returns, _ = compiled.run_members(actor, rows, seeds, np.zeros(0), 30)
+        assert returns.tolist() == [[one.episode_return for one in own] for own in alone]
+    compiled.close()
+    plain.close()
 
 
 def test_the_task_as_it_stands_is_compiled_and_nothing_else() -> None:

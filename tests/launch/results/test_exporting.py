@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ HEADS: dict[str, tuple[spaces.Space[Any], dict[str, Any]]] = {
     "discrete": (spaces.Discrete(5, start=-1), {"hidden_sizes": (6,)}),
     "multi-discrete": (spaces.MultiDiscrete([3, 2, 4]), {"hidden_sizes": (6,)}),
     "multi-binary": (spaces.MultiBinary(4), {}),
+    "elu": (UNEVEN, {"hidden_sizes": (6, 4), "activation": "elu", "layer_norm": True}),
+    "gru": (UNEVEN, {"hidden_sizes": (6, 4), "activation": "relu", "memory": "gru"}),
+    "lstm": (spaces.Discrete(5, start=-1), {"hidden_sizes": (6,), "memory": "lstm"}),
 }
 NUM_OBSERVATIONS, OBSERVATION_DIM = 200, 7
 
@@ -51,8 +55,7 @@ def a_policy(path: Path, head: str) -> Policy:
 
 def expected(policy: Policy, observations: NDArray[np.float32]) -> NDArray[Any]:
     """The engine's own actions, in the mode of a sampled policy."""
-    spec = policy.spec
-    mode = PolicySpec(spec.observation_dim, spec.action, spec.hidden_sizes, False, spec.components)
+    mode = replace(policy.spec, sampled=False)
     parameters = policy.parameters[: mode.num_parameters]
     actor = Policy(
         mode,
@@ -61,7 +64,7 @@ def expected(policy: Policy, observations: NDArray[np.float32]) -> NDArray[Any]:
         policy.observation_inverse_std,
         policy.environment,
     ).actor()
-    return np.array([actor.act(observation) for observation in observations])
+    return np.array([actor.act(row, step=step) for step, row in enumerate(observations)])
 
 
 def by_torch(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
@@ -69,6 +72,12 @@ def by_torch(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
     from esengine.launch.results.exporting.torch_module import ExportedPolicy
 
     module = ExportedPolicy(str(file))
+    if module.head["state_size"]:
+        state, actions = None, []
+        for observation in torch.from_numpy(observations):
+            action, state = module(observation[None], state)
+            actions.append(action[0].detach().numpy())
+        return np.array(actions)
     single: NDArray[Any] = module(torch.from_numpy(observations[0])).detach().numpy()
     every: NDArray[Any] = module(torch.from_numpy(observations)).detach().numpy()
     assert single.shape == every.shape[1:]
@@ -78,12 +87,25 @@ def by_torch(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
 def by_onnx(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (actions,) = session.run(["action"], {"observation": observations})
-    return np.asarray(actions)
+    if len(session.get_inputs()) == 1:
+        (actions,) = session.run(["action"], {"observation": observations})
+        return np.asarray(actions)
+    state = np.zeros((1, session.get_inputs()[1].shape[1]), np.float32)
+    rows = []
+    for observation in observations:
+        action, state = session.run(None, {"observation": observation[None], "state": state})
+        rows.append(action[0])
+    return np.array(rows)
 
 
 def by_python(file: Path, observations: NDArray[np.float32]) -> NDArray[Any]:
     policy = runpy.run_path(str(file))["policy"]
+    if policy.head["state_size"]:
+        actions, state = [], np.ones((1, policy.head["state_size"]))
+        for step, observation in enumerate(observations):
+            action, state = policy.predict(observation, state, np.array([step == 0]))
+            actions.append(action)
+        return np.array(actions)
     actions, state = policy.predict(
         observations, state="kept", episode_start=np.ones(len(observations)), deterministic=False
     )

@@ -1,0 +1,1 @@
+"""Policies with a memory on tasks that need one."""

@@ -1,0 +1,146 @@
+"""``python -m benchmarks.networks.run``: what a memory is worth on tasks that need one; writes
+RESULTS.md.
+
+Every run is kept in ``results.json`` as soon as it has ended, and is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import esengine
+
+HERE = Path(__file__).resolve().parent
+RUNS = Path("runs/networks")
+SEEDS = range(5)
+NETWORKS = ("full observation", "gru", "lstm", "four frames", "one frame")
+FRAMES = ("--env-wrapper", 'FrameStackObservation={"stack_size": 4}')
+
+
+class Task(NamedTuple):
+    """A task.
+
+    Attributes:
+        hidden, full: its environment, of which a part cannot be seen, and the one that shows all.
+        arguments: of the runs.
+        random: mean return of a policy that does not look.
+    """
+
+    hidden: tuple[str, ...]
+    full: tuple[str, ...]
+    arguments: tuple[str, ...]
+    random: float
+
+
+MAZE = ("--env-id", "examples.t_maze:TMaze-v0")
+SEARCH = ("openai-es", "--population-size", "128", "--eval-every", "0")
+TASKS = {
+    "T-maze, 10 steps": Task(
+        MAZE,
+        (*MAZE, "--env-arg", "visible=true"),
+        (*SEARCH, "--generations", "300", "--episodes-per-member", "4"),
+        0.0,
+    ),
+    "CartPole-v1 without velocities": Task(
+        ("--env-id", "benchmarks.networks.tasks:CartPolePositions-v0"),
+        ("--env-id", "CartPole-v1"),
+        (*SEARCH, "--generations", "100", "--episodes-per-member", "4"),
+        22.0,
+    ),
+}
+
+
+def command(task: Task, network: str, seed: int, folder: Path) -> list[str]:
+    """The run of a network on a task."""
+    method, *rest = task.arguments
+    environment = task.full if network == "full observation" else task.hidden
+    policy = network if network in ("gru", "lstm") else "mlp"
+    frames = FRAMES if network == "four frames" else ()
+    return [
+        *(sys.executable, "-m", "esengine", "train", method, *rest, *environment, *frames),
+        *("--policy", policy, "--hidden-sizes", "16", "--seed", str(seed), "--ranks", "1"),
+        *("--quiet", "--run-dir", str(folder)),
+    ]
+
+
+def measure(task: Task, network: str, seed: int, folder: Path) -> dict[str, float]:
+    """Train, and evaluate on 100 fresh episodes."""
+    began = time.perf_counter()
+    if not (folder / "done.json").exists():
+        subprocess.run(command(task, network, seed, folder), check=True)
+    evaluation = esengine.evaluate(folder, episodes=100, seed=1000, trust_modules=True)
+    return {"return": evaluation.mean_return, "seconds": time.perf_counter() - began}
+
+
+def page(results: dict[str, dict[str, float]]) -> str:
+    """RESULTS.md."""
+    lines = [
+        "# What a memory is worth",
+        "",
+        "`python -m benchmarks.networks.run` writes this page. Mean returns of 100 fresh episodes:",
+        "the mean over seeds, and the worst and the best of them. The share is that of the way from",
+        "a policy that does not look to the mean with full observation. All networks have 16 hidden",
+        "units, and all runs the same budget.",
+        "",
+    ]
+    for name, task in TASKS.items():
+        lines += [f"## {name}", "", f"`{' '.join(task.arguments)}`", ""]
+        lines += [
+            "| network | seeds | mean return | worst | best | share |",
+            "|---|---|---|---|---|---|",
+        ]
+        full = of(results, name, "full observation")
+        for network in NETWORKS:
+            found = of(results, name, network)
+            if not len(found):
+                continue
+            share = (found.mean() - task.random) / (full.mean() - task.random)
+            lines.append(
+                f"| {network} | {len(found)} | {found.mean():.2f} | {found.min():.2f} | "
+                f"{found.max():.2f} | {share:.0%} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def of(results: dict[str, dict[str, float]], task: str, network: str) -> Any:
+    """The returns of a network's seeds."""
+    names = (f"{task}/{network}/{seed}" for seed in SEEDS)
+    return np.array([results[name]["return"] for name in names if name in results])
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is missing, and write the page."""
+    parser = argparse.ArgumentParser(prog="benchmarks.networks.run", description=__doc__)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="tasks or networks")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run later")
+    options = parser.parse_args(arguments)
+    file = HERE / "results.json"
+    results: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.exists() else {}
+    began = time.perf_counter()
+
+    for seed in SEEDS:
+        for name, task in TASKS.items():
+            for network in NETWORKS:
+                key = f"{name}/{network}/{seed}"
+                chosen = set(options.only) <= {name, network}
+                if key in results or not chosen or time.perf_counter() - began > options.seconds:
+                    continue
+                results[key] = measure(task, network, seed, RUNS / key.replace(" ", "-"))
+                print(key, results[key], file=sys.stderr, flush=True)
+                file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+
+    (HERE / "RESULTS.md").write_text(page(results))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""The layers that compiled networks are made of, each as one row of integers that kernels read.
+
+A layer's parameters are one part of the flat vector. Those of a dense layer are its weights,
+(inputs, outputs) row by row, and then its biases. A recurrent layer has two such dense parts, of
+its inputs and of its state, whose outputs are the gates in torch's order. A layer norm has its
+gains and then its biases.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+DENSE, LAYER_NORM, GRU, LSTM = range(4)
+IDENTITY, TANH, RELU, ELU = range(4)
+ACTIVATIONS = {"tanh": TANH, "relu": RELU, "elu": ELU}
+_NUM_GATES = {GRU: 3, LSTM: 4}
+_NUM_STATES = {GRU: 1, LSTM: 2}
+_REMEMBERING_GATE = 1  # update gate of a GRU, forget gate of an LSTM
+
+
+class Layer(NamedTuple):
+    """One layer.
+
+    Attributes:
+        kind: `DENSE`, `LAYER_NORM`, `GRU` (Cho et al. 2014, arXiv 1406.1078) or `LSTM` (Hochreiter
+            & Schmidhuber 1997).
+        inputs, outputs: numbers that it takes and gives.
+        activation: what is applied to its outputs: `IDENTITY`, `TANH`, `RELU` or `ELU`.
+    """
+
+    kind: int
+    inputs: int
+    outputs: int
+    activation: int = IDENTITY
+
+    @property
+    def num_gates(self) -> int:
+        """Dense outputs for each output of the layer; 0 for a layer norm."""
+        return 0 if self.kind == LAYER_NORM else _NUM_GATES.get(self.kind, 1)
+
+    @property
+    def state_size(self) -> int:
+        """Numbers that it carries from step to step."""
+        return _NUM_STATES.get(self.kind, 0) * self.outputs
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Inputs and outputs of its dense parts, none for a layer norm."""
+        if self.kind == LAYER_NORM:
+            return ()
+        width = self.num_gates * self.outputs
+        parts = ((self.inputs, width), (self.outputs, width))
+        return parts if self.state_size else parts[:1]
+
+    @property
+    def num_parameters(self) -> int:
+        if self.kind == LAYER_NORM:
+            return 2 * self.outputs
+        return sum((inputs + 1) * outputs for inputs, outputs in self.shapes)
+
+    def initial(self, random: np.random.Generator) -> NDArray[np.float32]:
+        """First parameters, (num_parameters,) float32.
+
+        Weights are normal with standard deviation 1 / sqrt(inputs) and biases zero. A recurrent
+        layer begins by remembering: the bias of its update or forget gate is 1. A layer norm begins
+        as one.
+        """
+        parameters = np.zeros(self.num_parameters, np.float32)
+        if self.kind == LAYER_NORM:
+            parameters[: self.outputs] = 1.0
+            return parameters
+
+        offset = 0
+        for inputs, outputs in self.shapes:
+            weights = random.standard_normal(inputs * outputs) / np.sqrt(inputs)
+            parameters[offset : offset + weights.size] = weights
+            offset += weights.size
+            if self.state_size and offset == weights.size:
+                first = offset + _REMEMBERING_GATE * self.outputs
+                parameters[first : first + self.outputs] = 1.0
+            offset += outputs
+        return parameters
+
+
+def dense_layers(sizes: Sequence[int], activation: int = TANH) -> tuple[Layer, ...]:
+    """Dense layers with an activation after all but the last.
+
+    Args:
+        sizes: units of each layer, the inputs first.
+        activation: see `Layer`.
+    """
+    pairs = list(itertools.pairwise(sizes))
+    return (
+        *(Layer(DENSE, inputs, outputs, activation) for inputs, outputs in pairs[:-1]),
+        Layer(DENSE, *pairs[-1]),
+    )
+
+
+def table_of(layers: Sequence[Layer]) -> NDArray[np.int64]:
+    """The layers as kernels read them, (num_layers, 4)."""
+    return np.array([tuple(layer) for layer in layers], np.int64)
+
+
+def width_of(layers: Sequence[Layer]) -> int:
+    """The most numbers that a layer takes or computes, gates included."""
+    return max(max(layer.inputs, max(1, layer.num_gates) * layer.outputs) for layer in layers)
+
+
+def state_size_of(layers: Sequence[Layer]) -> int:
+    """Numbers that a network carries from step to step."""
+    return sum(layer.state_size for layer in layers)
