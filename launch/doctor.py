@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -26,12 +28,14 @@ from esengine.launch.runs.versions import versions
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import env_arguments
 from esengine.launch.training.trial import apart
+from esengine.policies import Actor, PolicySpec
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.simulators.trial import episode_digests, stepping_of, unlimited
 
 _PATIENCE_S = 60.0  # for each trial of an environment
+_TIMED_STEPS = 1000  # of a policy
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class DoctorSettings:
     env_arg: tuple[str, ...] = ()
     """Arguments of the environment, each name=value; a value is JSON, a Python literal or a plain
     word.
+    """
+    policy: str | None = None
+    """Also test this torch.nn.Module, as module:Class, as a policy of --env-id: its outputs,
+    whether it is deterministic and forgets earlier episodes, and the time of a step.
     """
     ranks: int = 2
     """Ranks of the trial launch."""
@@ -72,6 +80,8 @@ def doctor_command(argv: list[str], stop: StopRequest) -> int:
     if settings.env_id is not None:
         environment = EnvironmentSpec(settings.env_id, env_arguments(settings.env_arg))
         findings += check_environment(environment)
+    if settings.policy is not None:
+        findings += check_policy(settings)
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = "[green]ok[/green]" if finding.advice is None else "[yellow]![/yellow]"
@@ -103,6 +113,43 @@ def check_environment(spec: EnvironmentSpec) -> list[Finding]:
 
     found, advice = _compared(here, _digests_elsewhere(spec))
     return [*findings, Finding(what, found, advice)]
+
+
+def check_policy(settings: DoctorSettings) -> list[Finding]:
+    """Test a user's module as a policy, see `module_network.module_size`, and time it.
+
+    Raises:
+        UserError: there is no environment that it is for.
+    """
+    if settings.env_id is None:
+        raise UserError(
+            f"--policy must be tested for an environment, got {settings.policy} alone; add --env-id"
+        )
+    name = settings.policy or ""
+    try:
+        environment = EnvironmentSpec(settings.env_id, env_arguments(settings.env_arg))
+        observations, action = environment.spaces()
+        spec = PolicySpec(
+            observations.dim, action, module=name, observation_shape=observations.shape
+        )
+        scale = np.ones(observations.dim, np.float32)
+        actor = Actor(spec, spec.initial_parameters(0), 0 * scale, scale)
+    except UserError as error:
+        return [Finding(f"policy {name}", "cannot be used as it is", str(error))]
+
+    began = time.perf_counter()
+    for step in range(_TIMED_STEPS):
+        actor.act(scale, step=step)
+    cost_us = (time.perf_counter() - began) / _TIMED_STEPS * 1e6
+    memory = "with" if spec.is_recurrent else "without"
+    size = f"{counted(spec.num_parameters, 'parameter')}, {memory} a state, {cost_us:.0f} us a step"
+    return [
+        Finding(f"policy {name}", size),
+        Finding(
+            f"policy {name} repeats",
+            "outputs are finite, and the same for the same episode after another one",
+        ),
+    ]
 
 
 def _compared(here: list[str], there: list[str]) -> tuple[str, str | None]:

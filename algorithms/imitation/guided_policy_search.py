@@ -28,7 +28,7 @@ from esengine.algorithms.strategy import State
 from esengine.checks import positive
 from esengine.demonstrations.recording import Acting, Recorded
 from esengine.errors import UserError
-from esengine.policies.network import check_memoryless
+from esengine.policies.network import check_compiled, check_memoryless
 
 # Range of the step relative to --kl-step
 _LEAST_SCALE = 0.1
@@ -72,6 +72,7 @@ class GuidedPolicySearch(Aggregation):
 
     def __init__(self, settings: GuidedPolicySearchSettings, *arguments: Any) -> None:
         super().__init__(settings, *arguments)
+        check_compiled(self.problem.policy, "guided-policy-search")
         check_memoryless(self.problem.policy, "guided-policy-search")
         self._precisions = np.zeros((0, 1))
         self._step = settings.kl_step

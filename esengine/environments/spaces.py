@@ -24,10 +24,15 @@ class ObservationSpec:
         dim: length of the vector.
         direct: whether the observation is an array that only needs ``ravel``; otherwise gymnasium
             flattens it (one-hot for discrete parts).
+        shape: of the array, or (dim,) of what gymnasium flattens.
     """
 
     dim: int
     direct: bool
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", self.shape or (self.dim,))
 
     @classmethod
     def of(cls, space: spaces.Space[Any]) -> ObservationSpec:
@@ -35,7 +40,7 @@ class ObservationSpec:
         fixed length.
         """
         if isinstance(space, spaces.Box):
-            return cls(int(np.prod(space.shape)), True)
+            return cls(int(np.prod(space.shape)), True, space.shape)
         try:
             return cls(flatdim(space), False)
         except (NotImplementedError, ValueError) as error:

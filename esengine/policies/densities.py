@@ -17,7 +17,7 @@ from esengine.compiled import kernel
 from esengine.errors import UserError
 from esengine.policies.forward_pass import forward
 from esengine.policies.heads import BOX, MULTI_BINARY
-from esengine.policies.network import Actor, PolicySpec, check_memoryless
+from esengine.policies.network import Actor, PolicySpec, check_compiled, check_memoryless
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _BOUND = 1e-6  # tolerance for actions rounded in a file, in units of half the range
@@ -25,6 +25,7 @@ _BOUND = 1e-6  # tolerance for actions rounded in a file, in units of half the r
 
 def check_density(spec: PolicySpec, method: str) -> None:
     """Raise a UserError for a policy whose actions have no known density."""
+    check_compiled(spec, method)
     check_memoryless(spec, method)
     if spec.components:
         raise UserError(

@@ -73,6 +73,20 @@ def input_bounds(
     return np.where(raw, _UNBOUNDED, OBSERVATION_CLIP)
 
 
+@kernel
+def scale_inputs(
+    inputs: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    scaled: NDArray[np.float32],
+) -> None:
+    """Write the scaled and clipped inputs to ``scaled``, (num_inputs,) or longer."""
+    for k in range(mean.size):
+        value = (inputs[k] - mean[k]) * inverse_std[k]
+        bound = input_bound(mean[k], inverse_std[k])
+        scaled[k] = min(max(value, -bound), bound)
+
+
 @kernel(inline="always")
 def fast_tanh(x: np.float32) -> np.float32:
     """tanh with error 4e-7, by a rational function in x^2 that was fitted on [-8, 8] with relative
@@ -242,11 +256,7 @@ def forward(
         observation: (num_inputs,).
     """
     table, mean, inverse_std, hidden, state = network
-    scaled = hidden[0]
-    for k in range(mean.size):
-        value = (observation[k] - mean[k]) * inverse_std[k]
-        bound = input_bound(mean[k], inverse_std[k])
-        scaled[k] = min(max(value, -bound), bound)
+    scale_inputs(observation, mean, inverse_std, hidden[0])
 
     offset = 0
     remembered = 0

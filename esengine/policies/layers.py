@@ -103,12 +103,13 @@ def dense_layers(sizes: Sequence[int], activation: int = TANH) -> tuple[Layer, .
 
 def table_of(layers: Sequence[Layer]) -> NDArray[np.int64]:
     """The layers as kernels read them, (num_layers, 4)."""
-    return np.array([tuple(layer) for layer in layers], np.int64)
+    return np.array([tuple(layer) for layer in layers], np.int64).reshape(-1, 4)
 
 
 def width_of(layers: Sequence[Layer]) -> int:
     """The most numbers that a layer takes or computes, gates included."""
-    return max(max(layer.inputs, max(1, layer.num_gates) * layer.outputs) for layer in layers)
+    widths = [max(layer.inputs, max(1, layer.num_gates) * layer.outputs) for layer in layers]
+    return max(widths, default=0)
 
 
 def state_size_of(layers: Sequence[Layer]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.forward_pass import Network, forward, network_of
+from esengine.policies.forward_pass import Network, forward, network_of, scale_inputs
 from esengine.policies.heads import decode, head_of
 from esengine.policies.layers import (
     ACTIVATIONS,
@@ -30,6 +30,9 @@ from esengine.policies.layers import (
     state_size_of,
 )
 from esengine.seeding import derive_key, generator
+
+if TYPE_CHECKING:
+    from esengine.policies.module_network import ModuleNetwork, ModuleSize
 
 Memory = Literal["none", "gru", "lstm"]
 Activation = Literal["tanh", "relu", "elu"]
@@ -86,6 +89,9 @@ class PolicySpec(NetworkSpec):
         activation: of dense hidden layers.
         layer_norm: whether each dense hidden layer is normalised before its activation (Ba et al.
             2016, arXiv 1607.06450).
+        module: the user's ``torch.nn.Module`` in place of these layers, as ``module:Class``, see
+            `module_network`; or empty.
+        observation_shape: what the module gets observations as; empty for (observation_dim,).
     """
 
     observation_dim: int
@@ -96,6 +102,8 @@ class PolicySpec(NetworkSpec):
     memory: Memory = "none"
     activation: Activation = "tanh"
     layer_norm: bool = False
+    module: str = ""
+    observation_shape: tuple[int, ...] = ()
 
     purpose = "initial parameters"
 
@@ -107,6 +115,8 @@ class PolicySpec(NetworkSpec):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
+        if self.module:
+            raise TypeError(f"the layers of {self.module} are its own")
         layers: list[Layer] = []
         inputs = self.observation_dim
         for number, size in enumerate(self.hidden_sizes, 1):
@@ -123,11 +133,37 @@ class PolicySpec(NetworkSpec):
     @property
     def is_recurrent(self) -> bool:
         """Whether actions depend on earlier observations of the episode."""
+        if self.module:
+            return self._module_size().is_recurrent
         return state_size_of(self.layers) > 0
 
     @property
     def num_parameters(self) -> int:
-        return super().num_parameters + (self.num_log_stds if self.sampled else 0)
+        own = self._module_size().num_parameters if self.module else super().num_parameters
+        return own + (self.num_log_stds if self.sampled else 0)
+
+    def initial_parameters(self, seed: int) -> NDArray[np.float32]:
+        if not self.module:
+            return super().initial_parameters(seed)
+        parameters = np.zeros(self.num_parameters, np.float32)
+        own = self.module_network(derive_key(seed, self.purpose)).initial()
+        parameters[: own.size] = own
+        return parameters
+
+    def module_network(self, seed: int = 0) -> ModuleNetwork:
+        """A new copy of the module. Raises UserError for one that cannot be made."""
+        from esengine.policies.module_network import ModuleNetwork
+
+        return ModuleNetwork(self.module, self._shape, self.num_outputs, seed)
+
+    def _module_size(self) -> ModuleSize:
+        from esengine.policies.module_network import module_size
+
+        return module_size(self.module, self._shape, self.num_outputs)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.observation_shape or (self.observation_dim,)
 
     @property
     def num_log_stds(self) -> int:
@@ -142,8 +178,20 @@ def check_memoryless(spec: PolicySpec, what: str) -> None:
         what: what needs a policy without memory, for the message.
     """
     if spec.is_recurrent:
+        got = spec.module or f"one with {spec.memory}"
+        raise UserError(f"{what} needs a policy without memory, got {got}; use --policy mlp")
+
+
+def check_compiled(spec: PolicySpec, what: str) -> None:
+    """Raises UserError for a policy that is a user's module.
+
+    Args:
+        spec: the policy.
+        what: what needs compiled layers, for the message.
+    """
+    if spec.module:
         raise UserError(
-            f"{what} needs a policy without memory, got one with {spec.memory}; use --policy mlp"
+            f"{what} needs a policy of compiled layers, got {spec.module}; use --policy mlp"
         )
 
 
@@ -173,9 +221,9 @@ class Actor:
             )
 
         action = self.spec.action
-        self._network = network_of(
-            self.spec.layers, self.observation_mean, self.observation_inverse_std
-        )
+        self._module = self.spec.module_network() if self.spec.module else None
+        layers = () if self.spec.module else self.spec.layers
+        self._network = network_of(layers, self.observation_mean, self.observation_inverse_std)
         self._head = head_of(action, self.spec.components)
         self._decoded = np.zeros(len(action.sizes))
         plain = action.kind == "box" and action.dtype.startswith("float") and len(action.shape) == 1
@@ -184,6 +232,7 @@ class Actor:
     @property
     def network(self) -> Network:
         """The arguments with which compiled code calls the kernel `forward`."""
+        check_compiled(self.spec, "compiled code")
         scaling = (self.observation_mean, self.observation_inverse_std)
         return (self._network[0], *scaling, *self._network[3:])
 
@@ -204,16 +253,17 @@ class Actor:
         Returns:
             An int for a discrete space, otherwise an array of the action's shape and dtype.
         """
-        act(
-            self.parameters,
-            self.network,
-            observation,
-            self._head,
-            self.spec.sampled,
-            np.uint64(key),
-            np.uint64(step),
-            self._decoded,
-        )
+        drawn = (self.spec.sampled, np.uint64(key), np.uint64(step), self._decoded)
+        if self._module is None:
+            act(self.parameters, self.network, observation, self._head, *drawn)
+            return self.decoded()
+
+        if step == 0 or self._module.bound is not self.parameters:
+            self._module.begin(self.parameters)
+        scaled = np.empty(observation.size, np.float32)
+        scale_inputs(observation, self.observation_mean, self.observation_inverse_std, scaled)
+        log_stds = self.parameters[self._module.size.num_parameters :]
+        decode(self._module.outputs(scaled), log_stds, self._head, *drawn)
         return self.decoded()
 
     def decoded(self) -> Any:

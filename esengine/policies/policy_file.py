@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -19,13 +21,20 @@ from esengine.policies.network_file import (
     fields_from,
     hidden_sizes_from,
     is_count,
+    is_list_of,
     read_network,
     require,
     write_network,
 )
 
 _KEY = "esengine"
-_LATER: dict[str, Any] = {"memory": "none", "activation": "tanh", "layer_norm": False}
+_LATER: dict[str, Any] = {
+    "memory": "none",
+    "activation": "tanh",
+    "layer_norm": False,
+    "module": "",
+    "observation_shape": (),
+}
 """Parts of an architecture that version 1.0 did not have, with what it had in their place."""
 
 
@@ -56,8 +65,26 @@ class Policy:
         """Begin a new episode: forget what a recurrent policy has seen, and count steps from 0."""
         self._acting = None
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The names of user-supplied code that evaluating the policy imports, and of files that it
+        opens.
+        """
+        own = (self.spec.module,) if self.spec.module else ()
+        return (*own, *self.environment.modules)
+
     def actor(self) -> Actor:
-        """A fast actor with its own working memory."""
+        """A fast actor with its own working memory.
+
+        Raises:
+            UserError: the policy is a module whose code is not imported here.
+        """
+        name = self.spec.module.partition(":")[0]
+        if name and name not in sys.modules:
+            raise UserError(
+                f"a policy of {self.spec.module} needs its code, which is not imported here; "
+                f"import {name} first if you trust its author"
+            )
         return Actor(
             self.spec, self.parameters, self.observation_mean, self.observation_inverse_std
         )
@@ -136,7 +163,8 @@ def _policy_from(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
     check_arrays(
         arrays,
         {
-            "parameters": spec.num_parameters,
+            # the size of a user's module is known where its code is imported
+            "parameters": arrays["parameters"].size if spec.module else spec.num_parameters,
             "observation_mean": spec.observation_dim,
             "observation_inverse_std": spec.observation_dim,
         },
@@ -179,7 +207,7 @@ def _spec_from(data: Any) -> PolicySpec:
     names = ("observation_dim", "hidden_sizes", "sampled", "components", "action", *_LATER)
     values = fields_from(_LATER | data, *names)
     observation_dim, hidden_sizes, sampled, components, action = values[:5]
-    memory, activation, layer_norm = values[5:]
+    memory, activation, layer_norm, module, shape = values[5:]
     require(is_count(observation_dim), "observation_dim", observation_dim)
     require(isinstance(sampled, bool), "sampled", sampled)
     head = action_from(action)
@@ -189,6 +217,18 @@ def _spec_from(data: Any) -> PolicySpec:
     require(memory in get_args(Memory) and (memory == "none" or sizes != ()), "memory", memory)
     require(activation in get_args(Activation), "activation", activation)
     require(isinstance(layer_norm, bool), "layer_norm", layer_norm)
+    require(isinstance(module, str) and (not module or ":" in module), "module", module)
+    is_shape = is_list_of(list(shape), is_count) and math.prod(shape) == observation_dim
+    require(not shape or is_shape, "observation_shape", shape)
     return PolicySpec(
-        observation_dim, head, sizes, sampled, components, memory, activation, layer_norm
+        observation_dim,
+        head,
+        sizes,
+        sampled,
+        components,
+        memory,
+        activation,
+        layer_norm,
+        module,
+        tuple(shape),
     )

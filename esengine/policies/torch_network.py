@@ -93,6 +93,11 @@ class TorchNetwork:
         """
         return self.sequence(inputs, None)[0]
 
+    def scaled(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Scaled and clipped inputs."""
+        scaled = (inputs - self._mean) * self._inverse_std
+        return scaled.clamp(-self._bounds, self._bounds)
+
     def sequence(
         self, inputs: torch.Tensor, state: list[torch.Tensor] | None
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -102,8 +107,7 @@ class TorchNetwork:
             inputs: as in `outputs`.
             state: what this method returned for the part before it, or None at the beginning.
         """
-        scaled = (inputs - self._mean) * self._inverse_std
-        values = scaled.clamp(-self._bounds, self._bounds)
+        values = self.scaled(inputs)
         parts = iter(self.layers())
         before = iter(state or [])
         after = []
@@ -188,8 +192,19 @@ class TorchPolicy(TorchNetwork):
         mean: NDArray[np.float32],
         inverse_std: NDArray[np.float32],
     ) -> None:
-        super().__init__(spec.layers, parameters, mean, inverse_std)
+        super().__init__(() if spec.module else spec.layers, parameters, mean, inverse_std)
         self.spec = spec
+        self._network = spec.module_network() if spec.module else None
+        if self._network is not None:
+            self._parts = [self._network.size.num_parameters, *self._parts]
+            self._parts[-1] -= self._parts[0]
+
+    def sequence(
+        self, inputs: torch.Tensor, state: list[torch.Tensor] | None
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        if self._network is None:
+            return super().sequence(inputs, state)
+        return self._network.sequence(self.flat, self.scaled(inputs), state)
 
     def log_stds(self, least: float = -math.inf) -> torch.Tensor:
         """The log standard deviations of a sampled box policy, (num_choices,), >= ``least``."""

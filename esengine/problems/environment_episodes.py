@@ -115,8 +115,9 @@ class EnvironmentEpisodes:
         """
         if self._simulator is None or self.fresh_env:
             self.close_simulator()
+            backend = "gymnasium" if self.policy.module else self.env_backend
             self._simulator = make_simulator(
-                self.environment, self.observations, self.env_backend, self.shield
+                self.environment, self.observations, backend, self.shield
             )
         return self._simulator
 

@@ -128,6 +128,8 @@ def policy_agent(
     direct = observations.direct
     shape = (observations.dim,)
     decoded = actor.decoded
+    if actor.spec.module:
+        return _module_agent(space, observations, actor, seed, moments)
     policy = packed(actor, seed, moments)
 
     def act(observation: Any, step: int) -> Any:
@@ -137,6 +139,25 @@ def policy_agent(
         if not observe_and_act(policy, observation, step):
             check_observation(observation, step)
         return decoded()
+
+    return act
+
+
+def _module_agent(
+    space: gymnasium.Space[Any],
+    observations: ObservationSpec,
+    actor: Actor,
+    seed: int,
+    moments: NDArray[np.float64] | None,
+) -> Agent:
+    """`policy_agent` of a policy that is a user's module."""
+
+    def act(observation: Any, step: int) -> Any:
+        flat = observations.flat(space, observation)
+        check_observation(flat, step)
+        if moments is not None:
+            accumulate(moments, flat)
+        return actor.act(flat, seed, step)
 
     return act
 

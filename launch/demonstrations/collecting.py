@@ -35,7 +35,7 @@ from esengine.launch.settings.planners import (
 from esengine.launch.training.trial import environment_tried
 from esengine.planning import PlanCandidates, PooledDynamics, record_here
 from esengine.policies import Policy, PolicySpec, load_policy
-from esengine.policies.network import check_memoryless
+from esengine.policies.network import check_compiled, check_memoryless
 from esengine.pool import Built, FaultRules, Pool, WorkerRules, on_all_ranks
 from esengine.problems import EnvironmentProblem
 from esengine.ranks import StopRequest
@@ -313,7 +313,7 @@ def _environment(settings: CollectSettings, policy: Policy | None) -> Environmen
         assert settings.env_id is not None
         return environment_of(settings.env_id, settings.env_arg, settings.env_wrapper)
     if not settings.trust_modules:
-        check_trusted(settings.policy, *policy.environment.modules)
+        check_trusted(settings.policy, *policy.modules)
     return policy.environment
 
 
@@ -350,6 +350,7 @@ def _skill_expert(settings: CollectSettings, dynamics: Dynamics) -> SkillExpert:
         found = (policy.spec.observation_dim, policy.spec.action)
         way_out = "use one of these spaces"
         check_fit("--skills", spec.env_id, (observations, action), found, f"{path} with ", way_out)
+        check_compiled(policy.spec, f"--skills {path}")
         check_memoryless(policy.spec, f"--skills {path}")
         if policy.spec.components:
             raise UserError(

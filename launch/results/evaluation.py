@@ -179,7 +179,7 @@ def policy_problem(
     """
     policy = load_policy(path)
     if not trusted:
-        check_trusted(path, *policy.environment.modules)
+        check_trusted(path, *policy.modules)
     spaces = policy.environment.spaces()
     found = (policy.spec.observation_dim, policy.spec.action)
     check_fit(str(path), policy.environment.env_id, spaces, found)

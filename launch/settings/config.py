@@ -329,7 +329,9 @@ class RunConfig:
         """
         train = self.train
         names: list[tuple[str, Any]] = [("--strategy", self.method)]
-        names += [(flag_name(name), getattr(train, name)) for name in ("objective", "behavior")]
+        names += [
+            (flag_name(name), getattr(train, name)) for name in ("objective", "behavior", "policy")
+        ]
         names += [
             (flag_name(name), getattr(self.search, name, None)) for name in ("expert", "generator")
         ]

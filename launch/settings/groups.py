@@ -149,13 +149,16 @@ class StartSettings:
         at_least(self, 1, "ranks")
 
 
+POLICIES = ("auto", "linear", "mlp", "gru", "lstm")
+
+
 @dataclass(frozen=True)
 class PolicySettings:
     """The policy: its architecture, and how it sees and acts."""
 
-    policy: Literal["auto", "linear", "mlp", "gru", "lstm"] = "auto"
-    """Architecture; auto is linear for MuJoCo tasks and mlp for all others. gru and lstm have a
-    memory, their last hidden layer.
+    policy: str = "auto"
+    """Architecture: linear, mlp, gru, lstm, or a torch.nn.Module as module:Class. gru and lstm have
+    a memory, their last hidden layer; auto is linear for MuJoCo tasks and mlp for all others.
     """
     hidden_sizes: tuple[int, ...] = (16,)
     """Units of each hidden layer."""
@@ -170,6 +173,10 @@ class PolicySettings:
 
     def check(self) -> None:
         """Raises UserError for layers that no network can have."""
+        if self.policy not in POLICIES and ":" not in self.policy:
+            raise UserError(
+                f"--policy must be {listed(POLICIES)} or module:Class, got {self.policy}"
+            )
         if self.policy in ("gru", "lstm") and not self.hidden_sizes:
             raise UserError(
                 f"--hidden-sizes must name at least one layer for --policy {self.policy}, got "

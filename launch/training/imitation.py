@@ -42,6 +42,7 @@ from esengine.pool import Built
 from esengine.problems import EnvironmentProblem
 from esengine.simulators import Dynamics, ObservableDynamics, make_dynamics
 from esengine.simulators.traces import horizon_of
+from esengine.user_code import check_trusted, named_callable
 
 _METHODS: dict[type[AggregationSettings], type[Aggregation]] = {
     DAggerSettings: DAgger,
@@ -184,6 +185,10 @@ def _expert(config: RunConfig, problem: EnvironmentProblem) -> Expert | None:
     path = _policy_path(search)
     if path is not None:
         policy = load_policy(path)
+        if policy.spec.module:
+            if not config.train.trust_modules:
+                check_trusted(path, policy.spec.module)
+            named_callable("--policy", policy.spec.module, "mypackage.networks:Memory", "class")
         spaces = (problem.observations, problem.policy.action)
         found = (policy.spec.observation_dim, policy.spec.action)
         way_out = "name a policy for these"

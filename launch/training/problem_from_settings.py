@@ -26,6 +26,7 @@ from esengine.errors import UserError
 from esengine.goals import GoalEpisodes
 from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.policies import Policy, PolicySpec, load_policy
+from esengine.policies.network import check_compiled
 from esengine.problems import (
     Anchor,
     Columns,
@@ -44,7 +45,7 @@ from esengine.rewards.network import LearnedReward
 from esengine.simulators.families import has_compiled, why_stepped
 from esengine.simulators.traces import horizon_of
 from esengine.simulators.vectorized import offers_vector
-from esengine.user_code import named_callable
+from esengine.user_code import check_trusted, named_callable
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
 _OF_THESE = "name a file that was made for these"
@@ -130,12 +131,19 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         steps = (in_python or columns is not None) and train.env_backend == "auto"
         architecture = _architecture(train, is_mujoco(env))
     if train.init_policy is not None:
-        policy = load_policy(train.init_policy).spec
+        given = load_policy(train.init_policy)
+        if given.spec.module and not train.trust_modules:
+            check_trusted(train.init_policy, given.spec.module)
+        policy = given.spec
         found = (policy.observation_dim, policy.action)
         got = f"{train.init_policy} with "
         check_fit("--init-policy", train.env_id, (observations, action), found, got, _OF_THESE)
     else:
         policy = PolicySpec(observations.dim, action, sampled=train.sampled_actions, **architecture)
+        if policy.module:
+            policy = replace(policy, observation_shape=observations.shape)
+    if train.env_backend in ("compiled", "vectorized"):
+        check_compiled(policy, f"--env-backend {train.env_backend}")
     problem = EnvironmentProblem(
         environment=environment,
         observations=observations,
@@ -168,6 +176,8 @@ def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:
     """The hidden layers of a new policy, as arguments of `PolicySpec`."""
     if train.policy == "linear" or (train.policy == "auto" and mujoco):
         return {}
+    if ":" in train.policy:
+        return {"module": train.policy}
     return {
         "hidden_sizes": train.hidden_sizes,
         "memory": train.policy if train.policy in ("gru", "lstm") else "none",

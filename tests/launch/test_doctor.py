@@ -23,6 +23,16 @@ def test_a_whole_installation_is_healthy(esengine: Run) -> None:
         assert words in result.stdout
 
 
+def test_a_module_is_tried_as_a_policy(esengine: Run) -> None:
+    result = esengine("doctor", "--env-id", "CartPole-v1", "--policy", "networks:Memory")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "with a state" in result.stdout
+    assert "the same for the same episode" in result.stdout
+    result = esengine("doctor", "--env-id", "CartPole-v1", "--policy", "networks:Noisy")
+    assert result.returncode == 1
+    assert "draws from torch's generator" in " ".join(result.stdout.split())
+
+
 def test_an_environment_that_remembers_is_reported_with_the_cure(esengine: Run) -> None:
     result = esengine("doctor", "--env-id", "worlds:TestRemembering-v0")
     assert result.returncode == 1

@@ -18,6 +18,7 @@ from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import load_policy
+from esengine.policies.network import check_compiled
 from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting
 
@@ -61,6 +62,7 @@ def export(path: Path, settings: ExportSettings) -> str:
     """
     settings.check()
     policy = load_policy(path)
+    check_compiled(policy.spec, "export")
     network = network_of(policy)
     image = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}
     replace_lasting(settings.out, image[settings.format](network))
