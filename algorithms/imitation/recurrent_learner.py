@@ -85,10 +85,17 @@ class RecurrentLearner(Learner):
             for begin in range(0, len(observations), length):
                 part = slice(begin, begin + length)
                 outputs, state = self.policy.sequence(observations[part], state)
-                state = [one.detach() for one in state]
+                state = _detached(state)
                 here = learned[part]
                 if here.any():
                     yield self.loss_of(outputs[here], targets[part][here]), int(here.sum())
+
+
+def _detached(state: Any) -> Any:
+    """The state of a network without its history; that of a user's module may be anything."""
+    if isinstance(state, tuple | list):
+        return type(state)(_detached(part) for part in state)
+    return state.detach() if hasattr(state, "detach") else state
 
 
 AnyExamples = Examples | Sequences

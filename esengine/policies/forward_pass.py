@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.policies.convolution import convolve, convolve_reference
 from esengine.policies.layers import (
+    CONVOLUTION,
     DENSE,
     ELU,
     GRU,
@@ -244,6 +246,13 @@ def update_lstm(
 
 
 @kernel
+def _num_pixels(layer: NDArray[np.int64]) -> int:
+    """Pixels of what a convolution gives."""
+    rows = (layer[4] - layer[7]) // layer[8] + 1
+    return int(rows * ((layer[5] - layer[7]) // layer[8] + 1))
+
+
+@kernel
 def forward(
     parameters: NDArray[np.float32], network: Any, observation: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], int]:
@@ -269,6 +278,13 @@ def forward(
             size = (inputs + 1) * width
             dense(parameters[offset : offset + size], hidden[layer % 2], inputs, outputs)
             offset += size
+
+        elif kind == CONVOLUTION:
+            size = table[layer, 7] * table[layer, 7] * table[layer, 6]
+            filters = width // _num_pixels(table[layer])
+            own = parameters[offset : offset + (size + 1) * filters]
+            convolve(own, table[layer], hidden[layer % 2], hidden[2], outputs)
+            offset += (size + 1) * filters
 
         elif kind == LAYER_NORM:
             for k in range(width):
@@ -319,6 +335,8 @@ def forward_reference(
             centered = values - values.mean(-1, keepdims=True)
             deviations = np.sqrt(centered.var(-1, keepdims=True) + LEAST_VARIANCE)
             values = centered / deviations * own[: layer.outputs] + own[layer.outputs :]
+        elif layer.kind == CONVOLUTION:
+            values = convolve_reference(own, layer, values)
         elif layer.kind == DENSE:
             values = _affine(own, layer.shapes[0], values)
         else:

@@ -3,7 +3,8 @@
 A layer's parameters are one part of the flat vector. Those of a dense layer are its weights,
 (inputs, outputs) row by row, and then its biases. A recurrent layer has two such dense parts, of
 its inputs and of its state, whose outputs are the gates in torch's order. A layer norm has its
-gains and then its biases.
+gains and then its biases. The weights of a convolution are those of a dense part whose inputs are
+one patch of the picture: by row, column and channel.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-DENSE, LAYER_NORM, GRU, LSTM = range(4)
+DENSE, LAYER_NORM, GRU, LSTM, CONVOLUTION = range(5)
+PIXELS = 8  # of a tile of a convolution
 IDENTITY, TANH, RELU, ELU = range(4)
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "elu": ELU}
 _NUM_GATES = {GRU: 3, LSTM: 4}
@@ -27,16 +29,39 @@ class Layer(NamedTuple):
     """One layer.
 
     Attributes:
-        kind: `DENSE`, `LAYER_NORM`, `GRU` (Cho et al. 2014, arXiv 1406.1078) or `LSTM` (Hochreiter
-            & Schmidhuber 1997).
+        kind: `DENSE`, `LAYER_NORM`, `GRU` (Cho et al. 2014, arXiv 1406.1078), `LSTM` (Hochreiter &
+            Schmidhuber 1997) or `CONVOLUTION`.
         inputs, outputs: numbers that it takes and gives.
         activation: what is applied to its outputs: `IDENTITY`, `TANH`, `RELU` or `ELU`.
+        rows, columns, channels: of the picture that a convolution takes.
+        kernel, stride: of a convolution, in pixels.
+        channels_first: whether the picture is (channels, rows, columns); otherwise, as every
+            output, (rows, columns, channels).
     """
 
     kind: int
     inputs: int
     outputs: int
     activation: int = IDENTITY
+    rows: int = 0
+    columns: int = 0
+    channels: int = 0
+    kernel: int = 0
+    stride: int = 1
+    channels_first: int = 0
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of what a convolution gives."""
+        rows, columns = (
+            (size - self.kernel) // self.stride + 1 for size in (self.rows, self.columns)
+        )
+        return rows, columns, self.outputs // (rows * columns)
+
+    @property
+    def panel_size(self) -> int:
+        """Numbers of the patches of a tile of a convolution."""
+        return PIXELS * self.kernel**2 * self.channels
 
     @property
     def num_gates(self) -> int:
@@ -53,6 +78,8 @@ class Layer(NamedTuple):
         """Inputs and outputs of its dense parts, none for a layer norm."""
         if self.kind == LAYER_NORM:
             return ()
+        if self.kind == CONVOLUTION:
+            return ((self.kernel**2 * self.channels, self.picture[2]),)
         width = self.num_gates * self.outputs
         parts = ((self.inputs, width), (self.outputs, width))
         return parts if self.state_size else parts[:1]
@@ -87,6 +114,38 @@ class Layer(NamedTuple):
         return parameters
 
 
+def convolution(
+    picture: tuple[int, int, int], filters: int, kernel: int, stride: int, first: bool = False
+) -> Layer:
+    """A convolution without padding.
+
+    Args:
+        picture: rows, columns and channels of what it takes.
+        filters: channels of what it gives.
+        kernel, stride: in pixels.
+        first: whether the picture is (channels, rows, columns).
+
+    Raises:
+        ValueError: the kernel is larger than the picture.
+    """
+    rows, columns, channels = picture
+    if kernel > min(rows, columns):
+        raise ValueError(f"a kernel of {kernel} pixels in a picture of {rows} x {columns}")
+    pixels = ((rows - kernel) // stride + 1) * ((columns - kernel) // stride + 1)
+    return Layer(
+        CONVOLUTION,
+        rows * columns * channels,
+        pixels * filters,
+        RELU,
+        rows,
+        columns,
+        channels,
+        kernel,
+        stride,
+        int(first),
+    )
+
+
 def dense_layers(sizes: Sequence[int], activation: int = TANH) -> tuple[Layer, ...]:
     """Dense layers with an activation after all but the last.
 
@@ -102,13 +161,16 @@ def dense_layers(sizes: Sequence[int], activation: int = TANH) -> tuple[Layer, .
 
 
 def table_of(layers: Sequence[Layer]) -> NDArray[np.int64]:
-    """The layers as kernels read them, (num_layers, 4)."""
-    return np.array([tuple(layer) for layer in layers], np.int64).reshape(-1, 4)
+    """The layers as kernels read them, (num_layers, 10)."""
+    return np.array([tuple(layer) for layer in layers], np.int64).reshape(-1, len(Layer._fields))
 
 
 def width_of(layers: Sequence[Layer]) -> int:
     """The most numbers that a layer takes or computes, gates included."""
-    widths = [max(layer.inputs, max(1, layer.num_gates) * layer.outputs) for layer in layers]
+    widths = [
+        max(layer.inputs, max(1, layer.num_gates) * layer.outputs, layer.panel_size)
+        for layer in layers
+    ]
     return max(widths, default=0)
 
 

@@ -27,6 +27,7 @@ from esengine.policies.layers import (
     LAYER_NORM,
     LSTM,
     Layer,
+    convolution,
     state_size_of,
 )
 from esengine.seeding import derive_key, generator
@@ -91,7 +92,9 @@ class PolicySpec(NetworkSpec):
             2016, arXiv 1607.06450).
         module: the user's ``torch.nn.Module`` in place of these layers, as ``module:Class``, see
             `module_network`; or empty.
-        observation_shape: what the module gets observations as; empty for (observation_dim,).
+        observation_shape: of what a module or convolutions see; empty for (observation_dim,).
+        convolutions: filters, kernel and stride of each convolution that comes before the hidden
+            layers; the observation must be a picture.
     """
 
     observation_dim: int
@@ -104,6 +107,7 @@ class PolicySpec(NetworkSpec):
     layer_norm: bool = False
     module: str = ""
     observation_shape: tuple[int, ...] = ()
+    convolutions: tuple[tuple[int, int, int], ...] = ()
 
     purpose = "initial parameters"
 
@@ -118,7 +122,12 @@ class PolicySpec(NetworkSpec):
         if self.module:
             raise TypeError(f"the layers of {self.module} are its own")
         layers: list[Layer] = []
-        inputs = self.observation_dim
+        if self.convolutions:
+            picture, first = picture_of(self.observation_shape)
+            for filters, kernel, stride in self.convolutions:
+                layers.append(convolution(picture, filters, kernel, stride, first))
+                picture, first = layers[-1].picture, False
+        inputs = layers[-1].outputs if layers else self.observation_dim
         for number, size in enumerate(self.hidden_sizes, 1):
             if self.memory != "none" and number == len(self.hidden_sizes):
                 layers.append(Layer(GRU if self.memory == "gru" else LSTM, inputs, size))
@@ -168,6 +177,22 @@ class PolicySpec(NetworkSpec):
     @property
     def num_log_stds(self) -> int:
         return self.action.num_outputs if self.action.kind == "box" and not self.components else 0
+
+
+def picture_of(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], bool]:
+    """Rows, columns and channels of a picture, and whether its channels come first, as they do in
+    stacked frames: the first axis is then the shortest.
+
+    Raises:
+        ValueError: it is no picture.
+    """
+    if len(shape) == 2:
+        return (*shape, 1), False
+    if len(shape) != 3:
+        raise ValueError(f"pictures must be (rows, columns, channels), got {shape}")
+    first = shape[0] < min(shape[1:])
+    rows, columns, channels = (*shape[1:], shape[0]) if first else shape
+    return (rows, columns, channels), first
 
 
 def check_memoryless(spec: PolicySpec, what: str) -> None:

@@ -34,6 +34,7 @@ _LATER: dict[str, Any] = {
     "layer_norm": False,
     "module": "",
     "observation_shape": (),
+    "convolutions": (),
 }
 """Parts of an architecture that version 1.0 did not have, with what it had in their place."""
 
@@ -207,7 +208,7 @@ def _spec_from(data: Any) -> PolicySpec:
     names = ("observation_dim", "hidden_sizes", "sampled", "components", "action", *_LATER)
     values = fields_from(_LATER | data, *names)
     observation_dim, hidden_sizes, sampled, components, action = values[:5]
-    memory, activation, layer_norm, module, shape = values[5:]
+    memory, activation, layer_norm, module, shape, convolutions = values[5:]
     require(is_count(observation_dim), "observation_dim", observation_dim)
     require(isinstance(sampled, bool), "sampled", sampled)
     head = action_from(action)
@@ -220,6 +221,8 @@ def _spec_from(data: Any) -> PolicySpec:
     require(isinstance(module, str) and (not module or ":" in module), "module", module)
     is_shape = is_list_of(list(shape), is_count) and math.prod(shape) == observation_dim
     require(not shape or is_shape, "observation_shape", shape)
+    for each in convolutions:
+        require(is_list_of(each, is_count) and len(each) == 3, "convolutions", each)
     return PolicySpec(
         observation_dim,
         head,
@@ -231,4 +234,5 @@ def _spec_from(data: Any) -> PolicySpec:
         layer_norm,
         module,
         tuple(shape),
+        tuple((one, two, three) for one, two, three in convolutions),
     )

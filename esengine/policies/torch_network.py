@@ -17,6 +17,7 @@ from esengine.environments import ActionSpec
 from esengine.policies.forward_pass import LEAST_VARIANCE, input_bounds
 from esengine.policies.heads import LEAST_LOG_STD, MOST_LOG_STD
 from esengine.policies.layers import (
+    CONVOLUTION,
     DENSE,
     ELU,
     GRU,
@@ -118,6 +119,8 @@ class TorchNetwork:
                 values = functional.layer_norm(
                     values, size, weights[0], biases, float(LEAST_VARIANCE)
                 )
+            elif layer.kind == CONVOLUTION:
+                values = _convolve(layer, values, weights, biases)
             elif layer.kind == DENSE:
                 values = _affine(values, weights, biases)
             else:
@@ -133,6 +136,20 @@ def _affine(values: torch.Tensor, weights: torch.Tensor, biases: torch.Tensor) -
     """``values @ weights + biases`` over the last axis."""
     flat = torch.addmm(biases, values.reshape(-1, values.shape[-1]), weights)
     return flat.view(*values.shape[:-1], -1)
+
+
+def _convolve(
+    layer: Layer, values: torch.Tensor, weights: torch.Tensor, biases: torch.Tensor
+) -> torch.Tensor:
+    """The outputs of a convolution over the last axis."""
+    rows, columns, channels, size = layer.rows, layer.columns, layer.channels, layer.kernel
+    if layer.channels_first:
+        pictures = values.reshape(-1, channels, rows, columns)
+    else:
+        pictures = values.reshape(-1, rows, columns, channels).permute(0, 3, 1, 2)
+    filters = weights.view(size, size, channels, -1).permute(3, 2, 0, 1)
+    outputs = functional.conv2d(pictures, filters, biases, layer.stride)
+    return outputs.permute(0, 2, 3, 1).reshape(*values.shape[:-1], layer.outputs)
 
 
 def _recur(

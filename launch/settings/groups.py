@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -149,7 +150,7 @@ class StartSettings:
         at_least(self, 1, "ranks")
 
 
-POLICIES = ("auto", "linear", "mlp", "gru", "lstm")
+POLICIES = ("auto", "linear", "mlp", "gru", "lstm", "conv")
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,17 @@ class PolicySettings:
     """The policy: its architecture, and how it sees and acts."""
 
     policy: str = "auto"
-    """Architecture: linear, mlp, gru, lstm, or a torch.nn.Module as module:Class. gru and lstm have
-    a memory, their last hidden layer; auto is linear for MuJoCo tasks and mlp for all others.
+    """Architecture: linear, mlp, gru, lstm, conv, or a torch.nn.Module as module:Class. gru and
+    lstm have a memory, their last hidden layer; conv begins with --convolutions of a picture; auto
+    is linear for MuJoCo tasks and mlp for all others.
     """
     hidden_sizes: tuple[int, ...] = (16,)
     """Units of each hidden layer."""
+    convolutions: tuple[str, ...] = ()
+    """Convolutions of a picture, each filters x kernel / stride as in 16x8/4; gru and lstm take
+    pictures by them, too. Default with --policy conv: 16x8/4 32x4/2, or 16x3/1 for pictures of less
+    than 36 pixels.
+    """
     activation: Activation = "tanh"
     """Activation of dense hidden layers."""
     layer_norm: bool = False
@@ -176,6 +183,11 @@ class PolicySettings:
         if self.policy not in POLICIES and ":" not in self.policy:
             raise UserError(
                 f"--policy must be {listed(POLICIES)} or module:Class, got {self.policy}"
+            )
+        parse_convolutions(self.convolutions)
+        if self.convolutions and self.policy not in ("conv", "gru", "lstm"):
+            raise UserError(
+                f"--convolutions must be used with --policy conv, gru or lstm, got {self.policy}"
             )
         if self.policy in ("gru", "lstm") and not self.hidden_sizes:
             raise UserError(
@@ -192,6 +204,21 @@ class PolicySettings:
                 f"--hidden-sizes must make at most {MOST_PARAMETERS} parameters, got "
                 f"{listed(self.hidden_sizes)}; use fewer"
             )
+
+
+def parse_convolutions(texts: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Filters, kernel and stride of each convolution. Raises UserError for another text."""
+    found = []
+    for text in texts:
+        match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,2})/([1-9]\d{0,2})", text)
+        if match is None:
+            raise UserError(
+                f"--convolutions must be filters x kernel / stride each, got {text!r}; for example "
+                f"16x8/4"
+            )
+        filters, kernel, stride = map(int, match.groups())
+        found.append((filters, kernel, stride))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

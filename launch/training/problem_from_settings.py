@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,8 +26,10 @@ from esengine.environments import (
 from esengine.errors import UserError
 from esengine.goals import GoalEpisodes
 from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.launch.settings.groups import parse_convolutions
 from esengine.policies import Policy, PolicySpec, load_policy
-from esengine.policies.network import check_compiled
+from esengine.policies.layers import convolution
+from esengine.policies.network import check_compiled, picture_of
 from esengine.problems import (
     Anchor,
     Columns,
@@ -48,6 +51,7 @@ from esengine.simulators.vectorized import offers_vector
 from esengine.user_code import check_trusted, named_callable
 
 AnyProblem = EnvironmentProblem | ObjectiveProblem
+_SMALL_PICTURE = 36
 _OF_THESE = "name a file that was made for these"
 
 
@@ -130,6 +134,8 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         in_python = train.behavior is not None and not is_mujoco(env)
         steps = (in_python or columns is not None) and train.env_backend == "auto"
         architecture = _architecture(train, is_mujoco(env))
+        space = env.observation_space
+        pictures = _pictures(train, space)
     if train.init_policy is not None:
         given = load_policy(train.init_policy)
         if given.spec.module and not train.trust_modules:
@@ -140,8 +146,8 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         check_fit("--init-policy", train.env_id, (observations, action), found, got, _OF_THESE)
     else:
         policy = PolicySpec(observations.dim, action, sampled=train.sampled_actions, **architecture)
-        if policy.module:
-            policy = replace(policy, observation_shape=observations.shape)
+        if policy.module or pictures:
+            policy = replace(policy, observation_shape=observations.shape, convolutions=pictures)
     if train.env_backend in ("compiled", "vectorized"):
         check_compiled(policy, f"--env-backend {train.env_backend}")
     problem = EnvironmentProblem(
@@ -163,6 +169,8 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         behavior=behavior,
         columns=columns,
     )
+    if policy.convolutions:
+        problem.adopt_scaling(*_scaling_of(observations, space))
     if train.goals == "curriculum":
         wanderer = Recorder(Wanderer(train.wandering, action))
         return replace(problem, parts=(wanderer, GoalEpisodes(train.goal_archive)))
@@ -170,6 +178,13 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         return problem
     horizon = common_horizon("--reward", problem)
     return replace(problem, parts=(RewardedEpisodes(_source(train, problem), horizon),))
+
+
+def _scaling_of(observations: ObservationSpec, space: gymnasium.Space[Any]) -> Scaling:
+    """The scaling of pictures: bytes become 0 to 1, other numbers stay as they are."""
+    scale = 1 / 255 if space.dtype == np.uint8 else 1.0
+    inverse = np.full(observations.dim, scale, np.float32)
+    return np.zeros_like(inverse), inverse
 
 
 def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:
@@ -184,6 +199,32 @@ def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:
         "activation": train.activation,
         "layer_norm": train.layer_norm,
     }
+
+
+def _pictures(
+    train: TrainSettings, space: gymnasium.Space[Any]
+) -> tuple[tuple[int, int, int], ...]:
+    """The convolutions of a new policy. Raises UserError if the observation is no picture, or too
+    small for them.
+    """
+    if train.policy != "conv" and not train.convolutions:
+        return ()
+    shape = space.shape or ()
+    try:
+        if not isinstance(space, gymnasium.spaces.Box):
+            raise ValueError(f"pictures must be arrays, got {type(space).__name__}")
+        picture, _ = picture_of(shape)
+        small = min(picture[:2]) < _SMALL_PICTURE
+        texts = train.convolutions or (("16x3/1",) if small else ("16x8/4", "32x4/2"))
+        convolutions = parse_convolutions(texts)
+        for filters, kernel, stride in convolutions:
+            picture = convolution(picture, filters, kernel, stride).picture
+    except ValueError as error:
+        raise UserError(
+            f"--policy {train.policy} with --convolutions must fit the pictures of {train.env_id}, "
+            f"got observations of shape {shape}: {error}; set --convolutions, or use --policy mlp"
+        ) from error
+    return convolutions
 
 
 def common_horizon(needed_by: str, problem: EnvironmentProblem) -> int:
