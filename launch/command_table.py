@@ -65,6 +65,11 @@ COMMANDS = {
         "export a policy as torch module, ONNX graph or Stable-Baselines3-compatible object",
         "results.exporting.export",
     ),
+    "import": Command(
+        "FILE",
+        "make a policy file of a model of Stable-Baselines3 or an ONNX graph",
+        "results.importing",
+    ),
     "report": Command(
         "RUN",
         "one page of HTML: settings, curves, film, failures, how to repeat the run",

@@ -52,6 +52,10 @@ def test_a_gru_remembers_until_the_end_of_the_corridor(tmp_path: Path) -> None:
     assert cloned > 0.95
 
 
+def test_convolutions_see_a_falling_ball(tmp_path: Path) -> None:
+    assert -1 <= example("catch").main(tmp_path / "run", generations=2) <= 1
+
+
 def test_snes_learns_a_scale_for_every_parameter() -> None:
     assert example("snes").main(generations=100) > 3
 

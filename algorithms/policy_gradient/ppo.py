@@ -393,4 +393,6 @@ def critic_spec(policy: PolicySpec) -> PolicySpec:
         sizes,
         activation=policy.activation,
         layer_norm=policy.layer_norm,
+        observation_shape=policy.observation_shape,
+        convolutions=policy.convolutions,
     )

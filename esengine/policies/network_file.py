@@ -31,9 +31,9 @@ FORMAT = 1
 """The version of both kinds of files."""
 _MOST_LAYERS = 1000
 _WAYS = {
-    "policy": "to use that, write a function of the observation that calls it, record it by "
-    "esengine collect --expert module:function, clone the records by behavior-cloning, and start "
-    "from this run",
+    "policy": "esengine import reads models of Stable-Baselines3 and ONNX graphs of dense layers; "
+    "for another one, write a function of the observation that calls it, record it by esengine "
+    "collect --expert module:function, and clone the records by behavior-cloning",
     "reward": "learn one by gail, airl or inverse-rl",
 }
 _INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]

@@ -40,6 +40,7 @@ CASES = [
     ("openai-es", "CartPole-v1"),
     ("ars", "InvertedPendulum-v5"),
     ("pgpe", "Pendulum-v1 gru"),
+    ("openai-es", "Pendulum-v1 module"),
     ("snes", "CartPole-v1"),
     ("sep-cma-es", "InvertedPendulum-v5"),
     ("truncation-es computed", "CartPole-v1"),

@@ -47,6 +47,9 @@ TASKS = {
     "Pendulum-v1 gru": words(
         "--env-id Pendulum-v1 --policy gru --hidden-sizes 4 --max-episode-steps 40"
     ),
+    "Pendulum-v1 module": words(
+        "--env-id Pendulum-v1 --policy networks:Memory --max-episode-steps 20"
+    ),
     "InvertedPendulum-v5": ("--env-id", "InvertedPendulum-v5"),
     "Swimmer-v5": ("--env-id", "Swimmer-v5", "--max-episode-steps", "40"),
 }

@@ -49,7 +49,10 @@ def test_a_picture_is_seen_as_by_numpy_and_torch(
         outputs.append(values.copy())
 
     state = np.zeros(compiled[4].size, np.float32)
-    twin = [forward_reference(parameters, spec.layers, row, *scaling, state) for row in pictures]
+    twin = [
+        forward_reference(parameters, spec.layers, row, scaling[0], scaling[1], state)
+        for row in pictures
+    ]
     np.testing.assert_allclose(outputs, twin, rtol=1e-4, atol=1e-5)
     policy = TorchPolicy(spec, parameters, *scaling)
     rows = torch.tensor(pictures)
@@ -69,7 +72,9 @@ def test_a_policy_file_keeps_the_convolutions(tmp_path: Any) -> None:
 
     spec, parameters, pictures, scaling = drawn(*NETWORKS[1])
     file = tmp_path / "policy.safetensors"
-    save_policy(file, Policy(spec, parameters, *scaling, EnvironmentSpec("CartPole-v1")))
+    save_policy(
+        file, Policy(spec, parameters, scaling[0], scaling[1], EnvironmentSpec("CartPole-v1"))
+    )
     loaded = load_policy(file)
     assert loaded.spec == spec
     assert loaded.act(pictures[0].astype(np.uint8).reshape(4, 21, 19)) in range(5)
