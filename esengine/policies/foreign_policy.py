@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, pip_install
 from esengine.policies.network import Activation, PolicySpec
 from esengine.storage.file_kinds import foreign_kind
 from esengine.storage.files import parse_json, read_bytes
@@ -109,7 +109,7 @@ def _onnx(image: bytes) -> ForeignNetwork:
         from onnx import numpy_helper
     except ImportError as error:
         raise UserError(
-            "an ONNX graph needs the package onnx, which is missing; pip install 'esengine[onnx]'"
+            f"an ONNX graph needs the package onnx, which is missing; {pip_install('onnx')}"
         ) from error
     try:
         graph = onnx.load_model_from_string(image).graph
@@ -194,8 +194,7 @@ def _stable_baselines3(image: bytes, action: ActionSpec) -> ForeignNetwork:
         import torch
     except ImportError as error:
         raise UserError(
-            "a model of Stable-Baselines3 needs torch, which is missing; pip install "
-            "'esengine[torch]'"
+            f"a model of Stable-Baselines3 needs torch, which is missing; {pip_install('torch')}"
         ) from error
 
     with zipfile.ZipFile(io.BytesIO(image)) as file:
