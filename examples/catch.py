@@ -73,7 +73,8 @@ def main(folder: Path = Path("runs/catch-example"), generations: int = 60) -> fl
     return found
 
 
-gymnasium.register("Catch-v0", cast(Any, Catch))
+if "Catch-v0" not in gymnasium.registry:
+    gymnasium.register("Catch-v0", cast(Any, Catch))
 
 if __name__ == "__main__":
     main()

@@ -13,7 +13,7 @@ MEMORY = {"policy": "gru", "hidden_sizes": (8,)}
 
 
 def main(
-    folder: Path = Path("runs/gru-example"), generations: int = 150, passes: int = 30
+    folder: Path = Path("runs/gru-example"), generations: int = 150, passes: int = 20
 ) -> tuple[float, float]:
     """Search and clone; returns the mean returns of both policies, of which 1 is the best."""
     esengine.train(
@@ -32,6 +32,7 @@ def main(
         env_id=TASK,
         demonstrations=(str(folder / "demos.npz"),),
         generations=passes,
+        learning_rate=0.01,
         eval_every=0,
         run_dir=folder / "cloned",
         **MEMORY,

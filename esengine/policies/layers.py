@@ -22,6 +22,7 @@ IDENTITY, TANH, RELU, ELU = range(4)
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "elu": ELU}
 _NUM_GATES = {GRU: 3, LSTM: 4}
 _NUM_STATES = {GRU: 1, LSTM: 2}
+LONGEST_MEMORY = 64  # steps that a new recurrent layer remembers
 _REMEMBERING_GATE = 1  # update gate of a GRU, forget gate of an LSTM
 
 
@@ -94,8 +95,9 @@ class Layer(NamedTuple):
         """First parameters, (num_parameters,) float32.
 
         Weights are normal with standard deviation 1 / sqrt(inputs) and biases zero. A recurrent
-        layer begins by remembering: the bias of its update or forget gate is 1. A layer norm begins
-        as one.
+        layer begins by remembering: its update or forget gates have biases log(t - 1), with which a
+        unit keeps its state for about t steps (Tallec & Ollivier 2018, arXiv 1804.11188). Over the
+        units, t goes from 2 to `LONGEST_MEMORY` in equal ratios. A layer norm begins as one.
         """
         parameters = np.zeros(self.num_parameters, np.float32)
         if self.kind == LAYER_NORM:
@@ -109,7 +111,8 @@ class Layer(NamedTuple):
             offset += weights.size
             if self.state_size and offset == weights.size:
                 first = offset + _REMEMBERING_GATE * self.outputs
-                parameters[first : first + self.outputs] = 1.0
+                steps = np.geomspace(2, LONGEST_MEMORY, self.outputs)
+                parameters[first : first + self.outputs] = np.log(steps - 1)
             offset += outputs
         return parameters
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from esengine.environments import ActionSpec
 from esengine.policies import Actor, PolicySpec
 from esengine.policies.forward_pass import forward, forward_reference, network_of
+from esengine.policies.layers import LONGEST_MEMORY
 from esengine.policies.torch_network import TorchPolicy
 from esengine.simulators.lanes import LANES, aligned, forward_in_lanes
 
@@ -135,4 +136,6 @@ def test_an_episode_begins_without_memory() -> None:
 def test_a_recurrent_policy_begins_by_remembering() -> None:
     for memory, first in (("gru", 7 * 3 * 3 + 7), ("lstm", 7 * 3 * 4 + 7)):
         parameters = spec_of({"memory": memory}, (7,)).initial_parameters(0)
-        np.testing.assert_array_equal(parameters[first : first + 7], 1.0)
+        kept = 1 / (1 + np.exp(-parameters[first : first + 7].astype(np.float64)))
+        np.testing.assert_allclose(1 / (1 - kept[[0, -1]]), [2, LONGEST_MEMORY], rtol=1e-5)
+        assert (np.diff(kept) > 0).all()
