@@ -54,6 +54,14 @@ class EndsByFitness(Settings, Protocol):
         """
 
 
+@runtime_checkable
+class AdaptsToNoise(Settings, Protocol):
+    """Settings of a method that searches in another way under noise."""
+
+    def for_noise(self, is_noisy: bool) -> Self:
+        """The same settings for a fitness with or without noise, except what the user has set."""
+
+
 class Method(Protocol):
     """What the training loop asks of strategies and of `RoundMethod` alike.
 

@@ -31,6 +31,11 @@ from esengine.algorithms.evolution.cma_warm_start import distribution_of, points
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.matrix_square_roots import eigenbasis, square_root
 from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
+from esengine.algorithms.evolution.population_adaptation import (
+    PopulationAdaptation,
+    PopulationSettings,
+    best_step_size,
+)
 from esengine.algorithms.evolution.ranking import (
     by_pair,
     by_rank,
@@ -52,7 +57,9 @@ _LINEAGES = itertools.count()  # one number per strategy, which tells a pool who
 
 
 @dataclass(frozen=True)
-class CMAESSettings(Tolerances, DistributionSettings, RestartSettings, SurrogateSettings):
+class CMAESSettings(
+    Tolerances, DistributionSettings, RestartSettings, SurrogateSettings, PopulationSettings
+):
     """Adapt a normal distribution: its mean, its step size and its full covariance matrix."""
 
     active: bool = True
@@ -78,12 +85,28 @@ class CMAESSettings(Tolerances, DistributionSettings, RestartSettings, Surrogate
         self.check_tolerances()
         self.check_restarts()
         self.check_surrogate()
+        self.check_adaptation()
+        if self.adapt_population == "on" and self.factor == "cholesky":
+            raise UserError(
+                "--adapt-population on must be used with --factor eigen, since it measures the "
+                "distribution along its axes, got cholesky; use --adapt-population off"
+            )
+        if self.adapt_population == "on" and self.surrogate != "none":
+            raise UserError(
+                f"--adapt-population on must be used without a surrogate, which ranks populations "
+                f"of one size, got --surrogate {self.surrogate}; use --adapt-population off"
+            )
 
         if self.mirrored and self.population_size is not None and self.population_size % 2:
             raise UserError(
                 f"--population-size must be even with --mirrored, got {self.population_size}; use "
                 f"{self.population_size + 1}"
             )
+
+    def for_noise(self, is_noisy: bool) -> CMAESSettings:
+        """The same settings with auto replaced; on only where nothing else excludes it."""
+        excluded = self.factor == "cholesky" or self.surrogate != "none"
+        return super().for_noise(is_noisy and not excluded)
 
     def default_population_size(self, n: int) -> int:
         """Return lambda as set, or the default for ``n`` parameters; even for mirrored pairs."""
@@ -138,6 +161,7 @@ class CMAES(MeanSearch):
         "_injected",
         "_factors",
         "_stop",
+        "_adaptation",
     )
     varying_state = ("injected",)
     settings: CMAESSettings
@@ -157,7 +181,6 @@ class CMAES(MeanSearch):
         size = population_size or settings.default_population_size(n)
         super().__init__(settings, initial, seed, size, np.float64)
         self.sigma = settings.first_sigma if sigma is None else sigma
-        self.coefficients = Coefficients.default(n, size, settings.active)
         self.generation = generation
 
         self.C = np.eye(n)
@@ -170,8 +193,8 @@ class CMAES(MeanSearch):
         self._panels = np.zeros((0, n, kernels.PANEL))  # A as the kernels read it
         self._lineage = next(_LINEAGES)
         self._decomposed = generation
-        rates = self.coefficients.c_1 + self.coefficients.c_mu
-        self._gap = 1 / (10 * n * rates)  # generations between decompositions
+        self._gap = 0.0  # generations between decompositions
+        self._take_size(size)
 
         self._injected: NDArray[np.float64] | None = None
         if generation == 0 and settings.warm_start is not None:
@@ -182,6 +205,9 @@ class CMAES(MeanSearch):
 
         self._margin = margin_of(space, size)
         self._factors = None if self._margin is None else np.ones(n)  # on sampled deviations
+        self._adaptation = (
+            PopulationAdaptation(n, size) if settings.adapt_population == "on" else None
+        )
         patience = 10 * space.lattice.indices.size
         self._stop = Termination(settings, size, self.mean, self.sigma, patience)
 
@@ -233,6 +259,9 @@ class CMAES(MeanSearch):
         n = self.mean.size
         k = self.coefficients
 
+        old_sigma = self.sigma
+        old_matrix = None if self._adaptation is None else self.C.copy()
+
         # Selection and recombination
         rank = by_pair if self.settings.mirrored else by_rank
         weights = rank(fitness, k.weights)
@@ -263,6 +292,12 @@ class CMAES(MeanSearch):
         c_1a = k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c))
         decay = 1 - c_1a - k.c_mu * float(weights.sum())
         kernels.adapt_covariance(self.C, decay, rank_mu, k.c_1, self.p_c)  # eq. 47
+
+        # Population size adaptation
+        if self._adaptation is not None and old_matrix is not None:
+            moved = (self.sigma / old_sigma) ** 2 * self.C - old_matrix
+            size = self._adaptation.adapt(k, h_sigma, whitened, self._whitened(moved))
+            self._become_of(size + size % 2 if self.settings.mirrored else size)
 
         # Margin for integer variables
         if self._margin is not None and self._factors is not None:
@@ -306,6 +341,27 @@ class CMAES(MeanSearch):
             products = (rescaled[:given, None] * steps).T @ steps
             rank_mu += (products + products.T) / 2
         return z_w, y_w, rank_mu
+
+    def _whitened(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return C^(-1/2) times a matrix times C^(-1/2), (n, n)."""
+        inner = self.B.T @ change @ self.B / np.outer(self.D, self.D)
+        return np.asarray(self.B @ inner @ self.B.T)
+
+    def _become_of(self, size: int) -> None:
+        """Take another population size, and the step size that is as good for it."""
+        if size == self.population_size:
+            return
+        n = self.mean.size
+        before = best_step_size(n, self.coefficients)
+        self._take_size(size)
+        self.sigma *= best_step_size(n, self.coefficients) / before
+
+    def _take_size(self, size: int) -> None:
+        """Take a population size with its coefficients."""
+        self.population_size = size
+        self.coefficients = Coefficients.default(self.mean.size, size, self.settings.active)
+        rates = self.coefficients.c_1 + self.coefficients.c_mu
+        self._gap = 1 / (10 * self.mean.size * rates)
 
     def _given_steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return y and z = A^(-1) y of the injected points, both (num_points, n)."""
@@ -370,5 +426,8 @@ class CMAES(MeanSearch):
 
     def restore(self, state: State) -> None:
         super().restore(state)
+        if self._adaptation is not None:
+            size = round(self._adaptation.size)
+            self._take_size(size + size % 2 if self.settings.mirrored else size)
         self._panels = kernels.pack_panels(self.A)
         self._triangular = not np.triu(self.A, 1).any()

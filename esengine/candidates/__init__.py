@@ -5,7 +5,7 @@ rebuilds the population there, and `rows` computes the parameters of some member
 
 Modules: `contract` (the base class), `chunking` (the units of work), and one for each kind of
 population: `mutations`, `pairs`, `scaled`, `gaussian`, `limited`, `restricted`, `given`, `joint`,
-`episodes`, `trials`, `with_point`.
+`repeated`, `episodes`, `trials`, `with_point`.
 """
 
 from esengine.candidates.chunking import chunk_size, chunks, evaluation_chunk_size
@@ -17,13 +17,14 @@ from esengine.candidates.joint import JointPopulation
 from esengine.candidates.limited import LimitedSamples
 from esengine.candidates.mutations import Genomes, MutatedParents
 from esengine.candidates.pairs import AntitheticPairs
+from esengine.candidates.repeated import RepeatedPopulation
 from esengine.candidates.restricted import RestrictedSamples
 from esengine.candidates.scaled import ScaledSamples
 from esengine.candidates.trials import TrialPairs
 from esengine.candidates.with_point import POPULATIONS, WithPoint
 
 KINDS: dict[str, type[Candidates]] = POPULATIONS | {
-    kind.__name__: kind for kind in (WithPoint, PolicyEpisodes, TrialPairs)
+    kind.__name__: kind for kind in (WithPoint, RepeatedPopulation, PolicyEpisodes, TrialPairs)
 }
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Message",
     "MutatedParents",
     "PolicyEpisodes",
+    "RepeatedPopulation",
     "RestrictedSamples",
     "ScaledSamples",
     "TrialPairs",

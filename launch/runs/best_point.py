@@ -4,6 +4,7 @@ numbers as text take minutes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ _MOST_NUMBERS = 100_000  # that best.json holds as text
 def best_record(folder: Path, best: Mapping[str, Any]) -> dict[str, Any]:
     """The content of ``best.json``. Long vectors are written to their own file in the folder."""
     vectors = {name: np.asarray(best[name]) for name in _VECTORS}
-    named = ("value", "feasible", "columns", "variables", "evaluations")
+    named = ("value", "feasible", "columns", "variables", "evaluations", "standard_error")
     record: dict[str, Any] = {name: best[name] for name in named if name in best}
+    if math.isnan(record.get("standard_error", 0)):
+        record["standard_error"] = None
     if sum(vector.size for vector in vectors.values()) <= _MOST_NUMBERS:
         return record | {name: vector.tolist() for name, vector in vectors.items()}
     with replacing(folder / _FILE) as aside:

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from esengine.algorithms.goals.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
-from esengine.algorithms.strategy import EndsByFitness, Settings, SettingsInSpace, Strategy
+from esengine.algorithms.strategy import (
+    AdaptsToNoise,
+    EndsByFitness,
+    Settings,
+    SettingsInSpace,
+    Strategy,
+)
 from esengine.checks import belong_to, flag_name, is_default, named_values
 from esengine.errors import UserError, counted
 from esengine.launch.settings.groups import (
@@ -93,6 +99,10 @@ class TrainSettings(
             given = "--potential" if self.reward is None else "--reward"
             owner = "the environment's own reward"
             belong_to(self, owner, given, "survival_bonus", "novelty", "episode_cap")
+
+        if self.noise == "on":
+            owner = "--noise off, since fitness is no return there"
+            belong_to(self, owner, "--noise on", "novelty", "goals", "reward")
 
         if self.goals == "curriculum":
             rewards = ("novelty", "reward", "potential", "survival_bonus")
@@ -279,7 +289,9 @@ class RunConfig:
                         f"drop it"
                     )
 
-    def strategy(self, initial: NDArray[np.floating], learned_reward: bool = False) -> Strategy:
+    def strategy(
+        self, initial: NDArray[np.floating], learned_reward: bool = False, noisy: bool = False
+    ) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,) in the problem's precision.
 
         Fitness ends a search of an objective. In environments it ends only searches that restart,
@@ -288,6 +300,7 @@ class RunConfig:
         Args:
             initial: (dimension,).
             learned_reward: whether the reward is learned while the strategy searches.
+            noisy: whether fitness is treated as noisy.
         """
         self._check_surrogate()
         train = self.train
@@ -297,6 +310,8 @@ class RunConfig:
         goes_on = not train.is_function and (moves or not restarts)
         if goes_on and isinstance(search, EndsByFitness):
             search = search.without_fitness()
+        if isinstance(search, AdaptsToNoise):
+            search = search.for_noise(noisy)
 
         space = self.space()
         if space is not None and isinstance(search, SettingsInSpace):

@@ -267,6 +267,11 @@ class EpisodeSettings:
     auto is pair for methods with pairs. For others it is generation in environments, except in
     their own vector form, and member for objectives.
     """
+    noise: Literal["auto", "on", "off"] = "auto"
+    """Measure how much of the differences of fitness is noise (column reliability): a tenth of the
+    members are evaluated twice; cma-es then adapts its population. auto does so for objectives that
+    take a seed.
+    """
     max_episode_steps: int | None = None
     """Cut episodes after this many steps."""
     rules: tuple[str, ...] = ()

@@ -88,7 +88,11 @@ class Constraints:
         self.best_violation, self.best_fitness = state["best"].tolist()
 
 
-def members_alone(evaluations: Evaluations) -> Evaluations:
-    """The evaluations without the last member, the strategy's mean."""
-    arrays = {name: array[:-1] for name, array in evaluations.arrays.items()}
-    return replace(evaluations, records=evaluations.records[:-1], arrays=arrays)
+def members_alone(evaluations: Evaluations, size: int) -> Evaluations:
+    """The evaluations of the first ``size`` members, without what was evaluated beside them."""
+    whole = len(evaluations.records)
+    arrays = {
+        name: array[:size] if np.shape(array)[:1] == (whole,) else array
+        for name, array in evaluations.arrays.items()
+    }
+    return replace(evaluations, records=evaluations.records[:size], arrays=arrays)

@@ -23,6 +23,7 @@ class Best(NamedTuple):
         num_evaluations: how many they are; 0 if there is no such row yet.
         violation: sum of squared violations of its constraints.
         columns: (num_others,) means of its columns beside the value, or None.
+        standard_error: of the mean; NaN for fewer than two values.
     """
 
     row: NDArray[np.floating]
@@ -30,6 +31,7 @@ class Best(NamedTuple):
     num_evaluations: int
     violation: float = 0.0
     columns: NDArray[np.float64] | None = None
+    standard_error: float = math.nan
 
     def is_better(self, other: Best) -> bool:
         """Whether it violates less than another one, or as much with a greater fitness."""
@@ -80,9 +82,9 @@ class NoisyBest:
         return again if again.is_better(self.best) else self.best
 
     def state(self) -> State:
-        """For a checkpoint: the two rows, (2, dimension), and their fitness and evaluations."""
+        """For a checkpoint: the two rows, (2, dimension), and their numbers."""
         both = (self.best, self.newcomer)
-        numbers = [(each.fitness, each.num_evaluations) for each in both]
+        numbers = [(each.fitness, each.num_evaluations, each.standard_error) for each in both]
         state = {"rows": np.array([each.row for each in both]), "numbers": np.array(numbers)}
         columns = [each.columns for each in both if each.columns is not None]
         if columns:
@@ -93,8 +95,8 @@ class NoisyBest:
     def restore(self, state: State) -> None:
         """Become the one that gave ``state``."""
         both = [
-            Best(row, float(fitness), int(count), 0.0 if count else math.inf)
-            for row, (fitness, count) in zip(state["rows"], state["numbers"], strict=True)
+            Best(row, float(fitness), int(count), 0.0 if count else math.inf, None, float(error))
+            for row, (fitness, count, error) in zip(state["rows"], state["numbers"], strict=True)
         ]
         if "columns" in state:
             more = zip(state["violations"].tolist(), state["columns"], strict=True)

@@ -227,6 +227,13 @@ def _pictures(
     return convolutions
 
 
+def is_noisy(train: TrainSettings, problem: AnyProblem) -> bool:
+    """Whether fitness is treated as noisy, see ``--noise``."""
+    if train.noise != "auto":
+        return train.noise == "on"
+    return isinstance(problem, ObjectiveProblem) and problem.is_noisy
+
+
 def common_horizon(needed_by: str, problem: EnvironmentProblem) -> int:
     """The number of steps that all episodes count as. Raises UserError if nothing limits them."""
     with problem.environment.opened() as env:

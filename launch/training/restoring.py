@@ -28,7 +28,10 @@ Arrays = dict[str, NDArray[Any]]
 Groups = dict[str, Arrays]
 """Arrays by the part of the run that they belong to."""
 
-_PARTS = ("strategy", "problem", "policy", "best", "start", "novelty", "goals", "constraints")
+_PARTS = (
+    *("strategy", "problem", "policy", "best", "start", "novelty", "goals"),
+    *("constraints", "reliability"),
+)
 _COUNTERS = {"env_steps", "evaluations", "eval_env_steps", "elapsed_s", "best_fitness"}
 
 

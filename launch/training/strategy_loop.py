@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.novelty import Novelty
+from esengine.algorithms.reliability import Reliability
 from esengine.algorithms.strategy import Strategy
-from esengine.candidates import Candidates, PolicyEpisodes, WithPoint
+from esengine.candidates import Candidates, PolicyEpisodes, RepeatedPopulation, WithPoint
 from esengine.errors import UserError, WorkerError
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot
@@ -21,7 +22,7 @@ from esengine.launch.training.constraints import Constraints, members_alone
 from esengine.launch.training.loop import Callback, RunResult, Training
 from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest
-from esengine.launch.training.problem_from_settings import policy_episodes
+from esengine.launch.training.problem_from_settings import is_noisy, policy_episodes
 from esengine.launch.training.restoring import (
     Groups,
     check_finished,
@@ -77,6 +78,15 @@ class StrategyTraining(Training):
                     "use 10"
                 )
 
+        self._reliability: Reliability | None = None
+        if self._constraints is None and is_noisy(self.train, self.problem):
+            self._reliability = Reliability()
+        elif self._constraints is not None and self.train.noise == "on":
+            raise UserError(
+                "--noise on must be used without constraints, whose penalty changes with the "
+                "generation, got constraints; use --noise auto"
+            )
+
         if isinstance(self.problem, EnvironmentProblem):
             if self.problem.behavior is not None:
                 size = self.problem.behavior.size
@@ -97,7 +107,7 @@ class StrategyTraining(Training):
         config = self.config
         if self._start.sigma > 0:
             config = config.with_search(sigma=self._start.sigma)
-        self.method = config.strategy(self._initial)
+        self.method = config.strategy(self._initial, noisy=is_noisy(self.train, self.problem))
 
     def renew(self, has_changed: bool) -> None:
         """Do it for what is the best; that of an objective is evaluated at every resume, since its
@@ -154,7 +164,7 @@ class StrategyTraining(Training):
         own = None if self.novelty is None else self._own_episodes(self.novelty)
         with self._watch.part("update"):
             candidates = self.method.ask()
-        asked = self._with_mean(candidates)
+        asked = self._asked(candidates)
         evaluations = self.pool.evaluate(asked, self._finished, merge=False)
         if not np.isfinite(evaluations.fitness).any():
             raise WorkerError(
@@ -163,6 +173,10 @@ class StrategyTraining(Training):
 
         population = self.pool.population()
         fitness = evaluations.fitness
+        size = candidates.population_size
+        if isinstance(asked, RepeatedPopulation):
+            again = fitness[size:]
+            fitness = fitness[:size]
         if self.novelty is not None and own is not None:
             own_behavior = own.arrays["behavior"].mean(axis=0)
             fitness = self.novelty.fitness(fitness, evaluations.arrays["behavior"], own_behavior)
@@ -173,35 +187,44 @@ class StrategyTraining(Training):
 
         # nothing below can be interrupted: a generation is kept whole or not at all
         self._finished = {}
+        if self._reliability is not None and isinstance(asked, RepeatedPopulation):
+            self._reliability.tell(fitness, asked.repeated, again, asked.common)
         if self.novelty is not None and own is not None:
             self.novelty.tell(own_behavior, float(own.fitness.mean()))
             self.count(int(own.records["steps"].sum()), len(own.records))
         if isinstance(self.problem, EnvironmentProblem):
-            self.problem.adapt(candidates, evaluations.records)
+            self.problem.adapt(asked, evaluations.records)
         self.pool.merge(evaluations)
         self._watch.add("publish", evaluations.publish_s)
         self._watch.add("evaluate", evaluations.wall_s - evaluations.publish_s)
 
         records = evaluations.records
         self.count(int(records["steps"].sum()), int(records["episodes"].sum()))
+        if isinstance(asked, RepeatedPopulation):
+            evaluations = members_alone(evaluations, size)
         self._keep_best(evaluations, asked, population)
-        if asked is not candidates:
-            evaluations = members_alone(evaluations)
+        if isinstance(asked, WithPoint):
+            evaluations = members_alone(evaluations, size)
         self._keep_members(evaluations, population)
         metrics = self.method.metrics()
         for part in (self.novelty, self._constraints):
             metrics |= {} if part is None else part.metrics()
+        if self._reliability is not None:
+            metrics["reliability"] = self._reliability.value
         self.row = generation_row(
             self.method, self.problem, evaluations, self.counters, metrics, self.pool
         )
 
-    def _with_mean(self, candidates: Candidates) -> Candidates:
-        """The population, with the strategy's mean as one more member if there are
-        constraints.
+    def _asked(self, candidates: Candidates) -> Candidates:
+        """What is evaluated for a population: also the strategy's mean if there are constraints, or
+        some members twice where noise is measured.
         """
-        if self._constraints is None:
+        if self._constraints is not None:
+            point = np.array(self.method.parameters(), self.problem.dtype)
+            return WithPoint.of(candidates, point)
+        if self._reliability is None:
             return candidates
-        return WithPoint.of(candidates, np.array(self.method.parameters(), self.problem.dtype))
+        return RepeatedPopulation.around(candidates, self.problem.episode_seeds == "generation")
 
     def judge(self) -> None:
         if isinstance(self.problem, EnvironmentProblem):
@@ -232,14 +255,14 @@ class StrategyTraining(Training):
         return np.asarray(self.problem.points(self.method.parameters()[None])[0])
 
     def restore_parts(self, checkpoint: Checkpoint, groups: Groups) -> None:
-        asked = self.method.population_size + (self._constraints is not None)
-        check_finished(checkpoint.finished, asked, self.problem)
         if self._start is not None:
             restore_part("start", self._start, groups, self.problem.dimension)
             self._restart()
         if self._noisy_best is not None and "point" in groups["best"]:
             groups["best"] = self._noisy_best.state()  # the objective took no seed before
         super().restore_parts(checkpoint, groups)
+        asked = self._asked(self.method.ask())
+        check_finished(checkpoint.finished, asked.population_size, self.problem)
         self.best_point = groups["best"].get("point")
         if self.best_point is not None:
             check_shape("best/point", self.best_point, self.parameters().shape)
@@ -254,6 +277,7 @@ class StrategyTraining(Training):
             "start": self._start,
             "best": self._noisy_best,
             "constraints": self._constraints,
+            "reliability": self._reliability,
         }
         return super().parts() | {name: part for name, part in own.items() if part is not None}
 
@@ -272,6 +296,7 @@ class StrategyTraining(Training):
                 snapshot.checkpoint.arrays["best/columns"] = self.best_columns.copy()
         else:
             best["evaluations"] = num_evaluations
+            best["standard_error"] = self._shown().standard_error
         columns = self._columns_of_best()
         if columns is not None:
             best["columns"] = columns
@@ -284,7 +309,7 @@ class StrategyTraining(Training):
         columns = columns_of(self.problem)
         numbers = self.best_columns
         if self._noisy_best is not None:
-            numbers = (self._final_best or self._noisy_best.shown).columns
+            numbers = self._shown().columns
         if columns is None or numbers is None:
             return None
         names = (column.name for column in columns.others)
@@ -293,7 +318,7 @@ class StrategyTraining(Training):
     def _violation_of_best(self) -> float:
         assert self._constraints is not None
         if self._noisy_best is not None:
-            return (self._final_best or self._noisy_best.shown).violation
+            return self._shown().violation
         return self._constraints.best_violation
 
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
@@ -382,11 +407,16 @@ class StrategyTraining(Training):
         point = self.best_point
         count = 1
         if self._noisy_best is not None:
-            row, fitness, count, *_ = self._final_best or self._noisy_best.shown
+            row, fitness, count, *_ = self._shown()
             point = self._point(row) if count else None
         if point is None:
             return None, None, 0
         return -fitness if self.train.minimize else fitness, point, count
+
+    def _shown(self) -> Best:
+        """A noisy objective's best row with what it was found to be worth."""
+        assert self._noisy_best is not None
+        return self._final_best or self._noisy_best.shown
 
     def _point(self, row: NDArray[np.floating]) -> NDArray[np.float64]:
         """The point of the objective that a row of the search stands for."""
@@ -401,9 +431,12 @@ class StrategyTraining(Training):
         episodes = policy_episodes(self.train, row, count, purpose)
         evaluations = self.pool.evaluate(episodes)
         records = evaluations.records
-        mean = mean_return(episode_returns(records))
+        values = episode_returns(records)
+        mean = mean_return(values)
         fitness = -math.inf if mean is None else mean
-        best = Best(row, fitness, int(records["episodes"].sum()))
+        valid = values[~np.isnan(values)]
+        error = float(valid.std(ddof=1) / math.sqrt(valid.size)) if valid.size > 1 else math.nan
+        best = Best(row, fitness, int(records["episodes"].sum()), standard_error=error)
         if ARRAY not in evaluations.arrays:
             return best
 

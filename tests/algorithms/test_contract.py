@@ -133,6 +133,9 @@ SUBJECTS = {
     "cma-es, searches at the same time": Subject(
         CMAESSettings(sigma=0.3, restarts="ipop", concurrent_searches=3), RANKED
     ),
+    "cma-es that adapts its population": Subject(
+        CMAESSettings(sigma=0.3, adapt_population="on"), RANKED | FLAT
+    ),
     "cma-es with a surrogate": Subject(
         CMAESSettings(sigma=0.3, surrogate="lq"), frozenset({"affine", "translation", "scale"})
     ),

@@ -23,6 +23,7 @@ FURTHER = {  # not tried on two hosts
         "train cma-es --restarts ipop --concurrent-searches 3 --tolerance-x 1.1"
     ),
     "ars V1": ("train", "ars", "--population-size", "24", "--no-normalize-observations"),
+    "cma-es noisy": words("train cma-es --noise on --population-size 8 --episodes-per-member 1"),
     "cma-es lq": words("train cma-es --surrogate lq --surrogate-batch 3"),
     "cma-es cholesky": words("train cma-es --population-size 8 --factor cholesky --mirrored"),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),

@@ -1,0 +1,67 @@
+"""How much of the differences of fitness in a population is noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.algorithms.saved_state import SavedState
+
+_RATE = 0.1  # of the moving averages: the last ten generations or so
+
+
+class Reliability(SavedState):
+    """The reliability of fitness: 1 minus the share of its variance that is noise, as members show
+    that are evaluated twice.
+
+    Both variances are averaged over generations before they are divided, since the ratio of two
+    small samples is biased.
+
+    Attributes:
+        noise: moving average of the variance of a member's fitness under new seeds.
+        spread: moving average of the variance of fitness in a population.
+    """
+
+    saved = ("noise", "spread", "_weight")
+
+    def __init__(self) -> None:
+        self.noise = 0.0
+        self.spread = 0.0
+        self._weight = 0.0  # of all generations in the averages
+
+    @property
+    def value(self) -> float | None:
+        """The reliability, from 0, all noise, to 1, none; None before the first pair."""
+        if not self._weight or not self.spread > 0:
+            return None
+        return float(np.clip(1 - self.noise / self.spread, 0, 1))
+
+    def tell(
+        self,
+        fitness: NDArray[np.float64],
+        repeated: NDArray[np.int64],
+        again: NDArray[np.float64],
+        common: bool,
+    ) -> None:
+        """Add a generation.
+
+        Args:
+            fitness: (population_size,), minus infinity for failed members.
+            repeated: (num_repeats,) the members that were evaluated twice.
+            again: (num_repeats,) the fitness of the second time.
+            common: whether all members share their start states. The mean difference between the
+                two times then belongs to the start states, and no ranking depends on it.
+        """
+        differences = again - fitness[repeated]
+        differences = differences[np.isfinite(differences)]
+        valid = fitness[np.isfinite(fitness)]
+        if differences.size < 1 + common or valid.size < 2:
+            return
+
+        squares = differences**2
+        if common:
+            squares = np.array([differences.var(ddof=1)])
+        rate = max(_RATE, 1 / (1 + self._weight))  # a plain mean at first
+        self._weight += 1
+        self.noise += rate * (float(squares.mean()) / 2 - self.noise)
+        self.spread += rate * (float(valid.var(ddof=1)) - self.spread)
