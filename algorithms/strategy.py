@@ -55,6 +55,14 @@ class EndsByFitness(Settings, Protocol):
 
 
 @runtime_checkable
+class UsesBudget(Settings, Protocol):
+    """Settings of a method that can begin anew as long as there is a budget."""
+
+    def for_budget(self, has_budget: bool) -> Self:
+        """The same settings for a run with or without a budget, except what the user has set."""
+
+
+@runtime_checkable
 class AdaptsToNoise(Settings, Protocol):
     """Settings of a method that searches in another way under noise."""
 

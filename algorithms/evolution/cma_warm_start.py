@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.restarts import arrays_of_a_search
 from esengine.errors import UserError
 from esengine.problems.search_space import SearchSpace
 from esengine.storage.checkpoint import load_newest
@@ -31,7 +32,7 @@ def distribution_of(run: str, n: int) -> tuple[NDArray[np.float64], float, NDArr
     arrays = _arrays_of(run)
     if not set(_PARTS) <= set(arrays):
         raise UserError(
-            f"--warm-start must be a run of cma-es without restarts, got {run}, which has no "
+            f"--warm-start must be a run of cma-es without --surrogate, got {run}, which has no "
             f"covariance matrix"
         )
 
@@ -68,7 +69,8 @@ def _arrays_of(run: str) -> dict[str, NDArray[Any]]:
             f"--warm-start must be a run directory with a checkpoint, got {run}; give the folder "
             f"of a cma-es run"
         )
-    return checkpoint.arrays
+    state = arrays_of_a_search(checkpoint.arrays, "strategy/")
+    return {f"strategy/{name}": array for name, array in state.items()}
 
 
 def points_of(file: str, space: SearchSpace) -> NDArray[np.float64]:

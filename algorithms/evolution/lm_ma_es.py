@@ -14,7 +14,7 @@ of sigma at 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -24,6 +24,8 @@ from esengine.algorithms.evolution.cma_coefficients import default_population_si
 from esengine.algorithms.evolution.cma_termination import FitnessRange, FitnessTolerance
 from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
+from esengine.algorithms.evolution.restarts import RestartSettings
+from esengine.algorithms.strategy import Strategy
 from esengine.candidates import Candidates, LimitedSamples
 from esengine.candidates.limited import transformed
 from esengine.checks import at_least
@@ -33,7 +35,7 @@ _LONGEST = 4.0  # squared length of a direction, in units of n
 
 
 @dataclass(frozen=True)
-class LMMAESSettings(FitnessTolerance, DistributionSettings):
+class LMMAESSettings(FitnessTolerance, DistributionSettings, RestartSettings):
     """Adapt a few directions of a normal distribution, for very many dependent parameters."""
 
     integers: ClassVar[bool] = False  # its step sizes may shrink until all members round to one
@@ -45,11 +47,21 @@ class LMMAESSettings(FitnessTolerance, DistributionSettings):
         """Raises UserError for settings that define no search."""
         super().check()
         at_least(self, 1, "directions")
+        self.check_restarts()
         at_least(self, 0, "tolerance_fun", way_out="0 never stops")
 
-    def strategy(self, initial: NDArray[np.floating], seed: int) -> LMMAES:
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,)."""
-        return LMMAES(self, initial, seed)
+        self.check()
+
+        def make(
+            mean: NDArray[np.floating], own_seed: int, size: int, sigma: float, generation: int
+        ) -> LMMAES:
+            settings = replace(self, population_size=size, sigma=sigma)
+            return LMMAES(settings, mean.astype(initial.dtype), own_seed, generation)
+
+        size = self.population_size or default_population_size(initial.size)
+        return self.search(make, size, self.first_sigma, initial, seed)
 
 
 class LMMAES(MeanSearch):
@@ -59,13 +71,21 @@ class LMMAES(MeanSearch):
         settings: checked settings.
         initial: (n,) the first mean.
         seed: the run's seed.
+        generation: number of generations of the run before this search.
     """
 
     saved = (*MeanSearch.saved, "p_sigma", "M", "_learned", "_range")
     settings: LMMAESSettings
 
-    def __init__(self, settings: LMMAESSettings, initial: NDArray[np.floating], seed: int) -> None:
+    def __init__(
+        self,
+        settings: LMMAESSettings,
+        initial: NDArray[np.floating],
+        seed: int,
+        generation: int = 0,
+    ) -> None:
         super().__init__(settings, initial, seed, None, np.float64)
+        self.generation = generation
         n = initial.size
         size = self.population_size
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
 from esengine.algorithms.evolution.mean_search import DistributionSettings
 from esengine.algorithms.evolution.ranking import is_flat
-from esengine.algorithms.evolution.restarts import RestartSettings
+from esengine.algorithms.evolution.restarts import Restarts, RestartSettings
 from esengine.algorithms.strategy import State, Strategy, check_results
 from esengine.candidates import Candidates, GivenPoints
 from esengine.checks import named_values
@@ -80,6 +80,10 @@ class PyCMASettings(DistributionSettings, RestartSettings):
 
     least_population: ClassVar[int] = 3
 
+    restarts: Restarts = "none"
+    """Restart the search when it ends: ipop doubles the population every time, bipop also runs
+    small populations in between, and endless does that until a budget ends the run.
+    """
     option: tuple[str, ...] = ()
     """Options of cma.CMAEvolutionStrategy, each name=value with a JSON value, such as
     CMA_diagonal=true tolfun=1e-9.

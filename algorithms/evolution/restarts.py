@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from esengine.errors import UserError
 from esengine.pool.population import Population
 from esengine.seeding import derive_key, generator
 
-Restarts = Literal["none", "ipop", "bipop"]
+Restarts = Literal["auto", "none", "ipop", "bipop", "endless"]
 
 Search = Callable[[NDArray[np.float64], int, int, float, int], Strategy]
 """Makes a search from its mean (n,), a seed, its population size, sigma, and the run's number of
@@ -42,12 +42,14 @@ SMALL = 1
 class RestartSettings:
     """The settings of restarts."""
 
-    restarts: Restarts = "none"
+    restarts: Restarts = "auto"
     """Restart the search when it ends: ipop doubles the population every time, bipop also runs
-    small populations in between.
+    small populations in between, and endless does that until a budget ends the run. auto
+    is endless for an objective with a budget, and none for all others.
     """
     max_restarts: int = 9
-    """Largest number of restarts with a doubled population."""
+    """Largest number of restarts with a doubled population; endless then doubles it no more.
+    """
     concurrent_searches: int = 1
     """Number of searches that --restarts runs at the same time, each with twice the population of
     the one before.
@@ -58,13 +60,21 @@ class RestartSettings:
         one_of("--restarts", self.restarts, get_args(Restarts), "none restarts nothing")
         at_least(self, 0, "max_restarts", way_out="0 makes none")
         if self.concurrent_searches < 1 or (
-            self.concurrent_searches > 1 and self.restarts == "none"
+            self.concurrent_searches > 1 and self.restarts in ("auto", "none")
         ):
             raise UserError(
                 f"--concurrent-searches must be at least 1, and 1 without --restarts, got "
                 f"{self.concurrent_searches}; "
                 "use --restarts ipop or bipop"
             )
+
+    def for_budget(self, has_budget: bool) -> Self:
+        """The same settings; auto is endless, without a restart where there is no budget. The state
+        has the same form in both cases, so that a resumed run may be given a budget.
+        """
+        if self.restarts != "auto":
+            return self
+        return replace(self, restarts="endless", max_restarts=self.max_restarts * has_budget)
 
     def search(
         self,
@@ -84,9 +94,18 @@ class RestartSettings:
             seed: the run's seed.
         """
         mean = np.array(initial, np.float64)
-        if self.restarts == "none":
+        if self.restarts in ("auto", "none"):
             return make(mean, seed, population_size, sigma, 0)
         return RestartedSearch(make, self, population_size, sigma, mean, seed)
+
+
+def arrays_of_a_search(arrays: dict[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a checkpoint's part under their own names; of searches that restart,
+    those of the first one that runs.
+    """
+    state = without_prefix(part, arrays)
+    places = sorted({name.split("/")[1] for name in state if name.startswith("search/")}, key=int)
+    return without_prefix(f"search/{places[0]}/", state) if places else state
 
 
 @dataclass
@@ -202,9 +221,10 @@ class RestartedSearch:
         self._fill()
         if not self.running:
             last_reason = [reason for reason in reasons if reason is not None][-1]
-            self._reason = (
-                f"{self._begun - 1} restarts; the last search ended because {last_reason}"
-            )
+            self._reason = last_reason
+            if self._begun > 1:
+                number = self._begun - 1
+                self._reason = f"{number} restarts; the last search ended because {last_reason}"
             self._places[0] = running[0]  # ask and metrics still need a search
             self.population_size = running[0].strategy.population_size
 
@@ -237,15 +257,16 @@ class RestartedSearch:
     def _next(self) -> _Running | None:
         """Return the next search by the rules of ipop and bipop, or None after the last one."""
         large_used, small_used = self._used
-        small = self._settings.restarts == "bipop" and self._doublings > 0
+        endless = self._settings.restarts == "endless" and self._settings.max_restarts > 0
+        small = self._settings.restarts != "ipop" and self._doublings > 0
         small = small and small_used < large_used
-        if self._doublings >= self._settings.max_restarts and not small:
+        if self._doublings >= self._settings.max_restarts and not (small or endless):
             return None
         draw = generator(derive_key(self._seed, "restart", self._begun))
         mean = self._initial + self._first_sigma * draw.standard_normal(self._initial.size)
 
         if not small:
-            self._doublings += 1
+            self._doublings = min(self._doublings + 1, self._settings.max_restarts)
             size = self._first_size << self._doublings
             return self._start(LARGE, math.inf, size, self._first_sigma, mean)
 
@@ -323,6 +344,14 @@ class RestartedSearch:
             self._places[place] = self._restored(numbers, mean, inner) if inner else None
         if not self.running:
             raise ValueError("no search runs")
+        if self._reason is not None and self._settings.restarts == "endless":
+            ended = self._places[0]
+            self._places = [None] * len(self._places)
+            self._fill()  # if a budget was added
+            if self.running:
+                self._reason = None
+            else:
+                self._places[0] = ended
         self.population_size = sum(search.strategy.population_size for search in self.running)
 
     def _restored(self, numbers: list[float], mean: NDArray[np.float64], state: State) -> _Running:

@@ -18,12 +18,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.cma_coefficients import Coefficients, expected_length
+from esengine.algorithms.evolution.cma_coefficients import (
+    Coefficients,
+    default_population_size,
+    expected_length,
+)
 from esengine.algorithms.evolution.cma_termination import FitnessRange, FitnessTolerance
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import recombination_weights, selection_mass
-from esengine.algorithms.strategy import out_of_range
+from esengine.algorithms.evolution.restarts import RestartSettings
+from esengine.algorithms.strategy import Strategy, out_of_range
 from esengine.candidates import Candidates, ScaledSamples
 from esengine.checks import at_least
 from esengine.pool.population import Population
@@ -31,7 +36,7 @@ from esengine.problems.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class SepCMAESSettings(FitnessTolerance, DistributionSettings):
+class SepCMAESSettings(FitnessTolerance, DistributionSettings, RestartSettings):
     """Adapt a normal distribution with a diagonal covariance matrix; the cost is linear in the
     number of parameters.
     """
@@ -39,15 +44,25 @@ class SepCMAESSettings(FitnessTolerance, DistributionSettings):
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         super().check()
+        self.check_restarts()
         at_least(self, 0, "tolerance_fun", way_out="0 never stops")
 
-    def strategy(self, initial: NDArray[np.floating], seed: int) -> SepCMAES:
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,)."""
-        return SepCMAES(self, initial, seed)
+        return self.strategy_in(SearchSpace.free(initial.size), initial, seed)
 
-    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> SepCMAES:
+    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy for a space; integer variables keep a least probability to change."""
-        return SepCMAES(self, initial, seed, space)
+        self.check()
+
+        def make(
+            mean: NDArray[np.floating], own_seed: int, size: int, sigma: float, generation: int
+        ) -> SepCMAES:
+            settings = replace(self, population_size=size, sigma=sigma)
+            return SepCMAES(settings, mean.astype(initial.dtype), own_seed, space, generation)
+
+        size = self.population_size or default_population_size(initial.size)
+        return self.search(make, size, self.first_sigma, initial, seed)
 
 
 class SepCMAES(MeanSearch):
@@ -59,6 +74,7 @@ class SepCMAES(MeanSearch):
         initial: (n,) the first mean.
         seed: the run's seed.
         space: the search space, or None for all vectors.
+        generation: number of generations of the run before this search.
     """
 
     saved = (*MeanSearch.saved, "variances", "p_sigma", "p_c", "_factors", "_range")
@@ -70,8 +86,11 @@ class SepCMAES(MeanSearch):
         initial: NDArray[np.floating],
         seed: int,
         space: SearchSpace | None = None,
+        generation: int = 0,
     ) -> None:
         super().__init__(settings, initial, seed, None, np.float64)
+        self.generation = generation
+        self._born = generation
         n = initial.size
         size = self.population_size
         space = space or SearchSpace.free(n)
@@ -131,9 +150,8 @@ class SepCMAES(MeanSearch):
         self.sigma *= math.exp(min(1.0, change))  # eq. 44
 
         # Covariance matrix adaptation
-        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * (self.generation + 1))) / n < 2 + 4 / (
-            n + 1
-        )
+        age = self.generation - self._born + 1
+        h_sigma = length / (1 - (1 - k.c_sigma) ** (2 * age)) / n < 2 + 4 / (n + 1)
         scale = h_sigma * math.sqrt(k.c_c * (2 - k.c_c) * mass)
         self.p_c = (1 - k.c_c) * self.p_c + scale * y_w  # eq. 45
         decay = max(0.0, 1 - k.c_1 * (1 - (1 - h_sigma) * k.c_c * (2 - k.c_c)) - k.c_mu)

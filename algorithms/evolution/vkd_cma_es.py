@@ -16,24 +16,25 @@ Equation numbers are those of the CMA-ES tutorial (arXiv 1604.00772).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.algorithms.evolution.cma_coefficients import Coefficients
+from esengine.algorithms.evolution.cma_coefficients import Coefficients, default_population_size
 from esengine.algorithms.evolution.cma_termination import FitnessRange, FitnessTolerance
 from esengine.algorithms.evolution.direction_count import DirectionCount
 from esengine.algorithms.evolution.integer_margin import margin_of
 from esengine.algorithms.evolution.mean_search import DistributionSettings, MeanSearch
 from esengine.algorithms.evolution.ranking import by_rank, recombination_weights, selection_mass
+from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.evolution.restricted_covariance import (
     LongestAxes,
     RestrictedCovariance,
     RestrictedRates,
     longest_axes_of,
 )
-from esengine.algorithms.strategy import out_of_range
+from esengine.algorithms.strategy import Strategy, out_of_range
 from esengine.candidates import RestrictedSamples
 from esengine.candidates.contract import Candidates
 from esengine.checks import at_least
@@ -49,7 +50,7 @@ Axes = tuple[NDArray[np.float64], NDArray[np.float64], float, NDArray[np.float64
 
 
 @dataclass(frozen=True)
-class VkDCMAESSettings(FitnessTolerance, DistributionSettings):
+class VkDCMAESSettings(FitnessTolerance, DistributionSettings, RestartSettings):
     """Adapt the scale of every parameter and a few directions, for many dependent parameters; the
     cost is linear in the number of parameters.
     """
@@ -57,15 +58,25 @@ class VkDCMAESSettings(FitnessTolerance, DistributionSettings):
     def check(self) -> None:
         """Raises UserError for settings that define no search."""
         super().check()
+        self.check_restarts()
         at_least(self, 0, "tolerance_fun", way_out="0 never stops")
 
-    def strategy(self, initial: NDArray[np.floating], seed: int) -> VkDCMAES:
+    def strategy(self, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy that starts from ``initial``, (dimension,)."""
-        return VkDCMAES(self, initial, seed)
+        return self.strategy_in(SearchSpace.free(initial.size), initial, seed)
 
-    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> VkDCMAES:
+    def strategy_in(self, space: SearchSpace, initial: NDArray[np.floating], seed: int) -> Strategy:
         """A new strategy for a space; integer variables keep a least probability to change."""
-        return VkDCMAES(self, initial, seed, space)
+        self.check()
+
+        def make(
+            mean: NDArray[np.floating], own_seed: int, size: int, sigma: float, generation: int
+        ) -> VkDCMAES:
+            settings = replace(self, population_size=size, sigma=sigma)
+            return VkDCMAES(settings, mean.astype(initial.dtype), own_seed, space, generation)
+
+        size = self.population_size or default_population_size(initial.size)
+        return self.search(make, size, self.first_sigma, initial, seed)
 
 
 class VkDCMAES(MeanSearch):
@@ -78,6 +89,7 @@ class VkDCMAES(MeanSearch):
         initial: (n,) the first mean.
         seed: the run's seed.
         space: the search space, or None for all vectors.
+        generation: number of generations of the run before this search.
     """
 
     saved = (
@@ -98,8 +110,10 @@ class VkDCMAES(MeanSearch):
         initial: NDArray[np.floating],
         seed: int,
         space: SearchSpace | None = None,
+        generation: int = 0,
     ) -> None:
         super().__init__(settings, initial, seed, None, np.float64)
+        self.generation = generation
         n = initial.size
         size = self.population_size
         space = space or SearchSpace.free(n)

@@ -20,6 +20,7 @@ from esengine.algorithms.strategy import (
     Settings,
     SettingsInSpace,
     Strategy,
+    UsesBudget,
 )
 from esengine.checks import belong_to, flag_name, is_default, named_values
 from esengine.errors import UserError, counted
@@ -306,6 +307,8 @@ class RunConfig:
         train = self.train
         search = self.search
         moves = learned_reward or train.novelty != "none" or train.goals != "own"
+        if train.env_id is None and isinstance(search, UsesBudget):
+            search = search.for_budget(train.has_budget)
         restarts = getattr(search, "restarts", "none") != "none"
         goes_on = not train.is_function and (moves or not restarts)
         if goes_on and isinstance(search, EndsByFitness):

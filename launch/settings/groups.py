@@ -103,6 +103,12 @@ class BudgetSettings:
     value does.
     """
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether the run may use up a budget that was given."""
+        budgets = (self.generations, self.max_env_steps, self.max_evaluations, self.max_time)
+        return any(budget is not None for budget in budgets)
+
     def check(self) -> None:
         """Raises UserError for a budget that is used up before the first generation."""
         at_least(self, 1, "generations", "max_env_steps", "max_evaluations")

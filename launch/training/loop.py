@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import RoundMethod
-from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError, counted
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Saver, Snapshot, copied
@@ -169,6 +169,9 @@ class Training(PolicyChoice, ABC):
             if not self.row:
                 stopped = self.train.reason_to_stop(self.method.generation, self.counters)
                 reason = stopped or self.method.should_stop()
+                restarts = self.method.metrics().get("restarts", 0) if stopped else 0
+                if stopped and restarts:
+                    reason = f"{stopped}, after {counted(int(restarts), 'restart')}"
                 if reason is not None:
                     return reason
                 if not self._time_limit.leaves(self._longest_s):

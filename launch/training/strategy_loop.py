@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.reliability import Reliability
 from esengine.algorithms.novelty import Novelty
-from esengine.algorithms.reliability import Reliability
 from esengine.algorithms.strategy import Strategy
 from esengine.candidates import Candidates, PolicyEpisodes, RepeatedPopulation, WithPoint
 from esengine.errors import UserError, WorkerError
@@ -220,7 +220,7 @@ class StrategyTraining(Training):
         some members twice where noise is measured.
         """
         if self._constraints is not None:
-            point = np.array(self.method.parameters(), self.problem.dtype)
+            point: NDArray[np.floating] = np.array(self.method.parameters(), self.problem.dtype)
             return WithPoint.of(candidates, point)
         if self._reliability is None:
             return candidates

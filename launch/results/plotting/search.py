@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.restarts import arrays_of_a_search
 from esengine.errors import UserError
 from esengine.launch.results.plotting.figures import COLOURS, label_x, logarithmic_y, panels
 from esengine.launch.results.plotting.runs import X_AXES, PlottedRun, by_task
@@ -109,9 +110,12 @@ def axis_lengths(checkpoint: Checkpoint) -> NDArray[np.float64] | None:
 
     The axes are the eigenvectors of the covariance matrix for ``cma-es``, else the coordinates.
     """
-    state = {name.removeprefix("strategy/"): array for name, array in checkpoint.arrays.items()}
+    state = arrays_of_a_search(checkpoint.arrays, "strategy/")
     if "D" in state:
         lengths = state["sigma"] * state["D"]  # D holds square roots of eigenvalues
+    elif "matrix/D" in state:
+        own = 1 + state["matrix/S"] @ state["matrix/V"] ** 2
+        lengths = state["sigma"] * state["matrix/D"] * np.sqrt(own)
     elif "variances" in state:
         lengths = state["sigma"] * np.sqrt(state["variances"])
     elif "deviations" in state:

@@ -75,7 +75,7 @@ def test_large_populations_keep_sigma_bounded_and_need_fewer_generations(
 @pytest.mark.parametrize(
     ("values", "words"), [({"population_size": 3}, "at least 4"), ({"directions": 0}, "at least 1")]
 )
-def test_bad_settings_are_refused(values: dict[str, int], words: str) -> None:
+def test_bad_settings_are_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         LMMAESSettings(**values).check()
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import esengine
+from esengine.algorithms import LMMAESSettings, SepCMAESSettings, VkDCMAESSettings
 from esengine.algorithms.evolution.cma_es import CMAESSettings
+from esengine.algorithms.trial_runs import same
 from esengine.errors import UserError
+from esengine.launch.training.start_and_resume import resume
 from esengine.noise import create_table
 from esengine.pool import Pool, RankState
 from esengine.problems import ObjectiveProblem
-from esengine.ranks import World
+from esengine.ranks import StopRequest, World
+from tests.support.runs import rows
 
 NOISE = create_table(0, 18, 64, None)
 
@@ -96,10 +102,67 @@ def test_searches_at_the_same_time_are_those_that_run_alone(restarts: Any) -> No
     assert rastrigin(together.parameters()) < 2
 
 
+@pytest.mark.parametrize("kind", [CMAESSettings, SepCMAESSettings, VkDCMAESSettings])
+def test_an_endless_search_keeps_its_largest_population(kind: Any) -> None:
+    strategy: Any = kind(restarts="endless", max_restarts=1, tolerance_fun=0.1).strategy(
+        np.full(4, 3.0), 1
+    )
+    sizes = advance(strategy, 700)
+    assert len(sizes) == 700
+    assert max(sizes) == 16
+    assert strategy.metrics()["restarts"] > 3
+    assert rastrigin(strategy.parameters()) < 2
+
+
+@pytest.mark.parametrize("kind", [SepCMAESSettings, VkDCMAESSettings, LMMAESSettings])
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_other_methods_resume_after_restarts_bit_for_bit(kind: Any, at_once: int) -> None:
+    made = kind(restarts="endless", concurrent_searches=at_once, tolerance_fun=3.0)
+    straight, stopped, resumed = (made.strategy(np.full(4, 3.0), 1) for _ in range(3))
+    advance(straight, 180)
+    advance(stopped, 150)
+    assert stopped.metrics()["restarts"] > 0
+    resumed.restore({name: np.array(array) for name, array in stopped.state().items()})
+    advance(resumed, 30)
+    assert same(straight, resumed)
+
+
+def test_a_run_with_a_budget_uses_it_and_reports_its_restarts(tmp_path: Path) -> None:
+    run: dict[str, Any] = {"objective": f"{__name__}:rastrigin", "dimension": 4, "minimize": True}
+    result = esengine.train("cma-es", run_dir=tmp_path / "all", max_evaluations=6000, **run)
+    assert result.reason.startswith("6,") or "evaluations" in result.reason
+    assert "restart" in result.reason
+    assert rows(tmp_path / "all")[-1]["evaluations"] >= 6000
+    alone = esengine.train(
+        "cma-es", run_dir=tmp_path / "one", max_evaluations=6000, restarts="none", **run
+    )
+    assert rows(tmp_path / "one")[-1]["evaluations"] < 3000
+    assert result.best_value is not None
+    assert alone.best_value is not None
+    assert result.best_value <= alone.best_value
+
+
+def test_a_run_that_has_ended_goes_on_with_a_budget(tmp_path: Path) -> None:
+    run: dict[str, Any] = {"objective": f"{__name__}:rastrigin", "dimension": 4, "minimize": True}
+    result = esengine.train("cma-es", run_dir=tmp_path / "run", **run)
+    assert "spans less" in result.reason
+    used = rows(tmp_path / "run")[-1]["evaluations"]
+    resume(tmp_path / "run", {"max_evaluations": 2 * used}, True, True, StopRequest())
+    assert rows(tmp_path / "run")[-1]["restarts"] > 0
+
+
+def test_a_run_after_restarts_warm_starts_another(tmp_path: Path) -> None:
+    run: dict[str, Any] = {"objective": f"{__name__}:rastrigin", "dimension": 4, "minimize": True}
+    esengine.train("cma-es", run_dir=tmp_path / "first", max_evaluations=3000, **run)
+    warm = str(tmp_path / "first")
+    esengine.train("cma-es", run_dir=tmp_path / "next", generations=2, warm_start=warm, **run)
+    assert rows(tmp_path / "next")[0]["sigma"] != pytest.approx(1, rel=0.5)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"restarts": "twice"}, "must be one of none, ipop, bipop"),
+        ({"restarts": "twice"}, "must be one of auto, none, ipop, bipop, endless"),
         ({"max_restarts": -1}, "at least 0, got -1; 0 makes none"),
         ({"concurrent_searches": 2}, "without --restarts"),
     ],

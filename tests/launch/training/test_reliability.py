@@ -11,7 +11,7 @@ import pytest
 
 import esengine
 from esengine.algorithms import CMAESSettings, OpenAIESSettings
-from esengine.algorithms.reliability import Reliability
+from esengine.algorithms.evolution.reliability import Reliability
 from esengine.candidates import RepeatedPopulation
 from esengine.errors import UserError
 from esengine.launch.training.start_and_resume import resume
@@ -106,7 +106,7 @@ def test_a_noisy_run_resumes_as_if_it_had_not_stopped(
 
 def test_noise_off_measures_nothing_and_keeps_the_population(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"objective": f"{__name__}:plane", "dimension": 3, "generations": 20}
-    esengine.train("cma-es", run_dir=tmp_path / "run", noise="off", **settings)
+    esengine.train("cma-es", run_dir=tmp_path / "run", noise="off", restarts="none", **settings)
     found = rows(tmp_path / "run")
     assert "reliability" not in found[0]
     assert {row["population_size"] for row in found} == {7}
