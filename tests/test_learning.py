@@ -45,19 +45,12 @@ def test_the_pole_is_balanced_by_default_settings(
     assert mean_return(esengine_here, tmp_path) >= 475
 
 
-def test_ars_swims(esengine_here: Run, tmp_path: Path) -> None:
-    arguments = ("train", "ars", "--env-id", "Swimmer-v5", "--target-return", "325")
-    assert esengine_here(*arguments, *ALONE).returncode == 0
-    assert json.loads((tmp_path / "run" / "done.json").read_text())["final_return"] >= 325
-
-
-@pytest.mark.parametrize("seed", ["0", "1", "2"])
-def test_cma_es_swims(esengine_here: Run, tmp_path: Path, seed: str) -> None:
+def test_cma_es_swims(esengine_here: Run, tmp_path: Path) -> None:
     """325 is the threshold of Mania et al. 2018, here on fresh episodes; the target counts others,
-    hence the margin.
+    hence the margin. Other seeds and methods are in ``benchmarks/learning``.
     """
     arguments = ("train", "cma-es", "--env-id", "Swimmer-v5", "--target-return", "330")
-    assert esengine_here(*arguments, "--seed", seed, *ALONE).returncode == 0
+    assert esengine_here(*arguments, *ALONE).returncode == 0
     assert json.loads((tmp_path / "run" / "done.json").read_text())["evaluations"] <= 600
     assert json.loads((tmp_path / "run" / "done.json").read_text())["final_return"] >= 325
 

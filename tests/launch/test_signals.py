@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,8 +86,10 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-@pytest.mark.parametrize("ranks", ["1", "3"])
+@pytest.mark.parametrize(
+    ("ranks", "number"),
+    [("1", signal.SIGINT), ("3", signal.SIGTERM), ("3", signal.SIGUSR1)],
+)
 def test_a_signal_stops_with_a_checkpoint_and_resume_goes_on_exactly(
     esengine: Run,
     esengine_here: Run,
@@ -193,14 +196,31 @@ def test_under_the_users_own_mpirun_lines_say_first_what_ctrl_c_leaves(
     esengine_here: Run, tmp_path: Path
 ) -> None:
     """In a terminal, where mpirun gives each rank another one, passes no output on and kills the
-    ranks at once.
+    ranks a tenth of a second after SIGTERM. On a busy machine a rank may get no core so soon, so
+    that one of three tries must do.
     """
+    for _ in range(3):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        if _outcome_of_a_stop_by_mpirun(tmp_path) == "stopped":
+            break
+    else:
+        pytest.fail("no checkpoint was saved in any of three tries")
+    generation = int(
+        sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6]
+    )
+    assert generation >= 1
+    result = esengine_here("resume", "run", "--generations", str(generation + 1), "--ranks", "1")
+    assert result.returncode == 0, result.stderr
+
+
+def _outcome_of_a_stop_by_mpirun(folder: Path) -> str | None:
+    """Stop a run by Ctrl-C in a terminal; returns the outcome in its record."""
     mark = f"mark-{uuid.uuid4()}"
     command = [*mpirun(3), "-m", "esengine", *ARGUMENTS, "--generations", "60", "--run-dir", "run"]
     environment = {**variables(), "MARK": mark, "TERM": "xterm-256color", "COLUMNS": "120"}
     pid, terminal = pty.fork()
     if not pid:
-        os.chdir(tmp_path)
+        os.chdir(folder)
         os.execve(command[0], command, environment)
     text = read_until(terminal, "steps/s")
     lines = text.splitlines()
@@ -212,20 +232,14 @@ def test_under_the_users_own_mpirun_lines_say_first_what_ctrl_c_leaves(
     assert lines[-1].startswith("generation 1  ")
     assert "\x1b" not in text
     os.write(terminal, b"\x03")
-    last = read_to_the_end(terminal)
+    read_to_the_end(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1  # by mpirun, whatever ranks return
     wait_for_the_end(mark)
-    wait_until_free(
-        tmp_path / "run", 60
-    )  # a process that ends loses its environment a moment before its locks
-    record = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert record["starts"][-1].get("outcome") == "stopped", last
-    generation = int(
-        sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())[-1][:6]
-    )
-    assert generation >= 1
-    result = esengine_here("resume", "run", "--generations", str(generation + 1), "--ranks", "1")
-    assert result.returncode == 0, result.stderr
+    # a process that ends loses its environment a moment before its locks
+    wait_until_free(folder / "run", 60)
+    record = json.loads((folder / "run" / "config.json").read_text())
+    outcome: str | None = record["starts"][-1].get("outcome")
+    return outcome
 
 
 def test_killing_the_launcher_ends_its_ranks(
