@@ -8,7 +8,13 @@ numbers), `wrappers` (gymnasium's own, by name), `rules` (corrections written by
 """
 
 from esengine.environments.rules import Rules, load_rules
-from esengine.environments.spaces import ActionSpec, ObservationSpec, check_fit, describe
+from esengine.environments.spaces import (
+    ActionSpec,
+    ObservationSpec,
+    check_fit,
+    describe,
+    picture_in,
+)
 from esengine.environments.spec import EnvironmentSpec, class_of, is_classic, is_mujoco, name_of
 
 __all__ = [
@@ -23,4 +29,5 @@ __all__ = [
     "is_mujoco",
     "load_rules",
     "name_of",
+    "picture_in",
 ]

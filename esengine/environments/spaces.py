@@ -248,6 +248,24 @@ class ActionSpec:
         )
 
 
+def picture_in(space: spaces.Space[Any]) -> tuple[int, spaces.Box]:
+    """Where the picture of an observation begins among its flat numbers, and its space.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else (space,)
+    found = []
+    offset = 0
+    for part in parts:
+        if isinstance(part, spaces.Box) and len(part.shape) > 1:
+            found.append((offset, part))
+        offset += flatdim(part)
+    if len(found) != 1:
+        raise ValueError(f"an observation must have one picture, got {len(found)}")
+    return found[0]
+
+
 def describe(env: gymnasium.Env[Any, Any]) -> tuple[ObservationSpec, ActionSpec]:
     """The specifications of an environment's two spaces."""
     return ObservationSpec.of(env.observation_space), ActionSpec.of(env.action_space)

@@ -1,10 +1,11 @@
 """Policies: the network that acts, the scaling of its observations, and its file.
 
-Modules: `network` (architecture, parameters, acting), `layers` (what networks are made of),
-`forward_pass` (the compiled network), `heads` (from its outputs to actions), `normalizer` (running
-statistics of observations), `densities` (probabilities of actions), `policy_file` and
-`network_file` (saving and loading) and `torch_network` (the same network for gradients, which
-imports torch).
+Modules: `network` (architecture, parameters, acting); `layers` (what networks are made of),
+`layer_kernels`, `convolution` and `forward_pass` (the compiled network), `heads` (from its outputs
+to actions); `module_network` (a user's torch module), `torch_network` (compiled layers for
+gradients), which import torch; `normalizer` (running statistics of observations), `densities`
+(probabilities of actions); `policy_file` and `network_file` (saving and loading), `foreign_policy`
+(networks of other libraries).
 """
 
 from esengine.policies.heads import BOX, MIXTURE, decode

@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-DENSE, LAYER_NORM, GRU, LSTM, CONVOLUTION = range(5)
+DENSE, LAYER_NORM, GRU, LSTM, CONVOLUTION, SPLIT, JOIN = range(7)
 PIXELS = 8  # of a tile of a convolution
 IDENTITY, TANH, RELU, ELU = range(4)
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "elu": ELU}
+_WITHOUT_PARTS = (LAYER_NORM, SPLIT, JOIN)
 _NUM_GATES = {GRU: 3, LSTM: 4}
 _NUM_STATES = {GRU: 1, LSTM: 2}
 LONGEST_MEMORY = 64  # steps that a new recurrent layer remembers
@@ -31,11 +32,13 @@ class Layer(NamedTuple):
 
     Attributes:
         kind: `DENSE`, `LAYER_NORM`, `GRU` (Cho et al. 2014, arXiv 1406.1078), `LSTM` (Hochreiter &
-            Schmidhuber 1997) or `CONVOLUTION`.
+            Schmidhuber 1997) or `CONVOLUTION`. `SPLIT` passes a picture on and keeps the numbers
+            beside it, which `JOIN` appends.
         inputs, outputs: numbers that it takes and gives.
         activation: what is applied to its outputs: `IDENTITY`, `TANH`, `RELU` or `ELU`.
         rows, columns, channels: of the picture that a convolution takes.
         kernel, stride: of a convolution, in pixels.
+        offset: where the picture begins among the inputs of a `SPLIT`.
         channels_first: whether the picture is (channels, rows, columns); otherwise, as every
             output, (rows, columns, channels).
     """
@@ -50,6 +53,7 @@ class Layer(NamedTuple):
     kernel: int = 0
     stride: int = 1
     channels_first: int = 0
+    offset: int = 0
 
     @property
     def picture(self) -> tuple[int, int, int]:
@@ -66,8 +70,8 @@ class Layer(NamedTuple):
 
     @property
     def num_gates(self) -> int:
-        """Dense outputs for each output of the layer; 0 for a layer norm."""
-        return 0 if self.kind == LAYER_NORM else _NUM_GATES.get(self.kind, 1)
+        """Dense outputs for each output of the layer; 0 for one without dense parts."""
+        return 0 if self.kind in _WITHOUT_PARTS else _NUM_GATES.get(self.kind, 1)
 
     @property
     def state_size(self) -> int:
@@ -76,8 +80,8 @@ class Layer(NamedTuple):
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of its dense parts, none for a layer norm."""
-        if self.kind == LAYER_NORM:
+        """Inputs and outputs of its dense parts, if it has any."""
+        if self.kind in _WITHOUT_PARTS:
             return ()
         if self.kind == CONVOLUTION:
             return ((self.kernel**2 * self.channels, self.picture[2]),)
@@ -164,7 +168,7 @@ def dense_layers(sizes: Sequence[int], activation: int = TANH) -> tuple[Layer, .
 
 
 def table_of(layers: Sequence[Layer]) -> NDArray[np.int64]:
-    """The layers as kernels read them, (num_layers, 10)."""
+    """The layers as kernels read them, (num_layers, 11)."""
     return np.array([tuple(layer) for layer in layers], np.int64).reshape(-1, len(Layer._fields))
 
 

@@ -7,6 +7,7 @@ all log standard deviations. `forward_pass` computes the outputs, and `heads` th
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -24,8 +25,10 @@ from esengine.policies.layers import (
     DENSE,
     GRU,
     IDENTITY,
+    JOIN,
     LAYER_NORM,
     LSTM,
+    SPLIT,
     Layer,
     convolution,
     state_size_of,
@@ -92,9 +95,11 @@ class PolicySpec(NetworkSpec):
             2016, arXiv 1607.06450).
         module: the user's ``torch.nn.Module`` in place of these layers, as ``module:Class``, see
             `module_network`; or empty.
-        observation_shape: of what a module or convolutions see; empty for (observation_dim,).
+        observation_shape: of what a module sees, or of the picture that convolutions see; empty for
+            (observation_dim,).
         convolutions: filters, kernel and stride of each convolution that comes before the hidden
-            layers; the observation must be a picture.
+            layers; the observation must be a picture, or have one.
+        picture_offset: where the picture begins, if the observation has numbers beside it.
     """
 
     observation_dim: int
@@ -108,6 +113,7 @@ class PolicySpec(NetworkSpec):
     module: str = ""
     observation_shape: tuple[int, ...] = ()
     convolutions: tuple[tuple[int, int, int], ...] = ()
+    picture_offset: int = 0
 
     purpose = "initial parameters"
 
@@ -123,10 +129,7 @@ class PolicySpec(NetworkSpec):
             raise TypeError(f"the layers of {self.module} are its own")
         layers: list[Layer] = []
         if self.convolutions:
-            picture, first = picture_of(self.observation_shape)
-            for filters, kernel, stride in self.convolutions:
-                layers.append(convolution(picture, filters, kernel, stride, first))
-                picture, first = layers[-1].picture, False
+            layers += self._convolutional_layers()
         inputs = layers[-1].outputs if layers else self.observation_dim
         for number, size in enumerate(self.hidden_sizes, 1):
             if self.memory != "none" and number == len(self.hidden_sizes):
@@ -138,6 +141,20 @@ class PolicySpec(NetworkSpec):
                 layers.append(Layer(DENSE, inputs, size, ACTIVATIONS[self.activation]))
             inputs = size
         return (*layers, Layer(DENSE, inputs, self.num_outputs))
+
+    def _convolutional_layers(self) -> list[Layer]:
+        layers = []
+        size = math.prod(self.observation_shape)
+        beside = self.observation_dim - size
+        if beside:
+            layers.append(Layer(SPLIT, self.observation_dim, size, offset=self.picture_offset))
+        picture, first = picture_of(self.observation_shape)
+        for filters, size, stride in self.convolutions:
+            layers.append(convolution(picture, filters, size, stride, first))
+            picture, first = layers[-1].picture, False
+        if beside:
+            layers.append(Layer(JOIN, layers[-1].outputs, layers[-1].outputs + beside))
+        return layers
 
     @property
     def is_recurrent(self) -> bool:

@@ -35,6 +35,7 @@ _LATER: dict[str, Any] = {
     "module": "",
     "observation_shape": (),
     "convolutions": (),
+    "picture_offset": 0,
 }
 """Parts of an architecture that version 1.0 did not have, with what it had in their place."""
 
@@ -208,7 +209,7 @@ def _spec_from(data: Any) -> PolicySpec:
     names = ("observation_dim", "hidden_sizes", "sampled", "components", "action", *_LATER)
     values = fields_from(_LATER | data, *names)
     observation_dim, hidden_sizes, sampled, components, action = values[:5]
-    memory, activation, layer_norm, module, shape, convolutions = values[5:]
+    memory, activation, layer_norm, module, shape, convolutions, picture_offset = values[5:]
     require(is_count(observation_dim), "observation_dim", observation_dim)
     require(isinstance(sampled, bool), "sampled", sampled)
     head = action_from(action)
@@ -219,8 +220,12 @@ def _spec_from(data: Any) -> PolicySpec:
     require(activation in get_args(Activation), "activation", activation)
     require(isinstance(layer_norm, bool), "layer_norm", layer_norm)
     require(isinstance(module, str) and (not module or ":" in module), "module", module)
-    is_shape = is_list_of(list(shape), is_count) and math.prod(shape) == observation_dim
-    require(not shape or is_shape, "observation_shape", shape)
+    is_shape = is_list_of(list(shape), is_count)
+    beside = observation_dim - math.prod(shape) if shape and is_shape else 0
+    fits = beside == 0 or (beside > 0 and bool(convolutions))
+    require(not shape or (is_shape and fits), "observation_shape", shape)
+    is_place = type(picture_offset) is int and 0 <= picture_offset <= beside
+    require(is_place, "picture_offset", picture_offset)
     for each in convolutions:
         require(is_list_of(each, is_count) and len(each) == 3, "convolutions", each)
     return PolicySpec(
@@ -235,4 +240,5 @@ def _spec_from(data: Any) -> PolicySpec:
         module,
         tuple(shape),
         tuple((one, two, three) for one, two, three in convolutions),
+        picture_offset,
     )

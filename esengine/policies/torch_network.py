@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from esengine.environments import ActionSpec
-from esengine.policies.forward_pass import LEAST_VARIANCE, input_bounds
+from esengine.policies.forward_pass import input_bounds
 from esengine.policies.heads import LEAST_LOG_STD, MOST_LOG_STD
+from esengine.policies.layer_kernels import LEAST_VARIANCE
 from esengine.policies.layers import (
     CONVOLUTION,
     DENSE,
     ELU,
     GRU,
     IDENTITY,
+    JOIN,
     LAYER_NORM,
     RELU,
+    SPLIT,
     TANH,
     Layer,
 )
@@ -59,7 +62,9 @@ class TorchNetwork:
         self.rescale(mean, inverse_std)
         self._layers = layers
         self._shapes = [
-            shape for layer in layers for shape in layer.shapes or ((1, layer.outputs),)
+            shape
+            for layer in layers
+            for shape in layer.shapes or (((1, layer.outputs),) if layer.num_parameters else ())
         ]
         self._parts = [
             part for inputs, outputs in self._shapes for part in (inputs * outputs, outputs)
@@ -112,7 +117,16 @@ class TorchNetwork:
         parts = iter(self.layers())
         before = iter(state or [])
         after = []
+        beside = values[..., :0]
         for layer in self._layers:
+            if layer.kind == SPLIT:
+                end = layer.offset + layer.outputs
+                beside = torch.cat([values[..., : layer.offset], values[..., end:]], dim=-1)
+                values = values[..., layer.offset : end]
+                continue
+            if layer.kind == JOIN:
+                values = torch.cat([values, beside], dim=-1)
+                continue
             weights, biases = next(parts)
             if layer.kind == LAYER_NORM:
                 size = (layer.outputs,)

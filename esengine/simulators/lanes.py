@@ -16,13 +16,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.forward_pass import (
-    LEAST_VARIANCE,
-    activate,
-    input_bound,
-    update_gru,
-    update_lstm,
-)
+from esengine.policies.forward_pass import input_bound
+from esengine.policies.layer_kernels import LEAST_VARIANCE, activate, update_gru, update_lstm
 from esengine.policies.layers import DENSE, GRU, LAYER_NORM
 
 LANES = 16  # float32 numbers of a 512-bit register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from esengine.environments import (
     is_classic,
     is_mujoco,
     load_rules,
+    picture_in,
 )
 from esengine.errors import UserError
 from esengine.goals import GoalEpisodes
@@ -146,8 +148,9 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         check_fit("--init-policy", train.env_id, (observations, action), found, got, _OF_THESE)
     else:
         policy = PolicySpec(observations.dim, action, sampled=train.sampled_actions, **architecture)
-        if policy.module or pictures:
-            policy = replace(policy, observation_shape=observations.shape, convolutions=pictures)
+        if policy.module:
+            policy = replace(policy, observation_shape=observations.shape)
+        policy = replace(policy, **pictures)
     if train.env_backend in ("compiled", "vectorized"):
         check_compiled(policy, f"--env-backend {train.env_backend}")
     problem = EnvironmentProblem(
@@ -170,7 +173,7 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         columns=columns,
     )
     if policy.convolutions:
-        problem.adopt_scaling(*_scaling_of(observations, space))
+        problem.adopt_scaling(*_scaling_of(policy, space))
     if train.goals == "curriculum":
         wanderer = Recorder(Wanderer(train.wandering, action))
         return replace(problem, parts=(wanderer, GoalEpisodes(train.goal_archive)))
@@ -178,13 +181,6 @@ def environment_problem(config: RunConfig) -> EnvironmentProblem:
         return problem
     horizon = common_horizon("--reward", problem)
     return replace(problem, parts=(RewardedEpisodes(_source(train, problem), horizon),))
-
-
-def _scaling_of(observations: ObservationSpec, space: gymnasium.Space[Any]) -> Scaling:
-    """The scaling of pictures: bytes become 0 to 1, other numbers stay as they are."""
-    scale = 1 / 255 if space.dtype == np.uint8 else 1.0
-    inverse = np.full(observations.dim, scale, np.float32)
-    return np.zeros_like(inverse), inverse
 
 
 def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:
@@ -201,18 +197,15 @@ def _architecture(train: TrainSettings, mujoco: bool) -> dict[str, Any]:
     }
 
 
-def _pictures(
-    train: TrainSettings, space: gymnasium.Space[Any]
-) -> tuple[tuple[int, int, int], ...]:
-    """The convolutions of a new policy. Raises UserError if the observation is no picture, or too
-    small for them.
+def _pictures(train: TrainSettings, space: gymnasium.Space[Any]) -> dict[str, Any]:
+    """The convolutions of a new policy and the picture that they see, as arguments of `PolicySpec`.
+    Raises UserError if there is no picture, or it is too small for them.
     """
     if train.policy != "conv" and not train.convolutions:
-        return ()
-    shape = space.shape or ()
+        return {}
     try:
-        if not isinstance(space, gymnasium.spaces.Box):
-            raise ValueError(f"pictures must be arrays, got {type(space).__name__}")
+        offset, found = picture_in(space)
+        shape = found.shape
         picture, _ = picture_of(shape)
         small = min(picture[:2]) < _SMALL_PICTURE
         texts = train.convolutions or (("16x3/1",) if small else ("16x8/4", "32x4/2"))
@@ -222,9 +215,18 @@ def _pictures(
     except ValueError as error:
         raise UserError(
             f"--policy {train.policy} with --convolutions must fit the pictures of {train.env_id}, "
-            f"got observations of shape {shape}: {error}; set --convolutions, or use --policy mlp"
+            f"got {space}: {error}; set --convolutions, or use --policy mlp"
         ) from error
-    return convolutions
+    return {"observation_shape": shape, "convolutions": convolutions, "picture_offset": offset}
+
+
+def _scaling_of(policy: PolicySpec, space: gymnasium.Space[Any]) -> Scaling:
+    """The scaling of pictures: bytes become 0 to 1, other numbers stay as they are."""
+    inverse = np.ones(policy.observation_dim, np.float32)
+    offset, picture = picture_in(space)
+    if picture.dtype == np.uint8:
+        inverse[offset : offset + math.prod(picture.shape)] = 1 / 255
+    return np.zeros_like(inverse), inverse
 
 
 def is_noisy(train: TrainSettings, problem: AnyProblem) -> bool:
