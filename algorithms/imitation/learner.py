@@ -20,7 +20,7 @@ from esengine.algorithms.strategy import State
 from esengine.checks import at_least, not_negative, positive, within
 from esengine.demonstrations.trajectories import Transitions
 from esengine.errors import UserError
-from esengine.policies.network import Actor, PolicySpec
+from esengine.policies.network import Actor, PolicySpec, check_compiled
 from esengine.seeding import derive_key, generator
 
 Loss = Literal["auto", "mse", "gaussian", "categorical", "mixture"]
@@ -145,6 +145,8 @@ class Learner:
         from esengine.policies.torch_network import TorchPolicy
 
         self.loss = settings.loss_of(spec)
+        if spec.components:
+            check_compiled(spec, "--loss mixture")
         self.spec = spec
         self.settings = settings
         self.epochs = 0
