@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,62 +21,61 @@ HERE = Path(__file__).resolve().parent
 RUNS = Path("runs/networks")
 SEEDS = range(5)
 NETWORKS = ("full observation", "gru", "lstm", "four frames", "one frame")
-FRAMES = ("--env-wrapper", 'FrameStackObservation={"stack_size": 4}')
+FRAMES = ('FrameStackObservation={"stack_size": 4}',)
+UNITS = 16
 
 
 class Task(NamedTuple):
     """A task.
 
     Attributes:
-        hidden, full: its environment, of which a part cannot be seen, and the one that shows all.
-        arguments: of the runs.
+        hidden, full: the settings of its environment, of which a part cannot be seen, and of the one
+            that shows all.
+        budget: settings of the search.
         random: mean return of a policy that does not look.
     """
 
-    hidden: tuple[str, ...]
-    full: tuple[str, ...]
-    arguments: tuple[str, ...]
+    hidden: dict[str, Any]
+    full: dict[str, Any]
+    budget: dict[str, Any]
     random: float
 
 
-MAZE = ("--env-id", "examples.t_maze:TMaze-v0")
-SEARCH = ("openai-es", "--population-size", "128", "--eval-every", "0")
+METHOD = "openai-es"
+MAZE = {"env_id": "examples.t_maze:TMaze-v0"}
 TASKS = {
-    "T-maze, 10 steps": Task(
+    "T-maze of 10 steps": Task(
         MAZE,
-        (*MAZE, "--env-arg", "visible=true"),
-        (*SEARCH, "--generations", "300", "--episodes-per-member", "4"),
+        MAZE | {"env_arg": ("visible=true",)},
+        {"population_size": 128, "generations": 100, "episodes_per_member": 4},
         0.0,
     ),
     "CartPole-v1 without velocities": Task(
-        ("--env-id", "benchmarks.networks.tasks:CartPolePositions-v0"),
-        ("--env-id", "CartPole-v1"),
-        (*SEARCH, "--generations", "100", "--episodes-per-member", "4"),
+        {"env_id": "benchmarks.networks.tasks:CartPolePositions-v0"},
+        {"env_id": "CartPole-v1"},
+        {"population_size": 64, "generations": 50, "episodes_per_member": 2},
         22.0,
     ),
 }
 
 
-def command(task: Task, network: str, seed: int, folder: Path) -> list[str]:
-    """The run of a network on a task."""
-    method, *rest = task.arguments
-    environment = task.full if network == "full observation" else task.hidden
-    policy = network if network in ("gru", "lstm") else "mlp"
-    frames = FRAMES if network == "four frames" else ()
-    return [
-        *(sys.executable, "-m", "esengine", "train", method, *rest, *environment, *frames),
-        *("--policy", policy, "--hidden-sizes", "16", "--seed", str(seed), "--ranks", "1"),
-        *("--quiet", "--run-dir", str(folder)),
-    ]
-
-
 def measure(task: Task, network: str, seed: int, folder: Path) -> dict[str, float]:
     """Train, and evaluate on 100 fresh episodes."""
-    began = time.perf_counter()
+    began = time.process_time()
     if not (folder / "done.json").exists():
-        subprocess.run(command(task, network, seed, folder), check=True)
+        esengine.train(
+            METHOD,
+            **(task.full if network == "full observation" else task.hidden),
+            **task.budget,
+            env_wrapper=FRAMES if network == "four frames" else (),
+            policy=network if network in ("gru", "lstm") else "mlp",
+            hidden_sizes=(UNITS,),
+            seed=seed,
+            eval_every=0,
+            run_dir=folder,
+        )
     evaluation = esengine.evaluate(folder, episodes=100, seed=1000, trust_modules=True)
-    return {"return": evaluation.mean_return, "seconds": time.perf_counter() - began}
+    return {"return": evaluation.mean_return, "cpu_seconds": time.process_time() - began}
 
 
 def page(results: dict[str, dict[str, float]]) -> str:
@@ -92,7 +90,8 @@ def page(results: dict[str, dict[str, float]]) -> str:
         "",
     ]
     for name, task in TASKS.items():
-        lines += [f"## {name}", "", f"`{' '.join(task.arguments)}`", ""]
+        settings = ", ".join(f"{key} {value}" for key, value in task.budget.items())
+        lines += [f"## {name}", "", f"{METHOD}, {settings}.", ""]
         lines += [
             "| network | seeds | mean return | worst | best | share |",
             "|---|---|---|---|---|---|",
@@ -134,7 +133,9 @@ def main(arguments: list[str]) -> int:
                 chosen = set(options.only) <= {name, network}
                 if key in results or not chosen or time.perf_counter() - began > options.seconds:
                     continue
-                results[key] = measure(task, network, seed, RUNS / key.replace(" ", "-"))
+                results[key] = measure(
+                    task, network, seed, RUNS / key.replace(" ", "-").replace("/", "-")
+                )
                 print(key, results[key], file=sys.stderr, flush=True)
                 file.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
 
