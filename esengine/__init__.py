@@ -43,13 +43,21 @@ if TYPE_CHECKING:
         save_demonstrations as save_demonstrations,
     )
     from esengine.environments import EnvironmentSpec as EnvironmentSpec
-    from esengine.errors import UserError as UserError
+    from esengine.errors import UserError as UserError, WorkerError as WorkerError
     from esengine.launch.api import (
         collect as collect,
         evaluate as evaluate,
+        load_run as load_run,
         minimize as minimize,
+        resume as resume,
         run_search as run_search,
         train as train,
+    )
+    from esengine.launch.python.carried_out import Stopped as Stopped
+    from esengine.launch.runs.result import RunResult as RunResult
+    from esengine.launch.runs.trackers import (
+        MlflowCallback as MlflowCallback,
+        WandbCallback as WandbCallback,
     )
     from esengine.policies import (
         Policy as Policy,
@@ -70,20 +78,27 @@ _HOME = {
     "EnvironmentProblem": "esengine.problems",
     "EnvironmentSpec": "esengine.environments",
     "GaussianSamples": "esengine.candidates",
+    "MlflowCallback": "esengine.launch.runs.trackers",
     "MutatedParents": "esengine.candidates",
     "ObjectiveProblem": "esengine.problems",
     "Policy": "esengine.policies",
     "PolicySpec": "esengine.policies",
     "Population": "esengine.pool",
+    "RunResult": "esengine.launch.runs.result",
     "ScaledSamples": "esengine.candidates",
+    "Stopped": "esengine.launch.python.carried_out",
     "Trajectory": "esengine.demonstrations",
     "UserError": "esengine.errors",
+    "WandbCallback": "esengine.launch.runs.trackers",
+    "WorkerError": "esengine.errors",
     "World": "esengine.ranks",
     "collect": "esengine.launch.api",
     "evaluate": "esengine.launch.api",
     "load_demonstrations": "esengine.demonstrations",
     "load_policy": "esengine.policies",
+    "load_run": "esengine.launch.api",
     "minimize": "esengine.launch.api",
+    "resume": "esengine.launch.api",
     "run_search": "esengine.launch.api",
     "save_demonstrations": "esengine.demonstrations",
     "train": "esengine.launch.api",
@@ -96,3 +111,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'esengine' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

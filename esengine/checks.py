@@ -216,7 +216,7 @@ def value_of(text: str) -> Any:
 
 def text_of(value: Any) -> str:
     """The text of a value of files for a flag, from which `value_of` reads the same value."""
-    return json.dumps(value)
+    return json.dumps(value, default=lambda array: array.tolist())
 
 
 _NAMES = {"true": True, "false": False, "null": None, "inf": math.inf, "Infinity": math.inf}

@@ -44,17 +44,41 @@ class RanksFailed(Exception):
         self.status = status
 
 
+class CallbackRaised(Exception):
+    """A caller's callback raised ``error``, which ends the run after a checkpoint."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"a callback raised {type(error).__name__}")
+        self.error = error
+
+
 class Interrupted(Exception):
     """A signal asked the run to stop at the next safe point."""
 
 
-def describe_exception(error: BaseException) -> str:
+class Described(str):
+    """The traceback of an exception as text.
+
+    Attributes:
+        error: the exception, as long as the text has not left its process.
+    """
+
+    error: BaseException
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+def describe_exception(error: BaseException) -> Described:
     """The traceback of an exception as text; of a very long one, its two ends."""
     text = "".join(traceback.format_exception(error))
     left_out = len(text) - 2 * _END
-    if left_out <= 0:
-        return text
-    return f"{text[:_END]}\n... {counted(left_out, 'character')} are left out ...\n{text[-_END:]}"
+    if left_out > 0:
+        gap = f"\n... {counted(left_out, 'character')} are left out ...\n"
+        text = f"{text[:_END]}{gap}{text[-_END:]}"
+    described = Described(text)
+    described.error = error
+    return described
 
 
 def listed(names: Iterable[object]) -> str:

@@ -1,57 +1,195 @@
-"""The same from Python: `minimize`, `train`, `evaluate`, `collect` and `run_search`.
+"""The same from Python: `train`, `resume`, `minimize`, `evaluate`, `collect`, `load_run` and
+`run_search`.
 
-Alone, each runs in the calling process. In a script under ``mpirun`` every rank calls it together:
-workers serve until the master is done, and every rank gets the result.
+Each works in the calling process, or on local workers with ``workers``. In a script under
+``mpirun`` every rank calls it together: workers serve until the master is done, and every rank gets
+the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, TypeVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike
 
 from esengine.checks import arguments_named
 from esengine.demonstrations import Demonstrations
-from esengine.errors import UserError, WorkerError, listed
-from esengine.launch.demonstrations.collecting import CollectSettings, collect_on
+from esengine.errors import UserError, listed
+from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.mpirun.local_ranks import must_launch
-from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluate_on
-from esengine.launch.runs.outcomes import DONE
+from esengine.launch.python.arguments import as_settings, config_of, given_again, names_of
+from esengine.launch.python.carried_out import (
+    answered,
+    run_here,
+    run_in_memory,
+    run_on_workers,
+)
+from esengine.launch.python.signatures import takes_settings
+from esengine.launch.results.evaluation import EvaluateSettings, Evaluation, evaluated
+from esengine.launch.runs.result import RunResult, in_memory, result_of
 from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.settings.methods import defaults_of, settings_of
+from esengine.launch.settings.groups import BudgetSettings
 from esengine.launch.settings.settings_values import settings_from
-from esengine.launch.training.loop import Callback, RunResult
-from esengine.launch.training.run import completed, prepare, run, run_and_note
-from esengine.launch.training.start_and_resume import start
+from esengine.launch.terminal.notebook import shows_progress
+from esengine.launch.training.loop import Callback
+from esengine.launch.training.run import completed, prepare, run
+from esengine.launch.training.start_and_resume import reason_not_to_go_on, reopen
 from esengine.noise import table_log2
-from esengine.policies import load_policy
+from esengine.policies import Policy
 from esengine.pool import Built, Pool, on_all_ranks
 from esengine.problems import Problem
-from esengine.ranks import StopRequest, World
+from esengine.ranks import World
 
 T = TypeVar("T")
+Environment = str | gymnasium.Env[Any, Any] | Callable[..., gymnasium.Env[Any, Any]]
+"""An id, an environment, which is copied, or a function or class that makes one."""
 
 
 @arguments_named()
-def minimize(
-    objective: Callable[..., Any],
-    dimension: int,
-    method: str = "cma-es",
+@takes_settings(TrainSettings, without=("env_id",))
+def train(
+    method: str,
+    env: Environment | None = None,
+    *,
+    objective: Callable[..., Any] | str | None = None,
+    generations: int | None = None,
+    population_size: int | None = None,
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    workers: int = 1,
     callbacks: Sequence[Callback] = (),
+    quiet: bool | None = None,
     **settings: Any,
 ) -> RunResult:
-    """Minimise a function.
+    """Train a policy, or optimise a function, and keep the run in its directory.
+
+    Args:
+        method: as on the command line, or ``module:Class`` for a custom strategy.
+        env: the environment: an id, a function that makes one, or an environment, which is copied.
+        objective: in place of an environment: maps (dimension,) float64, and a keyword ``seed`` if
+            it is noisy, to a number; or ``module:function``.
+        generations: stop after this many; without any budget, 100 in environments.
+        population_size: members per generation; default the method's own.
+        seed: of every random number.
+        run_dir: the folder of the run; default a new one in ``runs``.
+        workers: processes that evaluate; 1 is this process. The result does not depend on it.
+        callbacks: called here after every generation with its row of metrics; one that returns True
+            ends the run in order, one that raises ends it with its exception and a checkpoint.
+        quiet: show no progress; default False in a terminal or a notebook.
+        **settings: all other flags of ``esengine train METHOD --help-all``, with underscores.
+            Functions, dictionaries, arrays, policies and demonstrations stand for the texts and
+            files of the command line.
+
+    Raises:
+        UserError: a setting is unknown or out of range, or the run directory is in use.
+        WorkerError: too many members raised; its cause is the first one's exception.
+        Stopped: Ctrl-C, a `KeyboardInterrupt`; a checkpoint is saved.
+    """
+    named: dict[str, Any] = {"env": env, "objective": objective, "generations": generations}
+    named |= {"seed": seed, "population_size": population_size, "run_dir": run_dir}
+    named["workers"] = None if "ranks" in settings else workers
+    with as_settings({**named, **settings, "quiet": _quiet(quiet)}, names_of(method)) as given:
+        config = completed(config_of(method, given))
+        path = config.train.run_dir or default_path(config)
+        launched = must_launch(config.train.workers or 1, config.train.worker_timeout)
+        world = World()
+        directory = world.agree(
+            lambda: prepare(config, path, launched or world.size > 1) if world.is_master else None
+        )
+    return _carried_out(world, directory, config, callbacks)
+
+
+@arguments_named()
+@takes_settings(BudgetSettings)
+def resume(
+    run_dir: str | Path | RunResult,
+    *,
+    env: Environment | None = None,
+    objective: Callable[..., Any] | None = None,
+    expert: Callable[..., Any] | None = None,
+    workers: int = 1,
+    callbacks: Sequence[Callback] = (),
+    quiet: bool | None = None,
+    trust_modules: bool = False,
+    **budgets: Any,
+) -> RunResult:
+    """Resume a run that was stopped or killed, or give a finished one a larger budget. The result
+    is that of a run that was never stopped.
+
+    Args:
+        run_dir: the run directory, or the result of a run.
+        env, objective, expert: those that the run was begun with, if they were Python objects and
+            this is another process.
+        workers: see `train`.
+        callbacks: see `train`.
+        quiet: see `train`.
+        trust_modules: import modules that only the run's files name, which runs their code.
+        **budgets: ``generations``, ``max_env_steps``, ``max_evaluations``, ``max_time`` and
+            ``target_return``; those that are not given stay as they were.
+
+    Raises:
+        UserError: the folder holds no run, or a setting is unknown or out of range.
+        WorkerError: too many members raised.
+        Stopped: Ctrl-C; a checkpoint is saved.
+    """
+    path = _path_of(run_dir)
+    given_again(path, {"env_id": env, "objective": objective, "expert": expert})
+    known = {"workers", *BudgetSettings.__dataclass_fields__}
+    with as_settings({"workers": workers, **budgets}, known) as changes:
+        world = World()
+        directory = world.agree(
+            lambda: reopen(path, changes, trust_modules) if world.is_master else None
+        )
+    reason = world.broadcast(None if directory is None else reason_not_to_go_on(directory, changes))
+    if reason:
+        if directory is not None:
+            directory.release()
+        return world.broadcast(None if directory is None else result_of(directory))
+
+    config = world.broadcast(None if directory is None else directory.config())
+    config = config.with_train(quiet=_quiet(quiet))
+    return _carried_out(world, directory, config, callbacks, changes)
+
+
+@arguments_named()
+@takes_settings(TrainSettings, without=("env_id", "env_arg", "env_wrapper", "run_dir", "objective"))
+def minimize(
+    objective: Callable[..., Any],
+    x0: ArrayLike | int | None = None,
+    sigma: float | None = None,
+    *,
+    dimension: int | None = None,
+    method: str = "cma-es",
+    population_size: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    callbacks: Sequence[Callback] = (),
+    quiet: bool | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Minimise a function in memory.
 
     Args:
         objective: maps (dimension,) float64, and a keyword ``seed`` if it is noisy, to a cost, or
-            to the columns of the setting ``returns``; raising ends the search with that error.
-        dimension: number of parameters.
+            to the columns of the setting ``returns``.
+        x0: where the search starts, or the number of parameters.
+        sigma: the initial step size; default the method's own.
+        dimension: number of parameters, if ``x0`` is not given.
         method: as on the command line.
-        callbacks: called with the row of metrics after every generation, on the master.
-        **settings: any flags, with underscores: ``sigma``, ``population_size``, ``seed``,
-            ``target_return``, ...
+        population_size: members per generation; default the method's own.
+        seed: of every random number.
+        workers: processes that evaluate; 1 is this process. The result does not depend on it.
+        callbacks: see `train`.
+        quiet: show no progress; default False in a terminal or a notebook.
+        **settings: all other flags, with underscores: ``lower_bound``, ``upper_bound``,
+            ``target_return``, ``max_evaluations``, ...
 
     Returns:
         The result; ``best_point`` and ``best_value`` are the best that was evaluated,
@@ -59,79 +197,112 @@ def minimize(
 
     Raises:
         UserError: a setting is unknown or out of range.
-        WorkerError: the objective raised.
+        WorkerError: too many members raised; its cause is the first one's exception.
+        Stopped: Ctrl-C; its ``result`` holds the best so far.
     """
-    kept = {"run_dir", "ranks", "env_id", "objective", "keep_members"} & set(settings)
+    kept = sorted({"run_dir", "env", "env_id", "keep_members"} & set(settings))
     if kept:
         raise UserError(
-            f"minimize works in memory on the ranks it finds, got {listed(sorted(kept))}; use "
+            f"minimize works in memory and takes a function, got {listed(kept)}; use "
             f"esengine.train for a run"
         )
-    config = _config(
-        method, {"objective": "<function>", "dimension": dimension, "minimize": True, **settings}
-    )
-    config.check()
-    world = World()
+    if isinstance(x0, int):
+        dimension, x0 = x0, None
+    if x0 is not None:
+        settings |= {"initial_mean": np.asarray(x0, np.float64).ravel()}
+        dimension = dimension or len(settings["initial_mean"])
+    named: dict[str, Any] = {
+        "objective": objective,
+        "dimension": dimension,
+        "minimize": True,
+        "seed": seed,
+    }
+    named |= {"sigma": sigma, "population_size": population_size}
+    named["workers"] = None if "ranks" in settings else workers
 
-    return world.broadcast(run(world, config, None, None, tuple(callbacks), objective))
+    with as_settings({**named, **settings, "quiet": _quiet(quiet)}, names_of(method)) as given:
+        config = config_of(method, given)
+        config.check()
+        if not must_launch(config.train.workers or 1, config.train.worker_timeout):
+            return run_in_memory(config, callbacks, objective)
+        with TemporaryDirectory(prefix="esengine-") as folder:
+            config = completed(config)
+            directory = prepare(config, Path(folder, "run"), shared_memory=True)
+            return in_memory(
+                run_on_workers(directory, config, config.train.workers or 1, callbacks)
+            )
 
 
 @arguments_named()
-def train(method: str, callbacks: Sequence[Callback] = (), **settings: Any) -> RunResult:
-    """Train as ``esengine train METHOD`` does, and keep the run in its directory.
+@takes_settings(EvaluateSettings, without=("json",))
+def evaluate(
+    policy: str | Path | Policy | RunResult,
+    episodes: int = 100,
+    seed: int = 0,
+    *,
+    env: Environment | None = None,
+    workers: int = 1,
+    trust_modules: bool = False,
+    **settings: Any,
+) -> Evaluation:
+    """Evaluate a policy on fresh starts.
 
     Args:
-        method: as on the command line, or ``module:Class`` for a custom strategy.
-        callbacks: called with the row of metrics after every generation, on the master.
-        **settings: any flags, with underscores: ``env_id``, ``population_size``, ``seed``,
-            ``run_dir``, ``ranks``, ... ``ranks`` is 1 unless given, which stays in this process.
-
-    Raises:
-        UserError: a setting is unknown or out of range, or the run directory is in use.
-        WorkerError: a member raised.
-    """
-    config = completed(_config(method, {"ranks": 1, "quiet": True, **settings}))
-    path = config.train.run_dir or default_path(config)
-    if must_launch(config.train.ranks or 1, config.train.worker_timeout):
-        if callbacks:
-            raise UserError(
-                "callbacks need ranks=1 or a script under mpirun, got ranks > 1; read "
-                "metrics.jsonl instead"
-            )
-        return _train_on_local_ranks(config, path)
-
-    world = World()
-    directory = world.agree(
-        lambda: prepare(config, path, world.size > 1) if world.is_master else None
-    )
-    if directory is None:
-        return world.broadcast(run(world, config, None))
-    directory.add_start(world.size)
-    return world.broadcast(run_and_note(world, config, directory, None, tuple(callbacks)))
-
-
-@arguments_named()
-def evaluate(
-    policy: str | Path, episodes: int = 100, seed: int = 0, trust_modules: bool = False
-) -> Evaluation:
-    """Evaluate a run's policy, or a policy file, on fresh starts.
+        policy: a run directory, a policy file, a policy, or the result of a run.
+        episodes: their number.
+        seed: of the start states.
+        env: the environment, if the policy was trained in a Python object in another process.
+        workers: processes that run episodes; 1 is this process.
+        trust_modules: import the module to which the policy's file refers, which runs its code.
+        **settings: ``rules`` and the flags about failing members, with underscores.
 
     Raises:
         UserError: there is no such policy.
+        WorkerError: too many episodes failed.
     """
-    settings = EvaluateSettings(episodes=episodes, seed=seed, trust_modules=trust_modules)
-    settings.check()
-    world = World()
-    return world.broadcast(evaluate_on(world, Path(policy), settings))
+    named: dict[str, Any] = {
+        "policy": policy,
+        "episodes": episodes,
+        "seed": seed,
+        "trust_modules": trust_modules,
+    }
+    named["workers"] = None if "ranks" in settings else workers
+    known = {"policy", *EvaluateSettings.__dataclass_fields__} - {"json"}
+    with as_settings({**named, **settings}, known) as given:
+        path = Path(given.pop("policy"))
+        if env is not None:
+            given_again(path, {"env_id": env})
+        chosen = settings_from(EvaluateSettings, given)
+        number = chosen.workers or 1
+        found = answered(lambda stop, caller: evaluated(path, chosen, number, stop, caller))
+        return World().broadcast(found)
 
 
 @arguments_named()
-def collect(**settings: Any) -> Demonstrations:
-    """Record demonstrations as ``esengine collect`` does, on the ranks that the script has.
+@takes_settings(CollectSettings, without=("env_id", "out"))
+def collect(
+    env: Environment | None = None,
+    *,
+    expert: Callable[[Any], Any] | str | None = None,
+    policy: str | Path | Policy | RunResult | None = None,
+    episodes: int = 10,
+    seed: int = 0,
+    workers: int = 1,
+    quiet: bool | None = None,
+    **settings: Any,
+) -> Demonstrations:
+    """Record demonstrations.
 
     Args:
-        **settings: any flags, with underscores: ``expert``, ``policy``, ``env_id``, ``episodes``,
-            ``seed``, ... except ``out``, ``ranks`` and ``quiet``.
+        env: the environment, see `train`; default that of the policy.
+        expert: a function of the observation, an expert object or class, or ``module:name``.
+        policy: a policy that demonstrates, in place of an expert.
+        episodes: how many to keep.
+        seed: of every random number.
+        workers: processes that record; 1 is this process.
+        quiet: report nothing while it lasts.
+        **settings: all other flags of ``esengine collect --help``, with underscores, except
+            ``out``.
 
     Returns:
         The demonstrations, which `save_demonstrations` writes to a file.
@@ -140,16 +311,33 @@ def collect(**settings: Any) -> Demonstrations:
         UserError: a setting is unknown or out of range, or too few episodes are good enough.
         WorkerError: the environment or the expert raised.
     """
-    refused = {"out", "ranks", "quiet"} & set(settings)
-    if refused:
+    if "out" in settings:
         raise UserError(
-            f"collect works in memory on the ranks it finds, got {listed(sorted(refused))}; use "
-            f"esengine.save_demonstrations for a file"
+            "collect works in memory and returns the demonstrations, got out; use "
+            "esengine.save_demonstrations for a file"
         )
-    chosen = settings_from(CollectSettings, settings)
-    chosen.check()
-    world = World()
-    return world.broadcast(collect_on(world, chosen))
+    named: dict[str, Any] = {
+        "env": env,
+        "expert": expert,
+        "policy": policy,
+        "episodes": episodes,
+        "seed": seed,
+    }
+    named |= {"workers": None if "ranks" in settings else workers, "quiet": _quiet(quiet)}
+    with as_settings({**named, **settings}, CollectSettings.__dataclass_fields__) as given:
+        chosen = settings_from(CollectSettings, given)
+        number = chosen.workers or 1
+        found = answered(lambda stop, caller: collected(chosen, number, stop, caller))
+        return World().broadcast(found)
+
+
+def load_run(run_dir: str | Path) -> RunResult:
+    """The result of a run from its directory, also of one that has not finished.
+
+    Raises:
+        UserError: the folder holds no run, or one without a checkpoint.
+    """
+    return result_of(RunDirectory.open(Path(run_dir), trusted=True))
 
 
 @arguments_named()
@@ -177,45 +365,32 @@ def run_search(
     return world.broadcast(on_all_ranks(world, build, lambda pool, _: search(pool)))
 
 
-def _config(method: str, settings: dict[str, Any]) -> RunConfig:
-    kind = settings_of(method)
-    search_names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    train_names = {field.name for field in fields(TrainSettings)}
-    unknown = sorted(set(settings) - search_names - train_names)
-    if unknown:
-        raise UserError(
-            f"settings of {method} must be among {listed(sorted(search_names | train_names))}, "
-            f"got {listed(unknown)}"
-        )
+def _carried_out(
+    world: World,
+    directory: RunDirectory | None,
+    config: RunConfig,
+    callbacks: Sequence[Callback],
+    changes: Mapping[str, object] = MappingProxyType({}),
+) -> RunResult:
+    """Carry a run out, on workers or on the ranks that there are; ``changes`` are those of a
+    resumed run.
+    """
+    if directory is None:
+        return world.broadcast(run(world, config, None))
+    workers = config.train.workers or 1
+    if must_launch(workers, config.train.worker_timeout):
+        return run_on_workers(directory, config, workers, callbacks, changes)
+    return world.broadcast(run_here(world, config, directory, callbacks))
 
-    own = {name: value for name, value in settings.items() if name in search_names}
-    given = defaults_of(method) | {name: settings[name] for name in settings if name not in own}
-    return RunConfig(method, settings_from(TrainSettings, given), settings_from(kind, own))
+
+def _quiet(quiet: bool | None) -> bool:
+    """Whether to show no progress."""
+    return not shows_progress() if quiet is None else quiet
 
 
-def _train_on_local_ranks(config: RunConfig, path: Path) -> RunResult:
-    status = start(config.with_train(run_dir=path), StopRequest())
-    if status != DONE:
-        raise WorkerError(
-            f"the run in {path} ended with status {status}; its ranks' messages are on standard "
-            f"error"
-        )
-
-    directory = RunDirectory.open(path, trusted=True)
-    done = directory.done() or {}
-    best: dict[str, Any] = {"value": None, "point": None}
-    if not config.train.is_function:
-        best["parameters"] = load_policy(path).parameters
-    else:
-        best = directory.best()
-    return RunResult(
-        True,
-        done["reason"],
-        done["generations"],
-        best["parameters"],
-        best["value"],
-        best["point"],
-        done.get("policy_generation"),
-        done["final_return"],
-        directory,
-    )
+def _path_of(run: str | Path | RunResult) -> Path:
+    if not isinstance(run, RunResult):
+        return Path(run)
+    if run.run_dir is None:
+        raise UserError("a run in memory cannot be resumed, got the result of minimize; use train")
+    return run.run_dir

@@ -15,10 +15,19 @@ from pathlib import Path
 
 from esengine import __version__
 from esengine.checks import one_of
-from esengine.errors import ANY_TEXT, Interrupted, RanksFailed, UserError, WorkerError, listed
+from esengine.errors import (
+    ANY_TEXT,
+    CallbackRaised,
+    Interrupted,
+    RanksFailed,
+    UserError,
+    WorkerError,
+    listed,
+)
 from esengine.launch.command_table import COMMANDS, load_command
+from esengine.launch.mpirun.caller import adopt_objects_of_caller, leave_message
 from esengine.launch.mpirun.local_ranks import launched_by_us, leave_status
-from esengine.launch.settings.methods import METHODS
+from esengine.launch.settings.methods import METHODS, train_usage
 from esengine.launch.terminal.output import OutputRefused, output_to, refuse
 from esengine.ranks import StopRequest, World
 from esengine.ranks.signals import Abandoned
@@ -53,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), 1)
     except RanksFailed as failed:
         return failed.status
+    except CallbackRaised:
+        return 75
     except Interrupted as signal:
         return (
             1 if launched_by_us() else _fail(f"stopped by {signal}", 1)
@@ -78,6 +89,10 @@ def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
         print(f"esengine {__version__}")
         return 0
 
+    if argv[0] == "train" and (len(argv) == 1 or argv[1] in ("-h", "--help", "--help-all")):
+        print(train_usage())  # its own module imports the engine
+        return 0 if argv[1:] else 2
+
     one_of("the command", argv[0], COMMANDS, "see esengine --help")
     try:
         with environments_closed(), nullcontext() if in_order else stop.ending_at_once():
@@ -90,7 +105,7 @@ def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
 
 def _fail(message: str, status: int) -> int:
     """Print a message on the master only, since every rank has it."""
-    if not _is_worker():
+    if not _is_worker() and not leave_message(message):
         print(f"esengine: {message}", file=sys.stderr, flush=True)
     return status
 
@@ -143,6 +158,7 @@ def run_process() -> None:
         if isinstance(stream, io.TextIOWrapper):  # neither closed nor replaced
             stream.reconfigure(errors=ANY_TEXT)
     prepare_rank()
+    adopt_objects_of_caller()
 
     try:
         status = main()

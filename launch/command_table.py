@@ -38,8 +38,8 @@ COMMANDS = {
         stops_in_order=True,
     ),
     "evaluate": Command(
-        "RUN",
-        "mean return of a policy on fresh episodes",
+        "RUN ...",
+        "mean return of policies on fresh episodes, and their differences over the same starts",
         "results.evaluation",
         stops_in_order=True,
     ),
@@ -47,6 +47,12 @@ COMMANDS = {
         "RUN",
         "show the progress of a run from its files, in any shell",
         "terminal.watch",
+        stops_in_order=True,
+    ),
+    "compare": Command(
+        "METHOD ...",
+        "train methods with several seeds, and compare them: curves, intervals, commands",
+        "results.comparison",
         stops_in_order=True,
     ),
     "plot": Command(

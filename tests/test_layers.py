@@ -38,7 +38,7 @@ ORDER = {
     ),
     "launch": (
         *("__init__", "command_table", "settings", "mpirun", "runs", "terminal", "training"),
-        *("bench", "demonstrations", "results", "slurm", "doctor", "api", "cli"),
+        *("bench", "demonstrations", "results", "slurm", "python", "doctor", "api", "cli"),
     ),
 }
 """Packages and modules of the three folders, the lowest first."""

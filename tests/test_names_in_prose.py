@@ -22,9 +22,10 @@ PAGES = [
 RECORDS = REPOSITORY / "docs" / "decisions"
 """Records of decisions, which may name what was deleted since, where their status says so."""
 FOREIGN_FLAGS = {
+    "--help-all",
     *("--with-ft", "--oversubscribe", "--bind-to", "--map-by", "--mpi", "--constraint", "--logdir"),
 }
-"""Flags of other programs."""
+"""Flags of other programs, and those of no setting."""
 NOT_TRACKED = {"benchmarks/peers/.envs"}
 """Folders that a command makes."""
 
@@ -63,6 +64,8 @@ def is_foreign(name: str) -> bool:
 def quoted(page: Path) -> Iterator[str]:
     """Yield what stands in backticks, code blocks left out."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    if page.name == "coming.md":  # the first column has names of other packages
+        text = re.sub(r"^\|[^|]*\|", "", text, flags=re.MULTILINE)
     for match in re.finditer(r"(?<!`)`([^`]+)`(?!`)", text):
         yield " ".join(match[1].split())
 

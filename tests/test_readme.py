@@ -25,6 +25,7 @@ PAGES = [
 NOT_RUN = (
     "make ",
     "pip install ",
+    "uv tool ",
     "sudo ",
     "cd ",
     "source ",
@@ -97,8 +98,8 @@ def in_folder(command: str | list[str], folder: Path) -> None:
 def in_this_process(command: str, start: Run) -> None:
     """As `in_folder` on one rank, and without the seconds that a process takes to start."""
     _, name, *rest = shlex.split(command)
-    ranks = ["--ranks", "1"] if name in WITH_RANKS and "--ranks" not in rest else []
-    result = start(name, *rest, *ranks)
+    workers = ["--workers", "1"] if name in WITH_RANKS and "--workers" not in rest else []
+    result = start(name, *rest, *workers)
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
 
 

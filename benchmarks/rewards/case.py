@@ -44,7 +44,7 @@ def main(case: Case, cpu_seconds: float | None) -> dict[str, Any]:
             if evaluated is not None and task.score(evaluated) >= 0.9:
                 crossed.append(time.process_time() - began)
 
-        train(method, (watch,), **settings)
+        train(method, callbacks=(watch,), **settings)
         cpu_s = time.process_time() - began
         returned = task.judge(settings["run_dir"])
         row = json.loads((settings["run_dir"] / "metrics.jsonl").read_text().splitlines()[-1])

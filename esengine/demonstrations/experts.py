@@ -160,7 +160,7 @@ def load_expert(name: str) -> Expert:
         )
     found = named_callable("--expert", name, "mypackage.experts:swing_up")
     if not inspect.isclass(found):
-        return FunctionExpert(found)
+        return found if hasattr(found, "begin") else FunctionExpert(getattr(found, "act", found))
     try:
         made = found()
     except Exception as error:

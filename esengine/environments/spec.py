@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import warnings
 from collections.abc import Iterator
@@ -18,9 +19,12 @@ from esengine.errors import UserError, listed, pip_install, readable
 from esengine.user_code import (
     as_in_files,
     close,
+    described,
     find_modules_here,
+    is_object,
     modules_of,
     note_open,
+    object_of,
     warnings_kept,
 )
 
@@ -119,7 +123,10 @@ class EnvironmentSpec:
         try:
             env_id = as_in_files(module) + colon + readable(name)
             with warnings_kept():
-                env = gymnasium.make(env_id, disable_env_checker=True, **arguments)
+                if is_object(env_id):
+                    env = made_by(env_id, arguments)
+                else:
+                    env = gymnasium.make(env_id, disable_env_checker=True, **arguments)
         except gymnasium.error.UnregisteredEnv as error:
             raise UserError(self._unknown()) from error
         except gymnasium.error.DependencyNotInstalled as error:
@@ -133,6 +140,8 @@ class EnvironmentSpec:
                 f"--env-id {self.env_id} must name a module that can be imported, got {error}; "
                 "modules are found from the current folder and PYTHONPATH"
             ) from error
+        except UserError:
+            raise
         except (Exception, SystemExit) as error:  # whatever a user's constructor raises
             raise UserError(
                 f"--env-id {self.env_id} with arguments {self.arguments} cannot be made: "
@@ -187,6 +196,27 @@ def _route_mujoco_warnings(env_id: str) -> None:
 def _warn(text: str) -> None:
     if "deprecated" not in text:  # which concerns gymnasium's own model files
         warnings.warn(f"MuJoCo: {text}", RuntimeWarning, stacklevel=2)
+
+
+def made_by(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """A new environment from the factory that a Python object is, see `user_code.objects`.
+
+    A factory that takes no ``render_mode`` is called without it. Raises UserError for an object
+    that makes no environment.
+    """
+    factory = object_of("--env-id", name)
+    accepted = inspect.signature(factory).parameters
+    if "render_mode" not in accepted and not any(
+        each.kind is each.VAR_KEYWORD for each in accepted.values()
+    ):
+        arguments = {key: value for key, value in arguments.items() if key != "render_mode"}
+    env = factory(**arguments)
+    if not isinstance(env, gymnasium.Env):
+        raise UserError(
+            f"--env-id must be an id, or a factory that returns a gymnasium environment, got "
+            f"{described(env)} from {name}; return the environment"
+        )
+    return env
 
 
 def is_classic(env: gymnasium.Env[Any, Any]) -> bool:

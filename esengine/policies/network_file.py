@@ -67,6 +67,11 @@ def read_network(
     try:
         if path.is_dir():
             path = path / f"{kind}.safetensors"
+        if not path.exists() and (path.parent / "best.json").exists():
+            raise UserError(
+                f"{subject} must be of a run with a {kind}, got {path.parent}, which minimised a "
+                f"function; its best point is in best.json"
+            )
         if not path.exists():
             raise UserError(
                 f"{subject} must be a run directory or a {kind} file, got {path}, which does not "

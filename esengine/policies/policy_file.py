@@ -26,6 +26,7 @@ from esengine.policies.network_file import (
     require,
     write_network,
 )
+from esengine.user_code import is_given
 
 _KEY = "esengine"
 _LATER: dict[str, Any] = {
@@ -115,14 +116,14 @@ class Policy:
         return actor.act(np.ascontiguousarray(flat), key, number)
 
     def _flat(self, observation: Any) -> NDArray[np.float32]:
-        if (
-            isinstance(observation, np.ndarray | list)
-            and np.size(observation) == self.spec.observation_dim
-        ):
+        if isinstance(observation, np.ndarray):
+            if observation.size == self.spec.observation_dim:
+                return np.asarray(observation, np.float32).ravel()
+        elif isinstance(observation, list) and np.size(observation) == self.spec.observation_dim:
             return np.asarray(observation, np.float32).ravel()
 
         if self._space is None:
-            if self.environment.modules:
+            if not all(is_given(name) for name in self.environment.modules):
                 raise UserError(
                     f"flatten the observation for {self.environment.env_id}: its modules are not "
                     f"imported, and its files not opened, here"

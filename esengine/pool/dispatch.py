@@ -19,7 +19,7 @@ from esengine.pool.rank_state import Kind, RankState
 from esengine.pool.workers import Workers
 from esengine.pool.worklist import IN_FLIGHT, WorkList, unfinished
 from esengine.problems import failed_records
-from esengine.problems.failures import Failure, failure_words
+from esengine.problems.failures import Failure, cause_of, failure_words
 from esengine.ranks import StopRequest, mailbox, messages
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Results, Task
@@ -58,7 +58,7 @@ class Failures:
                 f"{len(self.records)} members of generation {failures[0]['generation']} failed, "
                 f"more than --max-failed-fraction {self._rules.max_failed_fraction:g} allows; "
                 f"the first of them: {failure_words(self.records[0])}"
-            )
+            ) from cause_of(self.records)
 
 
 class Dispatch:

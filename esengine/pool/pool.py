@@ -31,7 +31,7 @@ from esengine.pool.worklist import unfinished
 from esengine.problems import MEMBER
 from esengine.problems.chunk_arrays import unpack_chunks
 from esengine.problems.evaluations import Evaluations
-from esengine.problems.failures import Failure, MembersFailed, failure_words
+from esengine.problems.failures import Failure, MembersFailed, cause_of, failure_words
 from esengine.ranks import StopRequest, World, guard, mailbox, messages
 from esengine.ranks.backoff import Backoff
 from esengine.ranks.messages import Task
@@ -153,7 +153,7 @@ class Pool:
         raise WorkerError(
             f"{count} of {size} members of generation {generation} failed, more than "
             f"--max-failed-fraction {self._rules.max_failed_fraction:g} allows: {reason}"
-        )
+        ) from cause_of(failures)
 
     def _most_failed(self, population_size: int) -> int:
         """The members of a population that may fail before the run ends."""
@@ -316,6 +316,8 @@ class Pool:
                     if outcome.failures:
                         here = {"rank": 0, "host": self.world.host}
                         failures.add([{**failure, **here} for failure in outcome.failures])
+                    if outcome.num_left:
+                        self.check_stop()
         except Abandoned:
             raise Interrupted(self._stop.received) from None
 

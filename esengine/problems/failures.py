@@ -31,6 +31,11 @@ class MembersFailed(Exception):
         self.failures = failures
 
 
+def cause_of(failures: list[Failure]) -> BaseException | None:
+    """The exception of the first failure, if it was raised in this process."""
+    return getattr(failures[0]["error"], "error", None) if failures else None
+
+
 def failure_words(failure: Failure) -> str:
     """A failure as a sentence and its traceback."""
     where = (

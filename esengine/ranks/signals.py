@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,9 +36,29 @@ class StopRequest:
         self._cuts = False
         self._insists = False
         self._handled: list[signal.Signals] = []
+        self._pause_s: float | None = None
+        self._pause_at: float | None = None
 
     def __bool__(self) -> bool:
-        return self.received is not None
+        return self.received is not None or self._has_paused()
+
+    def _has_paused(self) -> bool:
+        """Whether the time of `pausing_after` is over, which begins with the first look at it."""
+        if self._pause_s is None:
+            return False
+        if self._pause_at is None:
+            self._pause_at = time.monotonic() + self._pause_s
+        return time.monotonic() >= self._pause_at
+
+    @contextmanager
+    def pausing_after(self, seconds: float) -> Iterator[None]:
+        """A context in which work stops as for a signal, once it has lasted some seconds."""
+        self._pause_s = seconds
+        self._pause_at = None
+        try:
+            yield
+        finally:
+            self._pause_s = None
 
     @property
     def is_final(self) -> bool:
@@ -60,6 +81,23 @@ class StopRequest:
                 self._handled.append(number)
         os.register_at_fork(after_in_child=self._after_fork)
         return self
+
+    @contextmanager
+    def handling(self) -> Iterator[None]:
+        """Handle the signals within the ``with`` block, in which the caller's handlers rest. Only
+        the main thread has handlers.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.install()
+        try:
+            yield
+        finally:
+            self._handled.clear()
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _after_fork(self) -> None:
         while self._handled:

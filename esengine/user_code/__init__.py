@@ -1,7 +1,8 @@
 """Code of users: how it is named and imported, and what it may change or leave open.
 
 Modules: `named` (functions, classes and modules by name), `contained` (the state of the process,
-and arrays), `opened` (environments, and how they are closed).
+and arrays), `objects` (Python objects in place of names), `opened` (environments, and how
+they are closed).
 """
 
 from esengine.user_code.contained import (
@@ -22,25 +23,41 @@ from esengine.user_code.named import (
     named_module,
     number_of,
 )
+from esengine.user_code.objects import (
+    adopt_objects,
+    give_object,
+    is_given,
+    is_object,
+    named_object,
+    object_of,
+    pack_objects,
+)
 from esengine.user_code.opened import CLOSE_S, close, environments_closed, note_open
 
 __all__ = [
     "CLOSE_S",
     "FORKS",
     "PROGRAM",
+    "adopt_objects",
     "as_in_files",
     "check_trusted",
     "close",
     "described",
     "environments_closed",
     "find_modules_here",
+    "give_object",
+    "is_given",
+    "is_object",
     "limits_kept",
     "modules_of",
     "named_callable",
     "named_module",
+    "named_object",
     "note_open",
     "number_of",
+    "object_of",
     "own_copy",
+    "pack_objects",
     "warnings_kept",
     "working_folder_kept",
 ]

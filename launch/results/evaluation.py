@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least, writable_folder
 from esengine.environments import check_fit, load_rules
-from esengine.errors import WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError, listed
+from esengine.launch.mpirun.caller import CallerOf, no_caller
 from esengine.launch.mpirun.local_ranks import (
-    default_ranks,
+    ALONE_S,
+    begins_alone,
+    default_workers,
     find_mpirun,
     launched_by_us,
     must_launch,
     result_of_ranks,
 )
+from esengine.launch.results.paired import difference, table_of
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.config import flags_of
 from esengine.launch.settings.flags import parse_with_argument
@@ -41,7 +46,7 @@ class _Episodes:
     """Number of episodes, each from a fresh start."""
     seed: int = 0
     """Seed of the start states and of sampled actions."""
-    ranks: int | None = None
+    workers: int | None = None
     """Workers to start on this machine; default one per core."""
     json: Path | None = None
     """Write mean_return, standard_error, episodes and returns to this file."""
@@ -58,7 +63,7 @@ class EvaluateSettings(FaultRules, _Episodes):
     def check(self) -> None:
         """Raises UserError for values that no evaluation can have."""
         FaultRules.check(self)
-        at_least(self, 1, "episodes", "ranks")
+        at_least(self, 1, "episodes", "workers")
         at_least(self, 0, "seed")
         writable_folder(self, "json")
 
@@ -102,25 +107,21 @@ class Evaluation:
 
 
 def evaluate_command(argv: list[str], stop: StopRequest) -> int:
-    """Evaluate a policy and print the result; returns the exit status.
+    """Evaluate policies and print the result; returns the exit status.
 
     Raises:
         UserError: there is no such policy, or it names a module that is not trusted.
     """
-    path, settings = parse_with_argument(
-        EvaluateSettings, argv, "esengine evaluate", "policy", "A run directory or a policy file."
+    about = "Run directories or policy files; several are compared over the same starts."
+    paths, settings = parse_with_argument(
+        EvaluateSettings, argv, "esengine evaluate", "policies", about, tuple[Path, ...]
     )
-    settings.check()
-    evaluation: Evaluation | None
-    ranks = min(settings.ranks or default_ranks(), settings.episodes)
-    if must_launch(ranks, settings.member_timeout):
-        policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
-        find_mpirun()
-        flags = flags_of(settings, ("json", "ranks", "trust_modules"))
-        words = ["evaluate", str(path.resolve()), "--trust-modules", *flags, "--json"]
-        evaluation = result_of_ranks(ranks, words, "evaluation.json", Evaluation.from_file, stop)
-    else:
-        evaluation = evaluate_on(World(), path, settings, stop)
+    if not paths:
+        raise UserError("evaluate needs a run directory or a policy file, got none; name one")
+    workers = settings.workers or default_workers()
+    if len(paths) > 1:
+        return _compare(paths, settings, workers, stop)
+    evaluation = _evaluated_soon(paths[0], settings, workers, stop)
     if evaluation is None:  # on a worker
         return DONE
 
@@ -134,6 +135,85 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
     if settings.json is not None:
         write_json(settings.json, evaluation.to_json())
     return DONE
+
+
+def _compare(
+    paths: tuple[Path, ...], settings: EvaluateSettings, workers: int, stop: StopRequest
+) -> int:
+    """Evaluate several policies over the same starts, and print a table; returns the exit status.
+    Raises UserError for policies of several environments.
+    """
+    environments = {str(path): str(load_policy(path).environment) for path in paths}
+    if len(set(environments.values())) > 1 or len(environments) < len(paths):
+        raise UserError(
+            f"evaluate compares different policies of one environment, got "
+            f"{listed(sorted(set(environments.values())))} for {listed(paths)}; evaluate the "
+            f"others one by one"
+        )
+    found = {str(path): _evaluated_soon(path, settings, workers, stop) for path in paths}
+    evaluations = {name: one for name, one in found.items() if one is not None}
+    if len(evaluations) < len(paths):  # on a worker
+        return DONE
+    if not launched_by_us():
+        print(table_of(evaluations), flush=True)
+    if settings.json is not None:
+        first = evaluations[str(paths[0])]
+        record = {
+            name: one.to_json() | {"difference": difference(one.returns, first.returns)._asdict()}
+            for name, one in evaluations.items()
+        }
+        write_json(settings.json, record)
+    return DONE
+
+
+def _evaluated_soon(
+    path: Path, settings: EvaluateSettings, workers: int, stop: StopRequest
+) -> Evaluation | None:
+    """`evaluated`, which begins in this process: workers start if it lasts longer than that costs,
+    and evaluate all episodes anew.
+    """
+    if begins_alone(settings.workers, settings.member_timeout):
+        settings.check()
+        with suppress(Interrupted), stop.pausing_after(ALONE_S):
+            return evaluate_on(World(), path, settings, stop)
+        if stop:
+            raise Interrupted(stop.received)
+    return evaluated(path, settings, workers, stop)
+
+
+def evaluated(
+    path: Path,
+    settings: EvaluateSettings,
+    workers: int,
+    stop: StopRequest,
+    caller: CallerOf = no_caller,
+) -> Evaluation | None:
+    """Evaluate a policy on the ranks of this launch or on local ones; returns None on workers.
+
+    Args:
+        path: a run directory or a policy file.
+        settings: of the evaluation.
+        workers: their number, at most one per episode.
+        stop: set by signals.
+        caller: from Python, if it needs the Python objects of these names.
+
+    Raises:
+        UserError: there is no such policy, or it names a module that is not trusted.
+        RanksFailed: local ranks failed.
+    """
+    settings.check()
+    workers = min(workers, settings.episodes)
+    if not must_launch(workers, settings.member_timeout):
+        return evaluate_on(World(), path, settings, stop)
+
+    problem, _ = policy_problem(path, settings.seed, settings.trust_modules, settings.rules)
+    find_mpirun()
+    flags = flags_of(settings, ("json", "workers", "trust_modules"))
+    words = ["evaluate", str(path.resolve()), "--trust-modules", *flags, "--json"]
+    names = (*problem.environment.modules, *settings.rules)
+    return result_of_ranks(
+        workers, words, "evaluation.json", Evaluation.from_file, stop, caller(names)
+    )
 
 
 def evaluate_on(

@@ -18,6 +18,7 @@ from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
 from esengine.pool import WorkerRules
 from esengine.ranks import StopRequest
+from esengine.ranks.world import available_cores
 from esengine.storage.files import write_json
 
 _ITERATIONS = 100
@@ -45,7 +46,7 @@ class _Episodes:
     """Modules of corrective rules that already override the policy."""
     seed: int = 0
     """Seed of the start states."""
-    ranks: int | None = None
+    workers: int | None = None
     """Workers to start on this machine; default one per core."""
     json: Path | None = None
     """Write the clusters to this file."""
@@ -77,7 +78,7 @@ def failures_command(argv: list[str], stop: StopRequest) -> int:
 
     shared = {field.name for field in fields(CollectSettings)} & asdict(settings).keys()
     how = CollectSettings(**{name: getattr(settings, name) for name in shared})
-    demonstrations = collected(how, stop)
+    demonstrations = collected(how, how.workers or available_cores(), stop)
     if demonstrations is None:
         return DONE
 

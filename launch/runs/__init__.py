@@ -2,6 +2,6 @@
 
 Modules: `run_directory`, `copied_files` (what a run begins from), `best_point`, `identity`,
 `run_lock`, `metrics_file` (rows, read in columns), `json_lines` (failures), `saving` (checkpoints
-in the background), `outcomes` (exit statuses and final messages), `versions`, `charts` (PNG and
-TensorBoard).
+in the background), `result` (for a caller from Python), `outcomes` (exit statuses and final
+messages), `versions`, `charts` (PNG and TensorBoard), `trackers` (Weights & Biases, MLflow).
 """

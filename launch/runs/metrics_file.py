@@ -38,7 +38,7 @@ class _Machine(msgspec.Struct):
     """The numbers of the machine in every row that are read in columns."""
 
     run: str | None = None
-    ranks: int = 1
+    workers: int = 1
     elapsed_s: float | None = None
 
 

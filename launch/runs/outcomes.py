@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
+from pathlib import Path
 
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import wait_until_free
@@ -67,7 +69,17 @@ def print_finished(directory: RunDirectory, reason: str, quiet: bool) -> None:
 
 def how_to_resume(directory: RunDirectory) -> str:
     """The command that resumes a run."""
-    return f"esengine resume {shlex.quote(str(directory.path))}"
+    return f"{program()} resume {shlex.quote(str(directory.path))}"
+
+
+def program() -> str:
+    """How the command line is called here: by its name, or by the path that it was called by where
+    the shell would not find it.
+    """
+    called = Path(sys.argv[0])
+    if called.name != "esengine" or shutil.which("esengine"):
+        return "esengine"
+    return shlex.quote(str(called))
 
 
 def _print_done(directory: RunDirectory) -> None:
@@ -78,12 +90,17 @@ def _print_done(directory: RunDirectory) -> None:
     if train.is_function:
         best = directory.best()
         what = "best value" if best["feasible"] else "no point met all constraints; nearest value"
-        print(f"{what} {best['value']:.6g} in {directory.path / 'best.json'}")
+        error = done.get("standard_error")
+        of_mean = "" if error is None else f" with standard error {error:.2g} over fresh seeds"
+        print(f"{what} {best['value']:.6g}{of_mean} in {directory.path / 'best.json'}")
     elif done["final_return"] is None:
         print("every episode of the final evaluation failed; failures.jsonl has the reasons")
     else:
         print(f"return {done['final_return']:.2f} over {train.final_episodes} fresh episodes")
     print(f"run directory {directory.path}", flush=True)
+    if not train.is_function and sys.stdout.isatty():
+        film = f"render {shlex.quote(str(directory.path))} --out film.gif"
+        print(f"film the policy: {program()} {film}", flush=True)
 
 
 def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:

@@ -191,8 +191,14 @@ class TrainSettings(
         return changes
 
     @property
-    def max_generations(self) -> int:
-        return self.generations or (100 if self.env_id is not None else 10_000)
+    def max_generations(self) -> int | None:
+        """The budget of generations; without one, it is 100 in environments and 10,000 for
+        objectives, or none if another budget is given.
+        """
+        others = (self.max_env_steps, self.max_evaluations, self.max_time)
+        if self.generations is not None or any(budget is not None for budget in others):
+            return self.generations
+        return 100 if self.env_id is not None else 10_000
 
     def reason_to_stop(self, generation: int, counters: Mapping[str, Any]) -> str | None:
         """Why a run ends here, or None: its target, or a budget, is reached.

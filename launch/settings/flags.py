@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Collection, Iterator
 from dataclasses import fields, is_dataclass, make_dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -12,8 +13,13 @@ import tyro
 
 from esengine.checks import flag_name
 from esengine.errors import UserError
+from esengine.launch.settings.help import Entry, entries, page
+from esengine.launch.settings.other_names import ALIASES, answer
 
 T = TypeVar("T")
+
+HELP = {"-h", "--help", "--help-all"}
+"""The flags that ask for help."""
 
 _NUMBERS: dict[Any, type[int] | type[float]] = {
     int: int,
@@ -47,6 +53,12 @@ def parse(
         UserError: a flag that takes numbers got another word.
     """
     flags = dict(_flags(kind))
+    if HELP.intersection(argv):
+        usage = f"{prog} {' '.join(each.call for each in entries(kind) if each.positional)}"
+        about = description or inspect.getdoc(kind) or ""
+        print(page(f"{usage.strip()} [FLAGS]", about, _sections(kind, default)))
+        raise SystemExit(0)
+    argv = [_own_name(word, flags) for word in argv]
     words = gathered(argv, {flag for flag, (hint, _) in flags.items() if _is_list(hint)})
     _check_numbers(words, flags)
     options: dict[str, Any] = {} if default is None else {"default": default}
@@ -121,6 +133,31 @@ def _flags(kind: type[Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
             yield from _flags(hint)  # type: ignore[arg-type]
         else:
             yield flag_name(field.name), (hint, field.default)
+
+
+def _own_name(word: str, flags: Collection[str]) -> str:
+    """A word with the name of a flag in place of its alias. Raises UserError for another package's
+    name of a flag.
+    """
+    name, equals, value = word.partition("=")
+    if not name.startswith("--"):
+        return word
+    setting = name[2:].replace("-", "_")
+    known = {flag[2:].replace("-", "_") for flag in flags}
+    alias = ALIASES.get(setting)
+    if setting not in known and alias in known:
+        return flag_name(alias) + equals + value
+    ours = answer(setting, known)
+    if ours is not None:
+        raise UserError(f"{name} is called {flag_name(ours)} here, got {word}; use that")
+    return word
+
+
+def _sections(kind: type[Any], default: Any) -> dict[str, list[Entry]]:
+    """The positional arguments and the flags of a settings class."""
+    found = list(entries(kind, default))
+    positional = [entry for entry in found if entry.positional]
+    return {"Arguments": positional, "Flags": [each for each in found if not each.positional]}
 
 
 def _is_list(hint: Any) -> bool:

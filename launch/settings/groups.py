@@ -87,7 +87,8 @@ class BudgetSettings:
     """When the run ends; `esengine resume` may change all of these."""
 
     generations: int | None = None
-    """Stop after this many generations; default 100 with an environment, 10000 with an objective.
+    """Stop after this many generations; if no budget is given, 100 with an environment and 10000
+    with an objective.
     """
     max_env_steps: int | None = None
     """Stop after the generation in which training has used this many environment steps."""
@@ -142,8 +143,10 @@ class RunSettings:
 class StartSettings:
     """One start of a run. No result depends on these, and each `esengine resume` has its own."""
 
-    ranks: int | None = None
-    """Workers to start on this machine; default one per core. 1 stays in this process."""
+    workers: int | None = None
+    """Workers to start on this machine; 1 stays in this process. Default one per core, once the run
+    has lasted longer than starting them does.
+    """
     trust_modules: bool = False
     """Import the modules to which files refer, which runs their code, and open the files that
     recorded arguments of an environment name.
@@ -153,7 +156,7 @@ class StartSettings:
 
     def check(self) -> None:
         """Raises UserError for less than one worker."""
-        at_least(self, 1, "ranks")
+        at_least(self, 1, "workers")
 
 
 POLICIES = ("auto", "linear", "mlp", "gru", "lstm", "conv")

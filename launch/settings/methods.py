@@ -117,6 +117,17 @@ def family_of(method: str) -> Family:
     return METHODS.get(method, STRATEGY)
 
 
+def train_usage() -> str:
+    """The help of ``esengine train``, before a method is chosen."""
+    return (
+        f"usage: esengine train METHOD ...\n"
+        f"       esengine train --strategy module:Class ...\n\n"
+        f"METHOD is one of: {listed(METHODS)}\n\n"
+        f"esengine train METHOD --help lists the usual flags, --help-all lists all. train METHOD "
+        f"--config FILE reads flags from a TOML file."
+    )
+
+
 def check_torch(method: str) -> None:
     """Raises UserError if a method learns with PyTorch, and there is none."""
     if family_of(method).needs_torch and find_spec("torch") is None:

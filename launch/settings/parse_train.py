@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from dataclasses import KW_ONLY, dataclass, fields, make_dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from esengine.algorithms.strategy import Settings
+from esengine.checks import flag_name
 from esengine.errors import UserError, listed
 from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
-from esengine.launch.settings.flags import parse
+from esengine.launch.settings.flags import HELP, parse
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
-from esengine.launch.settings.methods import METHODS, defaults_of, settings_of
+from esengine.launch.settings.help import Entry, entries, page
+from esengine.launch.settings.methods import METHODS, defaults_of, family_of, settings_of
+from esengine.launch.settings.other_names import without_aliases
 from esengine.launch.settings.settings_values import settings_from
 from esengine.storage.files import read_stream
 from esengine.user_code import check_trusted
@@ -37,6 +41,9 @@ def parse_train(argv: list[str]) -> RunConfig:
     kind = settings_of(method)
     _check_names(method, kind)
 
+    if HELP.intersection(rest):
+        print(train_help(method, brief="--help-all" not in rest))
+        raise SystemExit(0)
     file, rest = _take_flag(rest, "--config")
     search, train = _defaults(method, {} if file is None else _read_toml(file))
     groups = {"method": kind, **GROUPS}
@@ -57,6 +64,64 @@ def parse_train(argv: list[str]) -> RunConfig:
     return config
 
 
+SECTIONS = {
+    "Run": ("budget", "run", "start"),
+    "Environment or objective": ("task",),
+    "Members": ("member",),
+    "Programs": ("program",),
+    "Policy": ("policy", "initial_policy"),
+    "Episodes": ("episode",),
+    "Evaluation": ("evaluation",),
+    "Reward": ("reward",),
+    "Novelty": ("novelty_search",),
+    "Goals": ("goal_curriculum",),
+    "Search space of an objective": ("objective_space",),
+    "Faults": ("fault_tolerance",),
+}
+"""The sections of the help after the method's own, and the groups that they show."""
+_USUAL = {
+    *(
+        "env_id",
+        "env_arg",
+        "objective",
+        "command",
+        "minimize",
+        "dimension",
+        "lower_bound",
+        "upper_bound",
+    ),
+    *("generations", "max_env_steps", "max_evaluations", "max_time", "target_return"),
+    *("seed", "run_dir", "workers", "quiet", "policy", "hidden_sizes", "init_policy"),
+    *("episodes_per_member", "eval_every", "eval_episodes", "member_timeout"),
+}
+"""The shared settings that the short help shows."""
+
+
+def train_help(method: str, brief: bool) -> str:
+    """The help of ``esengine train METHOD``.
+
+    Args:
+        method: a method.
+        brief: show only the method's own settings and the usual ones, in one sentence each.
+    """
+    kind = settings_of(method)
+    family = family_of(method)
+    search, train = _defaults(method, {})
+    sections = {method: list(entries(kind, search))}
+    for title, groups in SECTIONS.items():
+        sections[title] = [
+            entry
+            for group in groups
+            for entry in entries(GROUPS[group], train.part(GROUPS[group]))
+            if family.reads(group, entry.name) and (not brief or entry.name in _USUAL)
+        ]
+    about = "Read flags from a TOML file. Those of the command line win."
+    sections["Run"].append(Entry("config", Path, None, about))
+    closing = f"esengine train {method} --help-all shows all flags." if brief else ""
+    description = inspect.getdoc(kind) or ""
+    return page(f"esengine train {method} [FLAGS]", description, sections, brief, closing)
+
+
 def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
     """The settings from a TOML file, and the defaults of all others. Raises UserError."""
     return _defaults(method, _read_toml(name))
@@ -69,8 +134,10 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
             "drop it there"
         )
 
-    rest = defaults_of(method) | values
-    search = _take(settings_of(method), rest)
+    kind = settings_of(method)
+    names = {field.name for each in (kind, TrainSettings) for field in fields(each)}  # type: ignore[arg-type]
+    rest = defaults_of(method) | without_aliases(values, names)
+    search = _take(kind, rest)
     train = _take(TrainSettings, rest)
     if rest:
         raise UserError(
@@ -158,11 +225,22 @@ class ResumeSettings(StartSettings, BudgetSettings):
 
 
 def parse_resume(argv: list[str]) -> ResumeSettings:
-    """The settings from the words after ``esengine resume``."""
+    """The settings from the words after ``esengine resume``. Raises UserError for a flag that only
+    a new run takes.
+    """
+    own = {flag_name(field.name) for field in fields(ResumeSettings)}
+    kept = {flag_name(field.name) for field in fields(TrainSettings)} - own
+    for word in argv:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag in kept:
+            raise UserError(
+                f"a resumed run keeps its {flag}, got another; start a new run with --init-policy, "
+                f"or change a budget: {listed(sorted(own - {'--run'}))}"
+            )
     return parse(ResumeSettings, argv, "esengine resume")
 
 
 def resume_changes(parsed: ResumeSettings) -> dict[str, object]:
-    """The settings of the run that are to change: budgets, and the number of ranks."""
-    names = [*(field.name for field in fields(BudgetSettings)), "ranks"]
+    """The settings of the run that are to change: budgets, and the number of workers."""
+    names = [*(field.name for field in fields(BudgetSettings)), "workers"]
     return {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}

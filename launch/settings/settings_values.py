@@ -12,6 +12,7 @@ import numpy as np
 
 from esengine.checks import flag_name
 from esengine.errors import UserError, listed
+from esengine.launch.settings.other_names import without_aliases
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ def settings_from(kind: type[T], values: dict[str, Any]) -> T:
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if not isinstance(values, dict):
         raise UserError(f"settings must be a table of names and values, got {values!r:.80}")
+    values = without_aliases(values, known)
     unknown = sorted(set(values) - known)
     if unknown:
         raise UserError(

@@ -193,11 +193,13 @@ def _cells(line: Line) -> list[str]:
 
     returns = [row.get("episode_return_eval") for row in rows]
     returns.append(None if done is None else done["final_return"])
+    last = directory.config().train.max_generations
+    of_all = "" if last is None else f" of {last}"
     shown = next((value for value in reversed(returns) if value is not None), None)
     return [
         *cells,
         str(len(starts)),
-        f"{rows[-1]['generation'] if rows else 0} of {directory.config().train.max_generations}",
+        f"{rows[-1]['generation'] if rows else 0}{of_all}",
         directory.newest_checkpoint() or "",
         "" if shown is None else f"{shown:.4g}",
         str(line.run),

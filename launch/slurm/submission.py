@@ -77,6 +77,11 @@ def submit_command(argv: list[str], stop: StopRequest) -> int:
     flags or an invalid command.
     """
     own, arguments = split_at_dashes(argv)
+    if not arguments and any(word in ("train", "resume") for word in own):
+        raise UserError(
+            "submit needs two dashes before the command, got none; for example esengine submit "
+            "--nodes 2 -- train cma-es --env-id CartPole-v1"
+        )
     known = [flag_name(field.name) for field in fields(SubmitSettings)]
     for word in own:
         flag = word.partition("=")[0]

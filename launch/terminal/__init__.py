@@ -1,4 +1,4 @@
 """What people see of a run: a panel, plain lines, or a run followed by its files.
 
-Modules: `panel`, `progress`, `choose_output`, `watch`.
+Modules: `panel`, `notebook`, `progress`, `choose_output`, `watch`.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from esengine.launch.runs.json_lines import Row
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.progress import Progress
 from esengine.ranks import StopRequest
+from esengine.storage.files import read_json
 
 _PLAIN_S = 2.0  # between plain lines without an evaluation
 _COMPILING = "compiling kernels (once for this machine)"
@@ -53,6 +55,8 @@ class Display:
         self._spinner = Spinner("dots", Text("the first one is being evaluated", style="italic"))
         self._is_compiling = False
         self._shown_at = time.monotonic()
+        self._recorded_at = 0  # when the run's record was changed
+        self._concluding = False
 
         if not self.quiet and not self.console.is_terminal:
             self.console.print(f"{self._title()}, in {escape(str(path))}", soft_wrap=True)
@@ -121,12 +125,28 @@ class Display:
             body.add_row("generation", self._spinner)
         else:
             self._add_lines(body, row)
+        if self._is_concluding():
+            count = self.config.train.final_episodes
+            self._spinner.update(text=Text(f"the final policy runs {count} fresh episodes"))
+            body.add_row("evaluation", self._spinner)
         body.add_row("checkpoint", self._checkpoint())
 
         where = escape(str(self.path))
         return Panel(
             body, title=self._title(), subtitle=where, title_align="left", subtitle_align="right"
         )
+
+    def _is_concluding(self) -> bool:
+        """Whether the run's record says that its last evaluation has begun."""
+        record = self.path / "config.json"
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            changed = record.stat().st_mtime_ns
+            if changed != self._recorded_at:
+                self._recorded_at = changed
+                start = read_json(record)["starts"][-1]
+                self._concluding = bool(start.get("concluding")) and "outcome" not in start
+            return self._concluding
+        return False
 
     def _add_lines(self, body: Table, row: Row) -> None:
         amount = f"{row.get('evaluations', 0):,} evaluations"
@@ -159,7 +179,8 @@ class Display:
         line.add_column(no_wrap=True)
         line.add_column(ratio=1)
         line.add_column(no_wrap=True)
-        count = f"[bold]{row['generation']}[/bold]/{self.config.train.max_generations}"
+        last = self.config.train.max_generations
+        count = f"[bold]{row['generation']}[/bold]" + ("" if last is None else f"/{last}")
         line.add_row(count, ProgressBar(total=1.0, completed=self.progress.share()), times)
         return line
 
@@ -197,13 +218,13 @@ class Display:
         ]
         if "population_size" in row:
             figures.append(f"population {row['population_size']:,}")
-        ranks = row.get("machine", {}).get("ranks")
-        if ranks:
-            figures.append(f"ranks {ranks}")
+        workers = row.get("machine", {}).get("workers")
+        if workers:
+            figures.append(f"workers {workers}")
         return figures
 
     def _checkpoint(self) -> str:
-        if self._stop:
+        if self._stop.received is not None:
             return "[bold]stopping: what is done is being saved[/bold]"
         following = self.progress.next_checkpoint()
         if following is None:

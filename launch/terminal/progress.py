@@ -115,4 +115,6 @@ class Progress:
         every = self.config.train.checkpoint_every
         if not every:
             return None
-        return min((self.generation // every + 1) * every, self.config.train.max_generations)
+        following = (self.generation // every + 1) * every
+        last = self.config.train.max_generations
+        return following if last is None else min(following, last)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,13 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
+from esengine.errors import UserError
 from esengine.launch.runs.json_lines import LINE_BYTES, Row
 from esengine.launch.runs.metrics_file import parse_row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
+from esengine.launch.runs.trackers import MlflowCallback, WandbCallback, flat_settings
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.terminal.panel import Display, duration
 from esengine.ranks import StopRequest
@@ -69,10 +71,18 @@ class WatchSettings:
     """Show the run's state once instead of following it."""
     interval: float = 1.0
     """Seconds between two reads of the files."""
+    wandb: str | None = None
+    """Also log every row to this project of Weights & Biases; WANDB_MODE=offline needs no network.
+    """
+    mlflow: str | None = None
+    """Also log every row to this tracking URI of MLflow, such as sqlite:///mlflow.db or a folder.
+    """
 
     def check(self) -> None:
-        """Raises UserError for an interval that is not positive."""
+        """Raises UserError for an interval that is not positive, and for two places to log to."""
         positive(self, "interval")
+        if self.wandb is not None and self.mlflow is not None:
+            raise UserError("watch logs to one place, got --wandb and --mlflow; drop one")
 
 
 def watch_command(argv: list[str], stop: StopRequest) -> int:
@@ -100,14 +110,56 @@ def watch(
     settings.check()
     directory = RunDirectory.open(path)
     display = Display(directory.config().with_train(quiet=False), path, console)
-    follower = Follower(path, display.recall)
+    with tracking(directory, settings) as track:
+        return _watch(directory, display, settings, stop, track)
+
+
+@contextmanager
+def tracking(directory: RunDirectory, settings: WatchSettings) -> Iterator[Callable[[Row], None]]:
+    """What logs the rows of a run elsewhere, as the settings ask. Raises UserError if a package is
+    missing.
+    """
+    config = flat_settings(directory.config().to_json())
+    name = directory.path.resolve().name
+    tracker: WandbCallback | MlflowCallback
+    if settings.wandb is not None:
+        tracker = WandbCallback(project=settings.wandb, name=name, config=config)
+    elif settings.mlflow is not None:
+        tracker = MlflowCallback(config, settings.mlflow, run_name=name)
+    else:
+        yield lambda row: None
+        return
+    try:
+        yield tracker
+    finally:
+        tracker.close()
+
+
+def _watch(
+    directory: RunDirectory,
+    display: Display,
+    settings: WatchSettings,
+    stop: StopRequest,
+    track: Callable[[Row], None],
+) -> int:
+    """Show the run, and log its rows; returns the exit status."""
+
+    def recall(row: Row) -> None:
+        display.recall(row)
+        track(row)
+
+    def show(row: Row) -> None:
+        display(row)
+        track(row)
+
+    follower = Follower(directory.path, recall)
     follower()
     is_terminal = display.console.is_terminal
     if settings.once:
         display.console.print(display if is_terminal else display.line(), soft_wrap=True)
         return _print_state(display, state_of(directory), directory)
 
-    follower.show = display
+    follower.show = show
     if not is_terminal:
         display.console.print(display.line(), soft_wrap=True)
     with display:

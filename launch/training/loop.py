@@ -7,15 +7,14 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from esengine.algorithms.strategy import RoundMethod
-from esengine.errors import Interrupted, UserError, WorkerError, counted
+from esengine.errors import CallbackRaised, Interrupted, UserError, WorkerError, counted
 from esengine.launch.runs.json_lines import Row
+from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Saver, Snapshot, copied
 from esengine.launch.settings.config import RunConfig
@@ -40,37 +39,8 @@ from esengine.ranks.signals import outlive
 from esengine.storage import Checkpoint, load_newest
 from esengine.storage.checkpoint import remove_after, remove_unfinished
 
-Callback = Callable[[Row], None]
-"""Called on the master with the row of metrics of every generation."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """How a run ended.
-
-    Attributes:
-        finished: False if a signal stopped it early; a checkpoint then holds what it needs to
-            resume.
-        reason: why it ended, in words.
-        generations: number of completed generations.
-        parameters: (dimension,) the parameters to use.
-        best_value: of the objective, or None in an environment.
-        best_point: (dimension,) where the objective had it, or None.
-        policy_generation: the generation that the parameters are from, or None with an objective.
-        final_return: mean return over fresh episodes, or None with an objective or when stopped
-            early.
-        run: the run directory, or None if the run was kept in memory only.
-    """
-
-    finished: bool
-    reason: str
-    generations: int
-    parameters: NDArray[np.floating]
-    best_value: float | None
-    best_point: NDArray[np.float64] | None
-    policy_generation: int | None
-    final_return: float | None
-    run: RunDirectory | None
+Callback = Callable[[Row], object]
+"""Called on the master with the row of metrics of every generation; True ends the run in order."""
 
 
 class Training(PolicyChoice, ABC):
@@ -120,6 +90,7 @@ class Training(PolicyChoice, ABC):
         if directory is not None:
             self._saver = Saver(directory, config)
             pool.on_failures = directory.failures.add
+        self._is_ended = False  # by a callback
         self._is_due = False  # a checkpoint, as soon as the one before is written
 
         self._elapsed_before = 0.0
@@ -144,6 +115,8 @@ class Training(PolicyChoice, ABC):
         try:
             self.begin()
             reason = self._advance_until_done()
+            if self.directory is not None and not self.train.is_function:
+                self.directory.note(concluding=True)
             final_return = self.conclude()
         except Interrupted as signal:
             if self.directory is not None and self.pool.is_being_killed:
@@ -156,6 +129,9 @@ class Training(PolicyChoice, ABC):
         except WorkerError:
             # a resumed run evaluates the whole generation again, with what was repaired
             self._finished = {}
+            self._save_last_state()
+            raise
+        except CallbackRaised:
             self._save_last_state()
             raise
 
@@ -182,6 +158,8 @@ class Training(PolicyChoice, ABC):
                 self.advance()
                 self._longest_s = max(self._longest_s, time.monotonic() - began)
             self._complete_row()
+            if self._is_ended:
+                return "a callback ended it"
 
     @abstractmethod
     def advance(self) -> None:
@@ -213,8 +191,8 @@ class Training(PolicyChoice, ABC):
         if self._saver is not None:
             with self._watch.part("charts"):
                 self._saver.add_row(row)
-        for callback in self.callbacks:
-            callback(row)
+        answers = [callback(row) for callback in self.callbacks]
+        self._is_ended = any(answer is True for answer in answers)
 
         every = self.train.checkpoint_every
         self._is_due |= every > 0 and generation % every == 0

@@ -137,4 +137,4 @@ def _used(counters: Mapping[str, Any]) -> Row:
 
 def _machine_columns(pool: Pool, rate: float) -> Row:
     """How fast the ranks worked: never the same twice."""
-    return {"ranks": pool.world.size, "steps_per_s": round(rate, 1)}
+    return {"workers": pool.world.num_workers, "steps_per_s": round(rate, 1)}

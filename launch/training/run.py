@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from esengine.algorithms.strategy import Strategy
-from esengine.errors import UserError
+from esengine.errors import CallbackRaised, UserError
 from esengine.launch.mpirun.local_ranks import launched_by_us
 from esengine.launch.runs.charts import draw_last
 from esengine.launch.runs.copied_files import copy_given, copy_starts
+from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.methods import (
@@ -27,7 +28,7 @@ from esengine.launch.settings.methods import (
     family_of,
 )
 from esengine.launch.training.goal_curriculum import GoalTraining
-from esengine.launch.training.loop import Callback, RoundTraining, RunResult, Training
+from esengine.launch.training.loop import Callback, RoundTraining, Training
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
 from esengine.launch.training.restoring import check_environment
 from esengine.launch.training.strategy_loop import StrategyTraining
@@ -221,8 +222,13 @@ def run_and_note(
     except UserError:
         outcome = "refused"
         raise
+    except CallbackRaised:
+        outcome = "stopped"
+        raise
     finally:
         directory.note(outcome=outcome)
-        if not stop and not launched_by_us():  # our launcher draws when the ranks are gone
+        signalled = stop is not None and stop.received is not None
+        ends = outcome == "done" and not signalled
+        if (ends or not stop) and not launched_by_us():  # our launcher draws, once ranks are gone
             draw_last(directory, config)
         directory.release()

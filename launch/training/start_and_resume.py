@@ -11,9 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from esengine.errors import Interrupted, UserError, WorkerError, listed
+from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.launch.mpirun.caller import Caller, remote_callbacks
 from esengine.launch.mpirun.local_ranks import (
-    default_ranks,
+    ALONE_S,
+    begins_alone,
+    default_workers,
     find_mpirun,
     launched_by_us,
     must_launch,
@@ -30,10 +33,11 @@ from esengine.launch.runs.outcomes import (
 )
 from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig, flags_from
-from esengine.launch.settings.methods import METHODS, check_torch
+from esengine.launch.settings.methods import check_torch
 from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.terminal.choose_output import choose_display, on_compiling, showing
 from esengine.launch.terminal.panel import Display
+from esengine.launch.training.loop import Callback
 from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.ranks import StopRequest, World
 from esengine.storage import checkpoints, load_checkpoint
@@ -42,15 +46,6 @@ from esengine.user_code import check_trusted
 
 def train_command(argv: list[str], stop: StopRequest) -> int:
     """Start a run; returns its exit status. Raises UserError for invalid settings."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(
-            f"usage: esengine train METHOD ...\n"
-            f"       esengine train --strategy module:Class ...\n\n"
-            f"METHOD is one of: {listed(METHODS)}\n"
-            f"esengine train METHOD --help lists the flags. train METHOD --config FILE reads flags "
-            f"from a TOML file."
-        )
-        return 0 if argv else 2
     with stop.ending_at_once():  # a pipe may be waited for
         config = parse_train(argv)
     return start(config, stop)
@@ -70,12 +65,15 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     """
     config = completed(config)
     path = config.train.run_dir or default_path(config)
-    ranks = config.train.ranks or default_ranks(config.train.threads_per_rank or 1)
-    if must_launch(ranks, config.train.worker_timeout):
+    workers = config.train.workers or default_workers(config.train.threads_per_rank or 1)
+    if must_launch(workers, config.train.worker_timeout):
         find_mpirun()
         made = prepare(config, path, shared_memory=True)
+        bound = config.train.threads_per_rank is not None
+        if not bound and begins_alone(config.train.workers, config.train.worker_timeout):
+            return _begin_alone(made, config, workers, stop)
         made.release()  # the master of the ranks becomes the writer
-        status = _launch(made, config, ranks, stop)
+        status = _launch(made, config, workers, stop)
         if status not in (DONE, STOPPED):
             made.remove_if_bare()
         return status
@@ -90,6 +88,32 @@ def start(config: RunConfig, stop: StopRequest) -> int:
         if directory is not None:
             directory.remove_if_bare()
         raise
+
+
+def _begin_alone(
+    directory: RunDirectory, config: RunConfig, workers: int, stop: StopRequest
+) -> int:
+    """Begin a run in this process, and continue with workers if it lasts longer than starting them
+    does; returns the exit status. The result is the same.
+    """
+    num_starts = len(directory.starts())
+    directory.add_start(1)
+    with Display(config, directory.path, stop=stop) as display:
+
+        def note_compiling() -> None:
+            directory.note(compiled=True)
+            display.compiling()
+
+        try:
+            with stop.pausing_after(ALONE_S), on_compiling(note_compiling):
+                result = run_and_note(World(), config, directory, stop, (display,))
+        except (UserError, WorkerError):
+            directory.remove_if_bare()
+            raise
+        if not (result.finished or stop):
+            num_starts = len(directory.starts())
+            launch(directory, workers, stop, display)
+    return report_end(directory, num_starts, config.train.quiet, bool(stop))
 
 
 def resume(
@@ -109,10 +133,8 @@ def resume(
             that is not trusted.
     """
     world = World()
-    directory = world.agree(lambda: _reopen(path, changes, trusted) if world.is_master else None)
-    reason = world.broadcast(
-        None if directory is None else _reason_not_to_go_on(directory, changes)
-    )
+    directory = world.agree(lambda: reopen(path, changes, trusted) if world.is_master else None)
+    reason = world.broadcast(None if directory is None else reason_not_to_go_on(directory, changes))
     if reason:
         if directory is not None:
             directory.release()
@@ -122,15 +144,22 @@ def resume(
         return _run_here(world, None, None, stop)
 
     config = directory.config().with_train(quiet=quiet)
-    ranks = config.train.ranks or default_ranks(config.train.threads_per_rank or 1)
-    if must_launch(ranks, config.train.worker_timeout):
+    workers = config.train.workers or default_workers(config.train.threads_per_rank or 1)
+    if must_launch(workers, config.train.worker_timeout):
         find_mpirun()
         directory.release()
-        return _launch(directory, config, ranks, stop, changes)
+        return _launch(directory, config, workers, stop, changes)
     return _run_here(world, directory, config, stop)
 
 
-def _reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
+def reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirectory:
+    """Open a run for this process, its one writer, to resume it. Raises UserError.
+
+    Args:
+        path: the run directory.
+        changes: shared settings to change for good.
+        trusted: import modules that the run's files name.
+    """
     directory = RunDirectory.open(path, trusted).acquire()
     try:
         config = directory.config().with_train(**changes)
@@ -162,14 +191,14 @@ def _check_done(directory: RunDirectory) -> None:
         )
 
 
-def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) -> str | None:
+def reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) -> str | None:
     """Why a finished run would end again at once, or None: it is not finished, or was given more to
     do.
     """
     # damaged records are reported by the run, or written anew
     with suppress(OSError, ValueError, IndexError):
         done = directory.done()
-        if done is None or not changes.keys() - {"ranks"}:
+        if done is None or not changes.keys() - {"workers"}:
             return None if done is None else str(done["reason"])
         checkpoint = load_checkpoint(checkpoints(directory.checkpoints)[-1])
         return directory.config().train.reason_to_stop(checkpoint.generation, checkpoint.counters)
@@ -179,20 +208,44 @@ def _reason_not_to_go_on(directory: RunDirectory, changes: dict[str, object]) ->
 def _launch(
     directory: RunDirectory,
     config: RunConfig,
-    ranks: int,
+    workers: int,
     stop: StopRequest,
     changes: Mapping[str, object] = MappingProxyType({}),
 ) -> int:
     """Start local ranks for the run, show its progress, and judge it by its records."""
     num_starts = len(directory.starts())
+    with Display(config, directory.path, stop=stop) as display:
+        launch(directory, workers, stop, display, changes)
+    return report_end(directory, num_starts, config.train.quiet, bool(stop))
+
+
+def launch(
+    directory: RunDirectory,
+    workers: int,
+    stop: StopRequest,
+    display: Display,
+    changes: Mapping[str, object] = MappingProxyType({}),
+    caller: Caller | None = None,
+) -> None:
+    """Carry a run out on local ranks, and wait for their end.
+
+    Args:
+        directory: the run, whose writer the ranks become.
+        workers: their number.
+        stop: set by signals.
+        display: shows the rows.
+        changes: shared settings that this start changes.
+        caller: from Python.
+    """
+    num_starts = len(directory.starts())
     after = int((directory.newest_checkpoint() or "0").partition("+")[0])
     path = str(directory.path.resolve())
     arguments = ["resume", path, "--trust-modules", *flags_from(changes)]
-    with suppress(Interrupted), Display(config, directory.path, stop=stop) as display:
-        run_ranks(ranks, arguments, stop, showing(directory, display, num_starts, after))
+    show = showing(directory, display, num_starts, after)
+    with suppress(Interrupted):
+        run_ranks(workers, arguments, stop, show, caller=caller)
     if not stop:
-        draw_last(directory, config)
-    return report_end(directory, num_starts, config.train.quiet, bool(stop))
+        draw_last(directory, directory.config())
 
 
 def _run_here(
@@ -204,7 +257,7 @@ def _run_here(
         run(world, config, None, stop)
         return DONE
 
-    directory.add_start(world.size)
+    directory.add_start(world.num_workers)
     display = choose_display(directory, config, stop)
 
     def note_compiling() -> None:
@@ -212,7 +265,8 @@ def _run_here(
         display.compiling()
 
     with display, on_compiling(note_compiling):
-        result = run_and_note(world, config, directory, stop, (display,))
+        callbacks: tuple[Callback, ...] = (display, *remote_callbacks())
+        result = run_and_note(world, config, directory, stop, callbacks)
 
     outcome = "done" if result.finished else "stopped"
     if not launched_by_us():  # a launcher of ours prints it

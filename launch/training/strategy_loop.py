@@ -15,11 +15,12 @@ from esengine.algorithms.novelty import Novelty
 from esengine.algorithms.strategy import Strategy
 from esengine.candidates import Candidates, PolicyEpisodes, RepeatedPopulation, WithPoint
 from esengine.errors import UserError, WorkerError
+from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.saving import Snapshot
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.constraints import Constraints, members_alone
-from esengine.launch.training.loop import Callback, RunResult, Training
+from esengine.launch.training.loop import Callback, Training
 from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest
 from esengine.launch.training.problem_from_settings import is_noisy, policy_episodes
@@ -324,12 +325,15 @@ class StrategyTraining(Training):
     def result(self, finished: bool, reason: str, final_return: float | None) -> RunResult:
         value, point, _ = self._best()
         result = super().result(finished, reason, final_return)
-        return replace(result, best_value=value, best_point=point)
+        error = None if self._final_best is None else self._final_best.standard_error
+        return replace(result, best_value=value, best_point=point, standard_error=error)
 
     def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
         record = super().done(reason, final_return)
         if self._final_best is not None:
             record["best_fitness"] = self._final_best.fitness
+            if math.isfinite(self._final_best.standard_error):
+                record["standard_error"] = self._final_best.standard_error
         return record
 
     def _count_noisy_best(self) -> None:

@@ -53,7 +53,7 @@ class Held:
     def starts(self) -> list[int]:
         """Ranks of each start."""
         return [
-            start["ranks"]
+            start["workers"] + 1
             for start in json.loads((self.folder / "config.json").read_text())["starts"]
         ]
 

@@ -66,8 +66,8 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(
     for name, ranks in (("mpirun", 9), ("srun", 8)):
         same_run(user.folder / "local", user.folder / name)
         assert (
-            json.loads((user.folder / name / "config.json").read_text())["starts"][0]["ranks"]
-            == ranks
+            json.loads((user.folder / name / "config.json").read_text())["starts"][0]["workers"]
+            == ranks - 1
         )
     assert user.wait_for_end(wrong) == ["FAILED"]
     assert (

@@ -93,7 +93,7 @@ def profile_of_run(run: PlottedRun) -> dict[str, float]:
     """Shares of a run's wall time by part, as its rows tell."""
     machine = run.last["machine"]
     try:
-        figures = figures_of(run.columns.machines(), max(1, machine["ranks"] - 1))
+        figures = figures_of(run.columns.machines(), machine["workers"])
     except (KeyError, TypeError):
         raise UserError(
             f"a profile needs the workers' busy share in metrics.jsonl, got {run.path} without; "

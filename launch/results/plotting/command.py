@@ -67,6 +67,7 @@ def plot_command(argv: list[str], stop: StopRequest) -> int:
         PlotSettings, argv, "esengine plot", "runs", about, of=tuple[Path, ...]
     )
     plot(paths, settings)
+    print(f"picture in {settings.out}", flush=True)
     return 0
 
 

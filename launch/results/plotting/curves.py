@@ -22,6 +22,7 @@ _CENTRES = {
 }
 _GRID = 400  # points of a band
 _RESAMPLES = 2000
+_MOST_INSIDE = 5  # lines whose legend fits among them
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Positions and values, (num_points,) each, positions ascending."""
@@ -57,7 +58,10 @@ def draw_curves(runs: list[PlottedRun], x: str, y: str | None, kind: BandKind) -
             logarithmic_y(axes)
         has_band = any(len(group.runs) > 1 for group in groups)
         title = _CENTRES[kind] if has_band else None
-        axes.legend(frameon=False, fontsize=9, title=title, title_fontsize=8)
+        legend = axes.legend(frameon=False, fontsize=9, title=title, title_fontsize=8)
+        if len(groups) > _MOST_INSIDE:
+            legend.set_loc("upper left")
+            legend.set_bbox_to_anchor((1.01, 1.0), axes.transAxes)
     return figure
 
 

@@ -169,4 +169,6 @@ def setting_text(value: Any) -> str:
         return " ".join(map(str, value)) or "none"
     if value is None:
         return "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return str(value) if isinstance(value, str | Path) else json.dumps(value)

@@ -112,7 +112,9 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
             figures.append((f"{row['env_steps']:,}", "environment steps"))
         figures.append((f"{row['evaluations']:,}", "evaluations"))
         machine = row["machine"]
-        figures.append((duration(machine["elapsed_s"]), f"on {counted(machine['ranks'], 'rank')}"))
+        figures.append(
+            (duration(machine["elapsed_s"]), f"on {counted(machine['workers'], 'worker')}")
+        )
     if done.get("reason"):
         figures.append(("ended", done["reason"]))
     return figures
@@ -196,13 +198,13 @@ def _starts(directory: RunDirectory) -> str:
         return paragraph("Not started yet.")
     rows = [
         (
-            *(start["time"], start["host"], start["ranks"]),
+            *(start["time"], start["host"], start["workers"]),
             *(start.get("processor") or "", start.get("job") or ""),
             start.get("outcome") or "none yet",
         )
         for start in starts
     ]
-    return table(("time", "host", "ranks", "processor", "job", "outcome"), rows)
+    return table(("time", "host", "workers", "processor", "job", "outcome"), rows)
 
 
 def _repeat(run: PlottedRun, directory: RunDirectory) -> str:

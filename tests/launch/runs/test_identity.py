@@ -21,7 +21,7 @@ TRAIN = words("train cma-es --env-id CartPole-v1 --population-size 6 --generatio
 
 def test_the_result_decides_the_identity_and_budgets_do_not() -> None:
     own = identity(CONFIG.to_json())
-    free: dict[str, Any] = {"generations": 9, "ranks": 4, "checkpoint_every": 1}
+    free: dict[str, Any] = {"generations": 9, "workers": 4, "checkpoint_every": 1}
     for name, value in free.items():
         assert identity(CONFIG.with_train(**{name: value}).to_json()) == own
     assert identity(CONFIG.to_json(), files={"demonstrations.npz": "0f"}) != own

@@ -21,9 +21,9 @@ from esengine.algorithms.evolution.openai_es import OpenAIESSettings
 from esengine.errors import WorkerError
 from esengine.launch.runs import charts, json_lines, saving
 from esengine.launch.runs.json_lines import FailureLog
+from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.training.loop import RunResult
 from esengine.launch.training.run import run
 from esengine.ranks import World
 from esengine.ranks.signals import outlive
@@ -129,7 +129,7 @@ def test_a_folder_that_vanishes_is_not_made_again_and_the_run_fails_at_its_end(
         lambda row: (
             (tmp_path / "run").rename(tmp_path / "gone") if row["generation"] == 1 else None
         ),
-    )  # type: ignore[assignment]
+    )
     with pytest.raises(
         WorkerError,
         match=r"the final state could not be saved in .*No such file or directory; there is no",

@@ -31,7 +31,7 @@ def test_every_method_searches_within_the_space(method: str) -> None:
     result = minimize(
         cost,
         5,
-        method,
+        method=method,
         lower_bound=-1,
         upper_bound=[9, 9, 9, 9, 2.5],
         fixed_variables=["0=0.25"],
@@ -114,7 +114,7 @@ def test_what_does_not_go_together_with_a_space_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"whose steps stay wide enough for them, got snes; use cma-es"
     ):
-        minimize(to_the_right, 3, "snes", integer_variables=[1])
+        minimize(to_the_right, 3, method="snes", integer_variables=[1])
     with pytest.raises(
         UserError,
         match=r"^sigma must be at most the width of the bounds, 0.1 for variable 0, got 1",

@@ -48,7 +48,7 @@ def test_a_live_panel_on_a_terminal() -> None:
     assert "\x1b" in text
     for part in (
         "cma-es on CartPole-v1, seed 0", "runs/here", "10/100", "0:00:20, left 0:03:00", "mean 1.5   best 2.5   evaluated 7",
-        "▁█", "1,234 steps/s   busy 97%   1,000 steps", "sigma 0.25   population 4   ranks 3", "1 of this generation, 2 in all",
+        "▁█", "1,234 steps/s   busy 97%   1,000 steps", "sigma 0.25   population 4   workers 2", "1 of this generation, 2 in all",
         "after generation 20, in about 0:00:20",
     ):  # fmt: skip
         assert part in text

@@ -106,7 +106,7 @@ def test_every_strategy_finds_the_best_feasible_point(
         return {"cost": float(np.sum(x**2)), "limit": float(1 - x[0])}
 
     columns: dict[str, Any] = {"returns": ["cost", "g:limit"], "max_evaluations": 2400}
-    result = minimize(cost, 2, method, **columns, **settings)
+    result = minimize(cost, 2, method=method, **columns, **settings)
     assert result.best_point is not None
     assert result.best_point[0] >= 1
     assert result.best_value == pytest.approx(1, abs=0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from esengine.launch.training.loop import RunResult
+from esengine.launch.runs.result import RunResult
 from esengine.launch.training.problem_from_settings import build_problem
 from esengine.noise import NoiseTable, create_table
 from esengine.pool.startup import open_rank_state

@@ -76,7 +76,7 @@ def test_a_file_alone_runs_no_code(
 def test_its_settings_are_flags(esengine: Run) -> None:
     result = esengine("train", "hill_climb:HillClimb", "--help")
     assert result.returncode == 0
-    assert "Standard deviation of a mutation." in result.stdout
+    assert "Standard deviation of a mutation" in result.stdout
 
 
 BARE = "class Search:\n    pass\n"
