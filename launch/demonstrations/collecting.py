@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from esengine.demonstrations.files import check_target, load_demonstrations, sav
 from esengine.demonstrations.recording import Acting, Recorded, Recorder
 from esengine.demonstrations.rounds import record
 from esengine.environments import EnvironmentSpec, check_fit, load_rules
-from esengine.errors import UserError
+from esengine.errors import Interrupted, UserError
 from esengine.launch.mpirun.caller import CallerOf, no_caller
 from esengine.launch.mpirun.local_ranks import (
+    ALONE_S,
+    begins_alone,
     find_mpirun,
     launched_by_us,
     must_launch,
@@ -152,8 +155,7 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
     settings that collect nothing.
     """
     settings = parse(CollectSettings, argv, "esengine collect")
-    workers = settings.workers or available_cores()
-    demonstrations = collected(settings, workers, stop)
+    demonstrations = _collected_soon(settings, stop)
     if demonstrations is None:
         return DONE
     save_demonstrations(settings.out, demonstrations)
@@ -167,6 +169,19 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
         )
 
     return DONE
+
+
+def _collected_soon(settings: CollectSettings, stop: StopRequest) -> Demonstrations | None:
+    """`collected`, which begins in this process: workers start if it lasts longer than that costs,
+    and record all episodes anew. A plan lasts longer in any case.
+    """
+    plans = settings.planner is not None or bool(settings.skills)
+    if not plans and begins_alone(settings.workers, settings.member_timeout):
+        with suppress(Interrupted), stop.pausing_after(ALONE_S):
+            return collected(settings, 1, stop)
+        if stop:
+            raise Interrupted(stop.received)
+    return collected(settings, settings.workers or available_cores(), stop)
 
 
 def collected(
