@@ -124,7 +124,8 @@ def run_in_memory(
     rows: list[dict[str, Any]] = []
     world = World()
     with interrupts_handled() as stop:
-        display = display_for(config, Path("in memory"), stop)
+        shown = config if world.is_master else config.with_train(quiet=True)
+        display = display_for(shown, Path("in memory"), stop)
         own: tuple[Callback, ...] = (rows.append, display, *map(_wrapped, callbacks))
         try:
             with display:

@@ -14,6 +14,7 @@ from esengine.launch.runs.json_lines import Row
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.panel import Display
 from esengine.ranks import StopRequest
+from esengine.ranks.launch_variables import is_launched
 
 _UPDATE_S = 0.5
 _WIDTH = 96  # characters
@@ -28,15 +29,20 @@ def is_notebook() -> bool:
 
 
 def shows_progress() -> bool:
-    """Whether standard output is watched: by a notebook or on a terminal."""
-    return is_notebook() or bool(sys.stdout is not None and sys.stdout.isatty())
+    """Whether standard output is watched: by a notebook or on a terminal, which mpirun also gives
+    each of its ranks.
+    """
+    if is_launched() or sys.stdout is None:
+        return False
+    return is_notebook() or sys.stdout.isatty()
 
 
 def display_for(config: RunConfig, path: Path, stop: StopRequest) -> Display:
     """The display of a run for a caller from Python: in a notebook, on a terminal, or quiet."""
     if is_notebook() and not config.train.quiet:
         return NotebookDisplay(config, path, stop)
-    return Display(config, path, stop=stop)
+    console = Console(highlight=False, force_terminal=False) if is_launched() else None
+    return Display(config, path, console, stop)
 
 
 class NotebookDisplay(Display):
