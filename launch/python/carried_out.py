@@ -90,11 +90,17 @@ def run_on_workers(
         callbacks: called here.
         changes: settings that this start changes.
     """
-    find_mpirun()
     num_starts = len(directory.starts())
+    try:
+        find_mpirun()
+        objects = pack_objects(name.rstrip(":") for name in config.modules)
+    except UserError:
+        directory.release()
+        directory.remove_if_bare()
+        raise
     with interrupts_handled() as stop:
         display = display_for(config, directory.path, stop)
-        caller = Caller(callbacks, pack_objects(name.rstrip(":") for name in config.modules))
+        caller = Caller(callbacks, objects)
         directory.release()  # the master of the workers becomes the writer
         with display:
             launch(directory, workers, stop, display, changes, caller)

@@ -191,8 +191,10 @@ def test_errors_of_workers_arrive_as_messages(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="ZeroDivisionError: by hand"):
         esengine.minimize(failing, 3, workers=2)
     lock = threading.Lock()
+    given: dict[str, Any] = {"dimension": 3, "workers": 2, "run_dir": tmp_path / "run"}
     with pytest.raises(UserError, match="must be picklable"):
-        esengine.minimize(lambda x: float(lock.locked()), 3, workers=2)
+        esengine.train("cma-es", objective=lambda x: float(lock.locked()), **given)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_process_needs_the_object_again(tmp_path: Path) -> None:
