@@ -43,7 +43,8 @@ class Entry:
     def call(self) -> str:
         """The words that give it, such as ``--sigma X``."""
         if self.positional:
-            return _values(self.hint)
+            several = " ..." if get_origin(self.hint) is tuple else ""
+            return self.name.upper() + several
         if self.hint is bool:
             return flag_name(self.name).replace("--", "--[no-]" if self.default else "--", 1)
         return f"{flag_name(self.name)} {_values(self.hint)}".rstrip()
@@ -52,7 +53,9 @@ class Entry:
     def remark(self) -> str:
         """Its default in words, where it has one that says something."""
         default = self.default
-        if default is MISSING or default is False or default in (None, (), ""):
+        if default is MISSING:
+            return "" if self.positional else " (required)"
+        if default is False or default in (None, (), ""):
             return ""
         if default is True:
             return " (default: on)"
