@@ -53,7 +53,7 @@ class ObjectiveProblem:
     dtype = np.float64
 
     def __post_init__(self) -> None:
-        self._takes_seed = _takes_seed(self.function)
+        self._takes_seed = takes_seed(self.function)
         self.progress: Callable[[], None] | None = None
 
     @property
@@ -155,8 +155,10 @@ class ObjectiveProblem:
         pass
 
 
-def _takes_seed(function: Callable[..., Any]) -> bool:
+def takes_seed(function: Callable[..., Any] | None) -> bool:
     """Whether a function has a parameter ``seed``."""
+    if function is None:
+        return False
     try:
         return "seed" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # a builtin tells nothing

@@ -21,8 +21,9 @@ from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.errors import UserError, listed, nearest
 from esengine.launch.runs.result import RunResult
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.settings.methods import defaults_of, settings_of
+from esengine.launch.settings.methods import defaults_of
 from esengine.launch.settings.other_names import answer, without_aliases
 from esengine.launch.settings.settings_values import settings_from
 from esengine.policies import Policy, load_policy, save_policy
@@ -200,14 +201,16 @@ def given_again(path: Path, given: Mapping[str, Any]) -> None:
 
 def names_of(method: str) -> set[str]:
     """The names of all settings of a method."""
-    kinds: tuple[type[Any], ...] = (settings_of(method), TrainSettings)
+    kinds: tuple[type[Any], ...] = (kind_of(method), TrainSettings)
     return {field.name for kind in kinds for field in fields(kind)}
 
 
 def config_of(method: str, settings: dict[str, Any]) -> RunConfig:
     """The configuration from settings by name. Raises UserError for values of other types."""
-    kind: type[Any] = settings_of(method)
+    kind = kind_of(method)
     search_names = {field.name for field in fields(kind)}
     own = {name: value for name, value in settings.items() if name in search_names}
-    given = defaults_of(method) | {name: settings[name] for name in settings if name not in own}
-    return RunConfig(method, settings_from(TrainSettings, given), settings_from(kind, own))
+    usual = {} if method == AUTO else defaults_of(method)
+    given = usual | {name: settings[name] for name in settings if name not in own}
+    config = RunConfig(method, settings_from(TrainSettings, given), settings_from(kind, own))
+    return chosen(config)

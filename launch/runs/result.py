@@ -54,6 +54,7 @@ class RunResult:
         run: the run directory, or None if the run was kept in memory only.
         rows: the rows of metrics of a run without a directory.
         standard_error: of the value of a noisy objective's best point, or None.
+        choice: why the method ``auto`` chose the method, in one line.
     """
 
     finished: bool
@@ -67,6 +68,7 @@ class RunResult:
     run: RunDirectory | None
     rows: Sequence[Row] = field(default=())
     standard_error: float | None = None
+    choice: str = ""
 
     @property
     def run_dir(self) -> Path | None:
@@ -142,4 +144,5 @@ def result_of(directory: RunDirectory) -> RunResult:
         done["final_return"] if done else None,
         directory,
         standard_error=done.get("standard_error") if done else None,
+        choice=directory.config().choice,
     )

@@ -241,6 +241,8 @@ class RunConfig:
     method: str
     train: TrainSettings
     search: Settings
+    choice: str = ""
+    """Why the method ``auto`` chose this one, in one line; empty if the user chose it."""
 
     def check(self) -> None:
         """Raises UserError for settings that no run can have."""
@@ -330,7 +332,8 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """The configuration as ``config.json`` holds it."""
         train = {name: _as_json(value) for name, value in asdict(self.train).items()}
-        return {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
+        found = {"method": self.method, "train": train, "search": asdict(self.search)}  # type: ignore[call-overload]
+        return found | {"choice": self.choice} if self.choice else found
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -378,7 +381,8 @@ class RunConfig:
         train = settings_from(TrainSettings, data["train"])
         if ":" in method and not trusted:
             return cls(method, train, recorded_settings(data["search"]))
-        return cls(method, train, settings_from(settings_of(method), data["search"]))
+        choice = str(data.get("choice", ""))[:500]
+        return cls(method, train, settings_from(settings_of(method), data["search"]), choice)
 
     def with_train(self, **changes: Any) -> RunConfig:
         """The same configuration with some shared settings changed."""

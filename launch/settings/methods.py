@@ -122,7 +122,7 @@ def train_usage() -> str:
     return (
         f"usage: esengine train METHOD ...\n"
         f"       esengine train --strategy module:Class ...\n\n"
-        f"METHOD is one of: {listed(METHODS)}\n\n"
+        f"METHOD is one of: {listed(METHODS)}; or auto, which chooses for an objective\n\n"
         f"esengine train METHOD --help lists the usual flags, --help-all lists all. train METHOD "
         f"--config FILE reads flags from a TOML file."
     )

@@ -13,6 +13,7 @@ import tyro
 from esengine.algorithms.strategy import Settings
 from esengine.checks import flag_name
 from esengine.errors import UserError, listed
+from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
 from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
 from esengine.launch.settings.flags import HELP, parse
 from esengine.launch.settings.groups import BudgetSettings, StartSettings
@@ -38,7 +39,7 @@ def parse_train(argv: list[str]) -> RunConfig:
             f"esengine train --help"
         )
     method, rest = _method(argv)
-    kind = settings_of(method)
+    kind = kind_of(method)
     _check_names(method, kind)
 
     if HELP.intersection(rest):
@@ -61,7 +62,7 @@ def parse_train(argv: list[str]) -> RunConfig:
         from_file = RunConfig(method, train, search).modules
         named = (name for name in config.modules if name in from_file and name != method)
         check_trusted("--config", *named)
-    return config
+    return chosen(config)
 
 
 SECTIONS = {
@@ -134,9 +135,9 @@ def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSetti
             "drop it there"
         )
 
-    kind = settings_of(method)
-    names = {field.name for each in (kind, TrainSettings) for field in fields(each)}  # type: ignore[arg-type]
-    rest = defaults_of(method) | without_aliases(values, names)
+    kind = kind_of(method)
+    names = {field.name for each in (kind, TrainSettings) for field in fields(each)}
+    rest = (defaults_of(method) if method != AUTO else {}) | without_aliases(values, names)
     search = _take(kind, rest)
     train = _take(TrainSettings, rest)
     if rest:

@@ -64,6 +64,8 @@ def start(config: RunConfig, stop: StopRequest) -> int:
         UserError: the settings or the run directory are invalid; nothing has been started.
     """
     config = completed(config)
+    if config.choice and not config.train.quiet:
+        print(config.choice, flush=True)
     path = config.train.run_dir or default_path(config)
     workers = config.train.workers or default_workers(config.train.threads_per_rank or 1)
     if must_launch(workers, config.train.worker_timeout):

@@ -65,6 +65,11 @@ class StrategyTraining(Training):
         self._constraints: Constraints | None = None
         if columns is not None and columns.constraints.size:
             self._constraints = Constraints(columns, self.problem.dimension)
+        if self._constraints is not None and getattr(config.search, "surrogate", "none") != "none":
+            raise UserError(
+                "--surrogate must be used without constraints, whose penalty changes with the "
+                "generation, got constraints; use --surrogate none"
+            )
         if isinstance(self.problem, ObjectiveProblem) and self.problem.is_noisy:
             num_columns = 0 if columns is None else len(columns.others)
             self._noisy_best = NoisyBest(self.problem.dimension, num_columns)
@@ -326,7 +331,8 @@ class StrategyTraining(Training):
         value, point, _ = self._best()
         result = super().result(finished, reason, final_return)
         error = None if self._final_best is None else self._final_best.standard_error
-        return replace(result, best_value=value, best_point=point, standard_error=error)
+        result = replace(result, best_value=value, best_point=point, standard_error=error)
+        return replace(result, choice=self.config.choice)
 
     def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
         record = super().done(reason, final_return)
