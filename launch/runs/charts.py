@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SHORT_RUN_S = 10.0
 _SIZE = (8.0, 4.5)  # inches
 _X = ("generation", "env_steps", "evaluations")
 _COSTS = ("cost_min", "fitness_mean")
@@ -73,11 +74,13 @@ class EventFile:
 
 
 def draw_last(directory: RunDirectory, config: RunConfig) -> None:
-    """Draw ``curve.png`` at the end of a start. A run is as good without it, so what fails is
-    printed.
+    """Draw ``curve.png`` at the end of a start, unless the whole run has taken little longer than
+    drawing takes. A run is as good without it, so what fails is printed.
     """
     try:
-        draw_curve(directory, config)
+        rows = directory.last_rows()
+        if rows and rows[-1]["machine"].get("elapsed_s", 0.0) >= SHORT_RUN_S:
+            draw_curve(directory, config)
     except Exception as error:  # whatever the packages that draw raise
         print(
             f"esengine: {directory.path / 'curve.png'} cannot be drawn: "

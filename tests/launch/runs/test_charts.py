@@ -10,6 +10,7 @@ import pytest
 from matplotlib import image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from esengine.launch.runs import charts
 from tests.conftest import Run
 from tests.support.words import words
 
@@ -22,9 +23,10 @@ def scalars(run: Path, tag: str) -> dict[int, float]:
 
 
 def test_events_and_curve_follow_the_rows_through_a_resume(
-    esengine_here: Run, tmp_path: Path
+    esengine_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
+    monkeypatch.setattr(charts, "SHORT_RUN_S", 0.0)
     command = (
         "train",
         *ARGUMENTS,
@@ -51,3 +53,10 @@ def test_events_and_curve_follow_the_rows_through_a_resume(
         (214, 39, 40),
         (31, 119, 180),
     } <= colours  # the evaluated policy and the population's mean
+
+
+def test_a_short_run_draws_no_curve(esengine_here: Run, tmp_path: Path) -> None:
+    command = ("train", *ARGUMENTS, *words("--generations 1 --ranks 1 --run-dir run"))
+    assert esengine_here(*command).returncode == 0
+    assert not (tmp_path / "run" / "curve.png").exists()
+    assert esengine_here("plot", "run", "--out", "curve.png").returncode == 0
