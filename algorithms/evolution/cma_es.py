@@ -45,6 +45,7 @@ from esengine.algorithms.evolution.ranking import (
 )
 from esengine.algorithms.evolution.restarts import RestartSettings
 from esengine.algorithms.evolution.surrogate_search import SurrogateSearch, SurrogateSettings
+from esengine.algorithms.saved_state import with_prefix
 from esengine.algorithms.strategy import State, Strategy
 from esengine.candidates import Candidates, GaussianSamples
 from esengine.errors import UserError
@@ -163,7 +164,7 @@ class CMAES(MeanSearch):
         "_stop",
         "_adaptation",
     )
-    varying_state = ("injected",)
+    varying_state = ("injected", "adaptation/")
     settings: CMAESSettings
 
     def __init__(
@@ -425,6 +426,8 @@ class CMAES(MeanSearch):
         return super().metrics() | {"axis_ratio": float(axes[-1] / axes[0])}
 
     def restore(self, state: State) -> None:
+        if self._adaptation is not None and "adaptation/size" not in state:
+            state = state | with_prefix("adaptation/", self._adaptation.state())
         super().restore(state)
         if self._adaptation is not None:
             size = round(self._adaptation.size)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.saved_state import SavedState
+from esengine.algorithms.strategy import State
 
 _RATE = 0.1  # of the moving averages: the last ten generations or so
 
@@ -23,6 +24,7 @@ class Reliability(SavedState):
     """
 
     saved = ("noise", "spread", "_weight")
+    varying_state = ("noise", "spread", "weight")  # an objective may become noisy by an edit
 
     def __init__(self) -> None:
         self.noise = 0.0
@@ -35,6 +37,10 @@ class Reliability(SavedState):
         if not self._weight or not self.spread > 0:
             return None
         return float(np.clip(1 - self.noise / self.spread, 0, 1))
+
+    def restore(self, state: State) -> None:
+        if state:
+            super().restore(state)
 
     def tell(
         self,
