@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import sys
 import traceback
 import warnings
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from esengine import __version__
 from esengine.checks import one_of
+from esengine.compiled import cache_remark
 from esengine.errors import (
     ANY_TEXT,
     CallbackRaised,
@@ -55,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with output_to(stop.on_output_lost if in_order else refuse):
-            return _run(argv, stop, in_order)
+            status = _run(argv, stop, in_order)
+        if (remark := cache_remark()) is not None:
+            _fail(remark, status)
+        return status
     except UserError as error:
         return _fail(str(error), 2)
     except WorkerError as error:
@@ -154,6 +159,7 @@ _format_warning = warnings.formatwarning
 def run_process() -> None:
     """Run `main` as a process, and then leave MPI in order or by force."""
     warnings.formatwarning = _warn
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its files
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # neither closed nor replaced
             stream.reconfigure(errors=ANY_TEXT)

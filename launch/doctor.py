@@ -28,9 +28,9 @@ from esengine.launch.runs.versions import versions
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import env_arguments
 from esengine.launch.training.trial import apart
+from esengine.memory import free_bytes, memory_bytes
 from esengine.policies import Actor, PolicySpec
 from esengine.ranks import StopRequest, shared_folder
-from esengine.ranks.node_memory import ROOT, free_bytes
 from esengine.ranks.world import available_cores
 from esengine.simulators.trial import episode_digests, stepping_of, unlimited
 
@@ -201,16 +201,20 @@ def _software() -> list[Finding]:
 def _machine() -> list[Finding]:
     threads = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in THREADS)
     free = free_bytes()
-    memory = f"{free / 2**20:,.0f} MB free in {ROOT}"
-    removed = shared_folder.remove_abandoned(ROOT)
+    memory = f"{free / 2**20:,.0f} MB free of {memory_bytes() / 2**20:,.0f} MB"
+    advice = "use --noise-table-size 4194304" if free < 2**27 else None
+
+    root = shared_folder.find_root()
+    launches = f"files of launches in {root}"
+    removed = shared_folder.remove_abandoned(root)
     if removed:
-        memory += f"; removed {counted(len(removed), 'folder')} of killed runs"
-    advice = f"enlarge {ROOT}, or use --noise-table-size 4194304" if free < 2**27 else None
+        launches += f"; removed {counted(len(removed), 'folder')} of killed runs"
 
     return [
         Finding("cores", f"{available_cores()} available to this process"),
         Finding("threads", f"{threads} (local ranks get 1 each)"),
-        Finding("shared memory", memory, advice),
+        Finding("memory", memory, advice),
+        Finding("shared folder", launches),
     ]
 
 

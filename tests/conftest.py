@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from esengine.launch.cli import main
-from esengine.ranks.node_memory import ROOT
+from esengine.ranks.shared_folder import ROOT
 from tests import FOLDER
 from tests.support import scheduling
 

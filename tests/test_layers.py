@@ -9,7 +9,7 @@ from tests.support.modules import imports, modules, package_of, sources, tree
 
 ORDER = {
     "esengine": (
-        *("errors", "compiled", "seeding", "checks", "user_code"),
+        *("errors", "memory", "compiled", "seeding", "checks", "user_code"),
         *(
             "storage",
             "ranks",

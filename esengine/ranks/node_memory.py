@@ -1,10 +1,10 @@
-"""Memory that the ranks of one node share: unnamed files in ``/dev/shm``, created by the rank that
-leads the node.
+"""Memory that the ranks of one node share: files without a name, created by the rank that leads the
+node.
 
-A file loses its name as soon as it is created. The other ranks open it through the leader's entry
-in ``/proc``. So the kernel frees it when the last rank that uses it ends, and a killed run leaves
-nothing behind. Every rank keeps the noise table open, so that any of them can lead the node when
-its leader has died.
+They are no part of any file system, so the size of ``/dev/shm``, 64 MB in most containers, does not
+limit them. The other ranks open a file through the leader's entry in ``/proc``. So the kernel frees
+it when the last rank that uses it ends, and a killed run leaves nothing behind. Every rank keeps
+the noise table open, so that any of them can lead the node when its leader has died.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
+from esengine.memory import free_bytes
+from esengine.ranks.shared_folder import find_root
 
 Arrays = Mapping[str, NDArray[Any]]
 
-ROOT = Path(os.environ.get("ESENGINE_SHM_ROOT", "/dev/shm"))
 NOISE = -1
 """Key of the noise table. The key of a publication is its version."""
 _FREE = -2  # key of an unused row of the index
 _INDEX_ROWS = 16
 _ALIGNMENT = 64
+_SMALL = 1 << 24  # bytes of a file that needs no look at the free memory
 
 
 class NodeMemory:
@@ -146,12 +148,6 @@ def check_room(what: str, num_bytes: int, flag: str) -> None:
         raise UserError(_no_room(what, num_bytes, flag))
 
 
-def free_bytes() -> int:
-    """The free bytes in the node's shared memory."""
-    status = os.statvfs(ROOT)
-    return status.f_bavail * status.f_frsize
-
-
 def map_array(
     path: Path, dtype: type[np.generic], count: int, writable: bool = False
 ) -> NDArray[Any]:
@@ -204,7 +200,9 @@ def unpack(image: memoryview | bytes) -> tuple[dict[str, Any], dict[str, NDArray
 
 def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
     """A file of this size that the kernel frees when nobody has it open; the caller closes it."""
-    file: BinaryIO = tempfile.TemporaryFile(dir=ROOT, buffering=0)  # noqa: SIM115
+    if num_bytes > _SMALL:
+        check_room(what, num_bytes, flag)  # the kernel would rather kill a process than refuse
+    file = _anonymous_file()
     try:
         os.posix_fallocate(file.fileno(), 0, num_bytes)
     except OSError as error:
@@ -213,12 +211,19 @@ def _unnamed_file(num_bytes: int, what: str, flag: str) -> BinaryIO:
     return file
 
 
+def _anonymous_file() -> BinaryIO:
+    try:
+        return open(os.memfd_create("esengine", os.MFD_CLOEXEC), "r+b", buffering=0)
+    except (AttributeError, OSError):  # a Python for old systems, or a sandbox that forbids it
+        return tempfile.TemporaryFile(dir=find_root(), buffering=0)
+
+
 def _no_room(what: str, num_bytes: int, flag: str) -> str:
-    return (
-        f"{ROOT} on {socket.gethostname()} must have {_megabytes(num_bytes)} free for {what}, "
-        f"has {_megabytes(free_bytes())}; shrink it with {flag} or enlarge {ROOT}"
+    needed, there = (
+        f"{round_(10 * number / 2**20) / 10:,.1f} MB"
+        for round_, number in ((math.ceil, num_bytes), (math.floor, free_bytes()))
     )
-
-
-def _megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 2**20:,.0f} MB"
+    return (
+        f"{socket.gethostname()} must have {needed} of memory free for {what}, has {there}; shrink "
+        f"it with {flag}, or give it more memory"
+    )

@@ -1,5 +1,5 @@
-"""The folder in a node's shared memory that the processes of one launch share. The last one removes
-it.
+"""The folder that the processes of one launch share on a node, in its shared memory or, if that is
+missing or read-only, where temporary files are. The last process removes it.
 
 Each process holds a shared lock on a file in the folder, which the kernel releases however the
 process ends. A folder that no process holds is abandoned. The launcher creates the folder on its
@@ -11,12 +11,48 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from esengine.errors import UserError
+
+ROOT = Path(os.environ.get("ESENGINE_SHM_ROOT", "/dev/shm"))
 PREFIX = "esengine-"
 LOCK = "alive"
 _held: set[int] = set()  # descriptors of this process
+
+
+def find_root(num_bytes: int = 0) -> Path:
+    """The folder for the folders of launches.
+
+    Args:
+        num_bytes: that MPI's segments need there.
+
+    Raises:
+        UserError: no folder can be written.
+    """
+    writable = [
+        root for root in (ROOT, _temporary()) if root and os.access(root, os.W_OK | os.X_OK)
+    ]
+    if not writable:
+        raise UserError(
+            f"local ranks need a folder that can be written for files that they share, and neither "
+            f"{ROOT} nor any folder for temporary files can be; set TMPDIR to one"
+        )
+    return next((root for root in writable if _room(root) >= num_bytes), writable[0])
+
+
+def _temporary() -> Path | None:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return None
+
+
+def _room(root: Path) -> int:
+    status = os.statvfs(root)
+    return status.f_bavail * status.f_frsize
 
 
 def join(folder: Path) -> int:

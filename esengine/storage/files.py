@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from esengine.memory import memory_bytes
+
 _ASIDE = re.compile(r"\.aside-[0-9a-f]{16}-.+")
 _PATIENCE_MS = 200
 HEADER_BYTES = 1 << 20
@@ -320,8 +322,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def size_of(file: BufferedReader) -> int:
     """The number of bytes of an open file."""
     return os.fstat(file.fileno()).st_size
-
-
-def memory_bytes() -> int:
-    """The memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -19,7 +19,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.storage.files import memory_bytes, opened, size_of
+from esengine.memory import memory_bytes
+from esengine.storage.files import opened, size_of
 
 _READ_AT_ONCE = 1 << 20
 _HEADER_BYTES = 1 << 16

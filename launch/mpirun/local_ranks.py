@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import esengine
+from esengine.compiled import keeps_kernels
 from esengine.errors import Interrupted, RanksFailed, UserError, pip_install
 from esengine.launch.mpirun.caller import Caller
 from esengine.launch.mpirun.end_watch import EndWatch, end_family
@@ -31,7 +32,6 @@ from esengine.ranks.launch_variables import (
     is_launched,
     variable,
 )
-from esengine.ranks.node_memory import ROOT
 from esengine.ranks.world import READY, available_cores
 
 T = TypeVar("T")
@@ -46,6 +46,7 @@ _MOST_STARTS = 3
 _REPEAT_S = 1.0  # a stop request is repeated until the ranks have ended
 _PATIENCE_S = 30.0  # from a stop request until the ranks are killed
 _EARLY_PATIENCE_S = 5.0  # the same while there is nothing to save
+_SEGMENT_BYTES = 4 << 20  # that a rank's segment of Open MPI takes
 _OUTPUT_S = 2.0  # for the last lines of standard error
 
 ALONE_S = 3.0
@@ -133,7 +134,7 @@ def run_ranks(
     """
     mpirun = find_mpirun()
     program = [sys.executable, "-P", "-m", module, *arguments]
-    with _launch_folder() as folder:
+    with _launch_folder(workers + 1) as folder:
         command = [mpirun, *options_of_mpirun(mpirun, workers + 1), *program]
         if caller is not None:
             caller.open(folder)
@@ -268,14 +269,15 @@ def _end(process: subprocess.Popen[bytes], folder: Path, watch: EndWatch | None)
 
 
 @contextmanager
-def _launch_folder() -> Iterator[Path]:
+def _launch_folder(num_ranks: int) -> Iterator[Path]:
     """A folder in shared memory for Open MPI's segments and the `READY` file of one launch.
 
     It is removed at the end of the launch. Until then this process holds a lock in it, which the
     kernel releases however the process ends.
     """
-    shared_folder.remove_abandoned(ROOT)
-    folder = Path(tempfile.mkdtemp(prefix=f".{shared_folder.PREFIX}", dir=ROOT))
+    root = shared_folder.find_root(num_ranks * _SEGMENT_BYTES)
+    shared_folder.remove_abandoned(root)
+    folder = Path(tempfile.mkdtemp(prefix=f".{shared_folder.PREFIX}", dir=root))
     alive = shared_folder.join(folder)
     try:
         folder = folder.rename(folder.with_name(folder.name[1:]))  # it is locked now
@@ -313,8 +315,18 @@ def survives_deaths(mpirun: str) -> bool:
 
 
 def _output_of(*command: str) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", env=with_home(), check=False
+    )
     return result.stdout
+
+
+def with_home() -> dict[str, str]:
+    """This process's environment with a ``HOME``, without which Open MPI starts nothing: that of
+    the list of users or, for a user who is not in it, the root folder.
+    """
+    home = os.path.expanduser("~")
+    return {"HOME": home if os.path.isabs(home) else "/", **os.environ}
 
 
 def default_workers(threads: int = 1) -> int:
@@ -342,7 +354,7 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     # Our processes start with -P, so that no file of the current folder shadows a module.
     home = str(Path(esengine.__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
-    environment = {**_OPEN_MPI, **os.environ, **THREADS, "PYTHONPATH": path}
+    environment = {**_OPEN_MPI, **with_home(), **THREADS, "PYTHONPATH": path}
     if folder is not None:
         usual = {
             # The segments are removed with the folder, however the ranks end.
@@ -352,6 +364,8 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
             "PRTE_MCA_prte_local_tmpdir_base": str(folder),
         }
         own = {FOLDER_VARIABLE: str(folder), LAUNCH_VARIABLE: str(folder)}
+        if not keeps_kernels():
+            usual["NUMBA_CACHE_DIR"] = str(folder / "kernels")  # each is compiled once for a launch
         environment = {**usual, **environment, **own}
         environment.pop(WORKER_VARIABLE, None)
     if os.geteuid() == 0:

@@ -16,8 +16,9 @@ from esengine.algorithms.evolution.cma_warm_start import save_distribution
 from esengine.demonstrations import Demonstrations, save_demonstrations
 from esengine.errors import UserError
 from esengine.launch.settings.config import RunConfig, TrainSettings
+from esengine.memory import memory_bytes
 from esengine.rewards import load_reward, save_reward
-from esengine.storage.files import memory_bytes, opened, read_bytes, replace_lasting
+from esengine.storage.files import opened, read_bytes, replace_lasting
 from esengine.storage.numpy_files import npy_image, read_npy
 
 _INIT_POLICY = "init_policy.safetensors"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from esengine import compiled
 
 _PARTS = """
 import math
@@ -43,7 +48,7 @@ def outer(x):
 _CALL = "from whole import outer; print(outer(2.0), sum(outer.stats.cache_hits.values()))"
 
 
-def called(folder: Path) -> tuple[float, int]:
+def called(folder: Path, **variables: str) -> tuple[float, int]:
     """What the kernel gives in a process of its own, and how often it was found in the cache."""
     command = [
         sys.executable,
@@ -52,7 +57,12 @@ def called(folder: Path) -> tuple[float, int]:
         _CALL,
     ]  # without bytecode, whose time stamps are of whole seconds
     shown = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=folder
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
+        env=os.environ | variables,
     ).stdout.split()
     return float(shown[0]), int(shown[1])
 
@@ -82,3 +92,55 @@ def test_a_change_in_another_module_is_seen(
     assert called(tmp_path) == (value, 0)
     (tmp_path / "parts.py").write_text(_PARTS)
     assert called(tmp_path) == (109.5, 1)
+
+
+def test_kernels_beside_the_sources_serve_whoever_keeps_them_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(_PARTS)
+    (tmp_path / "whole.py").write_text(_WHOLE)
+    assert called(tmp_path) == (109.5, 0)
+    assert called(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "elsewhere")) == (109.5, 1)
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(_PARTS)
+    (tmp_path / "whole.py").write_text(_WHOLE)
+    called(tmp_path)
+    images = itertools.cycle([b"", b"no pickle", b"\x80\x05K\x01."])
+    for kept in (tmp_path / "__pycache__").glob("*.nb?"):
+        kept.write_bytes(next(images))
+    assert called(tmp_path) == (109.5, 0)
+    assert called(tmp_path) == (109.5, 1)
+
+
+@pytest.mark.parametrize("kind", ["none", "own", "others can write", "link", "file", "open place"])
+def test_kernels_are_loaded_from_no_folder_that_others_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    folder = tmp_path / f"esengine-kernels-{os.geteuid()}"
+    match kind:
+        case "own":
+            folder.mkdir(mode=0o700)
+        case "others can write":
+            folder.mkdir()
+            folder.chmod(0o777)
+        case "link":
+            folder.symlink_to(tmp_path.parent)
+        case "file":
+            folder.write_text("")
+        case "open place":
+            tmp_path.chmod(0o777)
+
+    monkeypatch.setattr(compiled, "_TEMPORARY", ())
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    found = compiled._own_folder.__wrapped__()
+    if kind not in ("none", "own"):
+        assert found is None
+        return
+
+    assert found == folder
+    monkeypatch.setattr(compiled, "_own_folder", lambda: folder)
+    place = compiled._Temporary(test_a_damaged_cache_is_made_anew, __file__)
+    assert place.is_safe() == (kind == "own")
+    place.ensure_cache_path()
+    assert place.is_safe()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun
-from esengine.ranks.node_memory import ROOT
+from esengine.ranks.shared_folder import ROOT
 from tests.conftest import SUPPORT
 from tests.support.words import words
 

@@ -4,16 +4,13 @@ interface.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from esengine.errors import UserError
 from esengine.noise import CounterNoise, Noise, NoiseTable, create_table, reserve, table_log2
 from esengine.noise.table import wrap
+from esengine.ranks import node_memory
 
 
 @pytest.fixture(scope="module")
@@ -134,24 +131,12 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
     np.testing.assert_array_equal(part, total[1234 : 1234 + 777])
 
 
-def test_a_full_shared_memory_is_a_clear_error(tmp_path: Path) -> None:
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    script = (
-        "from esengine.noise.table import reserve\ntry: reserve(24, 100)\nexcept ValueError "
-        "as error: print(error)\n"
-    )
-    small = tmp_path / "shm"
-    small.mkdir()
-    command = (
-        f"mount -t tmpfs -o size=8m none {small} && ESENGINE_SHM_ROOT={small} "
-        f"{sys.executable} -c '{script}'"
-    )
-    result = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", command], capture_output=True, text=True, check=True
-    )
-    assert "must have 64 MB free for the noise table, has 8 MB" in result.stdout
+def test_too_little_memory_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_memory, "free_bytes", lambda: (8 << 20) - 1)
+    with pytest.raises(UserError) as error:
+        reserve(24, 100)
+    assert "must have 64.1 MB of memory free for the noise table, has 7.9 MB" in str(error.value)
     assert (
         "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise "
-        "instead)" in result.stdout
+        "instead)" in str(error.value)
     )

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from esengine.ranks.node_memory import ROOT, NodeMemory, map_bundle, pack, unpack
+from esengine.ranks.node_memory import NodeMemory, map_bundle, pack, unpack
+from esengine.ranks.shared_folder import ROOT
 
 
 @given(

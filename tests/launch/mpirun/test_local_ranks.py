@@ -15,13 +15,13 @@ from esengine.launch.mpirun import start_watch
 from esengine.launch.mpirun.error_filter import filtered
 from esengine.launch.mpirun.local_ranks import run_ranks
 from esengine.ranks import StopRequest, shared_folder
-from esengine.ranks.node_memory import ROOT
+from esengine.ranks.shared_folder import ROOT
 
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
     script = (
         "import time; from esengine.launch.mpirun.local_ranks import _launch_folder\n"
-        "with _launch_folder() as folder: print(folder, flush=True); time.sleep(60)"
+        "with _launch_folder(2) as folder: print(folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
