@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 _END = 10_000  # characters of the text of an exception that are kept from either end
 
@@ -89,7 +90,39 @@ def listed(names: Iterable[object]) -> str:
 def in_one_line(value: object) -> str:
     """A value of an environment, shortened to one line for a message."""
     words = " ".join(str(value).split())
-    return words if len(words) <= 120 else f"{words[:100]} ..."
+    return shown(words, 100 if len(words) > 120 else 120)
+
+
+def shown(value: object, most: int | None = 200) -> str:
+    """A text that a file or user code gives, as a terminal or a message may show it: in one line,
+    without control characters, and cut.
+
+    Args:
+        value: the text.
+        most: characters of it; None shows all.
+    """
+    text = str(value)
+    left_out = 0 if most is None else max(0, len(text) - most)
+    words = "".join(map(_visible, readable(text[: len(text) - left_out])))
+    return f"{words} ..." if left_out else words
+
+
+def printable(text: object) -> str:
+    """A text with its line breaks and tabs, but without other control characters, which could
+    move the cursor, hide what is printed, or forge it.
+    """
+    lines = readable(str(text)).split("\n")
+    return "\n".join("".join(c if c == "\t" else _visible(c) for c in line) for line in lines)
+
+
+def put(text: object, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Print a text as `printable` gives it. Commands print by it alone."""
+    print(printable(text), end=end, file=file, flush=flush)
+
+
+def _visible(character: str) -> str:
+    """A character, or its escape sequence if it has no picture of its own."""
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def readable(text: str) -> str:

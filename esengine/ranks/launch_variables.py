@@ -25,7 +25,9 @@ master, or a process that is alone, has 0; a replacement has a number of its own
 TOLERANT_VARIABLE: Final = "OMPI_MCA_mpi_ft_enable"
 """Set by ``mpirun --with-ft ulfm`` in every rank."""
 
-_SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+_STEP_SIZE = "SLURM_STEP_NUM_TASKS"
+_SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", _STEP_SIZE)
+_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 _PREFIXES = ("PMIX_", "PMI_", "PMI2_", "OMPI_", "PRTE_", "OPAL_", "HYDRA_", "HYDI_", "MPI_LOCAL")
 _STEP = ("SLURM_STEP_", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_TASK_PID")
 # For a child that runs mpirun, and for the file that Open MPI leaves of a process that is alone.
@@ -65,8 +67,14 @@ def _is_of_the_launch(name: str) -> bool:
 
 
 def is_launched() -> bool:
-    """Whether a launcher started this process as a rank, even as the only one."""
-    return is_replacement() or any((variable(name) or "").isdigit() for name in _SIZE_VARIABLES)
+    """Whether a launcher started this process as a rank, even as the only one.
+
+    An interactive shell of Slurm is a step of one task, but no launch.
+    """
+    sizes = {name: variable(name) or "" for name in _SIZE_VARIABLES}
+    if sizes[_STEP_SIZE] == "1":
+        del sizes[_STEP_SIZE]
+    return is_replacement() or any(size.isdigit() for size in sizes.values())
 
 
 def launched_size() -> int:
@@ -75,6 +83,14 @@ def launched_size() -> int:
         if (value := variable(name) or "").isdigit():
             return int(value)
     return 1
+
+
+def launched_rank() -> int:
+    """The rank that the launcher gave this process, also where MPI did not connect it; else 0."""
+    for name in _RANK_VARIABLES:
+        if (value := variable(name) or "").isdigit():
+            return int(value)
+    return 0
 
 
 def is_replacement() -> bool:

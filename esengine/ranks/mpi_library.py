@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError, pip_install
-from esengine.ranks.launch_variables import launched_size, leave_environment
+from esengine.ranks.launch_variables import launched_rank, launched_size, leave_environment
 
 
 def world_comm() -> Any:
     """The ranks of the MPI launch that started this process, or None if it is alone.
 
     Raises:
-        UserError: the process is one of N copies that MPI did not connect.
+        UserError: the process is one of N copies that MPI did not connect. The other copies end
+            without a word.
     """
     expected = launched_size()
     if expected == 1:
@@ -34,13 +35,28 @@ def world_comm() -> Any:
     if found != expected:
         remove_own_segments()
         MPI.Finalize()
+        if launched_rank() > 0:
+            raise SystemExit(2)
         raise UserError(
             f"{expected} ranks were launched but each sees an MPI world of {found}, so {expected} "
             f"copies would run side by side; start them with the mpirun of the MPI that mpi4py "
-            f"loads ({MPI.Get_library_version().split(',')[0].strip()}), or with srun --mpi=pmix"
+            f"loads ({name_of(MPI.Get_library_version())}), or with srun --mpi={_interface()}"
         )
 
     return MPI.COMM_WORLD
+
+
+def name_of(version: str) -> str:
+    """The name and the number in what an MPI library says about its version."""
+    first = version.partition("\n")[0].partition(",")[0].rstrip("\0")
+    return " ".join(first.replace("Version:", "").split())
+
+
+def _interface() -> str:
+    """The name by which srun knows the interface of this process's MPI library."""
+    from mpi4py import MPI
+
+    return "pmix" if "Open MPI" in MPI.Get_library_version() else "pmi2"
 
 
 def load_mpi() -> Any:

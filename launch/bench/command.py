@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from threadpoolctl import threadpool_limits
 
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, put
 from esengine.launch.bench.figures import BenchSettings, Figure, report
 from esengine.launch.bench.kernels import bench_kernels
 from esengine.launch.bench.programs import bench_programs
@@ -40,7 +40,7 @@ def bench_command(argv: list[str], stop: StopRequest) -> int:
         Interrupted: a signal ended them.
     """
     if not argv or argv[0].startswith("-"):
-        print(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")
+        put(f"usage: esengine bench SUBJECT ...\n\nSUBJECT is one of: {listed(SUBJECTS)}")
         return 0 if argv else 2
     subject = argv[0]
     settings = parse(BenchSettings, argv[1:], f"esengine bench {subject}")

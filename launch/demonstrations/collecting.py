@@ -16,7 +16,7 @@ from esengine.demonstrations.files import check_target, load_demonstrations, sav
 from esengine.demonstrations.recording import Acting, Recorded, Recorder
 from esengine.demonstrations.rounds import record
 from esengine.environments import EnvironmentSpec, check_fit, load_rules
-from esengine.errors import Interrupted, UserError
+from esengine.errors import Interrupted, UserError, put
 from esengine.launch.mpirun.caller import CallerOf, no_caller
 from esengine.launch.mpirun.local_ranks import (
     ALONE_S,
@@ -161,7 +161,7 @@ def collect_command(argv: list[str], stop: StopRequest) -> int:
     save_demonstrations(settings.out, demonstrations)
     if not (settings.quiet or launched_by_us()):
         returns = demonstrations.returns
-        print(
+        put(
             f"{len(returns)} episodes of {demonstrations.num_steps} steps, mean return "
             f"{returns.mean():.4f} "
             f"({returns.min():.4f} to {returns.max():.4f}), in {settings.out}",

@@ -16,6 +16,7 @@ from esengine.demonstrations import (
     load_demonstrations,
     save_demonstrations,
 )
+from esengine.errors import put, shown
 from esengine.launch.settings.flags import parse
 from esengine.launch.settings.groups import environment_of
 from esengine.ranks import StopRequest
@@ -77,7 +78,7 @@ class ConvertSettings(FilesSettings):
 def demos_command(argv: list[str], stop: StopRequest) -> int:
     """Inspect or convert; returns the exit status. Raises UserError for invalid demonstrations."""
     if not argv or argv[0] in ("-h", "--help"):
-        print(f"usage: esengine demos inspect | convert FILE ...\n\n{file_layout.__doc__}")
+        put(f"usage: esengine demos inspect | convert FILE ...\n\n{file_layout.__doc__}")
         return 0 if argv else 2
     one_of("the word after demos", argv[0], ("inspect", "convert"), "see esengine demos --help")
     if argv[0] == "inspect":
@@ -90,7 +91,7 @@ def demos_command(argv: list[str], stop: StopRequest) -> int:
 def _inspect(settings: InspectSettings) -> None:
     writable_folder(settings, "json")
     description = describe_demonstrations(settings.load(settings.files))
-    print(table(description))
+    put(table(description))
     if settings.json is not None:
         write_json(settings.json, description)
 
@@ -100,7 +101,7 @@ def _convert(settings: ConvertSettings) -> None:
     if settings.trajectories is not None:
         demonstrations = demonstrations.choose(settings.trajectories, settings.seed)
     save_demonstrations(settings.out, demonstrations)
-    print(
+    put(
         f"{len(demonstrations.trajectories)} trajectories of {demonstrations.num_steps} steps in "
         f"{settings.out}"
     )
@@ -135,7 +136,7 @@ def describe_demonstrations(demonstrations: Demonstrations) -> dict[str, Any]:
 def table(description: dict[str, Any]) -> str:
     """The description for a terminal."""
     lines = [
-        f"{description['environment']}: {description['trajectories']} trajectories, "
+        f"{shown(description['environment'])}: {description['trajectories']} trajectories, "
         f"{description['steps']} steps, "
         f"{description['terminated']} terminated, {description['truncated']} truncated, "
         f"{description['labelled_share']:.0%} of the steps labelled",

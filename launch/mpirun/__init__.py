@@ -2,6 +2,6 @@
 
 Modules: `local_ranks` (starts them), `start_watch` (sees a start that fails), `end_watch` (sees an
 end that mpirun does not), `error_filter` (removes mpirun's messages about ranks that ended),
-`caller` (objects and callbacks of a caller from Python), `slurm_allocation` (the
-resources of this Slurm job).
+`caller` (objects and callbacks of a caller from Python), `mpi_needs` (what each MPI needs),
+`slurm_allocation` (the resources of this Slurm job).
 """

@@ -21,7 +21,19 @@ from esengine.errors import Interrupted, RanksFailed, UserError, pip_install
 from esengine.launch.mpirun.caller import Caller
 from esengine.launch.mpirun.end_watch import EndWatch, end_family
 from esengine.launch.mpirun.error_filter import start_filter
-from esengine.launch.mpirun.slurm_allocation import Allocation
+from esengine.launch.mpirun.mpi_needs import (
+    MPIRUN_VARIABLE,
+    btl_of_one_machine,
+    has_one_machine,
+    interface_of_ranks,
+    output_of,
+    with_home,
+)
+from esengine.launch.mpirun.slurm_allocation import (
+    Allocation,
+    cores_of_node,
+    is_interactive_step,
+)
 from esengine.launch.mpirun.start_watch import StartWatch
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.guard import DIED_EARLY, end_with_parent, report
@@ -36,8 +48,6 @@ from esengine.ranks.world import READY, available_cores
 
 T = TypeVar("T")
 
-MPIRUN_VARIABLE = "ESENGINE_MPIRUN"
-"""Names a launcher to use in place of the environment's mpirun, such as srun."""
 BIND_VARIABLE = "ESENGINE_BIND_TO"
 """``core`` binds each rank of a Slurm job to its own cores."""
 _STATUS = "status"
@@ -292,10 +302,10 @@ def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
 
     An MPI other than Open MPI gets only their number.
     """
-    version = _output_of(mpirun, "--version")
+    version = output_of(mpirun, "--version")
     number = ["-n", str(num_ranks)]
     if version.startswith("slurm"):
-        return ["--mpi=pmix", "--kill-on-bad-exit=1", *number]
+        return [f"--mpi={interface_of_ranks()}", "--kill-on-bad-exit=1", *number]
     if "Open MPI" not in version:
         return number
 
@@ -311,22 +321,7 @@ def options_of_mpirun(mpirun: str, num_ranks: int) -> list[str]:
 def survives_deaths(mpirun: str) -> bool:
     """Whether this mpirun's MPI is built with ULFM, so that other ranks continue when one dies."""
     info = shutil.which("ompi_info", path=os.path.dirname(mpirun))
-    return info is not None and "Fault Tolerance support: yes" in _output_of(info)
-
-
-def _output_of(*command: str) -> str:
-    result = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", env=with_home(), check=False
-    )
-    return result.stdout
-
-
-def with_home() -> dict[str, str]:
-    """This process's environment with a ``HOME``, without which Open MPI starts nothing: that of
-    the list of users or, for a user who is not in it, the root folder.
-    """
-    home = os.path.expanduser("~")
-    return {"HOME": home if os.path.isabs(home) else "/", **os.environ}
+    return info is not None and "Fault Tolerance support: yes" in output_of(info)
 
 
 def default_workers(threads: int = 1) -> int:
@@ -339,6 +334,9 @@ def default_workers(threads: int = 1) -> int:
     allocation = Allocation.current()
     if allocation is None:
         return max(1, available_cores() // threads)
+    if is_interactive_step():
+        cores = min(available_cores(), cores_of_node() or available_cores())
+        return max(1, cores // threads)
     shared = not _bound() and Path(os.environ.get(MPIRUN_VARIABLE, "")).name != "srun"
     return max(1, allocation.num_tasks - (0 if shared else 1))
 
@@ -359,14 +357,18 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
         usual = {
             # The segments are removed with the folder, however the ranks end.
             "OMPI_MCA_btl_sm_backing_directory": str(folder),
+            "OMPI_MCA_btl_vader_backing_directory": str(folder),  # of Open MPI 4
             # mpirun fails over the files of a killed mpirun that had the same process id; a new
             # folder has none.
             "PRTE_MCA_prte_local_tmpdir_base": str(folder),
+            "OMPI_MCA_orte_tmpdir_base": str(folder),  # of Open MPI 4
         }
         own = {FOLDER_VARIABLE: str(folder), LAUNCH_VARIABLE: str(folder)}
+        if has_one_machine():
+            usual["OMPI_MCA_btl"] = btl_of_one_machine(find_mpirun())
         if not keeps_kernels():
             usual["NUMBA_CACHE_DIR"] = str(folder / "kernels")  # each is compiled once for a launch
-        environment = {**usual, **environment, **own}
+        environment = {**environment, **usual, **os.environ, **THREADS, **own, "PYTHONPATH": path}
         environment.pop(WORKER_VARIABLE, None)
     if os.geteuid() == 0:
         environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

@@ -38,6 +38,18 @@ class Allocation:
         return cls(job, nodes, tasks, cores, _number(variables, "SLURM_RESTART_COUNT", 0))
 
 
+def is_interactive_step(variables: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process runs in a step of one task, such as the shell of ``srun --pty``, whose
+    number of tasks says nothing about the job.
+    """
+    return variables.get("SLURM_STEP_NUM_TASKS") == "1" and variables.get("SLURM_NTASKS") == "1"
+
+
+def cores_of_node(variables: Mapping[str, str] = os.environ) -> int | None:
+    """The cores of this job on this node, or None if Slurm does not say."""
+    return _number(variables, "SLURM_CPUS_ON_NODE", 0) or None
+
+
 def job_name(variables: Mapping[str, str] = os.environ) -> str | None:
     """The job of this process as Slurm's commands take it, or None outside of one.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from esengine.checks import one_of
-from esengine.errors import UserError
+from esengine.errors import UserError, put
 from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.runs.run_directory import RunDirectory
@@ -101,8 +101,8 @@ def compare_command(argv: list[str], stop: StopRequest) -> int:
     }
     write_json(settings.out / "results.json", {name: one._asdict() for name, one in found.items()})
     minimize = next(iter(configs.values())).train.minimize
-    print(table(found, minimize))
-    print(f"curves, results and commands in {settings.out}", flush=True)
+    put(table(found, minimize))
+    put(f"curves, results and commands in {settings.out}", flush=True)
     return DONE
 
 

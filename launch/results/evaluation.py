@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from esengine.candidates import PolicyEpisodes
 from esengine.checks import at_least, writable_folder
 from esengine.environments import check_fit, load_rules
-from esengine.errors import Interrupted, UserError, WorkerError, listed
+from esengine.errors import Interrupted, UserError, WorkerError, listed, put
 from esengine.launch.mpirun.caller import CallerOf, no_caller
 from esengine.launch.mpirun.local_ranks import (
     ALONE_S,
@@ -127,7 +127,7 @@ def evaluate_command(argv: list[str], stop: StopRequest) -> int:
 
     if not launched_by_us():
         failed = f"; {evaluation.failed} failed" if evaluation.failed else ""
-        print(
+        put(
             f"mean return {evaluation.mean_return:.4f}, standard error "
             f"{evaluation.standard_error:.4f}, over {len(evaluation.returns)} episodes{failed}",
             flush=True,
@@ -155,7 +155,7 @@ def _compare(
     if len(evaluations) < len(paths):  # on a worker
         return DONE
     if not launched_by_us():
-        print(table_of(evaluations), flush=True)
+        put(table_of(evaluations), flush=True)
     if settings.json is not None:
         first = evaluations[str(paths[0])]
         record = {

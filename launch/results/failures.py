@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.checks import at_least, writable_folder
 from esengine.demonstrations import Trajectory
-from esengine.errors import UserError
+from esengine.errors import UserError, put
 from esengine.launch.demonstrations.collecting import CollectSettings, collected
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.settings.flags import parse
@@ -84,7 +84,7 @@ def failures_command(argv: list[str], stop: StopRequest) -> int:
 
     trajectories = list(demonstrations.trajectories)
     clusters = cluster_failures(trajectories, settings.worst, settings.clusters, settings.window)
-    print(report(clusters, len(trajectories), demonstrations.returns), flush=True)
+    put(report(clusters, len(trajectories), demonstrations.returns), flush=True)
     if settings.json is not None:
         write_json(settings.json, as_json(clusters))
     return DONE

@@ -9,7 +9,7 @@ import numpy as np
 
 from esengine.checks import writable_file
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError, counted
+from esengine.errors import UserError, counted, put
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.settings.groups import environment_of
 from esengine.policies import Policy, save_policy
@@ -49,7 +49,7 @@ def import_command(argv: list[str], stop: StopRequest) -> int:
     """Write the file; returns the exit status. Raises UserError for a file that cannot be read."""
     about = "A zip of Stable-Baselines3 (MlpPolicy of PPO, A2C or DQN) or an ONNX graph."
     path, settings = parse_with_argument(ImportSettings, argv, "esengine import", "file", about)
-    print(import_policy(path, settings))
+    put(import_policy(path, settings))
     return 0
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from esengine.checks import at_least, writable_file
 from esengine.environments import EnvironmentSpec
-from esengine.errors import UserError, listed, pip_install
+from esengine.errors import UserError, listed, pip_install, put
 from esengine.launch.results.evaluation import evaluation_episodes, policy_problem
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.policies import Actor, load_policy
@@ -91,8 +91,8 @@ def render_command(argv: list[str], stop: StopRequest) -> int:
         length = f"{episode.num_steps} steps"
         if was_cut:
             length = f"its first {length}, where --seconds cut it"
-        print(f"episode {number}: return {episode.episode_return:.2f} in {length}")
-    print(f"{len(film.frames)} frames in {settings.out}")
+        put(f"episode {number}: return {episode.episode_return:.2f} in {length}")
+    put(f"{len(film.frames)} frames in {settings.out}")
     return 0
 
 

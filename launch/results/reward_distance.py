@@ -12,7 +12,7 @@ from esengine.algorithms.inverse_rl.epic_distance import Reward, canonical, pear
 from esengine.checks import at_least, within
 from esengine.demonstrations import load_demonstrations
 from esengine.environments import ObservationSpec, check_fit
-from esengine.errors import UserError
+from esengine.errors import UserError, put
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.ranks import StopRequest
 from esengine.rewards import LearnedReward, load_reward
@@ -51,7 +51,7 @@ def rewards_command(argv: list[str], stop: StopRequest) -> int:
         RewardsSettings, argv, "esengine rewards", "rewards", about, of=tuple[Path, ...]
     )
     for first, second, distance in distances(paths, settings):
-        print(f"{distance:.4f}  {first}  {second}")
+        put(f"{distance:.4f}  {first}  {second}")
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from esengine.errors import in_one_line, readable
+from esengine.errors import in_one_line, put, shown
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
@@ -82,7 +82,7 @@ def draw_last(directory: RunDirectory, config: RunConfig) -> None:
         if rows and rows[-1]["machine"].get("elapsed_s", 0.0) >= SHORT_RUN_S:
             draw_curve(directory, config)
     except Exception as error:  # whatever the packages that draw raise
-        print(
+        put(
             f"esengine: {directory.path / 'curve.png'} cannot be drawn: "
             f"{in_one_line(f'{type(error).__name__}: {error}')}; esengine plot draws it from the "
             f"rows of the run",
@@ -138,11 +138,15 @@ def make_readable(figure: Figure) -> None:
     """Let titles and legends show names as they are: no name is a formula, and none is refused by
     the font.
     """
-    for axes in figure.axes:
-        legend = axes.get_legend()
-        for text in (axes.title, *([] if legend is None else legend.get_texts())):
-            text.set_text(readable(text.get_text()))
-            text.set_parse_math(False)
+    texts = [axes.title for axes in figure.axes]
+    texts += [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    for legend in filter(None, legends):
+        texts += [legend.get_title(), *legend.get_texts()]
+
+    for text in texts:
+        text.set_text("\n".join(map(shown, text.get_text().split("\n"))))
+        text.set_parse_math(False)
 
 
 def _plot(axes: Axes, columns: Columns, x: str, y: str, **style: Any) -> None:

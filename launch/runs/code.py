@@ -19,11 +19,9 @@ from typing import Any
 import gymnasium
 
 from esengine.errors import listed
+from esengine.launch.runs.records import Code
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.files import read_bytes
-
-Code = dict[str, dict[str, str]]
-"""Digests by module or file, by the flag with its value that names the code."""
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _LIBRARY = Path(sysconfig.get_path("stdlib"))

@@ -7,12 +7,15 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from esengine.errors import UserError
+from esengine.launch.runs.records import FailureRecord
 from esengine.problems.failures import Failure
 from esengine.storage.files import append_whole, parse_json, read_lines, replace_lasting
+from esengine.storage.records import checked_record
 
 Row = dict[str, Any]
 """A line of ``metrics.jsonl``."""
@@ -57,12 +60,10 @@ class FailureLog:
                 raise UserError(
                     f"{self.path} must have lines of at most {LINE_BYTES} bytes; move it away"
                 )
-            try:
-                failure = parse_json(line)
-                member = int(failure["member"])
-                found[int(failure["generation"]), str(failure["purpose"]), member] = failure
-            except (ValueError, KeyError, TypeError):
-                continue
+            with suppress(ValueError):  # it is cut short, or damaged
+                failure = checked_record(parse_json(line), FailureRecord, str(self.path))
+                key = failure["generation"], failure["purpose"], failure["member"]
+                found[key] = dict(failure)
         return list(found.values())
 
     def cut(self, generation: int) -> None:

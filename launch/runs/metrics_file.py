@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from array import array
 from collections.abc import Callable, Iterator
@@ -54,6 +55,38 @@ class _AnyRow(msgspec.Struct):
     fitness_std: float | None = None
     cost_min: float | None = None
     episode_return_eval: float | None = None
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+_Number = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
+
+
+class _ShownMachine(_Machine):
+    """The numbers of the machine that are shown."""
+
+    ranks: _Count = 1
+    elapsed_s: _Seconds | None = None
+    steps_per_s: _Number | None = None
+    busy_share: _Number | None = None
+
+
+class _ShownRow(_AnyRow):
+    """The numbers of a row that are shown while a run goes on."""
+
+    env_steps: _Number
+    evaluations: _Number
+    machine: _ShownMachine
+    fitness_mean: _Number | None = None
+    fitness_max: _Number | None = None
+    episode_return_eval: _Number | None = None
+    population_size: _Count | None = None
+    failed_members: _Count | None = None
+    sigma: _Number | None = None
+    axis_ratio: _Number | None = None
+    loss: _Number | None = None
+    loss_held_out: _Number | None = None
+    labels: _Number | None = None
 
 
 class _MachineRow(msgspec.Struct):
@@ -296,8 +329,8 @@ def parse_row(line: bytes) -> Row | None:
 def is_row(value: Any) -> bool:
     """Whether a JSON value is a row that charts can draw and a run can be resumed from."""
     try:
-        msgspec.convert(value, _AnyRow)
-    except (msgspec.MsgspecError, RecursionError):
+        msgspec.convert(value, _ShownRow)
+    except (msgspec.MsgspecError, OverflowError, RecursionError):
         return False
     return True
 

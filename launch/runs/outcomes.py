@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+from esengine.errors import UserError, put, shown
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import wait_until_free
 from esengine.storage import load_newest
@@ -31,7 +34,7 @@ def report_end(directory: RunDirectory, num_starts: int, quiet: bool, stopped: b
     has_begun = len(starts) > num_starts
     outcome = starts[-1].get("outcome") if has_begun else None
     if outcome == "stopped" and not stopped:  # by a rank that died, or by a time limit
-        print(f"esengine: {_stopped(directory)}", file=sys.stderr)
+        put(f"esengine: {_stopped(directory)}", file=sys.stderr)
         return STOPPED
     if outcome is not None:
         print_outcome(directory, outcome, quiet)
@@ -50,7 +53,7 @@ def print_outcome(directory: RunDirectory, outcome: str, quiet: bool) -> None:
     if outcome == "done" and not quiet:
         _print_done(directory)
     elif outcome == "stopped" and not quiet:
-        print(_stopped(directory), flush=True)
+        put(_stopped(directory), flush=True)
 
 
 def _stopped(directory: RunDirectory) -> str:
@@ -64,12 +67,19 @@ def print_finished(directory: RunDirectory, reason: str, quiet: bool) -> None:
     """Print that a run that is resumed has finished already."""
     if not quiet:
         more = "give it a larger --generations or budget, or another --target-return"
-        print(f"{directory.path} has finished already: {reason}; to go on, {more}", flush=True)
+        put(f"{directory.path} has finished already: {shown(reason)}; to go on, {more}", flush=True)
 
 
 def how_to_resume(directory: RunDirectory) -> str:
-    """The command that resumes a run."""
-    return f"{program()} resume {shlex.quote(str(directory.path))}"
+    """The command that resumes a run. It trusts modules that the run names where the user has
+    named or trusted them, or owns the run.
+    """
+    command = f"{program()} resume {shlex.quote(str(directory.path))}"
+    with suppress(UserError, OSError):
+        is_own = directory.trusted or directory.folder.stat().st_uid == os.geteuid()
+        if is_own and directory.config().modules:
+            command += " --trust-modules"
+    return command
 
 
 def program() -> str:
@@ -86,21 +96,21 @@ def _print_done(directory: RunDirectory) -> None:
     done = directory.done() or {}
     train = directory.config().train
 
-    print(f"finished: {done['reason']}")
+    put(f"finished: {shown(done['reason'])}")
     if train.is_function:
         best = directory.best()
         what = "best value" if best["feasible"] else "no point met all constraints; nearest value"
         error = done.get("standard_error")
         of_mean = "" if error is None else f" with standard error {error:.2g} over fresh seeds"
-        print(f"{what} {best['value']:.6g}{of_mean} in {directory.path / 'best.json'}")
+        put(f"{what} {best['value']:.6g}{of_mean} in {directory.path / 'best.json'}")
     elif done["final_return"] is None:
-        print("every episode of the final evaluation failed; failures.jsonl has the reasons")
+        put("every episode of the final evaluation failed; failures.jsonl has the reasons")
     else:
-        print(f"return {done['final_return']:.2f} over {train.final_episodes} fresh episodes")
-    print(f"run directory {directory.path}", flush=True)
+        put(f"return {done['final_return']:.2f} over {train.final_episodes} fresh episodes")
+    put(f"run directory {directory.path}", flush=True)
     if not train.is_function and sys.stdout.isatty():
         film = f"render {shlex.quote(str(directory.path))} --out film.gif"
-        print(f"film the policy: {program()} {film}", flush=True)
+        put(f"film the policy: {program()} {film}", flush=True)
 
 
 def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
@@ -108,7 +118,7 @@ def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
     checkpoint = load_newest(directory.checkpoints) if has_begun else None
     if checkpoint is None:
         when = "before the first checkpoint" if has_begun else "before they had started"
-        print(f"esengine: the ranks ended {when}; see their messages above", file=sys.stderr)
+        put(f"esengine: the ranks ended {when}; see their messages above", file=sys.stderr)
         return FAILED
 
     whole = f"a checkpoint of generation {checkpoint.generation} is whole"
@@ -117,11 +127,9 @@ def _judge_lost(directory: RunDirectory, has_begun: bool) -> int:
     except OSError as error:  # a resumed run would fail again
         refusal = f"{directory.path} cannot be written: {error.strerror}"
         way_out = "make room, then resume the run"
-        print(
-            f"esengine: the ranks ended early, and {refusal}; {whole}; {way_out}", file=sys.stderr
-        )
+        put(f"esengine: the ranks ended early, and {refusal}; {whole}; {way_out}", file=sys.stderr)
         return FAILED
 
     way_out = f"resume with: {how_to_resume(directory)}"
-    print(f"esengine: the ranks ended early; {whole}; {way_out}", file=sys.stderr)
+    put(f"esengine: the ranks ended early; {whole}; {way_out}", file=sys.stderr)
     return STOPPED

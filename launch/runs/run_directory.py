@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, shown
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.best_point import best_point, best_record
 from esengine.launch.runs.copied_files import COPIES, check_copies, digests_of_copies, with_copies
@@ -20,18 +20,19 @@ from esengine.launch.runs.identity import identity
 from esengine.launch.runs.json_lines import FailureLog, Row
 from esengine.launch.runs.members_file import MembersFile
 from esengine.launch.runs.metrics_file import Columns, MetricsFile, is_of_run
+from esengine.launch.runs.records import BestRecord, DoneRecord, RunRecord
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.checkpoint import checkpoints, remove_after, remove_unfinished
 from esengine.storage.files import (
     aside_of,
-    read_json,
     remove,
     remove_strays,
     write_json,
     write_lasting,
 )
+from esengine.storage.records import checked_record, read_record
 
 FORMAT = 1
 JOB_FOLDER = "slurm"
@@ -165,17 +166,12 @@ class RunDirectory:
             return self._changed
 
         record = self._record()
-        if record.get("format") != FORMAT:
-            raise UserError(
-                f"{self.path}/config.json must have format {FORMAT}, got {record.get('format')}; "
-                "use the version of esengine that wrote it"
-            )
         try:
             config = RunConfig.from_json(record["config"], self.trusted)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{self.path}/config.json must be a run's settings, but: {error}; restore it from "
-                f"a copy"
+                f"{self.path}/config.json must be a run's settings, but: {shown(error)}; restore "
+                f"it from a copy"
             ) from error
 
         return with_copies(config, self.folder)
@@ -297,10 +293,8 @@ class RunDirectory:
         write_json(self.folder / "done.json", record | {"run": self.identity()})
 
     def best(self) -> dict[str, Any]:
-        """The best point, its value, and the strategy's parameters. Raises UserError if a file is
-        damaged.
-        """
-        return best_point(self.folder, self._read_object("best.json", ("value",)))
+        """The best point, its value and parameters. Raises UserError if a file is damaged."""
+        return best_point(self.folder, self._read("best.json", BestRecord))
 
     def done(self) -> dict[str, Any] | None:
         """The completion record, or None if the run is not finished. That of another run counts as
@@ -308,12 +302,20 @@ class RunDirectory:
         """
         if not os.path.lexists(self.folder / "done.json"):
             return None
-        record = self._read_object("done.json", ("reason", "generations", "final_return"))
+        record = self._read("done.json", DoneRecord)
         run = self.identity()
         if not run or record.get("run", run) == run:
             return record
         self._warn_of_another_run("done.json")
         return None
+
+    def done_if_whole(self) -> dict[str, Any] | None:
+        """The completion record; a damaged one is left out, with a warning."""
+        try:
+            return self.done()
+        except UserError as error:
+            warnings.warn(f"{error} (left out)", stacklevel=2)
+            return None
 
     def _warn_of_another_run(self, name: str) -> None:
         warnings.warn(
@@ -366,38 +368,27 @@ class RunDirectory:
         """
         (self.folder / "done.json").unlink(missing_ok=True)
         if self._changed is not None:
-            write_json(
-                self.folder / "config.json", self._record() | {"config": self._changed.to_json()}
-            )
+            record = self._record() | {"config": self._changed.to_json()}
+            write_json(self.folder / "config.json", record)
 
     def _record(self) -> dict[str, Any]:
-        record = self._read_object("config.json", ())
-        starts = record.get("starts")
-        if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+        record = self._read("config.json", dict[str, Any])
+        written_as = record.get("format")
+        if written_as != FORMAT:
             raise UserError(
-                f"{self.path}/config.json must be a JSON object with a list of starts; restore it "
-                f"from a copy"
+                f"{self.path}/config.json must have format {FORMAT}, got {shown(written_as, 40)}; "
+                f"use the version of esengine that wrote it"
             )
-        files = record.setdefault("files", {})  # none by earlier versions
-        if not isinstance(files, dict):
-            raise UserError(f"{self.path}/config.json must name files with their digests")
+        checked_record(record, RunRecord, f"{self.path}/config.json")
+        record.setdefault("files", {})  # none by earlier versions
         return record
+
+    def _read(self, name: str, kind: Any) -> dict[str, Any]:
+        return dict(read_record(self.folder / name, kind, f"{self.path}/{name}"))
 
     def check_copies(self) -> None:
         """Raises UserError if a file that the run began from was replaced."""
         check_copies(self.folder, self._record()["files"])
-
-    def _read_object(self, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-        try:
-            record = read_json(self.folder / name)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path}/{name} must be readable JSON, but: {error}") from error
-        if not isinstance(record, dict) or not set(keys) <= set(record):
-            needs = f" with {listed(keys)}" if keys else ""
-            raise UserError(
-                f"{self.path}/{name} must be a JSON object{needs}; restore it from a copy"
-            )
-        return record
 
 
 def default_path(config: RunConfig) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import WorkerError
+from esengine.errors import WorkerError, put
 from esengine.launch.runs.charts import EventFile
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.metrics_file import MARK
@@ -187,7 +187,7 @@ class Saver:
         """
         if sentence not in self._reported:
             self._reported.add(sentence)
-            print(f"esengine: {sentence}", file=sys.stderr, flush=True)
+            put(f"esengine: {sentence}", file=sys.stderr, flush=True)
 
 
 def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 import tyro
 
 from esengine.checks import flag_name
-from esengine.errors import UserError
+from esengine.errors import UserError, put
 from esengine.launch.settings.help import Entry, entries, page
 from esengine.launch.settings.other_names import ALIASES, answer
 
@@ -56,7 +56,7 @@ def parse(
     if HELP.intersection(argv):
         usage = f"{prog} {' '.join(each.call for each in entries(kind) if each.positional)}"
         about = description or inspect.getdoc(kind) or ""
-        print(page(f"{usage.strip()} [FLAGS]", about, _sections(kind, default)))
+        put(page(f"{usage.strip()} [FLAGS]", about, _sections(kind, default)))
         raise SystemExit(0)
     argv = [_own_name(word, flags) for word in argv]
     words = gathered(argv, {flag for flag, (hint, _) in flags.items() if _is_list(hint)})

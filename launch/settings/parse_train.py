@@ -12,7 +12,7 @@ import tyro
 
 from esengine.algorithms.strategy import Settings
 from esengine.checks import flag_name
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, put
 from esengine.launch.settings.auto_method import AUTO, chosen, kind_of
 from esengine.launch.settings.config import GROUPS, RunConfig, TrainSettings
 from esengine.launch.settings.flags import HELP, parse
@@ -43,7 +43,7 @@ def parse_train(argv: list[str]) -> RunConfig:
     _check_names(method, kind)
 
     if HELP.intersection(rest):
-        print(train_help(method, brief="--help-all" not in rest))
+        put(train_help(method, brief="--help-all" not in rest))
         raise SystemExit(0)
     file, rest = _take_flag(rest, "--config")
     search, train = _defaults(method, {} if file is None else _read_toml(file))

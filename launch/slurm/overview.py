@@ -5,25 +5,28 @@ runs.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from esengine.errors import UserError
+from esengine.errors import UserError, printable, put, shown
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
 from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
+from esengine.launch.terminal.output import marked
 from esengine.ranks import StopRequest
 from esengine.storage.files import read_end
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
+_RUN_OF_ARRAY = re.compile(r"seed-([0-9]{1,15})")
 _COLUMNS = ("job", "state", "nodes", "time", "starts", "generation", "checkpoint", "return", "run")
 
 
@@ -62,20 +65,21 @@ def status_command(argv: list[str], stop: StopRequest) -> int:
     """Print a line per run; returns the exit status. Raises UserError for an unknown job or run."""
     lines = list(_lines(parse(StatusSettings, argv, "esengine status").what))
     if not lines:
-        print("no jobs in the queue; esengine status RUN shows a run")
+        put("no jobs in the queue; esengine status RUN shows a run")
         return 0
 
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
         table.add_column(column, no_wrap=True)
     for line in lines:
-        table.add_row(*map(escape, _cells(line)))
+        table.add_row(*map(marked, _cells(line, alone=len(lines) == 1)))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
 
     for job in dict.fromkeys(line.unlisted for line in lines if line.unlisted is not None):
         reason = why_unknown(job)
-        console.print(f"the state of job {job} is from the run's records: {reason}", markup=False)
+        source = printable(f"the state of job {job} is from the run's records: {reason}")
+        console.print(source, markup=False)
     for line in lines:
         _print_end_of_log(console, line, alone=len(lines) == 1)
     return 0
@@ -102,7 +106,7 @@ def cancel_command(argv: list[str], stop: StopRequest) -> int:
             f"status lists the jobs"
         )
     cancel(job)
-    print(f"cancelled {job}; its run keeps a checkpoint")
+    put(f"cancelled {job}; its run keeps a checkpoint")
     return 0
 
 
@@ -121,7 +125,11 @@ def _lines(what: str | None) -> Iterator[Line]:
 
 
 def _lines_of_run(run: Path) -> Iterator[Line]:
-    submission = _submission(run)
+    try:
+        submission = _submission(run)
+    except UserError as error:
+        warnings.warn(f"{error} (left out)", stacklevel=2)
+        submission = None
     if submission is None:  # the run of a custom script, or of no job
         starts = RunDirectory.open(run).starts()
         job = starts[-1].get("job") if starts else None
@@ -137,9 +145,9 @@ def _lines_of_run(run: Path) -> Iterator[Line]:
             yield Line(run, None, submission.job)
         return
     seen = {line.run for line in lines}
-    folders = submission.directory.glob("seed-*")
-    for folder in sorted(folders, key=lambda path: int(path.name.partition("-")[2])):
-        if folder not in seen:  # Slurm no longer lists its task
+    folders = {_seed_of(path): path for path in submission.directory.glob("seed-*")}
+    for seed, folder in sorted((seed, path) for seed, path in folders.items() if seed is not None):
+        if seed >= submission.first_seed and folder not in seen:  # Slurm no longer lists its task
             yield Line(folder, None, submission.job)
 
 
@@ -153,39 +161,60 @@ def _line_of(job: QueuedJob, submission: Submission | None) -> Line:
 def _submission_of(job: QueuedJob) -> Submission | None:
     """The submission that a job belongs to, by the folder of its log."""
     folder = Path(job.log).parent
-    return Submission.of(folder.parent) if folder.name == JOB_FOLDER else None
+    with suppress(UserError):
+        return Submission.of(folder.parent) if folder.name == JOB_FOLDER else None
+    return None
 
 
 def _submission(run: Path) -> Submission | None:
     """The submission of a run, of the folder of an array, or of the array that a run belongs to."""
     run = run.absolute()
     found = Submission.of(run)
-    return Submission.of(run.parent) if found is None and run.name.startswith("seed-") else found
+    if found is not None or _seed_of(run) is None:
+        return found
+    of_array = Submission.of(run.parent)
+    return None if of_array is None or of_array.first_seed is None else of_array
+
+
+def _seed_of(run: Path) -> int | None:
+    """The seed of the run of an array, by its folder; None for another folder."""
+    found = _RUN_OF_ARRAY.fullmatch(run.name)
+    return int(found[1]) if found else None
 
 
 def _job_of(submission: Submission, run: Path) -> str:
     """The name of the job of a run, or of all runs of an array."""
-    if submission.first_seed is None or run.absolute() == submission.directory:
+    seed = _seed_of(run)
+    if submission.first_seed is None or seed is None or run.absolute() == submission.directory:
         return submission.job
-    return f"{submission.job}_{int(run.name.removeprefix('seed-')) - submission.first_seed}"
+    return f"{submission.job}_{seed - submission.first_seed}"
 
 
-def _cells(line: Line) -> list[str]:
-    """The texts of a line, one for each column."""
+def _cells(line: Line, alone: bool) -> list[str]:
+    """The texts of a line, one for each column. Raises UserError for a damaged run that stands
+    alone; one of several is left out, with a warning.
+    """
     job = line.job
     cells = ["", "", "", ""]
     if job is not None:
-        waits = job.reason and not job.ended and job.state != "RUNNING"
-        reason = f" ({job.reason})" if waits else ""
+        has_reason = job.reason not in ("", "None") and job.state not in ("RUNNING", "COMPLETED")
+        reason = f" ({job.reason})" if has_reason else ""
         time = f"{job.used} of {job.limit.lower()}" if job.state == "RUNNING" else job.used
         cells = [job.job, job.state.lower() + reason, job.nodes, time]
     if line.run is None or not (line.run / "config.json").exists():
         return [*cells, "0" if line.run is not None else "", "", "", "", str(line.run or "")]
 
-    directory = RunDirectory.open(line.run)
-    starts = directory.starts()
-    rows = directory.last_rows()
-    done = directory.done()
+    try:
+        directory = RunDirectory.open(line.run)
+        starts = directory.starts()
+        rows = directory.last_rows()
+    except UserError as error:
+        if alone:
+            raise
+        warnings.warn(f"{error} (left out)", stacklevel=2)
+        return [*cells[:1], "damaged", *cells[2:], "", "", "", "", str(line.run)]
+
+    done = directory.done_if_whole()
     if done is not None:
         cells[1] = "done" if job is None or job.ended else cells[1]
     elif job is None:
@@ -218,6 +247,6 @@ def _print_end_of_log(console: Console, line: Line, alone: bool) -> None:
         end = read_end(log, 4096).decode(errors="replace").replace("\0", "")
     except (OSError, ValueError):
         return  # it is another user's, or being rotated
-    console.print(f"{log}:", markup=False)
+    console.print(f"{shown(log)}:", markup=False)
     for text in end.splitlines()[-6:]:
-        console.print(f"  {text}", markup=False)
+        console.print(f"  {shown(text)}", markup=False)

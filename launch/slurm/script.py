@@ -11,6 +11,8 @@ _HEAD = """\
 # then saved, and the job requeued until the run is done.
 set -e
 """
+_NAME_FAILURE = """\
+trap 'echo "esengine: --setup must end with status 0, got $? from: $setup; add || true" >&2' EXIT"""
 _IGNORE_SIGNAL = "trap '' USR1 # until esengine listens to it"
 
 
@@ -48,7 +50,7 @@ def script_text(job: JobScript) -> str:
     """The text of a batch script."""
     headers = (_header(name, value) for name, value in job.options if _fits_a_line(value))
     lines = ["#!/bin/bash", *headers]
-    lines += ["", _HEAD.format(stop_before=job.stop_before_s).rstrip(), *job.setup]
+    lines += ["", _HEAD.format(stop_before=job.stop_before_s).rstrip(), *_setup(job.setup)]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in job.variables]
     if job.ntasks_per_node is not None:
         lines.append(f'export SLURM_TASKS_PER_NODE="{job.ntasks_per_node}(x$SLURM_JOB_NUM_NODES)"')
@@ -67,6 +69,16 @@ def script_text(job: JobScript) -> str:
     elif job.directory is not None and job.arguments[0] == "train":
         command += f" \\\n  --run-dir {shlex.quote(job.directory)}"
     return "\n".join([*lines, f"exec {command}", ""])
+
+
+def _setup(lines: tuple[str, ...]) -> list[str]:
+    """Shell lines, of which one that ends the script is named. A file that is sourced may do so,
+    such as a ~/.bashrc that returns unless the shell is interactive.
+    """
+    if not lines:
+        return []
+    named = (f"setup={shlex.quote(line)}\n{line}" for line in lines)
+    return [_NAME_FAILURE, *named, "trap - EXIT"]
 
 
 def command_line_options(job: JobScript) -> list[str]:

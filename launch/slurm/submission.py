@@ -10,24 +10,38 @@ import tempfile
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from esengine.checks import flag_name, one_of
-from esengine.errors import UserError, listed
+from esengine.errors import UserError, listed, put
 from esengine.launch.command_table import COMMANDS
-from esengine.launch.mpirun.local_ranks import BIND_VARIABLE, MPIRUN_VARIABLE
-from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory, default_path
+from esengine.launch.mpirun.local_ranks import BIND_VARIABLE
+from esengine.launch.mpirun.mpi_needs import MPIRUN_VARIABLE
+from esengine.launch.runs.run_directory import JOB_FOLDER, default_path
 from esengine.launch.settings.flags import parse, split_at_dashes
-from esengine.launch.settings.parse_train import parse_resume, parse_train
+from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.slurm.client import submit_script
 from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SBATCH_OPTIONS, SubmitSettings
+from esengine.launch.training.start_and_resume import check_resumable
 from esengine.ranks import StopRequest
-from esengine.storage.files import read_json, replace_lasting, write_json
+from esengine.storage.files import replace_lasting, write_json
+from esengine.storage.records import read_record
 
 _NEVER = ("submit", "status", "cancel", "job", "doctor")
 _RECORD = "job.json"
 _SCRIPT = "job.sbatch"
+
+
+class _JobRecord(TypedDict):
+    """``slurm/job.json``."""
+
+    job: Annotated[str, Meta(pattern="^[0-9]+$")]
+    first_seed: Annotated[int, Meta(ge=0, lt=1 << 53)] | None
+    log: str
+    time: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,14 @@ class Submission:
 
     @classmethod
     def of(cls, directory: Path) -> Submission | None:
-        """The latest submission of a run or of an array, or None if there is none."""
-        try:
-            record: dict[str, Any] = read_json(directory / JOB_FOLDER / _RECORD)
-            return cls(record["job"], directory, record["first_seed"], record["log"])
-        except (OSError, ValueError, KeyError):
+        """The latest submission of a run or of an array, or None if there is none. Raises UserError
+        for a damaged record.
+        """
+        path = directory / JOB_FOLDER / _RECORD
+        if not os.path.lexists(path):
             return None
+        record = read_record(path, _JobRecord)
+        return cls(record["job"], directory, record["first_seed"], record["log"])
 
 
 def submit_command(argv: list[str], stop: StopRequest) -> int:
@@ -109,13 +125,13 @@ def submit(settings: SubmitSettings, arguments: list[str]) -> int:
     if settings.dry_run:
         print(text, end="")
         if options:
-            print(f"# and on sbatch's command line: {shlex.join(options)}")
+            put(f"# and on sbatch's command line: {shlex.join(options)}")
         return 0
     if script.directory is None:  # of a command that has none
         with tempfile.NamedTemporaryFile(suffix=".sbatch") as file:
             file.write(os.fsencode(text))
             file.flush()
-            print(f"submitted job {submit_script(file.name, options)}")
+            put(f"submitted job {submit_script(file.name, options)}")
         return 0
 
     folder = Path(script.directory) / JOB_FOLDER
@@ -155,8 +171,9 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         first_seed = config.train.seed if settings.array is not None else None
         _check_new(Path(directory))
     elif arguments[0] == "resume":
-        directory = os.path.abspath(parse_resume(arguments[1:]).run)
-        RunDirectory.open(Path(directory))
+        task = parse_resume(arguments[1:])
+        directory = os.path.abspath(task.run)
+        check_resumable(Path(directory), resume_changes(task), task.trust_modules)
     if settings.array is not None and first_seed is None:
         raise UserError(
             f"--array must go with train, which it gives seeds, got {arguments[0]}; submit each "
@@ -240,11 +257,11 @@ def _make(folder: Path) -> Path:
 
 def _announce(submission: Submission, settings: SubmitSettings) -> None:
     if submission.first_seed is None:
-        print(f"submitted job {submission.job}")
-        print(f"run directory {submission.directory}")
+        put(f"submitted job {submission.job}")
+        put(f"run directory {submission.directory}")
     else:
-        print(f"submitted array {submission.job}, tasks {settings.array}")
-        print(f"runs {submission.directory}/seed-*")
-    print(f"log {submission.log.replace('%j', submission.job).replace('%A', submission.job)}")
-    print(f"look with: esengine status {shlex.quote(str(submission.directory))}")
-    print(f"end it with: esengine cancel {submission.job}", flush=True)
+        put(f"submitted array {submission.job}, tasks {settings.array}")
+        put(f"runs {submission.directory}/seed-*")
+    put(f"log {submission.log.replace('%j', submission.job).replace('%A', submission.job)}")
+    put(f"look with: esengine status {shlex.quote(str(submission.directory))}")
+    put(f"end it with: esengine cancel {submission.job}", flush=True)

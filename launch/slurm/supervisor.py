@@ -8,10 +8,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypedDict
 
-from esengine.errors import UserError
+from msgspec import Meta
+
+from esengine.errors import UserError, put
 from esengine.launch.mpirun.slurm_allocation import Allocation
 from esengine.launch.runs.outcomes import BAD_INPUT, DONE, FAILED, STOPPED
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
@@ -27,12 +31,21 @@ from esengine.launch.slurm.client import queued_jobs, requeue, time_left_s
 from esengine.launch.training.clocks import DEADLINE_VARIABLE
 from esengine.launch.training.start_and_resume import resume, start
 from esengine.ranks import StopRequest
-from esengine.storage.files import read_json, write_json
+from esengine.storage.files import write_json
+from esengine.storage.records import read_record
 
 IDLE_STARTS = 2
 """Successive starts without progress after which a job gives up."""
 _HISTORY = "starts.json"
 _REQUEUE_S = 60.0  # by then Slurm has ended the start
+
+
+class _HistoryRecord(TypedDict):
+    """``slurm/starts.json``: the starts without progress, and where the last one began."""
+
+    job: str
+    progress: str | None
+    idle: Annotated[int, Meta(ge=0, lt=1 << 31)]
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,8 @@ def job_command(argv: list[str], stop: StopRequest) -> int:
         return DONE
     if status in (DONE, BAD_INPUT):
         return status
+    if not (run / "config.json").is_file():  # a start that failed leaves no run, and has said why
+        return status
 
     failed = [start.get("outcome") for start in directory.starts()][-1:] == ["failed"]
     idle = IDLE_STARTS if failed else idle + 1
@@ -120,13 +135,12 @@ def _idle_starts(run: Path, allocation: Allocation) -> int:
     begins.
     """
     path = run / JOB_FOLDER / _HISTORY
-    try:
-        history = read_json(path)
-    except (OSError, ValueError):
-        history = {}
     here = RunDirectory(run).newest_checkpoint()
-    same = history.get("job") == allocation.job and allocation.restarts > 0
-    idle = history["idle"] + 1 if same and history["progress"] == here else 0
+    idle = 0
+    with suppress(UserError):  # the first start, or a damaged record
+        history = read_record(path, _HistoryRecord)
+        same = history["job"] == allocation.job and allocation.restarts > 0
+        idle = history["idle"] + 1 if same and history["progress"] == here else 0
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"job": allocation.job, "progress": here, "idle": idle})
     return idle
@@ -143,7 +157,7 @@ def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: i
     if not jobs or not (jobs[0].state == "RUNNING" or jobs[0].reason == "TimeLimit"):
         return status  # Slurm ends the job: it was cancelled, or is being requeued already
 
-    print("esengine: the run is not done; the job goes back into the queue", flush=True)
+    put("esengine: the run is not done; the job goes back into the queue", flush=True)
     # Slurm ends this start by SIGTERM; an exit status of its own would count as a failure.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     refusal = requeue(allocation.job)
@@ -154,5 +168,5 @@ def _requeue(allocation: Allocation, settings: JobSettings, idle: int, status: i
 
 
 def _give_up(reason: str, status: int) -> int:
-    print(f"esengine: the job is not requeued, since {reason}", file=sys.stderr, flush=True)
+    put(f"esengine: the job is not requeued, since {reason}", file=sys.stderr, flush=True)
     return status or FAILED

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from numba.core import event
 from rich.console import Console
 
+from esengine.errors import printable
 from esengine.launch.mpirun.local_ranks import launched_by_us
 from esengine.launch.runs.outcomes import how_to_resume
 from esengine.launch.runs.run_directory import RunDirectory
@@ -40,8 +41,9 @@ def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest
     if not config.train.quiet:
         panel = f"live panel, in another shell: esengine watch {shlex.quote(str(path))}"
         ending = "Ctrl-C saves a checkpoint and mpirun exits with 1; resume with"
-        display.console.print(panel, soft_wrap=True, markup=False)
-        display.console.print(f"{ending}: {how_to_resume(directory)}", soft_wrap=True, markup=False)
+        display.console.print(printable(panel), soft_wrap=True, markup=False)
+        ending = printable(f"{ending}: {how_to_resume(directory)}")
+        display.console.print(ending, soft_wrap=True, markup=False)
     return display
 
 

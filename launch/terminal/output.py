@@ -8,6 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
+from rich.markup import escape
+
+from esengine.errors import shown
+
+
+def marked(value: object, most: int | None = 200) -> str:
+    """A text of a file or of user code as `shown` gives it, for what rich reads as markup."""
+    return escape(shown(value, most))
+
 
 class OutputRefused(Exception):
     """Standard output took no more of what a command was asked to print; the text is the reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.settings.config import RunConfig
+from esengine.launch.terminal.output import marked
 from esengine.launch.terminal.progress import Progress
 from esengine.ranks import StopRequest
 from esengine.storage.files import read_json
@@ -59,7 +60,7 @@ class Display:
         self._concluding = False
 
         if not self.quiet and not self.console.is_terminal:
-            self.console.print(f"{self._title()}, in {escape(str(path))}", soft_wrap=True)
+            self.console.print(f"{self._title()}, in {marked(path)}", soft_wrap=True)
 
     def __enter__(self) -> Display:
         if not self.quiet and self.console.is_terminal:
@@ -131,7 +132,7 @@ class Display:
             body.add_row("evaluation", self._spinner)
         body.add_row("checkpoint", self._checkpoint())
 
-        where = escape(str(self.path))
+        where = marked(self.path)
         return Panel(
             body, title=self._title(), subtitle=where, title_align="left", subtitle_align="right"
         )
@@ -164,8 +165,8 @@ class Display:
 
     def _title(self) -> str:
         train = self.config.train
-        what = escape(train.task)
-        return f"[bold]{self.config.method}[/bold] on [bold]{what}[/bold], seed {train.seed}"
+        method, what = marked(self.config.method), marked(train.task)
+        return f"[bold]{method}[/bold] on [bold]{what}[/bold], seed {train.seed}"
 
     def _bar(self, row: Row) -> Table:
         since_s = time.monotonic() - self._shown_at if self._live is not None else 0.0
@@ -247,6 +248,7 @@ def duration(seconds: float) -> str:
 
 def sparkline(values: Sequence[float]) -> str:
     """A curve of one line of text, one character per value."""
+    values = [value for value in values if math.isfinite(value)]
     if not values:
         return ""
     low, high = min(values), max(values)

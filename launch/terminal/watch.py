@@ -13,7 +13,7 @@ from typing import Literal
 from rich.console import Console
 
 from esengine.checks import positive
-from esengine.errors import UserError
+from esengine.errors import UserError, printable, shown
 from esengine.launch.runs.json_lines import LINE_BYTES, Row
 from esengine.launch.runs.metrics_file import parse_row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
@@ -201,7 +201,7 @@ def _print_state(display: Display, state: State, directory: RunDirectory) -> int
         "failed": f"failed; the job's own output tells why; {go_on}",
         "refused": f"refused; the job's own output tells why; {go_on}",
     }
-    display.console.print(texts[state], soft_wrap=True, markup=False)
+    display.console.print(printable(texts[state]), soft_wrap=True, markup=False)
     return {"waiting": DONE, "running": DONE, "killed": FAILED, "gone": FAILED, **OUTCOMES}[state]
 
 
@@ -214,10 +214,10 @@ def _age(directory: RunDirectory) -> str:
 
 
 def _finished(directory: RunDirectory) -> str:
-    done = directory.done()
+    done = directory.done_if_whole()
     if done is None:
         return f"finished, but without done.json; write it with: {how_to_resume(directory)}"
-    text = f"finished: {done['reason']}"
+    text = f"finished: {shown(done['reason'])}"
     if done.get("final_return") is not None:
         text += (
             f"; return {done['final_return']:.2f} over "

@@ -13,7 +13,7 @@ import tyro
 from safetensors import SafetensorError
 
 from esengine.algorithms.strategy import Strategy
-from esengine.errors import UserError, WorkerError
+from esengine.errors import UserError, WorkerError, put
 from esengine.launch.runs.code import code_at, code_of
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.flags import parse
@@ -119,7 +119,7 @@ def _go_to(training: StrategyTraining, checkpoint: Checkpoint | None, generation
     training.begin()
     done = training.method.generation
     if done < generation:
-        print(f"repeating {generation - done} generations from generation {done}", flush=True)
+        put(f"repeating {generation - done} generations from generation {done}", flush=True)
     while training.method.generation < generation:
         training.advance()
 
@@ -141,9 +141,9 @@ def _evaluate(training: StrategyTraining, member: int) -> int:
 
     where = f"generation {candidates.generation}, member {member}"
     if record["status"] == FAILED:
-        print(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
+        put(f"{where}: fitness {record['fitness']} is not finite", file=sys.stderr)
         return 1
-    print(
+    put(
         f"{where}: fitness {float(record['fitness'])!r} over {record['episodes']} episodes, "
         f"{record['steps']} steps"
     )

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from esengine.errors import Interrupted, UserError, WorkerError
+from esengine.errors import Interrupted, UserError, WorkerError, put
 from esengine.launch.mpirun.caller import Caller, remote_callbacks
 from esengine.launch.mpirun.local_ranks import (
     ALONE_S,
@@ -65,7 +65,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
     """
     config = completed(config)
     if config.choice and not config.train.quiet:
-        print(config.choice, flush=True)
+        put(config.choice, flush=True)
     path = config.train.run_dir or default_path(config)
     workers = config.train.workers or default_workers(config.train.threads_per_rank or 1)
     if must_launch(workers, config.train.worker_timeout):
@@ -164,14 +164,7 @@ def reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirector
     """
     directory = RunDirectory.open(path, trusted).acquire()
     try:
-        config = directory.config().with_train(**changes)
-        if not trusted:
-            check_trusted(path, *config.modules)
-        config.check()
-        check_torch(config.method)
-        _check_done(directory)
-        directory.check_copies()
-        directory.metrics.check_first(directory.identity())
+        config = _check(directory, changes)
         if changes:
             directory.change_config(config)
     except UserError:
@@ -179,6 +172,26 @@ def reopen(path: Path, changes: dict[str, object], trusted: bool) -> RunDirector
         raise
 
     return directory
+
+
+def check_resumable(path: Path, changes: dict[str, object], trusted: bool) -> None:
+    """Raises UserError for a run that `resume` would refuse, whether or not another process writes
+    to it now.
+    """
+    _check(RunDirectory.open(path, trusted), changes)
+
+
+def _check(directory: RunDirectory, changes: dict[str, object]) -> RunConfig:
+    """The settings of a run that can be resumed. Raises UserError for another one."""
+    config = directory.config().with_train(**changes)
+    if not directory.trusted:
+        check_trusted(directory.path, *config.modules)
+    config.check()
+    check_torch(config.method)
+    _check_done(directory)
+    directory.check_copies()
+    directory.metrics.check_first(directory.identity())
+    return config
 
 
 def _check_done(directory: RunDirectory) -> None:

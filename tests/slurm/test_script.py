@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from esengine.errors import UserError
+from esengine.launch.mpirun.local_ranks import default_workers
+from esengine.launch.runs.outcomes import how_to_resume
+from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.slurm.client import parse_duration
 from esengine.launch.slurm.script import JobScript, command_line_options, script_text
 from esengine.launch.slurm.settings import SubmitSettings
 from esengine.launch.slurm.submission import job_script
+from esengine.ranks.launch_variables import is_launched
+from esengine.ranks.mpi_library import name_of
 from tests.conftest import REPOSITORY, Run
 from tests.support.words import words
 
@@ -184,3 +189,84 @@ def test_durations_are_read_as_slurm_writes_them() -> None:
         93600,
     ]
     assert parse_duration("UNLIMITED") is None
+
+
+@pytest.mark.parametrize(
+    "line", ["source usual_bashrc", "exit 3", "false", "(exit 4) | cat; exit 4"]
+)
+def test_a_line_of_setup_that_ends_the_job_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "usual_bashrc").write_text("[[ $- == *i* ]] || return\nexport X=1\n")
+    setup = ("export Y='1'", line, "true")
+    job = JobScript((), setup, (), ("echo", "started"), (), None, None, 60, 5)
+    ended = subprocess.run(
+        ["bash"], input=script_text(job), capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    status = ended.returncode
+    assert ended.stderr == (
+        f"esengine: --setup must end with status 0, got {status} from: {line}; add || true\n"
+    )
+
+
+def test_a_run_that_cannot_be_resumed_is_not_submitted(esengine_here: Run, tmp_path: Path) -> None:
+    train = "train cma-es --objective worlds:sphere --dimension 3 --minimize --generations 2"
+    assert esengine_here(*words(train), *words("--ranks 1 --run-dir run --quiet")).returncode == 0
+    submit = words("submit --dry-run -- resume run --generations 4")
+    refused = esengine_here(*submit)
+    assert refused.returncode == 2
+    assert "names the module 'worlds:sphere', whose code would run; add --trust-modules" in (
+        refused.stderr
+    )
+    assert esengine_here(*submit, "--trust-modules").returncode == 0
+    assert esengine_here(*submit, "--trust-modules", "--max-time", "-1").returncode == 2
+
+    told = how_to_resume(RunDirectory(Path("run")))
+    assert told == "esengine resume run --trust-modules"
+    again = esengine_here(*words(told)[1:], *words("--generations 4 --ranks 1"))
+    assert again.returncode == 0
+
+
+def test_a_job_whose_ranks_cannot_start_ends_with_the_reason(esengine: Run, tmp_path: Path) -> None:
+    (tmp_path / "mpirun").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "mpirun").chmod(0o755)
+    ended = esengine(
+        *words("job -- train openai-es --env-id CartPole-v1 --generations 2 --run-dir run"),
+        SLURM_JOB_ID="1",
+        SLURM_JOB_NUM_NODES="1",
+        SLURM_TASKS_PER_NODE="2",
+        ESENGINE_MPIRUN=str(tmp_path / "mpirun"),
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("esengine: the ranks ended before they had")
+
+
+@pytest.mark.parametrize(
+    ("variables", "launched", "ranks"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "1", "SLURM_CPUS_ON_NODE": "1"}, False, 1),
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_TASKS_PER_NODE": "4(x2)"}, False, 8),
+        ({"SLURM_STEP_NUM_TASKS": "1", "OMPI_COMM_WORLD_SIZE": "1"}, True, None),
+        ({"SLURM_STEP_NUM_TASKS": "1", "PMI_SIZE": "4"}, True, None),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, True, None),
+    ],
+)
+def test_a_shell_of_slurm_is_no_launch(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], launched: bool, ranks: int | None
+) -> None:
+    for name, value in {"SLURM_JOB_ID": "1", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert is_launched() == launched
+    assert ranks is None or default_workers() == ranks
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("Open MPI v5.0.11, package: Open MPI, ident: 5.0.11", "Open MPI v5.0.11"),
+        ("MPICH Version:      4.0.2\nMPICH configure: --x,--y\n", "MPICH 4.0.2"),
+        ("Intel(R) MPI Library 2021.18 for Linux* OS\n\0", "Intel(R) MPI Library 2021.18 for Linux* OS"),
+    ],
+)  # fmt: skip
+def test_a_library_is_named_in_few_words(told: str, name: str) -> None:
+    assert name_of(told) == name

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from esengine.checks import writable_file
+from esengine.errors import put
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
@@ -50,7 +51,7 @@ def export_command(argv: list[str], stop: StopRequest) -> int:
     """
     about = "A run directory or a policy file."
     policy, settings = parse_with_argument(ExportSettings, argv, "esengine export", "policy", about)
-    print(export(policy, settings))
+    put(export(policy, settings))
     return 0
 
 

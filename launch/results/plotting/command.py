@@ -9,7 +9,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from esengine.checks import writable_file
-from esengine.errors import UserError
+from esengine.errors import UserError, put
 from esengine.launch.results.plotting.benchmarks import (
     draw_profile,
     draw_scaling,
@@ -67,7 +67,7 @@ def plot_command(argv: list[str], stop: StopRequest) -> int:
         PlotSettings, argv, "esengine plot", "runs", about, of=tuple[Path, ...]
     )
     plot(paths, settings)
-    print(f"picture in {settings.out}", flush=True)
+    put(f"picture in {settings.out}", flush=True)
     return 0
 
 

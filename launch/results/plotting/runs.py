@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -109,7 +111,7 @@ def find_runs(paths: tuple[Path, ...]) -> list[PlottedRun]:
     for path in paths:
         is_run = (path / "config.json").is_file()
         folders = [path] if is_run else sorted(file.parent for file in path.rglob("config.json"))
-        runs = [run for run in map(_read, folders) if run.columns.last is not None]
+        runs = [run for run in _read_all(folders, alone=is_run) if run.columns.last is not None]
         if is_run and not runs:
             raise UserError(
                 f"a run to plot must have ended a generation, got {path}, which has not; wait for "
@@ -158,9 +160,16 @@ def _search_settings(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _NOT_THE_SEARCH}
 
 
-def _read(path: Path) -> PlottedRun:
-    directory = RunDirectory.open(path)
-    return PlottedRun(path, directory.config(), directory.columns())
+def _read_all(folders: list[Path], alone: bool) -> Iterator[PlottedRun]:
+    """The runs in folders. A damaged one is refused where it stands alone, else left out."""
+    for path in folders:
+        try:
+            directory = RunDirectory.open(path)
+            yield PlottedRun(path, directory.config(), directory.columns())
+        except UserError as error:
+            if alone:
+                raise
+            warnings.warn(f"{error} (left out)", stacklevel=2)
 
 
 def setting_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esengine.checks import flag_name, positive, writable_file
-from esengine.errors import ANY_TEXT, UserError, counted
+from esengine.errors import ANY_TEXT, UserError, counted, put
 from esengine.launch.results.plotting.command import PlotSettings, draw_runs
 from esengine.launch.results.plotting.figures import save
 from esengine.launch.results.plotting.runs import PlottedRun, setting_text
@@ -66,7 +66,7 @@ def report_command(argv: list[str], stop: StopRequest) -> int:
         ReportSettings, argv, "esengine report", "run", "The run directory."
     )
     report(run, settings)
-    print(settings.out)
+    put(settings.out)
     return 0
 
 
@@ -95,7 +95,7 @@ def report(path: Path, settings: ReportSettings) -> None:
 
 
 def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
-    done = directory.done() or {}
+    done = directory.done_if_whole() or {}
     train = run.config.train
     figures = []
     if done.get("final_return") is not None:
@@ -112,9 +112,8 @@ def _figures(run: PlottedRun, directory: RunDirectory) -> list[tuple[str, str]]:
             figures.append((f"{row['env_steps']:,}", "environment steps"))
         figures.append((f"{row['evaluations']:,}", "evaluations"))
         machine = row["machine"]
-        figures.append(
-            (duration(machine["elapsed_s"]), f"on {counted(machine['workers'], 'worker')}")
-        )
+        workers = counted(machine.get("workers", 1), "worker")
+        figures.append((duration(machine.get("elapsed_s") or 0.0), f"on {workers}"))
     if done.get("reason"):
         figures.append(("ended", done["reason"]))
     return figures
@@ -214,7 +213,7 @@ def _repeat(run: PlottedRun, directory: RunDirectory) -> str:
     starts = directory.starts()
     if starts:
         versions = {name: text for name, text in starts[-1]["versions"].items() if text != "none"}
-        python = f"Python {versions.pop('python')}"
+        python = f"Python {versions.pop('python', 'of an unknown version')}"
         commit = starts[-1].get("commit")
         which = f"{python}, commit {commit}" if commit else python
         text = f"With these versions ({which}), on processors of one type, on any number of ranks:"

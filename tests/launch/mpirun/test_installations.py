@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from esengine.errors import pip_install
 from tests.conftest import REPOSITORY, Run
 from tests.support.words import words

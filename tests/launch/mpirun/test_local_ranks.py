@@ -13,9 +13,10 @@ import pytest
 
 from esengine.launch.mpirun import start_watch
 from esengine.launch.mpirun.error_filter import filtered
-from esengine.launch.mpirun.local_ranks import run_ranks
+from esengine.launch.mpirun.local_ranks import environment_of_ranks, run_ranks
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.shared_folder import ROOT
+from tests.conftest import REPOSITORY, SUPPORT
 
 
 def test_folders_of_the_living_stay_and_those_of_the_dead_go() -> None:
@@ -88,3 +89,34 @@ def test_children_are_the_same_in_the_kernels_list_and_in_a_scan() -> None:
 
     assert child.pid in listed
     assert sorted(listed) == sorted(scanned)
+
+
+def test_no_rank_of_a_launch_on_one_machine_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), str(REPOSITORY)]))
+    assert run_ranks(2, [str(tmp_path)], StopRequest(), module="listening") == 0
+    told = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert told == {"rank-0": "[]", "rank-1": "[]", "rank-2": "[]"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "one"),
+    [
+        ({}, True),
+        ({"SLURM_JOB_ID": "1", "SLURM_JOB_NUM_NODES": "1"}, True),
+        ({"SLURM_JOB_ID": "1", "SLURM_JOB_NUM_NODES": "2"}, False),
+        ({"PBS_NODEFILE": "/nodes"}, False),
+        ({"PRTE_MCA_prte_default_hostfile": "/hosts"}, False),
+        ({"ESENGINE_MPIRUN": "mine"}, False),
+    ],
+)
+def test_ranks_of_other_machines_can_be_reached(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], one: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert environment_of_ranks(tmp_path)["OMPI_MCA_btl"] == ("self,sm" if one else "^ofi")
+    assert environment_of_ranks()["OMPI_MCA_btl"] == "^ofi"
+    monkeypatch.setenv("OMPI_MCA_btl", "tcp,self")
+    assert environment_of_ranks(tmp_path)["OMPI_MCA_btl"] == "tcp,self"

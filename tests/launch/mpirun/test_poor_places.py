@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from esengine.errors import UserError
-from esengine.launch.mpirun.local_ranks import with_home
+from esengine.launch.mpirun.mpi_needs import with_home
 from esengine.ranks import shared_folder
 from tests.conftest import REPOSITORY, Run
 from tests.support.words import words
