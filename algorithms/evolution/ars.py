@@ -23,6 +23,8 @@ from esengine.checks import at_least, positive
 from esengine.errors import UserError
 from esengine.pool.population import Population
 
+_HUGE = 1e100  # returns are divided by the largest one beyond this
+
 
 @dataclass(frozen=True)
 class ARSSettings(StepSizeSettings):
@@ -150,6 +152,9 @@ def step_weights(
         (b,) float64.
     """
     b = plus.size
+    largest = max(np.abs(plus).max(initial=0), np.abs(minus).max(initial=0))
+    if _HUGE < largest < np.inf:  # neither a difference nor a square may overflow
+        plus, minus = plus / largest, minus / largest
     sigma_r = float(np.std(np.concatenate([plus, minus]))) if b else 0.0
     if not sigma_r > 0:
         return np.zeros(b)

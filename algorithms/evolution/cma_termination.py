@@ -185,7 +185,7 @@ class Termination:
                 self.best_at = self.age
             if self.age % _SPARSE == 0:
                 self.long_best = np.append(self.long_best, best)[-_LONGEST:]
-                self.long_median = np.append(self.long_median, np.median(valid))[-_LONGEST:]
+                self.long_median = np.append(self.long_median, _median(valid))[-_LONGEST:]
 
         far = math.sqrt(max(1.0, (self.age - self.still_since) / (20 + 0.1 * self.age)))
         if np.linalg.norm(mean - self.anchor) > self._still * far:
@@ -280,3 +280,8 @@ class Termination:
         for name in _HISTORIES:
             setattr(self, name, state[name])
         self.range.restore(without_prefix("range/", state))
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """The median, also where the sum of two values overflows."""
+    return 2 * float(np.median(values / 2))

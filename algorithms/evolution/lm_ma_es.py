@@ -14,6 +14,7 @@ of sigma at 1.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -88,6 +89,12 @@ class LMMAES(MeanSearch):
         self.generation = generation
         n = initial.size
         size = self.population_size
+        if 2 * size >= n:
+            warnings.warn(
+                f"lm-ma-es needs a population of less than half the number of parameters, got "
+                f"{size} members and {n} parameters, with which it may diverge; use cma-es",
+                stacklevel=2,
+            )
 
         # Selection and recombination
         raw = np.maximum(0, math.log(size // 2 + 0.5) - np.log(np.arange(1, size + 1)))

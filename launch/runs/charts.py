@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from esengine.errors import in_one_line, put, shown
 from esengine.launch.runs.json_lines import Row
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SHORT_RUN_S = 10.0
 _SIZE = (8.0, 4.5)  # inches
+_MOST_DRAWN = 1e100
 _X = ("generation", "env_steps", "evaluations")
 _COSTS = ("cost_min", "fitness_mean")
 _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -149,9 +151,14 @@ def make_readable(figure: Figure) -> None:
         text.set_parse_math(False)
 
 
+def drawable(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values within what an axis can span."""
+    return np.clip(values, -_MOST_DRAWN, _MOST_DRAWN)
+
+
 def _plot(axes: Axes, columns: Columns, x: str, y: str, **style: Any) -> None:
     """Draw a line through the rows that have the number."""
-    values = columns.numbers(y)
+    values = drawable(columns.numbers(y))
     known = ~np.isnan(values)
     if known.any():
         axes.plot(*thinned(columns.numbers(x)[known], values[known]), **style)
@@ -168,12 +175,13 @@ def _draw_losses(axes: Axes, columns: Columns, x: str) -> None:
 
 
 def _draw_costs(axes: Axes, columns: Columns, x: str) -> None:
-    lowest = columns.numbers("cost_min")
+    lowest = drawable(columns.numbers("cost_min"))
     known = ~np.isnan(lowest)
     if not known.any():
         return
 
-    steps, mean = columns.numbers(x)[known], -columns.numbers("fitness_mean")[known]
+    steps = columns.numbers(x)[known]
+    mean = -drawable(columns.numbers("fitness_mean"))[known]
     label = "mean of the population"
     axes.plot(*thinned(steps, mean), color="tab:blue", linewidth=1.2, label=label)
     label = "lowest of the generation"

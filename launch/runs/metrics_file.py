@@ -65,7 +65,7 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 class _ShownMachine(_Machine):
     """The numbers of the machine that are shown."""
 
-    ranks: _Count = 1
+    workers: _Count = 1
     elapsed_s: _Seconds | None = None
     steps_per_s: _Number | None = None
     busy_share: _Number | None = None
@@ -117,7 +117,11 @@ class MetricsFile:
             OSError: the disk is full or gone. The row waits for the next call, and the file ends
                 with a whole row.
         """
-        self._waiting.append(json.dumps(row).encode() + b"\n")
+        try:
+            text = json.dumps(row, allow_nan=False)
+        except ValueError:  # infinity and NaN are no JSON
+            text = json.dumps(_finite(row))
+        self._waiting.append(text.encode() + b"\n")
         self.append_waiting()
 
     def append_waiting(self) -> None:
@@ -316,6 +320,15 @@ def thinned(
     places = [starts, starts + length - 1, starts + parts.argmin(1), starts + parts.argmax(1)]
     kept = np.unique(np.concatenate([*places, np.arange(starts[-1] + length, len(ys))]))
     return xs[kept], ys[kept]
+
+
+def _finite(value: Any) -> Any:
+    """A JSON value with None in place of numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def parse_row(line: bytes) -> Row | None:

@@ -53,8 +53,8 @@ class BestRecord(TypedDict):
 
     value: float
     feasible: NotRequired[bool]
-    columns: NotRequired[dict[str, Any]]
-    variables: NotRequired[dict[str, Any]]
+    columns: NotRequired[dict[str, Any] | None]
+    variables: NotRequired[dict[str, Any] | None]
     evaluations: NotRequired[Count]
     point: NotRequired[list[float]]
     parameters: NotRequired[list[float]]

@@ -16,6 +16,7 @@ from esengine.problems.columns import ARRAY, columns_of
 from esengine.problems.evaluations import Evaluations
 from esengine.rewards.episodes import RewardedEpisodes, true_return
 
+_HUGE = 1e100  # whose square does not overflow in a sum
 _QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the population's fitness, for its cloud
 
 
@@ -87,21 +88,38 @@ def episode_returns(records: NDArray[Any]) -> NDArray[np.float64]:
 
 def mean_return(returns: NDArray[np.float64]) -> float | None:
     """The mean over the episodes that did not fail, None if all did."""
-    return None if np.isnan(returns).all() else float(np.nanmean(returns))
+    known = returns[~np.isnan(returns)]
+    return _moments(known)[0] if known.size else None
 
 
 def _fitness_columns(records: NDArray[Any], minimize: bool) -> Row:
     """Mean, maximum, spread and quantiles of the fitness of the members that did not fail."""
     fitness = records["fitness"][records["status"] == OK]
+    mean, spread = _moments(fitness) if fitness.size else (None, None)
+    unit = _unit_of(fitness)
+    quantiles = (np.quantile(fitness / unit, _QUANTILES) * unit).tolist() if fitness.size else None
     row: Row = {
-        "fitness_mean": float(fitness.mean()) if fitness.size else None,
+        "fitness_mean": mean,
         "fitness_max": float(fitness.max()) if fitness.size else None,
-        "fitness_std": float(fitness.std()) if fitness.size else None,
-        "fitness_quantiles": np.quantile(fitness, _QUANTILES).tolist() if fitness.size else None,
+        "fitness_std": spread,
+        "fitness_quantiles": quantiles,
     }
     if minimize:
         row["cost_min"] = -row["fitness_max"] if fitness.size else None
     return row
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The mean and the standard deviation, which do not overflow for huge values."""
+    unit = _unit_of(values)
+    scaled = values / unit
+    return float(scaled.mean()) * unit, float(scaled.std()) * unit
+
+
+def _unit_of(values: NDArray[np.float64]) -> float:
+    """What to divide values by before they are added or squared: 1 unless that would overflow."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    return largest if _HUGE < largest < np.inf else 1.0
 
 
 def _columns_of_members(

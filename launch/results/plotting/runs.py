@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError
+from esengine.launch.runs.charts import drawable
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
@@ -85,12 +86,12 @@ class PlottedRun:
         show is read with the first one.
         """
         self.columns.read(name, *_USUAL)
-        return self.columns.numbers(name)
+        return drawable(self.columns.numbers(name))
 
     def clouds(self) -> NDArray[np.float64]:
         """(num_rows, num_quantiles) quantiles of the population's fitness."""
         self.columns.read("fitness_quantiles[]", *_USUAL)
-        return self.columns.vectors("fitness_quantiles")
+        return drawable(self.columns.vectors("fitness_quantiles"))
 
 
 @dataclass(frozen=True)

@@ -86,3 +86,10 @@ def test_the_two_returns_of_a_single_direction_differ_by_two_deviations() -> Non
 def test_bad_settings_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         ARS(ARSSettings(**settings), np.zeros(3), 0)
+
+
+def test_huge_returns_give_the_step_of_returns_of_another_unit() -> None:
+    plus, minus = np.array([1.0, -0.5, 0.25]), np.array([0.5, 0.75, -1.0])
+    usual = step_weights(plus, minus, 0.1)
+    for unit in (1e120, 1e160, 1.7e308):
+        np.testing.assert_allclose(step_weights(plus * unit, minus * unit, 0.1), usual, rtol=1e-12)

@@ -4,6 +4,7 @@ hold.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -86,3 +87,19 @@ def test_flat_generations_leave_the_directions_of_a_limited_memory_alone() -> No
     candidates: Any = strategy.ask()
     assert candidates.generation == 31
     assert len(candidates.directions) == 0
+
+
+@pytest.mark.parametrize("n", range(1, 11))
+@pytest.mark.parametrize("times", [None, 1, 8, 64])
+def test_a_population_for_which_its_rates_are_not_made_is_warned_of(
+    n: int, times: int | None
+) -> None:
+    settings = LMMAESSettings(population_size=None if times is None else max(4, times * n))
+    with pytest.warns(UserWarning, match=f"got .* members and {n} parameters, .* use cma-es"):
+        settings.strategy(np.zeros(n), 0)
+
+
+def test_its_own_population_for_many_parameters_is_not_warned_of() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LMMAESSettings().strategy(np.zeros(100), 0)

@@ -178,10 +178,10 @@ def test_a_damaged_neighbour_is_left_out(run: Path, esengine_here: Run, tmp_path
 
 def test_a_refusal_names_the_file_and_the_field(run: Path, esengine_here: Run) -> None:
     record = json.loads((run / "config.json").read_text())
-    record["starts"][0]["ranks"] = "x"
+    record["starts"][0]["workers"] = "x"
     (run / "config.json").write_text(json.dumps(record))
     ended = esengine_here("resume", "run", "--generations", "3")
     assert ended.stderr == (
         "esengine: run/config.json must be a whole record, but: Expected `int`, got `str` - at "
-        "`starts[0].ranks`; restore it from a copy\n"
+        "`starts[0].workers`; restore it from a copy\n"
     )

@@ -5,6 +5,8 @@ method, are named, and leave nothing behind.
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from safetensors.numpy import load_file
 from esengine.demonstrations import load_demonstrations
 from esengine.launch.cli import main
 from esengine.policies import load_policy
-from tests.conftest import SUPPORT
+from tests.conftest import SUPPORT, Run
 from tests.support.runs import rows
 from tests.support.words import words
 
@@ -72,3 +74,36 @@ def test_collected_episodes_are_those_without_such_a_number() -> None:
     collect()
     found = load_demonstrations(["demos.npz"], trust_modules=True)
     assert len(found.trajectories) == 4
+
+
+HUGE = """
+import sys
+
+def cost(x):
+    return sys.float_info.max if x[0] < 1 else float((x * x).sum())
+
+def always(x):
+    return 1.7e308 * min(1.0, float((x * x).sum()) + 0.5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "objective"), [("cma-es", "cost"), ("cma-es", "always"), ("ars", "cost")]
+)
+def test_huge_costs_give_rows_of_json_silence_and_a_report(
+    esengine_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, objective: str
+) -> None:
+    (tmp_path / "huge_costs.py").write_text(HUGE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ended = esengine_here(
+            *words(f"train {method} --objective huge_costs:{objective} --dimension 4 --minimize"),
+            *words("--initial-mean 2 --ranks 1 --generations 12 --quiet --run-dir run"),
+        )
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        report = esengine_here(*words("report run --out page.html"))
+        assert report.returncode == 0, report.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    assert "Infinity" not in (tmp_path / "run/metrics.jsonl").read_text()
+    assert all(math.isfinite(row["fitness_mean"] + row["fitness_std"] / 2) for row in rows)
