@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -43,8 +44,17 @@ def free_bytes(root: Path = _MACHINE) -> int:
     Args:
         root: where ``proc`` and ``sys`` are.
     """
-    free = [max(0, limit - used) for limit, used in _control_groups(root)]
+    free = [max(0, limit - used) for limit, used in (*_control_groups(root), *_own_limit(root))]
     return min([_available(root), *free])
+
+
+def _own_limit(root: Path) -> Iterator[tuple[int, int]]:
+    """The limit of this process's addresses (``ulimit -v``), and those that it uses."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    with suppress(OSError, ValueError):
+        if limit != resource.RLIM_INFINITY:
+            pages = int((root / "proc/self/statm").read_text().split()[0])
+            yield limit, pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _available(root: Path) -> int:

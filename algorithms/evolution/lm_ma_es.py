@@ -89,7 +89,7 @@ class LMMAES(MeanSearch):
         self.generation = generation
         n = initial.size
         size = self.population_size
-        if 2 * size >= n:
+        if 2 * size >= n and generation == 0:  # no restart repeats it
             warnings.warn(
                 f"lm-ma-es needs a population of less than half the number of parameters, got "
                 f"{size} members and {n} parameters, with which it may diverge; use cma-es",

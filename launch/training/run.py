@@ -29,6 +29,7 @@ from esengine.launch.settings.methods import (
 )
 from esengine.launch.training.goal_curriculum import GoalTraining
 from esengine.launch.training.loop import Callback, RoundTraining, Training
+from esengine.launch.training.memory_need import check_memory
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
 from esengine.launch.training.restoring import check_environment
 from esengine.launch.training.strategy_loop import StrategyTraining
@@ -106,6 +107,7 @@ class StrategyRun(MethodRun):
     def build(self, on_master: bool) -> Built[Strategy]:
         """The problem and the strategy; workers need the population's size for the noise table."""
         problem = build_problem(self.config, self.objective)
+        check_memory(self.config.method, self.search, problem.dimension)
         noisy = is_noisy(self.train, problem)
         strategy = self.config.strategy(initial_row(self.train, problem), noisy=noisy)
         log2 = table_log2(self.train.noise_table_size, problem.dimension, strategy.population_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,11 @@ def test_the_narrowest_limit_counts(
 def test_a_machine_without_records_has_its_own_memory(tmp_path: Path) -> None:
     assert free_bytes(tmp_path) == memory_bytes(tmp_path) > MB
     assert 0 < free_bytes() <= memory_bytes()
+
+
+def test_a_limit_of_addresses_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = machine(
+        tmp_path, "0::/\n", **{"proc/self/statm": f"{10 * MB // os.sysconf('SC_PAGE_SIZE')} 0\n"}
+    )
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (50 * MB, 50 * MB))
+    assert free_bytes(root) == 40 * MB
