@@ -38,6 +38,7 @@ from esengine.launch.settings.config import RunConfig, TrainSettings
 from esengine.launch.settings.groups import BudgetSettings
 from esengine.launch.settings.settings_values import settings_from
 from esengine.launch.terminal.notebook import shows_progress
+from esengine.launch.training.isolation import fork_early
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.run import completed, prepare, run
 from esengine.launch.training.start_and_resume import reason_not_to_go_on, reopen
@@ -99,6 +100,7 @@ def train(
         config = completed(config_of(method, given))
         path = config.train.run_dir or default_path(config)
         launched = must_launch(config.train.workers or 1, config.train.worker_timeout)
+        fork_early(config)
         world = World()
         directory = world.agree(
             lambda: prepare(config, path, launched or world.size > 1) if world.is_master else None

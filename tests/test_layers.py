@@ -20,7 +20,7 @@ ORDER = {
             "policies",
             "simulators",
         ),
-        *("problems", "pool", "demonstrations", "rewards", "goals", "planning"),
+        *("problems", "isolation", "pool", "demonstrations", "rewards", "goals", "planning"),
     ),
     "algorithms": (
         *(

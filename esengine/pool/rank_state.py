@@ -54,6 +54,9 @@ class RankState:
         weights: of the last sum.
         unit_size: members of a unit of the last published population; the last unit may have fewer.
         specs: of the arrays that such a unit returns in addition to its records.
+        evaluate_rows: evaluates members with their parameters, as `Problem.evaluate` does.
+        context: of the problem, as it was last published.
+        num_contexts: how often that was.
         can_group: whether one call may do several such units. Then they return records and arrays
             of one row a member, and nothing of a member depends on the others in the call.
     """
@@ -66,6 +69,9 @@ class RankState:
         self.weights: NDArray[np.floating] = np.empty(0)
         self.unit_size = 1
         self.specs: tuple[ArraySpec, ...] = ()
+        self.evaluate_rows = problem.evaluate
+        self.context: Mapping[str, NDArray[Any]] = {}
+        self.num_contexts = 0
         self.can_group = False
         self._versions: dict[str, int] = {}
         self._together = 1  # members of one call, which shows no progress in between
@@ -217,9 +223,7 @@ class RankState:
     def _evaluate(self, start: int, stop: int) -> Evaluated:
         candidates = self._evaluated
         try:
-            return self.problem.evaluate(
-                candidates, start, candidates.rows(self.noise, start, stop)
-            )
+            return self.evaluate_rows(candidates, start, candidates.rows(self.noise, start, stop))
         except MembersFailed:
             raise
         except (Exception, SystemExit) as error:
@@ -246,9 +250,9 @@ class RankState:
                 spec.is_of_members for spec in self.specs
             )
             self.can_group = is_free and self._together == 1
-            self.problem.set_context(
-                {name.removeprefix("context/"): array for name, array in context.items()}
-            )
+            self.context = {name.removeprefix("context/"): array for name, array in context.items()}
+            self.num_contexts += 1
+            self.problem.set_context(self.context)
         else:
             self.weights = arrays["weights"]
 

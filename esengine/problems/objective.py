@@ -41,7 +41,7 @@ class ObjectiveProblem:
             the points themselves.
     """
 
-    function: Callable[..., float]
+    function: Callable[..., Any]
     dimension: int
     minimize: bool = False
     episodes_per_member: int = 1

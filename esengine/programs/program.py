@@ -132,8 +132,10 @@ class Program:
         if self._root is None:
             try:
                 shared_folder.remove_abandoned(self._spec.scratch)
-                self._root = Path(tempfile.mkdtemp(prefix="esengine-", dir=self._spec.scratch))
-                self._lock = shared_folder.join(self._root)
+                prefix = f".{shared_folder.PREFIX}"  # nobody looks for it until it is locked
+                hidden = Path(tempfile.mkdtemp(prefix=prefix, dir=self._spec.scratch))
+                self._lock = shared_folder.join(hidden)
+                self._root = hidden.rename(hidden.with_name(hidden.name[1:]))
             except OSError as error:
                 raise MemberError(
                     f"--scratch {self._spec.scratch} must be a folder that can be written: "

@@ -23,6 +23,7 @@ from esengine.launch.runs.run_lock import wait_until_free
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.terminal.choose_output import on_compiling
 from esengine.launch.terminal.notebook import display_for
+from esengine.launch.training.isolation import fork_early
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.run import run, run_and_note
 from esengine.launch.training.start_and_resume import launch
@@ -128,6 +129,7 @@ def run_in_memory(
 ) -> RunResult:
     """Minimise in memory, on the ranks that this process has. Raises what ends the search."""
     rows: list[dict[str, Any]] = []
+    fork_early(config, objective)
     world = World()
     with interrupts_handled() as stop:
         shown = config if world.is_master else config.with_train(quiet=True)

@@ -105,6 +105,11 @@ class TrainSettings(
             owner = "--noise off, since fitness is no return there"
             belong_to(self, owner, "--noise on", "novelty", "goals", "reward")
 
+        if self.isolate and (self.command is not None or self.goals != "own"):
+            what = "--goals curriculum" if self.command is None else "--command"
+            raise UserError(
+                f"--isolate must be used with --objective or --env-id, got {what}; drop it"
+            )
         if self.goals == "curriculum":
             rewards = ("novelty", "reward", "potential", "survival_bonus")
             others = ("init_policy", "episode_cap", "rules", "sampled_actions")
@@ -171,7 +176,16 @@ class TrainSettings(
         """Seconds after which a member is killed with its worker; None for programs, which are
         killed alone.
         """
-        return self.member_timeout if self.command is None else None
+        return None if self.isolates or self.command is not None else self.member_timeout
+
+    @property
+    def isolates(self) -> bool:
+        """Whether members are evaluated in child processes of the workers. Programs are child
+        processes themselves.
+        """
+        if self.command is not None or self.goals != "own":
+            return False
+        return self.isolate or self.member_timeout is not None
 
     def whole_variables(self) -> dict[str, bool]:
         """Whether each variable is a whole number, by its name."""

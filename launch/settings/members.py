@@ -21,6 +21,10 @@ class MemberSettings:
     """Give the objective up to this many members in one call, (n, dimension), for which it returns
     (n,) values or (n, columns).
     """
+    isolate: bool = False
+    """Evaluate members in a child process of each worker, so that a crash or a time-out costs a
+    fork and no worker, with any MPI; on with --member-timeout.
+    """
     keep_members: bool = False
     """Keep every evaluation in members/ of the run: the point, the value and all columns."""
 

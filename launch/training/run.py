@@ -28,6 +28,7 @@ from esengine.launch.settings.methods import (
     family_of,
 )
 from esengine.launch.training.goal_curriculum import GoalTraining
+from esengine.launch.training.isolation import payload_of
 from esengine.launch.training.loop import Callback, RoundTraining, Training
 from esengine.launch.training.memory_need import check_memory
 from esengine.launch.training.problem_from_settings import build_problem, initial_row, is_noisy
@@ -183,7 +184,9 @@ def run(
         WorkerError: too many members of a generation failed; a checkpoint holds the state before
             it.
     """
-    rules = replace(config.train.part(FaultRules), member_timeout=config.train.worker_timeout)
+    rules = config.train.part(FaultRules)
+    if config.train.command is not None:
+        rules = replace(rules, member_timeout=None)  # programs are killed alone
     chosen = method_run(config, objective)
 
     def build() -> Built[Any]:
@@ -202,7 +205,8 @@ def run(
         loop: Training = chosen.loop(pool, config, directory, method, callbacks)
         return loop.run()
 
-    return on_all_ranks(world, build, train, stop, rules)
+    isolated = payload_of(world, config, objective)
+    return on_all_ranks(world, build, train, stop, rules, isolated)
 
 
 def run_and_note(

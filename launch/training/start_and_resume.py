@@ -37,6 +37,7 @@ from esengine.launch.settings.methods import check_torch
 from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.terminal.choose_output import choose_display, on_compiling, showing
 from esengine.launch.terminal.panel import Display
+from esengine.launch.training.isolation import fork_early, fork_for_run
 from esengine.launch.training.loop import Callback
 from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.ranks import StopRequest, World
@@ -80,6 +81,7 @@ def start(config: RunConfig, stop: StopRequest) -> int:
             made.remove_if_bare()
         return status
 
+    fork_early(config)
     world = World()
     directory = world.agree(
         lambda: prepare(config, path, world.size > 1) if world.is_master else None
@@ -134,6 +136,7 @@ def resume(
         UserError: the folder is no run, another process writes there, or the run names a module
             that is not trusted.
     """
+    fork_for_run(path)
     world = World()
     directory = world.agree(lambda: reopen(path, changes, trusted) if world.is_master else None)
     reason = world.broadcast(None if directory is None else reason_not_to_go_on(directory, changes))

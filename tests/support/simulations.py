@@ -4,6 +4,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 from typing import Any, cast
 
 import gymnasium
@@ -79,3 +88,36 @@ class Informed(gymnasium.Env[Any, Any]):
 
 
 gymnasium.register("TestInformed-v0", cast(Any, Informed))
+
+
+def faulty(x: Floats) -> float:
+    """A sphere whose members end their process as FAULT says, where the first number is large."""
+    if x[0] > 1.0:
+        match os.environ["FAULT"]:
+            case "raise":
+                raise ZeroDivisionError("the simulator diverged")
+            case "exit":
+                os._exit(3)
+            case "segfault":
+                ctypes.string_at(0)
+            case "hang":
+                ctypes.PyDLL(None).sleep(1000)
+            case "killed" if not Path("killed").exists():  # by somebody, once
+                Path("killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "killed":
+                raise ZeroDivisionError("the simulator diverged")
+    return float(np.sum((x - 0.9) ** 2))
+
+
+def messy(x: Floats) -> float:
+    """A sphere that leaves its process otherwise than it was."""
+    print("a solver's banner")
+    os.chdir("/")
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+    subprocess.Popen(["sleep", "5"])
+    sys.stdout = None
+    return float(np.sum((x - 0.9) ** 2))

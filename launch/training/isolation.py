@@ -1,0 +1,76 @@
+"""The zygote of a run, see `esengine.isolation`: when it is forked, and what it makes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from esengine.isolation import fork_zygote, zygote_of_process
+from esengine.isolation.requests import serving
+from esengine.launch.settings.config import RunConfig
+from esengine.launch.training.problem_from_settings import build_problem
+from esengine.problems import EnvironmentProblem
+from esengine.ranks import World
+from esengine.ranks.launch_variables import WORKER_VARIABLE, is_launched
+from esengine.storage.files import read_json
+
+
+def fork_early(config: RunConfig, objective: Callable[..., Any] | None = None) -> None:
+    """Fork the zygote of this process if it is a rank, and a run isolates its members. Call it
+    before MPI starts; a process that is alone forks when the run begins.
+
+    Args:
+        config: of the run.
+        objective: the function itself, when it comes from Python instead of by name.
+    """
+    if is_launched() and config.train.isolates and _is_early():
+        fork_zygote(lambda payload: _prepare(payload, objective))
+
+
+def fork_for_run(path: Path) -> None:
+    """`fork_early` for a run directory, whose settings may be read only after MPI has started."""
+    if not (is_launched() and _is_early()):
+        return
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        train = read_json(path / "config.json")["config"]["train"]
+        timed = train.get("member_timeout") is not None and train.get("command") is None
+        if train.get("isolate") or timed:
+            fork_zygote(lambda payload: _prepare(payload, None))
+
+
+def _is_early() -> bool:
+    """Whether MPI has not started, or there is no zygote from before that."""
+    return "mpi4py.MPI" not in sys.modules or zygote_of_process() is None
+
+
+def payload_of(
+    world: World, config: RunConfig, objective: Callable[..., Any] | None
+) -> bytes | None:
+    """What the zygote makes the problem of, or None if the run isolates nothing. A process that is
+    alone forks its zygote here.
+    """
+    if not config.train.isolates:
+        return None
+    if world.mail is None:
+        fork_zygote(lambda payload: _prepare(payload, objective))
+    return json.dumps({"config": config.to_json(), "worker": world.rank}).encode()
+
+
+def _prepare(
+    payload: bytes, objective: Callable[..., Any] | None
+) -> Callable[[socket.socket], None]:
+    """In the zygote: make the problem, with everything compiled and nothing opened."""
+    described = json.loads(payload)
+    os.environ[WORKER_VARIABLE] = str(described["worker"])
+    problem = build_problem(RunConfig.from_json(described["config"]), objective)
+    problem.set_context(problem.context())
+    if isinstance(problem, EnvironmentProblem):
+        problem.warm_up()
+        problem.close_simulator()  # children would share what it has opened
+    return serving(problem)
