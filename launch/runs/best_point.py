@@ -39,9 +39,9 @@ def best_point(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         if "vectors" in record:
             record = record | parse_arrays(read_safetensors(folder / _FILE))
         is_feasible = bool(record.get("feasible", True))
-        return {"value": float(record["value"]), "feasible": is_feasible} | {
-            name: np.array(record[name], np.float64) for name in _VECTORS
-        }
+        columns = record.get("columns")
+        found = {"value": float(record["value"]), "feasible": is_feasible, "columns": columns}
+        return found | {name: np.array(record[name], np.float64) for name in _VECTORS}
     except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{folder}/best.json must have a value and its vectors {listed(_VECTORS)}, but: "

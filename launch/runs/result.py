@@ -55,6 +55,8 @@ class RunResult:
         rows: the rows of metrics of a run without a directory.
         standard_error: of the value of a noisy objective's best point, or None.
         choice: why the method ``auto`` chose the method, in one line.
+        best_columns: the columns of the best point beside its value, by name, or None.
+        is_feasible: whether the best point meets all constraints; True without any.
     """
 
     finished: bool
@@ -69,6 +71,8 @@ class RunResult:
     rows: Sequence[Row] = field(default=())
     standard_error: float | None = None
     choice: str = ""
+    best_columns: dict[str, float] | None = None
+    is_feasible: bool = True
 
     @property
     def run_dir(self) -> Path | None:
@@ -145,4 +149,6 @@ def result_of(directory: RunDirectory) -> RunResult:
         directory,
         standard_error=done.get("standard_error") if done else None,
         choice=directory.config().choice,
+        best_columns=best.get("columns"),
+        is_feasible=best.get("feasible", True),
     )

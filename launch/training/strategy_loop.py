@@ -331,8 +331,15 @@ class StrategyTraining(Training):
         value, point, _ = self._best()
         result = super().result(finished, reason, final_return)
         error = None if self._final_best is None else self._final_best.standard_error
-        result = replace(result, best_value=value, best_point=point, standard_error=error)
-        return replace(result, choice=self.config.choice)
+        return replace(
+            result,
+            best_value=value,
+            best_point=point,
+            standard_error=error,
+            choice=self.config.choice,
+            best_columns=None if point is None else self._columns_of_best(),
+            is_feasible=self._constraints is None or self._violation_of_best() == 0,
+        )
 
     def done(self, reason: str, final_return: float | None) -> dict[str, Any]:
         record = super().done(reason, final_return)

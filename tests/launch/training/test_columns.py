@@ -108,6 +108,8 @@ def test_every_strategy_finds_the_best_feasible_point(
     columns: dict[str, Any] = {"returns": ["cost", "g:limit"], "max_evaluations": 2400}
     result = minimize(cost, 2, method=method, **columns, **settings)
     assert result.best_point is not None
+    assert result.is_feasible
+    assert result.best_columns == {"limit": 1 - result.best_point[0]}
     assert result.best_point[0] >= 1
     assert result.best_value == pytest.approx(1, abs=0.1)
 
