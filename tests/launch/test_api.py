@@ -47,7 +47,7 @@ def test_unknown_settings_and_methods_list_the_known_ones() -> None:
         esengine.minimize(sphere, 3, popsize=4)
     with pytest.raises(UserError, match=r"got toleranse_fun; did you mean tolerance_fun\?"):
         esengine.minimize(sphere, 3, toleranse_fun=4)
-    with pytest.raises(UserError, match=r"got zebra; they are active, .*workers"):
+    with pytest.raises(UserError, match=r"got zebra; they are .*active, .*workers"):
         esengine.minimize(sphere, 3, zebra=4)
     with pytest.raises(
         UserError, match="one of truncation-es, openai-es, ars, pgpe, snes, cma-es, sep-cma-es"
