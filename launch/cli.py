@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from esengine import __version__
 from esengine.checks import one_of
-from esengine.compiled import cache_remark
 from esengine.errors import (
     ANY_TEXT,
     CallbackRaised,
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with output_to(stop.on_output_lost if in_order else refuse):
             status = _run(argv, stop, in_order)
-        if (remark := cache_remark()) is not None:
+        compiled: Any = sys.modules.get("esengine.compiled")  # slow to import, for every command
+        if compiled is not None and (remark := compiled.cache_remark()) is not None:
             _fail(remark, status)
         return status
     except UserError as error:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import esengine
-from esengine.compiled import keeps_kernels
 from esengine.errors import Interrupted, RanksFailed, UserError, pip_install
 from esengine.launch.mpirun.caller import Caller
 from esengine.launch.mpirun.end_watch import EndWatch, end_family
@@ -354,6 +353,8 @@ def environment_of_ranks(folder: Path | None = None) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), home]))
     environment = {**_OPEN_MPI, **with_home(), **THREADS, "PYTHONPATH": path}
     if folder is not None:
+        from esengine.compiled import keeps_kernels  # slow to import, for every command
+
         usual = {
             # The segments are removed with the folder, however the ranks end.
             "OMPI_MCA_btl_sm_backing_directory": str(folder),

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
-from rich.markup import escape
-
 from esengine.errors import shown
 
 
 def marked(value: object, most: int | None = 200) -> str:
     """A text of a file or of user code as `shown` gives it, for what rich reads as markup."""
+    from rich.markup import escape  # slow to import, for every command
+
     return escape(shown(value, most))
 
 
