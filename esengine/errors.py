@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TextIO
 
+_UNDECODED = re.compile("([\udc80-\udcff]+)")
 _END = 10_000  # characters of the text of an exception that are kept from either end
 
 
@@ -103,7 +105,7 @@ def shown(value: object, most: int | None = 200) -> str:
     """
     text = str(value)
     left_out = 0 if most is None else max(0, len(text) - most)
-    words = "".join(map(_visible, readable(text[: len(text) - left_out])))
+    words = _visible(text[: len(text) - left_out])
     return f"{words} ..." if left_out else words
 
 
@@ -111,8 +113,8 @@ def printable(text: object) -> str:
     """A text with its line breaks and tabs, but without other control characters, which could
     move the cursor, hide what is printed, or forge it.
     """
-    lines = readable(str(text)).split("\n")
-    return "\n".join("".join(c if c == "\t" else _visible(c) for c in line) for line in lines)
+    lines = (map(_visible, line.split("\t")) for line in str(text).split("\n"))
+    return "\n".join("\t".join(parts) for parts in lines)
 
 
 def put(text: object, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
@@ -120,9 +122,17 @@ def put(text: object, end: str = "\n", file: TextIO | None = None, flush: bool =
     print(printable(text), end=end, file=file, flush=flush)
 
 
-def _visible(character: str) -> str:
-    """A character, or its escape sequence if it has no picture of its own."""
-    return character if character.isprintable() else ascii(character)[1:-1]
+def _visible(text: str) -> str:
+    """A text with escape sequences for characters that have no picture of their own. Bytes of
+    names that the locale cannot decode stay, if UTF-8 shows what they are.
+    """
+    pieces = []
+    for piece in _UNDECODED.split(text):
+        plain = readable(piece)
+        if not plain.isprintable():
+            piece = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
+        pieces.append(piece)
+    return "".join(pieces)
 
 
 def readable(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import in_one_line, put, shown
+from esengine.errors import in_one_line, put, readable, shown
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
@@ -147,7 +147,7 @@ def make_readable(figure: Figure) -> None:
         texts += [legend.get_title(), *legend.get_texts()]
 
     for text in texts:
-        text.set_text("\n".join(map(shown, text.get_text().split("\n"))))
+        text.set_text("\n".join(map(shown, readable(text.get_text()).split("\n"))))
         text.set_parse_math(False)
 
 

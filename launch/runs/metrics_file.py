@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import warnings
 from array import array
 from collections.abc import Callable, Iterator
@@ -58,7 +57,6 @@ class _AnyRow(msgspec.Struct):
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
-_Number = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, lt=1e12)]
 
 
@@ -67,26 +65,26 @@ class _ShownMachine(_Machine):
 
     workers: _Count = 1
     elapsed_s: _Seconds | None = None
-    steps_per_s: _Number | None = None
-    busy_share: _Number | None = None
+    steps_per_s: float | None = None
+    busy_share: float | None = None
 
 
 class _ShownRow(_AnyRow):
     """The numbers of a row that are shown while a run goes on."""
 
-    env_steps: _Number
-    evaluations: _Number
+    env_steps: float
+    evaluations: float
     machine: _ShownMachine
-    fitness_mean: _Number | None = None
-    fitness_max: _Number | None = None
-    episode_return_eval: _Number | None = None
+    fitness_mean: float | None = None
+    fitness_max: float | None = None
+    episode_return_eval: float | None = None
     population_size: _Count | None = None
     failed_members: _Count | None = None
-    sigma: _Number | None = None
-    axis_ratio: _Number | None = None
-    loss: _Number | None = None
-    loss_held_out: _Number | None = None
-    labels: _Number | None = None
+    sigma: float | None = None
+    axis_ratio: float | None = None
+    loss: float | None = None
+    loss_held_out: float | None = None
+    labels: float | None = None
 
 
 class _MachineRow(msgspec.Struct):
