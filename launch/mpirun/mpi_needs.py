@@ -44,6 +44,16 @@ def btl_of_one_machine(mpirun: str) -> str:
     return _BTL_OF_ONE_MACHINE[found is None or int(found[1]) >= 5]
 
 
+def without_script(mpirun: str) -> str:
+    """The program that an ``mpirun`` stands for. Intel MPI's is a shell script, which passes no
+    signal on to the program that it runs.
+    """
+    program = os.path.join(os.path.dirname(mpirun), "mpiexec.hydra")
+    if os.path.basename(mpirun) in ("mpirun", "mpiexec") and os.access(program, os.X_OK):
+        return program if "Intel" in output_of(program, "--version") else mpirun
+    return mpirun
+
+
 @lru_cache
 def output_of(*command: str) -> str:
     result = subprocess.run(

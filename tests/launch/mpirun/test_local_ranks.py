@@ -13,7 +13,7 @@ import pytest
 
 from esengine.launch.mpirun import start_watch
 from esengine.launch.mpirun.error_filter import filtered
-from esengine.launch.mpirun.local_ranks import environment_of_ranks, run_ranks
+from esengine.launch.mpirun.local_ranks import environment_of_ranks, find_mpirun, run_ranks
 from esengine.ranks import StopRequest, shared_folder
 from esengine.ranks.shared_folder import ROOT
 from tests.conftest import REPOSITORY, SUPPORT
@@ -120,3 +120,16 @@ def test_ranks_of_other_machines_can_be_reached(
     assert environment_of_ranks()["OMPI_MCA_btl"] == "^ofi"
     monkeypatch.setenv("OMPI_MCA_btl", "tcp,self")
     assert environment_of_ranks(tmp_path)["OMPI_MCA_btl"] == "tcp,self"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name"), [("Intel(R) MPI", "mpiexec.hydra"), ("HYDRA", "mpirun")]
+)
+def test_signals_reach_the_program_behind_a_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, name: str
+) -> None:
+    for program in ("mpirun", "mpiexec.hydra"):
+        (tmp_path / program).write_text(f"#!/bin/sh\necho '{vendor} Library'\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("ESENGINE_MPIRUN", str(tmp_path / "mpirun"))
+    assert find_mpirun() == str(tmp_path / name)
