@@ -10,8 +10,8 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from esengine.environments import ActionSpec
-from esengine.policies import Actor, PolicySpec
+from esengine.environments import ActionSpec, EnvironmentSpec
+from esengine.policies import Actor, Policy, PolicySpec
 from esengine.policies.forward_pass import forward, forward_reference, network_of
 from esengine.policies.layers import LONGEST_MEMORY
 from esengine.policies.torch_network import TorchPolicy
@@ -131,6 +131,17 @@ def test_an_episode_begins_without_memory() -> None:
     first = episode()
     assert episode() == first
     assert [actor.act(row) for row in observations] != first, "the policy makes no use of memory"
+
+
+def test_a_loaded_policy_counts_steps_and_forgets_at_a_reset() -> None:
+    spec = spec_of({"memory": "gru"})
+    parameters, observations = drawn(spec, steps=40)
+    policy = Policy(spec, parameters, MEAN, INVERSE_STD, EnvironmentSpec("CartPole-v1"))
+    first = [policy.act(row) for row in observations]
+    assert [policy.act(row) for row in observations] != first, "it goes on without a reset"
+    policy.reset()
+    assert [policy.act(row) for row in observations] == first
+    assert [policy.act(row, step=step) for step, row in enumerate(observations)] == first
 
 
 def test_a_recurrent_policy_begins_by_remembering() -> None:
