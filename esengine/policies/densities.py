@@ -54,13 +54,13 @@ def log_densities(
         observations: (num_steps, obs_dim) float32.
         choices: (num_steps, num_choices) in the form that the kernel `act` writes.
     """
-    _, network, head, _, _ = actor.compiled_arguments
+    head = actor.compiled_arguments[6]
     logs = np.empty((len(rows), len(observations)))
     _fill(
         np.ascontiguousarray(rows),
         np.ascontiguousarray(observations),
         np.ascontiguousarray(choices),
-        network,
+        *actor.network,
         head,
         logs,
     )
@@ -72,7 +72,11 @@ def _fill(
     rows: NDArray[np.float32],
     observations: NDArray[np.float32],
     choices: NDArray[np.float64],
-    network: Any,
+    table: NDArray[np.int64],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    hidden: NDArray[np.float32],
+    state: NDArray[np.float32],
     head: Any,
     logs: NDArray[np.float64],
 ) -> None:
@@ -80,7 +84,9 @@ def _fill(
     for i in range(rows.shape[0]):
         row = rows[i]
         for step in range(observations.shape[0]):
-            outputs, offset = forward(row, network, observations[step])
+            outputs, offset = forward(
+                row, table, observations[step], mean, inverse_std, hidden, state
+            )
             logs[i, step] = log_density(outputs, row[offset:], head, choices[step])
 
 

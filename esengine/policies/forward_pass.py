@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from esengine.policies.layer_kernels import (
     LEAST_VARIANCE,
     activate,
     dense,
+    fast_tanh,
     normalize,
     update_gru,
     update_lstm,
@@ -126,17 +126,25 @@ def _num_pixels(layer: NDArray[np.int64]) -> int:
 
 @kernel
 def forward(
-    parameters: NDArray[np.float32], network: Any, observation: NDArray[np.float32]
+    parameters: NDArray[np.float32],
+    table: NDArray[np.int64],
+    observation: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    hidden: NDArray[np.float32],
+    state: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], int]:
-    """The outputs of the network as a view into its working memory, and the number of parameters
-    read. The state of recurrent layers moves on by one step.
+    """The outputs of the network as a view into ``hidden``, and the number of parameters read. The
+    state of recurrent layers moves on by one step.
+
+    Arrays are arguments of their own, since every array that is taken out of a tuple is counted as
+    a reference, which takes as long as a small layer.
 
     Args:
         parameters: flat, see `layers`.
-        network: from `network_of`.
+        table, mean, inverse_std, hidden, state: from `network_of`.
         observation: (num_inputs,).
     """
-    table, mean, inverse_std, hidden, state = network
     scale_inputs(observation, mean, inverse_std, hidden[0])
 
     offset = 0
@@ -150,47 +158,76 @@ def forward(
             size = (inputs + 1) * width
             dense(parameters[offset : offset + size], hidden[layer % 2], inputs, outputs)
             offset += size
-
-        elif kind == CONVOLUTION:
-            size = table[layer, 7] * table[layer, 7] * table[layer, 6]
-            filters = width // _num_pixels(table[layer])
-            own = parameters[offset : offset + (size + 1) * filters]
-            convolve(own, table[layer], hidden[layer % 2], hidden[2], outputs)
-            offset += (size + 1) * filters
-
-        elif kind == SPLIT:
-            _split(table[layer], hidden[layer % 2], outputs, hidden[3])
-
-        elif kind == JOIN:
-            for k in range(width):
-                outputs[k] = hidden[layer % 2, k] if k < inputs else hidden[3, k - inputs]
-
-        elif kind == LAYER_NORM:
-            for k in range(width):
-                outputs[k] = hidden[layer % 2, k]
-            normalize(parameters[offset : offset + 2 * width], outputs)
-            offset += 2 * width
-
         else:
-            gates = width * (3 if kind == GRU else 4)
-            own = state[remembered : remembered + (width if kind == GRU else 2 * width)]
-            size = (inputs + 1) * gates
-            dense(parameters[offset : offset + size], hidden[layer % 2], inputs, hidden[2][:gates])
-            offset += size
-            size = (width + 1) * gates
-            dense(parameters[offset : offset + size], own, width, hidden[3][:gates])
-            offset += size
-            if kind == GRU:
-                update_gru(hidden[2][:gates], hidden[3][:gates], own)
-            else:
-                update_lstm(hidden[2][:gates], hidden[3][:gates], own)
-            for k in range(width):
-                outputs[k] = own[k]
-            remembered += own.size
+            read, carried = _other_layer(
+                parameters[offset:], table[layer], hidden, layer % 2, state[remembered:]
+            )
+            offset += read
+            remembered += carried
 
-        activate(table[layer, 3], outputs)
+        activation = table[layer, 3]
+        if activation == TANH:
+            for k in range(outputs.size):
+                outputs[k] = fast_tanh(outputs[k])
+        elif activation != IDENTITY:
+            activate(activation, outputs)
 
     return hidden[num_layers % 2][: table[num_layers - 1, 2]], offset
+
+
+@kernel
+def _other_layer(
+    parameters: NDArray[np.float32],
+    layer: NDArray[np.int64],
+    hidden: NDArray[np.float32],
+    here: int,
+    state: NDArray[np.float32],
+) -> tuple[int, int]:
+    """A layer that is not dense, from row ``here`` of ``hidden`` to the other one of the first two;
+    returns how many parameters and how many numbers of the state are its own.
+
+    Args:
+        parameters, state: from its own on.
+        layer: its row of the table.
+        hidden: working memory.
+    """
+    kind, inputs, width = layer[0], layer[1], layer[2]
+    values = hidden[here]
+    outputs = hidden[1 - here][:width]
+
+    if kind == CONVOLUTION:
+        size = (layer[7] * layer[7] * layer[6] + 1) * (width // _num_pixels(layer))
+        convolve(parameters[:size], layer, values, hidden[2], outputs)
+        return size, 0
+
+    if kind == SPLIT:
+        _split(layer, values, outputs, hidden[3])
+        return 0, 0
+
+    if kind == JOIN:
+        for k in range(width):
+            outputs[k] = values[k] if k < inputs else hidden[3, k - inputs]
+        return 0, 0
+
+    if kind == LAYER_NORM:
+        for k in range(width):
+            outputs[k] = values[k]
+        normalize(parameters[: 2 * width], outputs)
+        return 2 * width, 0
+
+    gates = width * (3 if kind == GRU else 4)
+    own = state[: width if kind == GRU else 2 * width]
+    first = (inputs + 1) * gates
+    second = first + (width + 1) * gates
+    dense(parameters[:first], values, inputs, hidden[2][:gates])
+    dense(parameters[first:second], own, width, hidden[3][:gates])
+    if kind == GRU:
+        update_gru(hidden[2][:gates], hidden[3][:gates], own)
+    else:
+        update_lstm(hidden[2][:gates], hidden[3][:gates], own)
+    for k in range(width):
+        outputs[k] = own[k]
+    return second, own.size
 
 
 def forward_reference(

@@ -51,6 +51,7 @@ class ModuleNetwork:
     Attributes:
         module: in evaluation mode.
         size: its parameters, and whether it has a state.
+        inputs: (num_observations,) float32, where it reads its scaled observation.
 
     Raises:
         UserError: there is no such class, or it cannot be made or has no parameters.
@@ -67,7 +68,7 @@ class ModuleNetwork:
         )
         self._buffers = [(buffer, buffer.clone()) for buffer in self.module.buffers()]
         self._input = torch.zeros((1, *shape))
-        self._scaled = self._input.view(-1).numpy()
+        self.inputs = self._input.view(-1).numpy()
         self._state: Any = None
         self.bound: NDArray[np.float32] | None = None
 
@@ -95,13 +96,12 @@ class ModuleNetwork:
         for buffer, first in self._buffers:
             buffer.copy_(first)
 
-    def outputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The outputs for a scaled observation, (num_outputs,), and one step of the state.
+    def outputs(self) -> NDArray[np.float32]:
+        """The outputs for the observation in `inputs`, (num_outputs,), and one step of the state.
 
         Raises:
             UserError: they are no tensor of as many numbers.
         """
-        self._scaled[:] = observation
         with torch.inference_mode():
             if self.size.is_recurrent:
                 outputs, self._state = _pair(self.name, self.module(self._input, self._state))
@@ -157,7 +157,11 @@ def module_size(name: str, shape: tuple[int, ...], num_outputs: int) -> ModuleSi
 
     def episode() -> NDArray[np.float32]:
         network.begin(parameters)
-        return np.array([network.outputs(row.astype(np.float32)) for row in observations])
+        outputs = []
+        for row in observations:
+            network.inputs[:] = row
+            outputs.append(network.outputs())
+        return np.array(outputs)
 
     before = _generators()
     try:

@@ -281,7 +281,8 @@ class Actor:
     @property
     def compiled_arguments(self) -> tuple[Any, ...]:
         """The arguments with which compiled rollouts call the kernel `act`."""
-        return (self.parameters, self.network, self._head, self.spec.sampled, self._decoded)
+        head = (self._head, self.spec.sampled, self._decoded)
+        return (self.parameters, *self.network, *head)
 
     def act(self, observation: NDArray[np.float32], key: int = 0, step: int = 0) -> Any:
         """The action for one flat observation.
@@ -297,15 +298,16 @@ class Actor:
         """
         drawn = (self.spec.sampled, np.uint64(key), np.uint64(step), self._decoded)
         if self._module is None:
-            act(self.parameters, self.network, observation, self._head, *drawn)
+            table, *others = self.network
+            act(self.parameters, table, observation, *others, self._head, *drawn)
             return self.decoded()
 
         if step == 0 or self._module.bound is not self.parameters:
             self._module.begin(self.parameters)
-        scaled = np.empty(observation.size, np.float32)
-        scale_inputs(observation, self.observation_mean, self.observation_inverse_std, scaled)
+        scaling = (self.observation_mean, self.observation_inverse_std)
+        scale_inputs(observation, *scaling, self._module.inputs)
         log_stds = self.parameters[self._module.size.num_parameters :]
-        decode(self._module.outputs(scaled), log_stds, self._head, *drawn)
+        decode(self._module.outputs(), log_stds, self._head, *drawn)
         return self.decoded()
 
     def decoded(self) -> Any:
@@ -328,8 +330,12 @@ class Actor:
 @kernel
 def act(
     parameters: NDArray[np.float32],
-    network: Any,
+    table: NDArray[np.int64],
     observation: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    hidden: NDArray[np.float32],
+    state: NDArray[np.float32],
     head: Any,
     sampled: bool,
     key: np.uint64,
@@ -344,8 +350,7 @@ def act(
     component, and then an action from that. At step 0 the network's state is zero.
     """
     if step == 0:
-        state = network[4]
         for k in range(state.size):
             state[k] = 0.0
-    outputs, offset = forward(parameters, network, observation)
+    outputs, offset = forward(parameters, table, observation, mean, inverse_std, hidden, state)
     decode(outputs, parameters[offset:], head, sampled, key, step, action)

@@ -165,7 +165,7 @@ class LearnedReward:
         """
         rewards = np.empty(len(observations))
         head = (self._choice_sizes, self._form)
-        score(self.parameters, self._network, *head, observations, choices, rewards)
+        score(self.parameters, *self._network, *head, observations, choices, rewards)
         return rewards
 
     @property
@@ -173,7 +173,8 @@ class LearnedReward:
         """The reward of a step in the absorbing state."""
         state = np.array(self.input_mean)
         state[-1] = 1.0
-        outputs, _ = forward(self.parameters, self._network, state)
+        table, *others = self._network
+        outputs, _ = forward(self.parameters, table, state, *others)
         return float(shape(np.float64(outputs[0]), self._form))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -204,7 +205,11 @@ def shape(logit: float, form: int) -> float:
 @kernel
 def score(
     parameters: NDArray[np.float32],
-    network: Any,
+    table: NDArray[np.int64],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
+    hidden: NDArray[np.float32],
+    state: NDArray[np.float32],
     choice_sizes: NDArray[np.int64],
     form: int,
     observations: NDArray[np.float32],
@@ -215,14 +220,14 @@ def score(
 
     Args:
         parameters: (num_parameters,), laid out as a policy's.
-        network: from `network_of`.
+        table, mean, inverse_std, hidden, state: from `network_of`.
         choice_sizes: (num_choices,) options of each choice, 1 for a number.
         form: place in `FORMS`.
         observations: (num_steps, obs_dim).
         choices: (num_steps, num_choices), discrete ones from 0.
         rewards: (num_steps,) overwritten.
     """
-    inputs = np.empty(network[1].size, np.float32)
+    inputs = np.empty(mean.size, np.float32)
     for step in range(observations.shape[0]):
         inputs[:] = np.float32(0.0)
         column = observations.shape[1]
@@ -234,7 +239,7 @@ def score(
             else:
                 inputs[column + np.int64(choices[step, choice])] = np.float32(1.0)
             column += choice_sizes[choice]
-        outputs, _ = forward(parameters, network, inputs)
+        outputs, _ = forward(parameters, table, inputs, mean, inverse_std, hidden, state)
         rewards[step] = shape(np.float64(outputs[0]), form)
 
 

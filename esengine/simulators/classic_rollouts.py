@@ -90,14 +90,27 @@ def continue_episode(
         task, constant, seed, max_steps, policy, moments, observation, trace: see
             `rollout`.
     """
-    parameters, network, head, sampled, decoded = policy
+    parameters, table, mean, inverse_std, hidden, memory, head, sampled, decoded = policy
     if trace is not None:
         observations, choices, rewards = trace
     while True:
         observe(task, state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(parameters, network, observation, head, sampled, seed, np.uint64(steps), decoded)
+        act(
+            parameters,
+            table,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            memory,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         reward, terminated = step(task, state, decoded[0], constant, steps == 0)
         if trace is not None:
             keep_step(observations, choices, rewards, steps, observation, decoded, reward)

@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 
 from esengine.compiled import kernel
 from esengine.policies.forward_pass import input_bound
-from esengine.policies.layer_kernels import LEAST_VARIANCE, activate, update_gru, update_lstm
-from esengine.policies.layers import DENSE, GRU, LAYER_NORM
+from esengine.policies.layer_kernels import (
+    LEAST_VARIANCE,
+    activate,
+    fast_tanh,
+    update_gru,
+    update_lstm,
+)
+from esengine.policies.layers import DENSE, GRU, IDENTITY, LAYER_NORM, TANH
 
 LANES = 16  # float32 numbers of a 512-bit register
 
@@ -73,7 +79,6 @@ _dot_of_one, _dot_of_eight = _make_dot(1), _make_dot(8)
 @kernel
 def _dense(
     weights: NDArray[np.float32],
-    first: int,
     inputs: NDArray[np.float32],
     count: int,
     width: int,
@@ -82,17 +87,17 @@ def _dense(
     """`forward_pass.dense` in every lane.
 
     Args:
-        weights: (num_parameters, LANES), of which those of the layer begin at row ``first``.
+        weights: (num_parameters, LANES) of the layer.
         inputs: (count, LANES) or more rows.
         outputs: (width, LANES) or more rows, overwritten.
     """
-    biases = weights[first + count * width : first + (count + 1) * width].ravel()
+    biases = weights[count * width : (count + 1) * width].ravel()
     values = outputs[:width].ravel()
     for k in range(values.size):
         values[k] = biases[k]
 
     num_bytes = 4 * LANES
-    layer = weights.ctypes.data + first * num_bytes
+    layer = weights.ctypes.data
     begin = inputs.ctypes.data
     end = outputs.ctypes.data
     j = 0
@@ -133,7 +138,9 @@ def _normalize(parameters: NDArray[np.float32], values: NDArray[np.float32]) -> 
 @kernel
 def forward_in_lanes(
     weights: NDArray[np.float32],
-    network: Any,
+    table: NDArray[np.int64],
+    mean: NDArray[np.float32],
+    inverse_std: NDArray[np.float32],
     observations: NDArray[np.float32],
     hidden: NDArray[np.float32],
     states: NDArray[np.float32],
@@ -142,12 +149,11 @@ def forward_in_lanes(
 
     Args:
         weights: (num_parameters, LANES), a member a column.
-        network: `Actor.network`, whose memory and state are not used.
+        table, mean, inverse_std: of `Actor.network`.
         observations: (obs_dim, LANES).
         hidden: (4, width, LANES) working memory.
         states: (state_size, LANES), which move on by one step.
     """
-    table, mean, inverse_std, _, _ = network
     for k in range(mean.size):
         bound = input_bound(mean[k], inverse_std[k])
         for lane in range(LANES):
@@ -156,38 +162,77 @@ def forward_in_lanes(
 
     first = 0
     remembered = 0
+    num_bytes = 4 * LANES
+    begin = weights.ctypes.data
     for layer in range(table.shape[0]):
         kind, count, width = table[layer, 0], table[layer, 1], table[layer, 2]
-        inputs = hidden[layer % 2]
-        outputs = hidden[(layer + 1) % 2]
+        values = hidden[(layer + 1) % 2, :width].ravel()
 
         if kind == DENSE:
-            _dense(weights, first, inputs, count, width, outputs)
+            biases = weights[first + count * width : first + (count + 1) * width].ravel()
+            for k in range(values.size):
+                values[k] = biases[k]
+
+            own = begin + first * num_bytes
+            inputs = hidden[layer % 2].ctypes.data
+            outputs = values.ctypes.data
+            j = 0
+            while j < width:
+                if j + 8 <= width:
+                    _dot_of_eight(
+                        inputs, own + j * num_bytes, count, width, outputs + j * num_bytes
+                    )
+                    j += 8
+                else:
+                    _dot_of_one(inputs, own + j * num_bytes, count, width, outputs + j * num_bytes)
+                    j += 1
             first += (count + 1) * width
-
-        elif kind == LAYER_NORM:
-            outputs[:width] = inputs[:width]
-            _normalize(weights[first : first + 2 * width], outputs[:width])
-            first += 2 * width
-
         else:
-            gates = width * (3 if kind == GRU else 4)
-            size = width if kind == GRU else 2 * width
-            own = states[remembered : remembered + size]
-            _dense(weights, first, inputs, count, gates, hidden[2])
-            first += (count + 1) * gates
-            _dense(weights, first, own, width, gates, hidden[3])
-            first += (width + 1) * gates
-            from_input, from_state = hidden[2, :gates].ravel(), hidden[3, :gates].ravel()
-            if kind == GRU:
-                update_gru(from_input, from_state, own.ravel())
-            else:
-                update_lstm(from_input, from_state, own.ravel())
-            outputs[:width] = own[:width]
-            remembered += size
+            read, carried = _other_layer(
+                weights[first:], table[layer], hidden, layer % 2, states[remembered:]
+            )
+            first += read
+            remembered += carried
 
-        activate(table[layer, 3], outputs[:width].ravel())
+        activation = table[layer, 3]
+        if activation == TANH:
+            for k in range(values.size):
+                values[k] = fast_tanh(values[k])
+        elif activation != IDENTITY:
+            activate(activation, values)
     return table.shape[0] % 2
+
+
+@kernel
+def _other_layer(
+    weights: NDArray[np.float32],
+    layer: NDArray[np.int64],
+    hidden: NDArray[np.float32],
+    here: int,
+    states: NDArray[np.float32],
+) -> tuple[int, int]:
+    """`forward_pass._other_layer` in every lane; tasks with lanes have no pictures."""
+    kind, count, width = layer[0], layer[1], layer[2]
+    inputs = hidden[here]
+    outputs = hidden[1 - here]
+    if kind == LAYER_NORM:
+        outputs[:width] = inputs[:width]
+        _normalize(weights[: 2 * width], outputs[:width])
+        return 2 * width, 0
+
+    gates = width * (3 if kind == GRU else 4)
+    own = states[: width if kind == GRU else 2 * width]
+    first = (count + 1) * gates
+    second = first + (width + 1) * gates
+    _dense(weights[:first], inputs, count, gates, hidden[2])
+    _dense(weights[first:second], own, width, gates, hidden[3])
+    from_input, from_state = hidden[2, :gates].ravel(), hidden[3, :gates].ravel()
+    if kind == GRU:
+        update_gru(from_input, from_state, own.ravel())
+    else:
+        update_lstm(from_input, from_state, own.ravel())
+    outputs[:width] = own[:width]
+    return second, own.shape[0]
 
 
 @kernel

@@ -72,7 +72,7 @@ def rollouts(
     episodes = np.zeros(LANES, np.int64)
     counts = np.zeros(LANES, np.int64)
     moments = np.zeros((num_members, statistics.size))
-    memories = aligned(policy[1][4].size)
+    memories = aligned(policy[5].size)
     returns[:] = 0.0
     steps[:] = 0
 
@@ -87,8 +87,7 @@ def rollouts(
         )
 
     # The few that are left, one by one
-    _, network, head, sampled, decoded = policy
-    memory = network[4]
+    _, table, mean, inverse_std, hidden, memory, head, sampled, decoded = policy
     observation = np.zeros(obs_dim, np.float32)
     state = np.zeros(4)
     for lane in range(LANES):
@@ -97,7 +96,8 @@ def rollouts(
         if member < 0:
             continue
 
-        alone = (rows[member], network, head, sampled, decoded)
+        network = (table, mean, inverse_std, hidden, memory)
+        alone = (rows[member], *network, head, sampled, decoded)
         for k in range(memory.size):
             memory[k] = memories[k, lane]
         for episode in range(first, num_episodes):
@@ -149,10 +149,10 @@ def _run_lanes(
         moments: (num_members, num_statistics) added to.
         task, constant, seeds, rows, max_steps, policy, obs_dim, returns, steps: see `rollouts`.
     """
-    _, network, head, sampled, _ = policy
+    _, table, mean, inverse_std, hidden, _, head, sampled, _ = policy
     numbers, members, episodes, counts, memories = lanes
-    num_outputs = network[0][-1, 2]
-    width = network[3].shape[1]
+    num_outputs = table[-1, 2]
+    width = hidden.shape[1]
     weights = aligned(rows.shape[1])
     work = aligned(4 * width).reshape(4, width, LANES)
     observations = np.zeros((obs_dim, LANES), np.float32)
@@ -166,7 +166,8 @@ def _run_lanes(
         if moments.shape[1]:
             _accumulate(partial, observations)
 
-        outputs = work[forward_in_lanes(weights, network, observations, work, memories)]
+        last = forward_in_lanes(weights, table, mean, inverse_std, observations, work, memories)
+        outputs = work[last]
         if sampled or head[0] == MIXTURE:
             _draw(outputs, num_outputs, rows, seeds, policy, lanes)
         else:
@@ -250,7 +251,7 @@ def _draw(
     lanes: Any,
 ) -> None:
     """`policies.decode` in every lane, for a sampled policy or a mixture."""
-    _, _, head, sampled, decoded = policy
+    head, sampled, decoded = policy[6], policy[7], policy[8]
     numbers, members, episodes, counts, _ = lanes
     for lane in range(LANES):
         if members[lane] >= 0:

@@ -80,7 +80,7 @@ def rollout(
         observation: (8,) float32, left as the last observation of the episode.
         trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
-    parameters, network, head, sampled, decoded = policy
+    parameters, table, mean, inverse_std, hidden, memory, head, sampled, decoded = policy
     if trace is not None:
         observations, choices, rewards = trace
     total, steps = 0.0, 0
@@ -88,7 +88,20 @@ def rollout(
         observe(state, observation)
         if moments.size:
             accumulate(moments, observation)
-        act(parameters, network, observation, head, sampled, seed, np.uint64(steps), decoded)
+        act(
+            parameters,
+            table,
+            observation,
+            mean,
+            inverse_std,
+            hidden,
+            memory,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         for k in range(2):
             decoded[k] = np.float64(np.float32(decoded[k]))  # as the environment takes it
         reward, reached = step(walls, dense, state, decoded)

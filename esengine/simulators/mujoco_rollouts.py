@@ -38,7 +38,7 @@ def rollout(
         trace: `TraceBuffer.arrays`, overwritten, or None, for which the kernel is compiled apart.
     """
     task, data, bodies, constants = arguments[0], arguments[4], arguments[6], arguments[7]
-    parameters, network, head, sampled, decoded = policy
+    parameters, table, mean, inverse_std, hidden, memory, head, sampled, decoded = policy
     if trace is not None:
         observations, choices, rewards = trace
     flat = np.empty(observation.size, np.float32)
@@ -50,7 +50,20 @@ def rollout(
             flat[k] = np.float32(observation[k])
         if moments.size:
             accumulate(moments, flat)
-        act(parameters, network, flat, head, sampled, seed, np.uint64(steps), decoded)
+        act(
+            parameters,
+            table,
+            flat,
+            mean,
+            inverse_std,
+            hidden,
+            memory,
+            head,
+            sampled,
+            seed,
+            np.uint64(steps),
+            decoded,
+        )
         for k in range(action.size):
             action[k] = np.float32(decoded[k])
         reward, terminated = step(*arguments, action)

@@ -152,9 +152,16 @@ def _module_agent(
 ) -> Agent:
     """`policy_agent` of a policy that is a user's module."""
 
+    direct = observations.direct
+    shape = (observations.dim,)
+
     def act(observation: Any, step: int) -> Any:
-        flat = observations.flat(space, observation)
-        check_observation(flat, step)
+        if direct and type(observation) is np.ndarray and observation.shape == shape:
+            flat = observation.astype(np.float32)
+        else:
+            flat = observations.flat(space, observation)
+        if not np.isfinite(flat).all():
+            check_observation(flat, step)
         if moments is not None:
             accumulate(moments, flat)
         return actor.act(flat, seed, step)
@@ -198,7 +205,7 @@ def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDAr
         seed: stream of sampled actions.
         moments: see `Simulator.run`.
     """
-    parameters, network, head, sampled, decoded = actor.compiled_arguments
+    parameters, *network, head, sampled, decoded = actor.compiled_arguments
     kind, *bounds = head
     arrays = [parameters, *network, *bounds, decoded]
     num_moments = 0
@@ -260,8 +267,12 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
     head = (kind, choice_sizes, low, high, center, reach)
     act(
         parameters,
-        (table, mean, inverse_std, hidden, state),
+        table,
         flat,
+        mean,
+        inverse_std,
+        hidden,
+        state,
         head,
         sampled != 0,
         np.uint64(key),

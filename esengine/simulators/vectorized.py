@@ -165,8 +165,7 @@ def act_in_lanes(
         step: number of the step.
         decoded: (num_lanes, num_choices) overwritten where active.
     """
-    _, network, head, sampled, _ = policy
-    table, mean, inverse_std, hidden, _ = network
+    _, table, mean, inverse_std, hidden, _, head, sampled, _ = policy
     for lane in range(active.size):
         if active[lane]:
             if moments.shape[1]:
@@ -174,6 +173,13 @@ def act_in_lanes(
             if not np.isfinite(observations[lane]).all():
                 returns[lane] = np.nan
             draw = np.uint64(step) * np.uint64(active.size) + np.uint64(lane)
-            own = (table, mean, inverse_std, hidden, states[lane])
-            outputs, offset = forward(parameters[lane], own, observations[lane])
+            outputs, offset = forward(
+                parameters[lane],
+                table,
+                observations[lane],
+                mean,
+                inverse_std,
+                hidden,
+                states[lane],
+            )
             decode(outputs, parameters[lane][offset:], head, sampled, seed, draw, decoded[lane])

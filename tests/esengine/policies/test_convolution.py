@@ -48,7 +48,7 @@ def test_a_picture_is_seen_as_by_numpy_and_torch(
     compiled = network_of(spec.layers, *scaling)
     outputs = []
     for picture in pictures:
-        values, offset = forward(parameters, compiled, picture)
+        values, offset = forward(parameters, compiled[0], picture, *compiled[1:])
         assert offset == spec.num_parameters
         outputs.append(values.copy())
 

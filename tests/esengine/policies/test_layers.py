@@ -44,7 +44,7 @@ def run(spec: PolicySpec, parameters: Any, observations: Any) -> NDArray[np.floa
     network = network_of(spec.layers, MEAN, INVERSE_STD)
     outputs = []
     for observation in observations:
-        values, offset = forward(parameters, network, observation)
+        values, offset = forward(parameters, network[0], observation, *network[1:])
         assert offset == spec.num_parameters
         outputs.append(values.copy())
     return np.array(outputs)
@@ -112,7 +112,7 @@ def test_lanes_compute_the_same_bits(network: dict[str, Any]) -> None:
     states = aligned(compiled[4].size)
     found = []
     for observations in np.stack(episodes, axis=2):
-        last = forward_in_lanes(weights, compiled, observations, work, states)
+        last = forward_in_lanes(weights, *compiled[:3], observations, work, states)
         found.append(work[last, :5].copy())
     for lane in range(LANES):
         np.testing.assert_array_equal(

@@ -30,7 +30,8 @@ def network(
     spec: PolicySpec, parameters: NDArray[np.float32], observation: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     mean, inverse_std = np.full(3, 0.1, np.float32), np.full(3, 2.0, np.float32)
-    outputs, offset = forward(parameters, network_of(spec.layers, mean, inverse_std), observation)
+    table, *others = network_of(spec.layers, mean, inverse_std)
+    outputs, offset = forward(parameters, table, observation, *others)
     assert offset == spec.num_parameters
     return np.array(outputs)
 
