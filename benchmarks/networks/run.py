@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -63,6 +64,7 @@ def measure(task: Task, network: str, seed: int, folder: Path) -> dict[str, floa
     """Train, and evaluate on 100 fresh episodes."""
     began = time.process_time()
     if not (folder / "done.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was ended
         esengine.train(
             METHOD,
             **(task.full if network == "full observation" else task.hidden),
