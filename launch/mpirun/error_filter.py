@@ -60,3 +60,18 @@ def start_filter(stream: IO[bytes]) -> Thread:
     thread = Thread(target=copy, name="stderr", daemon=True)
     thread.start()
     return thread
+
+
+def start_copy(stream: IO[bytes]) -> Thread:
+    """Start a thread that copies a stream to standard output in whole lines, until its end. They
+    appear above a live panel, which lines that ranks write to the terminal themselves would tear.
+    """
+
+    def copy() -> None:
+        for line in iter(stream.readline, b""):
+            sys.stdout.write(line.replace(b"\0", b"").decode(errors="replace"))
+            sys.stdout.flush()
+
+    thread = Thread(target=copy, name="stdout", daemon=True)
+    thread.start()
+    return thread

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Thread
 from typing import TypeVar
 
 import esengine
 from esengine.errors import Interrupted, RanksFailed, UserError, pip_install
 from esengine.launch.mpirun.caller import Caller
 from esengine.launch.mpirun.end_watch import EndWatch, end_family
-from esengine.launch.mpirun.error_filter import start_filter
+from esengine.launch.mpirun.error_filter import start_copy, start_filter
 from esengine.launch.mpirun.mpi_needs import (
     MPIRUN_VARIABLE,
     btl_of_one_machine,
@@ -214,9 +215,10 @@ def _run_command(
         env=environment_of_ranks(folder),
         start_new_session=True,
         preexec_fn=partial(end_with_parent, signal.SIGUSR1),  # to stop with a checkpoint
+        stdout=subprocess.PIPE if poll is not None and sys.stdout.isatty() else None,
         stderr=subprocess.PIPE if is_tolerant else None,
     )
-    thread = None if process.stderr is None else start_filter(process.stderr)
+    threads = _copy_output(process)
     watch = StartWatch(process.pid, folder) if is_tolerant else None
     end = EndWatch(process.pid, folder / _STATUS) if is_tolerant else None
     wait = time.sleep if caller is None else caller.wait
@@ -244,7 +246,7 @@ def _run_command(
             watch.kill()
             if process.returncode and not has_ended:
                 end_family(folder)
-        if thread is not None:
+        for thread in threads:
             thread.join(_OUTPUT_S)
         if caller is not None:
             caller.read_message()
@@ -252,6 +254,16 @@ def _run_command(
         poll()
 
     return process.returncode
+
+
+def _copy_output(process: subprocess.Popen[bytes]) -> list[Thread]:
+    """Start the threads that copy what this process takes of mpirun's output."""
+    threads = []
+    if process.stdout is not None:
+        threads.append(start_copy(process.stdout))
+    if process.stderr is not None:
+        threads.append(start_filter(process.stderr))
+    return threads
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path, watch: EndWatch | None) -> None:
