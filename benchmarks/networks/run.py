@@ -85,20 +85,22 @@ def page(results: dict[str, dict[str, float]]) -> str:
     lines = [
         "# What a memory is worth",
         "",
-        "`python -m benchmarks.networks.run` writes this page. Mean returns of 100 fresh episodes:",
-        "the mean over seeds, and the worst and the best of them. The share is that of the way from",
-        "a policy that does not look to the mean with full observation. All networks have 16 hidden",
-        "units, and all runs the same budget.",
+        "`python -m benchmarks.networks.run` writes this page. A return is the mean of 100 fresh",
+        "episodes; the table has the mean over seeds, the worst and the best. The share is that of",
+        "the way from a policy that does not look to the mean with full observation. All networks",
+        f"have {UNITS} hidden units, and all runs of a task the same budget.",
         "",
     ]
     for name, task in TASKS.items():
+        full = of(results, name, "full observation")
+        if not len(full):
+            continue
         settings = ", ".join(f"{key} {value}" for key, value in task.budget.items())
         lines += [f"## {name}", "", f"{METHOD}, {settings}.", ""]
         lines += [
             "| network | seeds | mean return | worst | best | share |",
             "|---|---|---|---|---|---|",
         ]
-        full = of(results, name, "full observation")
         for network in NETWORKS:
             found = of(results, name, network)
             if not len(found):
