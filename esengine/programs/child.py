@@ -13,6 +13,7 @@ from pathlib import Path
 from esengine.errors import MemberError
 from esengine.ranks import World
 from esengine.ranks.launch_variables import without_launch
+from esengine.storage.files import read_end
 
 STDOUT_FILE = "stdout.txt"
 STDERR_FILE = "stderr.txt"
@@ -97,8 +98,8 @@ def tail_of(folder: Path) -> str:
     """The end of what a program printed, for a message."""
     parts = []
     for name in (STDERR_FILE, STDOUT_FILE):
-        with suppress(OSError):
-            image = (folder / name).read_bytes()[-_TAIL_BYTES:]
+        with suppress(OSError, ValueError):
+            image = read_end(folder / name, _TAIL_BYTES)
             text = image.decode(errors="replace").strip()
             if text:
                 parts.append(f"\n{name} ends with:\n{text}")

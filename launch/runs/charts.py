@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esengine.errors import in_one_line, put, readable, shown
+from esengine.errors import UserError, in_one_line, put, readable, shown
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
-from esengine.storage.files import append_whole, replacing
+from esengine.storage.files import append_whole, replace_lasting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +82,7 @@ def draw_last(directory: RunDirectory, config: RunConfig) -> None:
     try:
         rows = directory.last_rows()
         if rows and rows[-1]["machine"].get("elapsed_s", 0.0) >= SHORT_RUN_S:
-            draw_curve(directory, config)
+            replace_lasting(directory.folder / "curve.png", curve(directory, config))
     except Exception as error:  # whatever the packages that draw raise
         put(
             f"esengine: {directory.path / 'curve.png'} cannot be drawn: "
@@ -93,16 +93,16 @@ def draw_last(directory: RunDirectory, config: RunConfig) -> None:
         )
 
 
-def draw_curve(directory: RunDirectory, config: RunConfig) -> None:
-    """Draw fitness and evaluated returns, or the lowest cost, over environment steps or
-    evaluations, if a generation has ended. Raises OSError and UserError.
+def curve(directory: RunDirectory, config: RunConfig) -> bytes:
+    """A PNG of fitness and evaluated returns, or of the lowest cost, over environment steps or
+    evaluations. Raises OSError, and UserError if no generation has ended.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     train, columns = config.train, directory.columns()
     if columns.last is None:
-        return
+        raise UserError(f"a curve needs a generation that has ended, got {directory.path}; wait")
     columns.read(*_X, *_COSTS, *(name for name, *_ in _LINES), "loss", "loss_held_out")
     x = "evaluations" if train.is_function else "env_steps"
     if not columns.numbers(x).any():  # a method that only reads demonstrations
@@ -132,8 +132,9 @@ def draw_curve(directory: RunDirectory, config: RunConfig) -> None:
         _draw_losses(axes.twinx(), columns, x)
 
     make_readable(figure)
-    with replacing(directory.folder / "curve.png") as aside:
-        figure.savefig(aside, format="png", dpi=120)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    return image.getvalue()
 
 
 def make_readable(figure: Figure) -> None:

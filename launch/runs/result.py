@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, counted
+from esengine.launch.runs.charts import curve
 from esengine.launch.runs.json_lines import Row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.policies import Policy, load_policy
@@ -106,10 +107,9 @@ class RunResult:
     def _repr_html_(self) -> str:
         """The picture of a notebook: the sentence, and the learning curve."""
         text = f"<code>{html.escape(repr(self))}</code>"
-        curve = None if self.run_dir is None else self.run_dir / "curve.png"
-        if curve is None or not curve.is_file():
+        if self.run is None or not self.run.last_rows():
             return text
-        image = b64encode(curve.read_bytes()).decode()
+        image = b64encode(curve(self.run, self.run.config())).decode()
         return f'{text}<br><img width="640" src="data:image/png;base64,{image}">'
 
 

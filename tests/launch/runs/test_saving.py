@@ -40,7 +40,7 @@ def test_a_run_whose_charts_fail_is_done(
     def fail(*_: Any) -> None:
         raise TypeError("set_text(): incompatible function arguments\nand another line")
 
-    monkeypatch.setattr(charts, "draw_curve", fail)
+    monkeypatch.setattr(charts, "curve", fail)
     monkeypatch.setattr(charts, "SHORT_RUN_S", 0.0)
     train = "train truncation-es --env-id CartPole-v1 --generations 1 --ranks 1 --run-dir run"
     finished = esengine_here(*words(train))
