@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.errors import UserError, in_one_line, put, readable, shown
+from esengine.launch.runs.columns import Columns, thinned
 from esengine.launch.runs.json_lines import Row
-from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.storage.files import append_whole, replace_lasting

@@ -15,12 +15,14 @@ from typing import Any
 from esengine.errors import UserError, shown
 from esengine.launch.mpirun.slurm_allocation import job_name
 from esengine.launch.runs.best_point import best_point, best_record
+from esengine.launch.runs.columns import Columns
 from esengine.launch.runs.copied_files import COPIES, check_copies, digests_of_copies, with_copies
 from esengine.launch.runs.identity import identity
 from esengine.launch.runs.json_lines import FailureLog, Row
 from esengine.launch.runs.members_file import MembersFile
-from esengine.launch.runs.metrics_file import Columns, MetricsFile, is_of_run
+from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.records import BestRecord, DoneRecord, RunRecord
+from esengine.launch.runs.rows import is_of_run
 from esengine.launch.runs.run_lock import RunLock
 from esengine.launch.runs.versions import commit, processor, versions
 from esengine.launch.settings.config import RunConfig

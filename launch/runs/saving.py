@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esengine.errors import WorkerError, put
 from esengine.launch.runs.charts import EventFile
 from esengine.launch.runs.json_lines import Row
-from esengine.launch.runs.metrics_file import MARK
+from esengine.launch.runs.rows import MARK
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.policies import Policy, save_policy

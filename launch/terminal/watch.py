@@ -15,8 +15,8 @@ from rich.console import Console
 from esengine.checks import positive
 from esengine.errors import UserError, printable, shown
 from esengine.launch.runs.json_lines import LINE_BYTES, Row
-from esengine.launch.runs.metrics_file import parse_row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
+from esengine.launch.runs.rows import parse_row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner
 from esengine.launch.runs.trackers import MlflowCallback, WandbCallback, flat_settings

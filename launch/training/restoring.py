@@ -15,8 +15,8 @@ from esengine.candidates import chunks, evaluation_chunk_size
 from esengine.environments import EnvironmentSpec, check_fit
 from esengine.errors import UserError, listed
 from esengine.launch.runs.code import changes, code_at, code_of
-from esengine.launch.runs.metrics_file import is_row
 from esengine.launch.runs.records import Code
+from esengine.launch.runs.rows import is_row
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.training.problem_from_settings import AnyProblem

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from esengine.launch.runs import json_lines, metrics_file, run_directory, run_lock
+from esengine.launch.runs import json_lines, rows, run_directory, run_lock
 from esengine.launch.settings import config, parse_train, settings_values
 from esengine.launch.training import restoring
 from esengine.policies import policy_file
@@ -40,7 +40,7 @@ READERS = (
     policy_file,
     config,
     json_lines,
-    metrics_file,
+    rows,
     parse_train,
     restoring,
     run_directory,

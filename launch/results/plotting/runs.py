@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.runs.charts import drawable
+from esengine.launch.runs.columns import Columns, thinned
 from esengine.launch.runs.json_lines import Row
-from esengine.launch.runs.metrics_file import Columns, thinned
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.groups import (

@@ -19,7 +19,8 @@ import pytest
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
 from esengine.launch.runs import metrics_file
-from esengine.launch.runs.metrics_file import Columns, MetricsFile, thinned
+from esengine.launch.runs.columns import Columns, thinned
+from esengine.launch.runs.metrics_file import MetricsFile
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.runs.run_lock import Owner, RunLock, wait_until_free
 from esengine.launch.settings.config import RunConfig, TrainSettings

@@ -1,0 +1,186 @@
+"""The rows of a run in columns, since a long run has millions."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from esengine.launch.runs.json_lines import Row
+from esengine.launch.runs.metrics_file import MetricsFile
+from esengine.launch.runs.rows import (
+    BLOCK,
+    MACHINES,
+    AnyRow,
+    Decoder,
+    decoded,
+    is_of_run,
+    row_is_of_run,
+)
+
+_MOST_PARTS = 2000  # of a line that is drawn
+_MACHINE = "machine."
+
+
+class Columns:
+    """The rows of a run in columns, which are read when they are first asked for.
+
+    Rows of another run and damaged ones are left out, with a warning. Rows that are appended after
+    the first column was read are not seen.
+
+    Args:
+        file: the rows.
+        run: the identity of the run, or "" where it is unknown.
+        warn_of_another_run: called if rows are of another run.
+
+    Attributes:
+        last: the last row, or None if there is none.
+    """
+
+    def __init__(
+        self,
+        file: MetricsFile,
+        run: str = "",
+        warn_of_another_run: Callable[[], None] | None = None,
+    ) -> None:
+        self._file = file
+        self._run = run
+        self._warn = warn_of_another_run
+        self._size: int | None = None  # of the file when it was first read
+        self._columns: dict[str, NDArray[np.float64]] = {}
+        own = [row for row in file.end() if is_of_run(row, run)]
+        self.last: Row | None = own[-1] if own else None
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """(num_rows,) values of a number, NaN where a row has none; ``machine.NAME`` is one of the
+        machine's.
+        """
+        self.read(name)
+        return self._columns[name]
+
+    def vectors(self, name: str) -> NDArray[np.float64]:
+        """(num_rows, length) values of a list of numbers, NaN where a row has none."""
+        name += "[]"
+        self.read(name)
+        return self._columns[name]
+
+    def machines(self) -> Iterator[dict[str, Any]]:
+        """The ``machine`` object of every row."""
+        return (row.machine for row in self._rows(MACHINES))
+
+    def read(self, *names: str) -> None:
+        """Read columns in one pass; lists are named with ``[]`` at the end."""
+        missing = [name for name in dict.fromkeys(names) if name not in self._columns]
+        if not missing:
+            return
+        flat = [name for name in missing if not name.startswith(_MACHINE) and name[-2:] != "[]"]
+        extra: list[tuple[str, Any, None]] = [
+            (name, Any, None) for name in flat if name not in AnyRow.__struct_fields__
+        ]
+        extra += [(name[:-2], list[float | None] | None, None) for name in missing if "[]" in name]
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Row", extra, bases=(AnyRow,)))
+
+        columns = {name: _Column(name) for name in missing}
+        rows = self._rows(decoder)
+        while block := list(islice(rows, BLOCK)):
+            for column in columns.values():
+                column.add(block)
+        self._columns |= {name: column.values() for name, column in columns.items()}
+
+    def _rows(self, decoder: Decoder) -> Iterator[Any]:
+        size = num_damaged = num_foreign = 0
+        for line, row in decoded(self._file.path, decoder):
+            if self._size is not None and size >= self._size:
+                break
+            size += len(line)
+            if row is None:
+                num_damaged += line.endswith(b"\n")  # another is being written
+            elif not row_is_of_run(row, self._run):
+                num_foreign += 1
+            else:
+                yield row
+        if self._size is None:
+            self._size = size
+            self._tell(num_damaged, num_foreign)
+
+    def _tell(self, num_damaged: int, num_foreign: int) -> None:
+        if num_foreign and self._warn is not None:
+            self._warn()
+        if num_damaged:
+            warnings.warn(
+                f"{self._file.path} has damaged rows, which are left out: {num_damaged}",
+                stacklevel=2,
+            )
+
+
+def thinned(
+    xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points of a line that look the same in a picture: of each of many short parts the first, the
+    last, the lowest and the highest one.
+
+    Args:
+        xs: (num_points,) ascending.
+        ys: (num_points,) without NaN.
+
+    Returns:
+        The points, at most 4 times `_MOST_PARTS`.
+    """
+    length = len(ys) // _MOST_PARTS
+    if length <= 4:
+        return xs, ys
+    starts = np.arange(0, len(ys) - length + 1, length)
+    parts = ys[: len(starts) * length].reshape(-1, length)
+    places = [starts, starts + length - 1, starts + parts.argmin(1), starts + parts.argmax(1)]
+    kept = np.unique(np.concatenate([*places, np.arange(starts[-1] + length, len(ys))]))
+    return xs[kept], ys[kept]
+
+
+class _Column:
+    """One column, which grows by blocks of rows."""
+
+    def __init__(self, name: str) -> None:
+        self._is_list = name.endswith("[]")
+        self._name = name.removesuffix("[]")
+        self._values = array("d")
+        self._num_rows = 0
+        self._length = 0  # of a list: that of the first one
+
+    def add(self, rows: list[Any]) -> None:
+        self._values.frombytes((self._lists if self._is_list else self._numbers)(rows).tobytes())
+        self._num_rows += len(rows)
+
+    def values(self) -> NDArray[np.float64]:
+        values = np.frombuffer(self._values, np.float64)
+        return values.reshape(self._num_rows, self._length) if self._is_list else values
+
+    def _numbers(self, rows: list[Any]) -> NDArray[np.float64]:
+        if self._name.startswith(_MACHINE):
+            name = self._name.removeprefix(_MACHINE)
+            return np.array([getattr(row.machine, name) for row in rows], np.float64)
+        values = [getattr(row, self._name) for row in rows]
+        try:
+            return np.array(values, np.float64)
+        except (TypeError, ValueError, OverflowError):
+            return np.array([value if _is_number(value) else None for value in values], np.float64)
+
+    def _lists(self, rows: list[Any]) -> NDArray[np.float64]:
+        lists = [getattr(row, self._name) or [] for row in rows]
+        if not self._length:
+            self._length = next((len(each) for each in lists if each), 0)
+            self._values.extend([math.nan] * (self._num_rows * self._length))
+        length = self._length
+        return np.array([(each + [None] * length)[:length] for each in lists], np.float64)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a JSON value is a number that a chart can draw."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 1023
+    return whole or isinstance(value, float)
