@@ -134,8 +134,10 @@ def test_the_pages_hold_what_is_to_be_run() -> None:
 
 def test_examples_that_pages_name_exist() -> None:
     for page in PAGES:
-        for name in re.findall(r"\bexamples[./](\w+)", page.read_text()):
-            assert (REPOSITORY / "examples" / f"{name}.py").is_file(), f"{page}: {name}"
+        for module in re.findall(r"\bexamples\.(\w+)", page.read_text()):
+            assert (REPOSITORY / "examples" / f"{module}.py").is_file(), f"{page}: {module}"
+        for name in re.findall(r"\bexamples/([\w./]+\w)", page.read_text()):
+            assert (REPOSITORY / "examples" / name).is_file(), f"{page}: {name}"
 
 
 def test_every_method_is_in_the_tables_of_methods_and_of_files() -> None:

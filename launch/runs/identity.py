@@ -18,6 +18,7 @@ from esengine.launch.settings.methods import settings_of
 _FREE = {
     *(field.name for group in (BudgetSettings, StartSettings) for field in fields(group)),
     *("run_dir", "checkpoint_every", "keep_checkpoints", "keep_members"),
+    "ranks",  # the name of `workers` in earlier versions
     *("scratch", "keep_failed_folders", "threads_per_rank", "isolate"),
 }
 """Settings that change no bit of the result up to where a run has come."""

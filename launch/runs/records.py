@@ -17,7 +17,7 @@ class StartRecord(TypedDict):
 
     time: str
     host: str
-    workers: Count
+    workers: NotRequired[Count]  # runs of earlier versions have none
     versions: dict[str, str]
     job: NotRequired[str | None]
     processor: NotRequired[str]

@@ -27,6 +27,7 @@ from esengine.storage.files import read_end
 
 _JOB = re.compile(r"\d+(_(\d+|\[.+\]))?$")
 _RUN_OF_ARRAY = re.compile(r"seed-([0-9]{1,15})")
+_WIDEST = 10_000
 _COLUMNS = ("job", "state", "nodes", "time", "starts", "generation", "checkpoint", "return", "run")
 
 
@@ -74,6 +75,8 @@ def status_command(argv: list[str], stop: StopRequest) -> int:
     for line in lines:
         table.add_row(*map(marked, _cells(line, alone=len(lines) == 1)))
     console = Console(highlight=False, soft_wrap=True)
+    wide = console.options.update(max_width=_WIDEST)  # a terminal breaks the lines
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
     console.print(table)
 
     for job in dict.fromkeys(line.unlisted for line in lines if line.unlisted is not None):

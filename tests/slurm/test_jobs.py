@@ -48,6 +48,7 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(
     srun = user.submit(*resources, "--launcher", "srun", "--", *TINY, "--run-dir", "srun")
     counted = (
         *words("--objective worlds:cores_of_rank --dimension 2 --minimize --member-timeout 60"),
+        "--no-isolate",  # else one process would do
         *TINY[-4:],
     )
     alone = ("--ntasks-per-node", "2", "--bind-to", "core")

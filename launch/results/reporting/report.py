@@ -197,7 +197,7 @@ def _starts(directory: RunDirectory) -> str:
         return paragraph("Not started yet.")
     rows = [
         (
-            *(start["time"], start["host"], start["workers"]),
+            *(start["time"], start["host"], start.get("workers", "")),
             *(start.get("processor") or "", start.get("job") or ""),
             start.get("outcome") or "none yet",
         )

@@ -25,6 +25,10 @@ def test_the_result_decides_the_identity_and_budgets_do_not() -> None:
     for name, value in free.items():
         assert identity(CONFIG.with_train(**{name: value}).to_json()) == own
     assert identity(CONFIG.to_json(), files={"demonstrations.npz": "0f"}) != own
+    earlier = CONFIG.to_json()
+    earlier["train"] = {"ranks": 2, **earlier["train"]}
+    del earlier["train"]["workers"]
+    assert identity(earlier) == own
     decisive: dict[str, Any] = {"seed": 1, "hidden_sizes": (5,)}
     for name, value in decisive.items():
         assert identity(CONFIG.with_train(**{name: value}).to_json()) != own
