@@ -25,7 +25,7 @@ from esengine.launch.settings.methods import METHODS
 from esengine.launch.settings.parse_train import parse_train
 from esengine.launch.training.start_and_resume import resume, start
 from esengine.ranks import StopRequest
-from esengine.storage.files import write_json
+from esengine.storage.files import replace_lasting, write_json
 
 _RESAMPLES = 2_000
 _INTERVAL = (2.5, 97.5)  # percentiles
@@ -83,7 +83,7 @@ def compare_command(argv: list[str], stop: StopRequest) -> int:
 
     settings.out.mkdir(parents=True, exist_ok=True)
     lines = [shlex.join(["esengine", "train", *words]) for words in planned.values()]
-    (settings.out / "commands.sh").write_text("\n".join(lines) + "\n")
+    replace_lasting(settings.out / "commands.sh", ("\n".join(lines) + "\n").encode())
     configs = {path: parse_train(words) for path, words in planned.items()}
     for config in configs.values():
         config.check()

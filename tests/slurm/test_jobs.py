@@ -48,10 +48,9 @@ def test_two_nodes_give_the_bytes_of_one_machine_by_every_launcher(
     srun = user.submit(*resources, "--launcher", "srun", "--", *TINY, "--run-dir", "srun")
     counted = (
         *words("--objective worlds:cores_of_rank --dimension 2 --minimize --member-timeout 60"),
-        "--no-isolate",  # else one process would do
         *TINY[-4:],
     )
-    alone = ("--ntasks-per-node", "2", "--bind-to", "core")
+    alone = ("--nodes", "2", "--ntasks-per-node", "2", "--bind-to", "core")
     bound = user.submit(*alone, "--", "train", "openai-es", *counted, "--run-dir", "bound")
     copies = user.folder / "copies.sh"
     copies.write_text(

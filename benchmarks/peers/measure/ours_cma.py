@@ -46,4 +46,8 @@ def milliseconds(n: int, population_size: int, generations: int) -> float:
 
 if __name__ == "__main__":
     n, population_size, generations = map(int, sys.argv[1:])
-    emit(milliseconds(n, population_size, generations), ("esengine", "numpy", "numba"), "1 thread")
+    emit(
+        milliseconds(n, population_size, generations),
+        ("esengine-mpi", "numpy", "numba"),
+        "1 thread",
+    )

