@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from esengine.checks import writable_file
-from esengine.errors import put
+from esengine.errors import UserError, put
 from esengine.launch.results.exporting import predictor
 from esengine.launch.results.exporting.network import Network, network_of
 from esengine.launch.results.exporting.onnx_graph import onnx_bytes
@@ -64,6 +64,11 @@ def export(path: Path, settings: ExportSettings) -> str:
     settings.check()
     policy = load_policy(path)
     check_compiled(policy.spec, "export")
+    if policy.spec.convolutions:
+        raise UserError(
+            f"export needs a policy of dense or recurrent layers, got {path} with convolutions; "
+            f"esengine.load_policy loads it"
+        )
     network = network_of(policy)
     image = {"torch": _torch_bytes, "onnx": onnx_bytes, "stable-baselines3": _python_bytes}
     replace_lasting(settings.out, image[settings.format](network))

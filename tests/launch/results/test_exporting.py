@@ -161,6 +161,17 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         onnx_graph.onnx_bytes(network_of(load_policy(tmp_path / "policy.safetensors")))
 
 
+def test_convolutions_are_not_exported(tmp_path: Path) -> None:
+    picture = {"observation_shape": (4, 4, 1), "convolutions": ((2, 3, 1),)}
+    spec = PolicySpec(16, ActionSpec.of(HEADS["box"][0]), **picture)  # type: ignore[arg-type]
+    weights = np.ones(spec.num_parameters, np.float32)
+    scaling = np.ones(16, np.float32)
+    policy = Policy(spec, weights, 0 * scaling, scaling, EnvironmentSpec("CartPole-v1"))
+    save_policy(tmp_path / "policy.safetensors", policy)
+    with pytest.raises(UserError, match=r"got .* with convolutions"):
+        export(tmp_path / "policy.safetensors", ExportSettings("onnx", tmp_path / "policy.onnx"))
+
+
 def test_an_exported_file_needs_numpy_alone(esengine: Run, tmp_path: Path) -> None:
     a_policy(tmp_path / "policy.safetensors", "sampled box")
     result = esengine(
