@@ -139,7 +139,7 @@ def test_status_asks_the_accounting_about_what_the_queue_has_forgotten(user: Use
     )
     completed(user, job, array)
     assert user.cluster.states(job)
-    user.cluster.forget_jobs()
+    user.cluster.forget_jobs(job, array)
     shown = user.output("esengine", "status", "some run")
     unknown = user.run("esengine", "status", "999999")
     assert unknown.returncode == 2

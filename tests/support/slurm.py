@@ -225,13 +225,27 @@ class SlurmCluster:
             )
             time.sleep(0.05)
 
-    def forget_jobs(self) -> None:
-        """Make the queue forget all jobs, as it does by itself some minutes after they ended."""
+    def forget_jobs(self, *jobs: str) -> None:
+        """Make the queue forget all jobs, as it does by itself some minutes after they ended.
+
+        Args:
+            jobs: completed ones, of which the accounting must know first, if there is any.
+        """
+        for job in jobs if self.accounted else ():
+            self._wait_for_accounting(job)
         controller = self._processes.pop("slurmctld")
         controller.kill()
         controller.wait()
         self._start_controller()
         self.wait_for_nodes()
+
+    def _wait_for_accounting(self, job: str) -> None:
+        """Wait until the accounting has the end of a job and of all its tasks."""
+        deadline = time.monotonic() + 120
+        query = ("sacct", "--noheader", "--allocations", "--parsable2", "--format=State")
+        while set(self.output(*query, f"--jobs={job}").split()) != {"COMPLETED"}:
+            assert time.monotonic() < deadline, f"the accounting knows nothing of job {job}"
+            time.sleep(0.2)
 
     def close(self) -> None:
         """End everything and remove the hosts."""
