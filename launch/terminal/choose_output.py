@@ -35,8 +35,8 @@ def choose_display(directory: RunDirectory, config: RunConfig, stop: StopRequest
         return Display(config, path, stop=stop)
 
     # Open MPI gives every rank a pseudo-terminal, also when mpirun writes to a file. After Ctrl-C
-    # mpirun passes no output on, kills its ranks after 0.3 s, and exits with 1. So a rank shows no
-    # panel, and prints at its start how to resume.
+    # mpirun passes no output on, kills its ranks a tenth of a second later, and exits with 1. So a
+    # rank shows no panel, and prints at its start how to resume.
     display = Display(config, path, Console(highlight=False, force_terminal=False), stop)
     if not config.train.quiet:
         panel = f"live panel, in another shell: esengine watch {shlex.quote(str(path))}"
