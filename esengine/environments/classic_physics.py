@@ -300,11 +300,12 @@ def _acrobot_rates(s: NDArray[np.float64], torque: float, out: NDArray[np.float6
 def _step_acrobot(state: NDArray[np.float64], action: float) -> tuple[float, bool]:
     """One Runge-Kutta step of 0.2 s."""
     torque = action - 1.0
-    k1, k2, k3, k4 = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+    k1, k2, k3, k4, s = np.empty(4), np.empty(4), np.empty(4), np.empty(4), np.empty(4)
     _acrobot_rates(state, torque, k1)
-    _acrobot_rates(state + 0.1 * k1, torque, k2)
-    _acrobot_rates(state + 0.1 * k2, torque, k3)
-    _acrobot_rates(state + 0.2 * k3, torque, k4)
+    for before, after, duration in ((k1, k2, 0.1), (k2, k3, 0.1), (k3, k4, 0.2)):
+        for k in range(4):
+            s[k] = state[k] + duration * before[k]
+        _acrobot_rates(s, torque, after)
 
     for k in range(4):
         state[k] = state[k] + 0.2 / 6.0 * (k1[k] + 2 * k2[k] + 2 * k3[k] + k4[k])

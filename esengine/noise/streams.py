@@ -150,7 +150,8 @@ def fill_normals(key: np.uint64, first: int, out: NDArray[np.float32]) -> None:
         _box_muller(words[0], words[1], target[:_LANES], target[_LANES : 2 * _LANES])
         _box_muller(words[2], words[3], target[2 * _LANES : 3 * _LANES], target[3 * _LANES :])
         if count < BLOCK:
-            out[done : done + count] = edge[offset : offset + count]
+            for k in range(count):  # a slice would have Numba compile the message of its error
+                out[done + k] = edge[offset + k]
         done += count
 
 

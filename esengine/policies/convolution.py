@@ -133,7 +133,8 @@ def convolve(
                     for channel in range(channels):
                         panel[k] = inputs[place + channel * by_channel]
                         k += 1
-            outputs[pixel * filters : (pixel + 1) * filters] = biases
+            for number in range(filters):
+                outputs[pixel * filters + number] = biases[number]
         _multiply(parameters, count, filters, here, panel, outputs[first * filters :])
 
 

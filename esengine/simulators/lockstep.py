@@ -28,8 +28,8 @@ from esengine.environments.classic_physics import (
     step,
 )
 from esengine.policies import BOX, MIXTURE, decode, merge_moments
-from esengine.simulators.classic_rollouts import continue_episode
 from esengine.simulators.lanes import LANES, aligned, forward_in_lanes
+from esengine.simulators.classic_rollouts import continue_episode
 
 _NUMBERS = 8
 """Rows of LANES float64 numbers in one flat array, since loops over one array need no checks
@@ -186,7 +186,7 @@ def _run_lanes(
             steps[member] += counts[lane]
             episodes[lane] += 1
             if episodes[lane] == seeds.shape[1]:
-                moments[member] = partial[:, lane]
+                _keep_moments(partial, lane, moments[member])
                 if next_member == seeds.shape[0]:
                     members[lane] = -1
                     running -= 1
@@ -198,7 +198,7 @@ def _run_lanes(
 
     for lane in range(LANES):
         if members[lane] >= 0:
-            moments[members[lane]] = partial[:, lane]
+            _keep_moments(partial, lane, moments[members[lane]])
 
 
 @kernel
@@ -222,7 +222,8 @@ def _observe(task: int, numbers: NDArray[np.float64], observations: NDArray[np.f
         for k in range(4):
             state[k] = numbers[k * LANES + lane]
         observe(task, state, observation)
-        observations[:, lane] = observation
+        for k in range(observation.size):
+            observations[k, lane] = observation[k]
 
 
 @kernel
@@ -345,6 +346,13 @@ def _take(
         weights[k, lane] = rows[member, k]
     for k in range(partial.shape[0]):
         partial[k, lane] = 0.0
+
+
+@kernel
+def _keep_moments(partial: NDArray[np.float64], lane: int, moments: NDArray[np.float64]) -> None:
+    """Write a lane's column of ``partial`` to ``moments``."""
+    for k in range(moments.size):
+        moments[k] = partial[k, lane]
 
 
 @kernel

@@ -62,10 +62,12 @@ def perturb_rows(
         out: (num_rows, n) overwritten.
     """
     for i in range(sources.size):
+        parent, row = parents[sources[i]], out[i]
         if scales[i] == 0:
-            out[i] = parents[sources[i]]
+            for k in range(row.size):
+                row[k] = parent[k]
         else:
-            perturb(parents[sources[i]], table, starts[i], scales[i], out[i])
+            perturb(parent, table, starts[i], scales[i], row)
 
 
 def perturb_rows_reference(

@@ -166,7 +166,8 @@ def apply_chain(
     for low in range(0, root.size, _TILE):
         high = min(low + _TILE, root.size)
         tile = out[low:high]
-        tile[:] = root[low:high]
+        for k in range(tile.size):
+            tile[k] = root[low + k]
 
         for i in range(starts.size):
             scale = scales[i]
