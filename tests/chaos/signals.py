@@ -163,6 +163,8 @@ def _program(arguments: Sequence[str]) -> list[str]:
 def main() -> None:
     """Disturb, print what is wrong, write the table; the exit status says whether all was well."""
     settings = tyro.cli(SignalSettings)
+    for number in (signal.SIGINT, signal.SIGHUP):  # a job in the background ignores them
+        signal.signal(number, signal.SIG_DFL)
     dice = random.Random(settings.seed)
     tries = Counter[str]()
     faults = 0
