@@ -12,13 +12,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.compiled.addresses import call_at
 
 (
     HALF_CHEETAH,
@@ -105,23 +102,6 @@ RANGES = (
 _DT, _FORWARD, _CTRL, _CONTACT, _HEALTHY, _TERMINATES, _DIST, _CONTROL, _NEAR = range(9)
 _Z_LOW, _Z_HIGH, _ANGLE_LOW, _ANGLE_HIGH, _STATE_LOW, _STATE_HIGH = range(9, 15)
 _FORCE_LOW, _FORCE_HIGH, _COST_LOW, _COST_HIGH = range(15, 19)
-
-
-@intrinsic
-def _call_on_model_and_data(typing_context: Any, function: Any, model: Any, data: Any) -> Any:
-    """Call ``void function(mjModel*, mjData*)`` at an address; an argument, so that compiled code
-    can be cached.
-    """
-    signature = types.void(types.int64, types.int64, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer])
-        callee = builder.inttoptr(arguments[0], kind.as_pointer())
-        builder.call(callee, [builder.inttoptr(argument, pointer) for argument in arguments[1:]])
-        return cgutils.get_null_value(context.get_value_type(types.void))
-
-    return signature, generate
 
 
 @kernel
@@ -349,8 +329,8 @@ def step(
     for k in range(action.size):
         ctrl[k] = action[k]
     for _ in range(frame_skip):
-        _call_on_model_and_data(functions[0], handles[0], handles[1])
+        call_at(functions[0], (handles[0], handles[1]))
     if task in (ANT, HUMANOID):  # only their contact forces need it
-        _call_on_model_and_data(functions[1], handles[0], handles[1])
+        call_at(functions[1], (handles[0], handles[1]))
     speed = (place(task, data, body_mass, bodies) - before) / constants[_DT]
     return reward(task, data, constants, action, speed, bodies)

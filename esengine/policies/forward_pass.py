@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.convolution import convolve, convolve_reference
+from esengine.compiled.addresses import call_at, data_of, floats_at
+from esengine.policies.convolution import convolve_reference
 from esengine.policies.layer_kernels import (
     LEAST_VARIANCE,
-    activate,
+    OBSERVATION_CLIP,
+    UNBOUNDED,
     dense,
     fast_tanh,
-    normalize,
-    update_gru,
-    update_lstm,
+    input_bound,
 )
 from esengine.policies.layers import (
+    ADDRESS,
     CONVOLUTION,
     DENSE,
     ELU,
@@ -31,49 +32,14 @@ from esengine.policies.layers import (
     IDENTITY,
     JOIN,
     LAYER_NORM,
+    NUM_COLUMNS,
+    NUM_PARAMETERS,
     RELU,
     SPLIT,
+    STATE_SIZE,
     TANH,
     Layer,
-    state_size_of,
-    table_of,
-    width_of,
 )
-
-Network = tuple[
-    NDArray[np.int64],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-]
-"""What kernels read of a network beside its parameters, from `network_of`."""
-
-OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
-_UNBOUNDED = np.float32(np.inf)
-
-
-def network_of(
-    layers: Sequence[Layer], mean: NDArray[np.float32], inverse_std: NDArray[np.float32]
-) -> Network:
-    """What kernels read of a network: its table of layers, the scaling of its inputs, four rows of
-    working memory, and its state, which is zero.
-
-    Args:
-        layers: the first one first.
-        mean, inverse_std: (num_inputs,) float32.
-    """
-    hidden = np.zeros((4, width_of(layers)), np.float32)
-    state = np.zeros(state_size_of(layers), np.float32)
-    return table_of(layers), mean, inverse_std, hidden, state
-
-
-@kernel(inline="always")
-def input_bound(mean: np.float32, inverse_std: np.float32) -> np.float32:
-    """The largest absolute value of a scaled input: none for one that is taken as it is."""
-    if mean == np.float32(0.0) and inverse_std == np.float32(1.0):
-        return _UNBOUNDED
-    return OBSERVATION_CLIP
 
 
 def input_bounds(
@@ -81,7 +47,7 @@ def input_bounds(
 ) -> NDArray[np.float32]:
     """NumPy twin of `input_bound`, for all inputs: (num_inputs,) float32."""
     raw = (mean == 0) & (inverse_std == 1)
-    return np.where(raw, _UNBOUNDED, OBSERVATION_CLIP)
+    return np.where(raw, UNBOUNDED, OBSERVATION_CLIP)
 
 
 @kernel
@@ -99,32 +65,6 @@ def scale_inputs(
 
 
 @kernel
-def _split(
-    layer: NDArray[np.int64],
-    inputs: NDArray[np.float32],
-    picture: NDArray[np.float32],
-    beside: NDArray[np.float32],
-) -> None:
-    """Copy the picture in a network's inputs to one place, and the numbers beside it to another."""
-    begin = layer[10]
-    end = begin + picture.size
-    for k in range(layer[1]):
-        if k < begin:
-            beside[k] = inputs[k]
-        elif k < end:
-            picture[k - begin] = inputs[k]
-        else:
-            beside[k - picture.size] = inputs[k]
-
-
-@kernel
-def _num_pixels(layer: NDArray[np.int64]) -> int:
-    """Pixels of what a convolution gives."""
-    rows = (layer[4] - layer[7]) // layer[8] + 1
-    return int(rows * ((layer[5] - layer[7]) // layer[8] + 1))
-
-
-@kernel
 def forward(
     parameters: NDArray[np.float32],
     table: NDArray[np.int64],
@@ -134,100 +74,42 @@ def forward(
     hidden: NDArray[np.float32],
     state: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], int]:
-    """The outputs of the network as a view into ``hidden``, and the number of parameters read. The
-    state of recurrent layers moves on by one step.
+    """The outputs of the network as a view into ``hidden``, which must live longer, and the number
+    of parameters read. The state of recurrent layers moves on by one step.
 
-    Arrays are arguments of their own, since every array that is taken out of a tuple is counted as
-    a reference, which takes as long as a small layer.
+    Arrays are arguments of their own and are read by their addresses, since counting a reference to
+    an array takes as long as a small layer.
 
     Args:
         parameters: flat, see `layers`.
-        table, mean, inverse_std, hidden, state: from `network_of`.
+        table, mean, inverse_std, hidden, state: of a `Network`.
         observation: (num_inputs,).
     """
-    scale_inputs(observation, mean, inverse_std, hidden[0])
+    own, work, memory = data_of(parameters), data_of(hidden), data_of(state)
+    scale_inputs(observation, mean, inverse_std, floats_at(work, mean.size))
 
     offset = 0
-    remembered = 0
     num_layers = table.shape[0]
     for layer in range(num_layers):
-        kind, inputs, width = table[layer, 0], table[layer, 1], table[layer, 2]
-        outputs = hidden[(layer + 1) % 2][:width]
+        count, width, size = table[layer, 1], table[layer, 2], table[layer, NUM_PARAMETERS]
+        here, there = layer % 2, (layer + 1) % 2
 
-        if kind == DENSE:
-            size = (inputs + 1) * width
-            dense(parameters[offset : offset + size], hidden[layer % 2], inputs, outputs)
-            offset += size
+        if table[layer, ADDRESS]:
+            kind = data_of(table) + 8 * NUM_COLUMNS * layer
+            call_at(table[layer, ADDRESS], (kind, own, work, hidden.shape[1], here, memory))
+            memory += 4 * table[layer, STATE_SIZE]
         else:
-            read, carried = _other_layer(
-                parameters[offset:], table[layer], hidden, layer % 2, state[remembered:]
-            )
-            offset += read
-            remembered += carried
+            inputs = floats_at(work + 4 * here * hidden.shape[1], count)
+            outputs = floats_at(work + 4 * there * hidden.shape[1], width)
+            dense(floats_at(own, size), inputs, count, outputs)
+            if table[layer, 3] == TANH:
+                for k in range(width):
+                    outputs[k] = fast_tanh(outputs[k])
+        own += 4 * size
+        offset += size
 
-        activation = table[layer, 3]
-        if activation == TANH:
-            for k in range(outputs.size):
-                outputs[k] = fast_tanh(outputs[k])
-        elif activation != IDENTITY:
-            activate(activation, outputs)
-
-    return hidden[num_layers % 2][: table[num_layers - 1, 2]], offset
-
-
-@kernel
-def _other_layer(
-    parameters: NDArray[np.float32],
-    layer: NDArray[np.int64],
-    hidden: NDArray[np.float32],
-    here: int,
-    state: NDArray[np.float32],
-) -> tuple[int, int]:
-    """A layer that is not dense, from row ``here`` of ``hidden`` to the other one of the first two;
-    returns how many parameters and how many numbers of the state are its own.
-
-    Args:
-        parameters, state: from its own on.
-        layer: its row of the table.
-        hidden: working memory.
-    """
-    kind, inputs, width = layer[0], layer[1], layer[2]
-    values = hidden[here]
-    outputs = hidden[1 - here][:width]
-
-    if kind == CONVOLUTION:
-        size = (layer[7] * layer[7] * layer[6] + 1) * (width // _num_pixels(layer))
-        convolve(parameters[:size], layer, values, hidden[2], outputs)
-        return size, 0
-
-    if kind == SPLIT:
-        _split(layer, values, outputs, hidden[3])
-        return 0, 0
-
-    if kind == JOIN:
-        for k in range(width):
-            outputs[k] = values[k] if k < inputs else hidden[3, k - inputs]
-        return 0, 0
-
-    if kind == LAYER_NORM:
-        for k in range(width):
-            outputs[k] = values[k]
-        normalize(parameters[: 2 * width], outputs)
-        return 2 * width, 0
-
-    gates = width * (3 if kind == GRU else 4)
-    own = state[: width if kind == GRU else 2 * width]
-    first = (inputs + 1) * gates
-    second = first + (width + 1) * gates
-    dense(parameters[:first], values, inputs, hidden[2][:gates])
-    dense(parameters[first:second], own, width, hidden[3][:gates])
-    if kind == GRU:
-        update_gru(hidden[2][:gates], hidden[3][:gates], own)
-    else:
-        update_lstm(hidden[2][:gates], hidden[3][:gates], own)
-    for k in range(width):
-        outputs[k] = own[k]
-    return second, own.size
+    last = work + 4 * (num_layers % 2) * hidden.shape[1]
+    return floats_at(last, table[num_layers - 1, 2]), offset
 
 
 def forward_reference(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.policies.layers import ELU, RELU, TANH
 
+OBSERVATION_CLIP = np.float32(5.0)  # normalised observations, as in arXiv 1703.03864
+UNBOUNDED = np.float32(np.inf)
 LEAST_VARIANCE = np.float32(1e-5)  # added in layer norms, as in torch
 
 
@@ -38,6 +40,14 @@ def fast_tanh(x: np.float32) -> np.float32:
 def sigmoid(x: np.float32) -> np.float32:
     """The logistic function by `fast_tanh`."""
     return np.float32(0.5) + np.float32(0.5) * fast_tanh(np.float32(0.5) * x)
+
+
+@kernel(inline="always")
+def input_bound(mean: np.float32, inverse_std: np.float32) -> np.float32:
+    """The largest absolute value of a scaled input: none for one that is taken as it is."""
+    if mean == np.float32(0.0) and inverse_std == np.float32(1.0):
+        return UNBOUNDED
+    return OBSERVATION_CLIP
 
 
 @kernel

@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 
 DENSE, LAYER_NORM, GRU, LSTM, CONVOLUTION, SPLIT, JOIN = range(7)
 PIXELS = 8  # of a tile of a convolution
+NUM_PARAMETERS, STATE_SIZE, ADDRESS, ADDRESS_IN_LANES, NUM_COLUMNS = range(11, 16)
+"""Columns of a network's table after the fields of `Layer`: sizes, and where the machine code of a
+layer that is compiled apart is, for one member and in lanes; 0 for others.
+"""
 IDENTITY, TANH, RELU, ELU = range(4)
 ACTIVATIONS = {"tanh": TANH, "relu": RELU, "elu": ELU}
 _WITHOUT_PARTS = (LAYER_NORM, SPLIT, JOIN)
@@ -72,6 +76,11 @@ class Layer(NamedTuple):
     def num_gates(self) -> int:
         """Dense outputs for each output of the layer; 0 for one without dense parts."""
         return 0 if self.kind in _WITHOUT_PARTS else _NUM_GATES.get(self.kind, 1)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether its code is compiled apart, see `layers_apart`."""
+        return self.kind != DENSE or self.activation not in (IDENTITY, TANH)
 
     @property
     def state_size(self) -> int:
@@ -165,11 +174,6 @@ def dense_layers(sizes: Sequence[int], activation: int = TANH) -> tuple[Layer, .
         *(Layer(DENSE, inputs, outputs, activation) for inputs, outputs in pairs[:-1]),
         Layer(DENSE, *pairs[-1]),
     )
-
-
-def table_of(layers: Sequence[Layer]) -> NDArray[np.int64]:
-    """The layers as kernels read them, (num_layers, 11)."""
-    return np.array([tuple(layer) for layer in layers], np.int64).reshape(-1, len(Layer._fields))
 
 
 def width_of(layers: Sequence[Layer]) -> int:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.forward_pass import Network, forward, network_of, scale_inputs
+from esengine.policies.forward_pass import forward, scale_inputs
 from esengine.policies.heads import decode, head_of
 from esengine.policies.layers import (
     ACTIVATIONS,
@@ -33,6 +33,7 @@ from esengine.policies.layers import (
     convolution,
     state_size_of,
 )
+from esengine.policies.layers_apart import Network, network_of
 from esengine.seeding import derive_key, generator
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from esengine.compiled import kernel
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
-from esengine.policies.forward_pass import Network, forward, forward_reference, network_of
+from esengine.policies.forward_pass import forward, forward_reference
 from esengine.policies.layers import Layer, dense_layers
+from esengine.policies.layers_apart import Network, network_of
 from esengine.policies.network import NetworkSpec
 from esengine.policies.normalizer import reach_scale
 

@@ -28,7 +28,7 @@ from esengine.environments.classic_physics import (
     step,
 )
 from esengine.policies import BOX, MIXTURE, decode, merge_moments
-from esengine.simulators.lanes import LANES, aligned, forward_in_lanes
+from esengine.policies.lanes import LANES, aligned, forward_in_lanes
 from esengine.simulators.classic_rollouts import continue_episode
 
 _NUMBERS = 8

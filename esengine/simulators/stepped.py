@@ -9,12 +9,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import wrappers
-from numba import carray, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
+from esengine.compiled.addresses import pointer_at
 from esengine.environments import ActionSpec, ObservationSpec, Rules, is_mujoco, name_of
 from esengine.errors import UserError
 from esengine.policies import Actor, accumulate, act
@@ -222,16 +221,6 @@ def packed(actor: Actor, seed: int, moments: NDArray[np.float64] | None) -> NDAr
     return np.array(numbers, np.int64)
 
 
-@intrinsic
-def _pointer(typing_context: Any, address: Any) -> Any:
-    """An address as a pointer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), generate
-
-
 @kernel
 def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: int) -> bool:
     """Round the observation to float32, add it to the moments, and call `act`, all in one call.
@@ -244,18 +233,18 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
     """
     kind, sampled, key = packed[0], packed[1], packed[2]
     num_layers, num_columns, width, num_moments = packed[3], packed[4], packed[5], packed[6]
-    parameters = carray(_pointer(packed[7]), (packed[8],), np.float32)
-    table = carray(_pointer(packed[9]), (num_layers, num_columns), np.int64)
-    mean = carray(_pointer(packed[11]), (packed[12],), np.float32)
-    inverse_std = carray(_pointer(packed[13]), (packed[14],), np.float32)
-    hidden = carray(_pointer(packed[15]), (packed[16] // width, width), np.float32)
-    state = carray(_pointer(packed[17]), (packed[18],), np.float32)
-    choice_sizes = carray(_pointer(packed[19]), (packed[20],), np.int64)
-    low = carray(_pointer(packed[21]), (packed[22],), np.float64)
-    high = carray(_pointer(packed[23]), (packed[24],), np.float64)
-    center = carray(_pointer(packed[25]), (packed[26],), np.float64)
-    reach = carray(_pointer(packed[27]), (packed[28],), np.float64)
-    decoded = carray(_pointer(packed[29]), (packed[30],), np.float64)
+    parameters = carray(pointer_at(packed[7]), (packed[8],), np.float32)
+    table = carray(pointer_at(packed[9]), (num_layers, num_columns), np.int64)
+    mean = carray(pointer_at(packed[11]), (packed[12],), np.float32)
+    inverse_std = carray(pointer_at(packed[13]), (packed[14],), np.float32)
+    hidden = carray(pointer_at(packed[15]), (packed[16] // width, width), np.float32)
+    state = carray(pointer_at(packed[17]), (packed[18],), np.float32)
+    choice_sizes = carray(pointer_at(packed[19]), (packed[20],), np.int64)
+    low = carray(pointer_at(packed[21]), (packed[22],), np.float64)
+    high = carray(pointer_at(packed[23]), (packed[24],), np.float64)
+    center = carray(pointer_at(packed[25]), (packed[26],), np.float64)
+    reach = carray(pointer_at(packed[27]), (packed[28],), np.float64)
+    decoded = carray(pointer_at(packed[29]), (packed[30],), np.float64)
     flat = hidden[1][: observation.size]  # free until the first layer's outputs are written there
 
     zero = np.float32(0.0)
@@ -263,7 +252,7 @@ def observe_and_act(packed: NDArray[np.int64], observation: NDArray[Any], step: 
         flat[k] = np.float32(observation[k])
         zero += flat[k] * np.float32(0.0)  # NaN once a number is not finite
     if num_moments:
-        accumulate(carray(_pointer(packed[31]), (num_moments,), np.float64), flat)
+        accumulate(carray(pointer_at(packed[31]), (num_moments,), np.float64), flat)
     head = (kind, choice_sizes, low, high, center, reach)
     act(
         parameters,

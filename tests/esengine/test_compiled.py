@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from esengine import compiled
+from esengine.compiled import kernels as compiled
 
 _PARTS = """
 import math

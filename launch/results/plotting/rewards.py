@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from esengine.errors import UserError
 from esengine.launch.results.plotting.figures import panels
-from esengine.policies.forward_pass import OBSERVATION_CLIP
+from esengine.policies.layer_kernels import OBSERVATION_CLIP
 from esengine.rewards import LearnedReward, load_reward
 
 _POINTS = 121  # on each axis

@@ -15,7 +15,8 @@ from esengine.launch.settings.groups import parse_convolutions
 from esengine.launch.settings.parse_train import parse_train
 from esengine.launch.training.problem_from_settings import environment_problem
 from esengine.policies import Policy, PolicySpec, load_policy, save_policy
-from esengine.policies.forward_pass import forward, forward_reference, network_of
+from esengine.policies.forward_pass import forward, forward_reference
+from esengine.policies.layers_apart import network_of
 from esengine.policies.network import picture_of
 from esengine.policies.torch_network import TorchPolicy
 from esengine.problems import EnvironmentProblem

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from esengine.environments import ActionSpec, EnvironmentSpec
 from esengine.policies import Actor, Policy, PolicySpec
-from esengine.policies.forward_pass import forward, forward_reference, network_of
+from esengine.policies.forward_pass import forward, forward_reference
+from esengine.policies.lanes import LANES, aligned, forward_in_lanes
 from esengine.policies.layers import LONGEST_MEMORY
+from esengine.policies.layers_apart import network_of
 from esengine.policies.torch_network import TorchPolicy
-from esengine.simulators.lanes import LANES, aligned, forward_in_lanes
 
 MEAN, INVERSE_STD = np.full(3, 0.1, np.float32), np.full(3, 2.0, np.float32)
 ACTION = ActionSpec.of(spaces.Discrete(5))

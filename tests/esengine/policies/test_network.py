@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from esengine.environments import ActionSpec
 from esengine.errors import UserError
 from esengine.policies import Actor, PolicySpec
-from esengine.policies.forward_pass import forward, forward_reference, network_of
+from esengine.policies.forward_pass import forward, forward_reference
 from esengine.policies.layer_kernels import fast_tanh
+from esengine.policies.layers_apart import network_of
 
 BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
 

@@ -10,48 +10,65 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from esengine.compiled import kernel
-from esengine.policies.forward_pass import input_bound
+from esengine.compiled.addresses import call_at, data_of, pointer_at
 from esengine.policies.layer_kernels import (
     LEAST_VARIANCE,
     activate,
     fast_tanh,
+    input_bound,
     update_gru,
     update_lstm,
 )
-from esengine.policies.layers import DENSE, GRU, IDENTITY, LAYER_NORM, TANH
+from esengine.policies.layers import (
+    ADDRESS_IN_LANES,
+    DENSE,
+    GRU,
+    LAYER_NORM,
+    NUM_COLUMNS,
+    NUM_PARAMETERS,
+    STATE_SIZE,
+    TANH,
+)
 
 LANES = 16  # float32 numbers of a 512-bit register
+_ROW = 4 * LANES  # bytes
 
 
 def _make_dot(num_outputs: int) -> Any:
-    """An intrinsic that adds ``inputs @ weights`` to ``num_outputs`` neighbouring outputs of a
-    layer, whose sums stay in registers.
+    """An intrinsic that writes ``biases + inputs @ weights`` to ``num_outputs`` neighbouring
+    outputs of a layer, whose sums stay in registers.
     """
 
     @intrinsic
     def dot(
-        typing_context: Any, inputs: Any, weights: Any, count: Any, width: Any, outputs: Any
+        typing_context: Any,
+        inputs: Any,
+        weights: Any,
+        biases: Any,
+        count: Any,
+        width: Any,
+        outputs: Any,
     ) -> Any:
-        signature = types.void(*[types.intp] * 5)
+        signature = types.void(*[types.intp] * 6)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             vector = ir.VectorType(ir.FloatType(), LANES)
-            inputs, weights, count, width, outputs = arguments
+            inputs, weights, biases, count, width, outputs = arguments
             integer = inputs.type
 
             def place(address: Any, index: Any) -> Any:
-                offset = builder.mul(index, ir.Constant(integer, 4 * LANES))
+                offset = builder.mul(index, ir.Constant(integer, _ROW))
                 return builder.inttoptr(builder.add(address, offset), vector.as_pointer())
 
             sums = [cgutils.alloca_once(builder, vector) for _ in range(num_outputs)]
             for k, total in enumerate(sums):
-                builder.store(builder.load(place(outputs, ir.Constant(integer, k)), align=4), total)
+                builder.store(builder.load(place(biases, ir.Constant(integer, k)), align=4), total)
 
             with cgutils.for_range(builder, count) as loop:
                 value = builder.load(place(inputs, loop.index), align=4)
@@ -77,36 +94,23 @@ _dot_of_one, _dot_of_eight = _make_dot(1), _make_dot(8)
 
 
 @kernel
-def _dense(
-    weights: NDArray[np.float32],
-    inputs: NDArray[np.float32],
-    count: int,
-    width: int,
-    outputs: NDArray[np.float32],
-) -> None:
-    """`forward_pass.dense` in every lane.
+def _dense(layer: int, inputs: int, count: int, width: int, outputs: int) -> None:
+    """`layer_kernels.dense` in every lane.
 
     Args:
-        weights: (num_parameters, LANES) of the layer.
-        inputs: (count, LANES) or more rows.
-        outputs: (width, LANES) or more rows, overwritten.
+        layer: address of the layer's parameters, (count * width + width, LANES).
+        inputs, outputs: addresses of (count, LANES) and of (width, LANES), which is overwritten.
+        count, width: numbers of inputs and outputs.
     """
-    biases = weights[count * width : (count + 1) * width].ravel()
-    values = outputs[:width].ravel()
-    for k in range(values.size):
-        values[k] = biases[k]
-
-    num_bytes = 4 * LANES
-    layer = weights.ctypes.data
-    begin = inputs.ctypes.data
-    end = outputs.ctypes.data
+    biases = layer + count * width * _ROW
     j = 0
     while j < width:
+        here = j * _ROW
         if j + 8 <= width:
-            _dot_of_eight(begin, layer + j * num_bytes, count, width, end + j * num_bytes)
+            _dot_of_eight(inputs, layer + here, biases + here, count, width, outputs + here)
             j += 8
         else:
-            _dot_of_one(begin, layer + j * num_bytes, count, width, end + j * num_bytes)
+            _dot_of_one(inputs, layer + here, biases + here, count, width, outputs + here)
             j += 1
 
 
@@ -160,79 +164,62 @@ def forward_in_lanes(
             value = (observations[k, lane] - mean[k]) * inverse_std[k]
             hidden[0, k, lane] = min(max(value, -bound), bound)
 
-    first = 0
-    remembered = 0
-    num_bytes = 4 * LANES
-    begin = weights.ctypes.data
+    own, work, memory = data_of(weights), data_of(hidden), data_of(states)
+    row = hidden.shape[1] * _ROW
     for layer in range(table.shape[0]):
-        kind, count, width = table[layer, 0], table[layer, 1], table[layer, 2]
-        values = hidden[(layer + 1) % 2, :width].ravel()
+        count, width = table[layer, 1], table[layer, 2]
+        here, there = layer % 2, (layer + 1) % 2
 
-        if kind == DENSE:
-            biases = weights[first + count * width : first + (count + 1) * width].ravel()
-            for k in range(values.size):
-                values[k] = biases[k]
-
-            own = begin + first * num_bytes
-            inputs = hidden[layer % 2].ctypes.data
-            outputs = values.ctypes.data
-            j = 0
-            while j < width:
-                if j + 8 <= width:
-                    _dot_of_eight(
-                        inputs, own + j * num_bytes, count, width, outputs + j * num_bytes
-                    )
-                    j += 8
-                else:
-                    _dot_of_one(inputs, own + j * num_bytes, count, width, outputs + j * num_bytes)
-                    j += 1
-            first += (count + 1) * width
-        else:
-            read, carried = _other_layer(
-                weights[first:], table[layer], hidden, layer % 2, states[remembered:]
+        if table[layer, ADDRESS_IN_LANES]:
+            kind = data_of(table) + 8 * NUM_COLUMNS * layer
+            call_at(
+                table[layer, ADDRESS_IN_LANES], (kind, own, work, hidden.shape[1], here, memory)
             )
-            first += read
-            remembered += carried
-
-        activation = table[layer, 3]
-        if activation == TANH:
-            for k in range(values.size):
-                values[k] = fast_tanh(values[k])
-        elif activation != IDENTITY:
-            activate(activation, values)
+            memory += table[layer, STATE_SIZE] * _ROW
+        else:
+            _dense(own, work + here * row, count, width, work + there * row)
+            if table[layer, 3] == TANH:
+                values = hidden[there, :width].ravel()
+                for k in range(values.size):
+                    values[k] = fast_tanh(values[k])
+        own += table[layer, NUM_PARAMETERS] * _ROW
     return table.shape[0] % 2
 
 
-@kernel
-def _other_layer(
-    weights: NDArray[np.float32],
-    layer: NDArray[np.int64],
-    hidden: NDArray[np.float32],
-    here: int,
-    states: NDArray[np.float32],
-) -> tuple[int, int]:
-    """`forward_pass._other_layer` in every lane; tasks with lanes have no pictures."""
-    kind, count, width = layer[0], layer[1], layer[2]
-    inputs = hidden[here]
-    outputs = hidden[1 - here]
-    if kind == LAYER_NORM:
-        outputs[:width] = inputs[:width]
-        _normalize(weights[: 2 * width], outputs[:width])
-        return 2 * width, 0
+def other_layer_in_lanes(
+    layer: int, parameters: int, hidden: int, longest: int, here: int, state: int
+) -> None:
+    """`layers_apart.other_layer` in every lane; tasks with lanes have no pictures."""
+    row = carray(pointer_at(layer), (NUM_COLUMNS,), np.int64)
+    kind, count, width = row[0], row[1], row[2]
+    weights = carray(pointer_at(parameters), (row[NUM_PARAMETERS], LANES), np.float32)
+    work = carray(pointer_at(hidden), (4, longest, LANES), np.float32)
+    outputs = work[1 - here, :width]
+    inputs = data_of(work[here])
 
-    gates = width * (3 if kind == GRU else 4)
-    own = states[: width if kind == GRU else 2 * width]
-    first = (count + 1) * gates
-    second = first + (width + 1) * gates
-    _dense(weights[:first], inputs, count, gates, hidden[2])
-    _dense(weights[first:second], own, width, gates, hidden[3])
-    from_input, from_state = hidden[2, :gates].ravel(), hidden[3, :gates].ravel()
-    if kind == GRU:
-        update_gru(from_input, from_state, own.ravel())
+    if kind == DENSE:
+        _dense(parameters, inputs, count, width, data_of(outputs))
+    elif kind == LAYER_NORM:
+        for k in range(width):
+            for lane in range(LANES):
+                outputs[k, lane] = work[here, k, lane]
+        _normalize(weights, outputs)
     else:
-        update_lstm(from_input, from_state, own.ravel())
-    outputs[:width] = own[:width]
-    return second, own.shape[0]
+        own = carray(pointer_at(state), (row[STATE_SIZE], LANES), np.float32)
+        gates = width * (3 if kind == GRU else 4)
+        from_input, from_state = work[2, :gates].ravel(), work[3, :gates].ravel()
+        _dense(parameters, inputs, count, gates, data_of(from_input))
+        second = parameters + (count + 1) * gates * _ROW
+        _dense(second, state, width, gates, data_of(from_state))
+        if kind == GRU:
+            update_gru(from_input, from_state, own.ravel())
+        else:
+            update_lstm(from_input, from_state, own.ravel())
+        for k in range(width):
+            for lane in range(LANES):
+                outputs[k, lane] = own[k, lane]
+
+    activate(row[3], outputs.ravel())
 
 
 @kernel

@@ -51,13 +51,18 @@ def kernel(
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(error_model="numpy", inline=inline)(function)
-        try:
-            dispatcher._cache = _KernelCache(function)
-        except RuntimeError as error:  # no file holds its source
-            _remarks.append(str(error))
+        keep(dispatcher, function)
         return dispatcher
 
     return compiled if function is None else compiled(function)
+
+
+def keep(compiled: Any, function: Callable[..., Any]) -> None:
+    """Let an object of Numba's that compiles a function use the cache of kernels."""
+    try:
+        compiled._cache = _KernelCache(function)
+    except RuntimeError as error:  # no file holds its source
+        _remarks.append(str(error))
 
 
 def cache_remark() -> str | None:
