@@ -74,6 +74,7 @@ class RankState:
         self.num_contexts = 0
         self.can_group = False
         self._versions: dict[str, int] = {}
+        self._shows_progress = isinstance(problem, ProgressingProblem)
         self._together = 1  # members of one call, which shows no progress in between
         FORKS.watch()
 
@@ -205,7 +206,7 @@ class RankState:
         """The number of ordinary members that may pass without a sign of progress from the
         evaluation of these members.
         """
-        if self._together == 1 and isinstance(self.problem, ProgressingProblem):
+        if self._together == 1 and self._shows_progress:
             return 1.0
         usual = self.problem.episodes_per_member
         episodes = (self._evaluated.num_episodes(member) or usual for member in range(start, stop))
