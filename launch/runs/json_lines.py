@@ -56,10 +56,6 @@ class FailureLog:
             return []
         found: dict[tuple[int, str, int], Failure] = {}
         for line in lines_of(self.path):
-            if len(line) == LINE_BYTES and not line.endswith(b"\n"):
-                raise UserError(
-                    f"{self.path} must have lines of at most {LINE_BYTES} bytes; move it away"
-                )
             with suppress(ValueError):  # it is cut short, or damaged
                 failure = checked_record(parse_json(line), FailureRecord, str(self.path))
                 key = failure["generation"], failure["purpose"], failure["member"]
@@ -75,9 +71,18 @@ class FailureLog:
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file, each with its end. Raises UserError for one that cannot be read."""
+    """The lines of a file, each with its end.
+
+    Raises:
+        UserError: the file cannot be read, or has a line that is no record for its length.
+    """
     try:
-        yield from read_lines(path, LINE_BYTES)
+        for line in read_lines(path, LINE_BYTES):
+            if len(line) == LINE_BYTES and not line.endswith(b"\n"):
+                raise UserError(
+                    f"{path} must have lines of at most {LINE_BYTES} bytes; move it away"
+                )
+            yield line
     except (OSError, ValueError) as error:
         raise UserError(f"{path} must be a readable file, but: {error}") from error
 

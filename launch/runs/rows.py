@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,8 @@ from esengine.launch.runs.json_lines import Row, lines_of
 from esengine.storage.files import parse_json
 
 MARK = 8  # characters of the identity that a row holds, which tell any two runs of a user apart
-BLOCK = 1000  # lines that are decoded at once
+BLOCK = 1000  # lines that are decoded at once, or fewer long ones
+_BLOCK_BYTES = 1 << 22
 
 
 class _Machine(msgspec.Struct):
@@ -110,13 +110,25 @@ def row_is_of_run(row: Any, run: str) -> bool:
 def decoded(path: Path, decoder: Decoder) -> Iterator[tuple[bytes, Any]]:
     """The lines of a file with their rows, None for damaged ones."""
     lines = lines_of(path) if path.exists() else iter(())
-    while block := list(islice(lines, BLOCK)):
+    while block := _block(lines):
         rows: list[Any] = []
         with suppress(msgspec.MsgspecError, RecursionError):
             rows = decoder.decode_lines(b"".join(block))
         if len(rows) != len(block):
             rows = [_row(line, decoder) for line in block]
         yield from zip(block, rows, strict=True)
+
+
+def _block(lines: Iterator[bytes]) -> list[bytes]:
+    """The next lines, as many as are decoded at once."""
+    block: list[bytes] = []
+    size = 0
+    while size < _BLOCK_BYTES and (more := next(lines, b"")):
+        block.append(more)
+        size += len(more)
+        if len(block) == BLOCK:
+            break
+    return block
 
 
 def _row(line: bytes, decoder: Decoder) -> Any:

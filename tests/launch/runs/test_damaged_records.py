@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from esengine.errors import UserError
+from esengine.launch.runs.rows import PLAIN, decoded
 from tests.conftest import Run
 from tests.support.words import words
 
@@ -185,3 +187,11 @@ def test_a_refusal_names_the_file_and_the_field(run: Path, esengine_here: Run) -
         "esengine: run/config.json must be a whole record, but: Expected `int`, got `str` - at "
         "`starts[0].workers`; restore it from a copy\n"
     )
+
+
+def test_a_line_without_an_end_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(UserError, match="must have lines of at most 1048576 bytes"):
+        list(decoded(path, PLAIN))
