@@ -9,6 +9,14 @@ numbers), `product_sums` (sums of outer products) and `kernels` (compiled loops)
 
 from esengine.noise.contract import Noise
 from esengine.noise.counter import CounterNoise
-from esengine.noise.table import NoiseTable, create_table, reserve, table_log2
+from esengine.noise.table import NoiseTable, TableNeed, create_table, reserve, table_log2
 
-__all__ = ["CounterNoise", "Noise", "NoiseTable", "create_table", "reserve", "table_log2"]
+__all__ = [
+    "CounterNoise",
+    "Noise",
+    "NoiseTable",
+    "TableNeed",
+    "create_table",
+    "reserve",
+    "table_log2",
+]

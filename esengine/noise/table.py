@@ -8,6 +8,7 @@ so that windows wrap around and every entry is used equally often.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from esengine.errors import UserError
 from esengine.noise import kernels, streams
 from esengine.noise.contract import Noise
-from esengine.ranks.node_memory import NOISE, NodeMemory, check_room, map_array
+from esengine.ranks.node_memory import INDEX_ROWS, NOISE, NodeMemory, check_room, map_array
 from esengine.seeding import derive_key
 
 _BLOCK = 1 << 16  # numbers of the table that one rank fills at a time
@@ -89,6 +90,7 @@ def create_table(
     memory: NodeMemory | None,
     part: int = 0,
     num_parts: int = 1,
+    key: int = NOISE,
 ) -> NoiseTable:
     """Map the node's table and fill this rank's share of it.
 
@@ -102,15 +104,16 @@ def create_table(
         memory: the node's shared files, or None for a table of this process alone.
         part: index of this rank among the ranks that share the work.
         num_parts: number of these ranks.
+        key: of the table's file.
     """
     size = 1 << log2_size
     total = size + wrap(dimension)
     if memory is None:
         table = _aligned(total)
     else:
-        table = map_array(memory.find(NOISE), np.float32, total, writable=True)
+        table = map_array(memory.find(key), np.float32, total, writable=True)
 
-    key = np.uint64(derive_key(seed, "noise-table"))
+    stream = np.uint64(derive_key(seed, "noise-table"))
     num_blocks = -(-total // _BLOCK)
 
     for block in range(part, num_blocks, num_parts):
@@ -119,30 +122,67 @@ def create_table(
         while low < high:  # the numbers after ``size`` repeat those from the beginning
             source = low % size
             count = min(high - low, size - source)
-            streams.fill_normals(key, source, table[low : low + count])
+            streams.fill_normals(stream, source, table[low : low + count])
             low += count
 
     return NoiseTable(table, log2_size)
 
 
-def reserve(log2_size: int | None, dimension: int) -> NodeMemory:
-    """The shared files of this node, with room reserved for its table, if it has one.
+@dataclass(frozen=True)
+class TableNeed:
+    """What a run needs of its noise table.
+
+    Attributes:
+        seed: of the table.
+        log2_size: see `table_log2`; None computes noise.
+        dimension: length of the longest window.
+    """
+
+    seed: int
+    log2_size: int | None
+    dimension: int
+
+
+def shared_tables(needs: Sequence[TableNeed]) -> list[TableNeed]:
+    """The tables that some runs need together: those of one seed and size share one."""
+    found: dict[tuple[int, int], int] = {}
+    for need in needs:
+        if need.log2_size is not None:
+            name = need.seed, need.log2_size
+            found[name] = max(found.get(name, 0), need.dimension)
+    return [TableNeed(*name, dimension) for name, dimension in found.items()]
+
+
+def reserve(needs: Sequence[TableNeed], num_rows: int = INDEX_ROWS) -> NodeMemory:
+    """The shared files of this node, with room reserved for its tables.
+
+    Args:
+        needs: of each run; table k of their `shared_tables` has the key ``NOISE - k``.
+        num_rows: see `NodeMemory`.
 
     Raises:
         UserError: ``/dev/shm`` is too small. The message names the flag that shrinks the table.
     """
-    memory = NodeMemory()
-    if log2_size is not None:
-        memory.allocate(
-            NOISE, _table_bytes(log2_size, dimension), _TABLE, _shrinking_flag(log2_size)
-        )
+    memory = NodeMemory(num_rows=num_rows)
+    for place, (num_bytes, flag) in enumerate(map(_size_of, shared_tables(needs))):
+        memory.allocate(NOISE - place, num_bytes, _TABLE, flag)
     return memory
 
 
-def check_table_room(log2_size: int | None, dimension: int) -> None:
+def check_table_room(needs: Sequence[TableNeed]) -> None:
     """Raise a UserError if `reserve` would, before anything is started."""
-    if log2_size is not None:
-        check_room(_TABLE, _table_bytes(log2_size, dimension), _shrinking_flag(log2_size))
+    sizes = [_size_of(table) for table in shared_tables(needs)]
+    if sizes:
+        what = _TABLE if len(sizes) == 1 else f"the noise tables of {len(sizes)} seeds"
+        check_room(what, sum(num_bytes for num_bytes, _ in sizes), sizes[0][1])
+
+
+def _size_of(table: TableNeed) -> tuple[int, str]:
+    """The bytes of a table, and the flag that shrinks it."""
+    assert table.log2_size is not None
+    size = 1 << table.log2_size
+    flag = f"--noise-table-size (now {size}, in numbers of 4 bytes; 0 computes noise instead)"
+    return 4 * (size + wrap(table.dimension)), flag
 
 
 def _aligned(size: int) -> NDArray[np.float32]:
@@ -155,17 +195,6 @@ def _aligned(size: int) -> NDArray[np.float32]:
 def wrap(dimension: int) -> int:
     """The length of the repeated beginning, which lets the last window run past the end."""
     return -(-dimension // 1024) * 1024
-
-
-def _table_bytes(log2_size: int, dimension: int) -> int:
-    return 4 * ((1 << log2_size) + wrap(dimension))
-
-
-def _shrinking_flag(log2_size: int) -> str:
-    return (
-        f"--noise-table-size (now {1 << log2_size}, in numbers of 4 bytes; "
-        f"0 computes noise instead)"
-    )
 
 
 def _next_power(value: int) -> int:

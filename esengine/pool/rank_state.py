@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,26 @@ class Kind(IntEnum):
     INNER_PRODUCTS = 5
 
 
+class _Kept(NamedTuple):
+    """A publication that this rank has.
+
+    Attributes:
+        channel: see `_channel`.
+        evaluated: the population, or None for weights.
+        together: members of one call, which shows no progress in between.
+        context: of the problem.
+        weights: of a sum.
+        of: the version of the population that the sum is over.
+    """
+
+    channel: str
+    evaluated: Candidates | None = None
+    together: int = 1
+    context: Mapping[str, NDArray[Any]] = {}
+    weights: NDArray[np.floating] = np.empty(0)
+    of: int = 0
+
+
 class RankState:
     """The noise, the problem and the published state of a rank, be it the master or a worker.
 
@@ -48,20 +69,24 @@ class RankState:
         noise: the node's noise.
         problem: the rank's copy of the problem.
         memory: the node's shared files, or None when the process is alone.
+        number: of the run, among those that share the ranks.
 
     Attributes:
-        candidates: the published populations: that of the search, and that of an evaluated policy.
+        candidates: the population of the search that sums are over, and an evaluated policy.
         weights: of the last sum.
-        unit_size: members of a unit of the last published population; the last unit may have fewer.
+        unit_size: members of a unit of the population in use; the last unit may have fewer.
         specs: of the arrays that such a unit returns in addition to its records.
         evaluate_rows: evaluates members with their parameters, as `Problem.evaluate` does.
-        context: of the problem, as it was last published.
-        num_contexts: how often that was.
+        context: of the problem, as it belongs to the population in use.
+        num_contexts: how often another one came into use.
         can_group: whether one call may do several such units. Then they return records and arrays
             of one row a member, and nothing of a member depends on the others in the call.
     """
 
-    def __init__(self, noise: Noise, problem: Problem, memory: NodeMemory | None) -> None:
+    def __init__(
+        self, noise: Noise, problem: Problem, memory: NodeMemory | None, number: int = 0
+    ) -> None:
+        self.number = number
         self.noise = noise
         self.problem = problem
         self.memory = memory
@@ -73,9 +98,10 @@ class RankState:
         self.context: Mapping[str, NDArray[Any]] = {}
         self.num_contexts = 0
         self.can_group = False
-        self._versions: dict[str, int] = {}
         self._shows_progress = isinstance(problem, ProgressingProblem)
-        self._together = 1  # members of one call, which shows no progress in between
+        self._kept: dict[int, _Kept] = {}  # publications, by version
+        self._in_use = 0  # version of the population that is evaluated
+        self.search_version = 0
         FORKS.watch()
 
     def __enter__(self) -> RankState:
@@ -98,7 +124,8 @@ class RankState:
         if "kind" in header:
             kind = header["kind"]
             own, context = _split(arrays)
-            built = KINDS[kind].receive(header["candidates"], own, self.previous(kind), self.noise)
+            previous = self.previous(kind) if header["follows"] else None
+            built = KINDS[kind].receive(header["candidates"], own, previous, self.noise)
             shared_header, own = built.shared()
             header = {**header, "candidates": shared_header}
             arrays = {**{f"candidates/{name}": array for name, array in own.items()}, **context}
@@ -107,23 +134,27 @@ class RankState:
             self._install(version, header, arrays)
             return
 
-        replaced = self._versions.get(_channel(header))
+        before = list(self._kept)
         self.memory.write(version, header, arrays)
         self.load(version)
-        if replaced is not None and replaced != version and self.memory.holds(replaced):
-            self.memory.remove(replaced)
+        for old in before:
+            if old not in self._kept and self.memory.holds(old):
+                self.memory.remove(old)
 
     def images(self) -> list[tuple[int, bytes]]:
         """The version and the packed bundle of each current publication, in order of versions."""
         assert self.memory is not None
-        versions = dict(self._versions)
-        if versions.get("weights", 0) < versions.get("search", 0):
-            versions.pop("weights", None)  # they belong to an earlier population
-        return [(version, self.memory.image(version)) for version in sorted(versions.values())]
+        current = (
+            version
+            for version, kept in sorted(self._kept.items())
+            if kept.evaluated is not None or kept.of in self._kept
+        )
+        return [(version, self.memory.image(version)) for version in current]
 
     def load(self, version: int) -> None:
-        """Map a publication that the node's leader wrote, unless it is in use already."""
-        if version in self._versions.values():
+        """Map a publication that the node's leader wrote, unless this rank has it, and use it."""
+        if version in self._kept:
+            self._use(version)
             return
 
         assert self.memory is not None
@@ -131,6 +162,45 @@ class RankState:
         if "of" in header:  # weights of a population, of which this rank may have done no member
             self.load(header["of"])
         self._install(version, header, arrays)
+
+    @contextmanager
+    def at(self, version: int) -> Iterator[None]:
+        """A context in which this publication is in use."""
+        if self._in_use == version:
+            yield
+            return
+        with self.context_kept():
+            self._use(version)
+            yield
+
+    @contextmanager
+    def context_kept(self) -> Iterator[None]:
+        """A context after which the problem's own state is as before, whichever context was in use
+        in between.
+        """
+        now = self.problem.context()
+        try:
+            yield
+        finally:
+            self.problem.set_context(now)
+            self._in_use = 0
+
+    def versions(self) -> list[int]:
+        """Those of the publications that are kept."""
+        return list(self._kept)
+
+    def choose(self, version: int) -> None:
+        """Let sums be over the population of this version from now on."""
+        evaluated = self._kept[version].evaluated
+        assert evaluated is not None
+        self.candidates["search"] = evaluated.search_population
+        self.search_version = version
+
+    def population(self, version: int) -> Candidates:
+        """The population of a publication that is kept."""
+        evaluated = self._kept[version].evaluated
+        assert evaluated is not None
+        return evaluated
 
     def unit_bounds(self, task: Task) -> list[tuple[int, int]]:
         """The members of each unit of a task. A sum is one unit."""
@@ -191,31 +261,28 @@ class RankState:
         size = records.itemsize
         return [image[(start - first) * size : (stop - first) * size] for start, stop in bounds]
 
-    def address_of_evaluation(self) -> Failure:
-        """The generation, purpose and seed of the evaluation, for the record of a member whose
+    def address_of_evaluation(self, version: int) -> Failure:
+        """The generation, purpose and seed of an evaluation, for the record of a member whose
         worker died.
         """
-        candidates = self._evaluated
+        candidates = self.population(version)
         return {
             "generation": candidates.generation,
             "purpose": candidates.episode_purpose,
             "seed": candidates.seed,
         }
 
-    def members_at_once(self, start: int, stop: int) -> float:
+    def members_at_once(self, start: int, stop: int, version: int | None = None) -> float:
         """The number of ordinary members that may pass without a sign of progress from the
-        evaluation of these members.
+        evaluation of these members, of the population in use or of another version.
         """
-        if self._together == 1 and self._shows_progress:
+        kept = self._kept[self._in_use if version is None else version]
+        assert kept.evaluated is not None
+        if kept.together == 1 and self._shows_progress:
             return 1.0
         usual = self.problem.episodes_per_member
-        episodes = (self._evaluated.num_episodes(member) or usual for member in range(start, stop))
+        episodes = (kept.evaluated.num_episodes(member) or usual for member in range(start, stop))
         return sum(max(1.0, count / usual) for count in episodes)
-
-    @property
-    def search_version(self) -> int:
-        """The version of the search's population."""
-        return self._versions["search"]
 
     def previous(self, kind: str) -> Candidates | None:
         """The population that a publication of this kind follows."""
@@ -236,26 +303,48 @@ class RankState:
     def _install(
         self, version: int, header: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
     ) -> None:
-        self._versions[_channel(header)] = version
+        """Keep a publication, use it, and forget those that it replaces."""
+        channel = _channel(header)
+        oldest = header.get("oldest", version)
+        for old in [old for old, kept in self._kept.items() if kept.channel == channel]:
+            if old < oldest:
+                del self._kept[old]
+
         if "kind" in header:
             own, context = _split(arrays)
-            self._evaluated = KINDS[header["kind"]].receive(
-                header["candidates"], own, None, self.noise
-            )
-            self.candidates[_channel(header)] = self._evaluated.search_population
-            population_size = self._evaluated.population_size
-            self._together = header["together"]
-            self.unit_size = evaluation_chunk_size(population_size, self._together)
-            self.specs = self.problem.array_specs(self._evaluated.episode_purpose)
-            is_free = self.problem.are_members_independent and all(
-                spec.is_of_members for spec in self.specs
-            )
-            self.can_group = is_free and self._together == 1
-            self.context = {name.removeprefix("context/"): array for name, array in context.items()}
-            self.num_contexts += 1
-            self.problem.set_context(self.context)
+            evaluated = KINDS[header["kind"]].receive(header["candidates"], own, None, self.noise)
+            context = {name.removeprefix("context/"): array for name, array in context.items()}
+            self._kept[version] = _Kept(channel, evaluated, header["together"], context)
         else:
-            self.weights = arrays["weights"]
+            self._kept[version] = _Kept(channel, weights=arrays["weights"], of=header["of"])
+        self._in_use = 0
+        self._use(version)
+
+    def _use(self, version: int) -> None:
+        """Let tasks be about a publication from now on."""
+        kept = self._kept[version]
+        if kept.evaluated is None:
+            self.weights = kept.weights
+            if self.search_version != kept.of:
+                self.choose(kept.of)
+            return
+        if self._in_use == version:
+            return
+
+        self._in_use = version
+        self._evaluated = kept.evaluated
+        self.candidates[kept.channel] = kept.evaluated.search_population
+        if kept.channel == "search":
+            self.search_version = version
+        self.unit_size = evaluation_chunk_size(kept.evaluated.population_size, kept.together)
+        self.specs = self.problem.array_specs(kept.evaluated.episode_purpose)
+        is_free = self.problem.are_members_independent and all(
+            spec.is_of_members for spec in self.specs
+        )
+        self.can_group = is_free and kept.together == 1
+        self.context = kept.context
+        self.num_contexts += 1
+        self.problem.set_context(kept.context)
 
 
 def _split(

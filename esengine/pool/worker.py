@@ -9,6 +9,7 @@ from esengine.errors import Interrupted, UserError, WorkerError, describe_except
 from esengine.pool.fault_rules import FaultRules
 from esengine.pool.publishing import Relay
 from esengine.pool.rank_state import RankState
+from esengine.pool.rank_states import RankStates
 from esengine.pool.task_runner import Outcome, TaskRunner
 from esengine.pool.worklist import range_s
 from esengine.problems.contract import ProgressingProblem
@@ -25,13 +26,13 @@ _IDLE_S = 10.0  # without polling, after which a worker with a --member-timeout 
 
 def serve(
     world: World,
-    rank_state: RankState,
+    rank_states: RankStates,
     stop: StopRequest | None = None,
     rules: FaultRules | None = None,
 ) -> None:
     """Do tasks until the master sends a stop. This is the workers' end of the pool."""
     stop = StopRequest() if stop is None else stop  # without a signal, a request is false
-    Worker(world, rank_state, stop, rules or FaultRules()).serve()
+    Worker(world, rank_states, stop, rules or FaultRules()).serve()
 
 
 class Worker:
@@ -39,30 +40,32 @@ class Worker:
 
     Args:
         world: the ranks.
-        rank_state: this rank's.
+        rank_states: this rank's.
         stop: cuts a task short.
         rules: how long a member may take.
     """
 
     def __init__(
-        self, world: World, rank_state: RankState, stop: StopRequest, rules: FaultRules
+        self, world: World, rank_states: RankStates, stop: StopRequest, rules: FaultRules
     ) -> None:
         assert world.mail is not None
         self._world = world
         self._mail = world.mail
-        self._rank_state = rank_state
+        self._rank_states = rank_states
         self._stop = stop
-        self._relay = Relay(world, rank_state)
+        self._relay = Relay(world, rank_states)
         self._waiting: deque[Task] = deque()  # tasks whose publication was lost with a leader
         self._idle = False  # after a stop request or an exception, until the master sends a stop
         self._respawn = rules.respawn
         self._clock = None
         if rules.member_timeout is not None:
-            self._clock = Clock(rules.member_timeout, rank_state, world.start_s)
-            if isinstance(rank_state.problem, ProgressingProblem):
-                rank_state.problem.progress = self._clock.progress
+            self._clock = Clock(rules.member_timeout, rank_states.all[0], world.start_s)
+            for problem in (state.problem for state in rank_states.all):
+                if isinstance(problem, ProgressingProblem):
+                    problem.progress = self._clock.progress
         begin = None if self._clock is None else self._clock.begin
-        self._runner = TaskRunner(rank_state, stop, begin)
+        self._runners = {id(state): TaskRunner(state, stop, begin) for state in rank_states.all}
+        self._state = rank_states.all[0]  # of the task that is being done
         self._patience_s = _PATIENCE * range_s(world.num_workers)
 
     def serve(self) -> None:
@@ -105,9 +108,9 @@ class Worker:
 
     def _join(self) -> None:
         """Report to the master what it needs to replace ranks of this node."""
-        assert self._rank_state.memory is not None
+        assert self._rank_states.memory is not None
         if self._world.node_rank == 0:
-            messages.send_leading(self._mail, self._rank_state.memory.address)
+            messages.send_leading(self._mail, self._rank_states.memory.address)
         elif self._world.is_replacement:
             messages.send_ready(self._mail, 0)
 
@@ -130,13 +133,13 @@ class Worker:
                 self._relay.publish(body)
                 self._resume()
             case mailbox.LEAD_TAG:
-                assert self._rank_state.memory is not None
-                self._rank_state.memory.lead()
-                messages.send_leading(self._mail, self._rank_state.memory.address)
+                assert self._rank_states.memory is not None
+                self._rank_states.memory.lead()
+                messages.send_leading(self._mail, self._rank_states.memory.address)
             case mailbox.FOLLOW_TAG:
-                assert self._rank_state.memory is not None
+                assert self._rank_states.memory is not None
                 try:
-                    self._rank_state.memory.follow(body.decode())
+                    self._rank_states.memory.follow(body.decode())
                 except FileNotFoundError:
                     return  # this leader has died as well; the master names another one
                 self._resume()
@@ -153,12 +156,14 @@ class Worker:
             False if its publication is lost, since the node's leader has died.
         """
         try:
-            self._rank_state.load(task.version)
+            self._state = self._rank_states.load(task.version)
         except (KeyError, FileNotFoundError):
             if not self._world.tolerant:
                 raise
             return False
 
+        if self._clock is not None:
+            self._clock.rank_state = self._state
         began = time.perf_counter()
         try:
             self._answer(task)
@@ -186,7 +191,7 @@ class Worker:
         payloads: list[bytes] = []
         seconds = 0.0  # of the units in ``payloads``
         spent = 0.0  # of all units
-        for outcome in self._runner.run(task):
+        for outcome in self._runners[id(self._state)].run(task):
             if outcome.failures:
                 if payloads:
                     results = Results(task.version, unit, 0, seconds, payloads)
@@ -221,7 +226,7 @@ class Clock:
 
     def __init__(self, member_timeout: float, rank_state: RankState, start_s: float | None) -> None:
         self._timeout = member_timeout
-        self._rank_state = rank_state
+        self.rank_state = rank_state
         self._deadline = Deadline()
         self._start_s = _START_S if start_s is None else start_s
         self._ticked = 0.0
@@ -237,14 +242,14 @@ class Clock:
         self._ticked = 0.0
         self._num_episodes = 0
         self._deadline.move(
-            self._start_s + self._timeout * self._rank_state.members_at_once(*members)
+            self._start_s + self._timeout * self.rank_state.members_at_once(*members)
         )
         self._has_evaluated = True
 
     def progress(self) -> None:
         """Give as many episodes as an ordinary member has the time of a member again."""
         self._num_episodes += 1
-        if self._num_episodes % self._rank_state.problem.episodes_per_member == 0:
+        if self._num_episodes % self.rank_state.problem.episodes_per_member == 0:
             self._deadline.move(self._start_s + self._timeout)
 
     def end(self) -> bool:

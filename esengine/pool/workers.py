@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from esengine.errors import WorkerError
 from esengine.pool.fault_rules import FaultRules
-from esengine.pool.rank_state import RankState
+from esengine.pool.rank_states import RankStates
 from esengine.ranks import World, guard, mailbox, messages
 from esengine.ranks.births import Birth, Caller, birth_time
 from esengine.ranks.links import Link
@@ -88,7 +88,7 @@ class Workers:
 
     Args:
         world: the ranks.
-        rank_state: the master's.
+        rank_states: the master's.
         rules: whether to replace dead workers.
 
     Attributes:
@@ -97,14 +97,14 @@ class Workers:
         num_lost: number of workers that have died.
     """
 
-    def __init__(self, world: World, rank_state: RankState, rules: FaultRules) -> None:
+    def __init__(self, world: World, rank_states: RankStates, rules: FaultRules) -> None:
         assert world.mail is not None
-        assert rank_state.memory is not None
+        assert rank_states.memory is not None
         self._world = world
-        self._rank_state = rank_state
+        self._rank_states = rank_states
         self.mail = world.mail
         self._nodes = [Node(world.hosts[ranks[0]], set(ranks), ranks[0]) for ranks in world.nodes]
-        self._nodes[0].address = rank_state.memory.address
+        self._nodes[0].address = rank_states.memory.address
         self._node_of = {rank: node for node in self._nodes for rank in node.ranks}
         self._home_of = dict(self._node_of)  # also of dead ranks
 
@@ -286,7 +286,7 @@ class Workers:
         node.address = address
         self._arrive(leader)
         if not is_known:
-            images = self._rank_state.images()
+            images = self._rank_states.images()
             node.missing = {version for version, _ in images}
             for version, image in images:
                 publication = messages.encode_publication(version, [], image)

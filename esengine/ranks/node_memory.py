@@ -31,9 +31,12 @@ from esengine.ranks.shared_folder import find_root
 Arrays = Mapping[str, NDArray[Any]]
 
 NOISE = -1
-"""Key of the noise table. The key of a publication is its version."""
-_FREE = -2  # key of an unused row of the index
-_INDEX_ROWS = 16
+"""Key of the first noise table; others have the numbers below it. The key of a publication is its
+version.
+"""
+_FREE = -(1 << 62)  # key of an unused row of the index
+INDEX_ROWS = 16
+"""Files that a run needs at most."""
 _ALIGNMENT = 64
 _SMALL = 1 << 24  # bytes of a file that needs no look at the free memory
 
@@ -44,25 +47,28 @@ class NodeMemory:
     Args:
         address: the leader's `address`. None makes this rank the leader, which alone can
             `allocate`, `write` and `remove`.
+        num_rows: files that a leader can create at most.
 
     Attributes:
         address: where the other ranks of the node find the index of all files.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, num_rows: int = INDEX_ROWS) -> None:
         self._files: dict[int, BinaryIO] = {}
         self._own_index: BinaryIO | None = None
+        self._num_rows = num_rows
         if address is None:
             self.lead()
             return
 
         self.follow(address)
-        if NOISE in self._index[:, 0]:  # kept open for `lead`
-            self._files[NOISE] = open(self.find(NOISE), "r+b", buffering=0)  # noqa: SIM115
+        for key in self._index[:, 0].tolist():
+            if _FREE < key <= NOISE:  # kept open for `lead`
+                self._files[key] = open(self.find(key), "r+b", buffering=0)  # noqa: SIM115
 
     def lead(self) -> None:
-        """Become the leader, with the noise table but without publications."""
-        self._own_index = _unnamed_file(_INDEX_ROWS * 16, "an index", "fewer runs")
+        """Become the leader, with the noise tables but without publications."""
+        self._own_index = _unnamed_file(self._num_rows * 16, "an index", "fewer runs")
         self.follow(f"/proc/{os.getpid()}/fd/{self._own_index.fileno()}")
         self._index[:] = _FREE, 0
         for key, file in self._files.items():
@@ -75,8 +81,9 @@ class NodeMemory:
             OSError: that rank has ended.
         """
         self.address = address
-        index = map_array(Path(address), np.int64, 2 * _INDEX_ROWS, writable=True)
-        self._index = index.reshape(_INDEX_ROWS, 2)  # key and file descriptor
+        index = map_array(Path(address), np.int64, -1, writable=True)
+        self._index = index.reshape(-1, 2)  # key and file descriptor
+        self._num_rows = len(self._index)
 
     def allocate(self, key: int, num_bytes: int, what: str, flag: str) -> Path:
         """Reserve a file of ``num_bytes`` zeros.
@@ -151,7 +158,9 @@ def check_room(what: str, num_bytes: int, flag: str) -> None:
 def map_array(
     path: Path, dtype: type[np.generic], count: int, writable: bool = False
 ) -> NDArray[Any]:
-    """The file as a flat array over shared pages, mapped as long as the array exists."""
+    """The file as a flat array over shared pages, mapped as long as the array exists; a count of -1
+    takes all of it.
+    """
     with open(path, "r+b" if writable else "rb") as file:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=access), dtype, count)

@@ -5,7 +5,8 @@ out on all ranks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -35,9 +36,9 @@ from esengine.launch.training.problem_from_settings import build_problem, initia
 from esengine.launch.training.restoring import check_environment
 from esengine.launch.training.strategy_loop import StrategyTraining
 from esengine.launch.training.trial import tried
-from esengine.noise import table_log2
+from esengine.noise import TableNeed, table_log2
 from esengine.noise.table import check_table_room
-from esengine.pool import Built, FaultRules, Pool, on_all_ranks
+from esengine.pool import Built, FaultRules, Part, Pool, on_all_ranks
 from esengine.programs import bind_worker
 from esengine.ranks import StopRequest, World
 from esengine.user_code import environments_closed
@@ -154,7 +155,7 @@ def prepare(config: RunConfig, path: Path, shared_memory: bool) -> RunDirectory:
     with environments_closed():
         built = chosen.check()
     if shared_memory:
-        check_table_room(built.log2_size, built.problem.dimension)
+        check_table_room([TableNeed(config.train.seed, built.log2_size, built.problem.dimension)])
 
     remarks = tried(config.train, built.problem)
     return RunDirectory.create(path, config, chosen.copy_files, remarks, stay_writer=True)
@@ -184,9 +185,28 @@ def run(
         WorkerError: too many members of a generation failed; a checkpoint holds the state before
             it.
     """
+    if config.train.threads_per_rank is not None:
+        bind_worker(world, config.train.threads_per_rank)
+    part = part_of(world, config, directory, callbacks, objective)
+    return on_all_ranks(world, part.build, part.work, stop, rules_of(config), part.isolated)
+
+
+def rules_of(config: RunConfig) -> FaultRules:
+    """The rules for members and workers that fail."""
     rules = config.train.part(FaultRules)
     if config.train.command is not None:
         rules = replace(rules, member_timeout=None)  # programs are killed alone
+    return rules
+
+
+def part_of(
+    world: World,
+    config: RunConfig,
+    directory: RunDirectory | None,
+    callbacks: tuple[Callback, ...],
+    objective: Callable[..., Any] | None = None,
+) -> Part[Any, RunResult]:
+    """What all ranks build for a run, and what the master does; arguments as of `run`."""
     chosen = method_run(config, objective)
 
     def build() -> Built[Any]:
@@ -198,15 +218,11 @@ def run(
                 check_environment(directory, config.train.environment())
             raise
 
-    if config.train.threads_per_rank is not None:
-        bind_worker(world, config.train.threads_per_rank)
-
     def train(pool: Pool, method: Any) -> RunResult:
         loop: Training = chosen.loop(pool, config, directory, method, callbacks)
         return loop.run()
 
-    isolated = payload_of(world, config, objective)
-    return on_all_ranks(world, build, train, stop, rules, isolated)
+    return Part(build, train, payload_of(world, config, objective))
 
 
 def run_and_note(
@@ -219,12 +235,28 @@ def run_and_note(
     """`run` on the master, whose start has been noted in the run's record; notes how it ended, and
     gives up writing.
     """
-    outcome = "failed"
-    try:
+    with noting(directory, config, stop) as note:
         result = run(world, config, directory, stop, callbacks)
         assert result is not None
+        return note(result)
+
+
+@contextmanager
+def noting(
+    directory: RunDirectory, config: RunConfig, stop: StopRequest | None
+) -> Iterator[Callable[[RunResult], RunResult]]:
+    """A context after which the run's record says how its start ended, and this process no longer
+    writes there. What it gives is called with the result.
+    """
+    outcome = "failed"
+
+    def note(result: RunResult) -> RunResult:
+        nonlocal outcome
         outcome = "done" if result.finished else "stopped"
         return result
+
+    try:
+        yield note
     except UserError:
         outcome = "refused"
         raise

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.noise import CounterNoise, Noise, NoiseTable, create_table, reserve, table_log2
+from esengine.noise import (
+    CounterNoise,
+    Noise,
+    NoiseTable,
+    TableNeed,
+    create_table,
+    reserve,
+    table_log2,
+)
 from esengine.noise.table import wrap
 from esengine.ranks import node_memory
 
@@ -39,7 +47,7 @@ def test_a_table_smaller_than_a_block_wraps_too() -> None:
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7])
 def test_the_table_is_the_same_whoever_fills_it(table: NoiseTable, num_parts: int) -> None:
-    memory = reserve(20, 5000)
+    memory = reserve([TableNeed(3, 20, 5000)])
     for part in reversed(range(num_parts)):
         shared = create_table(3, 20, 5000, memory, part, num_parts)
     memory.close()
@@ -134,7 +142,7 @@ def test_all_uses_of_noise_agree(table: NoiseTable, dtype: type[np.floating], so
 def test_too_little_memory_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_memory, "free_bytes", lambda: (8 << 20) - 1)
     with pytest.raises(UserError) as error:
-        reserve(24, 100)
+        reserve([TableNeed(0, 24, 100)])
     assert "must have 64.1 MB of memory free for the noise table, has 7.9 MB" in str(error.value)
     assert (
         "shrink it with --noise-table-size (now 16777216, in numbers of 4 bytes; 0 computes noise "

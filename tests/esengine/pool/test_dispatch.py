@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from esengine.pool import FaultRules, task_runner
-from esengine.pool.dispatch import Dispatch, Failures
+from esengine.pool.dispatch import Dispatch
 from esengine.pool.rank_state import Kind
+from esengine.pool.rank_states import RankStates
+from esengine.pool.work import Failures, Work
 from esengine.pool.worker import Worker
 from esengine.problems import failed_records
 from esengine.problems.failures import Failure, MembersFailed
@@ -66,7 +68,7 @@ class RankState:
     def evaluate_units(self, bounds: list[tuple[int, int]]) -> list[bytes]:
         return [self.execute(Kind.EVALUATE, *bound) for bound in bounds]
 
-    def address_of_evaluation(self) -> Failure:
+    def address_of_evaluation(self, version: int) -> Failure:
         return {"generation": 1}
 
 
@@ -126,7 +128,7 @@ class Workers:
         mail = SimpleNamespace(send=lambda body, rank, tag: answers.append((body, tag)))
         world: Any = SimpleNamespace(mail=mail, num_workers=3, host="here", tolerant=True)
         rank_state: Any = self.rank_state
-        self._ends[worker] = Worker(world, rank_state, StopRequest(), FaultRules())
+        self._ends[worker] = Worker(world, RankStates([rank_state]), StopRequest(), FaultRules())
         self._tasks[worker] = deque()
         self.ranks.append(worker)
 
@@ -153,7 +155,10 @@ def run(
     known: Any = rank_state
     rules, finished = FaultRules(), {} if finished is None else finished
     failures = Failures(math.inf, rules, lambda failures: None)
-    Dispatch(workers, known, StopRequest(), rules, failures).run(1, Kind.EVALUATE, BOUNDS, finished)
+    dispatch = Dispatch(workers, StopRequest(), rules)
+    work = Work(known, 1, Kind.EVALUATE, BOUNDS, finished, failures)
+    dispatch.submit(work)
+    dispatch.finish(work)
     return finished, failures.records, workers
 
 
@@ -256,7 +261,7 @@ def test_whatever_a_worker_raises_outside_of_members_reaches_the_master(
         mark_serving=lambda respawn: None,
     )
     rank_state: Any = SimpleNamespace(memory=mail, problem=None)
-    Worker(world, rank_state, StopRequest(), FaultRules()).serve()
+    Worker(world, RankStates([rank_state]), StopRequest(), FaultRules()).serve()
     (body, tag), (_, last) = sent
     assert (tag, last) == (mailbox.ERROR_TAG, mailbox.STOP_TAG)
     assert repr(error).partition("(")[0].encode() in body
