@@ -70,6 +70,16 @@ class AdaptsToNoise(Settings, Protocol):
         """The same settings for a fitness with or without noise, except what the user has set."""
 
 
+@runtime_checkable
+class AllowsLag(Protocol):
+    """A strategy that may be told populations which were drawn some generations before its present
+    state, since it follows an estimated gradient.
+    """
+
+    def allow_lag(self, lag: int) -> None:
+        """Choose rates that are stable with this lag, before the first generation."""
+
+
 class Method(Protocol):
     """What the training loop asks of strategies and of `RoundMethod` alike.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esengine.algorithms.evolution.cma_coefficients import default_population_size
+from esengine.algorithms.evolution.lag import share_of_rate
 from esengine.algorithms.evolution.mean_search import MeanSearch
 from esengine.algorithms.evolution.ranking import best_first
 from esengine.algorithms.evolution.step_sizes import StepSizeSettings
@@ -95,6 +96,10 @@ class ARS(MeanSearch):
     def __init__(self, settings: ARSSettings, initial: NDArray[np.floating], seed: int) -> None:
         super().__init__(settings, initial, seed, settings.size_for(initial.size))
         self.step_size = settings.step_size or self.sigma * 2 / 3
+
+    def allow_lag(self, lag: int) -> None:
+        """See `AllowsLag`."""
+        self.step_size *= share_of_rate(lag)
 
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(

@@ -61,6 +61,10 @@ class OpenAIES(MeanSearch):
         super().__init__(settings, initial, seed, settings.size_for(initial.size))
         self.optimizer = make_optimizer(settings, self.sigma, self.mean)
 
+    def allow_lag(self, lag: int) -> None:
+        """See `AllowsLag`."""
+        self.optimizer.allow_lag(lag)
+
     def ask(self) -> AntitheticPairs:
         return AntitheticPairs(
             self.seed, self.generation + 1, self.population_size, self.sigma, self.mean

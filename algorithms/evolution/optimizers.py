@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.lag import momentum_at, share_of_rate
 from esengine.algorithms.evolution.step_sizes import StepSizeSettings
 from esengine.algorithms.saved_state import SavedState
 from esengine.checks import belong_to, positive, within
@@ -67,6 +68,11 @@ class Adam(SavedState):
         self.second = np.zeros(n, dtype)
         self.num_steps = 0
 
+    def allow_lag(self, lag: int) -> None:
+        """Be stable for gradients of a mean that is ``lag`` steps old."""
+        self.learning_rate *= share_of_rate(lag)
+        self.beta_1 = momentum_at(self.beta_1, lag)
+
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return the change of the mean, (n,), for a gradient (n,), and update the moments."""
         self.num_steps += 1
@@ -95,6 +101,11 @@ class Momentum(SavedState):
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.velocity = np.zeros(n, dtype)
+
+    def allow_lag(self, lag: int) -> None:
+        """Be stable for gradients of a mean that is ``lag`` steps old."""
+        self.learning_rate *= share_of_rate(lag)
+        self.momentum = momentum_at(self.momentum, lag)
 
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
         self.velocity = self.momentum * self.velocity + self.learning_rate * gradient
@@ -125,6 +136,10 @@ class ClipUp(Momentum):
     ) -> None:
         super().__init__(n, dtype, learning_rate, momentum)
         self.max_speed = max_speed
+
+    def allow_lag(self, lag: int) -> None:
+        super().allow_lag(lag)
+        self.max_speed *= share_of_rate(lag)
 
     def step(self, gradient: NDArray[np.floating]) -> NDArray[np.floating]:
         length = _length(gradient)

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.lag import share_of_rate
 from esengine.algorithms.evolution.mean_search import PairSettings, SeparableSearch
 from esengine.algorithms.evolution.optimizers import OptimizerSettings, make_optimizer
 from esengine.algorithms.evolution.ranking import centred_ranks, pair_differences, pair_sums
@@ -73,6 +74,12 @@ class PGPE(SeparableSearch):
     def __init__(self, settings: PGPESettings, initial: NDArray[np.floating], seed: int) -> None:
         super().__init__(settings, initial, seed, settings.size_for(initial.size))
         self.optimizer = make_optimizer(settings, self.sigma, self.mean)
+        self.sigma_learning_rate = settings.sigma_learning_rate
+
+    def allow_lag(self, lag: int) -> None:
+        """See `AllowsLag`. Gradients are taken in units of the present deviations."""
+        self.optimizer.allow_lag(lag)
+        self.sigma_learning_rate *= share_of_rate(lag)
 
     def ask(self) -> ScaledSamples:
         deviations = self.deviations.astype(self.mean.dtype)
@@ -91,6 +98,6 @@ class PGPE(SeparableSearch):
 
         # Gradient of the standard deviations
         sums = pair_sums(ranks)
-        change = settings.sigma_learning_rate * (population.weighted_squares(sums) - sums.sum())
+        change = self.sigma_learning_rate * (population.weighted_squares(sums) - sums.sum())
         bounded = np.clip(change, -settings.max_sigma_change, settings.max_sigma_change)
         self.deviations = self.deviations * (1 + bounded)

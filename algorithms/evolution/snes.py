@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from esengine.algorithms.evolution.lag import share_of_rate
 from esengine.algorithms.evolution.mean_search import DistributionSettings, SeparableSearch
 from esengine.algorithms.evolution.ranking import by_rank
 from esengine.candidates import ScaledSamples
@@ -58,7 +59,13 @@ class SNES(SeparableSearch):
     def __init__(self, settings: SNESSettings, initial: NDArray[np.floating], seed: int) -> None:
         super().__init__(settings, initial, seed, None, np.float64)
         n = initial.size
+        self.eta_mean = settings.learning_rate
         self.eta_sigma = settings.sigma_learning_rate or (3 + math.log(n)) / (5 * math.sqrt(n))
+
+    def allow_lag(self, lag: int) -> None:
+        """See `AllowsLag`. Gradients are taken in units of the present deviations."""
+        self.eta_mean *= share_of_rate(lag)
+        self.eta_sigma *= share_of_rate(lag)
 
     def ask(self) -> ScaledSamples:
         mean = self.mean.astype(self._dtype)
@@ -74,7 +81,7 @@ class SNES(SeparableSearch):
         gradient_sigma = population.weighted_squares(u) - u.sum()  # sum u (s^2 - 1)
 
         # Update of the mean and of the standard deviations
-        self.mean = self.mean + self.settings.learning_rate * self.deviations * gradient_mean
+        self.mean = self.mean + self.eta_mean * self.deviations * gradient_mean
         self.deviations = self.deviations * np.exp(self.eta_sigma / 2 * gradient_sigma)
 
 

@@ -16,6 +16,7 @@ from esengine.algorithms.goals.curriculum import GoalSettings
 from esengine.algorithms.novelty import NoveltySettings
 from esengine.algorithms.strategy import (
     AdaptsToNoise,
+    AllowsLag,
     EndsByFitness,
     Settings,
     SettingsInSpace,
@@ -100,6 +101,9 @@ class TrainSettings(
             given = "--potential" if self.reward is None else "--reward"
             owner = "the environment's own reward"
             belong_to(self, owner, given, "survival_bonus", "novelty", "episode_cap")
+
+        if self.lag:
+            belong_to(self, "--lag 0", f"--lag {self.lag}", "novelty", "goals")
 
         if self.noise == "on":
             owner = "--noise off, since fitness is no return there"
@@ -340,8 +344,24 @@ class RunConfig:
 
         space = self.space()
         if space is not None and isinstance(search, SettingsInSpace):
-            return search.strategy_in(space, initial, train.seed)
-        return search.strategy(initial, train.seed)
+            strategy = search.strategy_in(space, initial, train.seed)
+        else:
+            strategy = search.strategy(initial, train.seed)
+        if train.lag:
+            self._allow_lag(strategy)
+        return strategy
+
+    def _allow_lag(self, strategy: Strategy) -> None:
+        """Raises UserError for a strategy that `--lag` makes slower."""
+        lag = self.train.lag
+        if not isinstance(strategy, AllowsLag):
+            raise UserError(
+                f"--lag must be used with openai-es, ars, pgpe or snes, which follow a gradient, "
+                f"got {self.method}: one that moves to the best members becomes {lag + 1} "
+                f"interleaved searches, which together need {lag + 1} times the generations; use "
+                f"--lag 0"
+            )
+        strategy.allow_lag(lag)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as ``config.json`` holds it."""

@@ -255,6 +255,10 @@ class InitialPolicySettings:
             belong_to(self, "--init-policy", "none", "anchor")
 
 
+MOST_LAG = 8
+"""The largest ``--lag``: each open generation is kept in the memory of every node."""
+
+
 @dataclass(frozen=True)
 class EpisodeSettings:
     """The episodes that members run in training, and the fitness that they give."""
@@ -297,12 +301,17 @@ class EpisodeSettings:
     """Step through gymnasium, in compiled code, or in the environment's own vector form; auto
     prefers compiled code.
     """
+    lag: int = 0
+    """Draw each generation from the state this many generations earlier than usual, so that workers
+    begin it instead of waiting for the slowest member; for openai-es, ars, pgpe and snes.
+    """
 
     def check(self) -> None:
         """Raises UserError for values out of range."""
         at_least(self, 1, "episodes_per_member", "max_episode_steps", "episode_cap")
         within(self, 0, 1, "member_quantile", way_out="0.5 is the median")
         finite(self, "survival_bonus")
+        within(self, 0, MOST_LAG, "lag", way_out="0 waits for every member")
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,12 @@ class Training(PolicyChoice, ABC):
         try:
             self.begin()
             reason = self._advance_until_done()
+            self.close_generations()
             if self.directory is not None and not self.train.is_function:
                 self.directory.note(concluding=True)
             final_return = self.conclude()
         except Interrupted as signal:
+            self.close_generations(keeping_results=True)
             if self.directory is not None and self.pool.is_being_killed:
                 self.directory.hand_down()
                 assert self._saver is not None
@@ -169,6 +171,18 @@ class Training(PolicyChoice, ABC):
             Interrupted: a signal; ``_finished`` holds what was evaluated.
             WorkerError: every member failed.
         """
+
+    def close_generations(self, keeping_results: bool = False) -> None:
+        """End the evaluation of generations that are not told yet.
+
+        Args:
+            keeping_results: whether the next checkpoint holds what has arrived.
+        """
+
+    @property
+    def last_begun(self) -> int:
+        """The number of the last generation that has results."""
+        return int(self.method.generation) + bool(self._finished)
 
     def count(self, env_steps: int, evaluations: int) -> None:
         """Add to what the run has used."""
@@ -228,7 +242,7 @@ class Training(PolicyChoice, ABC):
         generation = checkpoint.generation if checkpoint else 0
         directory.metrics.cut(generation - unwritten, self._identity)
         remove_after(directory.checkpoints, checkpoint)
-        directory.failures.cut(generation + bool(self._finished))
+        directory.failures.cut(self.last_begun if checkpoint else 0)
         directory.members.cut(generation)
         directory.accept()
         has_changed = note_code(directory, self.config, checkpoint)

@@ -126,15 +126,15 @@ def _go_to(training: StrategyTraining, checkpoint: Checkpoint | None, generation
 
 def _evaluate(training: StrategyTraining, member: int) -> int:
     """Evaluate one member of the next generation; returns 0, or 1 if it failed."""
-    training.prepare()
-    candidates = training.method.ask()
+    drawn = training.next_population()
+    candidates = drawn.candidates.search_population
     if not 0 <= member < candidates.population_size:
         raise UserError(
             f"--member must lie between 0 and {candidates.population_size - 1}, got {member}"
         )
 
     try:
-        record = training.pool.evaluate_member(candidates, member)
+        record = training.pool.evaluate_member(candidates, member, drawn.context)
     except MembersFailed as failed:
         mine = [failure for failure in failed.failures if failure["member"] == member]
         raise WorkerError(failure_words(mine[0])) from None

@@ -23,6 +23,7 @@ from esengine.launch.training.constraints import Constraints, members_alone
 from esengine.launch.training.loop import Callback, Training
 from esengine.launch.training.metric_columns import episode_returns, generation_row, mean_return
 from esengine.launch.training.noisy_best import Best, NoisyBest
+from esengine.launch.training.open_generations import OpenGenerations
 from esengine.launch.training.problem_from_settings import is_noisy, policy_episodes
 from esengine.launch.training.restoring import (
     Groups,
@@ -31,7 +32,7 @@ from esengine.launch.training.restoring import (
     restore_part,
 )
 from esengine.launch.training.starting_sigma import StartingSigma
-from esengine.pool import Pool, Population
+from esengine.pool import Pool, Population, Submitted
 from esengine.problems import EnvironmentProblem, ObjectiveProblem
 from esengine.problems.columns import ARRAY, columns_of
 from esengine.problems.evaluations import Evaluations
@@ -60,11 +61,17 @@ class StrategyTraining(Training):
         self._start: StartingSigma | None = None
         self._noisy_best: NoisyBest | None = None
         self._final_best: Best | None = None  # evaluated at the end of the run, by fresh seeds
+        self._open = OpenGenerations(pool, self.train.lag)
 
         columns = columns_of(self.problem)
         self._constraints: Constraints | None = None
         if columns is not None and columns.constraints.size:
             self._constraints = Constraints(columns, self.problem.dimension)
+        if self._constraints is not None and self.train.lag:
+            raise UserError(
+                f"--lag must be 0 with constraints, whose penalty follows the newest mean, got "
+                f"{self.train.lag}"
+            )
         if self._constraints is not None and getattr(config.search, "surrogate", "none") != "none":
             raise UserError(
                 "--surrogate must be used without constraints, whose penalty changes with the "
@@ -121,6 +128,8 @@ class StrategyTraining(Training):
         """
         before = self.counters["best_fitness"]
         super().renew(has_changed)
+        if has_changed:
+            self._open.forget_results()
         if has_changed and self._constraints is not None:
             self._constraints.forget()
         if has_changed and self._noisy_best is not None:
@@ -169,9 +178,11 @@ class StrategyTraining(Training):
         self.prepare()
         own = None if self.novelty is None else self._own_episodes(self.novelty)
         with self._watch.part("update"):
-            candidates = self.method.ask()
-        asked = self._asked(candidates)
-        evaluations = self.pool.evaluate(asked, self._finished, merge=False)
+            self._open.draw(self.method, self._asked)
+        submitted = self._open.evaluate(self._finished, self.train.max_generations)
+        evaluations = self.pool.collect(submitted)
+        asked = submitted.candidates
+        candidates = asked.search_population
         if not np.isfinite(evaluations.fitness).any():
             raise WorkerError(
                 f"every member of generation {candidates.generation} failed: no fitness was finite"
@@ -192,6 +203,7 @@ class StrategyTraining(Training):
             self.method.tell(candidates, fitness, population)
 
         # nothing below can be interrupted: a generation is kept whole or not at all
+        self._open.close_oldest()
         self._finished = {}
         if self._reliability is not None and isinstance(asked, RepeatedPopulation):
             self._reliability.tell(fitness, asked.repeated, again, asked.common)
@@ -220,6 +232,21 @@ class StrategyTraining(Training):
         self.row = generation_row(
             self.method, self.problem, evaluations, self.counters, metrics, self.pool
         )
+
+    def next_population(self) -> Submitted:
+        """The next generation's population, as `advance` evaluates it."""
+        self.prepare()
+        self._open.draw(self.method, self._asked)
+        return self._open.oldest
+
+    def close_generations(self, keeping_results: bool = False) -> None:
+        self._open.keeps_results = keeping_results
+        if not keeping_results:
+            self._open.give_up()
+
+    @property
+    def last_begun(self) -> int:
+        return max(super().last_begun, self._open.last_begun)
 
     def _asked(self, candidates: Candidates) -> Candidates:
         """What is evaluated for a population: also the strategy's mean if there are constraints, or
@@ -268,7 +295,9 @@ class StrategyTraining(Training):
             groups["best"] = self._noisy_best.state()  # the objective took no seed before
         super().restore_parts(checkpoint, groups)
         asked = self._asked(self.method.ask())
-        check_finished(checkpoint.finished, asked.population_size, self.problem)
+        self._open.check(checkpoint.generation)
+        for finished in (checkpoint.finished, *self._open.results()):
+            check_finished(finished, asked.population_size, self.problem)
         self.best_point = groups["best"].get("point")
         if self.best_point is not None:
             check_shape("best/point", self.best_point, self.parameters().shape)
@@ -284,6 +313,7 @@ class StrategyTraining(Training):
             "best": self._noisy_best,
             "constraints": self._constraints,
             "reliability": self._reliability,
+            "open": self._open if self.train.lag else None,
         }
         return super().parts() | {name: part for name, part in own.items() if part is not None}
 

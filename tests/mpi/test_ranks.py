@@ -25,6 +25,8 @@ FURTHER = {  # not tried on two hosts
     "ars V1": ("train", "ars", "--population-size", "24", "--no-normalize-observations"),
     "cma-es noisy": words("train cma-es --noise on --population-size 8 --episodes-per-member 1"),
     "cma-es lq": words("train cma-es --surrogate lq --surrogate-batch 3"),
+    "ars lag": words("train ars --population-size 24 --lag 1"),
+    "openai-es lag": words("train openai-es --population-size 24 --episode-cap 20 --lag 2"),
     "cma-es cholesky": words("train cma-es --population-size 8 --factor cholesky --mirrored"),
     "cma-es restarted": ("train", "cma-es", "--restarts", "bipop", "--tolerance-x", "1.1"),
     "lm-ma-es": ("train", "lm-ma-es"),
@@ -33,6 +35,7 @@ FURTHER = {  # not tried on two hosts
     "pycma": ("train", "pycma", "--restarts", "bipop", "--option", "tolfun=40", "CMA_mirrors=true"),
 }
 FURTHER |= {name: ("train", name) for name in STRATEGIES if name not in METHODS | FURTHER}
+ALL = METHODS | FURTHER
 CASES = [
     (method, task)
     for method in list(METHODS)[:3]
@@ -43,6 +46,8 @@ CASES = [
     ("pgpe", "Pendulum-v1 gru"),
     ("openai-es", "Pendulum-v1 module"),
     ("snes", "CartPole-v1"),
+    ("openai-es lag", "CartPole-v1"),
+    ("ars lag", "InvertedPendulum-v5"),
     ("sep-cma-es", "InvertedPendulum-v5"),
     ("truncation-es computed", "CartPole-v1"),
     ("cma-es computed", "InvertedPendulum-v5"),
@@ -68,7 +73,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         cases = [case for case in CASES if workers in workers_of(*case)]
         run_all(
             [
-                (*METHODS[method], *TASKS[task], *BUDGET, "--run-dir", folder_of(method, task))
+                (*ALL[method], *TASKS[task], *BUDGET, "--run-dir", folder_of(method, task))
                 for method, task in cases
             ],
             workers,
@@ -89,7 +94,7 @@ def test_any_number_of_ranks_gives_the_same_bits(
     launched: Callable[[int], Path], esengine_here: Run, tmp_path: Path, method: str, task: str
 ) -> None:
     result = esengine_here(
-        *METHODS[method], *TASKS[task], *BUDGET, "--ranks", "1", "--run-dir", "alone"
+        *ALL[method], *TASKS[task], *BUDGET, "--ranks", "1", "--run-dir", "alone"
     )
     assert result.returncode == 0, result.stdout + result.stderr
     for workers in workers_of(method, task):
@@ -111,10 +116,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     three.
     """
     folder = tmp_path_factory.mktemp("resumed")
-    begun = [
-        (*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "5")
-        for method in RESUMED
-    ]
+    begun = [(*ALL[method], *TASKS["CartPole-v1"], "--generations", "5") for method in RESUMED]
     run_all(
         [
             (*command, "--run-dir", folder_of(method))
@@ -142,7 +144,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_resumed_run_equals_the_run_that_never_stopped(
     resumed: Path, esengine_here: Run, tmp_path: Path, method: str
 ) -> None:
-    command = (*(METHODS | FURTHER)[method], *TASKS["CartPole-v1"], "--generations", "10")
+    command = (*ALL[method], *TASKS["CartPole-v1"], "--generations", "10")
     assert esengine_here(*command, "--ranks", "1", "--run-dir", "straight").returncode == 0
     same_run(tmp_path / "straight", resumed / folder_of(method))
     starts = json.loads((resumed / folder_of(method) / "config.json").read_text())["starts"]
@@ -152,6 +154,7 @@ def test_a_resumed_run_equals_the_run_that_never_stopped(
 SHARED = [
     "truncation-es weighted",
     "openai-es",
+    "openai-es lag",
     "pgpe",
     "vkd-cma-es",
     "lm-ma-es",
@@ -171,7 +174,7 @@ def large(method: str) -> tuple[str, ...]:
     objective = words("--objective worlds:sphere --dimension 130 --minimize --generations 3")
     if not method.startswith("cma-es"):
         objective = words("--objective worlds:sphere --dimension 90000 --minimize --generations 2")
-    return (*(METHODS | FURTHER)[method], *objective, "--population-size", "600")
+    return (*ALL[method], *objective, "--population-size", "600")
 
 
 @pytest.fixture(scope="module")

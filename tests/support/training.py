@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,4 +78,7 @@ METHODS: dict[str, RunConfig] = {
         TruncationESSettings(population_size=10, sigma=0.5, elite_episodes=2),
     ),
     "openai-es": RunConfig("openai-es", CONFIG.train, OpenAIESSettings(population_size=6)),
+    "openai-es lag": RunConfig(
+        "openai-es", replace(CONFIG.train, lag=2), OpenAIESSettings(population_size=6)
+    ),
 }
