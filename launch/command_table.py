@@ -28,13 +28,19 @@ COMMANDS = {
     "train": Command(
         "METHOD",
         "train a policy, or optimise a function; METHOD is one of: {methods}",
-        "training.start_and_resume",
+        "training.commands",
         stops_in_order=True,
     ),
     "resume": Command(
         "RUN",
         "resume a run that was stopped or killed, with the same result",
-        "training.start_and_resume",
+        "training.commands",
+        stops_in_order=True,
+    ),
+    "sweep": Command(
+        "FILE",
+        "train with a grid or a list of settings and seeds, on the same workers at once",
+        "training.commands",
         stops_in_order=True,
     ),
     "evaluate": Command(

@@ -4,7 +4,6 @@ commands.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from esengine.errors import UserError, put
 from esengine.launch.results.plotting.command import PlotSettings, plot
 from esengine.launch.runs.outcomes import DONE
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.settings.config import RunConfig
 from esengine.launch.settings.flags import parse_with_argument, split_at_dashes
 from esengine.launch.settings.methods import METHODS
 from esengine.launch.settings.parse_train import parse_train
-from esengine.launch.training.start_and_resume import resume, start
+from esengine.launch.settings.seeds import seeds_of
+from esengine.launch.training.several import carry_on
 from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting, write_json
 
@@ -34,7 +33,8 @@ _CUT = 0.25  # share of the results that is left out at either end
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """Train each method with each seed on one task, one run after another, and compare them.
+    """Train each method with each seed on one task, all on the same workers at once, and compare
+    them.
 
     The flags of train that all runs share follow two dashes. A comparison that was interrupted, or
     gets more seeds or methods, continues: runs that have finished are kept.
@@ -87,10 +87,9 @@ def compare_command(argv: list[str], stop: StopRequest) -> int:
     configs = {path: parse_train(words) for path, words in planned.items()}
     for config in configs.values():
         config.check()
-    for path, config in configs.items():
-        status = _carried_on(path, config, stop)
-        if status != DONE:
-            return status
+    status = carry_on(settings.out, {path.name: config for path, config in configs.items()}, stop)
+    if status != DONE:
+        return status
 
     plot((settings.out,), PlotSettings(settings.out / "curves.png"))
     found = {
@@ -104,18 +103,6 @@ def compare_command(argv: list[str], stop: StopRequest) -> int:
     put(table(found, minimize))
     put(f"curves, results and commands in {settings.out}", flush=True)
     return DONE
-
-
-def seeds_of(text: str) -> list[int]:
-    """Seeds from a text such as ``0-4`` or ``0,3,7``. Raises UserError for another one."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        last = int(match[2] or match[1]) if match else -1
-        if match is None or not 0 <= last - int(match[1]) < 10_000:
-            raise UserError(f"--seeds must be such as 0-4 or 0,3,7, got {text!r}; use 0-4")
-        seeds += range(int(match[1]), last + 1)
-    return list(dict.fromkeys(seeds))
 
 
 def summary(results: ArrayLike) -> Summary:
@@ -160,15 +147,6 @@ def _planned(
             own = ["--seed", str(seed), "--eval-seed", "0", "--run-dir", str(path)]
             planned[path] = [method, *shared, *own]
     return planned
-
-
-def _carried_on(path: Path, config: RunConfig, stop: StopRequest) -> int:
-    """Start a run, or resume it if it has not finished; returns its exit status."""
-    if not (path / "config.json").exists():
-        return start(config, stop)
-    if RunDirectory.open(path).done() is not None:
-        return DONE
-    return resume(path, {}, config.train.quiet, config.train.trust_modules, stop)
 
 
 def _result(path: Path) -> float:

@@ -393,11 +393,12 @@ class RunDirectory:
         check_copies(self.folder, self._record()["files"])
 
 
-def default_path(config: RunConfig) -> Path:
+def default_path(config: RunConfig, seed: str | None = None) -> Path:
     """The default directory, runs/<method>-<environment>-<seed>-<time>, in plain characters."""
-    what = f"{config.method}-{config.train.task}"
+    seed = str(config.train.seed) if seed is None else seed
+    what = f"{config.method}-{config.train.task}-{seed}"
     safe = "".join(
         character if character.isalnum() or character in "-._" else "-" for character in what
     )
     now = f"{datetime.datetime.now():%Y%m%d-%H%M%S-%f}"
-    return Path("runs") / f"{safe}-{config.train.seed}-{now}"
+    return Path("runs") / f"{safe}-{now}"

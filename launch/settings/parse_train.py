@@ -45,8 +45,8 @@ def parse_train(argv: list[str]) -> RunConfig:
     if HELP.intersection(rest):
         put(train_help(method, brief="--help-all" not in rest))
         raise SystemExit(0)
-    file, rest = _take_flag(rest, "--config")
-    search, train = _defaults(method, {} if file is None else _read_toml(file))
+    file, rest = take_flag(rest, "--config")
+    search, train = _defaults(method, {} if file is None else read_toml(file, "--config"))
     groups = {"method": kind, **GROUPS}
     default = {"method": search} | {name: train.part(group) for name, group in GROUPS.items()}
     command = make_dataclass("train", groups.items(), frozen=True)
@@ -118,6 +118,8 @@ def train_help(method: str, brief: bool) -> str:
         ]
     about = "Read flags from a TOML file. Those of the command line win."
     sections["Run"].append(Entry("config", Path, None, about))
+    about = "Run once with each of these seeds, such as 0-4 or 0,3,7, on the same workers at once."
+    sections["Run"].append(Entry("seeds", str, None, about))
     closing = f"esengine train {method} --help-all shows all flags." if brief else ""
     description = inspect.getdoc(kind) or ""
     return page(f"esengine train {method} [FLAGS]", description, sections, brief, closing)
@@ -125,7 +127,7 @@ def train_help(method: str, brief: bool) -> str:
 
 def read_config(method: str, name: str) -> tuple[Settings, TrainSettings]:
     """The settings from a TOML file, and the defaults of all others. Raises UserError."""
-    return _defaults(method, _read_toml(name))
+    return _defaults(method, read_toml(name, "--config"))
 
 
 def _defaults(method: str, values: dict[str, Any]) -> tuple[Settings, TrainSettings]:
@@ -153,7 +155,7 @@ def _method(argv: list[str]) -> tuple[str, list[str]]:
     """The method and the other words; a user-supplied strategy is given by ``--strategy``, or in
     place of the method.
     """
-    name, rest = _take_flag(argv, "--strategy")
+    name, rest = take_flag(argv, "--strategy")
     if name is None:
         return argv[0], argv[1:]
     if ":" not in name:
@@ -168,7 +170,7 @@ def _method(argv: list[str]) -> tuple[str, list[str]]:
     return name, rest
 
 
-def _take_flag(argv: list[str], flag: str) -> tuple[str | None, list[str]]:
+def take_flag(argv: list[str], flag: str) -> tuple[str | None, list[str]]:
     """The value of a flag, or None if it is not given, and the other words."""
     for index, word in enumerate(argv):
         name, equals, value = word.partition("=")
@@ -188,20 +190,22 @@ def _check_names(method: str, settings: type[Any]) -> None:
         )
 
 
-def _read_toml(name: str) -> dict[str, Any]:
-    """The values of a TOML file or a pipe, by names with underscores. Raises UserError."""
+def read_toml(name: str, what: str) -> dict[str, Any]:
+    """The values of a TOML file or a pipe, by names with underscores; ``what`` it is, in words.
+    Raises UserError.
+    """
     try:
         found = tomllib.loads(read_stream(Path(name), _MOST_BYTES).decode())
     except (OSError, ValueError) as error:
-        raise UserError(f"--config must be a readable TOML file, got {name!r}: {error}") from error
+        raise UserError(f"{what} must be a readable TOML file, got {name!r}: {error}") from error
     except RecursionError:
         raise UserError(
-            f"--config must be a readable TOML file, got {name!r}: it is nested too deeply"
+            f"{what} must be a readable TOML file, got {name!r}: it is nested too deeply"
         ) from None
     values = {key.replace("-", "_"): value for key, value in found.items()}
     if len(values) < len(found):
         raise UserError(
-            f"--config must give each flag once, got one with a hyphen and with an underscore in "
+            f"{what} must give each flag once, got one with a hyphen and with an underscore in "
             f"{name!r}"
         )
 

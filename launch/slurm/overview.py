@@ -18,6 +18,7 @@ from rich.table import Table
 
 from esengine.errors import UserError, printable, put, shown
 from esengine.launch.runs.run_directory import JOB_FOLDER, RunDirectory
+from esengine.launch.runs.run_set import is_set, runs_of_set
 from esengine.launch.settings.flags import parse
 from esengine.launch.slurm.client import QueuedJob, cancel, queued_jobs, why_unknown
 from esengine.launch.slurm.submission import Submission
@@ -115,7 +116,8 @@ def cancel_command(argv: list[str], stop: StopRequest) -> int:
 
 def _lines(what: str | None) -> Iterator[Line]:
     if what is not None and (Path(what).exists() or not _JOB.match(what)):
-        yield from _lines_of_run(Path(what))
+        for run in runs_of_set(Path(what)) if is_set(Path(what)) else [Path(what)]:
+            yield from _lines_of_run(run)
         return
     jobs = queued_jobs(what)
     if what is not None and not jobs:

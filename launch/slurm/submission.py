@@ -164,6 +164,7 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
     directory = None
     first_seed = None
     if arguments[0] == "train":
+        _refuse_seeds(arguments)
         config = parse_train(arguments[1:])
         config.check()
         name = f"{config.method}-{config.train.task}"
@@ -202,6 +203,15 @@ def job_script(settings: SubmitSettings, arguments: list[str]) -> JobScript:
         max_requeues=settings.max_requeues,
         ntasks_per_node=settings.ntasks_per_node if settings.open_nodes else None,
     )
+
+
+def _refuse_seeds(arguments: list[str]) -> None:
+    """Raises UserError for several seeds in one job, which would not be requeued together."""
+    if any(word.partition("=")[0] == "--seeds" for word in arguments):
+        raise UserError(
+            "--seeds must be used in an allocation that you hold, got it in a submitted job; use "
+            "--array 0-4 before the two dashes, which gives each seed a job of its own"
+        )
 
 
 def _log_pattern(first_seed: int | None) -> str:

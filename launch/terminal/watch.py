@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
@@ -18,14 +17,14 @@ from esengine.launch.runs.json_lines import LINE_BYTES, Row
 from esengine.launch.runs.outcomes import DONE, FAILED, OUTCOMES, how_to_resume
 from esengine.launch.runs.rows import parse_row
 from esengine.launch.runs.run_directory import RunDirectory
-from esengine.launch.runs.run_lock import Owner
+from esengine.launch.runs.run_set import is_set
+from esengine.launch.runs.run_state import State, state_of
 from esengine.launch.runs.trackers import MlflowCallback, WandbCallback, flat_settings
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.terminal.panel import Display, duration
+from esengine.launch.terminal.set_view import watch_set
 from esengine.ranks import StopRequest
 from esengine.storage.files import opened
-
-State = Literal["waiting", "running", "killed", "gone", "done", "stopped", "failed", "refused"]
 
 
 class Follower:
@@ -90,6 +89,11 @@ def watch_command(argv: list[str], stop: StopRequest) -> int:
     run, settings = parse_with_argument(
         WatchSettings, argv, "esengine watch", "run", "The run directory."
     )
+    if is_set(run):
+        if settings.wandb is not None or settings.mlflow is not None:
+            raise UserError(f"watch logs one run at a time, got the set {run}; name a run in it")
+        settings.check()
+        return watch_set(run, settings.once, settings.interval, stop)
     return watch(run, settings, stop)
 
 
@@ -170,21 +174,6 @@ def _watch(
                 display.compiling()
         follower()  # the rows between the last read and the end
     return _print_state(display, state, directory)
-
-
-def state_of(directory: RunDirectory) -> State:
-    """The state of a run by its files.
-
-    On another host than its own a killed run seems to be running.
-    """
-    if not (directory.path / "config.json").is_file():
-        return "gone"
-    starts = directory.starts()
-    if not starts:
-        return "waiting"
-    outcome: State | None = starts[-1].get("outcome")
-    owner = Owner.read(directory.path / "lock")  # None while it is taken or given up
-    return outcome or ("killed" if owner is not None and owner.has_ended() else "running")
 
 
 def _print_state(display: Display, state: State, directory: RunDirectory) -> int:

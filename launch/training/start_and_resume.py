@@ -34,7 +34,6 @@ from esengine.launch.runs.outcomes import (
 from esengine.launch.runs.run_directory import RunDirectory, default_path
 from esengine.launch.settings.config import RunConfig, flags_from
 from esengine.launch.settings.methods import check_torch
-from esengine.launch.settings.parse_train import parse_resume, parse_train, resume_changes
 from esengine.launch.terminal.choose_output import choose_display, on_compiling, showing
 from esengine.launch.terminal.panel import Display
 from esengine.launch.training.isolation import fork_early, fork_for_run
@@ -43,19 +42,6 @@ from esengine.launch.training.run import completed, prepare, run, run_and_note
 from esengine.ranks import StopRequest, World
 from esengine.storage import checkpoints, load_checkpoint
 from esengine.user_code import check_trusted
-
-
-def train_command(argv: list[str], stop: StopRequest) -> int:
-    """Start a run; returns its exit status. Raises UserError for invalid settings."""
-    with stop.ending_at_once():  # a pipe may be waited for
-        config = parse_train(argv)
-    return start(config, stop)
-
-
-def resume_command(argv: list[str], stop: StopRequest) -> int:
-    """Resume a run; returns its exit status. Raises UserError for a folder that holds no run."""
-    parsed = parse_resume(argv)
-    return resume(parsed.run, resume_changes(parsed), parsed.quiet, parsed.trust_modules, stop)
 
 
 def start(config: RunConfig, stop: StopRequest) -> int:

@@ -23,11 +23,13 @@ from esengine.launch.results.reporting.page import (
     pictures,
     table,
 )
+from esengine.launch.results.reporting.set_report import report_set
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.run_set import is_set
+from esengine.launch.runs.run_state import state_of
 from esengine.launch.settings.config import changed, command_of
 from esengine.launch.settings.flags import parse_with_argument
 from esengine.launch.terminal.panel import duration
-from esengine.launch.terminal.watch import state_of
 from esengine.ranks import StopRequest
 from esengine.storage.files import replace_lasting
 
@@ -63,9 +65,13 @@ class ReportSettings:
 def report_command(argv: list[str], stop: StopRequest) -> int:
     """Write the page; returns the exit status. Raises UserError for a folder that holds no run."""
     run, settings = parse_with_argument(
-        ReportSettings, argv, "esengine report", "run", "The run directory."
+        ReportSettings, argv, "esengine report", "run", "The run directory, or the folder of a set."
     )
-    report(run, settings)
+    settings.check()
+    if is_set(run):
+        report_set(run, settings.out)
+    else:
+        report(run, settings)
     put(settings.out)
     return 0
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from esengine.errors import UserError
-from esengine.launch.results.comparison import interquartile_mean, seeds_of, summary
+from esengine.launch.results.comparison import interquartile_mean, summary
+from esengine.launch.settings.seeds import seeds_of
 from tests.conftest import Run
 from tests.support.words import words
 

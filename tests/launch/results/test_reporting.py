@@ -18,7 +18,7 @@ from esengine.algorithms import CMAESSettings, OpenAIESSettings
 from esengine.launch.results.reporting.report import ReportSettings, report
 from esengine.launch.runs.run_directory import RunDirectory
 from esengine.launch.settings.config import RunConfig, TrainSettings, command_of
-from esengine.launch.training import start_and_resume
+from esengine.launch.training import commands
 from esengine.ranks import StopRequest
 from tests.conftest import Run
 from tests.support.rows import curve_row
@@ -130,7 +130,7 @@ def test_a_learner_without_a_population_has_a_page(tmp_path: Path) -> None:
 
 def test_the_command_of_a_run_gives_its_settings_back(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[RunConfig] = []
-    monkeypatch.setattr(start_and_resume, "start", lambda config, stop: given.append(config))
+    monkeypatch.setattr(commands, "start", lambda config, stop: given.append(config))
     settings = TrainSettings(
         env_id="Hopper-v5", env_arg=("forward_reward_weight=2.0", "name=a b"), hidden_sizes=(8, 4), max_time=1e4,
         normalize_observations=False, fresh_env=True, seed=3, episode_seeds="member", target_return=-5.5,
@@ -143,5 +143,5 @@ def test_the_command_of_a_run_gives_its_settings_back(monkeypatch: pytest.Monkey
     ):
         words = command_of(config)
         assert words[:2] == ["esengine", "train"]
-        start_and_resume.train_command(words[2:], StopRequest())
+        commands.train_command(words[2:], StopRequest())
         assert given[-1] == config

@@ -20,8 +20,9 @@ from rich.console import Console
 from esengine.algorithms import CMAESSettings
 from esengine.errors import UserError
 from esengine.launch.runs.run_directory import RunDirectory
+from esengine.launch.runs.run_state import state_of
 from esengine.launch.settings.config import RunConfig, TrainSettings
-from esengine.launch.terminal.watch import Follower, WatchSettings, state_of, watch
+from esengine.launch.terminal.watch import Follower, WatchSettings, watch
 from esengine.ranks import StopRequest
 from tests.support.rows import row
 from tests.support.terminals import read_until

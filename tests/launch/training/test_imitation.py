@@ -89,7 +89,7 @@ def test_epochs_look_for_signals(tmp_path: Path) -> None:
             self.received = "SIGUSR1"
             return True
 
-    from esengine.launch.training.start_and_resume import train_command
+    from esengine.launch.training.commands import train_command
 
     assert (
         train_command(
